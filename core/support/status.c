@@ -1,0 +1,43 @@
+#include "core/support/status.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum kv_code kv_fail(struct kv_status *status, enum kv_code code, const char *format, ...)
+{
+   va_list arguments;
+   va_start(arguments, format);
+   status->code = code;
+   vsnprintf(status->text, sizeof status->text, format, arguments);
+   va_end(arguments);
+   return code;
+}
+
+static enum kv_code code_of_errno(int error_number)
+{
+   switch (error_number) {
+   case ENOSPC:
+   case EDQUOT:
+   case ENOMEM:
+      return KV_RESOURCE_EXHAUSTED;
+   case EACCES:
+   case EPERM:
+      return KV_PERMISSION_DENIED;
+   default:
+      return KV_UNAVAILABLE;
+   }
+}
+
+enum kv_code kv_fail_errno(struct kv_status *status, int error_number, const char *format, ...)
+{
+   va_list arguments;
+   va_start(arguments, format);
+   status->code = code_of_errno(error_number);
+   vsnprintf(status->text, sizeof status->text, format, arguments);
+   va_end(arguments);
+   size_t used = strlen(status->text);
+   snprintf(status->text + used, sizeof status->text - used, ": %s", strerrordesc_np(error_number));
+   return status->code;
+}
