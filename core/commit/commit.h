@@ -1,0 +1,86 @@
+/*
+ * The commit pipeline: one writer thread that turns waiting submissions into batches.
+ *
+ * For each batch, in this order: evaluate every operation against a private working version of the
+ * store; give the effects to the plug-in as one batch (its return is the acknowledgement); publish
+ * the version; complete the submissions. So nothing is readable before it could be acknowledged, a
+ * rejected batch changes nothing, and callers that wait while a batch is being made durable share
+ * the next one (group commit).
+ *
+ * Threads: kv_commit_submit from any thread; `done` runs on the commit thread and must not block.
+ * kv_commit_at_boundary blocks its caller and is for the control thread.
+ */
+#ifndef KV_COMMIT_H
+#define KV_COMMIT_H
+
+#include "core/host/instance.h"
+#include "core/store/store.h"
+#include "core/support/arena.h"
+#include "core/support/bytes.h"
+#include "core/support/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kv_commit;
+
+enum kv_operation_kind { KV_OPERATION_SET, KV_OPERATION_DELETE, KV_OPERATION_GET };
+
+struct kv_operation {
+   enum kv_operation_kind kind;
+   struct kv_bytes key;   /* already validated */
+   struct kv_bytes value; /* SET: what to store. GET: the result, in the submission's arena */
+   bool found;            /* DELETE, GET: the result: the key existed */
+   enum kv_code code;     /* the result: KV_OK, or why this operation alone was refused */
+};
+
+/* A group of operations that is evaluated, logged and published together. The submitter owns it and
+ * all it points to, and keeps both until `done` has been called. */
+struct kv_submission {
+   struct kv_operation *operations;
+   size_t count;
+   bool atomic;            /* all or nothing: one refused operation refuses them all */
+   struct kv_arena *arena; /* for results of GET */
+   /* Called exactly once. `status` is NULL when the submission was committed; then each operation
+    * has its own result. Otherwise nothing of it happened. */
+   void (*done)(struct kv_submission *submission, const struct kv_status *status);
+   struct kv_submission *next; /* private to the pipeline until done */
+};
+
+struct kv_commit_options {
+   uint64_t memory_max; /* bound on the sum of key and value sizes; 0 = none */
+};
+
+/* Where batches go. Owned by the pipeline, changed only by a step of kv_commit_at_boundary. */
+struct kv_commit_targets {
+   struct kv_instance *active;  /* decides the acknowledgement; NULL: writes are refused */
+   struct kv_instance *standby; /* also given each batch, after `active` took it; may be NULL */
+   bool standby_failed;         /* `standby` refused a batch and is given no more */
+   struct kv_status standby_status;
+   bool read_only; /* `active` failed; writes are refused with the text of read_only_status */
+   struct kv_status read_only_status;
+};
+
+/* Starts the thread. It commits to nothing until targets are set: submissions are refused as
+ * UNAVAILABLE. NULL with `status`. */
+struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commit_options *options,
+                                   struct kv_status *status);
+/* Commits what has been submitted, then ends the thread. No submission may follow. */
+void kv_commit_destroy(struct kv_commit *commit);
+
+void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission);
+
+/* Runs `step` on the commit thread between two batches and returns when it has run. */
+void kv_commit_at_boundary(struct kv_commit *commit,
+                           void (*step)(void *context, struct kv_commit_targets *targets),
+                           void *context);
+
+/* Whether writes are refused because the active plug-in failed; fills in `status` when they are.
+ * Any thread. */
+bool kv_commit_read_only(struct kv_commit *commit, struct kv_status *status);
+
+/* Called on the commit thread when the pipeline becomes read-only. Set before the first batch. */
+void kv_commit_on_failure(struct kv_commit *commit, void (*failed)(void *context), void *context);
+
+#endif

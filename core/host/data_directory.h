@@ -1,0 +1,84 @@
+/*
+ * The data directory: its lock, the record of what is active, one directory a generation.
+ *
+ *   LOCK        held exclusively for the life of the process; holds the owner's process id
+ *   ACTIVE      which plug-in, with which options, in which generation; replaced atomically
+ *   gen-NNNNNN/ private to the plug-in of that generation
+ *
+ * Directories are 0700 and files 0600 whatever the umask. The format of ACTIVE is in
+ * docs/formats.md. It knows no persistence format.
+ *
+ * Threads: one at a time (main at start, then the control thread).
+ */
+#ifndef KV_DATA_DIRECTORY_H
+#define KV_DATA_DIRECTORY_H
+
+#include "core/host/settings.h"
+#include "core/support/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kv_data_directory;
+
+#define KV_GENERATION_PATH_SIZE 4096
+
+/* The choice that a restart comes back to. */
+struct kv_active {
+   char *plugin;
+   struct kv_option *options; /* all that are in force */
+   size_t option_count;
+   uint64_t generation; /* from 1 */
+   /* While a switch is being completed: the generation that holds everything up to
+    * `handover_sequence` until the active one has a checkpoint at or above it. 0 = none. */
+   uint64_t previous_generation;
+   char *previous_plugin;
+   struct kv_option *previous_options;
+   size_t previous_option_count;
+   uint64_t handover_sequence;
+};
+
+/* Deep copy and release of the members. */
+enum kv_code kv_active_copy(const struct kv_active *from, struct kv_active *to,
+                            struct kv_status *status);
+void kv_active_deinit(struct kv_active *active);
+
+/* Creates the directory where it is missing, and takes the lock: FAILED_PRECONDITION naming the
+ * holder's process id when another server has it. */
+enum kv_code kv_data_directory_open(const char *path, struct kv_data_directory **directory,
+                                    struct kv_status *status);
+/* Releases the lock. */
+void kv_data_directory_close(struct kv_data_directory *directory);
+
+const uint8_t *kv_data_directory_store_id(const struct kv_data_directory *directory);
+
+/* Reads ACTIVE. *found is false on a fresh directory. Refuses (DATA_LOSS, naming file and remedy) a
+ * damaged ACTIVE, one of a newer format, and a missing one where generation directories exist: a
+ * store never starts empty over existing data. */
+enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
+                                           struct kv_active *active, bool *found,
+                                           struct kv_status *status);
+/* Durable when it returns KV_OK (temporary file, fsync, rename, fsync of the directory). */
+enum kv_code kv_data_directory_write_active(struct kv_data_directory *directory,
+                                            const struct kv_active *active,
+                                            struct kv_status *status);
+
+/* The absolute path of a generation's directory, into a buffer of KV_GENERATION_PATH_SIZE. */
+void kv_data_directory_generation_path(const struct kv_data_directory *directory,
+                                       uint64_t generation, char *path);
+/* Creates an empty directory under the next unused number (above `above` and above every one that
+ * exists) and fsyncs the parent. */
+enum kv_code kv_data_directory_create_generation(struct kv_data_directory *directory,
+                                                 uint64_t above, uint64_t *generation,
+                                                 struct kv_status *status);
+/* Removes a generation's directory with all in it. */
+enum kv_code kv_data_directory_remove_generation(struct kv_data_directory *directory,
+                                                 uint64_t generation, struct kv_status *status);
+/* Removes every generation other than those named in `active`: left-overs of switches that a crash
+ * interrupted. */
+enum kv_code kv_data_directory_remove_stale(struct kv_data_directory *directory,
+                                            const struct kv_active *active,
+                                            struct kv_status *status);
+
+#endif

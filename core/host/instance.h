@@ -1,0 +1,53 @@
+/*
+ * One open plug-in instance: the host's side of the ABI. It owns the host table given to the
+ * plug-in, turns views into records, and turns the plug-in's codes and texts into statuses that
+ * name it.
+ *
+ * Threads: as the ABI says: open, load, tick and close on the control thread; write on the commit
+ * thread, one at a time, possibly beside tick.
+ */
+#ifndef KV_INSTANCE_H
+#define KV_INSTANCE_H
+
+#include "core/host/settings.h"
+#include "core/store/store.h"
+#include "core/support/status.h"
+#include "kvstore/plugin.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kv_instance;
+
+struct kv_instance_config {
+   const kvs_plugin *plugin;
+   struct kv_settings *settings; /* the instance takes ownership, also when open fails */
+   const char *directory;        /* absolute, exists; copied */
+   uint8_t store_id[16];
+   void (*wake)(void *context); /* the plug-in asks for a tick soon; any thread */
+   void *wake_context;
+};
+
+enum kv_code kv_instance_open(const struct kv_instance_config *config,
+                              struct kv_instance **instance, struct kv_status *status);
+void kv_instance_close(struct kv_instance *instance);
+
+/* Puts all that the plug-in kept into `transaction` and tells the sequence reached (0: nothing was
+ * kept). DATA_LOSS when data is damaged. After a failure the transaction must be aborted. */
+enum kv_code kv_instance_load(struct kv_instance *instance, struct kv_transaction *transaction,
+                              uint64_t *sequence, struct kv_status *status);
+
+/* RESOURCE_EXHAUSTED: rejected without a trace, go on with the next batch. Any other failure: the
+ * instance is failed; write no more to it. */
+enum kv_code kv_instance_write(struct kv_instance *instance, const kvs_record *records,
+                               size_t count, uint32_t flags, struct kv_status *status);
+
+/* `reason` is KVS_TICK_*. The view is only borrowed. */
+enum kv_code kv_instance_tick(struct kv_instance *instance, uint32_t reason,
+                              const struct kv_view *view, struct kv_status *status);
+
+const kvs_plugin *kv_instance_plugin(const struct kv_instance *instance);
+const struct kv_settings *kv_instance_settings(const struct kv_instance *instance);
+
+#endif

@@ -1,0 +1,103 @@
+/*
+ * The wire: a gRPC server seen as a table of methods and opaque calls that carry bytes. The only
+ * room that includes gRPC headers; everything above works on bytes and statuses.
+ *
+ * Promises
+ *  - Every call that reaches a handler is answered exactly once on the wire: by the handler, or,
+ * when the client has gone, not at all; its memory is released either way.
+ *  - An unknown method is answered UNIMPLEMENTED at once.
+ *  - A handler never sees a half message, and none above the receive limit.
+ *
+ * Threads: `workers` threads poll for events, each with its own completion queue. Handlers run on
+ * them and must not block on I/O. The functions of a call may be used from any thread, one at a
+ * time, while the call is open; a unary call closes with its reply or failure and must not be
+ * touched afterwards; a stream closes with its `closed` handler.
+ */
+#ifndef KV_RPC_H
+#define KV_RPC_H
+
+#include "core/support/arena.h"
+#include "core/support/bytes.h"
+#include "core/support/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kv_rpc;
+struct kv_call;
+
+enum kv_rpc_kind {
+   KV_RPC_UNARY,         /* one request, one reply */
+   KV_RPC_SERVER_STREAM, /* one request, many replies */
+   KV_RPC_BIDI,          /* many of both, in any order */
+};
+
+struct kv_rpc_method {
+   const char *path; /* "/package.Service/Method"; must outlive the server */
+   enum kv_rpc_kind kind;
+   void *service; /* given to the handlers */
+
+   /* A request has arrived. `request` lives until the call closes (unary, server stream) or until
+    * the next request (bidi). Unary: end with kv_call_reply or kv_call_fail, now or later. Bidi:
+    * called for each request; the next one is read only after kv_call_read_next. */
+   void (*request)(void *service, struct kv_call *call, struct kv_bytes request);
+   /* Streams only, may be NULL: the reply given to kv_call_send has left; the next may be sent. */
+   void (*sent)(void *service, struct kv_call *call);
+   /* Bidi only: the client will send no more. */
+   void (*half_closed)(void *service, struct kv_call *call);
+   /* Streams only, may be NULL: the call is over (finished, or the client went away); release what
+    * belongs to it. No other handler follows and the call must not be touched afterwards. Called
+    * exactly once for each stream whose `request` or `half_closed` was called. */
+   void (*closed)(void *service, struct kv_call *call);
+};
+
+struct kv_rpc_options {
+   unsigned workers;           /* polling threads, at least 1 */
+   size_t receive_message_max; /* bytes; larger requests are refused with RESOURCE_EXHAUSTED */
+};
+
+/* Takes the method table (copied; paths and services must outlive the server). NULL with `status`.
+ */
+struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
+                             const struct kv_rpc_method *methods, size_t count,
+                             struct kv_status *status);
+/* Adds an address to listen on: "host:port", "[v6]:port", "unix:PATH". Port 0 picks a free one;
+ * *port (may be NULL) tells which. Before kv_rpc_start only. The text of a failure names the
+ * address and the system's reason. */
+enum kv_code kv_rpc_listen(struct kv_rpc *rpc, const char *address, int *port,
+                           struct kv_status *status);
+enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status);
+/* Refuses new calls and waits until those under way are finished, at most `grace_ms`; then cancels
+ * the rest and waits for them. Returns when no handler runs and none will. Not from a handler. */
+void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms);
+/* After kv_rpc_stop, or without a start. */
+void kv_rpc_destroy(struct kv_rpc *rpc);
+
+/* ---- Calls ---- */
+
+/* Which worker (0 to workers - 1) runs this handler; for state kept per thread. Only in handlers.
+ */
+unsigned kv_call_worker(const struct kv_call *call);
+/* Memory that is released when the call closes. */
+struct kv_arena *kv_call_arena(struct kv_call *call);
+/* A place for the handler's own state of a stream; NULL at first. */
+void **kv_call_state(struct kv_call *call);
+
+/* Room for a message of `size` bytes to be filled in by the caller, or NULL when memory is out. It
+ * replaces an earlier one that was not sent. */
+uint8_t *kv_call_message(struct kv_call *call, size_t size);
+
+/* Unary: sends what was put into kv_call_message (nothing: an empty message) with status OK. */
+void kv_call_reply(struct kv_call *call);
+/* Any kind: ends the call with a status other than OK; `text` is copied. */
+void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text);
+
+/* Streams: sends one message; then wait for `sent`. */
+void kv_call_send(struct kv_call *call);
+/* Bidi: lets the next request in. */
+void kv_call_read_next(struct kv_call *call);
+/* Streams: ends the call with status OK after what was sent. */
+void kv_call_finish(struct kv_call *call);
+
+#endif

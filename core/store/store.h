@@ -1,0 +1,112 @@
+/*
+ * The index: an ordered map from key to value in memory, in versions.
+ *
+ * Promises
+ *  - One writer prepares the next version in a transaction; nobody sees any of it until commit
+ *    publishes it with one pointer store. Abort leaves no trace.
+ *  - Readers never lock and never wait: they pin the current version and read it while the writer
+ *    goes on. A pinned version never changes.
+ *  - A view holds a version for as long as its owner likes. Taking one is O(1). While it is held,
+ *    memory grows only by what the view alone still needs, not by how much was written since.
+ *
+ * Structure: a B+tree whose nodes are copied on the path to a change (nodes made inside the running
+ * transaction are changed in place). Nodes, entries and separator keys carry the number of the
+ * version they were born in. What a transaction replaces is retired with that transaction's number
+ * and freed once no pinned or held version lies in [birth, retirement). Algorithm after the
+ * shadow-paging B-trees of Rodeh ("B-trees, shadowing, and clones", 2008) and the dead lists of
+ * ZFS.
+ *
+ * Threads: kv_store_begin, the kv_transaction functions: one writer thread. A kv_reader belongs to
+ * one thread. Views: any thread, and one view may be read by one thread at a time.
+ *
+ * It never does I/O, and knows nothing of sequences beyond carrying the number it is given.
+ */
+#ifndef KV_STORE_H
+#define KV_STORE_H
+
+#include "core/support/bytes.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KV_KEY_SIZE_MAX ((size_t)64 * 1024)
+#define KV_VALUE_SIZE_MAX ((size_t)UINT32_MAX)
+
+struct kv_store;
+struct kv_transaction;
+struct kv_reader;
+struct kv_view;
+struct kv_version; /* one immutable state */
+
+/* NULL when memory is out. The first version is empty, at sequence 0. */
+struct kv_store *kv_store_create(void);
+/* All readers and views must have been destroyed. */
+void kv_store_destroy(struct kv_store *store);
+
+/* ---- Writing: one thread, one transaction at a time ---- */
+
+/* NULL when memory is out. */
+struct kv_transaction *kv_store_begin(struct kv_store *store);
+/* Looks up in the working version. The value stays valid until the next set or delete of this
+ * transaction, or its end. */
+bool kv_transaction_get(const struct kv_transaction *transaction, struct kv_bytes key,
+                        struct kv_bytes *value);
+/* Copies key (1 to KV_KEY_SIZE_MAX bytes) and value. False when memory is out: the transaction must
+ * then be aborted. */
+bool kv_transaction_set(struct kv_transaction *transaction, struct kv_bytes key,
+                        struct kv_bytes value);
+/* *existed tells whether the key was there. False as for set. */
+bool kv_transaction_delete(struct kv_transaction *transaction, struct kv_bytes key, bool *existed);
+/* Keys and sum of key and value sizes of the working version. */
+uint64_t kv_transaction_count(const struct kv_transaction *transaction);
+uint64_t kv_transaction_bytes(const struct kv_transaction *transaction);
+/* Publishes the working version as the state at `sequence`. Cannot fail. Frees the transaction, and
+ * what no reader or view needs any more. */
+void kv_transaction_commit(struct kv_transaction *transaction, uint64_t sequence);
+/* Drops the working version and frees the transaction. */
+void kv_transaction_abort(struct kv_transaction *transaction);
+
+/* ---- Reading the current state: one kv_reader a thread ---- */
+
+/* NULL when memory is out. Takes a lock; not for hot paths. */
+struct kv_reader *kv_reader_create(struct kv_store *store);
+void kv_reader_destroy(struct kv_reader *reader);
+/* Pins the current version and returns it; valid until kv_reader_unpin. Keep it short: while a
+ * version is pinned nothing retired since is freed. Pins do not nest. Wait-free but for a retry
+ * when a version is published in between. */
+const struct kv_version *kv_reader_pin(struct kv_reader *reader);
+void kv_reader_unpin(struct kv_reader *reader);
+
+/* ---- Holding a state for long ---- */
+
+/* A view of the current version, or NULL when memory is out. */
+struct kv_view *kv_view_create(struct kv_store *store);
+void kv_view_destroy(struct kv_view *view);
+const struct kv_version *kv_view_version(const struct kv_view *view);
+
+/* ---- What a version holds ---- */
+
+bool kv_version_get(const struct kv_version *version, struct kv_bytes key, struct kv_bytes *value);
+uint64_t kv_version_sequence(const struct kv_version *version);
+uint64_t kv_version_count(const struct kv_version *version);
+uint64_t kv_version_bytes(const struct kv_version *version);
+
+/* A position in a version, ascending by key, keys compared as unsigned bytes. Embedded by its user;
+ * valid as long as the version. */
+#define KV_CURSOR_DEPTH_MAX 16
+struct kv_cursor {
+   uint32_t depth;
+   struct {
+      const void *node;
+      uint32_t index;
+   } path[KV_CURSOR_DEPTH_MAX];
+};
+
+/* Places the cursor before the first key >= `from` (empty: before the first key). */
+void kv_cursor_seek(struct kv_cursor *cursor, const struct kv_version *version,
+                    struct kv_bytes from);
+/* Steps to the next entry; false at the end. Key and value are valid as long as the version. */
+bool kv_cursor_next(struct kv_cursor *cursor, struct kv_bytes *key, struct kv_bytes *value);
+
+#endif
