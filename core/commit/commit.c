@@ -1,0 +1,257 @@
+#include "core/commit/commit.h"
+
+#include "core/commit/evaluate.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct step {
+   void (*run)(void *context, struct kv_commit_targets *targets);
+   void *context;
+   sem_t done;
+};
+
+struct kv_commit {
+   struct kv_store *store;
+   struct kv_commit_options options;
+   pthread_t thread;
+
+   /* Shared. Submitters push in front; the commit thread takes the whole list. Who pushes onto the
+    * empty list posts `work`, so a busy pipeline costs its callers no wake-up. */
+   _Atomic(struct kv_submission *) waiting;
+   _Atomic(struct step *) step;
+   atomic_bool stopping;
+   sem_t work;
+
+   /* Owned by the commit thread. */
+   struct kv_reader *reader;
+   struct kv_commit_targets targets;
+   struct kv_effects effects;
+   void (*failed)(void *context);
+   void *failed_context;
+
+   /* A copy of targets.read_only* for other threads. */
+   pthread_mutex_t status_lock;
+   bool read_only;
+   struct kv_status read_only_status;
+};
+
+/* ---- Batches ---- */
+
+static void complete_all(struct kv_submission *batch, const struct kv_status *status)
+{
+   while (batch) {
+      struct kv_submission *next = batch->next; /* done may free the submission */
+      batch->done(batch, status);
+      batch = next;
+   }
+}
+
+static void publish_health(struct kv_commit *commit)
+{
+   pthread_mutex_lock(&commit->status_lock);
+   commit->read_only = commit->targets.read_only;
+   if (commit->read_only)
+      commit->read_only_status = commit->targets.read_only_status;
+   pthread_mutex_unlock(&commit->status_lock);
+}
+
+static void become_read_only(struct kv_commit *commit, const struct kv_status *cause)
+{
+   commit->targets.read_only = true;
+   kv_fail(
+       &commit->targets.read_only_status, KV_UNAVAILABLE,
+       "writes are refused since the persistence plug-in failed (%s); reads go on; make room or "
+       "repair the disk, then use Save or Configure to start a fresh generation",
+       cause->text);
+   publish_health(commit);
+   if (commit->failed)
+      commit->failed(commit->failed_context);
+}
+
+/* Gives the effects to the plug-ins; KV_OK means acknowledged. */
+static enum kv_code make_durable(struct kv_commit *commit, struct kv_status *status)
+{
+   struct kv_commit_targets *targets = &commit->targets;
+   const struct kv_effects *effects = &commit->effects;
+   enum kv_code code =
+       kv_instance_write(targets->active, effects->records, effects->count, 0, status);
+   if (code != KV_OK) {
+      if (code != KV_RESOURCE_EXHAUSTED)
+         become_read_only(commit, status);
+      return code;
+   }
+   if (targets->standby && !targets->standby_failed &&
+       kv_instance_write(targets->standby, effects->records, effects->count, 0,
+                         &targets->standby_status) != KV_OK)
+      targets->standby_failed = true;
+   return KV_OK;
+}
+
+static enum kv_code evaluate_all(struct kv_commit *commit, struct kv_submission *batch,
+                                 struct kv_transaction *transaction, struct kv_status *status)
+{
+   kv_effects_reset(&commit->effects, kv_version_sequence(kv_reader_pin(commit->reader)));
+   kv_reader_unpin(commit->reader);
+   for (; batch; batch = batch->next)
+      if (!kv_evaluate(batch, transaction, commit->options.memory_max, &commit->effects))
+         return kv_fail(status, KV_RESOURCE_EXHAUSTED,
+                        "the server is out of memory; nothing was changed");
+   return KV_OK;
+}
+
+static enum kv_code commit_batch(struct kv_commit *commit, struct kv_submission *batch,
+                                 struct kv_status *status)
+{
+   if (!commit->targets.active)
+      return kv_fail(status, KV_UNAVAILABLE, "the server has not loaded its data yet; try again");
+   if (commit->targets.read_only) {
+      *status = commit->targets.read_only_status;
+      return status->code;
+   }
+   struct kv_transaction *transaction = kv_store_begin(commit->store);
+   if (!transaction)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED,
+                     "the server is out of memory; nothing was changed");
+
+   enum kv_code code = evaluate_all(commit, batch, transaction, status);
+   if (code == KV_OK && commit->effects.count > 0)
+      code = make_durable(commit, status);
+   if (code == KV_OK && commit->effects.count > 0)
+      kv_transaction_commit(transaction, commit->effects.last_sequence);
+   else
+      kv_transaction_abort(transaction);
+   return code;
+}
+
+/* ---- The thread ---- */
+
+/* Takes what is waiting, in the order in which it was submitted. */
+static struct kv_submission *take_waiting(struct kv_commit *commit)
+{
+   struct kv_submission *newest = atomic_exchange(&commit->waiting, NULL);
+   struct kv_submission *batch = NULL;
+   while (newest) {
+      struct kv_submission *older = newest->next;
+      newest->next = batch;
+      batch = newest;
+      newest = older;
+   }
+   return batch;
+}
+
+static void run_step(struct kv_commit *commit)
+{
+   struct step *step = atomic_exchange(&commit->step, NULL);
+   if (!step)
+      return;
+   step->run(step->context, &commit->targets);
+   publish_health(commit);
+   sem_post(&step->done);
+}
+
+static void wait_for(sem_t *semaphore)
+{
+   while (sem_wait(semaphore) != 0)
+      assert(errno == EINTR);
+}
+
+static void *run(void *argument)
+{
+   struct kv_commit *commit = argument;
+   for (;;) {
+      run_step(commit);
+      struct kv_submission *batch = take_waiting(commit);
+      if (batch) {
+         struct kv_status status;
+         enum kv_code code = commit_batch(commit, batch, &status);
+         complete_all(batch, code == KV_OK ? NULL : &status);
+      } else if (atomic_load(&commit->stopping)) {
+         return NULL;
+      } else {
+         wait_for(&commit->work);
+      }
+   }
+}
+
+/* ---- Interface ---- */
+
+struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commit_options *options,
+                                   struct kv_status *status)
+{
+   struct kv_commit *commit = calloc(1, sizeof *commit);
+   if (!commit) {
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the commit pipeline");
+      return NULL;
+   }
+   commit->store = store;
+   commit->options = *options;
+   commit->reader = kv_reader_create(store);
+   pthread_mutex_init(&commit->status_lock, NULL);
+   sem_init(&commit->work, 0, 0);
+   int error = commit->reader ? pthread_create(&commit->thread, NULL, run, commit) : ENOMEM;
+   if (error != 0) {
+      kv_fail_errno(status, error, "cannot start the commit thread");
+      if (commit->reader)
+         kv_reader_destroy(commit->reader);
+      free(commit);
+      return NULL;
+   }
+   return commit;
+}
+
+void kv_commit_destroy(struct kv_commit *commit)
+{
+   atomic_store(&commit->stopping, true);
+   sem_post(&commit->work);
+   pthread_join(commit->thread, NULL);
+   kv_reader_destroy(commit->reader);
+   kv_effects_deinit(&commit->effects);
+   pthread_mutex_destroy(&commit->status_lock);
+   sem_destroy(&commit->work);
+   free(commit);
+}
+
+void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission)
+{
+   struct kv_submission *newest = atomic_load_explicit(&commit->waiting, memory_order_relaxed);
+   do
+      submission->next = newest;
+   while (!atomic_compare_exchange_weak(&commit->waiting, &newest, submission));
+   if (!newest)
+      sem_post(&commit->work);
+}
+
+void kv_commit_at_boundary(struct kv_commit *commit,
+                           void (*step)(void *context, struct kv_commit_targets *targets),
+                           void *context)
+{
+   struct step order = {.run = step, .context = context};
+   sem_init(&order.done, 0, 0);
+   struct step *earlier = atomic_exchange(&commit->step, &order);
+   assert(!earlier); /* only the control thread orders steps */
+   (void)earlier;
+   sem_post(&commit->work);
+   wait_for(&order.done);
+   sem_destroy(&order.done);
+}
+
+bool kv_commit_read_only(struct kv_commit *commit, struct kv_status *status)
+{
+   pthread_mutex_lock(&commit->status_lock);
+   bool read_only = commit->read_only;
+   if (read_only)
+      *status = commit->read_only_status;
+   pthread_mutex_unlock(&commit->status_lock);
+   return read_only;
+}
+
+void kv_commit_on_failure(struct kv_commit *commit, void (*failed)(void *context), void *context)
+{
+   commit->failed = failed;
+   commit->failed_context = context;
+}

@@ -1,0 +1,127 @@
+#include "core/commit/evaluate.h"
+
+#include <stdlib.h>
+
+void kv_effects_reset(struct kv_effects *effects, uint64_t sequence)
+{
+   effects->count = 0;
+   effects->last_sequence = sequence;
+}
+
+void kv_effects_deinit(struct kv_effects *effects)
+{
+   free(effects->records);
+}
+
+static bool append_effect(struct kv_effects *effects, uint32_t kind,
+                          const struct kv_operation *operation)
+{
+   if (effects->count == effects->capacity) {
+      size_t capacity = effects->capacity ? effects->capacity * 2 : 256;
+      kvs_record *records = reallocarray(effects->records, capacity, sizeof *records);
+      if (!records)
+         return false;
+      effects->records = records;
+      effects->capacity = capacity;
+   }
+   kvs_record *record = &effects->records[effects->count++];
+   *record = (kvs_record){
+       .sequence = ++effects->last_sequence,
+       .kind = kind,
+       .key = {operation->key.data, operation->key.size},
+   };
+   if (kind == KVS_SET)
+      record->value = (kvs_bytes){operation->value.data, operation->value.size};
+   return true;
+}
+
+/* By how much a set makes the data grow; 0 when it does not. */
+static uint64_t growth_of(const struct kv_operation *operation,
+                          const struct kv_transaction *transaction)
+{
+   struct kv_bytes old;
+   if (operation->kind != KV_OPERATION_SET)
+      return 0;
+   if (!kv_transaction_get(transaction, operation->key, &old))
+      return operation->key.size + operation->value.size;
+   return operation->value.size > old.size ? operation->value.size - old.size : 0;
+}
+
+static bool exceeds(uint64_t memory_max, uint64_t growth, const struct kv_transaction *transaction)
+{
+   return growth > 0 && kv_transaction_bytes(transaction) + growth > memory_max;
+}
+
+/* Whether an atomic submission does not fit as a whole. A key that it sets twice counts twice:
+ * close to the bound it may be refused although it would just have fitted. */
+static bool atomic_exceeds(const struct kv_submission *submission,
+                           const struct kv_transaction *transaction, uint64_t memory_max)
+{
+   uint64_t growth = 0;
+   for (size_t i = 0; i < submission->count; i++)
+      growth += growth_of(&submission->operations[i], transaction);
+   return exceeds(memory_max, growth, transaction);
+}
+
+static bool evaluate_get(struct kv_operation *operation, const struct kv_transaction *transaction,
+                         struct kv_arena *arena)
+{
+   struct kv_bytes value;
+   operation->found = kv_transaction_get(transaction, operation->key, &value);
+   if (!operation->found)
+      return true;
+   /* A later write of the same batch may free the value. */
+   void *copy = kv_arena_copy(arena, value.data, value.size);
+   operation->value = kv_bytes(copy, value.size);
+   return copy != NULL;
+}
+
+static bool evaluate_operation(struct kv_operation *operation, struct kv_transaction *transaction,
+                               uint64_t memory_max, struct kv_arena *arena,
+                               struct kv_effects *effects)
+{
+   operation->code = KV_OK;
+   switch (operation->kind) {
+   case KV_OPERATION_GET:
+      return evaluate_get(operation, transaction, arena);
+   case KV_OPERATION_DELETE:
+      if (!kv_transaction_delete(transaction, operation->key, &operation->found))
+         return false;
+      return !operation->found || append_effect(effects, KVS_DELETE, operation);
+   case KV_OPERATION_SET:
+      if (memory_max > 0 && exceeds(memory_max, growth_of(operation, transaction), transaction)) {
+         operation->code = KV_RESOURCE_EXHAUSTED;
+         return true;
+      }
+      return kv_transaction_set(transaction, operation->key, operation->value) &&
+             append_effect(effects, KVS_SET, operation);
+   }
+   return true;
+}
+
+static void join_effects(kvs_record *records, size_t count)
+{
+   for (size_t i = 0; i + 1 < count; i++)
+      records[i].flags |= KVS_RECORD_JOINED;
+}
+
+bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transaction,
+                 uint64_t memory_max, struct kv_effects *effects)
+{
+   if (submission->atomic && memory_max > 0 &&
+       atomic_exceeds(submission, transaction, memory_max)) {
+      for (size_t i = 0; i < submission->count; i++)
+         submission->operations[i].code = KV_RESOURCE_EXHAUSTED;
+      return true;
+   }
+   /* What fitted as a whole is not weighed again one by one. */
+   uint64_t bound = submission->atomic ? 0 : memory_max;
+   size_t before = effects->count;
+   for (size_t i = 0; i < submission->count; i++)
+      if (!evaluate_operation(&submission->operations[i], transaction, bound, submission->arena,
+                              effects))
+         return false;
+   if (submission->atomic)
+      join_effects(effects->records + before, effects->count - before);
+   return true;
+}

@@ -1,0 +1,32 @@
+/*
+ * Evaluation: turns submissions into changes of a working version and the records that describe
+ * them. Commit thread only; no I/O.
+ */
+#ifndef KV_EVALUATE_H
+#define KV_EVALUATE_H
+
+#include "core/commit/commit.h"
+#include "core/store/store.h"
+#include "kvstore/plugin.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The effects of one batch. Keys and values point into the submissions. */
+struct kv_effects {
+   kvs_record *records;
+   size_t count, capacity;
+   uint64_t last_sequence; /* of the newest record, or of the state before the batch */
+};
+
+/* `sequence`: of the state that the batch builds on. Keeps the memory of earlier batches. */
+void kv_effects_reset(struct kv_effects *effects, uint64_t sequence);
+void kv_effects_deinit(struct kv_effects *effects);
+
+/* Evaluates one submission in order, results into its operations. False when memory is out: the
+ * transaction must be aborted and every submission in it refused. */
+bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transaction,
+                 uint64_t memory_max, struct kv_effects *effects);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * The server's configuration: flags, environment and file brought together into one checked struct.
+ *
+ * Every setting is a flag (--data-dir), an environment variable (KVSTORE_DATA_DIR) and a line of
+ * the configuration file (data-dir = ...). A flag wins over the environment, the environment over
+ * the file, the file over the default. A repeatable setting (listen, option) is taken whole from
+ * the strongest source that names it; in the environment its parts are separated by commas.
+ *
+ * Used by main before any thread exists.
+ */
+#ifndef KV_CONFIG_H
+#define KV_CONFIG_H
+
+#include "core/host/settings.h"
+#include "core/support/log.h"
+#include "core/support/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define KV_CONFIG_LISTEN_MAX 16
+#define KV_CONFIG_OPTION_MAX 64
+/* What a request needs beside a value: the key and the encoding around both. */
+#define KV_CONFIG_MESSAGE_OVERHEAD ((uint64_t)128 * 1024)
+
+struct kv_config {
+   const char *listen[KV_CONFIG_LISTEN_MAX];
+   size_t listen_count;
+   const char *data_dir;
+   const char *plugin_dir;                         /* one or more, separated by ':' */
+   const char *mode;                               /* NULL: not given */
+   struct kv_option options[KV_CONFIG_OPTION_MAX]; /* of the mode */
+   size_t option_count;
+   uint64_t max_value_size;   /* bytes */
+   uint64_t max_message_size; /* bytes, of one request */
+   uint64_t max_memory;       /* bytes of keys and values; 0 = no bound */
+   uint64_t workers;          /* threads that serve the wire */
+   uint64_t shutdown_grace_ms;
+   enum kv_log_level log_level;
+   bool check_only, show_help, show_version;
+
+   char **owned; /* all text that the struct points to */
+   size_t owned_count;
+};
+
+/* Reads everything and checks it. INVALID_ARGUMENT names the setting, where it was given, the value
+ * and what is allowed. kv_config_deinit must be called in either case. */
+enum kv_code kv_config_read(struct kv_config *config, int argc, char **argv,
+                            struct kv_status *status);
+void kv_config_deinit(struct kv_config *config);
+void kv_config_print_help(FILE *out);
+
+#endif
