@@ -1,0 +1,359 @@
+#include "core/control/internal.h"
+
+#include "core/support/clock.h"
+#include "core/support/log.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define TICK_INTERVAL_MS 1000
+#define REPAIR_DELAY_MIN_MS 1000
+#define REPAIR_DELAY_MAX_MS 60000
+
+/* ---- What other threads see ---- */
+
+void kv_control_show(struct kv_control *control, struct kv_instance *instance, uint64_t generation)
+{
+   pthread_mutex_lock(&control->lock);
+   control->state.plugin = kv_instance_plugin(instance);
+   control->state.settings = kv_settings_array(kv_instance_settings(instance));
+   control->state.generation = generation;
+   pthread_mutex_unlock(&control->lock);
+}
+
+void kv_control_note_error(struct kv_control *control, const struct kv_status *status)
+{
+   pthread_mutex_lock(&control->lock);
+   bool news = strcmp(control->last_error, status->text) != 0;
+   memcpy(control->last_error, status->text, sizeof control->last_error);
+   pthread_mutex_unlock(&control->lock);
+   if (news)
+      kv_log(KV_LOG_ERROR, "%s", status->text);
+}
+
+void kv_control_note_save(struct kv_control *control, uint64_t sequence)
+{
+   pthread_mutex_lock(&control->lock);
+   control->state.last_save_sequence = sequence;
+   control->state.last_save_ms = kv_clock_unix_ms();
+   pthread_mutex_unlock(&control->lock);
+}
+
+void kv_control_inspect(struct kv_control *control,
+                        void (*visit)(void *context, const struct kv_control_state *state),
+                        void *context)
+{
+   pthread_mutex_lock(&control->lock);
+   visit(context, &control->state);
+   pthread_mutex_unlock(&control->lock);
+}
+
+/* ---- Pieces of recovery and switch ---- */
+
+static void want_tick(void *context)
+{
+   struct kv_control *control = context;
+   pthread_mutex_lock(&control->lock);
+   control->tick_wanted = true;
+   pthread_cond_signal(&control->changed);
+   pthread_mutex_unlock(&control->lock);
+}
+
+enum kv_code kv_control_validate(struct kv_control *control,
+                                 const struct kv_control_request *request,
+                                 struct kv_settings **settings, struct kv_status *status)
+{
+   const kvs_plugin *plugin;
+   enum kv_code code =
+       kv_plugin_library_find(control->config.library, request->plugin, &plugin, status);
+   if (code != KV_OK)
+      return code;
+   return kv_settings_create(plugin, request->options, request->option_count, settings, status);
+}
+
+enum kv_code kv_control_open_instance(struct kv_control *control,
+                                      const struct kv_control_request *request, uint64_t generation,
+                                      struct kv_instance **instance, struct kv_status *status)
+{
+   struct kv_settings *settings;
+   enum kv_code code = kv_control_validate(control, request, &settings, status);
+   if (code != KV_OK)
+      return code;
+   char path[KV_GENERATION_PATH_SIZE];
+   kv_data_directory_generation_path(control->config.directory, generation, path);
+   struct kv_instance_config config = {
+       .settings = settings,
+       .directory = path,
+       .wake = want_tick,
+       .wake_context = control,
+   };
+   memcpy(config.store_id, kv_data_directory_store_id(control->config.directory),
+          sizeof config.store_id);
+   code = kv_plugin_library_find(control->config.library, request->plugin, &config.plugin, status);
+   assert(code == KV_OK); /* kv_control_validate has just found it */
+   return kv_instance_open(&config, instance, status);
+}
+
+enum kv_code kv_control_record(struct kv_control *control, const struct kv_instance *instance,
+                               uint64_t generation, struct kv_status *status)
+{
+   const struct kv_settings *settings = kv_instance_settings(instance);
+   const kvs_setting *array = kv_settings_array(settings);
+   size_t count = kv_settings_count(settings);
+   struct kv_option *options = calloc(count + 1, sizeof *options);
+   if (!options)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
+   for (size_t i = 0; i < count; i++)
+      options[i] = (struct kv_option){array[i].name, array[i].text};
+   const struct kv_active active = {
+       .plugin = (char *)kv_instance_plugin(instance)->name,
+       .options = options,
+       .option_count = count,
+       .generation = generation,
+   };
+   enum kv_code code = kv_data_directory_write_active(control->config.directory, &active, status);
+   free(options);
+   return code;
+}
+
+/* ---- Tasks ---- */
+
+/* Whether `request` asks for just what is in force. */
+static bool in_force(struct kv_control *control, const struct kv_control_request *request,
+                     const struct kv_settings *settings)
+{
+   if (strcmp(request->plugin, kv_instance_plugin(control->active)->name) != 0)
+      return false;
+   const kvs_setting *wanted = kv_settings_array(settings);
+   const kvs_setting *present = kv_settings_array(kv_instance_settings(control->active));
+   for (size_t i = 0; i < kv_settings_count(settings); i++)
+      if (strcmp(wanted[i].text, present[i].text) != 0)
+         return false;
+   return true;
+}
+
+enum kv_code kv_control_configure(struct kv_control *control,
+                                  const struct kv_control_request *request,
+                                  struct kv_status *status)
+{
+   struct kv_settings *settings;
+   enum kv_code code = kv_control_validate(control, request, &settings, status);
+   if (code != KV_OK)
+      return code;
+   struct kv_status failure;
+   bool done = in_force(control, request, settings) &&
+               !kv_commit_read_only(control->config.commit, &failure);
+   kv_settings_destroy(settings);
+   if (done)
+      return KV_OK;
+   code = kv_control_switch(control, request, status);
+   if (code != KV_OK)
+      kv_control_note_error(control, status);
+   return code;
+}
+
+static enum kv_code tick(struct kv_control *control, uint32_t reason, uint64_t *sequence,
+                         struct kv_status *status)
+{
+   struct kv_view *view = kv_view_create(control->config.store);
+   if (!view)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a view of the data");
+   *sequence = kv_version_sequence(kv_view_version(view));
+   enum kv_code code = kv_instance_tick(control->active, reason, view, status);
+   kv_view_destroy(view);
+   return code;
+}
+
+enum kv_code kv_control_save(struct kv_control *control, uint64_t *sequence,
+                             struct kv_status *status)
+{
+   const kvs_plugin *plugin = kv_instance_plugin(control->active);
+   if (plugin->promise == KVS_VOLATILE)
+      return kv_fail(status, KV_FAILED_PRECONDITION,
+                     "mode \"%s\" keeps nothing on disk; switch to another mode first, for example "
+                     "with: kvstore-cli configure hybrid",
+                     plugin->name);
+   struct kv_status failure;
+   enum kv_code code;
+   if (kv_commit_read_only(control->config.commit, &failure)) {
+      code = kv_control_renew(control, status);
+      *sequence = control->state.last_save_sequence;
+   } else {
+      code = tick(control, KVS_TICK_CHECKPOINT, sequence, status);
+      if (code == KV_OK)
+         kv_control_note_save(control, *sequence);
+   }
+   if (code != KV_OK)
+      kv_control_note_error(control, status);
+   return code;
+}
+
+struct kv_plugin_library *kv_control_library(struct kv_control *control)
+{
+   return control->config.library;
+}
+
+/* ---- The thread ---- */
+
+/* After the active plug-in failed: tries a fresh generation, at growing intervals. */
+static void try_repair(struct kv_control *control)
+{
+   uint64_t now_ms = kv_clock_monotonic_ms();
+   if (now_ms < control->next_repair_ms)
+      return;
+   struct kv_status status;
+   if (kv_control_renew(control, &status) == KV_OK) {
+      kv_log(KV_LOG_INFO, "a fresh generation is durable; writes are accepted again");
+      control->repair_delay_ms = REPAIR_DELAY_MIN_MS;
+      return;
+   }
+   kv_control_note_error(control, &status);
+   control->next_repair_ms = now_ms + control->repair_delay_ms;
+   control->repair_delay_ms = control->repair_delay_ms * 2 < REPAIR_DELAY_MAX_MS
+                                  ? control->repair_delay_ms * 2
+                                  : REPAIR_DELAY_MAX_MS;
+}
+
+static void periodic_tick(struct kv_control *control)
+{
+   struct kv_status status;
+   if (kv_commit_read_only(control->config.commit, &status)) {
+      kv_control_note_error(control, &status);
+      try_repair(control);
+      return;
+   }
+   uint64_t sequence;
+   if (tick(control, KVS_TICK_PERIODIC, &sequence, &status) != KV_OK)
+      kv_control_note_error(control, &status);
+}
+
+static bool due(uint64_t deadline_ms)
+{
+   return kv_clock_monotonic_ms() >= deadline_ms;
+}
+
+/* Waits until there is something to do; returns a task, or NULL with *tick_due or *stop. */
+static struct kv_control_task *next_task(struct kv_control *control, uint64_t tick_ms,
+                                         bool *tick_due, bool *stop)
+{
+   const struct timespec deadline = {
+       .tv_sec = (time_t)(tick_ms / 1000),
+       .tv_nsec = (long)(tick_ms % 1000) * 1000000,
+   };
+   pthread_mutex_lock(&control->lock);
+   while (!control->first_task && !control->stopping && !control->tick_wanted && !due(tick_ms))
+      pthread_cond_timedwait(&control->changed, &control->lock, &deadline);
+   struct kv_control_task *task = control->first_task;
+   if (task) {
+      control->first_task = task->next;
+      if (!control->first_task)
+         control->last_task = &control->first_task;
+   }
+   *stop = !task && control->stopping;
+   *tick_due = control->tick_wanted || due(tick_ms);
+   if (*tick_due)
+      control->tick_wanted = false;
+   pthread_mutex_unlock(&control->lock);
+   return task;
+}
+
+static void *run(void *argument)
+{
+   struct kv_control *control = argument;
+   uint64_t tick_ms = kv_clock_monotonic_ms() + TICK_INTERVAL_MS;
+   for (;;) {
+      bool tick_due, stop;
+      struct kv_control_task *task = next_task(control, tick_ms, &tick_due, &stop);
+      if (task)
+         task->run(task);
+      if (stop)
+         return NULL;
+      if (tick_due) {
+         periodic_tick(control);
+         tick_ms = kv_clock_monotonic_ms() + TICK_INTERVAL_MS;
+      }
+   }
+}
+
+void kv_control_post(struct kv_control *control, struct kv_control_task *task)
+{
+   task->next = NULL;
+   pthread_mutex_lock(&control->lock);
+   *control->last_task = task;
+   control->last_task = &task->next;
+   pthread_cond_signal(&control->changed);
+   pthread_mutex_unlock(&control->lock);
+}
+
+/* ---- Life ---- */
+
+struct kv_control *kv_control_create(const struct kv_control_config *config,
+                                     struct kv_status *status)
+{
+   struct kv_control *control = calloc(1, sizeof *control);
+   if (!control) {
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the control plane");
+      return NULL;
+   }
+   control->config = *config;
+   control->last_task = &control->first_task;
+   control->state.last_error = control->last_error;
+   control->repair_delay_ms = REPAIR_DELAY_MIN_MS;
+   pthread_mutex_init(&control->lock, NULL);
+   pthread_condattr_t attributes;
+   pthread_condattr_init(&attributes);
+   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+   pthread_cond_init(&control->changed, &attributes);
+   pthread_condattr_destroy(&attributes);
+   kv_commit_on_failure(config->commit, want_tick, control);
+   return control;
+}
+
+static void set_active(void *context, struct kv_commit_targets *targets)
+{
+   *targets = (struct kv_commit_targets){.active = context};
+}
+
+enum kv_code kv_control_start(struct kv_control *control,
+                              const struct kv_control_first_choice *choice,
+                              struct kv_status *status)
+{
+   enum kv_code code = kv_control_recover(control, choice, status);
+   if (code != KV_OK)
+      return code;
+   kv_commit_at_boundary(control->config.commit, set_active, control->active);
+   int error = pthread_create(&control->thread, NULL, run, control);
+   if (error != 0) {
+      kv_commit_at_boundary(control->config.commit, set_active, NULL);
+      return kv_fail_errno(status, error, "cannot start the control thread");
+   }
+   control->running = true;
+   return KV_OK;
+}
+
+enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *status)
+{
+   pthread_mutex_lock(&control->lock);
+   control->stopping = true;
+   pthread_cond_signal(&control->changed);
+   pthread_mutex_unlock(&control->lock);
+   pthread_join(control->thread, NULL);
+   control->running = false;
+
+   kv_commit_at_boundary(control->config.commit, set_active, NULL);
+   uint64_t sequence;
+   return tick(control, KVS_TICK_SHUTDOWN, &sequence, status);
+}
+
+void kv_control_destroy(struct kv_control *control)
+{
+   assert(!control->running);
+   if (control->active)
+      kv_instance_close(control->active);
+   pthread_cond_destroy(&control->changed);
+   pthread_mutex_destroy(&control->lock);
+   free(control);
+}

@@ -1,0 +1,105 @@
+/*
+ * The control plane: the one thread that opens, ticks, switches and closes plug-ins, and brings the
+ * store back at start. The data path (commit) never waits for it, but for a step between two
+ * batches.
+ *
+ * Promises
+ *  - A restart comes back in the mode and with the options last configured, with exactly the data
+ *    that was promised, or refuses and says why.
+ *  - A switch loses no acknowledged write, whenever the process dies: until the new mode's record
+ * is durable the old mode takes every batch and is what a restart comes back to.
+ *  - A switch that fails at any step leaves the old mode as it was.
+ *  - After the active plug-in failed, writes stay refused until a fresh generation is durable. The
+ *    control thread tries to make one by itself, at growing intervals, and at Save and Configure.
+ *
+ * Threads: kv_control_post and kv_control_inspect from any thread. What is marked [control] may be
+ * called only inside a posted task. The others on the thread that owns the object.
+ */
+#ifndef KV_CONTROL_H
+#define KV_CONTROL_H
+
+#include "core/commit/commit.h"
+#include "core/host/data_directory.h"
+#include "core/host/plugin_library.h"
+#include "core/store/store.h"
+#include "core/support/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kv_control;
+
+struct kv_control_config {
+   struct kv_data_directory *directory;
+   struct kv_plugin_library *library;
+   struct kv_store *store;
+   struct kv_commit *commit;
+};
+
+/* What was asked for at the start; NULL and 0 where nothing was. */
+struct kv_control_first_choice {
+   const char *mode;
+   const struct kv_option *options;
+   size_t option_count;
+};
+
+/* What is active; valid only inside the callback of kv_control_inspect. */
+struct kv_control_state {
+   const kvs_plugin *plugin;
+   const kvs_setting *settings; /* plugin->option_count of them */
+   uint64_t generation;
+   uint64_t last_save_sequence;
+   int64_t last_save_ms;   /* Unix time; 0 = none since the start */
+   const char *last_error; /* "" = none since the start */
+};
+
+struct kv_control *kv_control_create(const struct kv_control_config *config,
+                                     struct kv_status *status);
+
+/* Brings back the recorded mode and its data, or begins a fresh store in the mode of `choice`
+ * (default: hybrid), and starts the thread. FAILED_PRECONDITION when `choice` differs from what is
+ * recorded; DATA_LOSS when files are damaged. Once, before any task is posted. */
+enum kv_code kv_control_start(struct kv_control *control,
+                              const struct kv_control_first_choice *choice,
+                              struct kv_status *status);
+/* Ends the thread after the tasks posted so far, gives the plug-in its last tick and closes it. No
+ * write may be under way. The status is that of the last checkpoint. */
+enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *status);
+/* After kv_control_stop, or when kv_control_start failed or was never called. */
+void kv_control_destroy(struct kv_control *control);
+
+/* Work for the control thread, embedded by its owner. */
+struct kv_control_task {
+   void (*run)(struct kv_control_task *task); /* may free the task */
+   struct kv_control_task *next;              /* private */
+};
+void kv_control_post(struct kv_control *control, struct kv_control_task *task);
+
+/* Shows the state to `visit` under a lock: copy what is needed and return. */
+void kv_control_inspect(struct kv_control *control,
+                        void (*visit)(void *context, const struct kv_control_state *state),
+                        void *context);
+
+struct kv_control_request {
+   const char *plugin;
+   const struct kv_option *options;
+   size_t option_count;
+};
+
+/* Checks plug-in and options and changes nothing; *settings is the caller's. [control] */
+enum kv_code kv_control_validate(struct kv_control *control,
+                                 const struct kv_control_request *request,
+                                 struct kv_settings **settings, struct kv_status *status);
+/* Switches to a plug-in, or to other options of the same one. Nothing to do when both are in force
+ * already and work. [control] */
+enum kv_code kv_control_configure(struct kv_control *control,
+                                  const struct kv_control_request *request,
+                                  struct kv_status *status);
+/* Makes a checkpoint; *sequence is that of the state in it. [control] */
+enum kv_code kv_control_save(struct kv_control *control, uint64_t *sequence,
+                             struct kv_status *status);
+/* [control] */
+struct kv_plugin_library *kv_control_library(struct kv_control *control);
+
+#endif

@@ -1,0 +1,49 @@
+/* What the files of the control room share. */
+#ifndef KV_CONTROL_INTERNAL_H
+#define KV_CONTROL_INTERNAL_H
+
+#include "core/control/control.h"
+
+#include <pthread.h>
+
+struct kv_control {
+   struct kv_control_config config;
+   pthread_t thread;
+
+   /* Under `lock`: the task queue, the wishes of other threads, and the state that they may see. */
+   pthread_mutex_t lock;
+   pthread_cond_t changed;
+   struct kv_control_task *first_task, **last_task;
+   bool tick_wanted, stopping;
+   struct kv_control_state state;
+   char last_error[KV_STATUS_TEXT_SIZE];
+
+   /* Owned by the control thread (by kv_control_start before it runs). */
+   struct kv_instance *active;
+   bool running;
+   uint64_t next_repair_ms, repair_delay_ms; /* monotonic */
+};
+
+/* Opens an instance of `request` over the directory of `generation`. */
+enum kv_code kv_control_open_instance(struct kv_control *control,
+                                      const struct kv_control_request *request, uint64_t generation,
+                                      struct kv_instance **instance, struct kv_status *status);
+/* Makes ACTIVE name `instance` and `generation`. */
+enum kv_code kv_control_record(struct kv_control *control, const struct kv_instance *instance,
+                               uint64_t generation, struct kv_status *status);
+/* Makes `instance` what Status shows; the last one shown may then be closed. */
+void kv_control_show(struct kv_control *control, struct kv_instance *instance, uint64_t generation);
+void kv_control_note_error(struct kv_control *control, const struct kv_status *status);
+void kv_control_note_save(struct kv_control *control, uint64_t sequence);
+
+/* recovery.c: fills in control->active and publishes what it kept. */
+enum kv_code kv_control_recover(struct kv_control *control,
+                                const struct kv_control_first_choice *choice,
+                                struct kv_status *status);
+/* switch.c: moves to `request` by way of a fresh generation. */
+enum kv_code kv_control_switch(struct kv_control *control, const struct kv_control_request *request,
+                               struct kv_status *status);
+/* switch.c: the same plug-in with the same options in a fresh generation. */
+enum kv_code kv_control_renew(struct kv_control *control, struct kv_status *status);
+
+#endif

@@ -1,0 +1,138 @@
+/* The start: which mode, which generation, and the data in it. */
+#include "core/control/internal.h"
+
+#include "core/support/clock.h"
+#include "core/support/log.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_MODE "hybrid"
+
+static const char *find_option(const struct kv_option *options, size_t count, const char *name)
+{
+   for (size_t i = 0; i < count; i++)
+      if (strcmp(options[i].name, name) == 0)
+         return options[i].value;
+   return NULL;
+}
+
+/* The recorded mode wins, and a differing flag is refused: a person who changes a flag expects it
+ * to act, and a restart must not switch modes in passing. */
+static enum kv_code check_choice(struct kv_control *control,
+                                 const struct kv_control_first_choice *choice,
+                                 const struct kv_active *recorded, struct kv_status *status)
+{
+   if (choice->mode && strcmp(choice->mode, recorded->plugin) != 0)
+      return kv_fail(status, KV_FAILED_PRECONDITION,
+                     "mode \"%s\" was asked for, but this data directory is in mode \"%s\"; leave "
+                     "the setting out, start, and switch with: kvstore-cli configure %s",
+                     choice->mode, recorded->plugin, choice->mode);
+
+   /* Settings bring both to the same spelling: 10M is 10485760. */
+   const struct kv_control_request request = {recorded->plugin, choice->options,
+                                              choice->option_count};
+   struct kv_settings *settings;
+   enum kv_code code = kv_control_validate(control, &request, &settings, status);
+   if (code != KV_OK)
+      return code;
+   const kvs_setting *array = kv_settings_array(settings);
+   for (size_t i = 0; code == KV_OK && i < kv_settings_count(settings); i++) {
+      const char *recorded_value =
+          find_option(recorded->options, recorded->option_count, array[i].name);
+      if (find_option(choice->options, choice->option_count, array[i].name) && recorded_value &&
+          strcmp(array[i].text, recorded_value) != 0)
+         code = kv_fail(status, KV_FAILED_PRECONDITION,
+                        "option %s=%s was asked for, but this data directory has %s=%s; leave the "
+                        "setting out, start, and change it with: kvstore-cli configure %s %s=%s",
+                        array[i].name, array[i].text, array[i].name, recorded_value,
+                        recorded->plugin, array[i].name, array[i].text);
+   }
+   kv_settings_destroy(settings);
+   return code;
+}
+
+static enum kv_code load_data(struct kv_control *control, struct kv_status *status)
+{
+   struct kv_transaction *transaction = kv_store_begin(control->config.store);
+   if (!transaction)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the data");
+   uint64_t sequence;
+   uint64_t began_ms = kv_clock_monotonic_ms();
+   enum kv_code code = kv_instance_load(control->active, transaction, &sequence, status);
+   if (code != KV_OK) {
+      kv_transaction_abort(transaction);
+      return code;
+   }
+   uint64_t count = kv_transaction_count(transaction);
+   uint64_t bytes = kv_transaction_bytes(transaction);
+   kv_transaction_commit(transaction, sequence);
+   kv_log(KV_LOG_INFO,
+          "loaded %" PRIu64 " keys, %" PRIu64 " bytes, up to sequence %" PRIu64 " in %" PRIu64
+          " ms",
+          count, bytes, sequence, kv_clock_monotonic_ms() - began_ms);
+   return KV_OK;
+}
+
+static enum kv_code resume(struct kv_control *control, const struct kv_control_first_choice *choice,
+                           const struct kv_active *recorded, struct kv_status *status)
+{
+   enum kv_code code = check_choice(control, choice, recorded, status);
+   if (code == KV_OK)
+      code = kv_data_directory_remove_stale(control->config.directory, recorded, status);
+   if (code != KV_OK)
+      return code;
+   const struct kv_control_request request = {recorded->plugin, recorded->options,
+                                              recorded->option_count};
+   code =
+       kv_control_open_instance(control, &request, recorded->generation, &control->active, status);
+   if (code == KV_OK)
+      kv_control_show(control, control->active, recorded->generation);
+   return code == KV_OK ? load_data(control, status) : code;
+}
+
+static enum kv_code begin_store(struct kv_control *control,
+                                const struct kv_control_first_choice *choice,
+                                struct kv_status *status)
+{
+   const struct kv_control_request request = {choice->mode ? choice->mode : DEFAULT_MODE,
+                                              choice->options, choice->option_count};
+   uint64_t generation;
+   enum kv_code code =
+       kv_data_directory_create_generation(control->config.directory, 0, &generation, status);
+   if (code != KV_OK)
+      return code;
+   code = kv_control_open_instance(control, &request, generation, &control->active, status);
+   if (code == KV_OK)
+      code = load_data(control, status);
+   if (code == KV_OK)
+      code = kv_control_record(control, control->active, generation, status);
+   if (code == KV_OK) {
+      kv_control_show(control, control->active, generation);
+      return KV_OK;
+   }
+   /* An unused directory without a record would make the next start refuse. */
+   struct kv_status ignored;
+   if (kv_data_directory_remove_generation(control->config.directory, generation, &ignored) !=
+       KV_OK)
+      kv_log(KV_LOG_WARNING, "%s", ignored.text);
+   return code;
+}
+
+enum kv_code kv_control_recover(struct kv_control *control,
+                                const struct kv_control_first_choice *choice,
+                                struct kv_status *status)
+{
+   struct kv_active recorded = {0};
+   bool found;
+   enum kv_code code =
+       kv_data_directory_read_active(control->config.directory, &recorded, &found, status);
+   if (code != KV_OK)
+      return code;
+   if (!found)
+      return begin_store(control, choice, status);
+   code = resume(control, choice, &recorded, status);
+   kv_active_deinit(&recorded);
+   return code;
+}

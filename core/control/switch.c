@@ -1,0 +1,192 @@
+/*
+ * The live switch. In order:
+ *
+ *   1. Open the candidate in a fresh generation directory.
+ *   2. Between two batches: attach it, so that it is given every batch from then on, and take a
+ * view of the state so far (sequence S).
+ *   3. Checkpoint the view in the candidate. Its files now hold S, and the batches above S as its
+ *      mode promises. Writes go on meanwhile; the old mode decides their acknowledgement.
+ *   4. Between two batches: record the candidate as active, durably, and let it decide from then
+ * on.
+ *   5. Close the old instance and remove its generation.
+ *
+ * A crash before the record is durable comes back in the old mode, which has every batch; after it
+ * in the new one. A failure before step 4 detaches and removes the candidate.
+ */
+#include "core/control/internal.h"
+
+#include "core/support/log.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct candidate {
+   struct kv_control *control;
+   struct kv_instance *instance;
+   uint64_t generation;
+   struct kv_view *view; /* the state when it was attached */
+   enum kv_code code;    /* outcome of a step on the commit thread */
+   bool may_be_recorded; /* its record failed halfway: a restart may come back to it */
+   struct kv_status *status;
+};
+
+/* ---- Steps on the commit thread ---- */
+
+static void attach(void *context, struct kv_commit_targets *targets)
+{
+   struct candidate *candidate = context;
+   candidate->view = kv_view_create(candidate->control->config.store);
+   if (!candidate->view) {
+      candidate->code =
+          kv_fail(candidate->status, KV_RESOURCE_EXHAUSTED, "out of memory for a view of the data");
+      return;
+   }
+   targets->standby = candidate->instance;
+   targets->standby_failed = false;
+}
+
+static void detach(void *context, struct kv_commit_targets *targets)
+{
+   (void)context;
+   targets->standby = NULL;
+   targets->standby_failed = false;
+}
+
+/* A record whose sync failed may or may not be on disk. Writing the old one again settles it; where
+ * that fails too, both generations are kept as they are, and nothing may be acknowledged that one
+ * of them would lack. */
+static void withdraw_record(struct candidate *candidate, struct kv_commit_targets *targets)
+{
+   struct kv_control *control = candidate->control;
+   struct kv_status status;
+   if (kv_control_record(control, control->active, control->state.generation, &status) == KV_OK)
+      return;
+   candidate->may_be_recorded = true;
+   targets->read_only = true;
+   kv_fail(&targets->read_only_status, KV_UNAVAILABLE,
+           "writes are refused since the record of the active mode could not be written (%s); "
+           "reads go on; repair the disk, then use Configure",
+           status.text);
+}
+
+static void cut_over(void *context, struct kv_commit_targets *targets)
+{
+   struct candidate *candidate = context;
+   if (targets->standby_failed) {
+      *candidate->status = targets->standby_status;
+      candidate->code = targets->standby_status.code;
+      return;
+   }
+   candidate->code = kv_control_record(candidate->control, candidate->instance,
+                                       candidate->generation, candidate->status);
+   if (candidate->code != KV_OK) {
+      withdraw_record(candidate, targets);
+      return;
+   }
+   targets->active = candidate->instance;
+   targets->standby = NULL;
+   targets->read_only = false;
+}
+
+/* ---- Steps on the control thread ---- */
+
+static enum kv_code open_candidate(struct candidate *candidate,
+                                   const struct kv_control_request *request)
+{
+   struct kv_control *control = candidate->control;
+   enum kv_code code =
+       kv_data_directory_create_generation(control->config.directory, control->state.generation,
+                                           &candidate->generation, candidate->status);
+   if (code != KV_OK)
+      return code;
+   code = kv_control_open_instance(control, request, candidate->generation, &candidate->instance,
+                                   candidate->status);
+   uint64_t sequence;
+   if (code == KV_OK)
+      code = kv_instance_load(candidate->instance, NULL, &sequence, candidate->status);
+   return code;
+}
+
+static enum kv_code prove(struct candidate *candidate)
+{
+   struct kv_control *control = candidate->control;
+   kv_commit_at_boundary(control->config.commit, attach, candidate);
+   if (candidate->code != KV_OK)
+      return candidate->code;
+
+   enum kv_code code = kv_instance_tick(candidate->instance, KVS_TICK_CHECKPOINT, candidate->view,
+                                        candidate->status);
+   if (code != KV_OK)
+      return code;
+   kv_commit_at_boundary(control->config.commit, cut_over, candidate);
+   return candidate->code;
+}
+
+/* Leaves the old mode as it was. */
+static void give_up(struct candidate *candidate)
+{
+   struct kv_control *control = candidate->control;
+   kv_commit_at_boundary(control->config.commit, detach, NULL);
+   if (candidate->instance)
+      kv_instance_close(candidate->instance);
+   struct kv_status status;
+   if (candidate->generation != 0 && !candidate->may_be_recorded &&
+       kv_data_directory_remove_generation(control->config.directory, candidate->generation,
+                                           &status) != KV_OK)
+      kv_log(KV_LOG_WARNING, "cannot remove what a failed switch left behind: %s", status.text);
+}
+
+static void retire_old(struct candidate *candidate)
+{
+   struct kv_control *control = candidate->control;
+   struct kv_instance *old = control->active;
+   uint64_t old_generation = control->state.generation;
+   struct kv_status status;
+
+   kv_log(KV_LOG_INFO, "switched from %s (generation %" PRIu64 ") to %s (generation %" PRIu64 ")",
+          kv_instance_plugin(old)->name, old_generation,
+          kv_instance_plugin(candidate->instance)->name, candidate->generation);
+   control->active = candidate->instance;
+   kv_control_show(control, candidate->instance, candidate->generation);
+   kv_instance_close(old);
+   if (kv_data_directory_remove_generation(control->config.directory, old_generation, &status) !=
+       KV_OK)
+      kv_log(KV_LOG_WARNING, "cannot remove the files of the old mode: %s", status.text);
+}
+
+enum kv_code kv_control_switch(struct kv_control *control, const struct kv_control_request *request,
+                               struct kv_status *status)
+{
+   struct candidate candidate = {.control = control, .status = status};
+   enum kv_code code = open_candidate(&candidate, request);
+   if (code == KV_OK)
+      code = prove(&candidate);
+   if (code == KV_OK) {
+      if (kv_instance_plugin(candidate.instance)->promise != KVS_VOLATILE)
+         kv_control_note_save(control, kv_version_sequence(kv_view_version(candidate.view)));
+      retire_old(&candidate);
+   } else {
+      give_up(&candidate);
+   }
+   if (candidate.view)
+      kv_view_destroy(candidate.view);
+   return code;
+}
+
+enum kv_code kv_control_renew(struct kv_control *control, struct kv_status *status)
+{
+   const struct kv_settings *settings = kv_instance_settings(control->active);
+   const kvs_setting *array = kv_settings_array(settings);
+   size_t count = kv_settings_count(settings);
+   struct kv_option *options = calloc(count + 1, sizeof *options);
+   if (!options)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
+   for (size_t i = 0; i < count; i++)
+      options[i] = (struct kv_option){array[i].name, array[i].text};
+   const struct kv_control_request request = {kv_instance_plugin(control->active)->name, options,
+                                              count};
+   enum kv_code code = kv_control_switch(control, &request, status);
+   free(options);
+   return code;
+}
