@@ -40,8 +40,11 @@ struct kv_operation {
 struct kv_submission {
    struct kv_operation *operations;
    size_t count;
-   bool atomic;            /* all or nothing: one refused operation refuses them all */
+   bool atomic;            /* all or nothing */
+   bool refused;           /* the result: atomic, and the memory bound had no room for it all */
    struct kv_arena *arena; /* for results of GET */
+   size_t result_max;      /* bound on the sum of the values got, in bytes; 0 = no GET in it. One that
+                            * would pass it is refused with RESOURCE_EXHAUSTED */
    /* Called exactly once. `status` is NULL when the submission was committed; then each operation
     * has its own result. Otherwise nothing of it happened. */
    void (*done)(struct kv_submission *submission, const struct kv_status *status);

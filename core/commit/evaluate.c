@@ -64,26 +64,31 @@ static bool atomic_exceeds(const struct kv_submission *submission,
 }
 
 static bool evaluate_get(struct kv_operation *operation, const struct kv_transaction *transaction,
-                         struct kv_arena *arena)
+                         struct kv_submission *submission)
 {
    struct kv_bytes value;
    operation->found = kv_transaction_get(transaction, operation->key, &value);
    if (!operation->found)
       return true;
+   if (value.size > submission->result_max) {
+      operation->code = KV_RESOURCE_EXHAUSTED;
+      return true;
+   }
+   submission->result_max -= value.size;
    /* A later write of the same batch may free the value. */
-   void *copy = kv_arena_copy(arena, value.data, value.size);
+   void *copy = kv_arena_copy(submission->arena, value.data, value.size);
    operation->value = kv_bytes(copy, value.size);
    return copy != NULL;
 }
 
 static bool evaluate_operation(struct kv_operation *operation, struct kv_transaction *transaction,
-                               uint64_t memory_max, struct kv_arena *arena,
+                               uint64_t memory_max, struct kv_submission *submission,
                                struct kv_effects *effects)
 {
    operation->code = KV_OK;
    switch (operation->kind) {
    case KV_OPERATION_GET:
-      return evaluate_get(operation, transaction, arena);
+      return evaluate_get(operation, transaction, submission);
    case KV_OPERATION_DELETE:
       if (!kv_transaction_delete(transaction, operation->key, &operation->found))
          return false;
@@ -110,15 +115,14 @@ bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transa
 {
    if (submission->atomic && memory_max > 0 &&
        atomic_exceeds(submission, transaction, memory_max)) {
-      for (size_t i = 0; i < submission->count; i++)
-         submission->operations[i].code = KV_RESOURCE_EXHAUSTED;
+      submission->refused = true;
       return true;
    }
    /* What fitted as a whole is not weighed again one by one. */
    uint64_t bound = submission->atomic ? 0 : memory_max;
    size_t before = effects->count;
    for (size_t i = 0; i < submission->count; i++)
-      if (!evaluate_operation(&submission->operations[i], transaction, bound, submission->arena,
+      if (!evaluate_operation(&submission->operations[i], transaction, bound, submission,
                               effects))
          return false;
    if (submission->atomic)

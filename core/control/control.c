@@ -62,6 +62,13 @@ static void want_tick(void *context)
    pthread_mutex_unlock(&control->lock);
 }
 
+static void note_failure(void *context)
+{
+   struct kv_control *control = context;
+   control->config.writable_changed(control->config.writable_context, false);
+   want_tick(control);
+}
+
 enum kv_code kv_control_validate(struct kv_control *control,
                                  const struct kv_control_request *request,
                                  struct kv_settings **settings, struct kv_status *status)
@@ -308,7 +315,7 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
    pthread_cond_init(&control->changed, &attributes);
    pthread_condattr_destroy(&attributes);
-   kv_commit_on_failure(config->commit, want_tick, control);
+   kv_commit_on_failure(config->commit, note_failure, control);
    return control;
 }
 

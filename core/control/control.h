@@ -35,6 +35,10 @@ struct kv_control_config {
    struct kv_plugin_library *library;
    struct kv_store *store;
    struct kv_commit *commit;
+   /* Tells when writes begin to be refused because the plug-in failed, and when they are accepted
+    * again. Must not block; called on the commit thread. */
+   void (*writable_changed)(void *context, bool writable);
+   void *writable_context;
 };
 
 /* What was asked for at the start; NULL and 0 where nothing was. */

@@ -73,12 +73,13 @@ static void withdraw_record(struct candidate *candidate, struct kv_commit_target
 static void cut_over(void *context, struct kv_commit_targets *targets)
 {
    struct candidate *candidate = context;
+   struct kv_control *control = candidate->control;
    if (targets->standby_failed) {
       *candidate->status = targets->standby_status;
       candidate->code = targets->standby_status.code;
       return;
    }
-   candidate->code = kv_control_record(candidate->control, candidate->instance,
+   candidate->code = kv_control_record(control, candidate->instance,
                                        candidate->generation, candidate->status);
    if (candidate->code != KV_OK) {
       withdraw_record(candidate, targets);
@@ -86,7 +87,10 @@ static void cut_over(void *context, struct kv_commit_targets *targets)
    }
    targets->active = candidate->instance;
    targets->standby = NULL;
-   targets->read_only = false;
+   if (targets->read_only) {
+      targets->read_only = false;
+      control->config.writable_changed(control->config.writable_context, true);
+   }
 }
 
 /* ---- Steps on the control thread ---- */

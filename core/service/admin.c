@@ -1,0 +1,270 @@
+/* Config, Configure, ListPlugins, Save: what acts on the plug-ins. Each runs on the control thread. */
+#include "core/service/internal.h"
+#include "core/service/validate.h"
+
+#include "core/support/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A call on its way to the control thread; lives in the call's arena. */
+struct admin {
+   struct kv_control_task task; /* first: run gets back from it to the whole */
+   struct kv_service *service;
+   struct kv_call *call;
+   struct kv_control_request request;
+   bool validate_only;
+};
+
+static struct admin *new_admin(struct kv_service *service, struct kv_call *call,
+                               void (*run)(struct kv_control_task *))
+{
+   struct admin *admin = kv_arena_alloc(kv_call_arena(call), sizeof *admin);
+   if (!admin) {
+      kv_message_out_of_memory(call);
+      return NULL;
+   }
+   *admin = (struct admin){.task = {.run = run}, .service = service, .call = call};
+   return admin;
+}
+
+/* ---- Config ---- */
+
+#define NUMBER_TEXT_SIZE 24
+
+static void config_run(struct kv_control_task *task)
+{
+   struct admin *admin = (struct admin *)task;
+   struct kv_status status;
+   if (kv_control_configure(admin->service->config.control, &admin->request, &status) != KV_OK) {
+      kv_message_fail(admin->call, &status);
+      return;
+   }
+   Kvstore__ConfigResponse response = KVSTORE__CONFIG_RESPONSE__INIT;
+   response.success = true;
+   kv_message_reply(admin->call, &response.base);
+}
+
+/* Adds an option unless the number is 0, which means the default. */
+static enum kv_code add_number(struct kv_arena *arena, struct kv_control_request *request,
+                               const char *field, const char *option, int64_t number,
+                               struct kv_status *status)
+{
+   if (number < 0)
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "%s: %" PRId64 " is negative; give a positive number, or 0 for the default",
+                     field, number);
+   if (number == 0)
+      return KV_OK;
+   char *text = kv_arena_alloc(arena, NUMBER_TEXT_SIZE);
+   if (!text)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
+   snprintf(text, NUMBER_TEXT_SIZE, "%" PRId64, number);
+   struct kv_option *options = (struct kv_option *)request->options;
+   options[request->option_count++] = (struct kv_option){option, text};
+   return KV_OK;
+}
+
+/* Which plug-in the mode means, and which of the numbers apply to it. */
+static enum kv_code map_mode(struct kv_arena *arena, const Kvstore__ConfigRequest *config,
+                             struct kv_control_request *request, struct kv_status *status)
+{
+   static const struct {
+      const char *plugin;
+      bool snapshots, log;
+   } modes[] = {
+       [KVSTORE__STORAGE_MODE__SNAPSHOT] = {"snapshot", true, false},
+       [KVSTORE__STORAGE_MODE__AOF] = {"aof", false, true},
+       [KVSTORE__STORAGE_MODE__HYBRID] = {"hybrid", true, true},
+       [KVSTORE__STORAGE_MODE__NON_PERSISTENT] = {"none", false, false},
+   };
+   size_t mode = (size_t)config->storage_mode;
+   if (mode >= sizeof modes / sizeof *modes)
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "storage_mode: %d is no mode; give 0 (SNAPSHOT), 1 (AOF), 2 (HYBRID) or 3 "
+                     "(NON_PERSISTENT)",
+                     (int)config->storage_mode);
+   request->plugin = modes[mode].plugin;
+
+   const struct {
+      const char *field, *option;
+      int64_t number;
+      bool applies;
+   } numbers[] = {
+       {"snapshot_interval", "snapshot_interval", config->snapshot_interval, modes[mode].snapshots},
+       {"max_snapshots", "max_snapshots", config->max_snapshots, modes[mode].snapshots},
+       {"aof_max_size", "aof_max_size", config->aof_max_size, modes[mode].log},
+   };
+   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+      /* Old clients send all numbers with every mode: those that do not apply are only checked. */
+      int64_t number = numbers[i].applies || numbers[i].number < 0 ? numbers[i].number : 0;
+      if (add_number(arena, request, numbers[i].field, numbers[i].option, number, status) != KV_OK)
+         return status->code;
+   }
+   return KV_OK;
+}
+
+void kv_service_config(void *context, struct kv_call *call, struct kv_bytes request)
+{
+   struct kv_service *service = context;
+   const Kvstore__ConfigRequest *config =
+       kv_service_request(service, call, &kvstore__config_request__descriptor, request);
+   struct admin *admin = config ? new_admin(service, call, config_run) : NULL;
+   if (!admin)
+      return;
+   admin->request.options = kv_arena_alloc(kv_call_arena(call), 3 * sizeof(struct kv_option));
+   struct kv_status status;
+   if (!admin->request.options)
+      kv_message_out_of_memory(call);
+   else if (map_mode(kv_call_arena(call), config, &admin->request, &status) != KV_OK)
+      kv_message_fail(call, &status);
+   else
+      kv_control_post(service->config.control, &admin->task);
+}
+
+/* ---- Configure ---- */
+
+static void reply_configured(struct admin *admin, const struct kv_control_state *state)
+{
+   Kvstore__ConfigureResponse response = KVSTORE__CONFIGURE_RESPONSE__INIT;
+   response.plugin = kv_message_text(state->plugin->name);
+   response.generation = state->generation;
+   struct kv_reader *unused = NULL;
+   (void)unused;
+   response.sequence = kv_service_sequence(admin->service);
+   response.n_options = state->plugin->option_count;
+   if (kv_service_settings(kv_call_arena(admin->call), state->settings, response.n_options,
+                           &response.options))
+      kv_message_reply(admin->call, &response.base);
+   else
+      kv_message_out_of_memory(admin->call);
+}
+
+static void reply_in_force(void *context, const struct kv_control_state *state)
+{
+   reply_configured(context, state);
+}
+
+struct validated {
+   struct admin *admin;
+   const char *plugin;
+   struct kv_settings *settings;
+};
+
+/* What would be in force, with the generation that is. */
+static void reply_validated(void *context, const struct kv_control_state *state)
+{
+   struct validated *validated = context;
+   const kvs_plugin named = {.name = validated->plugin,
+                             .option_count = kv_settings_count(validated->settings)};
+   const struct kv_control_state would_be = {
+       .plugin = &named,
+       .settings = kv_settings_array(validated->settings),
+       .generation = state->generation,
+   };
+   reply_configured(validated->admin, &would_be);
+}
+
+static void configure_run(struct kv_control_task *task)
+{
+   struct admin *admin = (struct admin *)task;
+   struct kv_control *control = admin->service->config.control;
+   struct kv_status status;
+   if (admin->validate_only) {
+      struct validated validated = {.admin = admin, .plugin = admin->request.plugin};
+      if (kv_control_validate(control, &admin->request, &validated.settings, &status) != KV_OK) {
+         kv_message_fail(admin->call, &status);
+         return;
+      }
+      kv_control_inspect(control, reply_validated, &validated);
+      kv_settings_destroy(validated.settings);
+   } else if (kv_control_configure(control, &admin->request, &status) != KV_OK) {
+      kv_message_fail(admin->call, &status);
+   } else {
+      kv_control_inspect(control, reply_in_force, admin);
+   }
+}
+
+/* A C string of what was sent, refused when it holds what no name or value may. */
+static enum kv_code take_text(struct kv_arena *arena, const char *field, ProtobufCBinaryData data,
+                              const char **text, struct kv_status *status)
+{
+   struct kv_bytes bytes = kv_service_bytes(data);
+   size_t offset = kv_validate_text(bytes);
+   if (offset < bytes.size)
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "%s: byte 0x%02x at offset %zu is not allowed; give UTF-8 without NUL", field,
+                     data.data[offset], offset);
+   char *copy = kv_arena_alloc(arena, bytes.size + 1);
+   if (!copy)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
+   if (bytes.size > 0)
+      memcpy(copy, bytes.data, bytes.size);
+   copy[bytes.size] = '\0';
+   *text = copy;
+   return KV_OK;
+}
+
+static enum kv_code take_configure(struct kv_arena *arena, const Kvstore__ConfigureRequest *wanted,
+                                   struct kv_control_request *request, struct kv_status *status)
+{
+   if (wanted->plugin.len == 0)
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "plugin: is empty; give a name that ListPlugins shows");
+   struct kv_option *options = kv_arena_alloc(arena, wanted->n_options * sizeof *options);
+   if (!options)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
+   enum kv_code code = take_text(arena, "plugin", wanted->plugin, &request->plugin, status);
+   for (size_t i = 0; code == KV_OK && i < wanted->n_options; i++) {
+      code = take_text(arena, "options key", wanted->options[i]->key, &options[i].name, status);
+      if (code == KV_OK)
+         code = take_text(arena, "options value", wanted->options[i]->value, &options[i].value,
+                          status);
+   }
+   request->options = options;
+   request->option_count = wanted->n_options;
+   return code;
+}
+
+void kv_service_configure(void *context, struct kv_call *call, struct kv_bytes request)
+{
+   struct kv_service *service = context;
+   const Kvstore__ConfigureRequest *wanted =
+       kv_service_request(service, call, &kvstore__configure_request__descriptor, request);
+   struct admin *admin = wanted ? new_admin(service, call, configure_run) : NULL;
+   if (!admin)
+      return;
+   admin->validate_only = wanted->validate_only;
+   struct kv_status status;
+   if (take_configure(kv_call_arena(call), wanted, &admin->request, &status) != KV_OK)
+      kv_message_fail(call, &status);
+   else
+      kv_control_post(service->config.control, &admin->task);
+}
+
+/* ---- Save ---- */
+
+static void save_run(struct kv_control_task *task)
+{
+   struct admin *admin = (struct admin *)task;
+   struct kv_status status;
+   uint64_t sequence;
+   if (kv_control_save(admin->service->config.control, &sequence, &status) != KV_OK) {
+      kv_message_fail(admin->call, &status);
+      return;
+   }
+   Kvstore__SaveResponse response = KVSTORE__SAVE_RESPONSE__INIT;
+   response.sequence = sequence;
+   kv_message_reply(admin->call, &response.base);
+}
+
+void kv_service_save(void *context, struct kv_call *call, struct kv_bytes request)
+{
+   struct kv_service *service = context;
+   if (!kv_service_request(service, call, &kvstore__save_request__descriptor, request))
+      return;
+   struct admin *admin = new_admin(service, call, save_run);
+   if (admin)
+      kv_control_post(service->config.control, &admin->task);
+}

@@ -1,0 +1,52 @@
+/* What the files of the kvstore service share. */
+#ifndef KV_SERVICE_INTERNAL_H
+#define KV_SERVICE_INTERNAL_H
+
+#include "core/service/message.h"
+#include "core/service/service.h"
+
+#include "kvstore.pb-c.h"
+
+#include <stdatomic.h>
+
+struct kv_service {
+   struct kv_service_config config;
+   atomic_bool loaded;
+   uint64_t started_ms;        /* monotonic */
+   struct kv_reader *readers[]; /* one a worker */
+};
+
+/* The start of every handler: the decoded request, or NULL and the call has been failed, because the
+ * data is not loaded yet or the request is malformed. */
+void *kv_service_request(struct kv_service *service, struct kv_call *call,
+                         const ProtobufCMessageDescriptor *descriptor, struct kv_bytes request);
+
+static inline struct kv_bytes kv_service_bytes(ProtobufCBinaryData data)
+{
+   return kv_bytes(data.data, data.len);
+}
+
+/* data.c */
+void kv_service_set(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_get(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_del(void *service, struct kv_call *call, struct kv_bytes request);
+/* batch.c */
+void kv_service_batch(void *service, struct kv_call *call, struct kv_bytes request);
+/* scan.c */
+void kv_service_keys(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_scan(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_scan_sent(void *service, struct kv_call *call);
+void kv_service_scan_closed(void *service, struct kv_call *call);
+/* admin.c */
+void kv_service_config(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_configure(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_list_plugins(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_save(void *service, struct kv_call *call, struct kv_bytes request);
+/* status.c */
+void kv_service_status(void *service, struct kv_call *call, struct kv_bytes request);
+
+/* Settings as they go on the wire, in the arena; false when memory is out. */
+bool kv_service_settings(struct kv_arena *arena, const kvs_setting *settings, size_t count,
+                         Kvstore__MapEntry ***entries);
+
+#endif

@@ -1,0 +1,80 @@
+#include "core/service/internal.h"
+
+#include "core/support/clock.h"
+
+#include <stdlib.h>
+
+struct kv_service *kv_service_create(const struct kv_service_config *config,
+                                     struct kv_status *status)
+{
+   struct kv_service *service =
+       calloc(1, sizeof *service + config->workers * sizeof *service->readers);
+   if (!service) {
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the service");
+      return NULL;
+   }
+   service->config = *config;
+   service->started_ms = kv_clock_monotonic_ms();
+   for (unsigned i = 0; i < config->workers; i++) {
+      service->readers[i] = kv_reader_create(config->store);
+      if (!service->readers[i]) {
+         kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the service's readers");
+         kv_service_destroy(service);
+         return NULL;
+      }
+   }
+   return service;
+}
+
+void kv_service_destroy(struct kv_service *service)
+{
+   for (unsigned i = 0; i < service->config.workers; i++)
+      if (service->readers[i])
+         kv_reader_destroy(service->readers[i]);
+   free(service);
+}
+
+void kv_service_set_loaded(struct kv_service *service)
+{
+   atomic_store(&service->loaded, true);
+}
+
+void *kv_service_request(struct kv_service *service, struct kv_call *call,
+                         const ProtobufCMessageDescriptor *descriptor, struct kv_bytes request)
+{
+   if (!atomic_load_explicit(&service->loaded, memory_order_acquire)) {
+      kv_call_fail(call, KV_UNAVAILABLE, "the server is still loading its data; try again");
+      return NULL;
+   }
+   return kv_message_decode(call, descriptor, request);
+}
+
+#define METHOD(name) "/kvstore.KeyValueStore/" name
+
+size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *methods)
+{
+   const struct kv_rpc_method table[] = {
+       {.path = METHOD("Set"), .request = kv_service_set},
+       {.path = METHOD("Get"), .request = kv_service_get},
+       {.path = METHOD("Del"), .request = kv_service_del},
+       {.path = METHOD("Keys"), .request = kv_service_keys},
+       {.path = METHOD("Config"), .request = kv_service_config},
+       {.path = METHOD("Configure"), .request = kv_service_configure},
+       {.path = METHOD("ListPlugins"), .request = kv_service_list_plugins},
+       {.path = METHOD("Batch"), .request = kv_service_batch},
+       {.path = METHOD("Scan"),
+        .kind = KV_RPC_SERVER_STREAM,
+        .request = kv_service_scan,
+        .sent = kv_service_scan_sent,
+        .closed = kv_service_scan_closed},
+       {.path = METHOD("Save"), .request = kv_service_save},
+       {.path = METHOD("Status"), .request = kv_service_status},
+   };
+   const size_t count = sizeof table / sizeof *table;
+   _Static_assert(sizeof table / sizeof *table <= KV_SERVICE_METHODS_MAX, "table grew");
+   for (size_t i = 0; i < count; i++) {
+      methods[i] = table[i];
+      methods[i].service = service;
+   }
+   return count;
+}

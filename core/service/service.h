@@ -1,0 +1,45 @@
+/*
+ * The kvstore service: what each RPC means. Decodes, validates, reads the store or submits a write,
+ * and encodes the answer. Handlers never block on I/O: writes go to the commit pipeline, everything
+ * that touches a plug-in's life goes to the control thread as a task.
+ *
+ * Threads: handlers run on the workers of the rpc room; completions on the commit and the control
+ * thread.
+ */
+#ifndef KV_SERVICE_H
+#define KV_SERVICE_H
+
+#include "core/commit/commit.h"
+#include "core/control/control.h"
+#include "core/rpc/rpc.h"
+#include "core/store/store.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kv_service;
+
+struct kv_service_config {
+   struct kv_store *store;
+   struct kv_commit *commit;
+   struct kv_control *control;
+   unsigned workers;          /* of the rpc room */
+   uint64_t value_size_max;   /* bytes */
+   uint64_t message_size_max; /* bytes; also bounds the values in the answer to one Batch */
+   uint64_t memory_max;       /* as the commit pipeline has it, for texts */
+   uint8_t store_id[16];
+};
+
+struct kv_service *kv_service_create(const struct kv_service_config *config,
+                                     struct kv_status *status);
+void kv_service_destroy(struct kv_service *service);
+
+/* Until this is called every call is refused as UNAVAILABLE: the data is not there yet. Any thread. */
+void kv_service_set_loaded(struct kv_service *service);
+
+/* Fills in the methods of the service; returns how many. At most KV_SERVICE_METHODS_MAX. */
+#define KV_SERVICE_METHODS_MAX 16
+size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *methods);
+
+#endif

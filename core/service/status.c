@@ -1,0 +1,99 @@
+/* Status: how the store is doing. */
+#include "core/service/internal.h"
+
+#include "core/support/clock.h"
+
+#include <stdio.h>
+
+struct report {
+   struct kv_arena *arena;
+   Kvstore__StatusResponse response;
+   bool complete;
+};
+
+bool kv_service_settings(struct kv_arena *arena, const kvs_setting *settings, size_t count,
+                         Kvstore__MapEntry ***entries)
+{
+   Kvstore__MapEntry *array = kv_arena_alloc(arena, count * sizeof *array);
+   Kvstore__MapEntry **pointers = kv_arena_alloc(arena, count * sizeof *pointers);
+   if (!array || !pointers)
+      return false;
+   for (size_t i = 0; i < count; i++) {
+      kvstore__map_entry__init(&array[i]);
+      struct kv_bytes name = kv_bytes_of(settings[i].name);
+      struct kv_bytes text = kv_bytes_of(settings[i].text);
+      void *name_copy = kv_arena_copy(arena, name.data, name.size);
+      void *text_copy = kv_arena_copy(arena, text.data, text.size);
+      if (!name_copy || !text_copy)
+         return false;
+      array[i].key = kv_message_bytes(kv_bytes(name_copy, name.size));
+      array[i].value = kv_message_bytes(kv_bytes(text_copy, text.size));
+      pointers[i] = &array[i];
+   }
+   *entries = pointers;
+   return true;
+}
+
+static void report_control(void *context, const struct kv_control_state *state)
+{
+   struct report *report = context;
+   Kvstore__StatusResponse *response = &report->response;
+   response->plugin = kv_message_text(state->plugin->name);
+   response->generation = state->generation;
+   response->last_save_unix_ms = state->last_save_ms;
+   response->last_save_sequence = state->last_save_sequence;
+   struct kv_bytes error = kv_bytes_of(state->last_error);
+   void *copy = kv_arena_copy(report->arena, error.data, error.size);
+   response->n_options = state->plugin->option_count;
+   report->complete = copy && kv_service_settings(report->arena, state->settings,
+                                                  response->n_options, &response->options);
+   response->last_error = kv_message_bytes(kv_bytes(copy, copy ? error.size : 0));
+}
+
+static void report_store(struct kv_service *service, struct kv_call *call,
+                         Kvstore__StatusResponse *response)
+{
+   struct kv_reader *reader = service->readers[kv_call_worker(call)];
+   const struct kv_version *version = kv_reader_pin(reader);
+   response->sequence = kv_version_sequence(version);
+   response->keys = kv_version_count(version);
+   response->bytes = kv_version_bytes(version);
+   kv_reader_unpin(reader);
+}
+
+#define UUID_TEXT_SIZE 37
+
+static void format_uuid(const uint8_t id[16], char text[UUID_TEXT_SIZE])
+{
+   char *out = text;
+   for (int i = 0; i < 16; i++) {
+      if (i == 4 || i == 6 || i == 8 || i == 10)
+         *out++ = '-';
+      out += sprintf(out, "%02x", id[i]);
+   }
+}
+
+void kv_service_status(void *context, struct kv_call *call, struct kv_bytes request)
+{
+   struct kv_service *service = context;
+   if (!kv_service_request(service, call, &kvstore__status_request__descriptor, request))
+      return;
+   struct report report = {.arena = kv_call_arena(call),
+                           .response = KVSTORE__STATUS_RESPONSE__INIT};
+   char uuid[UUID_TEXT_SIZE];
+   format_uuid(service->config.store_id, uuid);
+   report.response.version = kv_message_text(KVSTORE_VERSION);
+   report.response.store_id = kv_message_text(uuid);
+   report.response.uptime_ms = kv_clock_monotonic_ms() - service->started_ms;
+   report_store(service, call, &report.response);
+   kv_control_inspect(service->config.control, report_control, &report);
+   struct kv_status failure;
+   if (kv_commit_read_only(service->config.commit, &failure)) {
+      report.response.read_only = true;
+      report.response.last_error = kv_message_text(failure.text);
+   }
+   if (report.complete)
+      kv_message_reply(call, &report.response.base);
+   else
+      kv_message_out_of_memory(call);
+}
