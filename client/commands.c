@@ -1,0 +1,97 @@
+#include "client/commands.h"
+
+#include "client/print.h"
+#include "client/words.h"
+
+#define ANY SIZE_MAX
+
+static int command_help(struct session *session, const struct kv_bytes *arguments, size_t count);
+
+static int command_exit(struct session *session, const struct kv_bytes *arguments, size_t count)
+{
+   (void)arguments, (void)count;
+   session->ended = true;
+   return EXIT_DONE;
+}
+
+static const struct command commands[] = {
+    {"set", "set KEY VALUE", "store a value", 2, 2, command_set},
+    {"get", "get KEY", "print a value", 1, 1, command_get},
+    {"del", "del KEY [KEY...]", "delete keys", 1, ANY, command_del},
+    {"keys", "keys [PREFIX]", "list the keys, sorted by their bytes", 0, 1, command_keys},
+    {"scan", "scan [PREFIX] [LIMIT]", "list keys and values, a tab between", 0, 2, command_scan},
+    {"config",
+     "config NON_PERSISTENT | SNAPSHOT <interval> <max> | AOF <max_size> | "
+     "HYBRID <interval> <max> <max_size>",
+     "switch the mode; a number left out or 0 is the default (300 s, 5 kept, 10 MiB)", 1, 4,
+     command_config},
+    {"configure", "configure PLUGIN [NAME=VALUE...] [--validate-only]",
+     "switch to any plug-in, or change its options", 1, ANY, command_configure},
+    {"plugins", "plugins", "list the plug-ins and their options", 0, 0, command_plugins},
+    {"save", "save", "make a checkpoint now", 0, 0, command_save},
+    {"status", "status", "show how the server is", 0, 0, command_status},
+    {"help", "help [COMMAND]", "show this, or one command", 0, 1, command_help},
+    {"exit", "exit", "leave; so does quit, and the end of input", 0, 0, command_exit},
+    {"quit", "quit", "leave", 0, 0, command_exit},
+    {0},
+};
+
+static const struct command *find(struct kv_bytes name)
+{
+   for (const struct command *command = commands; command->name; command++)
+      if (words_same(name, command->name))
+         return command;
+   return NULL;
+}
+
+/* What a word looks like in a message, cut where it is long. */
+static int shown(struct kv_bytes word)
+{
+   return word.size < 64 ? (int)word.size : 64;
+}
+
+static int unknown(struct session *session, struct kv_bytes name)
+{
+   return session_misuse(session, "\"%.*s\" is no command; see help", shown(name),
+                         (const char *)name.data);
+}
+
+static int command_help(struct session *session, const struct kv_bytes *arguments, size_t count)
+{
+   if (count == 0) {
+      commands_print_help(stdout);
+      return EXIT_DONE;
+   }
+   const struct command *command = find(arguments[0]);
+   if (!command)
+      return unknown(session, arguments[0]);
+   printf("%s\n   %s\n", command->usage, command->help);
+   return EXIT_DONE;
+}
+
+int commands_run(struct session *session, const struct kv_bytes *words, size_t count)
+{
+   if (count == 0)
+      return EXIT_DONE;
+   const struct command *command = find(words[0]);
+   if (!command)
+      return unknown(session, words[0]);
+   if (count - 1 < command->least || count - 1 > command->most)
+      return session_misuse(session, "usage: %s", command->usage);
+   return command->run(session, words + 1, count - 1);
+}
+
+const struct command *commands_all(void)
+{
+   return commands;
+}
+
+void commands_print_help(FILE *out)
+{
+   static const int column = 24;
+   for (const struct command *command = commands; command->name; command++) {
+      bool fits = strlen(command->usage) < (size_t)column;
+      fprintf(out, "  %-*s%s%*s%s\n", column, command->usage, fits ? "" : "\n",
+              fits ? 0 : column + 2, "", command->help);
+   }
+}

@@ -1,0 +1,42 @@
+/*
+ * The commands: a table of names, what they take and what they do. A command prints its answer,
+ * tells of its failure, and returns the exit code (client/session.h).
+ */
+#ifndef CLIENT_COMMANDS_H
+#define CLIENT_COMMANDS_H
+
+#include "client/session.h"
+
+#include <stdio.h>
+
+struct command {
+   const char *name;
+   const char *usage; /* name and arguments */
+   const char *help;
+   size_t least, most; /* number of arguments */
+   int (*run)(struct session *session, const struct kv_bytes *arguments, size_t count);
+};
+
+/* Runs a command given as words, the first one its name. No words: nothing to do. */
+int commands_run(struct session *session, const struct kv_bytes *words, size_t count);
+
+/* The commands in the order of the help, ended by one without a name. */
+const struct command *commands_all(void);
+
+/* The usage of every command, for --help and `help`. */
+void commands_print_help(FILE *out);
+
+/* ---- The handlers: the data (data.c), the server (server.c) ---- */
+
+int command_set(struct session *session, const struct kv_bytes *arguments, size_t count);
+int command_get(struct session *session, const struct kv_bytes *arguments, size_t count);
+int command_del(struct session *session, const struct kv_bytes *arguments, size_t count);
+int command_keys(struct session *session, const struct kv_bytes *arguments, size_t count);
+int command_scan(struct session *session, const struct kv_bytes *arguments, size_t count);
+int command_config(struct session *session, const struct kv_bytes *arguments, size_t count);
+int command_configure(struct session *session, const struct kv_bytes *arguments, size_t count);
+int command_plugins(struct session *session, const struct kv_bytes *arguments, size_t count);
+int command_save(struct session *session, const struct kv_bytes *arguments, size_t count);
+int command_status(struct session *session, const struct kv_bytes *arguments, size_t count);
+
+#endif

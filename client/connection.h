@@ -1,0 +1,49 @@
+/*
+ * The way to the server: connects to the first of several addresses that answers, makes one call at
+ * a time, and connects again where the connection was lost in between. No call is ever sent twice.
+ *
+ * One thread. The only module of the client that includes gRPC.
+ */
+#ifndef CLIENT_CONNECTION_H
+#define CLIENT_CONNECTION_H
+
+#include "core/support/bytes.h"
+#include "core/support/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct connection;
+
+struct connection_call {
+   const char *method; /* full name, "/kvstore.KeyValueStore/Get" */
+   struct kv_bytes request;
+   int64_t timeout_ms; /* 0: none; connecting comes before and has the same time again, at most
+                          5 s for an address */
+};
+
+/* Takes one message of the answer; `reply` is valid during the call only. Anything but KV_OK, with
+ * the status filled in, ends the call. */
+typedef enum kv_code connection_reply_fn(void *context, struct kv_bytes reply,
+                                         struct kv_status *status);
+
+/* `addresses`: HOST:PORT or unix:PATH, several separated by commas. Nothing is sent before the
+ * first call. An `interruptible` connection ends calls with KV_CANCELLED when a SIGINT is pending;
+ * the caller has blocked that signal before. NULL with status on failure. */
+struct connection *connection_create(const char *addresses, bool interruptible,
+                                     struct kv_status *status);
+void connection_destroy(struct connection *connection);
+
+/* Makes a unary or server-streaming call and waits for its end. The code is the server's, or one
+ * from the way there: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED. */
+enum kv_code connection_call(struct connection *connection, const struct connection_call *call,
+                             connection_reply_fn *on_reply, void *context,
+                             struct kv_status *status);
+
+/* False where the last call failed because no address answered. */
+bool connection_reached(const struct connection *connection);
+
+/* The name of a gRPC status code, "NOT_FOUND". */
+const char *connection_code_name(enum kv_code code);
+
+#endif

@@ -1,0 +1,187 @@
+/* The commands that read and write keys. */
+#include "client/commands.h"
+#include "client/print.h"
+#include "client/words.h"
+
+#include <kvstore.pb-c.h>
+#include <stdlib.h>
+
+int command_set(struct session *session, const struct kv_bytes *arguments, size_t count)
+{
+   (void)count;
+   Kvstore__SetRequest request = KVSTORE__SET_REQUEST__INIT;
+   request.key = session_field(arguments[0]);
+   request.value = session_field(arguments[1]);
+   ProtobufCMessage *answer;
+   int result = session_call(session,
+                             &(struct session_request){"Set", SESSION_QUICK, &request.base,
+                                                       &google__protobuf__empty__descriptor},
+                             &answer);
+   if (result != EXIT_DONE)
+      return result;
+   protobuf_c_message_free_unpacked(answer, NULL);
+   fputs("OK\n", stdout);
+   return EXIT_DONE;
+}
+
+int command_get(struct session *session, const struct kv_bytes *arguments, size_t count)
+{
+   (void)count;
+   Kvstore__GetRequest request = KVSTORE__GET_REQUEST__INIT;
+   request.key = session_field(arguments[0]);
+   ProtobufCMessage *message;
+   int result = session_call(session,
+                             &(struct session_request){"Get", SESSION_QUICK, &request.base,
+                                                       &kvstore__get_response__descriptor},
+                             &message);
+   if (result != EXIT_DONE)
+      return result;
+   const Kvstore__GetResponse *answer = (const Kvstore__GetResponse *)message;
+   /* A server of the five frozen calls alone does not send `found`. */
+   if (!answer->found && answer->value.len == 0) {
+      session_not_found(session, arguments[0]);
+      result = EXIT_NOT_FOUND;
+   } else {
+      if (session->terminal)
+         print_text(stdout, session_bytes(answer->value));
+      else
+         fwrite(answer->value.data, 1, answer->value.len, stdout);
+      if (!session->no_newline)
+         fputc('\n', stdout);
+   }
+   protobuf_c_message_free_unpacked(message, NULL);
+   return result;
+}
+
+/* Adds one to *deleted if the key existed. */
+static int delete_key(struct session *session, struct kv_bytes key, size_t *deleted)
+{
+   Kvstore__DelRequest request = KVSTORE__DEL_REQUEST__INIT;
+   request.key = session_field(key);
+   ProtobufCMessage *message;
+   int result = session_call(session,
+                             &(struct session_request){"Del", SESSION_QUICK, &request.base,
+                                                       &kvstore__del_response__descriptor},
+                             &message);
+   if (result != EXIT_DONE)
+      return result;
+   bool existed = ((const Kvstore__DelResponse *)message)->success;
+   protobuf_c_message_free_unpacked(message, NULL);
+   if (existed) {
+      (*deleted)++;
+      return EXIT_DONE;
+   }
+   session_not_found(session, key);
+   return EXIT_NOT_FOUND;
+}
+
+int command_del(struct session *session, const struct kv_bytes *arguments, size_t count)
+{
+   size_t deleted = 0;
+   int result = EXIT_DONE;
+   for (size_t i = 0; i < count && result < EXIT_GRPC_BASE; i++) {
+      int one = delete_key(session, arguments[i], &deleted);
+      if (one != EXIT_DONE)
+         result = one;
+   }
+   if (session->terminal && deleted > 0)
+      printf("(%zu deleted)\n", deleted);
+   else if (!session->terminal && (deleted > 0 || result < EXIT_GRPC_BASE))
+      printf("%zu\n", deleted);
+   return result;
+}
+
+/* ---- Many keys ---- */
+
+static void print_key(const struct session *session, struct kv_bytes key)
+{
+   if (session->terminal)
+      print_text(stdout, key);
+   else
+      fwrite(key.data, 1, key.size, stdout);
+   fputc('\n', stdout);
+}
+
+static void print_keys(void *context, const ProtobufCMessage *answer)
+{
+   const Kvstore__ScanResponse *part = (const Kvstore__ScanResponse *)answer;
+   for (size_t i = 0; i < part->n_entries; i++)
+      print_key(context, session_bytes(part->entries[i]->key));
+}
+
+static void print_entries(void *context, const ProtobufCMessage *answer)
+{
+   (void)context;
+   const Kvstore__ScanResponse *part = (const Kvstore__ScanResponse *)answer;
+   for (size_t i = 0; i < part->n_entries; i++) {
+      print_word(stdout, session_bytes(part->entries[i]->key));
+      fputc('\t', stdout);
+      print_word(stdout, session_bytes(part->entries[i]->value));
+      fputc('\n', stdout);
+   }
+}
+
+static enum kv_code scan(struct session *session, const Kvstore__ScanRequest *request,
+                         session_answer_fn *on_answer, struct kv_status *status)
+{
+   return session_stream(session,
+                         &(struct session_request){"Scan", SESSION_SLOW, &request->base,
+                                                   &kvstore__scan_response__descriptor},
+                         on_answer, session, status);
+}
+
+static int by_bytes(const void *left, const void *right)
+{
+   const ProtobufCBinaryData *a = left, *b = right;
+   int order = memcmp(a->data, b->data, a->len < b->len ? a->len : b->len);
+   return order != 0 ? order : (a->len > b->len) - (a->len < b->len);
+}
+
+/* For a server that knows only the five frozen calls. */
+static int list_without_scan(struct session *session, struct kv_bytes prefix)
+{
+   Kvstore__KeysRequest request = KVSTORE__KEYS_REQUEST__INIT;
+   ProtobufCMessage *message;
+   int result = session_call(session,
+                             &(struct session_request){"Keys", SESSION_SLOW, &request.base,
+                                                       &kvstore__keys_response__descriptor},
+                             &message);
+   if (result != EXIT_DONE)
+      return result;
+   const Kvstore__KeysResponse *answer = (const Kvstore__KeysResponse *)message;
+   if (answer->n_keys > 0)
+      qsort(answer->keys, answer->n_keys, sizeof *answer->keys, by_bytes);
+   for (size_t i = 0; i < answer->n_keys; i++) {
+      struct kv_bytes key = session_bytes(answer->keys[i]);
+      if (key.size >= prefix.size && memcmp(key.data, prefix.data, prefix.size) == 0)
+         print_key(session, key);
+   }
+   protobuf_c_message_free_unpacked(message, NULL);
+   return EXIT_DONE;
+}
+
+int command_keys(struct session *session, const struct kv_bytes *arguments, size_t count)
+{
+   struct kv_bytes prefix = count > 0 ? arguments[0] : kv_bytes("", 0);
+   Kvstore__ScanRequest request = KVSTORE__SCAN_REQUEST__INIT;
+   request.prefix = session_field(prefix);
+   request.keys_only = true;
+   struct kv_status status;
+   enum kv_code code = scan(session, &request, print_keys, &status);
+   if (code == KV_UNIMPLEMENTED)
+      return list_without_scan(session, prefix);
+   return session_report(session, code, &status);
+}
+
+int command_scan(struct session *session, const struct kv_bytes *arguments, size_t count)
+{
+   Kvstore__ScanRequest request = KVSTORE__SCAN_REQUEST__INIT;
+   if (count > 0)
+      request.prefix = session_field(arguments[0]);
+   int64_t limit = 0;
+   if (count > 1 && !words_integer(arguments[1], 0, INT64_MAX, &limit))
+      return session_misuse(session, "LIMIT must be a whole number, 0 for no limit");
+   request.limit = (uint64_t)limit;
+   struct kv_status status;
+   return session_report(session, scan(session, &request, print_entries, &status), &status);
+}

@@ -1,0 +1,225 @@
+#include "client/editor.h"
+
+#include "client/commands.h"
+
+#include <errno.h>
+#include <histedit.h>
+#include <langinfo.h>
+#include <limits.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#define HISTORY_LINES 1000
+
+struct editor {
+   EditLine *line;
+   History *history;
+   const char *prompt;
+   char path[PATH_MAX]; /* of the history; empty: none is kept */
+};
+
+static char *prompt_of(EditLine *line)
+{
+   struct editor *editor;
+   el_get(line, EL_CLIENTDATA, &editor);
+   return (char *)editor->prompt;
+}
+
+/* ---- Keys ---- */
+
+static unsigned char drop_line(EditLine *line, int key)
+{
+   (void)key;
+   const LineInfo *info = el_line(line);
+   el_cursor(line, (int)(info->lastchar - info->cursor));
+   fputs("^C\n", stdout);
+   fflush(stdout);
+   info = el_line(line);
+   el_deletestr(line, (int)(info->lastchar - info->buffer));
+   return CC_REDISPLAY;
+}
+
+/* What ^Z means to every program of the terminal, us included. */
+static unsigned char stop(EditLine *line, int key)
+{
+   (void)line, (void)key;
+   kill(0, SIGTSTP);
+   return CC_REDISPLAY;
+}
+
+/* The longest beginning that all commands starting with this prefix share. */
+static size_t common_beginning(const char *prefix, size_t size, const char **name, size_t *matches)
+{
+   size_t common = 0;
+   *matches = 0;
+   for (const struct command *command = commands_all(); command->name; command++) {
+      if (strncasecmp(command->name, prefix, size) != 0)
+         continue;
+      if ((*matches)++ == 0) {
+         *name = command->name;
+         common = strlen(command->name);
+      }
+      while (strncmp(command->name, *name, common) != 0)
+         common--;
+   }
+   return common;
+}
+
+static void list_matches(const char *prefix, size_t size)
+{
+   fputc('\n', stdout);
+   for (const struct command *command = commands_all(); command->name; command++)
+      if (strncasecmp(command->name, prefix, size) == 0)
+         printf("%s  ", command->name);
+   fputc('\n', stdout);
+   fflush(stdout);
+}
+
+static unsigned char complete(EditLine *line, int key)
+{
+   (void)key;
+   const LineInfo *info = el_line(line);
+   const char *start = info->buffer;
+   if (info->cursor - start >= 5 && strncasecmp(start, "help ", 5) == 0)
+      start += 5;
+   size_t size = (size_t)(info->cursor - start);
+   if (memchr(start, ' ', size))
+      return CC_ERROR;
+
+   const char *name = NULL;
+   size_t matches;
+   size_t common = common_beginning(start, size, &name, &matches);
+   if (matches == 0)
+      return CC_ERROR;
+   if (matches > 1 && common == size) {
+      list_matches(start, size);
+      return CC_REDISPLAY;
+   }
+   char rest[32];
+   snprintf(rest, sizeof rest, "%.*s%s", (int)(common - size), name + size,
+            matches == 1 ? " " : "");
+   return el_insertstr(line, rest) == 0 ? CC_REFRESH : CC_ERROR;
+}
+
+/* ---- History ---- */
+
+/* KVSTORE_HISTORY (empty: no history), else the state folder where the user has one, else home. */
+static void choose_path(char path[PATH_MAX])
+{
+   const char *file = getenv("KVSTORE_HISTORY");
+   const char *state = getenv("XDG_STATE_HOME");
+   const char *home = getenv("HOME");
+   int size = 0;
+   if (file)
+      size = snprintf(path, PATH_MAX, "%s", file);
+   else if (state && state[0] == '/')
+      size = snprintf(path, PATH_MAX, "%s/kvstore_history", state);
+   else if (home && home[0] == '/')
+      size = snprintf(path, PATH_MAX, "%s/.kvstore_history", home);
+   if (size >= PATH_MAX)
+      path[0] = '\0';
+}
+
+static bool open_history(struct editor *editor)
+{
+   HistEvent event;
+   editor->history = history_init();
+   if (!editor->history || history(editor->history, &event, H_SETSIZE, HISTORY_LINES) < 0 ||
+       history(editor->history, &event, H_SETUNIQUE, 1) < 0 ||
+       el_set(editor->line, EL_HIST, history, editor->history) != 0)
+      return false;
+   choose_path(editor->path);
+   if (editor->path[0])
+      history(editor->history, &event, H_LOAD, editor->path);
+   return true;
+}
+
+static void save_history(struct editor *editor)
+{
+   HistEvent event;
+   if (!editor->path[0])
+      return;
+   mode_t mask = umask(077);
+   history(editor->history, &event, H_SAVE, editor->path);
+   umask(mask);
+}
+
+/* ---- Interface ---- */
+
+/* Lines are UTF-8 whatever the locale; without this, bytes above 127 cannot be typed. */
+static void choose_locale(void)
+{
+   setlocale(LC_CTYPE, "");
+   if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
+      setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+static bool set_up(struct editor *editor)
+{
+   EditLine *line = editor->line;
+   /* The wide call keeps these texts where the narrow one would copy and lose them. */
+   if (el_wset(line, EL_ADDFN, L"kv-complete", L"complete a command", complete) != 0 ||
+       el_wset(line, EL_ADDFN, L"kv-drop", L"drop the line", drop_line) != 0 ||
+       el_wset(line, EL_ADDFN, L"kv-stop", L"stop the program", stop) != 0)
+      return false;
+   if (el_set(line, EL_CLIENTDATA, editor) != 0 || el_set(line, EL_PROMPT, prompt_of) != 0 ||
+       el_set(line, EL_EDITOR, "emacs") != 0 || el_set(line, EL_SIGNAL, 1) != 0 ||
+       !open_history(editor))
+      return false;
+   el_source(line, NULL); /* the user's ~/.editrc, if there is one */
+   /* At the prompt ^C is a key and no signal, and so is ^Z. */
+   return el_set(line, EL_SETTY, "-d", "-isig", NULL) == 0 &&
+          el_set(line, EL_BIND, "^C", "kv-drop", NULL) == 0 &&
+          el_set(line, EL_BIND, "^Z", "kv-stop", NULL) == 0 &&
+          el_set(line, EL_BIND, "^I", "kv-complete", NULL) == 0;
+}
+
+struct editor *editor_create(const char *prompt)
+{
+   choose_locale();
+   struct editor *editor = calloc(1, sizeof *editor);
+   if (!editor)
+      return NULL;
+   editor->prompt = prompt;
+   editor->line = el_init("kvstore-cli", stdin, stdout, stderr);
+   if (editor->line && set_up(editor))
+      return editor;
+   editor->path[0] = '\0';
+   editor_destroy(editor);
+   return NULL;
+}
+
+void editor_destroy(struct editor *editor)
+{
+   if (editor->history) {
+      save_history(editor);
+      history_end(editor->history);
+   }
+   if (editor->line)
+      el_end(editor->line);
+   free(editor);
+}
+
+const char *editor_read(struct editor *editor, size_t *size)
+{
+   int length = 0;
+   const char *line;
+   do
+      line = el_gets(editor->line, &length);
+   while (!line && length < 0 && errno == EINTR);
+   if (!line || length <= 0) {
+      fputc('\n', stdout);
+      return NULL;
+   }
+   HistEvent event;
+   if (line[strspn(line, " \t\n")] != '\0')
+      history(editor->history, &event, H_ENTER, line);
+   *size = (size_t)length - (line[length - 1] == '\n');
+   return line;
+}

@@ -1,0 +1,22 @@
+/*
+ * The prompt: a line with history, and completion of command names by TAB. ^C drops the line, ^D on
+ * an empty one is the end of input.
+ *
+ * One thread. The history is read at creation and written at destruction, readable by its owner
+ * alone; where it cannot be read or written the editor works without.
+ */
+#ifndef CLIENT_EDITOR_H
+#define CLIENT_EDITOR_H
+
+#include <stddef.h>
+
+struct editor;
+
+/* NULL where the terminal or memory does not allow it. */
+struct editor *editor_create(const char *prompt);
+void editor_destroy(struct editor *editor);
+
+/* The next line without its newline, valid until the next call; NULL at the end of input. */
+const char *editor_read(struct editor *editor, size_t *size);
+
+#endif

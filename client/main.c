@@ -1,0 +1,302 @@
+/* kvstore-cli: reads the flags, then runs one command, the lines of a pipe, or a prompt. */
+#include "client/commands.h"
+#include "client/editor.h"
+#include "client/words.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#ifndef KVSTORE_VERSION
+#error "KVSTORE_VERSION must be the version as a string"
+#endif
+
+#define DEFAULT_ADDRESS "localhost:50051"
+#define PROMPT "kvstore> "
+
+struct settings {
+   const char *addresses;
+   int64_t timeout_ms; /* negative: not given */
+   bool value_from_input, no_newline;
+   bool help, version;
+   char **words;
+   size_t word_count;
+};
+
+/* ---- Flags ---- */
+
+static void print_help(void)
+{
+   fputs("kvstore-cli: talks to a kvstore server\n\n"
+         "Usage: kvstore-cli [FLAGS] [COMMAND ARGUMENT...]\n\n"
+         "Without a command it reads commands, one a line: at a terminal with a prompt, from a\n"
+         "pipe without.\n\n"
+         "  -a, --address ADDR    server, HOST:PORT or unix:PATH; of a list with commas the first\n"
+         "                        that answers (default $KVSTORE_SERVER_ADDR, localhost:50051)\n"
+         "  -x                    take the last argument from standard input, to its end\n"
+         "  -n, --no-newline      print no newline after the value of get\n"
+         "  --timeout SECONDS     limit of every call, 0 for none (default 30, none for calls\n"
+         "                        that go through the whole store)\n"
+         "  --help, --version     print this, or the version, and exit\n\n"
+         "Commands:\n",
+         stdout);
+   commands_print_help(stdout);
+   fputs("\nAt the prompt and in a pipe, words with spaces are quoted: \"...\" knows the escapes\n"
+         "\\n \\r \\t \\\\ \\\" \\xHH, '...' takes everything as it is.\n\n"
+         "Exit codes: 0 done, 1 key not found, 2 wrong use, 3 input, output or memory failed,\n"
+         "64 + code for a gRPC error (78: no server answers).\n",
+         stdout);
+}
+
+static int refuse(const char *what, const char *value, const char *remedy)
+{
+   fprintf(stderr, "error: %s \"%s\" %s; see --help\n", what, value, remedy);
+   return EXIT_USAGE;
+}
+
+static bool parse_seconds(const char *text, int64_t *ms)
+{
+   char *end;
+   double seconds = strtod(text, &end);
+   if (end == text || *end != '\0' || !(seconds >= 0 && seconds <= 1e6))
+      return false;
+   *ms = (int64_t)(seconds * 1000);
+   if (*ms == 0 && seconds > 0)
+      *ms = 1;
+   return true;
+}
+
+/* Each part needs a port or a path: gRPC would take the bare name of a host for port 443. */
+static bool are_addresses(const char *list)
+{
+   while (*list) {
+      size_t size = strcspn(list, ",");
+      const char *colon = memchr(list, ':', size);
+      if (!colon || colon == list || colon == list + size - 1)
+         return false;
+      list += size;
+      if (*list == ',' && *++list == '\0')
+         return false;
+   }
+   return true;
+}
+
+static int read_flags(struct settings *settings, int argc, char **argv)
+{
+   static const struct option flags[] = {
+       {"address", required_argument, NULL, 'a'}, {"no-newline", no_argument, NULL, 'n'},
+       {"timeout", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'},
+       {"version", no_argument, NULL, 'v'},       {0},
+   };
+   opterr = 0;
+   /* "+": what follows the command is the command's, even where it looks like a flag. */
+   for (int flag; (flag = getopt_long(argc, argv, "+:a:xn", flags, NULL)) != -1;) {
+      switch (flag) {
+      case 'a':
+         settings->addresses = optarg;
+         break;
+      case 'x':
+         settings->value_from_input = true;
+         break;
+      case 'n':
+         settings->no_newline = true;
+         break;
+      case 't':
+         if (!parse_seconds(optarg, &settings->timeout_ms))
+            return refuse("--timeout", optarg, "is not a number of seconds from 0 to 1000000");
+         break;
+      case 'h':
+         settings->help = true;
+         break;
+      case 'v':
+         settings->version = true;
+         break;
+      case ':':
+         return refuse("flag", argv[optind - 1], "needs a value");
+      default:
+         return refuse("flag", argv[optind - 1], "is not known");
+      }
+   }
+   settings->words = argv + optind;
+   settings->word_count = (size_t)(argc - optind);
+   return EXIT_DONE;
+}
+
+static int check_flags(const struct settings *settings)
+{
+   if (settings->addresses[0] == '\0' || !are_addresses(settings->addresses))
+      return refuse("address", settings->addresses, "is not of the form HOST:PORT or unix:PATH");
+   if (settings->value_from_input && settings->word_count == 0)
+      return refuse("flag", "-x", "needs a command: kvstore-cli -x set KEY");
+   return EXIT_DONE;
+}
+
+/* ---- One command ---- */
+
+static int local_failure(const char *what)
+{
+   fprintf(stderr, "error: %s: %s\n", what, strerror(errno));
+   return EXIT_LOCAL;
+}
+
+/* Standard input to its end. The caller frees *data. */
+static bool read_input(char **data, size_t *size)
+{
+   size_t capacity = 0;
+   *data = NULL;
+   *size = 0;
+   while (!feof(stdin)) {
+      if (*size == capacity) {
+         capacity = capacity ? 2 * capacity : 64 * 1024;
+         char *grown = realloc(*data, capacity);
+         if (!grown)
+            return false;
+         *data = grown;
+      }
+      *size += fread(*data + *size, 1, capacity - *size, stdin);
+      if (ferror(stdin))
+         return false;
+   }
+   return true;
+}
+
+static int run_once(struct session *session, const struct settings *settings)
+{
+   size_t count = settings->word_count;
+   char *input = NULL;
+   size_t input_size = 0;
+   int result;
+   struct kv_bytes *words = calloc(count + 1, sizeof *words);
+   if (!words || (settings->value_from_input && !read_input(&input, &input_size))) {
+      result = local_failure("cannot read standard input");
+      goto out;
+   }
+   for (size_t i = 0; i < count; i++)
+      words[i] = kv_bytes_of(settings->words[i]);
+   if (settings->value_from_input)
+      words[count++] = kv_bytes(input, input_size);
+   result = commands_run(session, words, count);
+out:
+   free(input);
+   free(words);
+   return result;
+}
+
+/* ---- Many commands ---- */
+
+static int run_line(struct session *session, const char *line, size_t size)
+{
+   struct words words;
+   struct words_error error;
+   if (!words_split(line, size, &words, &error)) {
+      if (error.column)
+         return session_misuse(session, "column %zu: %s", error.column, error.reason);
+      return session_misuse(session, "%s", error.reason);
+   }
+   int result = commands_run(session, words.items, words.count);
+   words_deinit(&words);
+   return result;
+}
+
+static bool is_comment(const char *line, size_t size)
+{
+   return size > 0 && line[0] == '#';
+}
+
+/* Goes on after a failing command; only where no server answers the rest would fail alike. */
+static int run_pipe(struct session *session)
+{
+   char *line = NULL;
+   size_t capacity = 0;
+   int first_failure = EXIT_DONE;
+   ssize_t length;
+   while (!session->ended && (length = getline(&line, &capacity, stdin)) > 0) {
+      size_t size = (size_t)length;
+      size -= line[size - 1] == '\n';
+      size -= size > 0 && line[size - 1] == '\r';
+      session->line++;
+      if (is_comment(line, size))
+         continue;
+      int result = run_line(session, line, size);
+      if (first_failure == EXIT_DONE)
+         first_failure = result;
+      if (fflush(stdout) != 0 || !connection_reached(session->connection))
+         break;
+   }
+   if (ferror(stdin))
+      first_failure = local_failure("cannot read standard input");
+   free(line);
+   return first_failure;
+}
+
+static int run_prompt(struct session *session)
+{
+   struct editor *editor = editor_create(PROMPT);
+   if (!editor)
+      return run_pipe(session);
+   size_t size;
+   for (const char *line; !session->ended && (line = editor_read(editor, &size)) != NULL;) {
+      if (!is_comment(line, size))
+         run_line(session, line, size);
+      fflush(stdout);
+   }
+   editor_destroy(editor);
+   return EXIT_DONE;
+}
+
+/* ---- main ---- */
+
+/* From here on ^C is no end of the process: calls look for it (client/connection.h). Before gRPC
+ * starts its threads, which inherit this. */
+static void keep_interrupts(void)
+{
+   sigset_t interrupt;
+   sigemptyset(&interrupt);
+   sigaddset(&interrupt, SIGINT);
+   sigprocmask(SIG_BLOCK, &interrupt, NULL);
+}
+
+static int run(const struct settings *settings)
+{
+   bool prompt = settings->word_count == 0 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+   if (prompt)
+      keep_interrupts();
+   struct kv_status status;
+   struct session session = {
+       .connection = connection_create(settings->addresses, prompt, &status),
+       .terminal = isatty(STDOUT_FILENO),
+       .no_newline = settings->no_newline,
+       .timeout_ms = settings->timeout_ms,
+   };
+   if (!session.connection)
+      return session_report(&session, status.code, &status);
+   int result = prompt                      ? run_prompt(&session)
+                : settings->word_count == 0 ? run_pipe(&session)
+                                            : run_once(&session, settings);
+   connection_destroy(session.connection);
+   return result;
+}
+
+int main(int argc, char **argv)
+{
+   const char *address = getenv("KVSTORE_SERVER_ADDR");
+   struct settings settings = {
+       .addresses = address && address[0] ? address : DEFAULT_ADDRESS,
+       .timeout_ms = -1,
+   };
+   int result = read_flags(&settings, argc, argv);
+   if (result == EXIT_DONE && settings.help)
+      print_help();
+   else if (result == EXIT_DONE && settings.version)
+      puts("kvstore-cli " KVSTORE_VERSION);
+   else if (result == EXIT_DONE && (result = check_flags(&settings)) == EXIT_DONE)
+      result = run(&settings);
+   if (fflush(stdout) != 0 || ferror(stdout)) {
+      fputs("error: cannot write the answer to standard output\n", stderr);
+      result = EXIT_LOCAL;
+   }
+   return result;
+}

@@ -1,0 +1,117 @@
+#include "client/print.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Whether a terminal shows this character without side effects: no controls, no line separators,
+ * and nothing that turns the direction of the text around it. */
+static bool is_harmless(uint32_t character)
+{
+   bool control = character < 0x20 || (character >= 0x7F && character < 0xA0);
+   bool separator = character == 0x2028 || character == 0x2029;
+   bool direction = (character >= 0x202A && character <= 0x202E) ||
+                    (character >= 0x2066 && character <= 0x2069) || character == 0x200E ||
+                    character == 0x200F || character == 0x061C;
+   bool surrogate = character >= 0xD800 && character <= 0xDFFF;
+   return !control && !separator && !direction && !surrogate && character <= 0x10FFFF;
+}
+
+/* The length of the printable UTF-8 character at `text`, 0 where there is none. */
+static size_t printable(const unsigned char *text, size_t size)
+{
+   static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+   size_t length = text[0] < 0x80   ? 1
+                   : text[0] < 0xC0 ? 0
+                   : text[0] < 0xE0 ? 2
+                   : text[0] < 0xF0 ? 3
+                   : text[0] < 0xF8 ? 4
+                                    : 0;
+   if (length == 0 || length > size)
+      return 0;
+   uint32_t character = length == 1 ? text[0] : text[0] & (0x7FU >> length);
+   for (size_t i = 1; i < length; i++) {
+      if ((text[i] & 0xC0) != 0x80)
+         return 0;
+      character = character << 6 | (text[i] & 0x3FU);
+   }
+   return character >= least[length] && is_harmless(character) ? length : 0;
+}
+
+static bool needs_quotes(const unsigned char *text, size_t size, bool one_word)
+{
+   if (size == 0 || text[0] == '"' || text[0] == '\'' || text[0] == ' ' || text[size - 1] == ' ')
+      return true;
+   for (size_t i = 0, length; i < size; i += length) {
+      length = printable(text + i, size - i);
+      if (length == 0 || (one_word && strchr(" \"'", text[i])))
+         return true;
+   }
+   return false;
+}
+
+static void print_escape(FILE *out, unsigned char byte)
+{
+   static const char bytes[] = "\n\r\t";
+   static const char names[] = "nrt";
+   const char *known = byte ? strchr(bytes, byte) : NULL;
+   if (known)
+      fprintf(out, "\\%c", names[known - bytes]);
+   else
+      fprintf(out, "\\x%02x", byte);
+}
+
+static void print_escaped(FILE *out, const unsigned char *text, size_t size, bool in_quotes)
+{
+   for (size_t i = 0, length; i < size; i += length) {
+      length = printable(text + i, size - i);
+      if (length == 0) {
+         print_escape(out, text[i]);
+         length = 1;
+         continue;
+      }
+      if (in_quotes && (text[i] == '"' || text[i] == '\\'))
+         fputc('\\', out);
+      fwrite(text + i, 1, length, out);
+   }
+}
+
+static void print_quoted_if(FILE *out, struct kv_bytes bytes, bool one_word)
+{
+   bool quotes = needs_quotes(bytes.data, bytes.size, one_word);
+   if (quotes)
+      fputc('"', out);
+   print_escaped(out, bytes.data, bytes.size, quotes);
+   if (quotes)
+      fputc('"', out);
+}
+
+void print_word(FILE *out, struct kv_bytes bytes)
+{
+   print_quoted_if(out, bytes, true);
+}
+
+void print_text(FILE *out, struct kv_bytes bytes)
+{
+   print_quoted_if(out, bytes, false);
+}
+
+void print_plain(FILE *out, struct kv_bytes bytes)
+{
+   print_escaped(out, bytes.data, bytes.size, false);
+}
+
+void print_label(FILE *out, const char *name)
+{
+   fprintf(out, "%-12s ", name);
+}
+
+void print_field(FILE *out, const char *name, const char *format, ...)
+{
+   print_label(out, name);
+   va_list arguments;
+   va_start(arguments, format);
+   vfprintf(out, format, arguments);
+   va_end(arguments);
+   fputc('\n', out);
+}

@@ -1,0 +1,309 @@
+/* The commands about the server: its mode, its plug-ins, its state. */
+#include "client/commands.h"
+#include "client/print.h"
+#include "client/words.h"
+
+#include <inttypes.h>
+#include <kvstore.pb-c.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* ---- config ---- */
+
+struct mode {
+   const char *name;
+   Kvstore__StorageMode mode;
+   const char *numbers[4]; /* the arguments in order, NULL at the end */
+};
+
+static const struct mode modes[] = {
+    {"NON_PERSISTENT", KVSTORE__STORAGE_MODE__NON_PERSISTENT, {NULL}},
+    {"SNAPSHOT", KVSTORE__STORAGE_MODE__SNAPSHOT, {"interval", "max", NULL}},
+    {"AOF", KVSTORE__STORAGE_MODE__AOF, {"max_size", NULL}},
+    {"HYBRID", KVSTORE__STORAGE_MODE__HYBRID, {"interval", "max", "max_size", NULL}},
+};
+
+static const struct mode *find_mode(struct kv_bytes name)
+{
+   for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+      if (words_same(name, modes[i].name))
+         return &modes[i];
+   return NULL;
+}
+
+/* What the server makes of a number that is negative or absurd is for the server to say; here it
+ * only has to fit its field. */
+static bool set_number(Kvstore__ConfigRequest *request, const char *name, struct kv_bytes word)
+{
+   bool is_size = strcmp(name, "max_size") == 0;
+   int64_t number;
+   if (!words_integer(word, is_size ? INT64_MIN : INT32_MIN, is_size ? INT64_MAX : INT32_MAX,
+                      &number))
+      return false;
+   if (is_size)
+      request->aof_max_size = number;
+   else if (strcmp(name, "max") == 0)
+      request->max_snapshots = (int32_t)number;
+   else
+      request->snapshot_interval = (int32_t)number;
+   return true;
+}
+
+int command_config(struct session *session, const struct kv_bytes *arguments, size_t count)
+{
+   const struct mode *mode = find_mode(arguments[0]);
+   if (!mode)
+      return session_misuse(session, "no such mode; there are NON_PERSISTENT, SNAPSHOT, AOF, "
+                                     "HYBRID (configure takes any plug-in)");
+   Kvstore__ConfigRequest request = KVSTORE__CONFIG_REQUEST__INIT;
+   request.storage_mode = mode->mode;
+   for (size_t i = 1; i < count; i++) {
+      const char *name = mode->numbers[i - 1];
+      if (!name)
+         return session_misuse(session, "too many numbers for %s: it takes %zu; see help config",
+                               mode->name, i - 1);
+      if (!set_number(&request, name, arguments[i]))
+         return session_misuse(session, "<%s> must be a whole number that fits %s bits", name,
+                               strcmp(name, "max_size") == 0 ? "64" : "32");
+   }
+   ProtobufCMessage *message;
+   int result = session_call(session,
+                             &(struct session_request){"Config", SESSION_SLOW, &request.base,
+                                                       &kvstore__config_response__descriptor},
+                             &message);
+   if (result != EXIT_DONE)
+      return result;
+   bool success = ((const Kvstore__ConfigResponse *)message)->success;
+   protobuf_c_message_free_unpacked(message, NULL);
+   struct kv_status status;
+   if (!success)
+      return session_report(session,
+                            kv_fail(&status, KV_FAILED_PRECONDITION,
+                                    "the server did not switch to %s and gave no reason",
+                                    mode->name),
+                            &status);
+   fputs("OK\n", stdout);
+   return EXIT_DONE;
+}
+
+/* ---- configure ---- */
+
+static void print_bytes_field(const char *name, ProtobufCBinaryData value)
+{
+   print_label(stdout, name);
+   print_text(stdout, session_bytes(value));
+   fputc('\n', stdout);
+}
+
+static void print_options(Kvstore__MapEntry **options, size_t count)
+{
+   print_label(stdout, "options");
+   for (size_t i = 0; i < count; i++) {
+      fputs(i ? " " : "", stdout);
+      print_word(stdout, session_bytes(options[i]->key));
+      fputc('=', stdout);
+      print_word(stdout, session_bytes(options[i]->value));
+   }
+   fputs(count ? "\n" : "(none)\n", stdout);
+}
+
+/* Splits NAME=VALUE. */
+static bool read_option(struct kv_bytes word, Kvstore__MapEntry *option)
+{
+   const char *text = word.data;
+   const char *equals = memchr(text, '=', word.size);
+   if (!equals || equals == text)
+      return false;
+   size_t name_size = (size_t)(equals - text);
+   kvstore__map_entry__init(option);
+   option->key = session_field(kv_bytes(text, name_size));
+   option->value = session_field(kv_bytes(equals + 1, word.size - name_size - 1));
+   return true;
+}
+
+static int configure(struct session *session, const Kvstore__ConfigureRequest *request)
+{
+   ProtobufCMessage *message;
+   int result = session_call(session,
+                             &(struct session_request){"Configure", SESSION_SLOW, &request->base,
+                                                       &kvstore__configure_response__descriptor},
+                             &message);
+   if (result != EXIT_DONE)
+      return result;
+   const Kvstore__ConfigureResponse *answer = (const Kvstore__ConfigureResponse *)message;
+   if (request->validate_only)
+      fputs("valid; nothing was changed\n", stdout);
+   print_bytes_field("plugin", answer->plugin);
+   print_options(answer->options, answer->n_options);
+   print_field(stdout, "generation", "%" PRIu64, answer->generation);
+   print_field(stdout, "sequence", "%" PRIu64, answer->sequence);
+   protobuf_c_message_free_unpacked(message, NULL);
+   return EXIT_DONE;
+}
+
+int command_configure(struct session *session, const struct kv_bytes *arguments, size_t count)
+{
+   Kvstore__MapEntry *entries = calloc(count, sizeof *entries);
+   Kvstore__MapEntry **options = calloc(count, sizeof *options);
+   struct kv_status status;
+   int result;
+   if (!entries || !options) {
+      result = session_report(session, kv_fail(&status, KV_RESOURCE_EXHAUSTED, "out of memory"),
+                              &status);
+      goto out;
+   }
+   Kvstore__ConfigureRequest request = KVSTORE__CONFIGURE_REQUEST__INIT;
+   request.plugin = session_field(arguments[0]);
+   request.options = options;
+   for (size_t i = 1; i < count; i++) {
+      if (words_same(arguments[i], "--validate-only")) {
+         request.validate_only = true;
+      } else if (read_option(arguments[i], &entries[request.n_options])) {
+         options[request.n_options] = &entries[request.n_options];
+         request.n_options++;
+      } else {
+         result = session_misuse(session, "argument %zu is not of the form NAME=VALUE", i + 1);
+         goto out;
+      }
+   }
+   result = configure(session, &request);
+out:
+   free(options);
+   free(entries);
+   return result;
+}
+
+/* ---- plugins ---- */
+
+static void print_range(const Kvstore__Plugin__Option *option)
+{
+   for (size_t i = 0; i < option->n_choices; i++) {
+      fputs(i ? "|" : "  ", stdout);
+      print_word(stdout, session_bytes(option->choices[i]));
+   }
+   if (option->minimum != 0 || option->maximum != 0)
+      printf("  %" PRId64 "..%" PRId64, option->minimum, option->maximum);
+}
+
+static void print_option(const Kvstore__Plugin__Option *option)
+{
+   fputs("   ", stdout);
+   print_word(stdout, session_bytes(option->name));
+   fputc('=', stdout);
+   print_word(stdout, session_bytes(option->default_value));
+   fputs("  ", stdout);
+   print_plain(stdout, session_bytes(option->type));
+   print_range(option);
+   fputs("  ", stdout);
+   print_plain(stdout, session_bytes(option->help));
+   fputc('\n', stdout);
+}
+
+static void print_plugin(const Kvstore__Plugin *plugin)
+{
+   static const char *const promises[] = {"volatile", "periodic", "durable"};
+   fputs(plugin->active ? "* " : "  ", stdout);
+   print_word(stdout, session_bytes(plugin->name));
+   if (plugin->error.len > 0) {
+      fputs("  cannot be loaded: ", stdout);
+      print_plain(stdout, session_bytes(plugin->error));
+      fputc('\n', stdout);
+      return;
+   }
+   fputc(' ', stdout);
+   print_plain(stdout, session_bytes(plugin->version));
+   unsigned promise = (unsigned)plugin->promise;
+   printf("  %s  ", promise < sizeof promises / sizeof *promises ? promises[promise] : "?");
+   print_plain(stdout, session_bytes(plugin->description));
+   fputc('\n', stdout);
+   for (size_t i = 0; i < plugin->n_options; i++)
+      print_option(plugin->options[i]);
+}
+
+int command_plugins(struct session *session, const struct kv_bytes *arguments, size_t count)
+{
+   (void)arguments, (void)count;
+   Kvstore__ListPluginsRequest request = KVSTORE__LIST_PLUGINS_REQUEST__INIT;
+   ProtobufCMessage *message;
+   int result = session_call(session,
+                             &(struct session_request){"ListPlugins", SESSION_QUICK, &request.base,
+                                                       &kvstore__list_plugins_response__descriptor},
+                             &message);
+   if (result != EXIT_DONE)
+      return result;
+   const Kvstore__ListPluginsResponse *answer = (const Kvstore__ListPluginsResponse *)message;
+   for (size_t i = 0; i < answer->n_plugins; i++)
+      print_plugin(answer->plugins[i]);
+   protobuf_c_message_free_unpacked(message, NULL);
+   return EXIT_DONE;
+}
+
+/* ---- save, status ---- */
+
+int command_save(struct session *session, const struct kv_bytes *arguments, size_t count)
+{
+   (void)arguments, (void)count;
+   Kvstore__SaveRequest request = KVSTORE__SAVE_REQUEST__INIT;
+   ProtobufCMessage *message;
+   int result = session_call(session,
+                             &(struct session_request){"Save", SESSION_SLOW, &request.base,
+                                                       &kvstore__save_response__descriptor},
+                             &message);
+   if (result != EXIT_DONE)
+      return result;
+   printf("OK, saved up to sequence %" PRIu64 "\n",
+          ((const Kvstore__SaveResponse *)message)->sequence);
+   protobuf_c_message_free_unpacked(message, NULL);
+   return EXIT_DONE;
+}
+
+static void print_last_save(const Kvstore__StatusResponse *answer)
+{
+   time_t seconds = (time_t)(answer->last_save_unix_ms / 1000);
+   struct tm local;
+   char text[64];
+   if (seconds == 0 || !localtime_r(&seconds, &local) ||
+       strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S %z", &local) == 0)
+      print_field(stdout, "last save", "none since the start");
+   else
+      print_field(stdout, "last save", "%s, up to sequence %" PRIu64, text,
+                  answer->last_save_sequence);
+}
+
+static void print_status(const Kvstore__StatusResponse *answer)
+{
+   uint64_t seconds = answer->uptime_ms / 1000;
+   print_bytes_field("version", answer->version);
+   print_bytes_field("store", answer->store_id);
+   print_bytes_field("plugin", answer->plugin);
+   print_options(answer->options, answer->n_options);
+   print_field(stdout, "keys", "%" PRIu64, answer->keys);
+   print_field(stdout, "bytes", "%" PRIu64, answer->bytes);
+   print_field(stdout, "sequence", "%" PRIu64, answer->sequence);
+   print_field(stdout, "generation", "%" PRIu64, answer->generation);
+   print_last_save(answer);
+   print_field(stdout, "uptime", "%" PRIu64 "d %02u:%02u:%02u", seconds / 86400,
+               (unsigned)(seconds / 3600 % 24), (unsigned)(seconds / 60 % 60),
+               (unsigned)(seconds % 60));
+   print_field(stdout, "writes", "%s", answer->read_only ? "REFUSED (read-only)" : "accepted");
+   print_label(stdout, "last error");
+   print_plain(stdout, answer->last_error.len > 0 ? session_bytes(answer->last_error)
+                                                  : kv_bytes_of("none since the start"));
+   fputc('\n', stdout);
+}
+
+int command_status(struct session *session, const struct kv_bytes *arguments, size_t count)
+{
+   (void)arguments, (void)count;
+   Kvstore__StatusRequest request = KVSTORE__STATUS_REQUEST__INIT;
+   ProtobufCMessage *message;
+   int result = session_call(session,
+                             &(struct session_request){"Status", SESSION_QUICK, &request.base,
+                                                       &kvstore__status_response__descriptor},
+                             &message);
+   if (result != EXIT_DONE)
+      return result;
+   print_status((const Kvstore__StatusResponse *)message);
+   protobuf_c_message_free_unpacked(message, NULL);
+   return EXIT_DONE;
+}

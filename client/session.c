@@ -1,0 +1,163 @@
+#include "client/session.h"
+
+#include "client/print.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SERVICE "/kvstore.KeyValueStore/"
+
+/* ---- Calls ---- */
+
+static ProtobufCMessage *unpack(const struct session_request *request, struct kv_bytes reply,
+                                struct kv_status *status)
+{
+   ProtobufCMessage *answer =
+       protobuf_c_message_unpack(request->answer, NULL, reply.size, reply.data);
+   if (!answer)
+      kv_fail(status, KV_INTERNAL,
+              "the answer to %s is no %s, or memory is short; is this a kvstore server?",
+              request->method, request->answer->short_name);
+   return answer;
+}
+
+static int64_t timeout_of(const struct session *session, enum session_pace pace)
+{
+   if (session->timeout_ms >= 0)
+      return session->timeout_ms;
+   return pace == SESSION_QUICK ? SESSION_TIMEOUT_MS : 0;
+}
+
+static enum kv_code call(struct session *session, const struct session_request *request,
+                         connection_reply_fn *on_reply, void *context, struct kv_status *status)
+{
+   char method[64];
+   snprintf(method, sizeof method, SERVICE "%s", request->method);
+   size_t size = protobuf_c_message_get_packed_size(request->message);
+   uint8_t *packed = malloc(size + 1); /* an empty message is no reason for NULL */
+   if (!packed)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a request of %zu bytes",
+                     size);
+   protobuf_c_message_pack(request->message, packed);
+   struct connection_call what = {method, kv_bytes(packed, size),
+                                  timeout_of(session, request->pace)};
+   enum kv_code code = connection_call(session->connection, &what, on_reply, context, status);
+   free(packed);
+   return code;
+}
+
+struct passing {
+   const struct session_request *request;
+   session_answer_fn *on_answer;
+   void *context;
+};
+
+static enum kv_code pass_on(void *context, struct kv_bytes reply, struct kv_status *status)
+{
+   const struct passing *passing = context;
+   ProtobufCMessage *answer = unpack(passing->request, reply, status);
+   if (!answer)
+      return status->code;
+   passing->on_answer(passing->context, answer);
+   protobuf_c_message_free_unpacked(answer, NULL);
+   return KV_OK;
+}
+
+enum kv_code session_stream(struct session *session, const struct session_request *request,
+                            session_answer_fn *on_answer, void *context, struct kv_status *status)
+{
+   struct passing passing = {request, on_answer, context};
+   return call(session, request, pass_on, &passing, status);
+}
+
+struct keeping {
+   const struct session_request *request;
+   ProtobufCMessage *answer;
+};
+
+static enum kv_code keep(void *context, struct kv_bytes reply, struct kv_status *status)
+{
+   struct keeping *keeping = context;
+   if (keeping->answer)
+      return kv_fail(status, KV_INTERNAL, "%s was answered twice", keeping->request->method);
+   keeping->answer = unpack(keeping->request, reply, status);
+   return keeping->answer ? KV_OK : status->code;
+}
+
+int session_call(struct session *session, const struct session_request *request,
+                 ProtobufCMessage **answer)
+{
+   struct keeping keeping = {.request = request};
+   struct kv_status status;
+   enum kv_code code = call(session, request, keep, &keeping, &status);
+   if (code == KV_OK && !keeping.answer)
+      code = kv_fail(&status, KV_INTERNAL, "%s ended without an answer", request->method);
+   if (code != KV_OK && keeping.answer) {
+      protobuf_c_message_free_unpacked(keeping.answer, NULL);
+      keeping.answer = NULL;
+   }
+   *answer = keeping.answer;
+   return session_report(session, code, &status);
+}
+
+/* ---- Telling ---- */
+
+/* Opens a line on standard error, after all that was answered before. */
+static void begin_message(const struct session *session)
+{
+   fflush(stdout);
+   if (session->line)
+      fprintf(stderr, "line %zu: ", session->line);
+}
+
+int session_report(const struct session *session, enum kv_code code, const struct kv_status *status)
+{
+   if (code == KV_OK)
+      return EXIT_DONE;
+   begin_message(session);
+   if (code == KV_CANCELLED && session->terminal)
+      fputc('\n', stderr); /* the terminal has shown ^C on this line */
+   fputs("error: ", stderr);
+   print_plain(stderr, kv_bytes_of(status->text));
+   fprintf(stderr, " (%s)\n", connection_code_name(code));
+   return EXIT_GRPC_BASE + (int)code;
+}
+
+int session_misuse(const struct session *session, const char *format, ...)
+{
+   char text[512];
+   va_list arguments;
+   va_start(arguments, format);
+   vsnprintf(text, sizeof text, format, arguments);
+   va_end(arguments);
+   begin_message(session);
+   fputs("error: ", stderr);
+   print_plain(stderr, kv_bytes_of(text));
+   fputc('\n', stderr);
+   return EXIT_USAGE;
+}
+
+void session_not_found(const struct session *session, struct kv_bytes key)
+{
+   if (session->terminal) {
+      fputs("(not found)\n", stdout);
+      return;
+   }
+   begin_message(session);
+   fputs("(not found) ", stderr);
+   print_text(stderr, key);
+   fputc('\n', stderr);
+}
+
+/* ---- Message fields ---- */
+
+struct kv_bytes session_bytes(ProtobufCBinaryData field)
+{
+   return kv_bytes(field.data, field.len);
+}
+
+ProtobufCBinaryData session_field(struct kv_bytes bytes)
+{
+   return (ProtobufCBinaryData){.len = bytes.size, .data = (uint8_t *)bytes.data};
+}
