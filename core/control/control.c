@@ -53,6 +53,16 @@ void kv_control_inspect(struct kv_control *control,
 
 /* ---- Pieces of recovery and switch ---- */
 
+static void note_saved(void *context, uint64_t sequence)
+{
+   struct kv_control *control = context;
+   pthread_mutex_lock(&control->lock);
+   bool proving = control->proving;
+   pthread_mutex_unlock(&control->lock);
+   if (!proving)
+      kv_control_note_save(control, sequence);
+}
+
 static void want_tick(void *context)
 {
    struct kv_control *control = context;
@@ -96,6 +106,8 @@ enum kv_code kv_control_open_instance(struct kv_control *control,
        .directory = path,
        .wake = want_tick,
        .wake_context = control,
+       .saved = note_saved,
+       .saved_context = control,
    };
    memcpy(config.store_id, kv_data_directory_store_id(control->config.directory),
           sizeof config.store_id);

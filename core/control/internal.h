@@ -15,6 +15,7 @@ struct kv_control {
    pthread_cond_t changed;
    struct kv_control_task *first_task, **last_task;
    bool tick_wanted, stopping;
+   bool proving; /* a candidate makes its first checkpoint: not what Status tells of */
    struct kv_control_state state;
    char last_error[KV_STATUS_TEXT_SIZE];
 

@@ -112,6 +112,13 @@ static enum kv_code open_candidate(struct candidate *candidate,
    return code;
 }
 
+static void set_proving(struct kv_control *control, bool proving)
+{
+   pthread_mutex_lock(&control->lock);
+   control->proving = proving;
+   pthread_mutex_unlock(&control->lock);
+}
+
 static enum kv_code prove(struct candidate *candidate)
 {
    struct kv_control *control = candidate->control;
@@ -119,8 +126,10 @@ static enum kv_code prove(struct candidate *candidate)
    if (candidate->code != KV_OK)
       return candidate->code;
 
+   set_proving(control, true);
    enum kv_code code = kv_instance_tick(candidate->instance, KVS_TICK_CHECKPOINT, candidate->view,
                                         candidate->status);
+   set_proving(control, false);
    if (code != KV_OK)
       return code;
    kv_commit_at_boundary(control->config.commit, cut_over, candidate);

@@ -3,6 +3,8 @@
  *
  *   LOCK        held exclusively for the life of the process; holds the owner's process id
  *   ACTIVE      which plug-in, with which options, in which generation; replaced atomically
+ *   STARTING    there from the first start until the first ACTIVE is durable: as long as it stands
+ *               alone nothing in the generations was ever acknowledged, and they are removed
  *   gen-NNNNNN/ private to the plug-in of that generation
  *
  * Directories are 0700 and files 0600 whatever the umask. The format of ACTIVE is in
@@ -30,32 +32,28 @@ struct kv_active {
    struct kv_option *options; /* all that are in force */
    size_t option_count;
    uint64_t generation; /* from 1 */
-   /* While a switch is being completed: the generation that holds everything up to
-    * `handover_sequence` until the active one has a checkpoint at or above it. 0 = none. */
-   uint64_t previous_generation;
-   char *previous_plugin;
-   struct kv_option *previous_options;
-   size_t previous_option_count;
-   uint64_t handover_sequence;
 };
 
-/* Deep copy and release of the members. */
-enum kv_code kv_active_copy(const struct kv_active *from, struct kv_active *to,
-                            struct kv_status *status);
+/* Frees the members and clears them. */
 void kv_active_deinit(struct kv_active *active);
 
-/* Creates the directory where it is missing, and takes the lock: FAILED_PRECONDITION naming the
- * holder's process id when another server has it. */
+/* Creates the directory where it is missing (its parent must exist), and takes the lock:
+ * FAILED_PRECONDITION naming the holder's process id when another server has it. Refuses
+ * (PERMISSION_DENIED) a directory of another user, unless the server is root, and one that
+ * everybody may write. */
 enum kv_code kv_data_directory_open(const char *path, struct kv_data_directory **directory,
                                     struct kv_status *status);
 /* Releases the lock. */
 void kv_data_directory_close(struct kv_data_directory *directory);
 
+/* The store's UUID, 16 bytes: that of ACTIVE once it was read, and before the first ACTIVE a new
+ * one that is recorded with it. */
 const uint8_t *kv_data_directory_store_id(const struct kv_data_directory *directory);
 
-/* Reads ACTIVE. *found is false on a fresh directory. Refuses (DATA_LOSS, naming file and remedy) a
- * damaged ACTIVE, one of a newer format, and a missing one where generation directories exist: a
- * store never starts empty over existing data. */
+/* Reads ACTIVE, before anything else is done with the directory. After KV_OK with *found the
+ * caller deinits `active`. *found is false on a fresh directory. Refuses (DATA_LOSS, naming file
+ * and remedy) a damaged ACTIVE, one of a newer format, and a missing one where generation
+ * directories exist: a store never starts empty over existing data. */
 enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
                                            struct kv_active *active, bool *found,
                                            struct kv_status *status);
@@ -75,7 +73,7 @@ enum kv_code kv_data_directory_create_generation(struct kv_data_directory *direc
 /* Removes a generation's directory with all in it. */
 enum kv_code kv_data_directory_remove_generation(struct kv_data_directory *directory,
                                                  uint64_t generation, struct kv_status *status);
-/* Removes every generation other than those named in `active`: left-overs of switches that a crash
+/* Removes every generation but the one named in `active`: left-overs of switches that a crash
  * interrupted. */
 enum kv_code kv_data_directory_remove_stale(struct kv_data_directory *directory,
                                             const struct kv_active *active,

@@ -27,6 +27,10 @@ struct kv_instance_config {
    uint8_t store_id[16];
    void (*wake)(void *context); /* the plug-in asks for a tick soon; any thread */
    void *wake_context;
+   /* The plug-in has everything up to `sequence` in a durable checkpoint; any thread. May be NULL.
+    */
+   void (*saved)(void *context, uint64_t sequence);
+   void *saved_context;
 };
 
 enum kv_code kv_instance_open(const struct kv_instance_config *config,
@@ -34,7 +38,8 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
 void kv_instance_close(struct kv_instance *instance);
 
 /* Puts all that the plug-in kept into `transaction` and tells the sequence reached (0: nothing was
- * kept). DATA_LOSS when data is damaged. After a failure the transaction must be aborted. */
+ * kept). DATA_LOSS when data is damaged. After a failure the transaction must be aborted.
+ * `transaction` is NULL for a fresh generation: any record handed over is then an error. */
 enum kv_code kv_instance_load(struct kv_instance *instance, struct kv_transaction *transaction,
                               uint64_t *sequence, struct kv_status *status);
 

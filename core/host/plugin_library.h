@@ -4,8 +4,9 @@
  * A plug-in is `<name>.so` in one of the directories fixed at start. A name is lower-case letters,
  * digits, '-' and '_', never a path. Refused with a text that says what and why: unknown name
  * (lists the known ones), a file or directory that others may write or that belongs to somebody
- * else than root or the server's user, no symbol, wrong ABI version (names both), missing hook, a
- * descriptor whose name is not the file's.
+ * else than root or the server's user, a link that leaves the directory, no symbol, wrong ABI
+ * version (names both), missing hook, options that make no sense, a descriptor whose name is not
+ * the file's.
  *
  * A loaded library stays mapped until the process ends: its threads or thread-local data may
  * outlive an instance, and unmapping code under them crashes.
@@ -21,15 +22,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define KV_PLUGIN_NAME_SIZE_MAX 64
+
 struct kv_plugin_library;
 
-/* `directories`: absolute or relative paths separated by ':'; resolved now. NULL with `status` when
- * none of them exists. */
+/* `directories`: absolute or relative paths separated by ':'; resolved now. One that does not exist
+ * is left out, with a warning in the log. NULL with `status` when none does. */
 struct kv_plugin_library *kv_plugin_library_create(const char *directories,
                                                    struct kv_status *status);
 void kv_plugin_library_destroy(struct kv_plugin_library *library);
 
-/* The checked descriptor, valid until the process ends. */
+/* The checked descriptor, valid until the process ends. The first directory that has the file
+ * counts. A plug-in once accepted stays as it is, also when its file is replaced. */
 enum kv_code kv_plugin_library_find(struct kv_plugin_library *library, const char *name,
                                     const kvs_plugin **plugin, struct kv_status *status);
 

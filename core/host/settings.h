@@ -11,6 +11,12 @@
 
 #include <stddef.h>
 
+/* Bounds on what a plug-in may declare and a user may write; they keep ACTIVE and messages small.
+ */
+#define KV_OPTION_COUNT_MAX 64
+#define KV_OPTION_NAME_SIZE_MAX 64
+#define KV_OPTION_VALUE_SIZE_MAX 4096
+
 /* One "name = value" as given; borrowed. */
 struct kv_option {
    const char *name, *value;
@@ -20,8 +26,13 @@ struct kv_option {
  */
 struct kv_settings;
 
+/* Whether the options that a plug-in declares can be worked with: names, types and bounds make
+ * sense, and each default passes its own check. FAILED_PRECONDITION naming the option. */
+enum kv_code kv_settings_check_declaration(const kvs_plugin *plugin, struct kv_status *status);
+
 /* INVALID_ARGUMENT for an unknown name (the text lists the valid ones with bounds), a name given
- * twice, or a value that breaks its bounds (the text names option, bound and value). */
+ * twice, or a value that breaks its bounds (the text names option, bound and value). `plugin` must
+ * have passed kv_settings_check_declaration, and must outlive the settings. */
 enum kv_code kv_settings_create(const kvs_plugin *plugin, const struct kv_option *options,
                                 size_t count, struct kv_settings **settings,
                                 struct kv_status *status);

@@ -1,8 +1,6 @@
-/* Config, Configure, ListPlugins, Save: what acts on the plug-ins. Each runs on the control thread. */
+/* Config, Configure, Save: what acts on the plug-ins. Each runs on the control thread. */
 #include "core/service/internal.h"
 #include "core/service/validate.h"
-
-#include "core/support/log.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -125,65 +123,70 @@ void kv_service_config(void *context, struct kv_call *call, struct kv_bytes requ
 
 /* ---- Configure ---- */
 
-static void reply_configured(struct admin *admin, const struct kv_control_state *state)
+/* Encodes the answer; false when memory is out and the call has been failed. */
+static bool encode_configured(struct admin *admin, const struct kv_control_state *state)
 {
+   struct kv_reader *reader = kv_service_control_reader(admin->service);
    Kvstore__ConfigureResponse response = KVSTORE__CONFIGURE_RESPONSE__INIT;
    response.plugin = kv_message_text(state->plugin->name);
    response.generation = state->generation;
-   struct kv_reader *unused = NULL;
-   (void)unused;
-   response.sequence = kv_service_sequence(admin->service);
+   response.sequence = kv_version_sequence(kv_reader_pin(reader));
+   kv_reader_unpin(reader);
    response.n_options = state->plugin->option_count;
    if (kv_service_settings(kv_call_arena(admin->call), state->settings, response.n_options,
                            &response.options))
-      kv_message_reply(admin->call, &response.base);
-   else
-      kv_message_out_of_memory(admin->call);
+      return kv_message_encode(admin->call, &response.base);
+   kv_message_out_of_memory(admin->call);
+   return false;
 }
 
-static void reply_in_force(void *context, const struct kv_control_state *state)
-{
-   reply_configured(context, state);
-}
-
-struct validated {
+/* What the control thread shows is seen under its lock: encode there, reply outside. */
+struct answer {
    struct admin *admin;
+   bool encoded;
+   /* With validate_only: what would be in force. */
    const char *plugin;
    struct kv_settings *settings;
 };
 
-/* What would be in force, with the generation that is. */
-static void reply_validated(void *context, const struct kv_control_state *state)
+static void encode_in_force(void *context, const struct kv_control_state *state)
 {
-   struct validated *validated = context;
-   const kvs_plugin named = {.name = validated->plugin,
-                             .option_count = kv_settings_count(validated->settings)};
+   struct answer *answer = context;
+   answer->encoded = encode_configured(answer->admin, state);
+}
+
+static void encode_validated(void *context, const struct kv_control_state *state)
+{
+   struct answer *answer = context;
+   const kvs_plugin named = {.name = answer->plugin,
+                             .option_count = kv_settings_count(answer->settings)};
    const struct kv_control_state would_be = {
        .plugin = &named,
-       .settings = kv_settings_array(validated->settings),
+       .settings = kv_settings_array(answer->settings),
        .generation = state->generation,
    };
-   reply_configured(validated->admin, &would_be);
+   answer->encoded = encode_configured(answer->admin, &would_be);
 }
 
 static void configure_run(struct kv_control_task *task)
 {
    struct admin *admin = (struct admin *)task;
    struct kv_control *control = admin->service->config.control;
+   struct answer answer = {.admin = admin, .plugin = admin->request.plugin};
    struct kv_status status;
-   if (admin->validate_only) {
-      struct validated validated = {.admin = admin, .plugin = admin->request.plugin};
-      if (kv_control_validate(control, &admin->request, &validated.settings, &status) != KV_OK) {
-         kv_message_fail(admin->call, &status);
-         return;
-      }
-      kv_control_inspect(control, reply_validated, &validated);
-      kv_settings_destroy(validated.settings);
-   } else if (kv_control_configure(control, &admin->request, &status) != KV_OK) {
+   enum kv_code code =
+       admin->validate_only
+           ? kv_control_validate(control, &admin->request, &answer.settings, &status)
+           : kv_control_configure(control, &admin->request, &status);
+   if (code != KV_OK) {
       kv_message_fail(admin->call, &status);
-   } else {
-      kv_control_inspect(control, reply_in_force, admin);
+      return;
    }
+   kv_control_inspect(control, admin->validate_only ? encode_validated : encode_in_force, &answer);
+   if (answer.settings)
+      kv_settings_destroy(answer.settings);
+   if (answer.encoded)
+      kv_call_reply(admin->call);
 }
 
 /* A C string of what was sent, refused when it holds what no name or value may. */

@@ -13,13 +13,19 @@ struct kv_service {
    struct kv_service_config config;
    atomic_bool loaded;
    uint64_t started_ms;        /* monotonic */
-   struct kv_reader *readers[]; /* one a worker */
+   struct kv_reader *readers[]; /* one a worker, then that of the control thread */
 };
 
 /* The start of every handler: the decoded request, or NULL and the call has been failed, because the
  * data is not loaded yet or the request is malformed. */
 void *kv_service_request(struct kv_service *service, struct kv_call *call,
                          const ProtobufCMessageDescriptor *descriptor, struct kv_bytes request);
+
+/* For tasks on the control thread. */
+static inline struct kv_reader *kv_service_control_reader(struct kv_service *service)
+{
+   return service->readers[service->config.workers];
+}
 
 static inline struct kv_bytes kv_service_bytes(ProtobufCBinaryData data)
 {
@@ -40,8 +46,9 @@ void kv_service_scan_closed(void *service, struct kv_call *call);
 /* admin.c */
 void kv_service_config(void *service, struct kv_call *call, struct kv_bytes request);
 void kv_service_configure(void *service, struct kv_call *call, struct kv_bytes request);
-void kv_service_list_plugins(void *service, struct kv_call *call, struct kv_bytes request);
 void kv_service_save(void *service, struct kv_call *call, struct kv_bytes request);
+/* plugins.c */
+void kv_service_list_plugins(void *service, struct kv_call *call, struct kv_bytes request);
 /* status.c */
 void kv_service_status(void *service, struct kv_call *call, struct kv_bytes request);
 

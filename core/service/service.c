@@ -7,15 +7,15 @@
 struct kv_service *kv_service_create(const struct kv_service_config *config,
                                      struct kv_status *status)
 {
-   struct kv_service *service =
-       calloc(1, sizeof *service + config->workers * sizeof *service->readers);
+   const unsigned readers = config->workers + 1;
+   struct kv_service *service = calloc(1, sizeof *service + readers * sizeof *service->readers);
    if (!service) {
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the service");
       return NULL;
    }
    service->config = *config;
    service->started_ms = kv_clock_monotonic_ms();
-   for (unsigned i = 0; i < config->workers; i++) {
+   for (unsigned i = 0; i < readers; i++) {
       service->readers[i] = kv_reader_create(config->store);
       if (!service->readers[i]) {
          kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the service's readers");
@@ -28,7 +28,7 @@ struct kv_service *kv_service_create(const struct kv_service_config *config,
 
 void kv_service_destroy(struct kv_service *service)
 {
-   for (unsigned i = 0; i < service->config.workers; i++)
+   for (unsigned i = 0; i <= service->config.workers; i++)
       if (service->readers[i])
          kv_reader_destroy(service->readers[i]);
    free(service);

@@ -73,8 +73,7 @@ void kv_transaction_abort(struct kv_transaction *transaction);
 struct kv_reader *kv_reader_create(struct kv_store *store);
 void kv_reader_destroy(struct kv_reader *reader);
 /* Pins the current version and returns it; valid until kv_reader_unpin. Keep it short: while a
- * version is pinned nothing retired since is freed. Pins do not nest. Wait-free but for a retry
- * when a version is published in between. */
+ * version is pinned nothing retired since is freed. Pins do not nest. Wait-free. */
 const struct kv_version *kv_reader_pin(struct kv_reader *reader);
 void kv_reader_unpin(struct kv_reader *reader);
 

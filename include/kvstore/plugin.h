@@ -171,6 +171,11 @@ struct kvs_host {
 
    /* An extension by name, or NULL when this host does not have it. [any] */
    const void *(*extension)(const kvs_host *host, const char *name);
+
+   /* Tells that everything up to `sequence` is now in a durable checkpoint; the server shows it in
+    * Status as the last save. Check `size` before calling it: an older host does not have it.
+    * [any] */
+   void (*saved)(const kvs_host *host, uint64_t sequence);
 };
 
 /* ---- Ticks -------------------------------------------------------------------------------- */
@@ -226,8 +231,8 @@ typedef struct kvs_plugin {
                kvs_error *error);
 
    /* Hands all that was kept to host->load. Called once, after open, before any other hook; also on
-    * an empty directory. NULL: nothing is kept. KVS_OK, KVS_INVALID, KVS_IO or KVS_CORRUPT.
-    * [control] */
+    * an empty directory. NULL: nothing is kept; only with the promise KVS_VOLATILE. KVS_OK,
+    * KVS_INVALID, KVS_IO or KVS_CORRUPT. [control] */
    int (*on_load)(void *self, kvs_error *error);
 
    /* Takes a whole batch, `count` >= 1, sequences ascending and above all earlier ones. Returns
@@ -238,7 +243,8 @@ typedef struct kvs_plugin {
                    kvs_error *error);
 
    /* Work beside the traffic; may take as long as it needs and never delays a write. NULL: nothing
-    * to do. KVS_OK, KVS_NO_SPACE or KVS_IO. [control] */
+    * to do; only with the promise KVS_VOLATILE, since every other mode must make checkpoints.
+    * KVS_OK, KVS_NO_SPACE or KVS_IO. [control] */
    int (*on_tick)(void *self, const kvs_tick *tick, kvs_error *error);
 
    /* Ends the instance and frees all it owns. Called once for each successful open, also when other

@@ -1,7 +1,8 @@
 /*
  * Files as the formats need them: whole writes, whole reads, durable renames, and errors that name
- * the path. Every function returns a KVS_* code and fills in `error` on failure (ENOSPC and EDQUOT
- * become KVS_NO_SPACE, everything else KVS_IO). EINTR and short transfers are dealt with here.
+ * the path. Every function returns a KVS_* code and fills in `error` on failure (ENOSPC, EDQUOT and
+ * EFBIG become KVS_NO_SPACE, everything else KVS_IO). EINTR and short transfers are dealt with
+ * here.
  *
  * Threads: any.
  */
@@ -31,9 +32,12 @@ int format_write_all(int fd, const char *path, struct iovec *parts, size_t count
 /* Reads up to `size` bytes; *got is less only at the end of the file. */
 int format_read_all(int fd, const char *path, void *data, size_t size, uint64_t offset, size_t *got,
                     kvs_error *error);
+/* Brings the file's data, and of its metadata what reading them needs, to stable storage. */
 int format_sync(int fd, const char *path, kvs_error *error);
+/* Sets the file's size, durably. */
+int format_truncate(int fd, const char *path, uint64_t size, kvs_error *error);
 int format_sync_directory(const char *path, kvs_error *error);
-/* Renames within `directory` and fsyncs it. */
+/* Renames `from` to `to`, both names within `directory`, and fsyncs it. */
 int format_rename_durably(const char *directory, const char *from, const char *to,
                           kvs_error *error);
 

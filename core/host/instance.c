@@ -1,0 +1,341 @@
+#include "core/host/instance.h"
+
+#include "core/host/text.h"
+#include "core/support/clock.h"
+#include "core/support/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Leaves room to count on: no sequence of the store's life can come near it. */
+#define SEQUENCE_MAX (UINT64_MAX >> 1)
+
+struct kv_instance {
+   kvs_host host; /* first: the callbacks get back from it to the whole */
+   const kvs_plugin *plugin;
+   struct kv_settings *settings;
+   char *directory;
+   void *self; /* the plug-in's */
+   void (*wake)(void *context);
+   void *wake_context;
+   void (*saved)(void *context, uint64_t sequence);
+   void *saved_context;
+
+   /* While on_load runs; owned by the control thread. */
+   bool loading;
+   struct kv_transaction *transaction; /* NULL: nothing may be handed over */
+   uint64_t highest, declared;         /* sequences, of the records and by loaded_to */
+   struct kv_status refusal;           /* why what was handed over is not acceptable */
+};
+
+struct kvs_view {
+   const struct kv_version *version;
+   struct kv_cursor cursor;
+};
+
+static struct kv_instance *instance_of(const kvs_host *host)
+{
+   return (struct kv_instance *)host;
+}
+
+/* ---- From the plug-in's codes and texts to statuses ---- */
+
+static void clear(kvs_error *error)
+{
+   error->size = sizeof *error;
+   error->text[0] = '\0';
+}
+
+static enum kv_code code_of(int result)
+{
+   switch (result) {
+   case KVS_INVALID:
+      return KV_INVALID_ARGUMENT;
+   case KVS_NO_SPACE:
+      return KV_RESOURCE_EXHAUSTED;
+   case KVS_IO:
+      return KV_UNAVAILABLE;
+   case KVS_CORRUPT:
+      return KV_DATA_LOSS;
+   default:
+      return KV_INTERNAL;
+   }
+}
+
+static enum kv_code translate(const struct kv_instance *instance, const char *hook, int result,
+                              kvs_error *error, struct kv_status *status)
+{
+   if (result == KVS_OK)
+      return KV_OK;
+   const char *name = instance->plugin->name;
+   char text[sizeof error->text + 4];
+   error->text[sizeof error->text - 1] = '\0';
+   kv_text_show(error->text, text, sizeof text);
+   enum kv_code code = code_of(result);
+   if (code == KV_INTERNAL)
+      return kv_fail(status, code, "plug-in %s: %s returned the unknown code %d: %s", name, hook,
+                     result, text);
+   if (text[0] == '\0')
+      return kv_fail(status, code, "plug-in %s: %s failed with code %d and gave no reason", name,
+                     hook, result);
+   return kv_fail(status, code, "plug-in %s: %s", name, text);
+}
+
+/* ---- What the host offers: loading ---- */
+
+/* Remembers the first reason, so that a plug-in which goes on regardless does not get through. */
+static int refuse(struct kv_instance *instance, kvs_error *error, int result, enum kv_code code,
+                  const char *text, uint64_t sequence)
+{
+   if (instance->refusal.code == KV_OK)
+      kv_fail(&instance->refusal, code, "plug-in %s: it handed over %s (sequence %" PRIu64 ")",
+              instance->plugin->name, text, sequence);
+   if (error)
+      snprintf(error->text, sizeof error->text, "%s (sequence %" PRIu64 ")", text, sequence);
+   return result;
+}
+
+/* What is wrong with a record handed over, or NULL. */
+static const char *find_fault(const struct kv_instance *instance, const kvs_record *record)
+{
+   if (!instance->transaction)
+      return "a record from a fresh directory";
+   if (record->sequence == 0 || record->sequence > SEQUENCE_MAX)
+      return "a record whose sequence is out of range";
+   if (record->kind != KVS_SET && record->kind != KVS_DELETE)
+      return "a record that neither sets nor deletes; it may be of a newer version";
+   if (record->key.size == 0 || record->key.size > KV_KEY_SIZE_MAX || !record->key.data)
+      return "a record whose key is not of 1 to 65536 bytes";
+   if (record->expires_at_ms != 0)
+      return "a record that expires; this server cannot keep such data, use a newer one";
+   if (record->kind == KVS_DELETE && record->value.size > 0)
+      return "a record that deletes and has a value";
+   if (record->value.size > KV_VALUE_SIZE_MAX || (record->value.size > 0 && !record->value.data))
+      return "a record whose value is too large or missing";
+   return NULL;
+}
+
+static bool apply(struct kv_transaction *transaction, const kvs_record *record)
+{
+   struct kv_bytes key = kv_bytes(record->key.data, record->key.size);
+   bool existed;
+   if (record->kind == KVS_DELETE)
+      return kv_transaction_delete(transaction, key, &existed);
+   return kv_transaction_set(transaction, key, kv_bytes(record->value.data, record->value.size));
+}
+
+static int host_load(const kvs_host *host, const kvs_record *records, size_t count,
+                     kvs_error *error)
+{
+   struct kv_instance *instance = instance_of(host);
+   if (!instance->loading)
+      return refuse(instance, error, KVS_INVALID, KV_INTERNAL, "records outside of on_load", 0);
+   for (size_t i = 0; i < count; i++) {
+      const kvs_record *record = &records[i];
+      const char *fault = find_fault(instance, record);
+      if (fault)
+         return refuse(instance, error, KVS_CORRUPT,
+                       instance->transaction ? KV_DATA_LOSS : KV_INTERNAL, fault, record->sequence);
+      if (!apply(instance->transaction, record))
+         return refuse(instance, error, KVS_IO, KV_RESOURCE_EXHAUSTED,
+                       "more data than there is memory for", record->sequence);
+      if (record->sequence > instance->highest)
+         instance->highest = record->sequence;
+   }
+   return instance->refusal.code == KV_OK ? KVS_OK : KVS_CORRUPT;
+}
+
+static void host_loaded_to(const kvs_host *host, uint64_t sequence)
+{
+   struct kv_instance *instance = instance_of(host);
+   if (sequence > SEQUENCE_MAX)
+      refuse(instance, NULL, 0, KV_DATA_LOSS, "a state whose sequence is out of range", sequence);
+   else if (sequence > instance->declared)
+      instance->declared = sequence;
+}
+
+/* ---- What the host offers: everything else ---- */
+
+static size_t host_view_read(kvs_view *view, kvs_record *records, size_t capacity)
+{
+   uint64_t sequence = kv_version_sequence(view->version);
+   size_t count = 0;
+   struct kv_bytes key, value;
+   while (count < capacity && kv_cursor_next(&view->cursor, &key, &value))
+      records[count++] = (kvs_record){
+          .sequence = sequence,
+          .kind = KVS_SET,
+          .key = {key.data, key.size},
+          .value = {value.data, value.size},
+      };
+   return count;
+}
+
+static void host_log(const kvs_host *host, uint32_t level, const char *message)
+{
+   /* The numbers of both sides' levels are the same; what is none of them must not be lost. */
+   bool known = level >= KVS_LOG_ERROR && level <= KVS_LOG_DEBUG;
+   kv_log(known ? (enum kv_log_level)level : KV_LOG_ERROR, "plug-in %s: %s",
+          instance_of(host)->plugin->name, message);
+}
+
+static void host_wake(const kvs_host *host)
+{
+   const struct kv_instance *instance = instance_of(host);
+   instance->wake(instance->wake_context);
+}
+
+static const void *host_extension(const kvs_host *host, const char *name)
+{
+   (void)host;
+   (void)name;
+   return NULL;
+}
+
+static void host_saved(const kvs_host *host, uint64_t sequence)
+{
+   const struct kv_instance *instance = instance_of(host);
+   if (instance->saved)
+      instance->saved(instance->saved_context, sequence);
+}
+
+/* ---- Life ---- */
+
+static void destroy(struct kv_instance *instance)
+{
+   kv_settings_destroy(instance->settings);
+   free(instance->directory);
+   free(instance);
+}
+
+enum kv_code kv_instance_open(const struct kv_instance_config *config,
+                              struct kv_instance **instance, struct kv_status *status)
+{
+   struct kv_instance *created = calloc(1, sizeof *created);
+   char *directory = strdup(config->directory);
+   if (!created || !directory) {
+      free(created);
+      free(directory);
+      kv_settings_destroy(config->settings);
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for plug-in %s",
+                     config->plugin->name);
+   }
+   *created = (struct kv_instance){
+       .host = {.size = sizeof created->host,
+                .abi_minor = KVS_ABI_MINOR,
+                .directory = directory,
+                .load = host_load,
+                .loaded_to = host_loaded_to,
+                .view_read = host_view_read,
+                .log = host_log,
+                .wake = host_wake,
+                .extension = host_extension,
+                .saved = host_saved},
+       .plugin = config->plugin,
+       .settings = config->settings,
+       .directory = directory,
+       .wake = config->wake,
+       .wake_context = config->wake_context,
+       .saved = config->saved,
+       .saved_context = config->saved_context,
+   };
+   memcpy(created->host.store_id, config->store_id, sizeof created->host.store_id);
+
+   kvs_error error;
+   clear(&error);
+   int result = config->plugin->open(&created->host, kv_settings_array(config->settings),
+                                     kv_settings_count(config->settings), &created->self, &error);
+   enum kv_code code = translate(created, "open", result, &error, status);
+   if (code != KV_OK) {
+      destroy(created);
+      return code;
+   }
+   *instance = created;
+   return KV_OK;
+}
+
+void kv_instance_close(struct kv_instance *instance)
+{
+   instance->plugin->close(instance->self);
+   destroy(instance);
+}
+
+const kvs_plugin *kv_instance_plugin(const struct kv_instance *instance)
+{
+   return instance->plugin;
+}
+
+const struct kv_settings *kv_instance_settings(const struct kv_instance *instance)
+{
+   return instance->settings;
+}
+
+/* ---- Hooks ---- */
+
+/* The sequence that the recovered state has reached, from what the plug-in handed over. */
+static void settle_sequence(struct kv_instance *instance, uint64_t *sequence)
+{
+   if (instance->declared > 0 && !instance->transaction)
+      refuse(instance, NULL, 0, KV_INTERNAL, "a state from a fresh directory", instance->declared);
+   if (instance->declared > 0 && instance->declared < instance->highest)
+      refuse(instance, NULL, 0, KV_DATA_LOSS, "a record above the sequence that it declared",
+             instance->highest);
+   *sequence = instance->declared > 0 ? instance->declared : instance->highest;
+}
+
+enum kv_code kv_instance_load(struct kv_instance *instance, struct kv_transaction *transaction,
+                              uint64_t *sequence, struct kv_status *status)
+{
+   *sequence = 0;
+   if (!instance->plugin->on_load)
+      return KV_OK;
+   instance->transaction = transaction;
+   instance->loading = true;
+   kvs_error error;
+   clear(&error);
+   int result = instance->plugin->on_load(instance->self, &error);
+   instance->loading = false;
+
+   settle_sequence(instance, sequence);
+   instance->transaction = NULL;
+   /* The host's own reason comes first: the plug-in's is at best an echo of it. */
+   if (instance->refusal.code != KV_OK) {
+      *status = instance->refusal;
+      return status->code;
+   }
+   return translate(instance, "on_load", result, &error, status);
+}
+
+enum kv_code kv_instance_write(struct kv_instance *instance, const kvs_record *records,
+                               size_t count, uint32_t flags, struct kv_status *status)
+{
+   kvs_error error;
+   clear(&error);
+   int result = instance->plugin->on_write(instance->self, records, count, flags, &error);
+   return translate(instance, "on_write", result, &error, status);
+}
+
+enum kv_code kv_instance_tick(struct kv_instance *instance, uint32_t reason,
+                              const struct kv_view *view, struct kv_status *status)
+{
+   if (!instance->plugin->on_tick)
+      return KV_OK;
+   struct kvs_view reading = {.version = kv_view_version(view)};
+   kv_cursor_seek(&reading.cursor, reading.version, kv_bytes(NULL, 0));
+   const kvs_tick tick = {
+       .size = sizeof tick,
+       .reason = reason,
+       .now_ms = kv_clock_unix_ms(),
+       .monotonic_ms = kv_clock_monotonic_ms(),
+       .view = &reading,
+       .view_sequence = kv_version_sequence(reading.version),
+       .view_count = kv_version_count(reading.version),
+       .view_bytes = kv_version_bytes(reading.version),
+   };
+   kvs_error error;
+   clear(&error);
+   int result = instance->plugin->on_tick(instance->self, &tick, &error);
+   return translate(instance, "on_tick", result, &error, status);
+}

@@ -1,0 +1,25 @@
+/*
+ * Text from outside the host (a user's value, a plug-in's message) made fit to show: valid UTF-8
+ * without control characters, cut between two characters.
+ *
+ * Threads: any.
+ */
+#ifndef KV_TEXT_H
+#define KV_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Enough of a value to recognize it in a message. */
+#define KV_TEXT_SHOWN_SIZE 80
+
+bool kv_text_is_printable(const char *text);
+
+/* Lower-case letters, digits and those of `others`; not empty, at most `size_max` bytes. */
+bool kv_text_is_plain_name(const char *text, const char *others, size_t size_max);
+
+/* Copies `text` into a buffer of `capacity` (at least 4) bytes: '?' stands for each byte that is
+ * not printable, "..." at the end for what did not fit. Returns `to`. */
+const char *kv_text_show(const char *text, char *to, size_t capacity);
+
+#endif

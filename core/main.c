@@ -1,0 +1,291 @@
+/*
+ * kvstore-server: builds the rooms from the ground up, waits for a signal, takes them down again.
+ * Everything that lives as long as the server is owned by the one struct here.
+ */
+#include "core/commit/commit.h"
+#include "core/config.h"
+#include "core/control/control.h"
+#include "core/host/data_directory.h"
+#include "core/host/plugin_library.h"
+#include "core/rpc/rpc.h"
+#include "core/service/health.h"
+#include "core/service/reflection.h"
+#include "core/service/service.h"
+#include "core/store/store.h"
+#include "core/support/log.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define EXIT_USAGE 2
+
+#define METHODS_MAX (KV_SERVICE_METHODS_MAX + KV_HEALTH_METHODS + KV_REFLECTION_METHODS)
+
+struct server {
+   const struct kv_config *config;
+   struct kv_plugin_library *library;
+   struct kv_data_directory *directory;
+   struct kv_store *store;
+   struct kv_commit *commit;
+   struct kv_health *health;
+   struct kv_control *control;
+   struct kv_service *service;
+   struct kv_reflection *reflection;
+   struct kv_rpc *rpc;
+};
+
+static void on_writable_changed(void *context, bool writable)
+{
+   struct server *server = context;
+   kv_health_set(server->health, KV_HEALTH_STORE, writable);
+}
+
+/* ---- Up ---- */
+
+static enum kv_code create_store(struct server *server, struct kv_status *status)
+{
+   const struct kv_config *config = server->config;
+   server->store = kv_store_create();
+   if (!server->store)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the store");
+   const struct kv_commit_options options = {.memory_max = config->max_memory};
+   server->commit = kv_commit_create(server->store, &options, status);
+   if (!server->commit)
+      return status->code;
+   server->health = kv_health_create(status);
+   if (!server->health)
+      return status->code;
+   const struct kv_control_config control = {
+       .directory = server->directory,
+       .library = server->library,
+       .store = server->store,
+       .commit = server->commit,
+       .writable_changed = on_writable_changed,
+       .writable_context = server,
+   };
+   server->control = kv_control_create(&control, status);
+   return server->control ? KV_OK : status->code;
+}
+
+static enum kv_code create_services(struct server *server, struct kv_status *status)
+{
+   const struct kv_config *config = server->config;
+   struct kv_service_config service = {
+       .store = server->store,
+       .commit = server->commit,
+       .control = server->control,
+       .workers = (unsigned)config->workers,
+       .value_size_max = config->max_value_size,
+       .message_size_max = config->max_message_size,
+       .memory_max = config->max_memory,
+   };
+   memcpy(service.store_id, kv_data_directory_store_id(server->directory), sizeof service.store_id);
+   server->service = kv_service_create(&service, status);
+   if (!server->service)
+      return status->code;
+   server->reflection = kv_reflection_create(status);
+   return server->reflection ? KV_OK : status->code;
+}
+
+static enum kv_code create_rpc(struct server *server, struct kv_status *status)
+{
+   struct kv_rpc_method methods[METHODS_MAX] = {0};
+   size_t count = kv_service_methods(server->service, methods);
+   count += kv_health_methods(server->health, methods + count);
+   count += kv_reflection_methods(server->reflection, methods + count);
+   const struct kv_rpc_options options = {
+       .workers = (unsigned)server->config->workers,
+       .receive_message_max = server->config->max_message_size,
+   };
+   server->rpc = kv_rpc_create(&options, methods, count, status);
+   return server->rpc ? KV_OK : status->code;
+}
+
+static void log_address(const char *address, int port)
+{
+   if (strncmp(address, "unix:", strlen("unix:")) == 0)
+      kv_log(KV_LOG_INFO, "listening on %s", address);
+   else
+      kv_log(KV_LOG_INFO, "listening on %.*s:%d", (int)(strrchr(address, ':') - address), address,
+             port);
+}
+
+static enum kv_code listen_and_start(struct server *server, struct kv_status *status)
+{
+   int ports[KV_CONFIG_LISTEN_MAX];
+   const struct kv_config *config = server->config;
+   for (size_t i = 0; i < config->listen_count; i++)
+      if (kv_rpc_listen(server->rpc, config->listen[i], &ports[i], status) != KV_OK)
+         return status->code;
+   if (kv_rpc_start(server->rpc, status) != KV_OK)
+      return status->code;
+   for (size_t i = 0; i < config->listen_count; i++)
+      log_address(config->listen[i], ports[i]);
+   return KV_OK;
+}
+
+static enum kv_code load(struct server *server, struct kv_status *status)
+{
+   const struct kv_config *config = server->config;
+   const struct kv_control_first_choice choice = {config->mode, config->options,
+                                                  config->option_count};
+   if (kv_control_start(server->control, &choice, status) != KV_OK)
+      return status->code;
+   kv_service_set_loaded(server->service);
+   kv_health_set(server->health, KV_HEALTH_SERVER, true);
+   kv_health_set(server->health, KV_HEALTH_STORE, true);
+   kv_log(KV_LOG_INFO, "ready");
+   return KV_OK;
+}
+
+/* ---- Down ---- */
+
+/* Finishes the calls under way, then lets the plug-in take its last checkpoint. */
+static enum kv_code drain(struct server *server, struct kv_status *status)
+{
+   kv_health_drain(server->health);
+   kv_rpc_stop(server->rpc, (int64_t)server->config->shutdown_grace_ms);
+   return kv_control_stop(server->control, status);
+}
+
+static void destroy(struct server *server)
+{
+   if (server->rpc)
+      kv_rpc_destroy(server->rpc);
+   if (server->reflection)
+      kv_reflection_destroy(server->reflection);
+   if (server->service)
+      kv_service_destroy(server->service);
+   if (server->commit)
+      kv_commit_destroy(server->commit);
+   if (server->control)
+      kv_control_destroy(server->control);
+   if (server->health)
+      kv_health_destroy(server->health);
+   if (server->store)
+      kv_store_destroy(server->store);
+   if (server->directory)
+      kv_data_directory_close(server->directory);
+   if (server->library)
+      kv_plugin_library_destroy(server->library);
+}
+
+/* ---- The program ---- */
+
+static const char *wait_for_signal(const sigset_t *signals)
+{
+   int number;
+   while (sigwait(signals, &number) != 0)
+      ;
+   return number == SIGINT ? "SIGINT" : "SIGTERM";
+}
+
+static enum kv_code build(struct server *server, struct kv_status *status)
+{
+   server->library = kv_plugin_library_create(server->config->plugin_dir, status);
+   if (!server->library)
+      return status->code;
+   enum kv_code code =
+       kv_data_directory_open(server->config->data_dir, &server->directory, status);
+   if (code == KV_OK)
+      code = create_store(server, status);
+   if (code == KV_OK)
+      code = create_services(server, status);
+   if (code == KV_OK)
+      code = create_rpc(server, status);
+   return code;
+}
+
+static enum kv_code serve(const struct kv_config *config, const sigset_t *signals,
+                          struct kv_status *status)
+{
+   struct server server = {.config = config};
+   enum kv_code code = build(&server, status);
+   if (code == KV_OK) {
+      kv_log(KV_LOG_INFO, "kvstore-server " KVSTORE_VERSION ", process %d, data in %s", getpid(),
+             config->data_dir);
+      code = listen_and_start(&server, status);
+   }
+   if (code == KV_OK) {
+      code = load(&server, status);
+      if (code == KV_OK) {
+         kv_log(KV_LOG_INFO, "%s: stopping", wait_for_signal(signals));
+         code = drain(&server, status);
+      } else {
+         kv_rpc_stop(server.rpc, 0);
+      }
+   }
+   destroy(&server);
+   return code;
+}
+
+/* Beyond what kv_config_read has checked: that the plug-in is there and takes the options. */
+static enum kv_code check_mode(const struct kv_config *config, struct kv_status *status)
+{
+   struct kv_plugin_library *library = kv_plugin_library_create(config->plugin_dir, status);
+   if (!library)
+      return status->code;
+   const kvs_plugin *plugin;
+   struct kv_settings *settings;
+   enum kv_code code = KV_OK;
+   if (config->mode) {
+      code = kv_plugin_library_find(library, config->mode, &plugin, status);
+      if (code == KV_OK)
+         code = kv_settings_create(plugin, config->options, config->option_count, &settings, status);
+      if (code == KV_OK)
+         kv_settings_destroy(settings);
+   }
+   kv_plugin_library_destroy(library);
+   return code;
+}
+
+static int run(const struct kv_config *config)
+{
+   if (config->show_help) {
+      kv_config_print_help(stdout);
+      return EXIT_SUCCESS;
+   }
+   if (config->show_version) {
+      puts("kvstore-server " KVSTORE_VERSION);
+      return EXIT_SUCCESS;
+   }
+   struct kv_status status;
+   kv_log_set_level(config->log_level);
+   if (config->check_only) {
+      if (check_mode(config, &status) != KV_OK) {
+         kv_log(KV_LOG_ERROR, "%s", status.text);
+         return EXIT_USAGE;
+      }
+      puts("the configuration is valid");
+      return EXIT_SUCCESS;
+   }
+
+   /* Every thread inherits this mask; the signals are taken by sigwait alone. */
+   sigset_t signals;
+   sigemptyset(&signals);
+   sigaddset(&signals, SIGTERM);
+   sigaddset(&signals, SIGINT);
+   pthread_sigmask(SIG_BLOCK, &signals, NULL);
+   signal(SIGPIPE, SIG_IGN);
+   if (serve(config, &signals, &status) != KV_OK) {
+      kv_log(KV_LOG_ERROR, "%s", status.text);
+      return EXIT_FAILURE;
+   }
+   kv_log(KV_LOG_INFO, "stopped");
+   return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+   struct kv_config config;
+   struct kv_status status;
+   int exit_code = EXIT_USAGE;
+   if (kv_config_read(&config, argc, argv, &status) == KV_OK)
+      exit_code = run(&config);
+   else
+      fprintf(stderr, "kvstore-server: %s\nTry: kvstore-server --help\n", status.text);
+   kv_config_deinit(&config);
+   return exit_code;
+}

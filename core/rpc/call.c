@@ -1,0 +1,207 @@
+#include "core/rpc/internal.h"
+
+#include <grpc/slice_buffer.h>
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Closed calls that a worker keeps: what a burst needed beyond that goes back to the system. */
+#define POOL_MAX 256
+/* Replies from here on are allocated so that running out of memory is an answer; gRPC's own
+ * allocation, which ends the process then, is faster for small ones. */
+#define LARGE_MESSAGE_SIZE ((size_t)64 * 1024)
+
+static void handle_unary_closed(void *owner, bool ok)
+{
+   (void)ok; /* a client that has gone is no reason to do anything else */
+   kv_call_release(owner);
+}
+
+static struct kv_call *take_from_pool(struct kv_rpc_worker *worker)
+{
+   struct kv_call *call = worker->pool;
+   if (call) {
+      worker->pool = call->next;
+      worker->pool_size--;
+      return call;
+   }
+   call = malloc(sizeof *call);
+   if (!call)
+      return NULL;
+   grpc_slice nothing = grpc_empty_slice();
+   call->sending = grpc_raw_byte_buffer_create(&nothing, 1);
+   call->worker = worker;
+   pthread_mutex_init(&call->lock, NULL);
+   kv_arena_init(&call->arena);
+   return call;
+}
+
+struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc_method *method,
+                               grpc_call *grpc, grpc_byte_buffer *payload)
+{
+   struct kv_call *call = take_from_pool(worker);
+   if (!call)
+      return NULL;
+   call->method = method;
+   call->grpc = grpc;
+   call->payload = payload;
+   call->joined = NULL;
+   call->message = grpc_empty_slice();
+   call->closing = (struct kv_rpc_event){handle_unary_closed, call};
+   call->given_to_handler = false;
+   call->state = NULL;
+   return call;
+}
+
+void kv_call_drop_request(struct kv_call *call)
+{
+   if (call->payload)
+      grpc_byte_buffer_destroy(call->payload);
+   call->payload = NULL;
+   free(call->joined);
+   call->joined = NULL;
+}
+
+static void destroy_call(struct kv_call *call)
+{
+   grpc_byte_buffer_destroy(call->sending);
+   pthread_mutex_destroy(&call->lock);
+   free(call);
+}
+
+void kv_call_release(struct kv_call *call)
+{
+   struct kv_rpc_worker *worker = call->worker;
+   kv_call_drop_request(call);
+   grpc_slice_unref(call->message);
+   grpc_slice_buffer_reset_and_unref(&call->sending->data.raw.slice_buffer);
+   kv_arena_reset(&call->arena);
+   grpc_call_unref(call->grpc);
+   if (worker->pool_size >= POOL_MAX) {
+      destroy_call(call);
+      return;
+   }
+   call->next = worker->pool;
+   worker->pool = call;
+   worker->pool_size++;
+}
+
+void kv_call_pool_destroy(struct kv_rpc_worker *worker)
+{
+   while (worker->pool) {
+      struct kv_call *next = worker->pool->next;
+      destroy_call(worker->pool);
+      worker->pool = next;
+   }
+}
+
+bool kv_call_join_request(struct kv_call *call, struct kv_bytes *request)
+{
+   grpc_slice_buffer *pieces = &call->payload->data.raw.slice_buffer;
+   if (pieces->count == 1) {
+      *request =
+          kv_bytes(GRPC_SLICE_START_PTR(pieces->slices[0]), GRPC_SLICE_LENGTH(pieces->slices[0]));
+      return true;
+   }
+   size_t size = 0;
+   char *joined = malloc(pieces->length > 0 ? pieces->length : 1);
+   if (!joined)
+      return false;
+   for (size_t i = 0; i < pieces->count; i++) {
+      memcpy(joined + size, GRPC_SLICE_START_PTR(pieces->slices[i]),
+             GRPC_SLICE_LENGTH(pieces->slices[i]));
+      size += GRPC_SLICE_LENGTH(pieces->slices[i]);
+   }
+   kv_call_drop_request(call);
+   call->joined = joined;
+   *request = kv_bytes(joined, size);
+   return true;
+}
+
+unsigned kv_call_worker(const struct kv_call *call)
+{
+   return call->worker->index;
+}
+
+struct kv_arena *kv_call_arena(struct kv_call *call)
+{
+   return &call->arena;
+}
+
+void **kv_call_state(struct kv_call *call)
+{
+   return &call->state;
+}
+
+uint8_t *kv_call_message(struct kv_call *call, size_t size)
+{
+   grpc_slice_unref(call->message);
+   call->message = grpc_empty_slice();
+   if (size < LARGE_MESSAGE_SIZE) {
+      call->message = grpc_slice_malloc(size);
+   } else {
+      void *memory = malloc(size);
+      if (!memory)
+         return NULL;
+      call->message = grpc_slice_new(memory, size, free);
+   }
+   return GRPC_SLICE_START_PTR(call->message);
+}
+
+void kv_call_start(struct kv_call *call, const grpc_op *ops, size_t count,
+                   struct kv_rpc_event *event)
+{
+   grpc_call_error error = grpc_call_start_batch(call->grpc, ops, count, event, NULL);
+   assert(error == GRPC_CALL_OK);
+   (void)error;
+}
+
+grpc_op kv_call_send_op(struct kv_call *call)
+{
+   grpc_slice_buffer *buffer = &call->sending->data.raw.slice_buffer;
+   grpc_slice_buffer_reset_and_unref(buffer);
+   grpc_slice_buffer_add(buffer, call->message);
+   call->message = grpc_empty_slice();
+   return (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = call->sending};
+}
+
+grpc_op kv_call_status_op(enum kv_code code, grpc_slice *text)
+{
+   return (grpc_op){
+       .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
+       .data.send_status_from_server = {.status = (grpc_status_code)code, .status_details = text}};
+}
+
+/* One batch, so one write to the socket: metadata, message if any, status; `closing` follows. */
+static void end_unary(struct kv_call *call, bool with_message, enum kv_code code, const char *text)
+{
+   grpc_slice details = grpc_empty_slice();
+   grpc_op ops[4] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}};
+   size_t count = 1;
+   if (with_message)
+      ops[count++] = kv_call_send_op(call);
+   if (text)
+      details = grpc_slice_from_copied_buffer(text, strnlen(text, KV_STATUS_TEXT_SIZE));
+   ops[count++] = kv_call_status_op(code, text ? &details : NULL);
+   ops[count++] = (grpc_op){.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                            .data.recv_close_on_server.cancelled = &call->cancelled};
+   /* From here on the call may be released by its worker at any moment. */
+   kv_call_start(call, ops, count, &call->closing);
+   grpc_slice_unref(details);
+}
+
+void kv_call_reply(struct kv_call *call)
+{
+   assert(call->method->kind == KV_RPC_UNARY);
+   end_unary(call, true, KV_OK, NULL);
+}
+
+void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)
+{
+   assert(code != KV_OK);
+   if (call->method && call->method->kind != KV_RPC_UNARY)
+      kv_stream_end(call, code, text);
+   else
+      end_unary(call, false, code, text);
+}

@@ -1,0 +1,118 @@
+/*
+ * What the files of the rpc room share.
+ *
+ * A request waits in a slot (slot.c): a small object armed for one method on one worker's queue.
+ * When it arrives, its gRPC call moves into a pooled kv_call and the slot is armed again, so the
+ * number of calls under way does not depend on how many slots there are. Every gRPC event of a call
+ * comes back on the queue of its worker; pool, slots and handlers therefore need no lock.
+ */
+#ifndef KV_RPC_INTERNAL_H
+#define KV_RPC_INTERNAL_H
+
+#include "core/rpc/rpc.h"
+
+#include <grpc/byte_buffer.h>
+#include <grpc/grpc.h>
+#include <grpc/slice.h>
+
+#include <pthread.h>
+#include <sys/types.h>
+
+/* The tag of everything that is put into a queue. */
+struct kv_rpc_event {
+   void (*handle)(void *owner, bool ok);
+   void *owner;
+};
+
+struct kv_rpc_worker {
+   struct kv_rpc *rpc;
+   grpc_completion_queue *queue;
+   struct kv_rpc_slot *slots;
+   struct kv_call *pool; /* closed calls to be used again; worker's thread only */
+   unsigned pool_size;
+   unsigned index;
+   bool running; /* `thread` is valid */
+   pthread_t thread;
+};
+
+/* A Unix socket's file, with its identity so that nobody else's is removed in its place. */
+struct kv_rpc_socket_file {
+   struct kv_rpc_socket_file *next;
+   dev_t device;
+   ino_t inode;
+   char path[];
+};
+
+struct kv_rpc {
+   grpc_server *server;
+   grpc_completion_queue *shutdown_queue;
+   struct kv_rpc_method *methods;
+   void **registered; /* gRPC's handle of each method */
+   size_t method_count;
+   struct kv_rpc_socket_file *socket_files;
+   bool stopped;
+   unsigned worker_count;
+   struct kv_rpc_worker workers[];
+};
+
+struct kv_call {
+   struct kv_rpc_worker *worker;
+   const struct kv_rpc_method *method; /* NULL: an unknown one */
+   grpc_call *grpc;
+   struct kv_call *next; /* in the pool */
+
+   grpc_byte_buffer *payload; /* the request as it came, or NULL */
+   void *joined;              /* the request in one piece where it came in several, or NULL */
+   grpc_slice message;        /* the reply being made */
+   grpc_byte_buffer *sending; /* the reply given to gRPC; kept for the next call */
+   int cancelled;             /* written by gRPC: what RECV_CLOSE found */
+
+   struct kv_rpc_event closing; /* unary: everything; streams: RECV_CLOSE */
+   struct kv_rpc_event sent, ended, read;
+
+   /* Streams only. */
+   pthread_mutex_t lock; /* for the fields up to `status_text`: handlers may send from any thread */
+   unsigned batches;     /* under way in gRPC */
+   bool metadata_sent;
+   bool send_under_way;
+   bool over;         /* finished, failed, or the client is gone: nothing more is sent or read */
+   bool status_waits; /* `status_code` goes out when the send under way is done */
+   enum kv_code status_code;
+   grpc_slice status_text;
+   bool given_to_handler; /* worker's thread only */
+   void *state;           /* the handler's */
+
+   struct kv_arena arena; /* last: its first block is large and seldom touched whole */
+};
+
+/* slot.c */
+enum kv_code kv_rpc_slots_create(struct kv_rpc_worker *worker, struct kv_status *status);
+void kv_rpc_slots_arm(struct kv_rpc_worker *worker);
+void kv_rpc_slots_destroy(struct kv_rpc_worker *worker);
+
+/* call.c; all on the worker's thread. */
+/* A call from the pool, or NULL when memory is out. Takes over `grpc` and `payload` then. */
+struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc_method *method,
+                               grpc_call *grpc, grpc_byte_buffer *payload);
+/* Ends gRPC's part and gives the call back to the pool. */
+void kv_call_release(struct kv_call *call);
+void kv_call_pool_destroy(struct kv_rpc_worker *worker);
+/* The payload in one piece; false when memory is out. There must be a payload. */
+bool kv_call_join_request(struct kv_call *call, struct kv_bytes *request);
+void kv_call_drop_request(struct kv_call *call);
+/* The op that sends the message made, and the one that ends the call. */
+grpc_op kv_call_send_op(struct kv_call *call);
+grpc_op kv_call_status_op(enum kv_code code, grpc_slice *text);
+
+/* stream.c */
+void kv_stream_open(struct kv_call *call);
+void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text);
+
+/* listen.c */
+void kv_rpc_remove_socket_files(struct kv_rpc *rpc);
+
+/* Hands operations to gRPC. Only a bug of this room makes it refuse them. */
+void kv_call_start(struct kv_call *call, const grpc_op *ops, size_t count,
+                   struct kv_rpc_event *event);
+
+#endif

@@ -1,0 +1,176 @@
+#include "core/rpc/internal.h"
+
+#include "core/support/log.h"
+
+#include <grpc/grpc_security.h>
+#include <grpc/support/log.h>
+#include <grpc/support/time.h>
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A client that vanished without a word (no FIN) is found out this way, and its streams end. */
+#define KEEPALIVE_TIME_MS 120000
+#define KEEPALIVE_TIMEOUT_MS 20000
+/* Clients may send keepalive pings this often, with or without calls, before they are told off. */
+#define PING_INTERVAL_MIN_MS 1000
+
+/* gRPC's own complaints become lines of our log, as no caller sees them. */
+static void forward_log(gpr_log_func_args *line)
+{
+   enum kv_log_level level =
+       line->severity == GPR_LOG_SEVERITY_ERROR ? KV_LOG_WARNING : KV_LOG_DEBUG;
+   kv_log(level, "grpc: %s", line->message);
+}
+
+static grpc_arg integer(char *key, int value)
+{
+   return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = key, .value.integer = value};
+}
+
+static grpc_server *create_server(size_t receive_message_max)
+{
+   assert(receive_message_max <= INT32_MAX);
+   grpc_arg args[] = {
+       integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)receive_message_max),
+       integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
+       integer(GRPC_ARG_ALLOW_REUSEPORT, 0), /* a second server must not share the port */
+       integer(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_TIME_MS),
+       integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
+       integer(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
+       integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MIN_MS),
+       /* Cost without use here. */
+       integer(GRPC_ARG_HTTP2_BDP_PROBE, 0),
+       integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
+   };
+   return grpc_server_create(
+       &(grpc_channel_args){.num_args = sizeof args / sizeof args[0], .args = args}, NULL);
+}
+
+static enum kv_code register_methods(struct kv_rpc *rpc, const struct kv_rpc_method *methods,
+                                     size_t count, struct kv_status *status)
+{
+   rpc->methods = calloc(count + 1, sizeof *rpc->methods);
+   rpc->registered = calloc(count + 1, sizeof *rpc->registered);
+   if (!rpc->methods || !rpc->registered)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for a table of %zu methods", count);
+   rpc->method_count = count;
+   for (size_t i = 0; i < count; i++) {
+      rpc->methods[i] = methods[i];
+      rpc->registered[i] = grpc_server_register_method(
+          rpc->server, methods[i].path, NULL, GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
+      if (!rpc->registered[i])
+         return kv_fail(status, KV_ALREADY_EXISTS, "the method %s is there twice", methods[i].path);
+   }
+   return KV_OK;
+}
+
+struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
+                             const struct kv_rpc_method *methods, size_t count,
+                             struct kv_status *status)
+{
+   assert(options->workers >= 1);
+   size_t size = sizeof(struct kv_rpc) + options->workers * sizeof(struct kv_rpc_worker);
+   struct kv_rpc *rpc = calloc(1, size);
+   if (!rpc) {
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for %u workers", options->workers);
+      return NULL;
+   }
+   gpr_set_log_function(forward_log);
+   grpc_init();
+   rpc->server = create_server(options->receive_message_max);
+   rpc->shutdown_queue = grpc_completion_queue_create_for_next(NULL);
+   enum kv_code code = register_methods(rpc, methods, count, status);
+   rpc->worker_count = options->workers;
+   for (unsigned i = 0; i < rpc->worker_count; i++) {
+      struct kv_rpc_worker *worker = &rpc->workers[i];
+      worker->rpc = rpc;
+      worker->index = i;
+      worker->queue = grpc_completion_queue_create_for_next(NULL);
+      grpc_server_register_completion_queue(rpc->server, worker->queue, NULL);
+      if (code == KV_OK)
+         code = kv_rpc_slots_create(worker, status);
+   }
+   if (code == KV_OK)
+      return rpc;
+   kv_rpc_destroy(rpc);
+   return NULL;
+}
+
+/* Handles events until the queue has been shut down and is empty. */
+static void *work(void *argument)
+{
+   struct kv_rpc_worker *worker = argument;
+   const gpr_timespec never = gpr_inf_future(GPR_CLOCK_MONOTONIC);
+   for (;;) {
+      grpc_event event = grpc_completion_queue_next(worker->queue, never, NULL);
+      if (event.type == GRPC_QUEUE_SHUTDOWN)
+         return NULL;
+      struct kv_rpc_event *tag = event.tag;
+      tag->handle(tag->owner, event.success != 0);
+   }
+}
+
+enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status)
+{
+   grpc_server_start(rpc->server);
+   for (unsigned i = 0; i < rpc->worker_count; i++) {
+      struct kv_rpc_worker *worker = &rpc->workers[i];
+      int error = pthread_create(&worker->thread, NULL, work, worker);
+      if (error != 0)
+         return kv_fail_errno(status, error, "cannot start thread %u of %u for the network", i + 1,
+                              rpc->worker_count);
+      worker->running = true;
+      kv_rpc_slots_arm(worker);
+   }
+   return KV_OK;
+}
+
+/* Waits for the server to be shut down: it is when the last call has been released. */
+static bool await_shutdown(struct kv_rpc *rpc, gpr_timespec deadline)
+{
+   return grpc_completion_queue_next(rpc->shutdown_queue, deadline, NULL).type == GRPC_OP_COMPLETE;
+}
+
+void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms)
+{
+   if (rpc->stopped)
+      return;
+   rpc->stopped = true;
+   grpc_server_shutdown_and_notify(rpc->server, rpc->shutdown_queue, NULL);
+   gpr_timespec grace = gpr_time_from_millis(grace_ms, GPR_TIMESPAN);
+   if (!await_shutdown(rpc, gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), grace))) {
+      grpc_server_cancel_all_calls(rpc->server);
+      await_shutdown(rpc, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+   }
+   for (unsigned i = 0; i < rpc->worker_count; i++) {
+      struct kv_rpc_worker *worker = &rpc->workers[i];
+      grpc_completion_queue_shutdown(worker->queue);
+      if (worker->running)
+         pthread_join(worker->thread, NULL);
+      else
+         work(worker);
+      worker->running = false;
+   }
+}
+
+void kv_rpc_destroy(struct kv_rpc *rpc)
+{
+   kv_rpc_stop(rpc, 0);
+   grpc_completion_queue_shutdown(rpc->shutdown_queue);
+   while (await_shutdown(rpc, gpr_inf_future(GPR_CLOCK_MONOTONIC)))
+      ;
+   grpc_server_destroy(rpc->server);
+   grpc_completion_queue_destroy(rpc->shutdown_queue);
+   for (unsigned i = 0; i < rpc->worker_count; i++) {
+      grpc_completion_queue_destroy(rpc->workers[i].queue);
+      kv_rpc_slots_destroy(&rpc->workers[i]);
+      kv_call_pool_destroy(&rpc->workers[i]);
+   }
+   kv_rpc_remove_socket_files(rpc);
+   grpc_shutdown_blocking();
+   free(rpc->methods);
+   free(rpc->registered);
+   free(rpc);
+}

@@ -1,0 +1,151 @@
+/*
+ * The armed slots: where requests arrive. gRPC answers nothing for an unknown method by itself, so
+ * some slots take whatever no method took.
+ */
+#include "core/rpc/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How many requests of one method a worker can be handed between two looks at its queue; more wait
+ * inside gRPC, which is slower but loses nothing. */
+#define SLOTS_PER_METHOD 64
+#define SLOTS_FOR_UNKNOWN 4
+
+#define METHOD_TEXT_MAX 256 /* of an unknown method's name in the answer */
+
+struct kv_rpc_slot {
+   struct kv_rpc_event arrived;
+   struct kv_rpc_worker *worker;
+   const struct kv_rpc_method *method; /* NULL: unknown ones */
+   void *registered;
+   grpc_call *call;
+   grpc_byte_buffer *payload;
+   gpr_timespec deadline; /* gRPC itself cancels a call whose deadline has passed */
+   grpc_metadata_array metadata;
+   grpc_call_details details; /* unknown ones only */
+};
+
+static size_t slot_count(const struct kv_rpc *rpc)
+{
+   return rpc->method_count * SLOTS_PER_METHOD + SLOTS_FOR_UNKNOWN;
+}
+
+/* Refused by gRPC only while the server stops: no call arrives then anyway. */
+static void arm(struct kv_rpc_slot *slot)
+{
+   struct kv_rpc_worker *worker = slot->worker;
+   slot->call = NULL;
+   slot->payload = NULL;
+   if (slot->method)
+      grpc_server_request_registered_call(worker->rpc->server, slot->registered, &slot->call,
+                                          &slot->deadline, &slot->metadata, &slot->payload,
+                                          worker->queue, worker->queue, &slot->arrived);
+   else
+      grpc_server_request_call(worker->rpc->server, &slot->call, &slot->details, &slot->metadata,
+                               worker->queue, worker->queue, &slot->arrived);
+}
+
+static void clear_metadata(struct kv_rpc_slot *slot)
+{
+   grpc_metadata_array_destroy(&slot->metadata);
+   grpc_metadata_array_init(&slot->metadata);
+}
+
+/* Without memory for a kv_call: gRPC ends the call and needs nothing of ours for it. */
+static void refuse(grpc_call *call, grpc_byte_buffer *payload)
+{
+   grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED,
+                                "the server is out of memory for this call", NULL);
+   if (payload)
+      grpc_byte_buffer_destroy(payload);
+   grpc_call_unref(call);
+}
+
+static void begin_unary(struct kv_call *call)
+{
+   struct kv_bytes request;
+   if (!call->payload)
+      kv_call_fail(call, KV_INTERNAL, "the call came without a request message");
+   else if (!kv_call_join_request(call, &request))
+      kv_call_fail(call, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this request");
+   else
+      call->method->request(call->method->service, call, request);
+}
+
+static void handle_arrived(void *owner, bool ok)
+{
+   struct kv_rpc_slot *slot = owner;
+   clear_metadata(slot);
+   if (!ok)
+      return; /* the server stops */
+   grpc_call *grpc = slot->call;
+   grpc_byte_buffer *payload = slot->payload;
+   arm(slot);
+   struct kv_call *call = kv_call_create(slot->worker, slot->method, grpc, payload);
+   if (!call)
+      refuse(grpc, payload);
+   else if (call->method->kind == KV_RPC_UNARY)
+      begin_unary(call);
+   else
+      kv_stream_open(call);
+}
+
+static void handle_unknown(void *owner, bool ok)
+{
+   struct kv_rpc_slot *slot = owner;
+   clear_metadata(slot);
+   if (!ok)
+      return;
+   grpc_call *grpc = slot->call;
+   size_t size = GRPC_SLICE_LENGTH(slot->details.method);
+   char text[METHOD_TEXT_MAX + 128];
+   snprintf(text, sizeof text,
+            "there is no method \"%.*s\" here; this server may be older than the client",
+            (int)(size < METHOD_TEXT_MAX ? size : METHOD_TEXT_MAX),
+            (const char *)GRPC_SLICE_START_PTR(slot->details.method));
+   grpc_call_details_destroy(&slot->details);
+   grpc_call_details_init(&slot->details);
+   arm(slot);
+   struct kv_call *call = kv_call_create(slot->worker, NULL, grpc, NULL);
+   if (call)
+      kv_call_fail(call, KV_UNIMPLEMENTED, text);
+   else
+      refuse(grpc, NULL);
+}
+
+enum kv_code kv_rpc_slots_create(struct kv_rpc_worker *worker, struct kv_status *status)
+{
+   const struct kv_rpc *rpc = worker->rpc;
+   size_t count = slot_count(rpc), unknown_from = rpc->method_count * SLOTS_PER_METHOD;
+   worker->slots = calloc(count, sizeof *worker->slots);
+   if (!worker->slots)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for %zu request slots", count);
+   for (size_t i = 0; i < count; i++) {
+      struct kv_rpc_slot *slot = &worker->slots[i];
+      bool known = i < unknown_from;
+      slot->worker = worker;
+      slot->arrived = (struct kv_rpc_event){known ? handle_arrived : handle_unknown, slot};
+      slot->method = known ? &rpc->methods[i / SLOTS_PER_METHOD] : NULL;
+      slot->registered = known ? rpc->registered[i / SLOTS_PER_METHOD] : NULL;
+      grpc_metadata_array_init(&slot->metadata);
+      grpc_call_details_init(&slot->details);
+   }
+   return KV_OK;
+}
+
+void kv_rpc_slots_arm(struct kv_rpc_worker *worker)
+{
+   for (size_t i = 0; i < slot_count(worker->rpc); i++)
+      arm(&worker->slots[i]);
+}
+
+void kv_rpc_slots_destroy(struct kv_rpc_worker *worker)
+{
+   for (size_t i = 0; worker->slots && i < slot_count(worker->rpc); i++) {
+      grpc_metadata_array_destroy(&worker->slots[i].metadata);
+      grpc_call_details_destroy(&worker->slots[i].details);
+   }
+   free(worker->slots);
+}

@@ -1,0 +1,39 @@
+#include "core/store/entry.h"
+
+#include "core/store/store.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct kv_entry *kv_entry_create(uint64_t birth, struct kv_bytes key, struct kv_bytes value)
+{
+   assert(key.size > 0 && key.size <= KV_KEY_SIZE_MAX && value.size <= KV_VALUE_SIZE_MAX);
+   /* Not sizeof: the bytes begin inside what would be the padding. */
+   struct kv_entry *entry = malloc(offsetof(struct kv_entry, bytes) + key.size + value.size);
+   if (!entry)
+      return NULL;
+   entry->object = kv_object(birth, (uint16_t)(key.size - 1));
+   entry->value_size = (uint32_t)value.size;
+   memcpy(entry->bytes, key.data, key.size);
+   if (value.size > 0)
+      memcpy(entry->bytes + key.size, value.data, value.size);
+   return entry;
+}
+
+struct kv_entry *kv_entry_separator(uint64_t birth, const struct kv_entry *left,
+                                    const struct kv_entry *right)
+{
+   size_t left_size = kv_entry_key(left).size, common = 0;
+   while (common < left_size && left->bytes[common] == right->bytes[common])
+      common++;
+   assert(common < kv_entry_key(right).size);
+   return kv_entry_create(birth, kv_bytes(right->bytes, common + 1), kv_bytes(NULL, 0));
+}
+
+int kv_entry_compare(const struct kv_entry *entry, struct kv_bytes key)
+{
+   struct kv_bytes own = kv_entry_key(entry);
+   size_t shorter = own.size < key.size ? own.size : key.size;
+   int order = shorter > 0 ? memcmp(own.data, key.data, shorter) : 0;
+   return order ? order : (own.size > key.size) - (own.size < key.size);
+}

@@ -1,0 +1,53 @@
+/*
+ * A key with its value, or a separator between two subtrees: a key without a value. Key and value
+ * lie in the one block behind a head of 12 bytes, so that a key of 16 and a value of 100 bytes fill
+ * the 128 byte class of the common allocators.
+ *
+ * Never changed once made. Any thread.
+ */
+#ifndef KV_STORE_ENTRY_H
+#define KV_STORE_ENTRY_H
+
+#include "core/store/object.h"
+#include "core/support/bytes.h"
+
+#include <endian.h>
+#include <stdint.h>
+
+struct kv_entry {
+   struct kv_object object; /* own 16 bits: key size - 1 */
+   uint32_t value_size;
+   uint8_t bytes[]; /* key, then value */
+};
+
+static inline struct kv_bytes kv_entry_key(const struct kv_entry *entry)
+{
+   return kv_bytes(entry->bytes, (size_t)(uint16_t)entry->object.stamp + 1);
+}
+
+static inline struct kv_bytes kv_entry_value(const struct kv_entry *entry)
+{
+   return kv_bytes(entry->bytes + kv_entry_key(entry).size, entry->value_size);
+}
+
+/* The first eight bytes of a key as a number that orders as they do; a short key is filled up with
+ * zeros, so that equal heads decide nothing. */
+static inline uint64_t kv_key_head(struct kv_bytes key)
+{
+   uint64_t head = 0;
+   if (key.size >= sizeof head) /* a copy of fixed size is one load */
+      memcpy(&head, key.data, sizeof head);
+   else if (key.size > 0)
+      memcpy(&head, key.data, key.size);
+   return be64toh(head);
+}
+
+/* A copy of key and value, or NULL when memory is out. Freed with free(). */
+struct kv_entry *kv_entry_create(uint64_t birth, struct kv_bytes key, struct kv_bytes value);
+/* The shortest key that is above `left` and not above `right`, which must ascend; or NULL. */
+struct kv_entry *kv_entry_separator(uint64_t birth, const struct kv_entry *left,
+                                    const struct kv_entry *right);
+/* Below 0, 0 or above 0 as the entry's key is below, equal to or above `key`. */
+int kv_entry_compare(const struct kv_entry *entry, struct kv_bytes key);
+
+#endif

@@ -1,0 +1,190 @@
+#include "core/store/reclaim.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* Readers write their slots often: each has a cache line of its own. */
+#define CACHE_LINE_SIZE 64
+
+#define NOTHING_PINNED UINT64_MAX
+
+struct kv_reader {
+   _Alignas(CACHE_LINE_SIZE) _Atomic uint64_t pinned; /* the reader's thread stores, all load */
+   struct kv_store *store;
+   struct kv_reader *next, *previous; /* under the store's lock */
+};
+
+struct kv_view {
+   struct kv_store *store;
+   const struct kv_version *version;
+   struct kv_view *newer, *older; /* under the store's lock */
+   struct kv_retired dead;        /* the same; objects this view needs and no newer one does */
+};
+
+static void lock(struct kv_store *store)
+{
+   int error = pthread_mutex_lock(&store->lock);
+   assert(error == 0);
+   (void)error;
+}
+
+static void unlock(struct kv_store *store)
+{
+   int error = pthread_mutex_unlock(&store->lock);
+   assert(error == 0);
+   (void)error;
+}
+
+/* ---- Readers ---- */
+
+struct kv_reader *kv_reader_create(struct kv_store *store)
+{
+   struct kv_reader *reader = aligned_alloc(CACHE_LINE_SIZE, sizeof *reader);
+   if (!reader)
+      return NULL;
+   atomic_init(&reader->pinned, NOTHING_PINNED);
+   reader->store = store;
+   reader->previous = NULL;
+   lock(store);
+   reader->next = store->readers;
+   if (reader->next)
+      reader->next->previous = reader;
+   store->readers = reader;
+   unlock(store);
+   return reader;
+}
+
+void kv_reader_destroy(struct kv_reader *reader)
+{
+   struct kv_store *store = reader->store;
+   assert(atomic_load(&reader->pinned) == NOTHING_PINNED);
+   lock(store);
+   if (reader->previous)
+      reader->previous->next = reader->next;
+   else
+      store->readers = reader->next;
+   if (reader->next)
+      reader->next->previous = reader->previous;
+   unlock(store);
+   free(reader);
+}
+
+/* The pin is stored before the current version is loaded, and the writer publishes before it looks
+ * at the pins, all in one total order. So either the writer sees the pin, or the reader sees the
+ * version just published and can reach nothing that it retired. A version newer than the number
+ * pinned does no harm: the pin then keeps more than it must. */
+const struct kv_version *kv_reader_pin(struct kv_reader *reader)
+{
+   struct kv_store *store = reader->store;
+   assert(atomic_load_explicit(&reader->pinned, memory_order_relaxed) == NOTHING_PINNED);
+   atomic_store(&reader->pinned, atomic_load(&store->number));
+   return atomic_load(&store->current);
+}
+
+void kv_reader_unpin(struct kv_reader *reader)
+{
+   atomic_store_explicit(&reader->pinned, NOTHING_PINNED, memory_order_release);
+}
+
+static uint64_t oldest_pinned(struct kv_store *store)
+{
+   uint64_t oldest = NOTHING_PINNED;
+   lock(store);
+   for (struct kv_reader *reader = store->readers; reader; reader = reader->next) {
+      uint64_t pinned = atomic_load(&reader->pinned);
+      if (pinned < oldest)
+         oldest = pinned;
+   }
+   unlock(store);
+   return oldest;
+}
+
+/* ---- Freeing ---- */
+
+static uint64_t number_of(const struct kv_view *view)
+{
+   return kv_object_birth(view->version);
+}
+
+/* Frees what no view needs of a list whose objects were born by version `last`, and are in no later
+ * version; the rest goes to the view that needs it. No new view can come to need any. The freeing
+ * is done without the lock, so the views are looked at again after it. */
+static void settle(struct kv_store *store, struct kv_retired *list, uint64_t last)
+{
+   uint64_t sifted = last;
+   for (;;) {
+      lock(store);
+      struct kv_view *view = store->newest_view;
+      while (view && number_of(view) > last)
+         view = view->older;
+      uint64_t number = view ? number_of(view) : 0;
+      bool settled = sifted == number;
+      if (settled && view)
+         kv_retired_append(&view->dead, list);
+      unlock(store);
+      if (settled)
+         return;
+      kv_retired_free_born_after(list, number);
+      sifted = number;
+   }
+}
+
+void kv_reclaim(struct kv_store *store, struct kv_transaction *committed)
+{
+   committed->next = NULL;
+   if (store->queue_last)
+      store->queue_last->next = committed;
+   else
+      store->queue_first = committed;
+   store->queue_last = committed;
+
+   uint64_t oldest = oldest_pinned(store);
+   while (store->queue_first && store->queue_first->edit.birth <= oldest) {
+      struct kv_transaction *first = store->queue_first;
+      settle(store, &first->edit.retired, first->edit.birth - 1);
+      store->queue_first = first->next;
+      free(first);
+   }
+   if (!store->queue_first)
+      store->queue_last = NULL;
+}
+
+/* ---- Views ---- */
+
+struct kv_view *kv_view_create(struct kv_store *store)
+{
+   struct kv_view *view = malloc(sizeof *view);
+   if (!view)
+      return NULL;
+   *view = (struct kv_view){.store = store};
+   lock(store);
+   /* The lock keeps the version: whoever retires it looks for views under the lock first. */
+   view->version = atomic_load(&store->current);
+   view->older = store->newest_view;
+   if (view->older)
+      view->older->newer = view;
+   store->newest_view = view;
+   unlock(store);
+   return view;
+}
+
+void kv_view_destroy(struct kv_view *view)
+{
+   struct kv_store *store = view->store;
+   uint64_t number = number_of(view); /* off the list, the version may be freed */
+   lock(store);
+   if (view->newer)
+      view->newer->older = view->older;
+   else
+      store->newest_view = view->older;
+   if (view->older)
+      view->older->newer = view->newer;
+   unlock(store);
+   settle(store, &view->dead, number);
+   free(view);
+}
+
+const struct kv_version *kv_view_version(const struct kv_view *view)
+{
+   return view->version;
+}

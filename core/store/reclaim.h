@@ -1,0 +1,45 @@
+/*
+ * The inside of a store, and when an object may be freed.
+ *
+ * An object lives from the version it was born in up to, not including, the version that retired
+ * it. Two kinds of users keep it: pins, which are short, and views.
+ *  - A committed transaction waits in a queue, with what it retired, until no reader has pinned a
+ *    version older than its own.
+ *  - Then only views can need its objects. Of those older than the retirement the newest takes all
+ *    that were born by its time on its dead list; the others no view can see, and they are freed.
+ *  - A view that ends hands its dead list to the next older view by the same rule.
+ */
+#ifndef KV_STORE_RECLAIM_H
+#define KV_STORE_RECLAIM_H
+
+#include "core/store/store.h"
+#include "core/store/version.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct kv_transaction {
+   struct kv_transaction *next; /* in the queue, once committed */
+   struct kv_store *store;
+   struct kv_version *version; /* the working version */
+   struct kv_tree_edit edit;
+};
+
+struct kv_store {
+   /* Stored by the writer, `current` first; loaded by all. */
+   _Atomic(struct kv_version *) current;
+   _Atomic uint64_t number; /* of the current version; the current one may be newer */
+
+   /* The writer's. */
+   struct kv_transaction *queue_first, *queue_last; /* committed, not yet reclaimed; by version */
+
+   pthread_mutex_t lock;
+   struct kv_reader *readers;   /* under the lock; what they pin is atomic */
+   struct kv_view *newest_view; /* under the lock, with the whole list, by version descending */
+};
+
+/* Takes over a transaction whose version has been published, and frees what nobody needs. Writer.
+ */
+void kv_reclaim(struct kv_store *store, struct kv_transaction *committed);
+
+#endif

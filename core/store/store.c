@@ -1,0 +1,135 @@
+#include "core/store/store.h"
+
+#include "core/store/reclaim.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define FIRST_NUMBER 1 /* so that 0 lies before every version */
+
+struct kv_store *kv_store_create(void)
+{
+   struct kv_store *store = calloc(1, sizeof *store);
+   struct kv_version *version = calloc(1, sizeof *version);
+   if (!store || !version || pthread_mutex_init(&store->lock, NULL) != 0)
+      goto out;
+   version->object = kv_object(FIRST_NUMBER, 0);
+   atomic_init(&store->current, version);
+   atomic_init(&store->number, FIRST_NUMBER);
+   return store;
+out:
+   free(store);
+   free(version);
+   return NULL;
+}
+
+void kv_store_destroy(struct kv_store *store)
+{
+   assert(!store->readers && !store->newest_view);
+   while (store->queue_first) {
+      struct kv_transaction *first = store->queue_first;
+      kv_retired_free_born_after(&first->edit.retired, 0);
+      store->queue_first = first->next;
+      free(first);
+   }
+   struct kv_version *version = atomic_load(&store->current);
+   kv_tree_free(&version->tree, 0);
+   free(version);
+   pthread_mutex_destroy(&store->lock);
+   free(store);
+}
+
+/* ---- Writing ---- */
+
+struct kv_transaction *kv_store_begin(struct kv_store *store)
+{
+   struct kv_version *current = atomic_load(&store->current);
+   struct kv_transaction *transaction = calloc(1, sizeof *transaction);
+   struct kv_version *version = malloc(sizeof *version);
+   if (!transaction || !version || !kv_retired_reserve(&transaction->edit.retired, 1))
+      goto out;
+   kv_retired_push(&transaction->edit.retired, current);
+
+   uint64_t number = kv_object_birth(current) + 1;
+   assert(number <= KV_BIRTH_MAX);
+   *version = *current;
+   version->object = kv_object(number, 0);
+   transaction->store = store;
+   transaction->version = version;
+   transaction->edit.tree = &version->tree;
+   transaction->edit.birth = number;
+   return transaction;
+out:
+   free(transaction);
+   free(version);
+   return NULL;
+}
+
+bool kv_transaction_get(const struct kv_transaction *transaction, struct kv_bytes key,
+                        struct kv_bytes *value)
+{
+   return kv_version_get(transaction->version, key, value);
+}
+
+bool kv_transaction_set(struct kv_transaction *transaction, struct kv_bytes key,
+                        struct kv_bytes value)
+{
+   return kv_tree_set(&transaction->edit, key, value);
+}
+
+bool kv_transaction_delete(struct kv_transaction *transaction, struct kv_bytes key, bool *existed)
+{
+   return kv_tree_delete(&transaction->edit, key, existed);
+}
+
+uint64_t kv_transaction_count(const struct kv_transaction *transaction)
+{
+   return transaction->version->tree.count;
+}
+
+uint64_t kv_transaction_bytes(const struct kv_transaction *transaction)
+{
+   return transaction->version->tree.bytes;
+}
+
+void kv_transaction_commit(struct kv_transaction *transaction, uint64_t sequence)
+{
+   struct kv_store *store = transaction->store;
+   transaction->version->sequence = sequence;
+   atomic_store(&store->current, transaction->version);
+   atomic_store(&store->number, transaction->edit.birth);
+   kv_reclaim(store, transaction);
+}
+
+void kv_transaction_abort(struct kv_transaction *transaction)
+{
+   kv_tree_free(transaction->edit.tree, transaction->edit.birth);
+   kv_retired_forget(&transaction->edit.retired);
+   free(transaction->version);
+   free(transaction);
+}
+
+/* ---- What a version holds ---- */
+
+bool kv_version_get(const struct kv_version *version, struct kv_bytes key, struct kv_bytes *value)
+{
+   const struct kv_entry *entry = kv_tree_find(&version->tree, key);
+   if (entry)
+      *value = kv_entry_value(entry);
+   return entry;
+}
+
+uint64_t kv_version_sequence(const struct kv_version *version)
+{
+   return version->sequence;
+}
+
+uint64_t kv_version_count(const struct kv_version *version)
+{
+   return version->tree.count;
+}
+
+uint64_t kv_version_bytes(const struct kv_version *version)
+{
+   return version->tree.bytes;
+}

@@ -1,0 +1,285 @@
+#include "core/store/tree.h"
+
+#include "core/store/store.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* What one set or delete can retire: on each level the node, a neighbour's copy, the neighbour
+ * merged away, the separator between them and a root no longer needed; and the entry. */
+#define RETIRED_PER_CHANGE (5 * KV_CURSOR_DEPTH_MAX + 1)
+_Static_assert(RETIRED_PER_CHANGE <= KV_RETIRED_RESERVE_MAX, "one reservation serves a change");
+
+/* Merging only well below a full node keeps a set after a delete from splitting it again. */
+#define MERGED_COUNT_MAX (KV_NODE_FANOUT * 3 / 4)
+
+const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_bytes key)
+{
+   const struct kv_node *node = tree->root;
+   if (!node)
+      return NULL;
+   struct kv_probe probe = kv_probe(key);
+   while (node->level > 0)
+      node = kv_node_children(node)[kv_node_child(node, &probe)];
+   bool equal;
+   uint32_t index = kv_node_find(node, &probe, &equal);
+   return equal ? node->slots[index].key : NULL;
+}
+
+/* Lets go of an object that the working version no longer uses. */
+static void discard(struct kv_tree_edit *edit, void *object)
+{
+   if (kv_object_birth(object) == edit->birth)
+      free(object);
+   else
+      kv_retired_push(&edit->retired, object);
+}
+
+/* Makes the node at *link one that may be changed and has room for `room` more slots, as far as a
+ * node can hold them. NULL when memory is out: nothing has changed. */
+static struct kv_node *writable(struct kv_tree_edit *edit, struct kv_node **link, uint32_t room)
+{
+   struct kv_node *node = *link, *fresh;
+   uint32_t wanted = node->count + room < KV_NODE_FANOUT ? node->count + room : KV_NODE_FANOUT;
+   if (kv_object_birth(node) != edit->birth) {
+      fresh = kv_node_copy(node, edit->birth, wanted);
+      if (fresh)
+         kv_retired_push(&edit->retired, node);
+   } else if (node->capacity < wanted) {
+      fresh = kv_node_resize(node, wanted);
+   } else {
+      return node;
+   }
+   if (fresh)
+      *link = fresh;
+   return fresh;
+}
+
+/* ---- Set ---- */
+
+/* Whether a set of the probe's key may need a slot that the node does not have. */
+static bool must_split(const struct kv_node *node, const struct kv_probe *probe)
+{
+   bool equal = false;
+   if (node->count < KV_NODE_FANOUT)
+      return false;
+   if (node->level == 0)
+      kv_node_find(node, probe, &equal);
+   return !equal;
+}
+
+/* Splits child `index` of `parent`, both writable. At the right edge of the tree only the last slot
+ * moves: what is filled in ascending order stays full. */
+static bool split(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index, bool edge)
+{
+   struct kv_node *left = kv_node_children(parent)[index];
+   uint32_t at = edge ? left->count - 1u : left->count / 2u;
+   struct kv_node *right = kv_node_create(edit->birth, left->level, left->count - at + 1);
+   if (!right)
+      return false;
+   struct kv_slot slot = left->slots[at];
+   if (left->level == 0) {
+      slot.key = kv_entry_separator(edit->birth, left->slots[at - 1].key, slot.key);
+      if (!slot.key) {
+         free(right);
+         return false;
+      }
+      slot.head = kv_key_head(kv_entry_key(slot.key));
+   }
+   kv_node_append(right, left, at);
+   left->count = (uint16_t)at;
+   kv_node_insert(parent, index + 1, slot, right);
+   if (left->level > 0) {
+      right->slots[0] = (struct kv_slot){0};
+      return true;
+   }
+   struct kv_node *smaller = kv_node_resize(left, at + 1);
+   if (smaller) /* else it is only larger than need be */
+      kv_node_children(parent)[index] = smaller;
+   return true;
+}
+
+/* Puts a new root above the old one, so that the old one can be split. */
+static struct kv_node *raise_root(struct kv_tree_edit *edit)
+{
+   struct kv_node *old = edit->tree->root;
+   assert(old->level + 1 < KV_CURSOR_DEPTH_MAX);
+   struct kv_node *root = kv_node_create(edit->birth, (uint16_t)(old->level + 1), 1);
+   if (!root)
+      return NULL;
+   kv_node_insert(root, 0, (struct kv_slot){0}, old);
+   edit->tree->root = root;
+   return root;
+}
+
+/* The leaf for the probe's key, writable and with room for it; NULL when memory is out. Full nodes
+ * are split on the way down, so that each has room for what a split below it adds. */
+static struct kv_node *leaf_with_room(struct kv_tree_edit *edit, const struct kv_probe *probe)
+{
+   if (!edit->tree->root)
+      return edit->tree->root = kv_node_create(edit->birth, 0, 1);
+   struct kv_node *node = writable(edit, &edit->tree->root, 1);
+   if (node && must_split(node, probe))
+      node = raise_root(edit);
+   bool edge = true;
+   while (node && node->level > 0) {
+      uint32_t index = kv_node_child(node, probe);
+      edge = edge && index + 1 == node->count;
+      struct kv_node *child = writable(edit, &kv_node_children(node)[index], 1);
+      if (child && must_split(child, probe)) {
+         if (!split(edit, node, index, edge))
+            return NULL;
+         index = kv_node_child(node, probe);
+         edge = edge && index + 1 == node->count;
+         child = kv_node_children(node)[index];
+      }
+      node = child;
+   }
+   return node;
+}
+
+bool kv_tree_set(struct kv_tree_edit *edit, struct kv_bytes key, struct kv_bytes value)
+{
+   if (!kv_retired_reserve(&edit->retired, RETIRED_PER_CHANGE))
+      return false;
+   struct kv_entry *entry = kv_entry_create(edit->birth, key, value);
+   if (!entry)
+      return false;
+   struct kv_probe probe = kv_probe(key);
+   struct kv_node *leaf = leaf_with_room(edit, &probe);
+   if (!leaf) {
+      free(entry);
+      return false;
+   }
+   bool equal;
+   uint32_t index = kv_node_find(leaf, &probe, &equal);
+   if (equal) {
+      edit->tree->bytes += value.size;
+      edit->tree->bytes -= leaf->slots[index].key->value_size;
+      discard(edit, leaf->slots[index].key);
+      leaf->slots[index].key = entry;
+      return true;
+   }
+   kv_node_insert(leaf, index, (struct kv_slot){.head = probe.head, .key = entry}, NULL);
+   edit->tree->count++;
+   edit->tree->bytes += key.size + value.size;
+   return true;
+}
+
+/* ---- Delete ---- */
+
+/* Takes the empty child `index` out of `parent`, and a separator with it. */
+static void drop_child(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index)
+{
+   discard(edit, kv_node_children(parent)[index]);
+   if (parent->count > 1)
+      discard(edit, parent->slots[index > 0 ? index : 1].key);
+   kv_node_remove(parent, index);
+   parent->slots[0] = (struct kv_slot){0};
+}
+
+/* Merges child `index` + 1 of `parent` into child `index`. */
+static bool merge(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index)
+{
+   struct kv_node *right = kv_node_children(parent)[index + 1];
+   struct kv_node *left = writable(edit, &kv_node_children(parent)[index], right->count);
+   if (!left)
+      return false;
+   uint32_t seam = left->count;
+   kv_node_append(left, right, 0);
+   if (left->level > 0)
+      left->slots[seam] = parent->slots[index + 1];
+   else
+      discard(edit, parent->slots[index + 1].key);
+   kv_node_remove(parent, index + 1);
+   discard(edit, right);
+   return true;
+}
+
+/* After child `index` has lost a slot: takes it out when empty, merges it when a neighbour is small
+ * enough. Without borrowing a node may stay small, but then beside a large one. */
+static bool tidy(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index)
+{
+   struct kv_node **children = kv_node_children(parent);
+   uint32_t count = children[index]->count;
+   if (count == 0)
+      drop_child(edit, parent, index);
+   else if (index > 0 && children[index - 1]->count + count <= MERGED_COUNT_MAX)
+      return merge(edit, parent, index - 1);
+   else if (index + 1 < parent->count && children[index + 1]->count + count <= MERGED_COUNT_MAX)
+      return merge(edit, parent, index);
+   return true;
+}
+
+/* Takes away roots that lead to one child or to nothing. */
+static void lower_root(struct kv_tree_edit *edit)
+{
+   struct kv_node *root = edit->tree->root;
+   while (root && root->count <= (root->level > 0)) {
+      struct kv_node *child = root->count > 0 ? kv_node_children(root)[0] : NULL;
+      discard(edit, root);
+      root = child;
+   }
+   edit->tree->root = root;
+}
+
+bool kv_tree_delete(struct kv_tree_edit *edit, struct kv_bytes key, bool *existed)
+{
+   struct kv_node *path[KV_CURSOR_DEPTH_MAX];
+   uint32_t indexes[KV_CURSOR_DEPTH_MAX], depth = 0;
+   *existed = kv_tree_find(edit->tree, key);
+   if (!*existed)
+      return true;
+   if (!kv_retired_reserve(&edit->retired, RETIRED_PER_CHANGE))
+      return false;
+
+   struct kv_probe probe = kv_probe(key);
+   for (struct kv_node **link = &edit->tree->root;; depth++) {
+      struct kv_node *node = path[depth] = writable(edit, link, 0);
+      if (!node)
+         return false;
+      if (node->level == 0)
+         break;
+      indexes[depth] = kv_node_child(node, &probe);
+      link = &kv_node_children(node)[indexes[depth]];
+   }
+   bool equal;
+   struct kv_node *leaf = path[depth];
+   uint32_t index = kv_node_find(leaf, &probe, &equal);
+   assert(equal);
+   struct kv_entry *entry = leaf->slots[index].key;
+   kv_node_remove(leaf, index);
+   edit->tree->count--;
+   edit->tree->bytes -= key.size + entry->value_size;
+   discard(edit, entry);
+
+   while (depth-- > 0) {
+      if (!tidy(edit, path[depth], indexes[depth]))
+         return false;
+   }
+   lower_root(edit);
+   return true;
+}
+
+/* ---- Freeing ---- */
+
+static void free_node(struct kv_node *node, uint64_t since)
+{
+   if (kv_object_birth(node) < since)
+      return;
+   for (uint32_t i = 0; i < node->count; i++) {
+      struct kv_entry *key = node->slots[i].key;
+      if (key && kv_object_birth(key) >= since)
+         free(key);
+      if (node->level > 0)
+         free_node(kv_node_children(node)[i], since); /* at most KV_CURSOR_DEPTH_MAX deep */
+   }
+   free(node);
+}
+
+void kv_tree_free(struct kv_tree *tree, uint64_t since)
+{
+   if (tree->root)
+      free_node(tree->root, since);
+   tree->root = NULL;
+}

@@ -1,0 +1,38 @@
+/*
+ * The B+tree of one version, and its change into the next: nodes of older versions are copied, and
+ * what they replace is retired; nodes of the running transaction are changed in place, and what
+ * they replace is freed at once.
+ *
+ * Leaves filled in ascending order stay full. Neighbours that together would fill no more than
+ * three quarters of a node are merged when one of them shrinks.
+ *
+ * Reading: any thread, any tree that is not being edited. Editing: the writer.
+ */
+#ifndef KV_STORE_TREE_H
+#define KV_STORE_TREE_H
+
+#include "core/store/node.h"
+#include "core/store/retired.h"
+
+struct kv_tree {
+   struct kv_node *root; /* NULL: empty */
+   uint64_t count;       /* keys */
+   uint64_t bytes;       /* sum of key and value sizes */
+};
+
+/* A change under way. */
+struct kv_tree_edit {
+   struct kv_tree *tree;      /* the working version */
+   uint64_t birth;            /* its number */
+   struct kv_retired retired; /* what older versions still use and this one does not */
+};
+
+/* The entry of `key`, or NULL. */
+const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_bytes key);
+/* Both return false when memory is out: the tree is then whole, and the edit must be undone. */
+bool kv_tree_set(struct kv_tree_edit *edit, struct kv_bytes key, struct kv_bytes value);
+bool kv_tree_delete(struct kv_tree_edit *edit, struct kv_bytes key, bool *existed);
+/* Frees all that was born in version `since` or later (0: everything). */
+void kv_tree_free(struct kv_tree *tree, uint64_t since);
+
+#endif

@@ -1,0 +1,124 @@
+/*
+ * aof: every batch is in the log before it is acknowledged. When the log outgrows the data, and
+ * when a checkpoint is asked for, a snapshot takes the place of what was logged before it.
+ */
+#include "plugins/format/file.h"
+#include "plugins/format/journal.h"
+
+#include <stdlib.h>
+
+/* After a compaction that failed, the next one is not tried at once: it may take long to fail. */
+#define RETRY_MS ((uint64_t)30 * 1000)
+
+/* In the order of the options. */
+enum { OPTION_FSYNC, OPTION_AOF_MAX_SIZE, OPTION_COUNT };
+
+static const kvs_option options[OPTION_COUNT] = {
+    [OPTION_FSYNC] = {.name = "fsync",
+                      .type = KVS_OPTION_CHOICE,
+                      .default_value = "always",
+                      .choices = "always|everysec|no",
+                      .help = "when a write reaches stable storage: before it is acknowledged, "
+                              "within a second, or when the system likes"},
+    [OPTION_AOF_MAX_SIZE] = {.name = "aof_max_size",
+                             .type = KVS_OPTION_SIZE,
+                             .default_value = "10485760",
+                             .minimum = 4096,
+                             .maximum = INT64_C(1) << 40,
+                             .help =
+                                 "size of a log segment; the log is compacted when it has grown "
+                                 "by this much and by twice the data"},
+};
+
+struct aof {
+   struct format_journal *journal;
+   uint64_t max_size;
+   uint64_t retry_ms; /* monotonic; no compaction before */
+};
+
+static int open_aof(const kvs_host *host, const kvs_setting *settings, size_t count, void **self,
+                    kvs_error *error)
+{
+   if (count != OPTION_COUNT)
+      return format_fail(error, KVS_INVALID, "aof takes %d settings, not %zu", OPTION_COUNT, count);
+   struct aof *aof = calloc(1, sizeof *aof);
+   if (!aof)
+      return format_fail(error, KVS_IO, "no memory");
+   aof->max_size = (uint64_t)settings[OPTION_AOF_MAX_SIZE].integer;
+   /* The choices stand in the order of enum format_log_sync. */
+   struct format_journal_settings journal = {
+       .log = {.sync = (enum format_log_sync)settings[OPTION_FSYNC].integer,
+               .segment_size = aof->max_size},
+       .snapshots_kept = 1};
+   int code = format_journal_create(host, &journal, &aof->journal, error);
+   if (code != KVS_OK) {
+      free(aof);
+      return code;
+   }
+   *self = aof;
+   return KVS_OK;
+}
+
+static int on_load(void *self, kvs_error *error)
+{
+   const struct aof *aof = self;
+   return format_journal_load(aof->journal, error);
+}
+
+static int on_write(void *self, const kvs_record *records, size_t count, uint32_t flags,
+                    kvs_error *error)
+{
+   const struct aof *aof = self;
+   return format_journal_write(aof->journal, records, count, flags, error);
+}
+
+static bool outgrown(const struct aof *aof, const kvs_tick *tick)
+{
+   uint64_t bytes = format_journal_log_bytes(aof->journal);
+   return bytes > aof->max_size && bytes > 2 * tick->view_bytes;
+}
+
+static int compact_if_outgrown(struct aof *aof, const kvs_tick *tick, kvs_error *error)
+{
+   if (!outgrown(aof, tick) || tick->monotonic_ms < aof->retry_ms)
+      return KVS_OK;
+   int code = format_journal_checkpoint(aof->journal, tick, error);
+   if (code != KVS_OK)
+      aof->retry_ms = tick->monotonic_ms + RETRY_MS;
+   return code;
+}
+
+static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
+{
+   struct aof *aof = self;
+   if (tick->reason == KVS_TICK_CHECKPOINT)
+      return format_journal_checkpoint(aof->journal, tick, error);
+   if (tick->reason == KVS_TICK_SHUTDOWN)
+      return format_journal_seal(aof->journal, error);
+   int code = format_journal_tick(aof->journal, error);
+   return code == KVS_OK ? compact_if_outgrown(aof, tick, error) : code;
+}
+
+static void close_aof(void *self)
+{
+   struct aof *aof = self;
+   format_journal_destroy(aof->journal);
+   free(aof);
+}
+
+KVS_EXPORT const kvs_plugin kvstore_plugin = {
+    .size = sizeof kvstore_plugin,
+    .abi_major = KVS_ABI_MAJOR,
+    .abi_minor = KVS_ABI_MINOR,
+    .name = "aof",
+    .version = "1.0.0",
+    .description = "Logs every change before it is acknowledged",
+    .promise = KVS_DURABLE,
+    .options = options,
+    .option_count = OPTION_COUNT,
+    .open = open_aof,
+    .on_load = on_load,
+    .on_write = on_write,
+    .on_tick = on_tick,
+    .close = close_aof,
+};

@@ -1,0 +1,50 @@
+/*
+ * A log and the snapshots that keep it short: what `aof` and `hybrid` are made of. They decide when
+ * a snapshot is taken; here it is seen to that the whole is complete at every moment.
+ *
+ *   load        the newest sound snapshot, then what the log holds above it. A damaged snapshot is
+ *               passed over only when an older one and the log give all that it held.
+ *   checkpoint  a snapshot of the view, durable first; then only the segments that the oldest
+ *               snapshot kept covers are removed, so that passing over a damaged one stays
+ * possible.
+ *
+ * Threads: write on the commit thread, everything else on the control thread. A checkpoint runs
+ * beside writes and does not delay them.
+ */
+#ifndef FORMAT_JOURNAL_H
+#define FORMAT_JOURNAL_H
+
+#include "plugins/format/log.h"
+
+struct format_journal_settings {
+   struct format_log_settings log;
+   size_t snapshots_kept; /* at least 1 */
+};
+
+struct format_journal;
+
+int format_journal_create(const kvs_host *host, const struct format_journal_settings *settings,
+                          struct format_journal **journal, kvs_error *error);
+/* Nothing is made durable: see format_journal_seal. */
+void format_journal_destroy(struct format_journal *journal);
+
+/* Hands all that is kept to host->load and host->loaded_to. Once, before any function below. */
+int format_journal_load(struct format_journal *journal, kvs_error *error);
+/* format_log_write, durable before it returns when `flags` has KVS_WRITE_SYNC. */
+int format_journal_write(struct format_journal *journal, const kvs_record *records, size_t count,
+                         uint32_t flags, kvs_error *error);
+/* format_log_tick */
+int format_journal_tick(struct format_journal *journal, kvs_error *error);
+/* Makes a snapshot of the tick's view durable, unless the newest one is of the same sequence, and
+ * removes what it makes superfluous. KVS_OK, KVS_NO_SPACE or KVS_IO. */
+int format_journal_checkpoint(struct format_journal *journal, const kvs_tick *tick,
+                              kvs_error *error);
+/* format_log_seal */
+int format_journal_seal(struct format_journal *journal, kvs_error *error);
+
+/* Whether the view holds anything that the newest snapshot does not. */
+bool format_journal_changed(const struct format_journal *journal, const kvs_tick *tick);
+/* Bytes that the log has grown by since the newest snapshot. */
+uint64_t format_journal_log_bytes(const struct format_journal *journal);
+
+#endif

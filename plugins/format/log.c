@@ -1,0 +1,334 @@
+#include "plugins/format/log.h"
+
+#include "plugins/format/file.h"
+#include "plugins/format/log_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- Segments ------------------------------------------------------------------------------ */
+
+static int add_sealed(struct format_log *log, struct format_sealed_segment segment,
+                      kvs_error *error)
+{
+   struct format_sealed_segment *grown =
+       realloc(log->sealed, (log->sealed_count + 1) * sizeof *log->sealed);
+   if (!grown)
+      return format_fail(error, KVS_NO_SPACE, "%s: no memory for a new segment", log->directory);
+   log->sealed = grown;
+   log->sealed[log->sealed_count] = segment;
+   return KVS_OK;
+}
+
+/* [lock held] Begins a segment; the newest so far, if one is open, is synced first and sealed. */
+static int begin_segment(struct format_log *log, kvs_error *error)
+{
+   struct format_writer *writer = &log->writer;
+   bool retiring = writer->fd >= 0;
+   int code = format_log_sync_all(log, error);
+   if (code != KVS_OK)
+      return code;
+   struct format_segment_header header = {.number = writer->header.number + 1,
+                                          .base_sequence = log->reached,
+                                          .snapshot_sequence = log->snapshot_sequence,
+                                          .previous = writer->link};
+   memcpy(header.store_id, log->host->store_id, sizeof header.store_id);
+   struct format_sealed_segment sealed = {.number = writer->header.number,
+                                          .last_sequence = writer->link.last_sequence};
+   code = add_sealed(log, sealed, error);
+   if (code == KVS_OK)
+      code = format_writer_begin(writer, log->directory, &header, error);
+   if (code == KVS_IO)
+      return format_log_fail(log, error);
+   if (code != KVS_OK)
+      return code;
+   log->sealed_count += retiring;
+   log->durable_end = writer->link.end;
+   log->unmarked = log->segment_asked = false;
+   return KVS_OK;
+}
+
+/* [lock held] Makes sure that there is a segment, and a new one when it is time for it. */
+static int prepare_segment(struct format_log *log, uint64_t size, kvs_error *error)
+{
+   const struct format_writer *writer = &log->writer;
+   if (writer->fd < 0)
+      return begin_segment(log, error);
+   bool empty = writer->link.end == FORMAT_SEGMENT_HEADER_SIZE;
+   if (!empty && (log->segment_asked || writer->link.end + size > log->settings.segment_size))
+      return begin_segment(log, error);
+   return KVS_OK;
+}
+
+int format_log_begin(struct format_log *log, kvs_error *error)
+{
+   pthread_mutex_lock(&log->lock);
+   int code = log->writer.fd < 0 ? begin_segment(log, error) : KVS_OK;
+   pthread_mutex_unlock(&log->lock);
+   return code;
+}
+
+void format_log_snapshot_taken(struct format_log *log, uint64_t sequence)
+{
+   pthread_mutex_lock(&log->lock);
+   log->snapshot_sequence = sequence;
+   log->segment_asked = true;
+   pthread_mutex_unlock(&log->lock);
+}
+
+/* Removes the oldest segment if it holds nothing above `sequence`. *removed tells. */
+static int remove_oldest(struct format_log *log, uint64_t sequence, bool *removed, kvs_error *error)
+{
+   char name[FORMAT_SEGMENT_NAME_SIZE], path[PATH_MAX];
+   pthread_mutex_lock(&log->lock);
+   *removed = log->sealed_count > 0 && log->sealed[0].last_sequence <= sequence;
+   if (*removed)
+      format_segment_name(log->sealed[0].number, name);
+   pthread_mutex_unlock(&log->lock);
+   if (!*removed)
+      return KVS_OK;
+   if (snprintf(path, sizeof path, "%s/%s", log->directory, name) >= (int)sizeof path)
+      return format_fail(error, KVS_IO, "%s: the path is too long", log->directory);
+   if (unlink(path) != 0 && errno != ENOENT)
+      return format_fail_errno(error, errno, "%s: cannot remove", path);
+   pthread_mutex_lock(&log->lock);
+   log->sealed_count--;
+   memmove(log->sealed, log->sealed + 1, log->sealed_count * sizeof *log->sealed);
+   pthread_mutex_unlock(&log->lock);
+   return KVS_OK;
+}
+
+void format_log_remove_covered(struct format_log *log, uint64_t sequence)
+{
+   kvs_error error = {.size = sizeof error};
+   bool removed = true, any = false;
+   int code = KVS_OK;
+   /* Oldest first, and no further after a failure: a gap in the numbers would look like loss. */
+   while (code == KVS_OK && removed) {
+      code = remove_oldest(log, sequence, &removed, &error);
+      any = any || removed;
+   }
+   if (code == KVS_OK && any)
+      code = format_sync_directory(log->directory, &error);
+   if (code != KVS_OK)
+      log->host->log(log->host, KVS_LOG_WARNING, error.text);
+}
+
+/* ---- Writing ------------------------------------------------------------------------------- */
+
+/* [lock held] Takes back a write that failed with `code`, so that no trace of it is left. */
+static int undo(struct format_log *log, int code, kvs_error *error)
+{
+   kvs_error reason = {.size = sizeof reason};
+   format_log_await_sync(log);
+   if (format_writer_cut(&log->writer, &reason) != KVS_OK) {
+      *error = reason;
+      return format_log_fail(log, error);
+   }
+   return code == KVS_NO_SPACE ? code : format_log_fail(log, error);
+}
+
+/* [lock held] *before becomes where the segment ended before the batch. */
+static int append(struct format_log *log, const kvs_record *records, size_t count, size_t size,
+                  struct format_segment_link *before, kvs_error *error)
+{
+   int code = prepare_segment(log, size, error);
+   if (code != KVS_OK)
+      return code;
+   struct format_writer *writer = &log->writer;
+   *before = writer->link;
+   code = format_writer_append(writer, records, count, size, log->durable_sequence,
+                               log->durable_end, log->settings.segment_size, error);
+   if (code != KVS_OK)
+      return undo(log, code, error);
+   log->reached = writer->link.last_sequence;
+   log->appended += size;
+   log->unmarked = log->written = true;
+   return KVS_OK;
+}
+
+/* [lock held] */
+static int sync_batch(struct format_log *log, const struct format_segment_link *before,
+                      kvs_error *error)
+{
+   int code = format_log_sync_segment(log, error);
+   if (code == KVS_OK)
+      return KVS_OK;
+   /* The batch is refused. What the disk holds of it is unknown, so the log stays failed; yet as
+    * far as it can be helped, a restart must not bring the batch back. */
+   kvs_error ignored = {.size = sizeof ignored};
+   log->writer.link = *before;
+   (void)format_writer_cut(&log->writer, &ignored);
+   return code;
+}
+
+int format_log_write(struct format_log *log, const kvs_record *records, size_t count, bool sync,
+                     kvs_error *error)
+{
+   size_t size = format_writer_batch_size(records, count);
+   if (size == 0)
+      return format_fail(error, KVS_NO_SPACE,
+                         "a change that must be kept as a whole is larger than %zu bytes, the most "
+                         "that one record of the log holds",
+                         FORMAT_RECORD_PAYLOAD_MAX);
+   struct format_segment_link before;
+   pthread_mutex_lock(&log->lock);
+   int code = format_log_check_alive(log, error);
+   if (code == KVS_OK)
+      code = append(log, records, count, size, &before, error);
+   if (code == KVS_OK && (sync || log->settings.sync == FORMAT_LOG_SYNC_ALWAYS))
+      code = sync_batch(log, &before, error);
+   else if (code == KVS_OK && log->settings.sync == FORMAT_LOG_SYNC_EVERYSEC)
+      pthread_cond_broadcast(&log->changed);
+   pthread_mutex_unlock(&log->lock);
+   return code;
+}
+
+/* [lock held] Appends a mark if the last record is none and all is durable. What a failure leaves
+ * behind the end is no valid record, and the next write goes over it. */
+static int append_mark(struct format_log *log, kvs_error *error)
+{
+   struct format_writer *writer = &log->writer;
+   if (!log->unmarked || writer->fd < 0 || log->durable_end < writer->link.end)
+      return KVS_OK;
+   int code = format_writer_append(writer, NULL, 0, 0, log->durable_sequence, log->durable_end,
+                                   writer->reserved, error);
+   if (code == KVS_OK)
+      log->unmarked = false;
+   return code == KVS_NO_SPACE ? KVS_OK : code;
+}
+
+int format_log_tick(struct format_log *log, kvs_error *error)
+{
+   pthread_mutex_lock(&log->lock);
+   int code = format_log_check_alive(log, error);
+   if (code == KVS_OK && !log->written)
+      code = append_mark(log, error);
+   log->written = false;
+   pthread_mutex_unlock(&log->lock);
+   return code;
+}
+
+int format_log_seal(struct format_log *log, kvs_error *error)
+{
+   pthread_mutex_lock(&log->lock);
+   int code = format_log_sync_all(log, error);
+   if (code == KVS_OK)
+      code = append_mark(log, error);
+   if (code == KVS_OK && log->writer.fd >= 0) {
+      format_log_await_sync(log);
+      code = format_writer_cut(&log->writer, error);
+   }
+   if (code == KVS_OK)
+      log->durable_end = log->writer.link.end;
+   pthread_mutex_unlock(&log->lock);
+   return code;
+}
+
+uint64_t format_log_appended(struct format_log *log)
+{
+   pthread_mutex_lock(&log->lock);
+   uint64_t appended = log->appended;
+   pthread_mutex_unlock(&log->lock);
+   return appended;
+}
+
+/* ---- Beginning and end --------------------------------------------------------------------- */
+
+int format_log_create(const kvs_host *host, const struct format_log_settings *settings,
+                      struct format_log **log, kvs_error *error)
+{
+   struct format_log *created = calloc(1, sizeof *created);
+   if (!created)
+      return format_fail(error, KVS_IO, "no memory for a log");
+   created->host = host;
+   created->settings = *settings;
+   format_writer_init(&created->writer);
+   int code = KVS_OK;
+   if (snprintf(created->directory, sizeof created->directory, "%s/aof", host->directory) >=
+       (int)sizeof created->directory)
+      code = format_fail(error, KVS_INVALID, "%s: the path is too long", host->directory);
+   if (code == KVS_OK)
+      code = format_make_directory(created->directory, error);
+   if (code != KVS_OK) {
+      free(created);
+      return code == KVS_NO_SPACE ? KVS_IO : code;
+   }
+   pthread_condattr_t monotonic;
+   pthread_condattr_init(&monotonic);
+   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+   pthread_cond_init(&created->changed, &monotonic);
+   pthread_condattr_destroy(&monotonic);
+   pthread_mutex_init(&created->lock, NULL);
+   *log = created;
+   return KVS_OK;
+}
+
+void format_log_destroy(struct format_log *log)
+{
+   format_log_stop_syncer(log);
+   format_writer_deinit(&log->writer);
+   free(log->sealed);
+   pthread_cond_destroy(&log->changed);
+   pthread_mutex_destroy(&log->lock);
+   free(log);
+}
+
+/* Takes over what recovery has found; the newest segment counts as sealed for now. */
+static void take_recovered(struct format_log *log, const struct format_recovery_base *base,
+                           const struct format_recovered *recovered)
+{
+   log->sealed = recovered->segments;
+   log->sealed_count = recovered->count;
+   log->writer.header = recovered->newest;
+   log->writer.link = recovered->newest_link;
+   log->appended = recovered->bytes;
+   log->durable_sequence = recovered->last_sequence;
+   log->snapshot_sequence = base->snapshot_sequence;
+   log->reached = recovered->last_sequence > base->snapshot_sequence ? recovered->last_sequence
+                                                                     : base->snapshot_sequence;
+}
+
+/* Goes on in the newest segment if it says what a new one would say, which it can only as long as
+ * it holds no record. A segment with records is never continued: the header of the next one proves
+ * that they were durable. */
+static int continue_log(struct format_log *log, kvs_error *error)
+{
+   const struct format_segment_header *newest = &log->writer.header;
+   if (log->sealed_count == 0 || newest->base_sequence != log->reached ||
+       newest->snapshot_sequence != log->snapshot_sequence)
+      return begin_segment(log, error);
+   struct format_segment_header header = *newest;
+   struct format_segment_link link = log->writer.link;
+   int code = format_writer_resume(&log->writer, log->directory, &header, &link, error);
+   if (code != KVS_OK)
+      return KVS_IO;
+   log->sealed_count--;
+   log->durable_end = link.end;
+   return KVS_OK;
+}
+
+int format_log_load(struct format_log *log, const struct format_recovery_base *base,
+                    uint64_t *last_sequence, kvs_error *error)
+{
+   struct format_recovered recovered;
+   int code = format_recover(log->host, log->directory, base, &recovered, error);
+   if (code != KVS_OK)
+      return code;
+   pthread_mutex_lock(&log->lock);
+   take_recovered(log, base, &recovered);
+   code = continue_log(log, error);
+   pthread_mutex_unlock(&log->lock);
+   /* A full disk must not keep the data from being read: the first write tries again. */
+   if (code == KVS_NO_SPACE)
+      log->host->log(log->host, KVS_LOG_WARNING, error->text);
+   else if (code != KVS_OK)
+      return code;
+   *last_sequence = recovered.last_sequence;
+   if (log->settings.sync == FORMAT_LOG_SYNC_EVERYSEC)
+      return format_log_start_syncer(log, error);
+   return KVS_OK;
+}

@@ -1,0 +1,69 @@
+/*
+ * The log of all effects, a directory of segments: appends batches, makes them durable as its
+ * policy says, begins new segments, removes covered ones.
+ *
+ * A batch is one write and, where the policy or the caller asks, one fdatasync. A batch refused
+ * with KVS_NO_SPACE has left no trace. After a failed sync, or a refused batch whose traces could
+ * not be removed, the log is failed for good: every later write returns KVS_IO, whichever thread
+ * met the failure.
+ *
+ * Threads: load, tick, seal, remove_covered and destroy on the control thread; write on the commit
+ * thread, possibly beside tick and remove_covered. With EVERYSEC the log has a thread of its own
+ * that syncs what is unsynced within a second. The control side holds the log's lock across no
+ * sync of data, so it delays no write.
+ */
+#ifndef FORMAT_LOG_H
+#define FORMAT_LOG_H
+
+#include "plugins/format/recovery.h"
+
+enum format_log_sync {
+   FORMAT_LOG_SYNC_ALWAYS,   /* each write returns when its batch is on stable storage */
+   FORMAT_LOG_SYNC_EVERYSEC, /* within a second after the write, plus what a sync takes */
+   FORMAT_LOG_SYNC_NO,       /* when the kernel likes, and at the end of each segment */
+};
+
+struct format_log_settings {
+   enum format_log_sync sync;
+   uint64_t segment_size; /* bytes; a segment grows beyond it only to hold a single batch */
+};
+
+struct format_log;
+
+/* Makes host->directory/aof if need be. Nothing is read yet. */
+int format_log_create(const kvs_host *host, const struct format_log_settings *settings,
+                      struct format_log **log, kvs_error *error);
+/* Frees the log. Nothing is made durable: see format_log_seal. */
+void format_log_destroy(struct format_log *log);
+
+/* Hands what the log holds above the snapshot to host->load, and gets ready for writing. Returns
+ * what format_recover returns. *last_sequence is the log's. To be called once, before any other
+ * function below. */
+int format_log_load(struct format_log *log, const struct format_recovery_base *base,
+                    uint64_t *last_sequence, kvs_error *error);
+
+/* Appends a batch. `sync`: durable before it returns, whatever the policy. KVS_OK, KVS_NO_SPACE or
+ * KVS_IO. */
+int format_log_write(struct format_log *log, const kvs_record *records, size_t count, bool sync,
+                     kvs_error *error);
+
+/* About once a second: when nothing was written since the last call and all is durable, appends a
+ * mark that says so. KVS_OK or KVS_IO. */
+int format_log_tick(struct format_log *log, kvs_error *error);
+
+/* Makes all durable, says so in a mark, gives the unused room back. No write may follow. */
+int format_log_seal(struct format_log *log, kvs_error *error);
+
+/* Bytes appended in the log's life that the snapshot it was loaded after does not cover. */
+uint64_t format_log_appended(struct format_log *log);
+
+/* Makes sure that there is a segment, as a snapshot must never stand alone; a failed log has one.
+ * KVS_OK, KVS_NO_SPACE or KVS_IO. */
+int format_log_begin(struct format_log *log, kvs_error *error);
+/* A snapshot at `sequence` is durable. The next write begins a new segment, which says so. */
+void format_log_snapshot_taken(struct format_log *log, uint64_t sequence);
+/* Removes the oldest segments as long as they hold nothing above `sequence`. A failure is logged
+ * and tried again the next time. */
+void format_log_remove_covered(struct format_log *log, uint64_t sequence);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * What the files of the log share: its state, and from log_sync.c what makes it durable or failed.
+ *
+ * Threads: as log.h says. The functions are called with the lock held unless they say otherwise.
+ */
+#ifndef FORMAT_LOG_INTERNAL_H
+#define FORMAT_LOG_INTERNAL_H
+
+#include "plugins/format/log.h"
+#include "plugins/format/writer.h"
+
+#include <pthread.h>
+
+struct format_log {
+   const kvs_host *host;
+   struct format_log_settings settings;
+   char directory[PATH_MAX];
+   pthread_t syncer;
+   bool syncer_started;
+
+   /* Guards all below. Let go during a sync of data, so that others go on. */
+   pthread_mutex_t lock;
+   pthread_cond_t changed; /* something to sync, a sync has ended, or the end has come */
+
+   struct format_writer writer;          /* of the newest segment */
+   struct format_sealed_segment *sealed; /* the older ones, oldest first */
+   size_t sealed_count;
+   uint64_t durable_end; /* of the newest segment */
+   uint64_t durable_sequence;
+   uint64_t reached; /* log and snapshot together hold all up to here */
+   uint64_t snapshot_sequence;
+   uint64_t appended;
+   bool unmarked;      /* the last record is no mark */
+   bool written;       /* since the last tick */
+   bool segment_asked; /* the next write begins a new segment */
+   bool syncing;       /* a thread syncs with the lock let go; no other may sync or cut meanwhile */
+   bool stopping;
+   bool failed;
+   char failure[KVS_ERROR_TEXT_SIZE];
+};
+
+/* Fails the log for good, for the reason in error->text. Returns KVS_IO. */
+int format_log_fail(struct format_log *log, const kvs_error *error);
+/* KVS_OK, or KVS_IO when the log has failed. */
+int format_log_check_alive(const struct format_log *log, kvs_error *error);
+
+/* Waits until no other thread syncs; lets the lock go meanwhile. */
+void format_log_await_sync(struct format_log *log);
+/* Makes durable what stands in the segment when it begins; lets the lock go meanwhile. */
+int format_log_sync_segment(struct format_log *log, kvs_error *error);
+/* The same, with what others append meanwhile. When it returns, the lock was not let go since the
+ * last sync. KVS_OK also without a segment. */
+int format_log_sync_all(struct format_log *log, kvs_error *error);
+
+/* The thread of EVERYSEC. [control; the lock not held] */
+int format_log_start_syncer(struct format_log *log, kvs_error *error);
+void format_log_stop_syncer(struct format_log *log);
+
+#endif

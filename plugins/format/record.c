@@ -1,0 +1,175 @@
+#include "plugins/format/record.h"
+
+#include "plugins/format/codec.h"
+
+#include <assert.h>
+
+/* Offsets in a record header. */
+enum {
+   AT_TYPE = FORMAT_RECORD_MAGIC_SIZE,
+   AT_PAYLOAD_SIZE = 4,
+   AT_EFFECT_COUNT = 8,
+   AT_FIRST_SEQUENCE = 12,
+   AT_DURABLE_SEQUENCE = 20,
+   AT_DURABLE_END = 28,
+   AT_PAYLOAD_CRC = 36,
+   AT_HEADER_CRC = 40,
+};
+
+/* Offsets in an effect; key and value follow. */
+enum { AT_SEQUENCE = 0, AT_EXPIRES = 8, AT_KIND = 16, AT_KEY_SIZE = 20, AT_VALUE_SIZE = 24 };
+
+uint32_t format_record_salt(const uint8_t store_id[16], uint64_t segment_number)
+{
+   uint8_t number[8];
+   format_put64(number, segment_number);
+   return format_crc(format_crc(0, store_id, 16), number, sizeof number);
+}
+
+size_t format_record_unit(const kvs_record *effects, size_t count)
+{
+   size_t unit = 1;
+   while (unit < count && (effects[unit - 1].flags & KVS_RECORD_JOINED))
+      unit++;
+   return unit;
+}
+
+size_t format_record_payload_size(const kvs_record *effects, size_t count)
+{
+   size_t size = 0;
+   for (size_t i = 0; i < count && size <= FORMAT_RECORD_PAYLOAD_MAX; i++)
+      size += FORMAT_EFFECT_HEADER_SIZE + effects[i].key.size + effects[i].value.size;
+   return size;
+}
+
+static uint8_t *put_bytes(uint8_t *to, kvs_bytes bytes)
+{
+   if (bytes.size > 0)
+      memcpy(to, bytes.data, bytes.size);
+   return to + bytes.size;
+}
+
+static uint8_t *put_effect(uint8_t *to, const kvs_record *effect)
+{
+   format_put64(to + AT_SEQUENCE, effect->sequence);
+   format_put64(to + AT_EXPIRES, (uint64_t)effect->expires_at_ms);
+   format_put32(to + AT_KIND, effect->kind);
+   format_put32(to + AT_KEY_SIZE, (uint32_t)effect->key.size);
+   format_put32(to + AT_VALUE_SIZE, (uint32_t)effect->value.size);
+   to = put_bytes(to + FORMAT_EFFECT_HEADER_SIZE, effect->key);
+   return put_bytes(to, effect->value);
+}
+
+static uint32_t header_crc(const uint8_t *header, struct format_record_place place)
+{
+   uint8_t offset[8];
+   format_put64(offset, place.offset);
+   return format_crc(format_crc(place.salt, offset, sizeof offset), header, AT_HEADER_CRC);
+}
+
+size_t format_record_encode(uint8_t *to, struct format_record_place place,
+                            struct format_record_header *header, const kvs_record *effects,
+                            size_t count)
+{
+   uint8_t *payload = to + FORMAT_RECORD_HEADER_SIZE;
+   uint8_t *end = payload;
+   for (size_t i = 0; i < count; i++)
+      end = put_effect(end, &effects[i]);
+   size_t payload_size = (size_t)(end - payload);
+   assert(payload_size <= FORMAT_RECORD_PAYLOAD_MAX);
+
+   header->type = count > 0 ? FORMAT_RECORD_EFFECTS : FORMAT_RECORD_MARK;
+   header->payload_size = (uint32_t)payload_size;
+   header->effect_count = (uint32_t)count;
+   if (count > 0)
+      header->first_sequence = effects[0].sequence;
+   header->payload_crc = format_crc(0, payload, payload_size);
+
+   memcpy(to, FORMAT_RECORD_MAGIC, FORMAT_RECORD_MAGIC_SIZE);
+   to[AT_TYPE] = header->type;
+   format_put32(to + AT_PAYLOAD_SIZE, header->payload_size);
+   format_put32(to + AT_EFFECT_COUNT, header->effect_count);
+   format_put64(to + AT_FIRST_SEQUENCE, header->first_sequence);
+   format_put64(to + AT_DURABLE_SEQUENCE, header->durable_sequence);
+   format_put64(to + AT_DURABLE_END, header->durable_end);
+   format_put32(to + AT_PAYLOAD_CRC, header->payload_crc);
+   format_put32(to + AT_HEADER_CRC, header_crc(to, place));
+   return FORMAT_RECORD_HEADER_SIZE + payload_size;
+}
+
+/* Whether a header whose checksum is right makes sense. */
+static bool header_plausible(const struct format_record_header *header)
+{
+   if (header->type == FORMAT_RECORD_MARK)
+      return header->payload_size == 0 && header->effect_count == 0;
+   return header->type == FORMAT_RECORD_EFFECTS && header->effect_count > 0 &&
+          header->payload_size <= FORMAT_RECORD_PAYLOAD_MAX &&
+          header->effect_count <= header->payload_size / FORMAT_EFFECT_HEADER_SIZE;
+}
+
+bool format_record_decode_header(const uint8_t *from, struct format_record_place place,
+                                 struct format_record_header *header)
+{
+   if (memcmp(from, FORMAT_RECORD_MAGIC, FORMAT_RECORD_MAGIC_SIZE) != 0)
+      return false;
+   if (format_get32(from + AT_HEADER_CRC) != header_crc(from, place))
+      return false;
+   *header = (struct format_record_header){
+       .type = from[AT_TYPE],
+       .payload_size = format_get32(from + AT_PAYLOAD_SIZE),
+       .effect_count = format_get32(from + AT_EFFECT_COUNT),
+       .first_sequence = format_get64(from + AT_FIRST_SEQUENCE),
+       .durable_sequence = format_get64(from + AT_DURABLE_SEQUENCE),
+       .durable_end = format_get64(from + AT_DURABLE_END),
+       .payload_crc = format_get32(from + AT_PAYLOAD_CRC),
+   };
+   return header_plausible(header);
+}
+
+/* Decodes one effect of at most `left` bytes. Returns the bytes it takes, 0 when it is wrong. */
+static size_t decode_effect(const uint8_t *from, size_t left, kvs_record *effect)
+{
+   if (left < FORMAT_EFFECT_HEADER_SIZE)
+      return 0;
+   size_t key_size = format_get32(from + AT_KEY_SIZE);
+   size_t value_size = format_get32(from + AT_VALUE_SIZE);
+   uint32_t kind = format_get32(from + AT_KIND);
+   size_t size = FORMAT_EFFECT_HEADER_SIZE + key_size + value_size;
+   if (size > left || (kind != KVS_SET && kind != KVS_DELETE))
+      return 0;
+   const uint8_t *key = from + FORMAT_EFFECT_HEADER_SIZE;
+   *effect = (kvs_record){
+       .sequence = format_get64(from + AT_SEQUENCE),
+       .kind = kind,
+       .expires_at_ms = (int64_t)format_get64(from + AT_EXPIRES),
+       .key = {key, key_size},
+       .value = {key + key_size, value_size},
+   };
+   return size;
+}
+
+uint32_t format_record_chain(uint32_t chain, const uint8_t *header)
+{
+   /* Without the header's own checksum: a CRC over bytes and their CRC is the same for all. */
+   return format_crc(chain, header, AT_HEADER_CRC);
+}
+
+bool format_record_decode_effects(const struct format_record_header *header, const uint8_t *payload,
+                                  kvs_record *effects)
+{
+   if (format_crc(0, payload, header->payload_size) != header->payload_crc)
+      return false;
+   size_t at = 0;
+   uint64_t previous = 0;
+   for (uint32_t i = 0; i < header->effect_count; i++) {
+      size_t size = decode_effect(payload + at, header->payload_size - at, &effects[i]);
+      if (size == 0 || effects[i].sequence <= previous)
+         return false;
+      previous = effects[i].sequence;
+      at += size;
+      if (i + 1 < header->effect_count)
+         effects[i].flags = KVS_RECORD_JOINED;
+   }
+   return at == header->payload_size &&
+          (header->effect_count == 0 || effects[0].sequence == header->first_sequence);
+}

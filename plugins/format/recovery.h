@@ -1,0 +1,46 @@
+/*
+ * Reading the log back: finds the segments, checks that none is missing, damaged or strange, hands
+ * their effects to the host, and cuts an unfinished write off the end.
+ *
+ * What is unfinished and what is damaged: only the newest segment can end in an unfinished write.
+ * Bytes there that are no valid record are one, unless a later record says that they were durable.
+ * Anything wrong in an older segment is damage, for its successor says where it ends and what its
+ * checksum is. Segments that the snapshot covers wholly are not read.
+ *
+ * Threads: control, inside on_load.
+ */
+#ifndef FORMAT_RECOVERY_H
+#define FORMAT_RECOVERY_H
+
+#include "plugins/format/segment.h"
+
+/* What the snapshots gave before the log is read. */
+struct format_recovery_base {
+   bool snapshot_loaded;
+   uint64_t snapshot_sequence; /* effects up to here are loaded already; 0 without a snapshot */
+   /* The log must reach at least up to here: of the newest snapshot found, also a damaged one. */
+   uint64_t required_sequence;
+};
+
+struct format_sealed_segment {
+   uint64_t number;
+   uint64_t last_sequence; /* the log's last sequence up to its end */
+};
+
+struct format_recovered {
+   struct format_sealed_segment *segments; /* all there are, oldest first; the caller frees */
+   size_t count;
+   uint64_t last_sequence; /* the log's, 0 when there is none */
+   uint64_t bytes;         /* of the records handed to the host */
+   /* The newest segment, when count > 0: its header, and the link that a successor needs. */
+   struct format_segment_header newest;
+   struct format_segment_link newest_link;
+};
+
+/* KVS_OK, KVS_CORRUPT, KVS_INVALID, KVS_IO, or what host->load said. On failure `recovered` holds
+ * nothing to free. */
+int format_recover(const kvs_host *host, const char *directory,
+                   const struct format_recovery_base *base, struct format_recovered *recovered,
+                   kvs_error *error);
+
+#endif

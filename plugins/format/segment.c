@@ -1,0 +1,363 @@
+#include "plugins/format/segment.h"
+
+#include "plugins/format/codec.h"
+#include "plugins/format/file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Offsets in a segment's header. */
+enum {
+   AT_MAGIC = 0,
+   AT_VERSION = 8,
+   AT_HEADER_SIZE = 12,
+   AT_STORE_ID = 16,
+   AT_NUMBER = 32,
+   AT_BASE_SEQUENCE = 40,
+   AT_SNAPSHOT_SEQUENCE = 48,
+   AT_PREVIOUS_SEQUENCE = 56,
+   AT_PREVIOUS_END = 64,
+   AT_PREVIOUS_CHAIN = 72,
+   AT_CRC = 76,
+};
+/* The line end and the high bit show at once when a transfer as text has damaged the file. */
+static const uint8_t magic[8] = {'K', 'V', 'L', 'O', 'G', 0x89, '\r', '\n'};
+
+/* How much a reader asks of the file at once. */
+enum { WINDOW_SIZE = 1 << 20 };
+
+void format_segment_name(uint64_t number, char name[FORMAT_SEGMENT_NAME_SIZE])
+{
+   snprintf(name, FORMAT_SEGMENT_NAME_SIZE, "%010" PRIu64 ".log", number);
+}
+
+bool format_segment_parse_name(const char *name, uint64_t *number)
+{
+   char expected[FORMAT_SEGMENT_NAME_SIZE];
+   if (*name < '0' || *name > '9')
+      return false;
+   errno = 0;
+   *number = strtoull(name, NULL, 10);
+   if (errno != 0 || *number == 0)
+      return false;
+   format_segment_name(*number, expected);
+   return strcmp(name, expected) == 0;
+}
+
+static void encode_header(uint8_t *to, const struct format_segment_header *header)
+{
+   memcpy(to + AT_MAGIC, magic, sizeof magic);
+   format_put32(to + AT_VERSION, FORMAT_SEGMENT_VERSION);
+   format_put32(to + AT_HEADER_SIZE, FORMAT_SEGMENT_HEADER_SIZE);
+   memcpy(to + AT_STORE_ID, header->store_id, 16);
+   format_put64(to + AT_NUMBER, header->number);
+   format_put64(to + AT_BASE_SEQUENCE, header->base_sequence);
+   format_put64(to + AT_SNAPSHOT_SEQUENCE, header->snapshot_sequence);
+   format_put64(to + AT_PREVIOUS_SEQUENCE, header->previous.last_sequence);
+   format_put64(to + AT_PREVIOUS_END, header->previous.end);
+   format_put32(to + AT_PREVIOUS_CHAIN, header->previous.chain);
+   format_put32(to + AT_CRC, format_crc(0, to, AT_CRC));
+}
+
+static void decode_header(const uint8_t *from, struct format_segment_header *header)
+{
+   *header = (struct format_segment_header){
+       .number = format_get64(from + AT_NUMBER),
+       .base_sequence = format_get64(from + AT_BASE_SEQUENCE),
+       .snapshot_sequence = format_get64(from + AT_SNAPSHOT_SEQUENCE),
+       .previous = {.last_sequence = format_get64(from + AT_PREVIOUS_SEQUENCE),
+                    .end = format_get64(from + AT_PREVIOUS_END),
+                    .chain = format_get32(from + AT_PREVIOUS_CHAIN)},
+   };
+   memcpy(header->store_id, from + AT_STORE_ID, 16);
+}
+
+/* Writes the header to a file of a temporary name and makes it durable there. */
+static int create_temporary(const char *path, uint8_t *bytes, int *fd, kvs_error *error)
+{
+   int code = format_open(path, O_RDWR | O_CREAT | O_TRUNC, fd, error);
+   if (code != KVS_OK)
+      return code;
+   struct iovec part = {bytes, FORMAT_SEGMENT_HEADER_SIZE};
+   code = format_write_all(*fd, path, &part, 1, 0, error);
+   if (code == KVS_OK)
+      code = format_sync(*fd, path, error);
+   if (code != KVS_OK)
+      close(*fd);
+   return code;
+}
+
+/* Makes sure that `path` is gone for good after a creation that failed with `code`. */
+static int withdraw(const char *directory, const char *path, int code)
+{
+   kvs_error ignored = {.size = sizeof ignored};
+   if (unlink(path) != 0 && errno != ENOENT)
+      return KVS_IO;
+   return format_sync_directory(directory, &ignored) == KVS_OK ? code : KVS_IO;
+}
+
+int format_segment_create(const char *directory, const struct format_segment_header *header,
+                          int *fd, uint32_t *chain, kvs_error *error)
+{
+   char name[FORMAT_SEGMENT_NAME_SIZE], temporary[FORMAT_SEGMENT_NAME_SIZE + 4];
+   char path[PATH_MAX], temporary_path[PATH_MAX];
+   uint8_t bytes[FORMAT_SEGMENT_HEADER_SIZE];
+   format_segment_name(header->number, name);
+   snprintf(temporary, sizeof temporary, "%s.tmp", name);
+   if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path ||
+       snprintf(temporary_path, sizeof temporary_path, "%s/%s", directory, temporary) >=
+           (int)sizeof temporary_path)
+      return format_fail(error, KVS_IO, "%s: the path is too long", directory);
+
+   encode_header(bytes, header);
+   *chain = format_get32(bytes + AT_CRC);
+   int code = create_temporary(temporary_path, bytes, fd, error);
+   if (code != KVS_OK) {
+      (void)unlink(temporary_path);
+      return code;
+   }
+   code = format_rename_durably(directory, temporary, name, error);
+   if (code == KVS_OK)
+      return KVS_OK;
+   close(*fd);
+   (void)unlink(temporary_path);
+   return withdraw(directory, path, code);
+}
+
+/* Makes the `size` bytes at `offset` available, or as many as the file has: *got. */
+static int look(struct format_segment_reader *reader, uint64_t offset, size_t size,
+                const uint8_t **bytes, size_t *got, kvs_error *error)
+{
+   *bytes = NULL;
+   *got = 0;
+   size_t skipped = 0;
+   if (offset >= reader->window_offset && offset <= reader->window_offset + reader->window_size)
+      skipped = (size_t)(offset - reader->window_offset);
+   else
+      reader->window_size = 0;
+   if (reader->window_size - skipped < size) {
+      size_t capacity = size > WINDOW_SIZE ? size : WINDOW_SIZE;
+      if (capacity > reader->window_capacity) {
+         uint8_t *grown = malloc(capacity);
+         if (!grown)
+            return format_fail(error, KVS_IO, "%s: no memory to read %zu bytes at offset %" PRIu64,
+                               reader->path, size, offset);
+         free(reader->window);
+         reader->window = grown;
+         reader->window_capacity = capacity;
+      }
+      reader->window_offset = offset;
+      reader->window_size = 0;
+      skipped = 0;
+      int code = format_read_all(reader->fd, reader->path, reader->window, capacity, offset,
+                                 &reader->window_size, error);
+      if (code != KVS_OK)
+         return KVS_IO;
+   }
+   size_t available = reader->window_size - skipped;
+   *bytes = reader->window + skipped;
+   *got = available < size ? available : size;
+   return KVS_OK;
+}
+
+static int check_header(struct format_segment_reader *reader, const uint8_t *bytes, size_t size,
+                        uint64_t number, const uint8_t store_id[16], kvs_error *error)
+{
+   if (size < FORMAT_SEGMENT_HEADER_SIZE || memcmp(bytes, magic, sizeof magic) != 0 ||
+       format_get32(bytes + AT_CRC) != format_crc(0, bytes, AT_CRC))
+      return format_fail(error, KVS_CORRUPT,
+                         "%s: the segment's header at offset 0 is damaged; restore the file from "
+                         "a backup, or move it and all later segments away to give up what they "
+                         "hold",
+                         reader->path);
+   uint32_t version = format_get32(bytes + AT_VERSION);
+   if (version != FORMAT_SEGMENT_VERSION)
+      return format_fail(error, KVS_INVALID,
+                         "%s: format version %" PRIu32 " at offset %d, this program reads %d; use "
+                         "the version that wrote it",
+                         reader->path, version, AT_VERSION, FORMAT_SEGMENT_VERSION);
+   decode_header(bytes, &reader->header);
+   if (memcmp(reader->header.store_id, store_id, 16) != 0)
+      return format_fail(error, KVS_CORRUPT,
+                         "%s: belongs to another store (id at offset %d); move it out of this "
+                         "directory",
+                         reader->path, AT_STORE_ID);
+   if (reader->header.number != number)
+      return format_fail(error, KVS_CORRUPT,
+                         "%s: holds segment %" PRIu64 " (offset %d); give the file its own name "
+                         "back",
+                         reader->path, reader->header.number, AT_NUMBER);
+   return KVS_OK;
+}
+
+int format_segment_open(const char *directory, uint64_t number, const uint8_t store_id[16],
+                        struct format_segment_reader *reader, kvs_error *error)
+{
+   char name[FORMAT_SEGMENT_NAME_SIZE];
+   struct stat status;
+   const uint8_t *bytes;
+   size_t got;
+   memset(reader, 0, sizeof *reader);
+   format_segment_name(number, name);
+   if (snprintf(reader->path, sizeof reader->path, "%s/%s", directory, name) >=
+       (int)sizeof reader->path)
+      return format_fail(error, KVS_IO, "%s: the path is too long", directory);
+   int code = format_open(reader->path, O_RDWR, &reader->fd, error);
+   if (code != KVS_OK)
+      return KVS_IO;
+   if (fstat(reader->fd, &status) != 0) {
+      format_fail_errno(error, errno, "%s: cannot examine", reader->path);
+      code = KVS_IO;
+   }
+   if (code == KVS_OK)
+      code = look(reader, 0, FORMAT_SEGMENT_HEADER_SIZE, &bytes, &got, error);
+   if (code == KVS_OK)
+      code = check_header(reader, bytes, got, number, store_id, error);
+   if (code != KVS_OK) {
+      format_segment_close(reader);
+      return code;
+   }
+   reader->size = (uint64_t)status.st_size;
+   reader->offset = FORMAT_SEGMENT_HEADER_SIZE;
+   reader->chain = format_get32(bytes + AT_CRC);
+   reader->salt = format_record_salt(store_id, number);
+   return KVS_OK;
+}
+
+void format_segment_close(struct format_segment_reader *reader)
+{
+   close(reader->fd);
+   free(reader->window);
+   free(reader->effects);
+}
+
+static bool reserve_effects(struct format_segment_reader *reader, size_t count)
+{
+   if (count <= reader->effects_capacity)
+      return true;
+   free(reader->effects);
+   reader->effects = calloc(count, sizeof *reader->effects);
+   reader->effects_capacity = reader->effects ? count : 0;
+   return reader->effects;
+}
+
+int format_segment_next(struct format_segment_reader *reader, struct format_record_header *record,
+                        bool *found, kvs_error *error)
+{
+   struct format_record_place place = {reader->salt, reader->offset};
+   const uint8_t *bytes;
+   size_t got;
+   *found = false;
+   int code = look(reader, reader->offset, FORMAT_RECORD_HEADER_SIZE, &bytes, &got, error);
+   if (code != KVS_OK || got < FORMAT_RECORD_HEADER_SIZE ||
+       !format_record_decode_header(bytes, place, record))
+      return code;
+   size_t size = FORMAT_RECORD_HEADER_SIZE + record->payload_size;
+   if (size > reader->size - reader->offset)
+      return KVS_OK;
+   code = look(reader, reader->offset, size, &bytes, &got, error);
+   if (code != KVS_OK || got < size)
+      return code;
+   if (!reserve_effects(reader, record->effect_count))
+      return format_fail(error, KVS_IO, "%s: no memory for %" PRIu32 " effects at offset %" PRIu64,
+                         reader->path, record->effect_count, reader->offset);
+   if (!format_record_decode_effects(record, bytes + FORMAT_RECORD_HEADER_SIZE, reader->effects))
+      return KVS_OK;
+   reader->chain = format_record_chain(reader->chain, bytes);
+   reader->offset += size;
+   *found = true;
+   return KVS_OK;
+}
+
+/* Whether a record header at `offset` says that more than reader->offset was durable. */
+static bool proves_durable(const struct format_segment_reader *reader, const uint8_t *bytes,
+                           uint64_t offset)
+{
+   struct format_record_place place = {reader->salt, offset};
+   struct format_record_header record;
+   return format_record_decode_header(bytes, place, &record) && record.durable_end > reader->offset;
+}
+
+/* Looks through `got` bytes from `offset` on for proof and for the last byte that is not zero. */
+static void examine_bytes(const struct format_segment_reader *reader, const uint8_t *bytes,
+                          size_t got, uint64_t offset, struct format_segment_tail *tail)
+{
+   const uint8_t *end = bytes + got;
+   const uint8_t *at = bytes;
+   while (!tail->was_durable && (size_t)(end - at) >= FORMAT_RECORD_HEADER_SIZE) {
+      at = memmem(at, (size_t)(end - at), FORMAT_RECORD_MAGIC, FORMAT_RECORD_MAGIC_SIZE);
+      if (!at || (size_t)(end - at) < FORMAT_RECORD_HEADER_SIZE)
+         break;
+      uint64_t candidate = offset + (uint64_t)(at - bytes);
+      if (proves_durable(reader, at, candidate)) {
+         tail->was_durable = true;
+         tail->proof_offset = candidate;
+      }
+      at++;
+   }
+   size_t used = got;
+   while (used > 0 && bytes[used - 1] == 0)
+      used--;
+   if (used > 0 && offset + used > tail->data_end)
+      tail->data_end = offset + used;
+}
+
+int format_segment_examine_tail(struct format_segment_reader *reader,
+                                struct format_segment_tail *tail, kvs_error *error)
+{
+   *tail = (struct format_segment_tail){.data_end = reader->offset};
+   uint64_t offset = reader->offset;
+   while (offset < reader->size) {
+      const uint8_t *bytes;
+      size_t got;
+      int code = look(reader, offset, WINDOW_SIZE, &bytes, &got, error);
+      if (code != KVS_OK)
+         return code;
+      examine_bytes(reader, bytes, got, offset, tail);
+      if (got < WINDOW_SIZE)
+         break;
+      /* The next stretch overlaps: a header may lie across the border. */
+      offset += got - (FORMAT_RECORD_HEADER_SIZE - 1);
+   }
+   return KVS_OK;
+}
+
+int format_segment_keep_torn(const char *directory, struct format_segment_reader *reader,
+                             const struct format_segment_tail *tail, char aside[PATH_MAX],
+                             kvs_error *error)
+{
+   int length = snprintf(aside, PATH_MAX, "%s/%010" PRIu64 "-%" PRIu64 ".torn", directory,
+                         reader->header.number, reader->offset);
+   if (length >= PATH_MAX)
+      return format_fail(error, KVS_IO, "%s: the path is too long", directory);
+   int fd;
+   int code = format_open(aside, O_WRONLY | O_CREAT | O_TRUNC, &fd, error);
+   if (code != KVS_OK)
+      return code;
+   uint64_t offset = reader->offset;
+   while (code == KVS_OK && offset < tail->data_end) {
+      uint64_t left = tail->data_end - offset;
+      const uint8_t *bytes;
+      size_t got;
+      code = look(reader, offset, left < WINDOW_SIZE ? (size_t)left : WINDOW_SIZE, &bytes, &got,
+                  error);
+      if (code != KVS_OK || got == 0)
+         break;
+      struct iovec part = {(void *)(uintptr_t)bytes, got};
+      code = format_write_all(fd, aside, &part, 1, offset - reader->offset, error);
+      offset += got;
+   }
+   if (code == KVS_OK)
+      code = format_sync(fd, aside, error);
+   close(fd);
+   if (code == KVS_OK)
+      return format_sync_directory(directory, error);
+   (void)unlink(aside);
+   return code;
+}

@@ -1,0 +1,90 @@
+/*
+ * Log segments: files NNNNNNNNNN.log, numbered without a gap, each a header and records one after
+ * the other. docs/formats.md draws the bytes.
+ *
+ * A segment appears under its name only when its header is on stable storage, and only when all of
+ * the segment before it is. Its header links to that one: where it ends, its last sequence and the
+ * checksum over all its record headers. So only the newest segment can end in an unfinished write,
+ * and every other one is checked to its last byte.
+ *
+ * Threads: none of its own; a reader belongs to one thread.
+ */
+#ifndef FORMAT_SEGMENT_H
+#define FORMAT_SEGMENT_H
+
+#include "plugins/format/record.h"
+
+#include <limits.h>
+
+#define FORMAT_SEGMENT_VERSION 1
+#define FORMAT_SEGMENT_HEADER_SIZE 80u
+#define FORMAT_SEGMENT_NAME_SIZE 32
+
+/* What a segment's header tells about the one before it; all zero in segment 1. */
+struct format_segment_link {
+   uint64_t last_sequence; /* the log's last sequence up to its end */
+   uint64_t end;           /* where its last record ends */
+   uint32_t chain;         /* its header's checksum, gone on over all its record headers */
+};
+
+struct format_segment_header {
+   uint8_t store_id[16];
+   uint64_t number;            /* from 1 */
+   uint64_t base_sequence;     /* this segment and those after it hold every effect above it */
+   uint64_t snapshot_sequence; /* of the newest durable snapshot when it was begun, 0 = none */
+   struct format_segment_link previous;
+};
+
+void format_segment_name(uint64_t number, char name[FORMAT_SEGMENT_NAME_SIZE]);
+/* False when `name` is no segment's name. */
+bool format_segment_parse_name(const char *name, uint64_t *number);
+
+/* Creates a segment durably and opens it for reading and writing. *chain becomes the checksum over
+ * its header. After KVS_NO_SPACE there is no such segment; after KVS_IO that is not certain. */
+int format_segment_create(const char *directory, const struct format_segment_header *header,
+                          int *fd, uint32_t *chain, kvs_error *error);
+
+/* Reads a segment from front to back. The fields may be read, not written. */
+struct format_segment_reader {
+   char path[PATH_MAX];
+   int fd;
+   struct format_segment_header header;
+   uint64_t size;   /* of the file */
+   uint64_t offset; /* of the next record */
+   uint32_t chain;  /* over all that was read */
+   uint32_t salt;
+   uint8_t *window; /* bytes of the file from window_offset on */
+   size_t window_capacity, window_size;
+   uint64_t window_offset;
+   kvs_record *effects;
+   size_t effects_capacity;
+};
+
+/* Opens segment `number` and checks its header. KVS_CORRUPT (damaged, or of another store or
+ * number), KVS_INVALID (a later version's), KVS_IO. On failure nothing is left to close. */
+int format_segment_open(const char *directory, uint64_t number, const uint8_t store_id[16],
+                        struct format_segment_reader *reader, kvs_error *error);
+void format_segment_close(struct format_segment_reader *reader);
+
+/* Reads the next record; its effects are in reader->effects, valid until the next call. *found is
+ * false when the bytes at reader->offset are no valid record, which need not be an error: the
+ * segment may just end there. KVS_OK or KVS_IO. */
+int format_segment_next(struct format_segment_reader *reader, struct format_record_header *record,
+                        bool *found, kvs_error *error);
+
+/* What stands after the last valid record. */
+struct format_segment_tail {
+   uint64_t data_end;     /* behind the last byte that is not zero; reader->offset if none is */
+   bool was_durable;      /* some later record proves that it was on stable storage once */
+   uint64_t proof_offset; /* where that record stands */
+};
+int format_segment_examine_tail(struct format_segment_reader *reader,
+                                struct format_segment_tail *tail, kvs_error *error);
+
+/* Copies the tail from reader->offset to tail->data_end to NNNNNNNNNN-<offset>.torn beside the
+ * segment, whose name is put into `aside`. */
+int format_segment_keep_torn(const char *directory, struct format_segment_reader *reader,
+                             const struct format_segment_tail *tail, char aside[PATH_MAX],
+                             kvs_error *error);
+
+#endif

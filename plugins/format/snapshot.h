@@ -1,0 +1,44 @@
+/*
+ * Snapshot files: all data at one sequence. docs/formats.md draws the bytes.
+ *
+ *   header  magic, version, store, sequence, time, own checksum
+ *   blocks  some records each, with a header of its own: sizes, and the checksums of both parts
+ *   footer  in the place of a further block: totals, and an XXH3 over the file before it
+ *
+ * A block is only used when its checksums are right, so no flipped bit is ever handed on. A file
+ * without a right footer is not whole.
+ *
+ * Threads: any, each file by one thread at a time.
+ */
+#ifndef FORMAT_SNAPSHOT_H
+#define FORMAT_SNAPSHOT_H
+
+#include "kvstore/plugin.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FORMAT_SNAPSHOT_HEADER_SIZE 64u
+#define FORMAT_SNAPSHOT_BLOCK_HEADER_SIZE 24u
+#define FORMAT_SNAPSHOT_FOOTER_SIZE 40u
+#define FORMAT_SNAPSHOT_RECORD_HEADER_SIZE 16u
+/* A block is closed when its records have reached this size; one large record may pass it. */
+#define FORMAT_SNAPSHOT_BLOCK_SIZE ((size_t)128 * 1024)
+/* More than the largest record there can be: a bound on what a reader allocates. */
+#define FORMAT_SNAPSHOT_BLOCK_SIZE_MAX ((uint64_t)1 << 33)
+
+/* Writes the tick's view to `path`, which is replaced where it exists, and makes the data durable;
+ * the name is the caller's to make durable. KVS_OK, KVS_NO_SPACE or KVS_IO; on failure the file is
+ * removed. */
+int format_snapshot_write(const kvs_host *host, const kvs_tick *tick, const char *path,
+                          kvs_error *error);
+
+/* Reads the file at `path`, which must be of this store and hold the state at `sequence`, and hands
+ * its records to `host`; with `check_only` hands on nothing. KVS_OK, KVS_CORRUPT (the text names
+ * file and offset), KVS_IO, or what host->load said. After a failure some records may have been
+ * handed on. */
+int format_snapshot_read(const kvs_host *host, const char *path, uint64_t sequence, bool check_only,
+                         kvs_error *error);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * The snapshots of one instance: `snapshots/<sequence>.snapshot` in its directory.
+ *
+ * A snapshot is written under a temporary name, made durable, and only then given its own. Older
+ * ones are removed after that, never before. Left-overs of unfinished ones are removed at create.
+ *
+ * Threads: control.
+ */
+#ifndef FORMAT_SNAPSHOT_SET_H
+#define FORMAT_SNAPSHOT_SET_H
+
+#include "kvstore/plugin.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct format_snapshot_set;
+
+struct format_snapshot_found {
+   bool loaded;
+   uint64_t sequence;        /* of the one loaded; 0 when there is none */
+   uint64_t newest_sequence; /* of the newest there is, also a damaged one; 0 when there is none */
+};
+
+/* `kept`: how many snapshots stay, at least 1. */
+int format_snapshot_set_create(const kvs_host *host, size_t kept, struct format_snapshot_set **set,
+                               kvs_error *error);
+void format_snapshot_set_destroy(struct format_snapshot_set *set);
+
+/* Loads the newest snapshot that is sound, passing over damaged ones, of which the log is told.
+ * KVS_CORRUPT when there are snapshots and none is sound. */
+int format_snapshot_set_load(struct format_snapshot_set *set, struct format_snapshot_found *found,
+                             kvs_error *error);
+/* Loads the newest snapshot, or refuses (KVS_CORRUPT) and says what there is instead. */
+int format_snapshot_set_load_newest(struct format_snapshot_set *set,
+                                    struct format_snapshot_found *found, kvs_error *error);
+
+/* Makes a snapshot of the tick's view durable and removes the oldest beyond those kept. KVS_OK,
+ * KVS_NO_SPACE or KVS_IO; on failure the set is as it was. */
+int format_snapshot_set_write(struct format_snapshot_set *set, const kvs_tick *tick,
+                              kvs_error *error);
+
+/* Sequence of the newest and of the oldest snapshot; 0 when there is none. */
+uint64_t format_snapshot_set_newest(const struct format_snapshot_set *set);
+uint64_t format_snapshot_set_oldest(const struct format_snapshot_set *set);
+
+#endif

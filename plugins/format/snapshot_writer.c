@@ -1,0 +1,166 @@
+#include "plugins/format/codec.h"
+#include "plugins/format/file.h"
+#include "plugins/format/snapshot.h"
+#include "plugins/format/snapshot_layout.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define READ_BATCH 256
+
+struct writer {
+   const char *path;
+   int fd;
+   uint64_t offset;
+   XXH3_state_t *hash;
+   uint8_t *block; /* records of the block being filled */
+   size_t block_size, block_capacity;
+   uint32_t block_records;
+   uint64_t total_records;
+};
+
+static int append(struct writer *writer, const uint8_t *first, size_t first_size,
+                  const uint8_t *second, size_t second_size, kvs_error *error)
+{
+   struct iovec parts[2] = {{(void *)(uintptr_t)first, first_size},
+                            {(void *)(uintptr_t)second, second_size}};
+   XXH3_64bits_update(writer->hash, first, first_size);
+   if (second_size > 0)
+      XXH3_64bits_update(writer->hash, second, second_size);
+   int code = format_write_all(writer->fd, writer->path, parts, second_size > 0 ? 2 : 1,
+                               writer->offset, error);
+   writer->offset += first_size + second_size;
+   return code;
+}
+
+static int write_header(struct writer *writer, const kvs_host *host, const kvs_tick *tick,
+                        kvs_error *error)
+{
+   uint8_t header[FORMAT_SNAPSHOT_HEADER_SIZE] = {0};
+   memcpy(header, SNAPSHOT_MAGIC, SNAPSHOT_MAGIC_SIZE);
+   format_put32(header + 8, SNAPSHOT_VERSION);
+   memcpy(header + 16, host->store_id, 16);
+   format_put64(header + 32, tick->view_sequence);
+   format_put64(header + 40, (uint64_t)tick->now_ms);
+   format_put32(header + 60, format_crc(0, header, 60));
+   return append(writer, header, sizeof header, NULL, 0, error);
+}
+
+static int flush_block(struct writer *writer, kvs_error *error)
+{
+   if (writer->block_records == 0)
+      return KVS_OK;
+   uint8_t header[FORMAT_SNAPSHOT_BLOCK_HEADER_SIZE];
+   format_put32(header, SNAPSHOT_BLOCK_MAGIC);
+   format_put32(header + 4, writer->block_records);
+   format_put64(header + 8, writer->block_size);
+   format_put32(header + 16, snapshot_payload_crc(writer->block, writer->block_size));
+   format_put32(header + 20, snapshot_place_crc(header, 20, writer->offset));
+   int code = append(writer, header, sizeof header, writer->block, writer->block_size, error);
+   writer->total_records += writer->block_records;
+   writer->block_size = 0;
+   writer->block_records = 0;
+   return code;
+}
+
+static int write_footer(struct writer *writer, kvs_error *error)
+{
+   uint8_t footer[FORMAT_SNAPSHOT_FOOTER_SIZE] = {0};
+   format_put32(footer, SNAPSHOT_FOOTER_MAGIC);
+   format_put64(footer + 8, writer->total_records);
+   format_put64(footer + 16, writer->offset);
+   format_put64(footer + 24, XXH3_64bits_digest(writer->hash));
+   format_put32(footer + 36, snapshot_place_crc(footer, 36, writer->offset));
+   return append(writer, footer, sizeof footer, NULL, 0, error);
+}
+
+static int make_room(struct writer *writer, size_t size, kvs_error *error)
+{
+   if (writer->block_capacity - writer->block_size >= size)
+      return KVS_OK;
+   size_t capacity = writer->block_size + size;
+   uint8_t *block = realloc(writer->block, capacity);
+   if (!block)
+      return format_fail(error, KVS_IO, "%s: no memory for a block of %zu bytes", writer->path,
+                         capacity);
+   writer->block = block;
+   writer->block_capacity = capacity;
+   return KVS_OK;
+}
+
+static int add_record(struct writer *writer, const kvs_record *record, kvs_error *error)
+{
+   size_t size = FORMAT_SNAPSHOT_RECORD_HEADER_SIZE + record->key.size + record->value.size;
+   int code = KVS_OK;
+   if (writer->block_size + size > FORMAT_SNAPSHOT_BLOCK_SIZE)
+      code = flush_block(writer, error);
+   if (code == KVS_OK)
+      code = make_room(writer, size, error);
+   if (code != KVS_OK)
+      return code;
+   uint8_t *to = writer->block + writer->block_size;
+   format_put64(to, (uint64_t)record->expires_at_ms);
+   format_put32(to + 8, (uint32_t)record->key.size);
+   format_put32(to + 12, (uint32_t)record->value.size);
+   to += FORMAT_SNAPSHOT_RECORD_HEADER_SIZE;
+   memcpy(to, record->key.data, record->key.size);
+   if (record->value.size > 0)
+      memcpy(to + record->key.size, record->value.data, record->value.size);
+   writer->block_size += size;
+   writer->block_records++;
+   return KVS_OK;
+}
+
+static int write_records(struct writer *writer, const kvs_host *host, kvs_view *view,
+                         kvs_error *error)
+{
+   kvs_record records[READ_BATCH];
+   size_t count;
+   while ((count = host->view_read(view, records, READ_BATCH)) > 0)
+      for (size_t i = 0; i < count; i++) {
+         int code = add_record(writer, &records[i], error);
+         if (code != KVS_OK)
+            return code;
+      }
+   return flush_block(writer, error);
+}
+
+static int write_all(struct writer *writer, const kvs_host *host, const kvs_tick *tick,
+                     kvs_error *error)
+{
+   int code = make_room(writer, FORMAT_SNAPSHOT_BLOCK_SIZE, error);
+   if (code == KVS_OK)
+      code = write_header(writer, host, tick, error);
+   if (code == KVS_OK)
+      code = write_records(writer, host, tick->view, error);
+   if (code == KVS_OK)
+      code = write_footer(writer, error);
+   if (code == KVS_OK)
+      code = format_sync(writer->fd, writer->path, error);
+   return code;
+}
+
+int format_snapshot_write(const kvs_host *host, const kvs_tick *tick, const char *path,
+                          kvs_error *error)
+{
+   struct writer writer = {.path = path, .hash = XXH3_createState()};
+   if (!writer.hash)
+      return format_fail(error, KVS_IO, "%s: no memory for a checksum", path);
+   XXH3_64bits_reset(writer.hash);
+   int code = format_open(path, O_WRONLY | O_CREAT | O_TRUNC, &writer.fd, error);
+   if (code == KVS_OK) {
+      code = write_all(&writer, host, tick, error);
+      if (close(writer.fd) != 0 && code == KVS_OK)
+         code = format_fail_errno(error, errno, "cannot close %s", path);
+      if (code != KVS_OK)
+         unlink(path); /* best effort: a left-over is removed at the next open too */
+   }
+   free(writer.block);
+   XXH3_freeState(writer.hash);
+   return code;
+}

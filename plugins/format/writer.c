@@ -1,0 +1,185 @@
+#include "plugins/format/writer.h"
+
+#include "plugins/format/file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Room is reserved in such steps, so that most syncs find the file's size unchanged. */
+#define RESERVE_STEP ((uint64_t)1 << 20)
+/* A larger buffer is given back after the batch that needed it. */
+#define BUFFER_KEEP ((size_t)4 << 20)
+
+void format_writer_init(struct format_writer *writer)
+{
+   *writer = (struct format_writer){.fd = -1};
+}
+
+void format_writer_deinit(struct format_writer *writer)
+{
+   if (writer->fd >= 0)
+      close(writer->fd);
+   free(writer->buffer);
+   format_writer_init(writer);
+}
+
+/* Turns to the segment open as `fd`, which ends at `link`. */
+static void turn_to(struct format_writer *writer, int fd, const char *path,
+                    const struct format_segment_header *header,
+                    const struct format_segment_link *link)
+{
+   if (writer->fd >= 0) {
+      /* Only saves room, so a failure may pass: the new segment says where this one ends. */
+      int ignored = ftruncate(writer->fd, (off_t)writer->link.end);
+      (void)ignored;
+      close(writer->fd);
+   }
+   writer->fd = fd;
+   snprintf(writer->path, sizeof writer->path, "%s", path);
+   writer->header = *header;
+   writer->salt = format_record_salt(header->store_id, header->number);
+   writer->link = *link;
+   writer->reserved = link->end;
+   writer->reserving = true;
+}
+
+static int make_path(const char *directory, uint64_t number, char path[PATH_MAX], kvs_error *error)
+{
+   char name[FORMAT_SEGMENT_NAME_SIZE];
+   format_segment_name(number, name);
+   if (snprintf(path, PATH_MAX, "%s/%s", directory, name) >= PATH_MAX)
+      return format_fail(error, KVS_IO, "%s: the path is too long", directory);
+   return KVS_OK;
+}
+
+int format_writer_begin(struct format_writer *writer, const char *directory,
+                        const struct format_segment_header *header, kvs_error *error)
+{
+   char path[PATH_MAX];
+   int fd;
+   struct format_segment_link link = {.last_sequence = header->previous.last_sequence,
+                                      .end = FORMAT_SEGMENT_HEADER_SIZE};
+   int code = make_path(directory, header->number, path, error);
+   if (code == KVS_OK)
+      code = format_segment_create(directory, header, &fd, &link.chain, error);
+   if (code == KVS_OK)
+      turn_to(writer, fd, path, header, &link);
+   return code;
+}
+
+int format_writer_resume(struct format_writer *writer, const char *directory,
+                         const struct format_segment_header *header,
+                         const struct format_segment_link *link, kvs_error *error)
+{
+   char path[PATH_MAX];
+   int fd;
+   int code = make_path(directory, header->number, path, error);
+   if (code == KVS_OK)
+      code = format_open(path, O_RDWR, &fd, error);
+   if (code == KVS_OK)
+      turn_to(writer, fd, path, header, link);
+   return code;
+}
+
+size_t format_writer_batch_size(const kvs_record *records, size_t count)
+{
+   size_t size = 0;
+   while (count > 0) {
+      size_t unit = format_record_unit(records, count);
+      size_t payload = format_record_payload_size(records, unit);
+      if (payload > FORMAT_RECORD_PAYLOAD_MAX)
+         return 0;
+      size += FORMAT_RECORD_HEADER_SIZE + payload;
+      records += unit;
+      count -= unit;
+   }
+   return size;
+}
+
+static bool reserve_buffer(struct format_writer *writer, size_t size)
+{
+   if (size <= writer->buffer_capacity)
+      return true;
+   free(writer->buffer);
+   writer->buffer = malloc(size);
+   writer->buffer_capacity = writer->buffer ? size : 0;
+   return writer->buffer;
+}
+
+/* Extends the file ahead of the write. Where that cannot be done, the write itself does it. */
+static void reserve_room(struct format_writer *writer, uint64_t needed, uint64_t ceiling)
+{
+   if (needed <= writer->reserved || !writer->reserving)
+      return;
+   uint64_t target = (needed + RESERVE_STEP - 1) / RESERVE_STEP * RESERVE_STEP;
+   if (target > ceiling)
+      target = needed > ceiling ? needed : ceiling;
+   if (fallocate(writer->fd, 0, (off_t)writer->link.end, (off_t)(target - writer->link.end)) == 0)
+      writer->reserved = target;
+   else if (errno == EOPNOTSUPP || errno == ENOSYS)
+      writer->reserving = false;
+}
+
+/* Encodes the batch's units, or a mark, into the buffer. Returns the link behind them. */
+static struct format_segment_link encode(struct format_writer *writer, const kvs_record *records,
+                                         size_t count, struct format_record_header record)
+{
+   struct format_segment_link link = writer->link;
+   uint8_t *to = writer->buffer;
+   size_t done = 0;
+   do {
+      size_t unit = count > 0 ? format_record_unit(&records[done], count - done) : 0;
+      const kvs_record *effects = unit > 0 ? &records[done] : NULL;
+      struct format_record_place place = {writer->salt, link.end};
+      record.first_sequence = link.last_sequence;
+      size_t size = format_record_encode(to, place, &record, effects, unit);
+      link.chain = format_record_chain(link.chain, to);
+      link.end += size;
+      if (unit > 0)
+         link.last_sequence = effects[unit - 1].sequence;
+      to += size;
+      done += unit;
+   } while (done < count);
+   return link;
+}
+
+int format_writer_append(struct format_writer *writer, const kvs_record *records, size_t count,
+                         size_t size, uint64_t durable_sequence, uint64_t durable_end,
+                         uint64_t ceiling, kvs_error *error)
+{
+   if (count == 0)
+      size = FORMAT_RECORD_HEADER_SIZE;
+   if (!reserve_buffer(writer, size))
+      return format_fail(error, KVS_NO_SPACE, "%s: no memory for a batch of %zu bytes",
+                         writer->path, size);
+   struct format_record_header record = {.durable_sequence = durable_sequence,
+                                         .durable_end = durable_end};
+   struct format_segment_link link = encode(writer, records, count, record);
+   assert(link.end == writer->link.end + size);
+   reserve_room(writer, link.end, ceiling);
+   struct iovec part = {writer->buffer, size};
+   int code = format_write_all(writer->fd, writer->path, &part, 1, writer->link.end, error);
+   if (code == KVS_OK) {
+      writer->link = link;
+      if (writer->reserved < link.end)
+         writer->reserved = link.end;
+   }
+   if (writer->buffer_capacity > BUFFER_KEEP) {
+      free(writer->buffer);
+      writer->buffer = NULL;
+      writer->buffer_capacity = 0;
+   }
+   return code;
+}
+
+int format_writer_cut(struct format_writer *writer, kvs_error *error)
+{
+   int code = format_truncate(writer->fd, writer->path, writer->link.end, error);
+   if (code == KVS_OK)
+      writer->reserved = writer->link.end;
+   return code;
+}

@@ -1,0 +1,120 @@
+/*
+ * snapshot: all data in one file, every so often, at Save and when the server stops. A write is
+ * acknowledged in memory; a crash goes back to the last snapshot.
+ */
+#include "plugins/format/file.h"
+#include "plugins/format/snapshot_set.h"
+
+#include <stdlib.h>
+
+/* After a snapshot that failed, the next one is tried no later than this. */
+#define RETRY_MS ((uint64_t)30 * 1000)
+
+/* In the order of the options. */
+enum { OPTION_SNAPSHOT_INTERVAL, OPTION_MAX_SNAPSHOTS, OPTION_COUNT };
+
+static const kvs_option options[OPTION_COUNT] = {
+    [OPTION_SNAPSHOT_INTERVAL] = {.name = "snapshot_interval",
+                                  .type = KVS_OPTION_INTEGER,
+                                  .default_value = "300",
+                                  .minimum = 1,
+                                  .maximum = 31536000,
+                                  .help = "seconds between snapshots, when something has changed"},
+    [OPTION_MAX_SNAPSHOTS] = {.name = "max_snapshots",
+                              .type = KVS_OPTION_INTEGER,
+                              .default_value = "5",
+                              .minimum = 1,
+                              .maximum = 1000,
+                              .help = "how many snapshots are kept"},
+};
+
+struct snapshot {
+   const kvs_host *host;
+   struct format_snapshot_set *set;
+   uint64_t interval_ms;
+   uint64_t next_snapshot_ms; /* monotonic; 0 before the first tick */
+};
+
+static int open_snapshot(const kvs_host *host, const kvs_setting *settings, size_t count,
+                         void **self, kvs_error *error)
+{
+   if (count != OPTION_COUNT)
+      return format_fail(error, KVS_INVALID, "snapshot takes %d settings, not %zu", OPTION_COUNT,
+                         count);
+   struct snapshot *snapshot = calloc(1, sizeof *snapshot);
+   if (!snapshot)
+      return format_fail(error, KVS_IO, "no memory");
+   snapshot->host = host;
+   snapshot->interval_ms = (uint64_t)settings[OPTION_SNAPSHOT_INTERVAL].integer * 1000;
+   int code = format_snapshot_set_create(host, (size_t)settings[OPTION_MAX_SNAPSHOTS].integer,
+                                         &snapshot->set, error);
+   if (code != KVS_OK) {
+      free(snapshot);
+      return code;
+   }
+   *self = snapshot;
+   return KVS_OK;
+}
+
+static int on_load(void *self, kvs_error *error)
+{
+   const struct snapshot *snapshot = self;
+   struct format_snapshot_found found;
+   int code = format_snapshot_set_load_newest(snapshot->set, &found, error);
+   if (code == KVS_OK)
+      snapshot->host->loaded_to(snapshot->host, found.sequence);
+   return code;
+}
+
+static int on_write(void *self, const kvs_record *records, size_t count, uint32_t flags,
+                    kvs_error *error)
+{
+   (void)self, (void)records, (void)count, (void)flags, (void)error;
+   return KVS_OK; /* the next view has it */
+}
+
+static int take_snapshot(struct snapshot *snapshot, const kvs_tick *tick, kvs_error *error)
+{
+   int code = KVS_OK;
+   uint64_t pause_ms = snapshot->interval_ms;
+   if (tick->view_sequence > format_snapshot_set_newest(snapshot->set))
+      code = format_snapshot_set_write(snapshot->set, tick, error);
+   if (code != KVS_OK && pause_ms > RETRY_MS)
+      pause_ms = RETRY_MS;
+   snapshot->next_snapshot_ms = tick->monotonic_ms + pause_ms;
+   return code;
+}
+
+static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
+{
+   struct snapshot *snapshot = self;
+   if (snapshot->next_snapshot_ms == 0)
+      snapshot->next_snapshot_ms = tick->monotonic_ms + snapshot->interval_ms;
+   if (tick->reason == KVS_TICK_PERIODIC && tick->monotonic_ms < snapshot->next_snapshot_ms)
+      return KVS_OK;
+   return take_snapshot(snapshot, tick, error);
+}
+
+static void close_snapshot(void *self)
+{
+   struct snapshot *snapshot = self;
+   format_snapshot_set_destroy(snapshot->set);
+   free(snapshot);
+}
+
+KVS_EXPORT const kvs_plugin kvstore_plugin = {
+    .size = sizeof kvstore_plugin,
+    .abi_major = KVS_ABI_MAJOR,
+    .abi_minor = KVS_ABI_MINOR,
+    .name = "snapshot",
+    .version = "1.0.0",
+    .description = "Writes all data to a file every so often; a crash goes back to the last one",
+    .promise = KVS_PERIODIC,
+    .options = options,
+    .option_count = OPTION_COUNT,
+    .open = open_snapshot,
+    .on_load = on_load,
+    .on_write = on_write,
+    .on_tick = on_tick,
+    .close = close_snapshot,
+};

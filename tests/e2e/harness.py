@@ -1,0 +1,278 @@
+"""What the end-to-end tests share: the real binaries, run as a user would, and stubs for them.
+
+CMake names the binaries and plug-ins in the environment. Every server has a port of its own and a
+temporary data directory, ends with its test, and its log is printed when the test failed. Nothing
+here waits for a time to pass: it waits for a line of the log, a health state or an exit.
+"""
+import atexit
+import importlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+import grpc
+import grpc_tools
+from grpc_tools import protoc
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+BIN = os.environ["KVSTORE_TEST_BIN"]
+PLUGINS = os.environ["KVSTORE_TEST_PLUGINS"]
+BAD_PLUGINS = os.environ["KVSTORE_TEST_BAD_PLUGINS"]
+SERVER = os.path.join(BIN, "kvstore-server")
+CLI = os.path.join(BIN, "kvstore-cli")
+
+# How long an event may take before the test gives up. Far above what any of them needs, also with
+# sanitizers on a busy machine.
+PATIENCE = 60
+
+CHANNEL_OPTIONS = [
+    ("grpc.max_receive_message_length", 256 << 20),
+    ("grpc.max_send_message_length", 256 << 20),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+def generate(folder, *names):
+    """Generates stubs for the .proto files of a folder; returns their modules by name."""
+    out = tempfile.mkdtemp(prefix="kvstore-stubs-")
+    atexit.register(shutil.rmtree, out, True)
+    known = os.path.join(os.path.dirname(grpc_tools.__file__), "_proto")
+    include = [f"-I{folder}"] + [f"-I{path}" for path in (known, "/usr/include") if os.path.isdir(path)]
+    code = protoc.main(["protoc", *include, f"--python_out={out}", f"--grpc_python_out={out}",
+                        *(f"{name}.proto" for name in names)])
+    if code != 0:
+        raise RuntimeError(f"protoc failed on {names} in {folder}")
+    sys.path.insert(0, out)
+    modules = {}
+    for name in names:
+        modules[name] = (importlib.import_module(f"{name}_pb2"),
+                         importlib.import_module(f"{name}_pb2_grpc"))
+    return modules
+
+
+_proto = os.path.join(ROOT, "proto")
+_stubs = generate(_proto, "kvstore", "health", "reflection", "reflection_v1alpha")
+kv, kv_grpc = _stubs["kvstore"]
+health, health_grpc = _stubs["health"]
+reflection, reflection_grpc = _stubs["reflection"]
+reflection_v1alpha, reflection_v1alpha_grpc = _stubs["reflection_v1alpha"]
+
+SERVING = health.HealthCheckResponse.SERVING
+NOT_SERVING = health.HealthCheckResponse.NOT_SERVING
+
+
+def environment(**extra):
+    """The environment without settings that would reach a server or client."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("KVSTORE_")}
+    clean.update(extra)
+    return clean
+
+
+class Log:
+    """The lines that a process writes to its standard error, as they come."""
+
+    def __init__(self, stream):
+        self.lines = []
+        self.ended = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
+
+    def _read(self, stream):
+        with stream:
+            for line in stream:
+                with self._changed:
+                    self.lines.append(line.decode(errors="replace").rstrip("\n"))
+                    self._changed.notify_all()
+        with self._changed:
+            self.ended = True
+            self._changed.notify_all()
+
+    def wait_for(self, text):
+        """The first line that contains the text, or None when the log ended without it."""
+        def found():
+            return next((line for line in self.lines if text in line), None)
+        with self._changed:
+            self._changed.wait_for(lambda: found() or self.ended, PATIENCE)
+            return found()
+
+    def text(self):
+        with self._changed:
+            return "\n".join(self.lines)
+
+    def join(self):
+        self._thread.join(PATIENCE)
+
+
+class Server:
+    """A running server. `flags` are added to the command line as they are."""
+
+    def __init__(self, data, mode=None, options=(), flags=(), plugins=PLUGINS, listen="127.0.0.1:0",
+                 wait=True):
+        self.data = data
+        command = [SERVER, "--listen", listen, "--data-dir", data, "--plugin-dir", plugins]
+        if mode:
+            command += ["--mode", mode]
+        for option in options:
+            command += ["--option", option]
+        self.process = subprocess.Popen([*command, *flags], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        env=environment())
+        self.pid = self.process.pid
+        self.log = Log(self.process.stderr)
+        self.channels = []
+        if not wait:
+            return
+        line = self.log.wait_for("listening on ")
+        if not line:
+            code = self.process.wait(PATIENCE)
+            raise AssertionError(f"the server ended with {code} instead of listening:\n"
+                                 f"{self.log.text()}")
+        self.address = line.split("listening on ", 1)[1].split()[0].rstrip(",;")
+        if not self.address.startswith("unix:"):
+            self.port = int(self.address.rsplit(":", 1)[1])
+        self.channel = self.connect()
+        self.stub = kv_grpc.KeyValueStoreStub(self.channel)
+        self.wait_serving()
+
+    def connect(self):
+        channel = grpc.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        self.channels.append(channel)
+        return channel
+
+    def wait_serving(self):
+        watch = health_grpc.HealthStub(self.channel).Watch(
+            health.HealthCheckRequest(), timeout=PATIENCE, wait_for_ready=True)
+        for state in watch:
+            if state.status == SERVING:
+                watch.cancel()
+                return
+        raise AssertionError("the health stream ended before the server was serving")
+
+    # ---- Short forms of the calls ----
+
+    def set(self, key, value, **keywords):
+        return self.stub.Set(kv.SetRequest(key=key, value=value), timeout=PATIENCE, **keywords)
+
+    def get(self, key):
+        """The value, or None when there is none."""
+        answer = self.stub.Get(kv.GetRequest(key=key), timeout=PATIENCE)
+        return answer.value if answer.found else None
+
+    def delete(self, key):
+        return self.stub.Del(kv.DelRequest(key=key), timeout=PATIENCE).success
+
+    def keys(self):
+        return list(self.stub.Keys(kv.KeysRequest(), timeout=PATIENCE).keys)
+
+    def configure(self, plugin, options=None, validate_only=False):
+        return self.stub.Configure(
+            kv.ConfigureRequest(plugin=plugin, options=options or {}, validate_only=validate_only),
+            timeout=PATIENCE)
+
+    def save(self):
+        return self.stub.Save(kv.SaveRequest(), timeout=PATIENCE)
+
+    def status(self):
+        return self.stub.Status(kv.StatusRequest(), timeout=PATIENCE)
+
+    def scan(self, **fields):
+        """All entries as pairs."""
+        return [(entry.key, entry.value)
+                for part in self.stub.Scan(kv.ScanRequest(**fields), timeout=PATIENCE)
+                for entry in part.entries]
+
+    # ---- The end ----
+
+    def _ended(self):
+        for channel in self.channels:
+            channel.close()
+        self.channels.clear()
+        code = self.process.wait(PATIENCE)
+        self.log.join()
+        return code
+
+    def kill9(self):
+        self.process.kill()
+        self._ended()
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def stop(self):
+        """Stops in order; anything but exit code 0 is a failure."""
+        self.terminate()
+        code = self._ended()
+        if code != 0:
+            raise AssertionError(f"the server ended with {code} upon SIGTERM:\n{self.log.text()}")
+
+    def wait_exit(self):
+        """For a server that is expected to refuse its start: its exit code."""
+        return self._ended()
+
+
+class Case(unittest.TestCase):
+    """A test with a temporary directory; its servers end with it and tell what they logged."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="kvstore-e2e-")
+        self.servers = []
+        self.addCleanup(self._end)
+
+    def _failed(self):
+        outcome = self._outcome
+        results = getattr(outcome, "result", None)
+        return any(test is self and error for test, error in
+                   [*getattr(results, "failures", []), *getattr(results, "errors", []),
+                    *getattr(outcome, "errors", [])])
+
+    def _end(self):
+        failed = self._failed()
+        for server in self.servers:
+            if server.process.poll() is None:
+                server.kill9()
+            if failed:
+                print(f"--- log of the server on {server.data}:\n{server.log.text()}",
+                      file=sys.stderr)
+        for server in self.servers:
+            self.assertNotIn("Sanitizer", server.log.text(), "a sanitizer found a defect")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self, data="data", **keywords):
+        server = Server(os.path.join(self.folder, data), **keywords)
+        self.servers.append(server)
+        return server
+
+    def assertFails(self, code, call, *texts):
+        """The call fails with the code and a message that contains all the texts; returns it."""
+        with self.assertRaises(grpc.RpcError) as caught:
+            call()
+        error = caught.exception
+        self.assertEqual(error.code(), code, error.details())
+        for text in texts:
+            self.assertIn(text, error.details())
+        return error.details()
+
+    def assertRefusesToStart(self, *texts, **keywords):
+        """A server started so ends by itself, not with 0, and its log contains all the texts."""
+        server = self.start(wait=False, **keywords)
+        code = server.wait_exit()
+        self.assertGreater(code, 0, server.log.text())
+        for text in texts:
+            self.assertIn(text, server.log.text())
+
+
+def raw_connection(port):
+    return socket.create_connection(("127.0.0.1", port), PATIENCE)
+
+
+def main():
+    unittest.main(verbosity=2)

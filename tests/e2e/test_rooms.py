@@ -1,0 +1,104 @@
+"""Who may know whom: reads every #include of the rooms and refuses those that point upward."""
+import glob
+import os
+import re
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+ABI = "kvstore/plugin.h"
+CONTROL_AND_BELOW = ["core/control/", "core/commit/", "core/host/", "core/store/", "core/support/"]
+
+# Folder or file, and the beginnings of the project's headers that it may include. The longest
+# matching entry counts.
+ALLOWED = {
+    "core/support/": ["core/support/"],
+    "core/store/": ["core/store/", "core/support/"],
+    "core/host/": ["core/host/", "core/store/", "core/support/", ABI],
+    "core/commit/": ["core/commit/", "core/host/", "core/store/", "core/support/", ABI],
+    "core/control/": [*CONTROL_AND_BELOW, ABI],
+    "core/rpc/": ["core/rpc/", "core/support/"],
+    "core/service/": ["core/service/", "core/rpc/", *CONTROL_AND_BELOW],
+    "core/main.c": ["core/"],
+    "core/config.": ["core/"],
+    "plugins/": [ABI, "plugins/format/"],
+    "client/": ["client/", "core/support/"],
+    "include/": [],
+}
+
+MAY_INCLUDE_GRPC = ("core/rpc/", "client/connection.", "bench/")
+MAY_INCLUDE_PROTO = ("core/service/", "client/", "bench/")
+PROJECT = ("core/", "plugins/", "client/", "kvstore/", "tests/", "bench/", "include/")
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
+
+
+def is_generated(header):
+    return header.endswith(".pb-c.h") or header == "descriptor_set.h"
+
+
+def fault_of(file, header):
+    """Why the file may not include the header, or None."""
+    if header.startswith(("grpc/", "grpc++/", "grpcpp/")):
+        return None if file.startswith(MAY_INCLUDE_GRPC) else "only core/rpc may know gRPC"
+    if is_generated(header) or header.startswith("protobuf-c/"):
+        return None if file.startswith(MAY_INCLUDE_PROTO) else "only core/service may know messages"
+    if file.startswith("bench/"):
+        return None
+    room = max((entry for entry in ALLOWED if file.startswith(entry)), key=len, default=None)
+    if room is None:
+        return "this place belongs to no room; put it into one, or add the room to this test"
+    if header.startswith(PROJECT):
+        if header.startswith(tuple(ALLOWED[room])):
+            return None
+        return f"{room} may include only {', '.join(ALLOWED[room]) or 'the C library'}"
+    if "/" not in header and os.path.exists(os.path.join(ROOT, os.path.dirname(file), header)):
+        return "write the path from the top"
+    return None
+
+
+def find_faults():
+    files = [path for top in ("core", "plugins", "client", "include", "bench")
+             for path in glob.glob(f"{ROOT}/{top}/**/*.[ch]", recursive=True)]
+    count, faults = 0, []
+    for path in sorted(files):
+        file = os.path.relpath(path, ROOT)
+        with open(path, encoding="utf-8") as source:
+            headers = INCLUDE.findall(source.read())
+        count += len(headers)
+        for header in headers:
+            fault = fault_of(file, header)
+            if fault:
+                faults.append(f"{file} includes {header}: {fault}")
+    return count, faults
+
+
+class Rooms(unittest.TestCase):
+    def test_no_room_includes_one_that_it_may_not_know(self):
+        count, faults = find_faults()
+        self.assertGreater(count, 100, "the includes were not found")
+        self.assertEqual(faults, [], "\n" + "\n".join(faults))
+
+    def test_the_check_sees_each_kind_of_fault(self):
+        for file, header in [
+            ("core/store/store.c", "core/commit/commit.h"),
+            ("core/store/store.c", "kvstore/plugin.h"),
+            ("core/support/log.c", "core/store/store.h"),
+            ("core/rpc/call.c", "core/service/service.h"),
+            ("core/service/data.c", "grpc/grpc.h"),
+            ("core/service/data.c", "plugins/format/file.h"),
+            ("core/commit/commit.c", "core/control/control.h"),
+            ("core/commit/commit.c", "kvstore.pb-c.h"),
+            ("plugins/aof/aof.c", "core/support/log.h"),
+            ("plugins/hybrid/hybrid.c", "plugins/aof/aof.h"),
+            ("plugins/format/log.c", "core/support/log.h"),
+            ("client/main.c", "grpc/grpc.h"),
+            ("client/main.c", "core/store/store.h"),
+            ("core/newroom/thing.c", "core/support/log.h"),
+        ]:
+            with self.subTest(file=file, header=header):
+                self.assertIsNotNone(fault_of(file, header))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

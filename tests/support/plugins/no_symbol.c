@@ -1,0 +1,9 @@
+/* A shared object that is no plug-in. */
+#include "kvstore/plugin.h"
+
+KVS_EXPORT int kvstore_plugin_of_another_kind(void);
+
+int kvstore_plugin_of_another_kind(void)
+{
+   return KVS_OK;
+}

@@ -1,0 +1,265 @@
+#include "tests/support/plugin_session.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct fixture {
+   struct log_host host;
+   struct plugin_session session;
+   char expected[8192];
+};
+
+static int set_up(void **state)
+{
+   struct fixture *fixture = calloc(1, sizeof *fixture);
+   log_host_init(&fixture->host);
+   *state = fixture;
+   return 0;
+}
+
+static int tear_down(void **state)
+{
+   struct fixture *fixture = *state;
+   plugin_session_close(&fixture->session);
+   log_host_deinit(&fixture->host);
+   free(fixture);
+   return 0;
+}
+
+static int reopen(struct fixture *fixture, const char *settings)
+{
+   plugin_session_close(&fixture->session);
+   return plugin_session_open(&fixture->session, &fixture->host, &kvstore_plugin, settings);
+}
+
+static void open_well(struct fixture *fixture, const char *settings)
+{
+   int code = reopen(fixture, settings);
+   if (code != KVS_OK)
+      print_error("%s\n", fixture->session.error.text);
+   assert_int_equal(code, KVS_OK);
+}
+
+/* Reopens as after a kill; everything must be as it was. */
+static void must_survive(struct fixture *fixture, const char *settings)
+{
+   uint64_t sequence = fixture->session.sequence;
+   strcpy(fixture->expected, plugin_session_text(&fixture->session));
+   open_well(fixture, settings);
+   assert_string_equal(plugin_session_text(&fixture->session), fixture->expected);
+   assert_int_equal(fixture->session.sequence, sequence);
+}
+
+static void must_write(struct fixture *fixture, const char *key, const char *value)
+{
+   assert_int_equal(plugin_session_write(&fixture->session, key, value), KVS_OK);
+}
+
+static void must_tick(struct fixture *fixture, uint32_t reason, uint64_t elapsed_ms)
+{
+   assert_int_equal(plugin_session_tick(&fixture->session, reason, elapsed_ms), KVS_OK);
+}
+
+static size_t count_snapshots(const struct fixture *fixture)
+{
+   return log_host_count(&fixture->host, "snapshots", ".snapshot");
+}
+
+static size_t count_segments(const struct fixture *fixture)
+{
+   return log_host_count(&fixture->host, "aof", ".log");
+}
+
+/* Writes some segments' worth, then lets a snapshot be taken. */
+static void grow(struct fixture *fixture, int rounds)
+{
+   char value[1001], key[16];
+   memset(value, 'v', 1000);
+   value[1000] = '\0';
+   for (int i = 0; i < rounds; i++) {
+      value[0] = (char)('0' + i);
+      for (int k = 0; k < 10; k++) {
+         snprintf(key, sizeof key, "k%d", k);
+         must_write(fixture, key, value);
+      }
+      must_tick(fixture, KVS_TICK_CHECKPOINT, 0);
+   }
+}
+
+static void snapshot_and_log_together_survive_a_kill(void **state)
+{
+   struct fixture *fixture = *state;
+   open_well(fixture, "");
+   must_write(fixture, "a", "1");
+   must_write(fixture, "b", "1");
+   must_tick(fixture, KVS_TICK_CHECKPOINT, 0);
+   must_write(fixture, "b", NULL);
+   must_write(fixture, "c", "1");
+   must_survive(fixture, "");
+   must_write(fixture, "d", "1");
+   must_survive(fixture, "fsync=everysec");
+   must_survive(fixture, "fsync=no");
+}
+
+static void snapshot_is_taken_each_interval_when_something_changed(void **state)
+{
+   struct fixture *fixture = *state;
+   const char *settings = "snapshot_interval=10";
+   open_well(fixture, settings);
+   must_write(fixture, "a", "1");
+   must_tick(fixture, KVS_TICK_PERIODIC, 0);
+   must_tick(fixture, KVS_TICK_PERIODIC, 9999);
+   assert_int_equal(count_snapshots(fixture), 0);
+   must_tick(fixture, KVS_TICK_PERIODIC, 1);
+   assert_int_equal(count_snapshots(fixture), 1);
+   must_tick(fixture, KVS_TICK_PERIODIC, 10000);
+   assert_int_equal(count_snapshots(fixture), 1);
+   /* A change after a quiet time waits for its interval. */
+   must_tick(fixture, KVS_TICK_PERIODIC, 5000);
+   must_write(fixture, "a", "2");
+   must_tick(fixture, KVS_TICK_PERIODIC, 4999);
+   assert_int_equal(count_snapshots(fixture), 1);
+   must_tick(fixture, KVS_TICK_PERIODIC, 1);
+   assert_int_equal(count_snapshots(fixture), 2);
+   must_survive(fixture, settings);
+}
+
+static void shutdown_takes_a_snapshot_when_something_changed(void **state)
+{
+   struct fixture *fixture = *state;
+   open_well(fixture, "");
+   must_write(fixture, "a", "1");
+   must_tick(fixture, KVS_TICK_SHUTDOWN, 0);
+   assert_int_equal(count_snapshots(fixture), 1);
+   must_survive(fixture, "");
+   must_tick(fixture, KVS_TICK_SHUTDOWN, 0);
+   assert_int_equal(count_snapshots(fixture), 1);
+   must_survive(fixture, "");
+}
+
+static void only_so_many_snapshots_and_their_log_are_kept(void **state)
+{
+   struct fixture *fixture = *state;
+   const char *settings = "max_snapshots=3 aof_max_size=4096";
+   open_well(fixture, settings);
+   grow(fixture, 3);
+   size_t segments = count_segments(fixture);
+   assert_int_equal(count_snapshots(fixture), 3);
+   grow(fixture, 5);
+   assert_int_equal(count_snapshots(fixture), 3);
+   assert_true(count_segments(fixture) <= segments + 1);
+   must_survive(fixture, settings);
+}
+
+static void damaged_newest_snapshot_is_passed_over_as_the_log_covers_it(void **state)
+{
+   struct fixture *fixture = *state;
+   const char *settings = "max_snapshots=3 aof_max_size=4096";
+   open_well(fixture, settings);
+   grow(fixture, 6);
+   must_write(fixture, "last", "one");
+   log_host_damage(&fixture->host, "snapshots", 0);
+   must_survive(fixture, settings);
+   log_host_damage(&fixture->host, "snapshots", 1);
+   must_survive(fixture, settings);
+   must_write(fixture, "after", "that");
+   must_survive(fixture, settings);
+   /* All three damaged: nothing is left that the log could go on from. */
+   plugin_session_close(&fixture->session);
+   log_host_damage(&fixture->host, "snapshots", 2);
+   assert_int_equal(reopen(fixture, settings), KVS_CORRUPT);
+}
+
+static void damaged_newest_snapshot_is_refused_when_the_log_has_a_gap(void **state)
+{
+   struct fixture *fixture = *state;
+   const char *settings = "max_snapshots=3 aof_max_size=4096";
+   open_well(fixture, settings);
+   grow(fixture, 6);
+   must_write(fixture, "last", "one");
+   plugin_session_close(&fixture->session);
+   log_host_damage(&fixture->host, "snapshots", 0);
+   log_host_remove_oldest(&fixture->host, "aof");
+   size_t segments = count_segments(fixture);
+   assert_true(segments > 2);
+   /* Take away until not even the second newest snapshot has its log. */
+   while (reopen(fixture, settings) == KVS_OK)
+      log_host_remove_oldest(&fixture->host, "aof");
+   assert_non_null(strstr(fixture->session.error.text, ".log"));
+}
+
+static void damaged_newest_snapshot_is_refused_when_the_log_ends_before_it(void **state)
+{
+   struct fixture *fixture = *state;
+   size_t size;
+   open_well(fixture, "fsync=no");
+   must_write(fixture, "a", "1");
+   must_tick(fixture, KVS_TICK_CHECKPOINT, 0);
+   must_write(fixture, "b", "1");
+   must_tick(fixture, KVS_TICK_CHECKPOINT, 0);
+   plugin_session_close(&fixture->session);
+   /* A power cut takes b from the log, not from the newer snapshot; that one is damaged later. */
+   uint8_t *bytes = log_host_read_file(&fixture->host, "aof/0000000002.log", &size);
+   log_host_write_file(&fixture->host, "aof/0000000002.log", bytes, 80);
+   free(bytes);
+   log_host_damage(&fixture->host, "snapshots", 0);
+   assert_int_equal(reopen(fixture, "fsync=no"), KVS_CORRUPT);
+}
+
+static void missing_log_beside_a_snapshot_is_refused(void **state)
+{
+   struct fixture *fixture = *state;
+   open_well(fixture, "");
+   must_write(fixture, "a", "1");
+   must_tick(fixture, KVS_TICK_CHECKPOINT, 0);
+   must_write(fixture, "b", "1");
+   plugin_session_close(&fixture->session);
+   while (count_segments(fixture) > 0)
+      log_host_remove_oldest(&fixture->host, "aof");
+   assert_int_equal(reopen(fixture, ""), KVS_CORRUPT);
+}
+
+static void torn_end_after_a_snapshot_is_cut_off(void **state)
+{
+   struct fixture *fixture = *state;
+   size_t size;
+   open_well(fixture, "");
+   must_write(fixture, "a", "1");
+   must_tick(fixture, KVS_TICK_CHECKPOINT, 0);
+   must_write(fixture, "b", "1");
+   strcpy(fixture->expected, plugin_session_text(&fixture->session));
+   must_write(fixture, "c", "1");
+   plugin_session_close(&fixture->session);
+   /* The checkpoint has begun segment 2. */
+   uint8_t *bytes = log_host_read_file(&fixture->host, "aof/0000000002.log", &size);
+   while (size > 0 && bytes[size - 1] == 0)
+      size--;
+   log_host_write_file(&fixture->host, "aof/0000000002.log", bytes, size - 1);
+   free(bytes);
+   open_well(fixture, "");
+   assert_string_equal(plugin_session_text(&fixture->session), fixture->expected);
+   assert_int_equal(log_host_count(&fixture->host, "aof", ".torn"), 1);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+   const struct CMUnitTest tests[] = {
+       CASE(snapshot_and_log_together_survive_a_kill),
+       CASE(snapshot_is_taken_each_interval_when_something_changed),
+       CASE(shutdown_takes_a_snapshot_when_something_changed),
+       CASE(only_so_many_snapshots_and_their_log_are_kept),
+       CASE(damaged_newest_snapshot_is_passed_over_as_the_log_covers_it),
+       CASE(damaged_newest_snapshot_is_refused_when_the_log_has_a_gap),
+       CASE(damaged_newest_snapshot_is_refused_when_the_log_ends_before_it),
+       CASE(missing_log_beside_a_snapshot_is_refused),
+       CASE(torn_end_after_a_snapshot_is_cut_off),
+   };
+   return cmocka_run_group_tests(tests, NULL, NULL);
+}

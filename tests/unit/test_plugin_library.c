@@ -1,0 +1,309 @@
+#include "core/host/plugin_library.h"
+
+#include "tests/support/temporary.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define OTHER_USER 4711
+
+/* Each test has a plug-in directory of its own, so that modes and owners are known. */
+struct fixture {
+   struct temporary directory;
+   struct kv_plugin_library *library;
+   const kvs_plugin *plugin;
+   struct kv_status status;
+};
+
+static int set_up(void **state)
+{
+   static struct fixture fixture;
+   memset(&fixture, 0, sizeof fixture);
+   temporary_create(&fixture.directory);
+   fixture.library = kv_plugin_library_create(fixture.directory.path, &fixture.status);
+   assert_non_null(fixture.library);
+   *state = &fixture;
+   return 0;
+}
+
+static int tear_down(void **state)
+{
+   struct fixture *fixture = *state;
+   kv_plugin_library_destroy(fixture->library);
+   temporary_remove(&fixture->directory);
+   return 0;
+}
+
+/* Puts the built plug-in `name` into the directory as `file`. */
+static void put(struct fixture *fixture, const char *name, const char *file)
+{
+   char from[TEMPORARY_PATH_SIZE];
+   snprintf(from, sizeof from, TEST_PLUGIN_DIR "/%s.so", name);
+   temporary_copy(&fixture->directory, from, file);
+}
+
+static enum kv_code find(struct fixture *fixture, const char *name)
+{
+   return kv_plugin_library_find(fixture->library, name, &fixture->plugin, &fixture->status);
+}
+
+/* Every refusal says which plug-in or file it is about. */
+static void assert_refused(struct fixture *fixture, const char *name, enum kv_code code,
+                           const char *part)
+{
+   assert_int_equal(find(fixture, name), code);
+   assert_non_null(strstr(fixture->status.text, name));
+   assert_non_null(strstr(fixture->status.text, part));
+}
+
+static void a_good_plug_in_is_found_once_and_stays(void **state)
+{
+   struct fixture *fixture = *state;
+   put(fixture, "plain", "plain.so");
+   assert_int_equal(find(fixture, "plain"), KV_OK);
+   const kvs_plugin *first = fixture->plugin;
+   assert_string_equal(first->name, "plain");
+
+   char path[TEMPORARY_PATH_SIZE];
+   assert_int_equal(unlink(temporary_path(&fixture->directory, "plain.so", path)), 0);
+   assert_int_equal(find(fixture, "plain"), KV_OK);
+   assert_ptr_equal(fixture->plugin, first);
+}
+
+static void an_unknown_name_is_refused_with_a_list_of_the_known(void **state)
+{
+   struct fixture *fixture = *state;
+   assert_refused(fixture, "absent", KV_NOT_FOUND, "known: none");
+   put(fixture, "plain", "plain.so");
+   put(fixture, "memory", "memory.so");
+   temporary_write(&fixture->directory, "README", "x", 1);
+   temporary_write(&fixture->directory, "Upper.so", "x", 1);
+   temporary_write(&fixture->directory, ".so", "x", 1);
+   assert_refused(fixture, "absent", KV_NOT_FOUND, "known: memory, plain");
+   assert_null(strstr(fixture->status.text, "Upper"));
+}
+
+static void a_name_is_never_a_path(void **state)
+{
+   struct fixture *fixture = *state;
+   put(fixture, "plain", "plain.so");
+   static const char *const names[] = {
+       "",          "../plain", "/tmp/plain",
+       "sub/plain", "plain.so", "Plain",
+       ".",         "..",       "pla in",
+       "pl\nain",   "plai\xff", "a23456789b23456789c23456789d23456789e23456789f23456789g23456789hi"};
+   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+      assert_int_equal(find(fixture, names[i]), KV_INVALID_ARGUMENT);
+      assert_non_null(strstr(fixture->status.text, "no name of a plug-in"));
+      assert_null(strchr(fixture->status.text, '\n'));
+   }
+}
+
+static void a_file_that_others_may_write_is_refused(void **state)
+{
+   struct fixture *fixture = *state;
+   char path[TEMPORARY_PATH_SIZE];
+   put(fixture, "plain", "plain.so");
+   temporary_path(&fixture->directory, "plain.so", path);
+   assert_int_equal(chmod(path, 0775), 0);
+   assert_refused(fixture, "plain", KV_PERMISSION_DENIED, "mode 0775");
+   assert_int_equal(chmod(path, 0757), 0);
+   assert_refused(fixture, "plain", KV_PERMISSION_DENIED, "mode 0757");
+   assert_int_equal(chmod(path, 0755), 0);
+   assert_int_equal(find(fixture, "plain"), KV_OK);
+}
+
+static void a_directory_that_others_may_write_is_refused(void **state)
+{
+   struct fixture *fixture = *state;
+   put(fixture, "plain", "plain.so");
+   assert_int_equal(chmod(fixture->directory.path, 0770), 0);
+   assert_int_equal(find(fixture, "plain"), KV_PERMISSION_DENIED);
+   assert_non_null(strstr(fixture->status.text, fixture->directory.path));
+   assert_int_equal(chmod(fixture->directory.path, 01707), 0);
+   assert_int_equal(find(fixture, "plain"), KV_PERMISSION_DENIED);
+}
+
+static void what_belongs_to_another_user_is_refused(void **state)
+{
+   struct fixture *fixture = *state;
+   if (geteuid() != 0)
+      skip(); /* only root can give files away */
+   char path[TEMPORARY_PATH_SIZE];
+   put(fixture, "plain", "plain.so");
+   assert_int_equal(chown(temporary_path(&fixture->directory, "plain.so", path), OTHER_USER, 0), 0);
+   assert_refused(fixture, "plain", KV_PERMISSION_DENIED, "belongs to user id 4711");
+   assert_int_equal(chown(path, 0, 0), 0);
+   assert_int_equal(chown(fixture->directory.path, OTHER_USER, 0), 0);
+   assert_int_equal(find(fixture, "plain"), KV_PERMISSION_DENIED);
+   assert_non_null(strstr(fixture->status.text, "belongs to user id 4711"));
+}
+
+static void a_link_may_not_leave_the_directory(void **state)
+{
+   struct fixture *fixture = *state;
+   char path[TEMPORARY_PATH_SIZE];
+   temporary_path(&fixture->directory, "plain.so", path);
+   assert_int_equal(symlink(TEST_PLUGIN_DIR "/plain.so", path), 0);
+   assert_refused(fixture, "plain", KV_PERMISSION_DENIED, "a link that leaves its directory");
+
+   put(fixture, "memory", "memory.so.1");
+   temporary_path(&fixture->directory, "memory.so", path);
+   assert_int_equal(symlink("memory.so.1", path), 0);
+   assert_int_equal(find(fixture, "memory"), KV_OK);
+}
+
+static void what_is_no_shared_object_is_refused(void **state)
+{
+   struct fixture *fixture = *state;
+   char path[TEMPORARY_PATH_SIZE];
+   temporary_write(&fixture->directory, "empty.so", "", 0);
+   assert_int_equal(chmod(temporary_path(&fixture->directory, "empty.so", path), 0755), 0);
+   assert_refused(fixture, "empty", KV_FAILED_PRECONDITION, "cannot be loaded");
+   assert_int_equal(mkdir(temporary_path(&fixture->directory, "folder.so", path), 0755), 0);
+   assert_refused(fixture, "folder", KV_FAILED_PRECONDITION, "not a regular file");
+}
+
+static void a_wrong_descriptor_is_refused_with_what_is_wrong(void **state)
+{
+   struct fixture *fixture = *state;
+   static const struct {
+      const char *name, *part;
+   } cases[] = {
+       {"no_symbol", "does not export the symbol kvstore_plugin"},
+       {"other_abi", "built for plug-in ABI 99, and this server has ABI 1"},
+       {"short_descriptor", "its descriptor has 40 bytes"},
+       {"other_name", "has the name \"elsewhere\""},
+       {"missing_hook", "lacks the hook on_write"},
+       {"no_load", "lacks the hook on_load"},
+       {"no_tick", "lacks the hook on_tick"},
+       {"bad_default", "its option number has a default value that it would not accept"},
+   };
+   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+      char file[64];
+      snprintf(file, sizeof file, "%s.so", cases[i].name);
+      put(fixture, cases[i].name, file);
+      assert_refused(fixture, cases[i].name, KV_FAILED_PRECONDITION, cases[i].part);
+   }
+}
+
+static void a_refused_plug_in_can_be_replaced_by_a_good_one(void **state)
+{
+   struct fixture *fixture = *state;
+   put(fixture, "no_symbol", "plain.so");
+   assert_int_equal(find(fixture, "plain"), KV_FAILED_PRECONDITION);
+   char path[TEMPORARY_PATH_SIZE];
+   assert_int_equal(unlink(temporary_path(&fixture->directory, "plain.so", path)), 0);
+   put(fixture, "plain", "plain.so");
+   assert_int_equal(find(fixture, "plain"), KV_OK);
+}
+
+static void the_first_directory_that_has_the_file_counts(void **state)
+{
+   struct fixture *fixture = *state;
+   struct temporary second;
+   char list[2 * TEMPORARY_PATH_SIZE], plain[TEMPORARY_PATH_SIZE];
+   temporary_create(&second);
+   temporary_copy(&second, TEST_PLUGIN_DIR "/plain.so", "plain.so");
+   temporary_copy(&second, TEST_PLUGIN_DIR "/memory.so", "memory.so");
+   put(fixture, "no_symbol", "plain.so");
+   snprintf(list, sizeof list, "%s:/nowhere/at/all:%s", fixture->directory.path, second.path);
+   struct kv_plugin_library *library = kv_plugin_library_create(list, &fixture->status);
+   assert_non_null(library);
+
+   assert_int_equal(kv_plugin_library_find(library, "memory", &fixture->plugin, &fixture->status),
+                    KV_OK);
+   assert_int_equal(kv_plugin_library_find(library, "plain", &fixture->plugin, &fixture->status),
+                    KV_FAILED_PRECONDITION);
+   assert_non_null(
+       strstr(fixture->status.text, temporary_path(&fixture->directory, "plain.so", plain)));
+   kv_plugin_library_destroy(library);
+   temporary_remove(&second);
+}
+
+static void a_relative_directory_is_resolved_at_once(void **state)
+{
+   struct fixture *fixture = *state;
+   put(fixture, "plain", "plain.so");
+   char *before = getcwd(NULL, 0);
+   assert_non_null(before);
+   assert_int_equal(chdir(fixture->directory.path), 0);
+   struct kv_plugin_library *library = kv_plugin_library_create(".", &fixture->status);
+   assert_int_equal(chdir(before), 0);
+   free(before);
+   assert_non_null(library);
+   assert_int_equal(kv_plugin_library_find(library, "plain", &fixture->plugin, &fixture->status),
+                    KV_OK);
+   kv_plugin_library_destroy(library);
+}
+
+static void without_a_directory_there_is_no_library(void **state)
+{
+   struct fixture *fixture = *state;
+   assert_null(kv_plugin_library_create("", &fixture->status));
+   assert_non_null(strstr(fixture->status.text, "no plug-in directory is given"));
+   assert_null(kv_plugin_library_create("/nowhere/at/all", &fixture->status));
+   assert_non_null(strstr(fixture->status.text, "/nowhere/at/all"));
+   char path[TEMPORARY_PATH_SIZE];
+   temporary_write(&fixture->directory, "file", "x", 1);
+   assert_null(kv_plugin_library_create(temporary_path(&fixture->directory, "file", path),
+                                        &fixture->status));
+   assert_non_null(strstr(fixture->status.text, "no directory"));
+}
+
+struct listing {
+   char text[256];
+};
+
+static void note(void *context, const char *name, const kvs_plugin *plugin, const char *error)
+{
+   struct listing *listing = context;
+   assert_true(!plugin == !!error);
+   if (plugin)
+      assert_string_equal(plugin->name, name);
+   size_t used = strlen(listing->text);
+   snprintf(listing->text + used, sizeof listing->text - used, "%s%s ", name,
+            plugin ? "" : " refused");
+}
+
+static void the_list_has_good_and_bad_ones_in_order_of_name(void **state)
+{
+   struct fixture *fixture = *state;
+   put(fixture, "plain", "plain.so");
+   put(fixture, "other_abi", "other_abi.so");
+   put(fixture, "faulty", "faulty.so");
+   temporary_write(&fixture->directory, "notes.txt", "x", 1);
+   struct listing listing = {""};
+   kv_plugin_library_list(fixture->library, note, &listing);
+   assert_string_equal(listing.text, "faulty other_abi refused plain ");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+   const struct CMUnitTest tests[] = {
+       TEST(a_good_plug_in_is_found_once_and_stays),
+       TEST(an_unknown_name_is_refused_with_a_list_of_the_known),
+       TEST(a_name_is_never_a_path),
+       TEST(a_file_that_others_may_write_is_refused),
+       TEST(a_directory_that_others_may_write_is_refused),
+       TEST(what_belongs_to_another_user_is_refused),
+       TEST(a_link_may_not_leave_the_directory),
+       TEST(what_is_no_shared_object_is_refused),
+       TEST(a_wrong_descriptor_is_refused_with_what_is_wrong),
+       TEST(a_refused_plug_in_can_be_replaced_by_a_good_one),
+       TEST(the_first_directory_that_has_the_file_counts),
+       TEST(a_relative_directory_is_resolved_at_once),
+       TEST(without_a_directory_there_is_no_library),
+       TEST(the_list_has_good_and_bad_ones_in_order_of_name),
+   };
+   return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,932 @@
+#include "core/rpc/rpc.h"
+
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <grpc/support/alloc.h>
+#include <grpc/support/time.h>
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define LIMIT ((size_t)1024 * 1024)
+#define MANY_CALLS 200 /* more than there are armed slots for a method */
+#define PATIENCE_S 60  /* then a test that waits for an event has failed */
+
+/* ---- The service under test ---- */
+
+/* What the handlers saw; each change is signalled. */
+struct service {
+   pthread_mutex_t lock;
+   pthread_cond_t changed;
+   unsigned requests, half_closed, closed;
+   struct kv_call *held[MANY_CALLS]; /* calls that a test answers itself */
+   size_t held_count;
+};
+
+static void note(struct service *service, unsigned *counter)
+{
+   pthread_mutex_lock(&service->lock);
+   (*counter)++;
+   pthread_cond_broadcast(&service->changed);
+   pthread_mutex_unlock(&service->lock);
+}
+
+static unsigned seen(struct service *service, const unsigned *counter)
+{
+   pthread_mutex_lock(&service->lock);
+   unsigned value = *counter;
+   pthread_mutex_unlock(&service->lock);
+   return value;
+}
+
+static void await(struct service *service, const unsigned *counter, unsigned value)
+{
+   struct timespec deadline;
+   clock_gettime(CLOCK_REALTIME, &deadline);
+   deadline.tv_sec += PATIENCE_S;
+   pthread_mutex_lock(&service->lock);
+   while (*counter < value &&
+          pthread_cond_timedwait(&service->changed, &service->lock, &deadline) == 0)
+      ;
+   unsigned reached = *counter;
+   pthread_mutex_unlock(&service->lock);
+   assert_int_equal(reached, value);
+}
+
+static void put(struct kv_call *call, struct kv_bytes bytes)
+{
+   uint8_t *message = kv_call_message(call, bytes.size);
+   if (bytes.size > 0)
+      memcpy(message, bytes.data, bytes.size);
+}
+
+static void echo(void *service, struct kv_call *call, struct kv_bytes request)
+{
+   note(service, &((struct service *)service)->requests);
+   put(call, request);
+   kv_call_reply(call);
+}
+
+static void fail_politely(void *service, struct kv_call *call, struct kv_bytes request)
+{
+   (void)service;
+   char *text = kv_arena_alloc(kv_call_arena(call), request.size + 32);
+   snprintf(text, request.size + 32, "there is no \"%.*s\": caf\xc3\xa9", (int)request.size,
+            (const char *)request.data);
+   kv_call_fail(call, KV_NOT_FOUND, text);
+}
+
+static void hold(void *owner, struct kv_call *call, struct kv_bytes request)
+{
+   struct service *service = owner;
+   (void)request;
+   pthread_mutex_lock(&service->lock);
+   service->held[service->held_count++] = call;
+   pthread_mutex_unlock(&service->lock);
+   note(service, &service->requests);
+}
+
+/* Sends the numbers from 0 up to the one requested. */
+struct count {
+   uint32_t next, end;
+};
+
+static void count_on(void *service, struct kv_call *call)
+{
+   (void)service;
+   struct count *count = *kv_call_state(call);
+   if (count->next == count->end) {
+      kv_call_finish(call);
+      return;
+   }
+   put(call, kv_bytes(&count->next, sizeof count->next));
+   count->next++;
+   kv_call_send(call);
+}
+
+static void count_from_zero(void *service, struct kv_call *call, struct kv_bytes request)
+{
+   struct count *count = kv_arena_alloc(kv_call_arena(call), sizeof *count);
+   *count = (struct count){0};
+   memcpy(&count->end, request.data, sizeof count->end);
+   *kv_call_state(call) = count;
+   note(service, &((struct service *)service)->requests);
+   count_on(service, call);
+}
+
+static void chat(void *service, struct kv_call *call, struct kv_bytes request)
+{
+   note(service, &((struct service *)service)->requests);
+   put(call, request);
+   kv_call_send(call);
+}
+
+static void chat_sent(void *service, struct kv_call *call)
+{
+   (void)service;
+   kv_call_read_next(call);
+}
+
+static void chat_half_closed(void *service, struct kv_call *call)
+{
+   note(service, &((struct service *)service)->half_closed);
+   kv_call_finish(call);
+}
+
+static void stream_closed(void *service, struct kv_call *call)
+{
+   (void)call;
+   note(service, &((struct service *)service)->closed);
+}
+
+/* ---- A server and a client to it ---- */
+
+struct world {
+   struct service service;
+   struct kv_rpc *rpc;
+   int port;
+   grpc_channel *channel;
+   grpc_completion_queue *queue;
+};
+
+static struct kv_rpc *create_rpc(struct service *service)
+{
+   const struct kv_rpc_method methods[] = {
+       {.path = "/test.Test/Echo", .service = service, .request = echo},
+       {.path = "/test.Test/Fail", .service = service, .request = fail_politely},
+       {.path = "/test.Test/Hold", .service = service, .request = hold},
+       {.path = "/test.Test/Count",
+        .kind = KV_RPC_SERVER_STREAM,
+        .service = service,
+        .request = count_from_zero,
+        .sent = count_on,
+        .closed = stream_closed},
+       {.path = "/test.Test/HoldStream",
+        .kind = KV_RPC_SERVER_STREAM,
+        .service = service,
+        .request = hold,
+        .closed = stream_closed},
+       {.path = "/test.Test/Chat",
+        .kind = KV_RPC_BIDI,
+        .service = service,
+        .request = chat,
+        .sent = chat_sent,
+        .half_closed = chat_half_closed,
+        .closed = stream_closed},
+   };
+   struct kv_status status;
+   const struct kv_rpc_options options = {.workers = 2, .receive_message_max = LIMIT};
+   struct kv_rpc *rpc =
+       kv_rpc_create(&options, methods, sizeof methods / sizeof methods[0], &status);
+   assert_non_null(rpc);
+   return rpc;
+}
+
+static grpc_channel *connect_to(const char *target)
+{
+   grpc_arg args[] = {
+       {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = -1},
+       {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, .value.integer = 1},
+       {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_ENABLE_HTTP_PROXY, .value.integer = 0},
+   };
+   grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+   grpc_channel *channel = grpc_channel_create(
+       target, credentials,
+       &(grpc_channel_args){.num_args = sizeof args / sizeof args[0], .args = args});
+   grpc_channel_credentials_release(credentials);
+   return channel;
+}
+
+static int set_up(void **state)
+{
+   struct world *world = calloc(1, sizeof *world);
+   struct kv_status status;
+   char target[32];
+   pthread_mutex_init(&world->service.lock, NULL);
+   pthread_cond_init(&world->service.changed, NULL);
+   world->rpc = create_rpc(&world->service);
+   assert_int_equal(kv_rpc_listen(world->rpc, "127.0.0.1:0", &world->port, &status), KV_OK);
+   assert_int_equal(kv_rpc_start(world->rpc, &status), KV_OK);
+   world->queue = grpc_completion_queue_create_for_pluck(NULL);
+   snprintf(target, sizeof target, "127.0.0.1:%d", world->port);
+   world->channel = connect_to(target);
+   *state = world;
+   return 0;
+}
+
+static int tear_down(void **state)
+{
+   struct world *world = *state;
+   kv_rpc_stop(world->rpc, 0);
+   grpc_channel_destroy(world->channel);
+   grpc_completion_queue_shutdown(world->queue);
+   grpc_completion_queue_destroy(world->queue);
+   kv_rpc_destroy(world->rpc);
+   pthread_mutex_destroy(&world->service.lock);
+   pthread_cond_destroy(&world->service.changed);
+   free(world);
+   return 0;
+}
+
+/* One call of the client: `begin`, any of `receive` and `send`, then `finish`. */
+struct caller {
+   grpc_completion_queue *queue;
+   grpc_call *call;
+   grpc_metadata_array initial, trailing;
+   grpc_status_code code;
+   grpc_slice text;
+   grpc_byte_buffer *message;
+};
+
+static void pluck(struct caller *caller, void *tag)
+{
+   grpc_event event = grpc_completion_queue_pluck(
+       caller->queue, tag,
+       gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_seconds(PATIENCE_S, GPR_TIMESPAN)),
+       NULL);
+   assert_int_equal(event.type, GRPC_OP_COMPLETE);
+}
+
+static void start(struct caller *caller, const grpc_op *ops, size_t count, void *tag)
+{
+   assert_int_equal(grpc_call_start_batch(caller->call, ops, count, tag, NULL), GRPC_CALL_OK);
+}
+
+static void send_message(struct caller *caller, struct kv_bytes message)
+{
+   grpc_slice slice = grpc_slice_from_copied_buffer(message.data, message.size);
+   grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
+   const grpc_op op = {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = buffer};
+   start(caller, &op, 1, buffer);
+   pluck(caller, buffer);
+   grpc_byte_buffer_destroy(buffer);
+   grpc_slice_unref(slice);
+}
+
+static void half_close(struct caller *caller)
+{
+   const grpc_op op = {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
+   start(caller, &op, 1, caller->call);
+   pluck(caller, caller->call);
+}
+
+/* Opens a call; its status is awaited from the start. */
+static struct caller open_call(struct world *world, const char *path)
+{
+   return (struct caller){
+       .queue = world->queue,
+       .call = grpc_channel_create_call(world->channel, NULL, GRPC_PROPAGATE_DEFAULTS, world->queue,
+                                        grpc_slice_from_static_string(path), NULL,
+                                        gpr_inf_future(GPR_CLOCK_REALTIME), NULL)};
+}
+
+static void await_status_from_now(struct caller *caller)
+{
+   const grpc_op ops[] = {
+       {.op = GRPC_OP_SEND_INITIAL_METADATA},
+       {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+        .data.recv_status_on_client = {.trailing_metadata = &caller->trailing,
+                                       .status = &caller->code,
+                                       .status_details = &caller->text}},
+   };
+   const grpc_op metadata = {.op = GRPC_OP_RECV_INITIAL_METADATA,
+                             .data.recv_initial_metadata.recv_initial_metadata = &caller->initial};
+   start(caller, ops, 2, &caller->code);
+   start(caller, &metadata, 1, &caller->initial);
+}
+
+static void begin(struct caller *caller, struct world *world, const char *path,
+                  struct kv_bytes request)
+{
+   *caller = open_call(world, path);
+   await_status_from_now(caller);
+   send_message(caller, request);
+   half_close(caller);
+}
+
+/* The next message, or NULL at the end; released with the next one or by `finish`. */
+static grpc_byte_buffer *receive(struct caller *caller)
+{
+   if (caller->message)
+      grpc_byte_buffer_destroy(caller->message);
+   caller->message = NULL;
+   const grpc_op op = {.op = GRPC_OP_RECV_MESSAGE,
+                       .data.recv_message.recv_message = &caller->message};
+   start(caller, &op, 1, &caller->message);
+   pluck(caller, &caller->message);
+   return caller->message;
+}
+
+static void assert_receives(struct caller *caller, struct kv_bytes expected)
+{
+   assert_non_null(receive(caller));
+   grpc_byte_buffer_reader reader;
+   assert_true(grpc_byte_buffer_reader_init(&reader, caller->message));
+   grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
+   grpc_byte_buffer_reader_destroy(&reader);
+   assert_int_equal(GRPC_SLICE_LENGTH(all), expected.size);
+   if (expected.size > 0)
+      assert_memory_equal(GRPC_SLICE_START_PTR(all), expected.data, expected.size);
+   grpc_slice_unref(all);
+}
+
+static void finish(struct caller *caller)
+{
+   pluck(caller, &caller->code);
+   pluck(caller, &caller->initial);
+   if (caller->message)
+      grpc_byte_buffer_destroy(caller->message);
+   grpc_metadata_array_destroy(&caller->initial);
+   grpc_metadata_array_destroy(&caller->trailing);
+   grpc_call_unref(caller->call);
+}
+
+static void assert_ends(struct caller *caller, enum kv_code code, const char *text)
+{
+   finish(caller);
+   assert_int_equal((int)caller->code, (int)code);
+   if (text) {
+      char *given = grpc_slice_to_c_string(caller->text);
+      assert_string_equal(given, text);
+      gpr_free(given);
+   }
+   grpc_slice_unref(caller->text);
+}
+
+static void assert_echoes(struct world *world, struct kv_bytes message)
+{
+   struct caller caller;
+   begin(&caller, world, "/test.Test/Echo", message);
+   assert_receives(&caller, message);
+   assert_ends(&caller, KV_OK, "");
+}
+
+static struct kv_bytes number(const uint32_t *value)
+{
+   return kv_bytes(value, sizeof *value);
+}
+
+/* ---- A client that knows no manners: HTTP/2 by hand ---- */
+
+static int connect_raw(int port)
+{
+   struct sockaddr_in address = {.sin_family = AF_INET,
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                 .sin_port = htons((uint16_t)port)};
+   int fd = socket(AF_INET, SOCK_STREAM, 0);
+   assert_true(fd >= 0);
+   assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+   return fd;
+}
+
+static void write_all(int fd, const void *data, size_t size)
+{
+   assert_int_equal(send(fd, data, size, MSG_NOSIGNAL), size);
+}
+
+static void write_frame(int fd, uint8_t type, uint8_t flags, uint8_t stream, struct kv_bytes body)
+{
+   const uint8_t head[] = {
+       0, (uint8_t)(body.size >> 8), (uint8_t)body.size, type, flags, 0, 0, 0, stream};
+   write_all(fd, head, sizeof head);
+   if (body.size > 0)
+      write_all(fd, body.data, body.size);
+}
+
+static size_t put_header(char *to, const char *name, const char *value)
+{
+   size_t name_size = strlen(name), value_size = strlen(value);
+   *to++ = 0; /* HPACK: a literal with a new name, not to be indexed */
+   *to++ = (char)name_size;
+   memcpy(to, name, name_size);
+   to += name_size;
+   *to++ = (char)value_size;
+   memcpy(to, value, value_size);
+   return name_size + value_size + 3;
+}
+
+/* Begins a call and announces a message of `announced` bytes, of which it sends what `sent` is. */
+static int begin_raw(int port, const char *path, uint8_t announced, struct kv_bytes sent)
+{
+   int fd = connect_raw(port);
+   char headers[512], message[260] = {0, 0, 0, 0, (char)announced};
+   size_t size = put_header(headers, ":method", "POST");
+   size += put_header(headers + size, ":scheme", "http");
+   size += put_header(headers + size, ":path", path);
+   size += put_header(headers + size, ":authority", "test");
+   size += put_header(headers + size, "content-type", "application/grpc");
+   size += put_header(headers + size, "te", "trailers");
+   memcpy(message + 5, sent.data, sent.size);
+   write_all(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
+   write_frame(fd, 4, 0, 0, kv_bytes(NULL, 0));                /* SETTINGS */
+   write_frame(fd, 1, 4, 1, kv_bytes(headers, size));          /* HEADERS, complete */
+   write_frame(fd, 0, 0, 1, kv_bytes(message, 5 + sent.size)); /* DATA */
+   return fd;
+}
+
+/* Goes away with a reset, as a killed machine's connection would. */
+static void vanish(int fd)
+{
+   const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+   assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+   close(fd);
+}
+
+/* ---- Unary calls ---- */
+
+static void a_unary_call_gets_what_its_handler_made(void **state)
+{
+   assert_echoes(*state, kv_bytes_of("hello"));
+   assert_echoes(*state, kv_bytes(NULL, 0));
+}
+
+static void a_message_that_comes_in_many_pieces_arrives_in_one(void **state)
+{
+   char *large = malloc(LIMIT);
+   for (size_t i = 0; i < LIMIT; i++)
+      large[i] = (char)(i * 31 >> 3);
+   assert_echoes(*state, kv_bytes(large, LIMIT));
+   free(large);
+}
+
+static void a_failure_carries_its_code_and_text(void **state)
+{
+   struct caller caller;
+   begin(&caller, *state, "/test.Test/Fail", kv_bytes_of("tea"));
+   assert_null(receive(&caller));
+   assert_ends(&caller, KV_NOT_FOUND, "there is no \"tea\": caf\xc3\xa9");
+}
+
+static void an_unknown_method_is_answered_and_named(void **state)
+{
+   for (int i = 0; i < 20; i++) {
+      struct caller caller;
+      begin(&caller, *state, "/test.Test/Nonesuch", kv_bytes_of("x"));
+      assert_ends(&caller, KV_UNIMPLEMENTED,
+                  "there is no method \"/test.Test/Nonesuch\" here; this server may be older than "
+                  "the client");
+   }
+}
+
+static void a_call_without_a_message_is_refused(void **state)
+{
+   static const char *const paths[] = {"/test.Test/Echo", "/test.Test/Count"};
+   struct world *world = *state;
+   for (size_t i = 0; i < 2; i++) {
+      struct caller caller = open_call(world, paths[i]);
+      await_status_from_now(&caller);
+      half_close(&caller);
+      assert_ends(&caller, KV_INTERNAL, "the call came without a request message");
+   }
+   assert_int_equal(seen(&world->service, &world->service.requests), 0);
+   assert_int_equal(seen(&world->service, &world->service.closed), 0);
+}
+
+static void a_message_over_the_limit_is_refused_before_the_handler(void **state)
+{
+   struct world *world = *state;
+   struct caller caller;
+   void *large = calloc(1, LIMIT + 1);
+   begin(&caller, world, "/test.Test/Echo", kv_bytes(large, LIMIT + 1));
+   assert_ends(&caller, KV_RESOURCE_EXHAUSTED, NULL);
+   free(large);
+   assert_int_equal(seen(&world->service, &world->service.requests), 0);
+   assert_echoes(world, kv_bytes_of("still here"));
+}
+
+static void a_reply_to_a_call_that_was_cancelled_is_dropped(void **state)
+{
+   struct world *world = *state;
+   struct caller caller;
+   begin(&caller, world, "/test.Test/Hold", kv_bytes_of("x"));
+   await(&world->service, &world->service.requests, 1);
+   grpc_call_cancel(caller.call, NULL);
+   assert_ends(&caller, KV_CANCELLED, NULL);
+   put(world->service.held[0], kv_bytes_of("too late"));
+   kv_call_reply(world->service.held[0]);
+   assert_echoes(world, kv_bytes_of("still here"));
+}
+
+static void calls_under_way_are_not_bounded_by_the_armed_slots(void **state)
+{
+   struct world *world = *state;
+   struct caller *callers = calloc(MANY_CALLS, sizeof *callers);
+   for (size_t i = 0; i < MANY_CALLS; i++)
+      begin(&callers[i], world, "/test.Test/Hold", kv_bytes_of("x"));
+   await(&world->service, &world->service.requests, MANY_CALLS);
+   for (size_t i = 0; i < MANY_CALLS; i++)
+      kv_call_reply(world->service.held[i]);
+   for (size_t i = 0; i < MANY_CALLS; i++) {
+      assert_receives(&callers[i], kv_bytes(NULL, 0));
+      assert_ends(&callers[i], KV_OK, "");
+   }
+   free(callers);
+}
+
+/* ---- Streams ---- */
+
+static void a_stream_delivers_every_message_in_order(void **state)
+{
+   struct world *world = *state;
+   struct caller caller;
+   const uint32_t end = 2000;
+   begin(&caller, world, "/test.Test/Count", number(&end));
+   for (uint32_t i = 0; i < end; i++)
+      assert_receives(&caller, number(&i));
+   assert_null(receive(&caller));
+   assert_ends(&caller, KV_OK, "");
+   await(&world->service, &world->service.closed, 1);
+}
+
+static void a_stream_whose_client_cancels_is_closed_once(void **state)
+{
+   struct world *world = *state;
+   struct caller caller;
+   const uint32_t end = UINT32_MAX, first = 0;
+   begin(&caller, world, "/test.Test/Count", number(&end));
+   assert_receives(&caller, number(&first));
+   grpc_call_cancel(caller.call, NULL);
+   assert_ends(&caller, KV_CANCELLED, NULL);
+   await(&world->service, &world->service.closed, 1);
+   kv_rpc_stop(world->rpc, 0);
+   assert_int_equal(world->service.closed, 1);
+}
+
+static void a_stream_whose_client_vanishes_is_closed_once(void **state)
+{
+   struct world *world = *state;
+   const uint32_t end = UINT32_MAX;
+   vanish(begin_raw(world->port, "/test.Test/HoldStream", sizeof end, number(&end)));
+   int fd = begin_raw(world->port, "/test.Test/Count", sizeof end, number(&end));
+   await(&world->service, &world->service.requests, 1);
+   vanish(fd);
+   await(&world->service, &world->service.closed, world->service.requests);
+   kv_rpc_stop(world->rpc, 0);
+   assert_int_equal(world->service.closed, world->service.requests);
+}
+
+static void a_stream_may_fail_while_a_message_is_on_its_way(void **state)
+{
+   struct world *world = *state;
+   struct caller caller;
+   begin(&caller, world, "/test.Test/HoldStream", kv_bytes_of("x"));
+   await(&world->service, &world->service.requests, 1);
+   put(world->service.held[0], kv_bytes_of("last words"));
+   kv_call_send(world->service.held[0]);
+   kv_call_fail(world->service.held[0], KV_ABORTED, "enough");
+   assert_receives(&caller, kv_bytes_of("last words"));
+   assert_null(receive(&caller));
+   assert_ends(&caller, KV_ABORTED, "enough");
+   await(&world->service, &world->service.closed, 1);
+}
+
+static void both_sides_of_a_bidi_call_talk_in_turn(void **state)
+{
+   struct world *world = *state;
+   struct caller caller = open_call(world, "/test.Test/Chat");
+   await_status_from_now(&caller);
+   for (uint32_t i = 0; i < 100; i++) {
+      send_message(&caller, number(&i));
+      assert_receives(&caller, number(&i));
+   }
+   assert_int_equal(seen(&world->service, &world->service.half_closed), 0);
+   half_close(&caller);
+   assert_null(receive(&caller));
+   assert_ends(&caller, KV_OK, "");
+   await(&world->service, &world->service.closed, 1);
+   assert_int_equal(seen(&world->service, &world->service.half_closed), 1);
+   assert_int_equal(seen(&world->service, &world->service.requests), 100);
+}
+
+static void a_bidi_call_without_any_message_is_half_closed_at_once(void **state)
+{
+   struct world *world = *state;
+   struct caller caller = open_call(world, "/test.Test/Chat");
+   await_status_from_now(&caller);
+   half_close(&caller);
+   assert_ends(&caller, KV_OK, "");
+   await(&world->service, &world->service.closed, 1);
+   assert_int_equal(seen(&world->service, &world->service.half_closed), 1);
+}
+
+static void a_bidi_call_whose_client_vanishes_is_closed(void **state)
+{
+   struct world *world = *state;
+   int fd = begin_raw(world->port, "/test.Test/Chat", 5, kv_bytes_of("hello"));
+   await(&world->service, &world->service.requests, 1);
+   vanish(fd);
+   await(&world->service, &world->service.closed, 1);
+}
+
+/* ---- Bad clients ---- */
+
+static void half_a_message_reaches_no_handler(void **state)
+{
+   struct world *world = *state;
+   int fd = begin_raw(world->port, "/test.Test/Echo", 200, kv_bytes_of("hello"));
+   assert_echoes(world, kv_bytes_of("a whole one"));
+   vanish(fd);
+   assert_echoes(world, kv_bytes_of("another"));
+   assert_int_equal(seen(&world->service, &world->service.requests), 2);
+}
+
+static void garbage_on_the_port_does_no_harm(void **state)
+{
+   struct world *world = *state;
+   char garbage[4096];
+   uint32_t seed = 1;
+   for (int i = 0; i < 20; i++) {
+      for (size_t j = 0; j < sizeof garbage; j++)
+         garbage[j] = (char)((seed = seed * 1664525 + 1013904223) >> 24);
+      int fd = connect_raw(world->port);
+      if (i % 2 == 1) { /* past the preface, so that frames are garbage */
+         write_all(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
+         write_frame(fd, 4, 0, 0, kv_bytes(NULL, 0));
+      }
+      write_all(fd, garbage, sizeof garbage);
+      close(fd);
+   }
+   int fd = connect_raw(world->port);
+   write_all(fd, "GET / HTTP/1.1\r\nHost: test\r\n\r\n", 30);
+   assert_echoes(world, kv_bytes_of("still here"));
+   close(fd);
+}
+
+/* ---- The end ---- */
+
+static void *stop_patiently(void *rpc)
+{
+   kv_rpc_stop(rpc, PATIENCE_S * 1000);
+   return NULL;
+}
+
+/* Until nobody listens any more: then the server is being stopped. */
+static void await_refusal(int port)
+{
+   struct sockaddr_in address = {.sin_family = AF_INET,
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                 .sin_port = htons((uint16_t)port)};
+   bool refused = false;
+   while (!refused) {
+      int fd = socket(AF_INET, SOCK_STREAM, 0);
+      refused = connect(fd, (struct sockaddr *)&address, sizeof address) != 0;
+      close(fd);
+   }
+}
+
+static void stopping_awaits_a_call_under_way(void **state)
+{
+   struct world *world = *state;
+   struct caller caller;
+   pthread_t stopper;
+   begin(&caller, world, "/test.Test/Hold", kv_bytes_of("x"));
+   await(&world->service, &world->service.requests, 1);
+   assert_int_equal(pthread_create(&stopper, NULL, stop_patiently, world->rpc), 0);
+   await_refusal(world->port);
+   put(world->service.held[0], kv_bytes_of("in time"));
+   kv_call_reply(world->service.held[0]);
+   assert_receives(&caller, kv_bytes_of("in time"));
+   assert_ends(&caller, KV_OK, "");
+   pthread_join(stopper, NULL);
+}
+
+static void stopping_cancels_a_stream_that_never_ends(void **state)
+{
+   struct world *world = *state;
+   struct caller caller;
+   begin(&caller, world, "/test.Test/HoldStream", kv_bytes_of("x"));
+   await(&world->service, &world->service.requests, 1);
+   kv_rpc_stop(world->rpc, 10);
+   assert_int_equal(world->service.closed, 1);
+   finish(&caller);
+   assert_int_not_equal(caller.code, GRPC_STATUS_OK);
+   grpc_slice_unref(caller.text);
+}
+
+static void a_server_that_was_never_started_can_be_destroyed(void **state)
+{
+   struct world *world = *state;
+   struct kv_status status;
+   struct kv_rpc *rpc = create_rpc(&world->service);
+   assert_int_equal(kv_rpc_listen(rpc, "127.0.0.1:0", NULL, &status), KV_OK);
+   kv_rpc_destroy(rpc);
+}
+
+static void a_method_that_is_there_twice_is_refused(void **state)
+{
+   (void)state;
+   const struct kv_rpc_method methods[] = {{.path = "/a.B/C", .request = echo},
+                                           {.path = "/a.B/C", .request = echo}};
+   const struct kv_rpc_options options = {.workers = 1, .receive_message_max = LIMIT};
+   struct kv_status status;
+   assert_null(kv_rpc_create(&options, methods, 2, &status));
+   assert_int_equal(status.code, KV_ALREADY_EXISTS);
+   assert_non_null(strstr(status.text, "/a.B/C"));
+}
+
+/* ---- Addresses ---- */
+
+static void assert_refused(struct kv_rpc *rpc, const char *address, const char *text)
+{
+   struct kv_status status;
+   assert_int_not_equal(kv_rpc_listen(rpc, address, NULL, &status), KV_OK);
+   if (!strstr(status.text, text) || !strstr(status.text, address))
+      fail_msg("%s: \"%s\" says nothing of \"%s\"", address, status.text, text);
+}
+
+static void a_port_in_use_is_refused_and_its_holder_named(void **state)
+{
+   static const char *const formats[] = {"127.0.0.1:%d", "0.0.0.0:%d"};
+   struct world *world = *state;
+   struct kv_rpc *rpc = create_rpc(&world->service);
+   char holder[64], address[32];
+   snprintf(holder, sizeof holder, "held by process %d (test_rpc)", (int)getpid());
+   for (size_t i = 0; i < 2; i++) {
+      snprintf(address, sizeof address, formats[i], world->port);
+      assert_refused(rpc, address, holder);
+   }
+   kv_rpc_destroy(rpc);
+}
+
+static void an_ipv6_port_in_use_is_refused_and_its_holder_named(void **state)
+{
+   struct world *world = *state;
+   struct kv_rpc *rpc = create_rpc(&world->service), *second = create_rpc(&world->service);
+   struct kv_status status;
+   char holder[64], address[32];
+   int port;
+   if (kv_rpc_listen(rpc, "[::1]:0", &port, &status) != KV_OK) {
+      print_message("no IPv6 here: %s\n", status.text);
+   } else {
+      assert_true(port > 0);
+      snprintf(holder, sizeof holder, "held by process %d (test_rpc)", (int)getpid());
+      snprintf(address, sizeof address, "[::1]:%d", port);
+      assert_refused(second, address, holder);
+   }
+   kv_rpc_destroy(rpc);
+   kv_rpc_destroy(second);
+}
+
+static void a_name_is_listened_on_at_all_its_addresses_and_one_port(void **state)
+{
+   struct world *world = *state;
+   struct kv_rpc *rpc = create_rpc(&world->service);
+   struct kv_status status;
+   int port = 0;
+   assert_int_equal(kv_rpc_listen(rpc, "localhost:0", &port, &status), KV_OK);
+   assert_true(port > 0);
+   close(connect_raw(port));
+   kv_rpc_destroy(rpc);
+}
+
+static void a_malformed_address_is_refused(void **state)
+{
+   static const char *const addresses[] = {"",       "localhost", "localhost:", "localhost:x",
+                                           ":50051", "::1:50051", "[::1:50051", "127.0.0.1:65536",
+                                           "[]:1",   "a:1:2",     "a:-1",       "a:0x10"};
+   struct world *world = *state;
+   struct kv_rpc *rpc = create_rpc(&world->service);
+   for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++)
+      assert_refused(rpc, addresses[i], "no address to listen on");
+   assert_refused(rpc, "no.such.host.invalid:1", "means nothing");
+   assert_refused(rpc, "192.0.2.1:0", "192.0.2.1");
+   assert_refused(rpc, "unix:", "0 bytes");
+   kv_rpc_destroy(rpc);
+}
+
+/* A directory for sockets, away again with `leave`. */
+struct place {
+   char directory[32];
+   char path[48];
+   char address[64];
+};
+
+static struct place make_place(void)
+{
+   struct place place = {.directory = "/tmp/kv_rpc_XXXXXX"};
+   assert_non_null(mkdtemp(place.directory));
+   snprintf(place.path, sizeof place.path, "%s/socket", place.directory);
+   snprintf(place.address, sizeof place.address, "unix:%s", place.path);
+   return place;
+}
+
+static void leave(const struct place *place)
+{
+   assert_int_equal(rmdir(place->directory), 0); /* so the socket is gone */
+}
+
+static void a_unix_socket_serves_its_owner_only_and_goes_with_the_server(void **state)
+{
+   struct world *world = *state;
+   struct place place = make_place();
+   struct kv_rpc *rpc = create_rpc(&world->service);
+   struct kv_status status;
+   struct stat file;
+   assert_int_equal(kv_rpc_listen(rpc, place.address, NULL, &status), KV_OK);
+   assert_int_equal(lstat(place.path, &file), 0);
+   assert_int_equal(file.st_mode & 0777, 0600);
+   assert_int_equal(kv_rpc_start(rpc, &status), KV_OK);
+   grpc_channel_destroy(world->channel);
+   world->channel = connect_to(place.address);
+   assert_echoes(world, kv_bytes_of("by file"));
+   kv_rpc_stop(rpc, 0);
+   kv_rpc_destroy(rpc);
+   leave(&place);
+}
+
+static void a_second_server_on_a_unix_socket_is_refused(void **state)
+{
+   struct world *world = *state;
+   struct place place = make_place();
+   struct kv_rpc *first = create_rpc(&world->service), *second = create_rpc(&world->service);
+   struct kv_status status;
+   char holder[64];
+   snprintf(holder, sizeof holder, "held by process %d (test_rpc)", (int)getpid());
+   assert_int_equal(kv_rpc_listen(first, place.address, NULL, &status), KV_OK);
+   assert_refused(second, place.address, holder);
+   kv_rpc_destroy(second);
+   assert_int_equal(access(place.path, F_OK), 0);
+   kv_rpc_destroy(first);
+   leave(&place);
+}
+
+static void a_stale_unix_socket_is_taken_over(void **state)
+{
+   struct world *world = *state;
+   struct place place = make_place();
+   struct sockaddr_un address = {.sun_family = AF_UNIX};
+   struct kv_status status;
+   snprintf(address.sun_path, sizeof address.sun_path, "%s", place.path);
+   int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+   assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+   close(fd);
+   struct kv_rpc *rpc = create_rpc(&world->service);
+   assert_int_equal(kv_rpc_listen(rpc, place.address, NULL, &status), KV_OK);
+   kv_rpc_destroy(rpc);
+   leave(&place);
+}
+
+static void a_file_in_the_way_of_a_unix_socket_is_left_alone(void **state)
+{
+   struct world *world = *state;
+   struct place place = make_place();
+   FILE *file = fopen(place.path, "w");
+   assert_non_null(file);
+   fclose(file);
+   struct kv_rpc *rpc = create_rpc(&world->service);
+   assert_refused(rpc, place.address, "no socket");
+   kv_rpc_destroy(rpc);
+   assert_int_equal(unlink(place.path), 0);
+   leave(&place);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+   const struct CMUnitTest tests[] = {
+       CASE(a_unary_call_gets_what_its_handler_made),
+       CASE(a_message_that_comes_in_many_pieces_arrives_in_one),
+       CASE(a_failure_carries_its_code_and_text),
+       CASE(an_unknown_method_is_answered_and_named),
+       CASE(a_call_without_a_message_is_refused),
+       CASE(a_message_over_the_limit_is_refused_before_the_handler),
+       CASE(a_reply_to_a_call_that_was_cancelled_is_dropped),
+       CASE(calls_under_way_are_not_bounded_by_the_armed_slots),
+       CASE(a_stream_delivers_every_message_in_order),
+       CASE(a_stream_whose_client_cancels_is_closed_once),
+       CASE(a_stream_whose_client_vanishes_is_closed_once),
+       CASE(a_stream_may_fail_while_a_message_is_on_its_way),
+       CASE(both_sides_of_a_bidi_call_talk_in_turn),
+       CASE(a_bidi_call_without_any_message_is_half_closed_at_once),
+       CASE(a_bidi_call_whose_client_vanishes_is_closed),
+       CASE(half_a_message_reaches_no_handler),
+       CASE(garbage_on_the_port_does_no_harm),
+       CASE(stopping_awaits_a_call_under_way),
+       CASE(stopping_cancels_a_stream_that_never_ends),
+       CASE(a_server_that_was_never_started_can_be_destroyed),
+       CASE(a_method_that_is_there_twice_is_refused),
+       CASE(a_port_in_use_is_refused_and_its_holder_named),
+       CASE(an_ipv6_port_in_use_is_refused_and_its_holder_named),
+       CASE(a_name_is_listened_on_at_all_its_addresses_and_one_port),
+       CASE(a_malformed_address_is_refused),
+       CASE(a_unix_socket_serves_its_owner_only_and_goes_with_the_server),
+       CASE(a_second_server_on_a_unix_socket_is_refused),
+       CASE(a_stale_unix_socket_is_taken_over),
+       CASE(a_file_in_the_way_of_a_unix_socket_is_left_alone),
+   };
+   return cmocka_run_group_tests(tests, NULL, NULL);
+}
