@@ -187,8 +187,7 @@ static enum kv_code build(struct server *server, struct kv_status *status)
    server->library = kv_plugin_library_create(server->config->plugin_dir, status);
    if (!server->library)
       return status->code;
-   enum kv_code code =
-       kv_data_directory_open(server->config->data_dir, &server->directory, status);
+   enum kv_code code = kv_data_directory_open(server->config->data_dir, &server->directory, status);
    if (code == KV_OK)
       code = create_store(server, status);
    if (code == KV_OK)
@@ -233,7 +232,8 @@ static enum kv_code check_mode(const struct kv_config *config, struct kv_status 
    if (config->mode) {
       code = kv_plugin_library_find(library, config->mode, &plugin, status);
       if (code == KV_OK)
-         code = kv_settings_create(plugin, config->options, config->option_count, &settings, status);
+         code =
+             kv_settings_create(plugin, config->options, config->option_count, &settings, status);
       if (code == KV_OK)
          kv_settings_destroy(settings);
    }

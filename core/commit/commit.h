@@ -43,8 +43,8 @@ struct kv_submission {
    bool atomic;            /* all or nothing */
    bool refused;           /* the result: atomic, and the memory bound had no room for it all */
    struct kv_arena *arena; /* for results of GET */
-   size_t result_max;      /* bound on the sum of the values got, in bytes; 0 = no GET in it. One that
-                            * would pass it is refused with RESOURCE_EXHAUSTED */
+   size_t result_max; /* bound on the sum of the values got, in bytes; 0 = no GET in it. One that
+                       * would pass it is refused with RESOURCE_EXHAUSTED */
    /* Called exactly once. `status` is NULL when the submission was committed; then each operation
     * has its own result. Otherwise nothing of it happened. */
    void (*done)(struct kv_submission *submission, const struct kv_status *status);

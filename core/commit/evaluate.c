@@ -122,8 +122,7 @@ bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transa
    uint64_t bound = submission->atomic ? 0 : memory_max;
    size_t before = effects->count;
    for (size_t i = 0; i < submission->count; i++)
-      if (!evaluate_operation(&submission->operations[i], transaction, bound, submission,
-                              effects))
+      if (!evaluate_operation(&submission->operations[i], transaction, bound, submission, effects))
          return false;
    if (submission->atomic)
       join_effects(effects->records + before, effects->count - before);

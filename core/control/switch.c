@@ -79,8 +79,8 @@ static void cut_over(void *context, struct kv_commit_targets *targets)
       candidate->code = targets->standby_status.code;
       return;
    }
-   candidate->code = kv_control_record(control, candidate->instance,
-                                       candidate->generation, candidate->status);
+   candidate->code =
+       kv_control_record(control, candidate->instance, candidate->generation, candidate->status);
    if (candidate->code != KV_OK) {
       withdraw_record(candidate, targets);
       return;

@@ -73,7 +73,8 @@ static enum kv_code begin_fresh(struct kv_data_directory *directory, struct kv_s
    return code;
 }
 
-/* Reads up to one byte more than ACTIVE can have, so that a longer file is noticed. */
+/* Reads up to one byte more than ACTIVE can have, so that a longer file is noticed. The caller
+ * frees *text, also after a failure. */
 static enum kv_code read_text(const struct kv_data_directory *directory, int fd, char **text,
                               size_t *size, struct kv_status *status)
 {
@@ -85,10 +86,8 @@ static enum kv_code read_text(const struct kv_data_directory *directory, int fd,
    ssize_t got = 1;
    while (got != 0 && *size < capacity) {
       got = read(fd, *text + *size, capacity - *size);
-      if (got < 0 && errno != EINTR) {
-         free(*text);
+      if (got < 0 && errno != EINTR)
          return kv_fail_errno(status, errno, "cannot read %s/" ACTIVE, directory->path);
-      }
       *size += got > 0 ? (size_t)got : 0;
    }
    (*text)[*size] = '\0';
@@ -122,15 +121,16 @@ enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
    size_t size = 0;
    enum kv_code code = read_text(directory, fd, &text, &size, status);
    close(fd);
-   if (code != KV_OK)
-      return code;
-
    struct kv_status fault;
-   code = kv_active_decode(text, size, active, directory->store_id, &fault);
+   if (code == KV_OK) {
+      code = kv_active_decode(text, size, active, directory->store_id, &fault);
+      if (code != KV_OK)
+         kv_fail(status, code, "%s/" ACTIVE " cannot be used: %s; " REMEDY, directory->path,
+                 fault.text);
+   }
    free(text);
    if (code != KV_OK)
-      return kv_fail(status, code, "%s/" ACTIVE " cannot be used: %s; " REMEDY, directory->path,
-                     fault.text);
+      return code;
    code = check_generation(directory, active, status);
    if (code != KV_OK) {
       kv_active_deinit(active);

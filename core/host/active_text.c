@@ -59,11 +59,12 @@ enum kv_code kv_active_encode(const struct kv_active *active,
    for (size_t i = 0; i < active->option_count; i++)
       fprintf(out, OPTION_PREFIX "%s=%s\n", active->options[i].name, active->options[i].value);
    fprintf(out, "generation=%" PRIu64 "\n", active->generation);
-   bool complete = fflush(out) == 0; /* sets *text and *size */
-   char checksum[CHECKSUM_SIZE + 1];
-   if (complete)
+   bool complete = false;
+   if (fflush(out) == 0) { /* sets *text and *size */
+      char checksum[CHECKSUM_SIZE + 1];
       format_checksum(*text, *size, checksum);
-   complete = complete && fputs(checksum, out) >= 0;
+      complete = fputs(checksum, out) >= 0;
+   }
    if (fclose(out) != 0 || !complete) {
       free(*text);
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the record of the mode");

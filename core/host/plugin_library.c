@@ -299,6 +299,7 @@ static enum kv_code load_from(const char *directory, const char *name, const kvs
 enum kv_code kv_plugin_library_find(struct kv_plugin_library *library, const char *name,
                                     const kvs_plugin **plugin, struct kv_status *status)
 {
+   *plugin = NULL;
    if (!is_plugin_name(name)) {
       char shown[KV_TEXT_SHOWN_SIZE];
       return kv_fail(status, KV_INVALID_ARGUMENT,
@@ -313,7 +314,7 @@ enum kv_code kv_plugin_library_find(struct kv_plugin_library *library, const cha
       }
 
    const kvs_plugin **grown =
-       realloc(library->accepted, (library->accepted_count + 1) * sizeof *grown);
+       reallocarray(library->accepted, library->accepted_count + 1, sizeof library->accepted[0]);
    if (!grown)
       return fail_memory(status);
    library->accepted = grown;

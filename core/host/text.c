@@ -40,7 +40,7 @@ bool kv_text_is_printable(const char *text)
 bool kv_text_is_plain_name(const char *text, const char *others, size_t size_max)
 {
    size_t size = 0;
-   for (; text[size] != '\0' && size <= size_max; size++) {
+   for (; size <= size_max && text[size] != '\0'; size++) {
       char c = text[size];
       if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && !strchr(others, c))
          return false;

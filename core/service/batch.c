@@ -28,7 +28,8 @@ static const char *text_of_refusal(const struct kv_operation *operation)
 {
    return operation->kind == KV_OPERATION_GET
               ? "the values got by this batch are too large for one answer; get fewer at once"
-              : "the memory bound (server setting max-memory) leaves no room for it; delete keys or "
+              : "the memory bound (server setting max-memory) leaves no room for it; delete keys "
+                "or "
                 "raise it";
 }
 

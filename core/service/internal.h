@@ -12,12 +12,12 @@
 struct kv_service {
    struct kv_service_config config;
    atomic_bool loaded;
-   uint64_t started_ms;        /* monotonic */
+   uint64_t started_ms;         /* monotonic */
    struct kv_reader *readers[]; /* one a worker, then that of the control thread */
 };
 
-/* The start of every handler: the decoded request, or NULL and the call has been failed, because the
- * data is not loaded yet or the request is malformed. */
+/* The start of every handler: the decoded request, or NULL and the call has been failed, because
+ * the data is not loaded yet or the request is malformed. */
 void *kv_service_request(struct kv_service *service, struct kv_call *call,
                          const ProtobufCMessageDescriptor *descriptor, struct kv_bytes request);
 

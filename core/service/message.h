@@ -11,8 +11,8 @@
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
 
-/* The decoded request, owned by the call's arena; or NULL, and the call has been failed. Strings are
- * bytes as sent: nothing about them has been checked. */
+/* The decoded request, owned by the call's arena; or NULL, and the call has been failed. Strings
+ * are bytes as sent: nothing about them has been checked. */
 void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *descriptor,
                         struct kv_bytes request);
 

@@ -138,9 +138,7 @@ void kv_service_list_plugins(void *context, struct kv_call *call, struct kv_byte
       kv_message_out_of_memory(call);
       return;
    }
-   *listing = (struct listing){.task = {.run = list_run},
-                               .service = service,
-                               .call = call,
-                               .arena = kv_call_arena(call)};
+   *listing = (struct listing){
+       .task = {.run = list_run}, .service = service, .call = call, .arena = kv_call_arena(call)};
    kv_control_post(service->config.control, &listing->task);
 }

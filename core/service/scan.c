@@ -18,8 +18,7 @@
 static void reply_keys(struct kv_call *call, const struct kv_version *version)
 {
    size_t count = kv_version_count(version);
-   ProtobufCBinaryData *keys =
-       kv_arena_alloc(kv_call_arena(call), count * sizeof *keys);
+   ProtobufCBinaryData *keys = kv_arena_alloc(kv_call_arena(call), count * sizeof *keys);
    if (!keys) {
       kv_message_out_of_memory(call);
       return;

@@ -35,7 +35,8 @@ struct kv_service *kv_service_create(const struct kv_service_config *config,
                                      struct kv_status *status);
 void kv_service_destroy(struct kv_service *service);
 
-/* Until this is called every call is refused as UNAVAILABLE: the data is not there yet. Any thread. */
+/* Until this is called every call is refused as UNAVAILABLE: the data is not there yet. Any thread.
+ */
 void kv_service_set_loaded(struct kv_service *service);
 
 /* Fills in the methods of the service; returns how many. At most KV_SERVICE_METHODS_MAX. */

@@ -19,7 +19,8 @@ enum kv_code kv_validate_value(const char *field, struct kv_bytes value, uint64_
 /* A prefix may be empty. Else as for a key. */
 enum kv_code kv_validate_prefix(const char *field, struct kv_bytes prefix,
                                 struct kv_status *status);
-/* The offset of the first byte that is no valid UTF-8 (RFC 3629) or is NUL; text.size if none is. */
+/* The offset of the first byte that is no valid UTF-8 (RFC 3629) or is NUL; text.size if none is.
+ */
 size_t kv_validate_text(struct kv_bytes text);
 
 #endif

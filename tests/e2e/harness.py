@@ -58,9 +58,11 @@ def generate(folder, *names):
     return modules
 
 
-_proto = os.path.join(ROOT, "proto")
-_stubs = generate(_proto, "kvstore", "health", "reflection", "reflection_v1alpha")
-kv, kv_grpc = _stubs["kvstore"]
+# test_frozen.py names another file here, before it imports this module.
+SERVICE_PROTO = os.environ.get("KVSTORE_TEST_PROTO", os.path.join(ROOT, "proto", "kvstore.proto"))
+_name = os.path.basename(SERVICE_PROTO)[:-len(".proto")]
+kv, kv_grpc = generate(os.path.dirname(SERVICE_PROTO), _name)[_name]
+_stubs = generate(os.path.join(ROOT, "proto"), "health", "reflection", "reflection_v1alpha")
 health, health_grpc = _stubs["health"]
 reflection, reflection_grpc = _stubs["reflection"]
 reflection_v1alpha, reflection_v1alpha_grpc = _stubs["reflection_v1alpha"]

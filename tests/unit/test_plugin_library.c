@@ -96,10 +96,12 @@ static void a_name_is_never_a_path(void **state)
    struct fixture *fixture = *state;
    put(fixture, "plain", "plain.so");
    static const char *const names[] = {
-       "",          "../plain", "/tmp/plain",
-       "sub/plain", "plain.so", "Plain",
-       ".",         "..",       "pla in",
-       "pl\nain",   "plai\xff", "a23456789b23456789c23456789d23456789e23456789f23456789g23456789hi"};
+       "",           "../plain",
+       "/tmp/plain", "sub/plain",
+       "plain.so",   "Plain",
+       ".",          "..",
+       "pla in",     "pl\nain",
+       "plai\xff",   "a23456789b23456789c23456789d23456789e23456789f23456789g23456789hi"};
    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
       assert_int_equal(find(fixture, names[i]), KV_INVALID_ARGUMENT);
       assert_non_null(strstr(fixture->status.text, "no name of a plug-in"));

@@ -1,0 +1,189 @@
+#include "core/service/health.h"
+
+#include "core/service/message.h"
+
+#include "health.pb-c.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus serving_status;
+#define NOT_SERVING GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING
+#define SERVING GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
+#define SERVICE_UNKNOWN GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN
+
+/* A Watch under way; lives in its call's arena. */
+struct watcher {
+   struct kv_call *call;
+   enum kv_health_service service; /* KV_HEALTH_SERVICES: an unknown one */
+   serving_status told;
+   bool told_any, sending;
+   struct watcher *next;
+};
+
+struct kv_health {
+   pthread_mutex_t lock; /* for everything; also held while a watcher is sent to */
+   bool serving[KV_HEALTH_SERVICES];
+   bool draining;
+   struct watcher *watchers;
+};
+
+static enum kv_health_service find_service(ProtobufCBinaryData name)
+{
+   static const char *const names[KV_HEALTH_SERVICES] = {"", "kvstore.KeyValueStore"};
+   for (int i = 0; i < KV_HEALTH_SERVICES; i++)
+      if (strlen(names[i]) == name.len && (name.len == 0 || !memcmp(names[i], name.data, name.len)))
+         return (enum kv_health_service)i;
+   return KV_HEALTH_SERVICES;
+}
+
+/* With the lock held. */
+static serving_status status_of(const struct kv_health *health, enum kv_health_service service)
+{
+   if (service == KV_HEALTH_SERVICES)
+      return SERVICE_UNKNOWN;
+   return health->serving[service] && !health->draining ? SERVING : NOT_SERVING;
+}
+
+/* Tells a watcher what it does not know yet. One message at a time: a change while one is on its
+ * way is told when it has left. With the lock held. */
+static void tell(struct kv_health *health, struct watcher *watcher)
+{
+   serving_status now = status_of(health, watcher->service);
+   if (watcher->sending)
+      return;
+   if (!watcher->told_any || watcher->told != now) {
+      Grpc__Health__V1__HealthCheckResponse response =
+          GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
+      response.status = now;
+      watcher->told = now;
+      watcher->told_any = true;
+      watcher->sending = true;
+      if (kv_message_encode(watcher->call, &response.base))
+         kv_call_send(watcher->call);
+   } else if (health->draining) {
+      kv_call_finish(watcher->call);
+   }
+}
+
+static void tell_all(struct kv_health *health)
+{
+   for (struct watcher *watcher = health->watchers; watcher; watcher = watcher->next)
+      tell(health, watcher);
+}
+
+/* ---- Calls ---- */
+
+static void on_check(void *context, struct kv_call *call, struct kv_bytes request)
+{
+   struct kv_health *health = context;
+   const Grpc__Health__V1__HealthCheckRequest *check =
+       kv_message_decode(call, &grpc__health__v1__health_check_request__descriptor, request);
+   if (!check)
+      return;
+   enum kv_health_service service = find_service(check->service);
+   if (service == KV_HEALTH_SERVICES) {
+      kv_call_fail(call, KV_NOT_FOUND,
+                   "service: unknown; ask for kvstore.KeyValueStore, or leave it empty for the "
+                   "server as a whole");
+      return;
+   }
+   Grpc__Health__V1__HealthCheckResponse response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
+   pthread_mutex_lock(&health->lock);
+   response.status = status_of(health, service);
+   pthread_mutex_unlock(&health->lock);
+   kv_message_reply(call, &response.base);
+}
+
+static void on_watch(void *context, struct kv_call *call, struct kv_bytes request)
+{
+   struct kv_health *health = context;
+   const Grpc__Health__V1__HealthCheckRequest *check =
+       kv_message_decode(call, &grpc__health__v1__health_check_request__descriptor, request);
+   if (!check)
+      return;
+   struct watcher *watcher = kv_arena_alloc(kv_call_arena(call), sizeof *watcher);
+   if (!watcher) {
+      kv_message_out_of_memory(call);
+      return;
+   }
+   *kv_call_state(call) = watcher;
+   pthread_mutex_lock(&health->lock);
+   *watcher = (struct watcher){
+       .call = call, .service = find_service(check->service), .next = health->watchers};
+   health->watchers = watcher;
+   tell(health, watcher);
+   pthread_mutex_unlock(&health->lock);
+}
+
+static void on_watch_sent(void *context, struct kv_call *call)
+{
+   struct kv_health *health = context;
+   struct watcher *watcher = *kv_call_state(call);
+   pthread_mutex_lock(&health->lock);
+   watcher->sending = false;
+   tell(health, watcher);
+   pthread_mutex_unlock(&health->lock);
+}
+
+static void on_watch_closed(void *context, struct kv_call *call)
+{
+   struct kv_health *health = context;
+   struct watcher *watcher = *kv_call_state(call);
+   if (!watcher)
+      return;
+   pthread_mutex_lock(&health->lock);
+   struct watcher **link = &health->watchers;
+   while (*link != watcher)
+      link = &(*link)->next;
+   *link = watcher->next;
+   pthread_mutex_unlock(&health->lock);
+}
+
+/* ---- Interface ---- */
+
+struct kv_health *kv_health_create(struct kv_status *status)
+{
+   struct kv_health *health = calloc(1, sizeof *health);
+   if (!health) {
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the health service");
+      return NULL;
+   }
+   pthread_mutex_init(&health->lock, NULL);
+   return health;
+}
+
+void kv_health_destroy(struct kv_health *health)
+{
+   pthread_mutex_destroy(&health->lock);
+   free(health);
+}
+
+void kv_health_set(struct kv_health *health, enum kv_health_service service, bool serving)
+{
+   pthread_mutex_lock(&health->lock);
+   health->serving[service] = serving;
+   tell_all(health);
+   pthread_mutex_unlock(&health->lock);
+}
+
+void kv_health_drain(struct kv_health *health)
+{
+   pthread_mutex_lock(&health->lock);
+   health->draining = true;
+   tell_all(health);
+   pthread_mutex_unlock(&health->lock);
+}
+
+size_t kv_health_methods(struct kv_health *health, struct kv_rpc_method *methods)
+{
+   methods[0] = (struct kv_rpc_method){
+       .path = "/grpc.health.v1.Health/Check", .service = health, .request = on_check};
+   methods[1] = (struct kv_rpc_method){.path = "/grpc.health.v1.Health/Watch",
+                                       .kind = KV_RPC_SERVER_STREAM,
+                                       .service = health,
+                                       .request = on_watch,
+                                       .sent = on_watch_sent,
+                                       .closed = on_watch_closed};
+   return KV_HEALTH_METHODS;
+}

@@ -1,0 +1,36 @@
+/*
+ * grpc.health.v1: whether the server, and writing to its store, works; asked for or watched.
+ *
+ * Two services are known: "" (the process serves calls) and "kvstore.KeyValueStore" (writes are
+ * accepted). Both are NOT_SERVING until they are set.
+ *
+ * Threads: kv_health_set and kv_health_drain from any thread.
+ */
+#ifndef KV_HEALTH_H
+#define KV_HEALTH_H
+
+#include "core/rpc/rpc.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct kv_health;
+
+enum kv_health_service {
+   KV_HEALTH_SERVER, /* "" */
+   KV_HEALTH_STORE,  /* "kvstore.KeyValueStore" */
+   KV_HEALTH_SERVICES,
+};
+
+struct kv_health *kv_health_create(struct kv_status *status);
+/* All calls must have ended. */
+void kv_health_destroy(struct kv_health *health);
+
+void kv_health_set(struct kv_health *health, enum kv_health_service service, bool serving);
+/* Both are NOT_SERVING from now on; watchers are told and their calls end. */
+void kv_health_drain(struct kv_health *health);
+
+#define KV_HEALTH_METHODS 2
+size_t kv_health_methods(struct kv_health *health, struct kv_rpc_method *methods);
+
+#endif

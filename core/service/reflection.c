@@ -1,0 +1,188 @@
+#include "core/service/reflection.h"
+
+#include "core/service/descriptors.h"
+#include "core/service/message.h"
+
+#include "reflection.pb-c.h"
+
+#include <stdlib.h>
+
+typedef Grpc__Reflection__V1__ServerReflectionRequest reflection_request;
+typedef Grpc__Reflection__V1__ServerReflectionResponse reflection_response;
+
+/* At most so many files are embedded. */
+#define FILES_MAX 16
+
+static const char *const services[] = {
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+    "kvstore.KeyValueStore",
+};
+#define SERVICES (sizeof services / sizeof *services)
+
+struct kv_reflection {
+   struct kv_descriptors *descriptors;
+};
+
+/* An answer with room for whatever kind it is. */
+struct answer {
+   reflection_response response;
+   Grpc__Reflection__V1__FileDescriptorResponse files;
+   ProtobufCBinaryData file_data[FILES_MAX];
+   Grpc__Reflection__V1__ListServiceResponse list;
+   Grpc__Reflection__V1__ServiceResponse listed[SERVICES];
+   Grpc__Reflection__V1__ServiceResponse *listed_pointers[SERVICES];
+   Grpc__Reflection__V1__ErrorResponse error;
+};
+
+static void answer_error(struct answer *answer, enum kv_code code, const char *text)
+{
+   grpc__reflection__v1__error_response__init(&answer->error);
+   answer->error.error_code = (int32_t)code;
+   answer->error.error_message = kv_message_text(text);
+   answer->response.message_response_case =
+       GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
+   answer->response.error_response = &answer->error;
+}
+
+static void answer_services(struct answer *answer)
+{
+   grpc__reflection__v1__list_service_response__init(&answer->list);
+   for (size_t i = 0; i < SERVICES; i++) {
+      grpc__reflection__v1__service_response__init(&answer->listed[i]);
+      answer->listed[i].name = kv_message_text(services[i]);
+      answer->listed_pointers[i] = &answer->listed[i];
+   }
+   answer->list.n_service = SERVICES;
+   answer->list.service = answer->listed_pointers;
+   answer->response.message_response_case =
+       GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
+   answer->response.list_services_response = &answer->list;
+}
+
+static void add_file(struct answer *answer, const struct kv_descriptors *descriptors, size_t file)
+{
+   answer->file_data[answer->files.n_file_descriptor_proto++] =
+       kv_message_bytes(kv_descriptors_file(descriptors, file));
+}
+
+/* The file asked for first, then all that it depends on. */
+static void answer_file(struct answer *answer, const struct kv_descriptors *descriptors,
+                        size_t file)
+{
+   bool wanted[FILES_MAX] = {false};
+   if (file == kv_descriptors_count(descriptors)) {
+      answer_error(answer, KV_NOT_FOUND, "no such file or symbol is served here");
+      return;
+   }
+   grpc__reflection__v1__file_descriptor_response__init(&answer->files);
+   answer->files.file_descriptor_proto = answer->file_data;
+   kv_descriptors_closure(descriptors, file, wanted);
+   add_file(answer, descriptors, file);
+   wanted[file] = false;
+   for (size_t i = 0; i < kv_descriptors_count(descriptors); i++)
+      if (wanted[i])
+         add_file(answer, descriptors, i);
+   answer->response.message_response_case =
+       GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
+   answer->response.file_descriptor_response = &answer->files;
+}
+
+static void fill_answer(struct answer *answer, const struct kv_descriptors *descriptors,
+                        reflection_request *request)
+{
+   grpc__reflection__v1__server_reflection_response__init(&answer->response);
+   answer->response.valid_host = request->host;
+   answer->response.original_request = request;
+   switch (request->message_request_case) {
+   case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_LIST_SERVICES:
+      answer_services(answer);
+      break;
+   case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME:
+      answer_file(answer, descriptors,
+                  kv_descriptors_by_name(descriptors, kv_bytes(request->file_by_filename.data,
+                                                               request->file_by_filename.len)));
+      break;
+   case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL:
+      answer_file(
+          answer, descriptors,
+          kv_descriptors_by_symbol(descriptors, kv_bytes(request->file_containing_symbol.data,
+                                                         request->file_containing_symbol.len)));
+      break;
+   case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION:
+   case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_ALL_EXTENSION_NUMBERS_OF_TYPE:
+      answer_error(answer, KV_NOT_FOUND, "nothing served here has extensions");
+      break;
+   default:
+      answer_error(answer, KV_INVALID_ARGUMENT, "message_request: is empty; ask for something");
+   }
+}
+
+/* ---- Calls ---- */
+
+static void on_request(void *context, struct kv_call *call, struct kv_bytes request)
+{
+   struct kv_reflection *reflection = context;
+   reflection_request *question = kv_message_decode(
+       call, &grpc__reflection__v1__server_reflection_request__descriptor, request);
+   if (!question)
+      return;
+   struct answer answer = {0};
+   fill_answer(&answer, reflection->descriptors, question);
+   if (kv_message_encode(call, &answer.response.base))
+      kv_call_send(call);
+}
+
+static void on_sent(void *context, struct kv_call *call)
+{
+   (void)context;
+   kv_call_read_next(call);
+}
+
+static void on_half_closed(void *context, struct kv_call *call)
+{
+   (void)context;
+   kv_call_finish(call);
+}
+
+/* ---- Interface ---- */
+
+struct kv_reflection *kv_reflection_create(struct kv_status *status)
+{
+   struct kv_reflection *reflection = calloc(1, sizeof *reflection);
+   if (reflection)
+      reflection->descriptors = kv_descriptors_create();
+   if (!reflection || !reflection->descriptors ||
+       kv_descriptors_count(reflection->descriptors) > FILES_MAX) {
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for the embedded descriptors");
+      if (reflection && reflection->descriptors)
+         kv_descriptors_destroy(reflection->descriptors);
+      free(reflection);
+      return NULL;
+   }
+   return reflection;
+}
+
+void kv_reflection_destroy(struct kv_reflection *reflection)
+{
+   kv_descriptors_destroy(reflection->descriptors);
+   free(reflection);
+}
+
+size_t kv_reflection_methods(struct kv_reflection *reflection, struct kv_rpc_method *methods)
+{
+   /* The messages of both versions are the same on the wire. */
+   static const char *const paths[KV_REFLECTION_METHODS] = {
+       "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+       "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+   };
+   for (size_t i = 0; i < KV_REFLECTION_METHODS; i++)
+      methods[i] = (struct kv_rpc_method){.path = paths[i],
+                                          .kind = KV_RPC_BIDI,
+                                          .service = reflection,
+                                          .request = on_request,
+                                          .sent = on_sent,
+                                          .half_closed = on_half_closed};
+   return KV_REFLECTION_METHODS;
+}

@@ -1,0 +1,23 @@
+/*
+ * Server reflection, v1 and v1alpha: tells stock gRPC tools which services there are and how their
+ * messages look, from the descriptors embedded at build time.
+ *
+ * Threads: any; nothing changes after create.
+ */
+#ifndef KV_REFLECTION_H
+#define KV_REFLECTION_H
+
+#include "core/rpc/rpc.h"
+
+#include <stddef.h>
+
+struct kv_reflection;
+
+struct kv_reflection *kv_reflection_create(struct kv_status *status);
+/* All calls must have ended. */
+void kv_reflection_destroy(struct kv_reflection *reflection);
+
+#define KV_REFLECTION_METHODS 2
+size_t kv_reflection_methods(struct kv_reflection *reflection, struct kv_rpc_method *methods);
+
+#endif

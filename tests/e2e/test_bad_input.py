@@ -1,0 +1,368 @@
+"""Whatever comes in: it is refused with a text that helps, nothing has changed, and the server goes
+on without leaking."""
+import os
+import random
+import select
+import socket
+import threading
+import time
+
+import grpc
+
+import harness
+from harness import PATIENCE, PLUGINS, BAD_PLUGINS, kv
+
+Code = grpc.StatusCode
+BOTH = f"{PLUGINS}:{BAD_PLUGINS}"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+
+def field(number, content):
+    """A length-delimited field, as the wire has it."""
+    size = len(content)
+    length = b""
+    while size >= 0x80:
+        length += bytes([size & 0x7f | 0x80])
+        size >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + content
+
+
+class Requests(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.server = self.start(mode="none", flags=["--max-value-size", "100000",
+                                                     "--max-message-size", "400000"])
+        self.server.set("kept", b"value")
+        self.before = self.server.status()
+
+    def check_unchanged(self):
+        after = self.server.status()
+        for name in ("plugin", "generation", "sequence", "keys", "bytes", "last_error"):
+            self.assertEqual(getattr(after, name), getattr(self.before, name), name)
+        self.assertEqual(self.server.get("kept"), b"value")
+
+    def raw(self, method, request):
+        call = self.server.channel.unary_unary(f"/kvstore.KeyValueStore/{method}")
+        return call(request, timeout=PATIENCE)
+
+    def test_an_empty_key_is_refused(self):
+        for method in (lambda: self.server.set("", b"v"), lambda: self.server.get(""),
+                       lambda: self.server.delete("")):
+            self.assertFails(Code.INVALID_ARGUMENT, method, "key", "empty", "65536")
+        self.check_unchanged()
+
+    def test_a_key_above_its_bound_is_refused_and_one_at_the_bound_is_taken(self):
+        for method in (lambda: self.server.set("k" * 65537, b"v"),
+                       lambda: self.server.get("k" * 65537),
+                       lambda: self.server.delete("k" * 65537)):
+            self.assertFails(Code.INVALID_ARGUMENT, method, "key", "65536", "65537")
+        self.assertFails(Code.INVALID_ARGUMENT, lambda: self.server.scan(prefix="k" * 65537),
+                         "prefix", "65536", "65537")
+        self.check_unchanged()
+        self.server.set("k" * 65536, b"v")
+        self.assertEqual(self.server.get("k" * 65536), b"v")
+
+    def test_a_value_above_the_limit_is_refused_and_one_at_the_limit_is_taken(self):
+        self.assertFails(Code.INVALID_ARGUMENT, lambda: self.server.set("k", b"v" * 100001),
+                         "value", "100000", "100001")
+        self.check_unchanged()
+        self.server.set("k", b"v" * 100000)
+        self.assertEqual(len(self.server.get("k")), 100000)
+
+    def test_a_message_above_the_receive_limit_is_refused(self):
+        self.assertFails(Code.RESOURCE_EXHAUSTED, lambda: self.server.set("k", b"v" * 500000),
+                         "400000")
+        self.check_unchanged()
+
+    def test_the_default_limit_of_a_value_is_64_mib(self):
+        server = self.start(data="large", mode="none")
+        self.assertFails(Code.INVALID_ARGUMENT, lambda: server.set("k", bytes((64 << 20) + 1)),
+                         "value", str(64 << 20), str((64 << 20) + 1))
+        self.assertEqual(server.keys(), [])
+        server.set("k", bytes(64 << 20))
+        self.assertEqual(len(server.get("k")), 64 << 20)
+
+    def test_a_key_that_is_no_utf8_or_holds_nul_is_refused(self):
+        for key, offset in ((b"ab\xff", 2), (b"\xc0\xaf", 0), (b"a\x00b", 1), (b"\xed\xa0\x80", 0),
+                            (b"\xf4\x90\x80\x80", 0), (b"abc\xc3", 3)):
+            for method in ("Set", "Get", "Del"):
+                with self.subTest(key=key, method=method):
+                    self.assertFails(Code.INVALID_ARGUMENT,
+                                     lambda: self.raw(method, field(1, key)),
+                                     "key", f"0x{key[offset]:02x}", f"offset {offset}", "UTF-8")
+        self.check_unchanged()
+
+    def test_a_message_that_cannot_be_decoded_is_refused(self):
+        for method in ("Set", "Get", "Del", "Keys", "Config", "Configure", "ListPlugins", "Batch",
+                       "Save", "Status"):
+            with self.subTest(method=method):
+                self.assertFails(Code.INVALID_ARGUMENT, lambda: self.raw(method, b"\x0a\xff\xff"))
+        self.check_unchanged()
+
+    def test_an_unknown_mode_is_refused(self):
+        for mode in (4, 99, -1, 2147483647, -2147483648):
+            self.assertFails(Code.INVALID_ARGUMENT, lambda: self.server.stub.Config(
+                kv.ConfigRequest(storage_mode=mode), timeout=PATIENCE),
+                "storage_mode", str(mode), "NON_PERSISTENT")
+        self.check_unchanged()
+
+    def test_negative_and_absurd_numbers_are_refused(self):
+        for name, number in (("snapshot_interval", -1), ("max_snapshots", -5), ("aof_max_size", -1),
+                             ("snapshot_interval", -2147483648), ("aof_max_size", -(1 << 63)),
+                             ("snapshot_interval", 2147483647), ("max_snapshots", 2147483647),
+                             ("aof_max_size", (1 << 63) - 1), ("aof_max_size", 1)):
+            with self.subTest(name=name, number=number):
+                self.assertFails(Code.INVALID_ARGUMENT, lambda: self.server.stub.Config(
+                    kv.ConfigRequest(storage_mode=kv.HYBRID, **{name: number}), timeout=PATIENCE),
+                    name, str(number))
+        self.check_unchanged()
+
+    def test_a_negative_number_is_refused_also_where_the_mode_does_not_use_it(self):
+        self.assertFails(Code.INVALID_ARGUMENT, lambda: self.server.stub.Config(
+            kv.ConfigRequest(storage_mode=kv.AOF, max_snapshots=-1), timeout=PATIENCE),
+            "max_snapshots", "-1")
+        self.check_unchanged()
+
+    def test_an_option_that_is_unknown_or_out_of_bounds_is_refused(self):
+        for plugin, options, texts in (
+                ("hybrid", {"speed": "1"}, ["speed", "fsync", "max_snapshots"]),
+                ("hybrid", {"fsync": "sometimes"}, ["fsync", "always|everysec|no", "sometimes"]),
+                ("aof", {"max_snapshots": "3"}, ["max_snapshots", "aof_max_size"]),
+                ("snapshot", {"max_snapshots": "0"}, ["max_snapshots", "from 1", '"0"']),
+                ("snapshot", {"max_snapshots": "many"}, ["max_snapshots", "many"]),
+                ("snapshot", {"snapshot_interval": ""}, ["snapshot_interval"]),
+                ("aof", {"aof_max_size": "10X"}, ["aof_max_size", "10X"]),
+                ("aof", {"aof_max_size": "99999999999999999999"}, ["aof_max_size", "9999999999"]),
+                ("none", {"fsync": "always"}, ["fsync", "none"])):
+            with self.subTest(plugin=plugin, options=options):
+                self.assertFails(Code.INVALID_ARGUMENT,
+                                 lambda: self.server.configure(plugin, options), *texts)
+        self.check_unchanged()
+
+    def test_a_plugin_name_that_is_a_path_is_refused(self):
+        self.assertFails(Code.INVALID_ARGUMENT, lambda: self.server.configure(""), "plugin")
+        for name in ("../aof", "/tmp/aof", "aof.so", "AOF", "a" * 300):
+            self.assertFails(Code.INVALID_ARGUMENT, lambda: self.server.configure(name), "name")
+        self.check_unchanged()
+
+    def test_a_write_above_the_memory_bound_is_refused(self):
+        server = self.start(data="small", mode="none", flags=["--max-memory", "1000"])
+        server.set("a", b"x" * 500)
+        self.assertFails(Code.RESOURCE_EXHAUSTED, lambda: server.set("b", b"x" * 600),
+                         "1000", "max-memory")
+        self.assertFails(Code.RESOURCE_EXHAUSTED, lambda: server.set("a", b"x" * 1100), "1000")
+        self.assertEqual(server.keys(), ["a"])
+        self.assertEqual(server.get("a"), b"x" * 500)
+        server.delete("a")
+        server.set("b", b"x" * 600)
+
+
+class Plugins(harness.Case):
+    FAULTS = [
+        ("nowhere", {}, Code.NOT_FOUND, ["nowhere", "hybrid"]),
+        ("other_abi", {}, Code.FAILED_PRECONDITION, ["other_abi", "ABI 99", "ABI 1"]),
+        ("missing_hook", {}, Code.FAILED_PRECONDITION, ["missing_hook", "on_write"]),
+        ("no_load", {}, Code.FAILED_PRECONDITION, ["no_load", "on_load"]),
+        ("no_tick", {}, Code.FAILED_PRECONDITION, ["no_tick", "on_tick"]),
+        ("no_symbol", {}, Code.FAILED_PRECONDITION, ["no_symbol", "kvstore_plugin"]),
+        ("other_name", {}, Code.FAILED_PRECONDITION, ["other_name", "elsewhere"]),
+        ("faulty", {"open": "invalid"}, None, ["faulty", "told to fail"]),
+        ("faulty", {"open": "io"}, None, ["faulty", "told to fail"]),
+        ("faulty", {"load": "corrupt"}, None, ["faulty", "told to fail"]),
+    ]
+
+    def test_a_plugin_that_cannot_be_used_is_named_and_the_old_mode_goes_on(self):
+        server = self.start(mode="aof", plugins=BOTH)
+        server.set("k", b"v")
+        before = server.status()
+        faults = [*self.FAULTS, ("faulty", {"tick": "io"}, None, ["faulty", "told to fail"]),
+                  ("faulty", {"tick": "no_space"}, None, ["faulty", "told to fail"])]
+        for plugin, options, code, texts in faults:
+            with self.subTest(plugin=plugin, options=options):
+                with self.assertRaises(grpc.RpcError) as caught:
+                    server.configure(plugin, options)
+                if code:
+                    self.assertEqual(caught.exception.code(), code)
+                for text in texts:
+                    self.assertIn(text, caught.exception.details())
+                after = server.status()
+                self.assertEqual((after.plugin, after.generation, after.read_only),
+                                 ("aof", before.generation, False))
+        server.set("k2", b"v2")
+        server.kill9()
+        again = self.start(plugins=BOTH)
+        self.assertEqual(again.scan(), [("k", b"v"), ("k2", b"v2")])
+        generations = [name for name in os.listdir(again.data) if name not in ("LOCK", "ACTIVE")]
+        self.assertEqual(len(generations), 1, generations)
+
+    def test_at_the_start_the_same_faults_stop_the_server(self):
+        for plugin, options, _, texts in self.FAULTS:
+            with self.subTest(plugin=plugin, options=options):
+                self.assertRefusesToStart(
+                    *texts, data=plugin, mode=plugin, plugins=BOTH,
+                    options=[f"{name}={value}" for name, value in options.items()])
+        self.assertRefusesToStart("speed", "fsync", data="option", options=["speed=1"])
+
+    def test_a_start_that_was_refused_leaves_the_directory_usable(self):
+        self.assertRefusesToStart("nowhere", mode="nowhere")
+        self.start().set("k", b"v")
+
+    def test_a_recorded_mode_whose_plugin_is_gone_stops_the_start_and_keeps_the_data(self):
+        server = self.start(mode="aof")
+        server.set("k", b"v")
+        server.stop()
+        self.assertRefusesToStart("aof", plugins=BAD_PLUGINS)
+        self.assertEqual(self.start().get("k"), b"v")
+
+
+class Flags(harness.Case):
+    def test_a_flag_that_is_wrong_is_refused_and_named(self):
+        for flags, texts in ((["--colour", "red"], ["--colour"]),
+                             (["--max-value-size", "huge"], ["max-value-size", "huge"]),
+                             (["--log-level", "loud"], ["log-level", "loud", "debug"]),
+                             (["--listen", "nonsense"], ["nonsense"]),
+                             (["--listen", "127.0.0.1:99999"], ["99999"]),
+                             (["--option", "fsync"], ["fsync", "NAME=VALUE"]),
+                             (["--config", "/nonexistent/file"], ["/nonexistent/file"]),
+                             (["--plugin-dir", "/nonexistent/dir"], ["/nonexistent/dir"]),
+                             (["stray"], ["stray"])):
+            with self.subTest(flags=flags):
+                self.assertRefusesToStart(*texts, flags=flags)
+
+
+class Second(harness.Case):
+    def test_a_second_server_on_the_data_directory_names_the_first(self):
+        first = self.start(mode="aof")
+        self.assertRefusesToStart(first.data, str(first.pid))
+        first.set("k", b"v")
+        first.kill9()
+        self.assertEqual(self.start().get("k"), b"v")
+
+    def test_a_second_server_on_the_port_names_the_first(self):
+        first = self.start(mode="none")
+        self.assertRefusesToStart(first.address, str(first.pid), data="other",
+                                  listen=first.address)
+        first.set("k", b"v")
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+class Connections(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.seed = int(os.environ.get("KVSTORE_TEST_SEED", time.time_ns() & 0xffffffff))
+        self.random = random.Random(self.seed)
+        print(f"KVSTORE_TEST_SEED={self.seed}")
+        self.server = self.start(mode="none")
+        operations = [kv.Operation(set=kv.SetRequest(key=f"k{i:04}", value=b"v" * 10000))
+                      for i in range(1000)]
+        self.server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
+        # Descriptors that gRPC makes once are there before the count.
+        self.garbage(b"GET / HTTP/1.1\r\n\r\n")
+        self.before = descriptors(self.server.pid)
+
+    def check_recovered(self):
+        """Descriptors go back when the server gets to it: /proc has no event for that."""
+        self.assertEqual(self.server.get("k0000"), b"v" * 10000)
+        deadline = time.monotonic() + PATIENCE
+        while descriptors(self.server.pid) > self.before:
+            if time.monotonic() > deadline:
+                self.fail(f"{descriptors(self.server.pid)} descriptors are open, "
+                          f"{self.before} were before")
+            select.select([], [], [], 0.02)
+        self.server.stop()
+
+    def garbage(self, data):
+        """Sends it, and reads what comes back until the server has had enough or a moment."""
+        connection = harness.raw_connection(self.server.port)
+        with connection:
+            try:
+                connection.sendall(data)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass
+            except OSError:
+                pass
+
+    def test_garbage_on_the_port_does_no_harm(self):
+        for data in (b"", b"\x00" * 1000, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\xff" * 100000,
+                     b"*3\r\n$3\r\nSET\r\n", b"\x16\x03\x01\x02\x00\x01\x00",
+                     PREFACE + self.random.randbytes(1000),
+                     *(self.random.randbytes(self.random.randrange(1, 5000)) for _ in range(20)),
+                     *(PREFACE + SETTINGS + self.random.randbytes(self.random.randrange(1, 3000))
+                       for _ in range(20))):
+            self.garbage(data)
+        self.check_recovered()
+
+    def test_half_requests_do_no_harm(self):
+        path = b"/kvstore.KeyValueStore/Set"
+        # Literal fields without indexing, no Huffman code: what HPACK allows at its plainest.
+        block = b"".join(b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+                         for name, value in ((b":method", b"POST"), (b":scheme", b"http"),
+                                             (b":path", path), (b":authority", b"x"),
+                                             (b"te", b"trailers"),
+                                             (b"content-type", b"application/grpc")))
+        headers = len(block).to_bytes(3, "big") + b"\x01\x04\x00\x00\x00\x01" + block
+        message = b"\x00\x00\x00\x10\x00" + b"\x0a\x01k"  # announces 4 KiB, sends 3 bytes
+        data = len(message).to_bytes(3, "big") + b"\x00\x00\x00\x00\x00\x01" + message
+        whole = PREFACE + SETTINGS + headers + data
+        for end in range(1, len(whole) + 1, 3):
+            with harness.raw_connection(self.server.port) as connection:
+                connection.sendall(whole[:end])
+        self.garbage(whole)
+        self.assertEqual(self.server.status().keys, 1000)
+        self.check_recovered()
+
+    def vanish(self, use):
+        channel = grpc.insecure_channel(self.server.address, options=harness.CHANNEL_OPTIONS)
+        use(harness.kv_grpc.KeyValueStoreStub(channel))
+        channel.close()
+
+    def test_clients_that_vanish_in_the_middle_of_a_call_do_no_harm(self):
+        def scan(stub):
+            next(stub.Scan(kv.ScanRequest()))
+
+        def write(stub):
+            for _ in range(20):
+                stub.Set.future(kv.SetRequest(key="k0001", value=b"w" * 10000))
+
+        def batch(stub):
+            stub.Batch.future(kv.BatchRequest(operations=[
+                kv.Operation(get=kv.GetRequest(key=f"k{i:04}")) for i in range(1000)]))
+
+        def keys(stub):
+            stub.Keys.future(kv.KeysRequest())
+
+        def switch(stub):
+            stub.Configure.future(kv.ConfigureRequest(plugin="aof"))
+            stub.Configure.future(kv.ConfigureRequest(plugin="none"))
+            stub.Save.future(kv.SaveRequest())
+
+        def work():
+            for use in (scan, write, batch, keys, switch) * 5:
+                self.vanish(use)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.server.configure("none")
+        self.check_recovered()
+
+    def test_calls_that_are_cancelled_do_no_harm(self):
+        for i in range(100):
+            scan = self.server.stub.Scan(kv.ScanRequest())
+            if i % 2:
+                next(scan)
+            scan.cancel()
+            write = self.server.stub.Set.future(kv.SetRequest(key="k0001", value=b"w"))
+            write.cancel()
+        self.check_recovered()
+
+
+if __name__ == "__main__":
+    harness.main()

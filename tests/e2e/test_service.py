@@ -1,0 +1,373 @@
+"""What the service answers: the calls beside the frozen five, health, reflection."""
+import threading
+
+import grpc
+from google.protobuf import descriptor_pb2
+
+import harness
+from harness import (NOT_SERVING, PATIENCE, SERVING, health, health_grpc, kv, reflection,
+                     reflection_grpc, reflection_v1alpha, reflection_v1alpha_grpc)
+
+Code = grpc.StatusCode
+
+
+def setting(key, value):
+    return kv.Operation(set=kv.SetRequest(key=key, value=value))
+
+
+def getting(key):
+    return kv.Operation(get=kv.GetRequest(key=key))
+
+
+def deleting(key):
+    return kv.Operation(**{"del": kv.DelRequest(key=key)})
+
+
+class Batch(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.server = self.start(mode="none")
+
+    def batch(self, *operations, atomic=False):
+        request = kv.BatchRequest(operations=operations, atomic=atomic)
+        return list(self.server.stub.Batch(request, timeout=PATIENCE).results)
+
+    def test_each_operation_is_answered_in_order_and_a_get_sees_what_stands_before_it(self):
+        for atomic in (False, True):
+            with self.subTest(atomic=atomic):
+                key = f"k{atomic}"
+                results = self.batch(getting(key), setting(key, b"1"), getting(key),
+                                     setting(key, b"2"), getting(key), deleting(key),
+                                     deleting(key), getting(key), atomic=atomic)
+                self.assertEqual([result.WhichOneof("result") for result in results],
+                                 ["get", "set", "get", "set", "get", "del", "del", "get"])
+                self.assertFalse(results[0].get.found)
+                self.assertEqual(results[2].get, kv.GetResponse(value=b"1", found=True))
+                self.assertEqual(results[4].get, kv.GetResponse(value=b"2", found=True))
+                self.assertTrue(getattr(results[5], "del").success)
+                self.assertFalse(getattr(results[6], "del").success)
+                self.assertFalse(results[7].get.found)
+
+    def test_gets_alone_and_nothing_at_all_are_batches_too(self):
+        self.server.set("a", b"1")
+        results = self.batch(getting("a"), getting("b"))
+        self.assertEqual([result.get.value for result in results], [b"1", b""])
+        self.assertEqual(self.batch(), [])
+
+    def test_many_operations_take_effect(self):
+        results = self.batch(*(setting(f"k{i:05}", b"v" * 100) for i in range(20000)))
+        self.assertEqual(len(results), 20000)
+        self.assertEqual(self.server.status().keys, 20000)
+
+    def test_one_bad_operation_refuses_the_whole_and_is_named(self):
+        for atomic in (False, True):
+            self.assertFails(Code.INVALID_ARGUMENT,
+                             lambda: self.batch(setting("a", b"1"), setting("", b"2"),
+                                                atomic=atomic), "operations[1].set.key", "65536")
+        self.assertFails(Code.INVALID_ARGUMENT,
+                         lambda: self.batch(setting("a", b"1"), kv.Operation()), "operations[1]")
+        self.assertEqual(self.server.keys(), [])
+
+    def test_readers_see_all_of_an_atomic_batch_or_nothing(self):
+        """The values of both keys are always equal, whoever looks while they change."""
+        stop = threading.Event()
+        torn = []
+
+        def look():
+            while not stop.is_set():
+                entries = self.server.scan(prefix="pair")
+                if len({value for _, value in entries}) > 1:
+                    torn.append(entries)
+
+        reader = threading.Thread(target=look)
+        reader.start()
+        for i in range(300):
+            value = str(i).encode()
+            self.batch(setting("pair1", value), setting("pair2", value), atomic=True)
+        stop.set()
+        reader.join()
+        self.assertEqual(torn, [])
+
+    def test_an_atomic_batch_above_the_memory_bound_changes_nothing(self):
+        small = self.start(data="small", mode="none", flags=["--max-memory", "1000"])
+        request = kv.BatchRequest(atomic=True, operations=[setting("a", b"x" * 600),
+                                                           setting("b", b"x" * 600)])
+        self.assertFails(Code.RESOURCE_EXHAUSTED,
+                         lambda: small.stub.Batch(request, timeout=PATIENCE), "1000")
+        self.assertEqual(small.keys(), [])
+        request.atomic = False
+        results = small.stub.Batch(request, timeout=PATIENCE).results
+        self.assertEqual(results[0].WhichOneof("result"), "set")
+        self.assertEqual(results[1].error.code, Code.RESOURCE_EXHAUSTED.value[0])
+        self.assertEqual(small.keys(), ["a"])
+
+
+class Scan(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.server = self.start(mode="none")
+
+    def test_entries_come_in_the_order_of_their_bytes(self):
+        keys = ["b", "a", "ab", "Z", "ü", "a\x01", "~", "\U0001f600"]
+        for key in keys:
+            self.server.set(key, key.encode())
+        ordered = sorted(keys, key=str.encode)
+        self.assertEqual(self.server.scan(), [(key, key.encode()) for key in ordered])
+
+    def test_prefix_limit_and_keys_only_narrow_the_answer(self):
+        for key in ("a", "ab", "abc", "b"):
+            self.server.set(key, b"v")
+        self.assertEqual(self.server.scan(prefix="ab"), [("ab", b"v"), ("abc", b"v")])
+        self.assertEqual(self.server.scan(limit=1), [("a", b"v")])
+        self.assertEqual(self.server.scan(prefix="ab", limit=1), [("ab", b"v")])
+        self.assertEqual(self.server.scan(prefix="x"), [])
+        self.assertEqual(self.server.scan(keys_only=True, limit=2), [("a", b""), ("ab", b"")])
+
+    def test_more_keys_than_a_client_accepts_in_one_message_arrive_in_parts(self):
+        operations = [setting(f"{i:05}" + "k" * 1000, b"") for i in range(5000)]
+        self.server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
+        ordinary = grpc.insecure_channel(self.server.address)
+        self.addCleanup(ordinary.close)
+        stub = harness.kv_grpc.KeyValueStoreStub(ordinary)
+        parts = list(stub.Scan(kv.ScanRequest(keys_only=True), timeout=PATIENCE))
+        keys = [entry.key for part in parts for entry in part.entries]
+        self.assertEqual(keys, [operation.set.key for operation in operations])
+        self.assertGreater(len(parts), 1)
+        self.assertFails(Code.RESOURCE_EXHAUSTED, lambda: stub.Keys(kv.KeysRequest()))
+
+    def test_a_scan_shows_one_moment_whatever_is_written_meanwhile(self):
+        operations = [setting(f"k{i:04}", b"old" * 1000) for i in range(2000)]
+        self.server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
+        answer = self.server.stub.Scan(kv.ScanRequest(), timeout=PATIENCE)
+        entries = list(next(answer).entries)
+        self.server.set("k1999", b"new")
+        self.server.delete("k1998")
+        self.server.set("k9999", b"new")
+        for part in answer:
+            entries += part.entries
+        self.assertEqual(len(entries), 2000)
+        self.assertEqual({entry.value for entry in entries}, {b"old" * 1000})
+
+
+class Administration(harness.Case):
+    def test_status_tells_how_the_store_is(self):
+        server = self.start(mode="snapshot", options=["max_snapshots=3"])
+        first = server.status()
+        self.assertEqual((first.plugin, first.options["max_snapshots"]), ("snapshot", "3"))
+        self.assertEqual((first.keys, first.bytes, first.last_save_unix_ms), (0, 0, 0))
+        self.assertRegex(first.store_id, r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+        self.assertRegex(first.version, r"^\d+\.\d+\.\d+$")
+        server.set("key", b"value")
+        second = server.status()
+        self.assertEqual((second.keys, second.bytes), (1, 8))
+        self.assertEqual(second.sequence, first.sequence + 1)
+        self.assertEqual((second.last_error, second.read_only), ("", False))
+
+    def test_save_is_reported_as_the_last_save(self):
+        for mode in ("snapshot", "aof", "hybrid"):
+            with self.subTest(mode=mode):
+                server = self.start(data=mode, mode=mode)
+                server.set("k", b"v")
+                sequence = server.save().sequence
+                status = server.status()
+                self.assertEqual(sequence, status.sequence)
+                self.assertEqual(status.last_save_sequence, sequence)
+                self.assertGreater(status.last_save_unix_ms, 0)
+
+    def test_save_in_mode_none_is_refused_with_a_remedy(self):
+        server = self.start(mode="none")
+        self.assertFails(Code.FAILED_PRECONDITION, server.save, "none", "configure")
+
+    def test_plugins_are_listed_with_their_options(self):
+        server = self.start(mode="aof")
+        plugins = {plugin.name: plugin for plugin in server.stub.ListPlugins(
+            kv.ListPluginsRequest(), timeout=PATIENCE).plugins}
+        self.assertEqual(sorted(plugins), ["aof", "hybrid", "none", "snapshot"])
+        self.assertEqual([name for name, plugin in plugins.items() if plugin.active], ["aof"])
+        self.assertEqual({name: plugin.promise for name, plugin in plugins.items()},
+                         {"none": kv.Plugin.VOLATILE, "snapshot": kv.Plugin.PERIODIC,
+                          "aof": kv.Plugin.DURABLE, "hybrid": kv.Plugin.DURABLE})
+        self.assertEqual([plugin.error for plugin in plugins.values()], [""] * 4)
+        options = {option.name: option for option in plugins["hybrid"].options}
+        self.assertEqual(sorted(options),
+                         ["aof_max_size", "fsync", "max_snapshots", "snapshot_interval"])
+        self.assertEqual(list(options["fsync"].choices), ["always", "everysec", "no"])
+        self.assertEqual((options["fsync"].type, options["fsync"].default_value),
+                         ("choice", "always"))
+        self.assertEqual(options["max_snapshots"].type, "integer")
+        self.assertLessEqual(options["max_snapshots"].minimum, 1)
+        self.assertEqual(options["aof_max_size"].type, "size")
+
+    def test_a_plugin_that_cannot_be_loaded_is_listed_with_the_reason(self):
+        server = self.start(plugins=f"{harness.PLUGINS}:{harness.BAD_PLUGINS}")
+        plugins = {plugin.name: plugin for plugin in server.stub.ListPlugins(
+            kv.ListPluginsRequest(), timeout=PATIENCE).plugins}
+        self.assertIn("ABI 99", plugins["other_abi"].error)
+        self.assertIn("on_write", plugins["missing_hook"].error)
+        self.assertEqual(plugins["memory"].error, "")
+
+    def test_configure_answers_what_is_in_force(self):
+        server = self.start(mode="none")
+        server.set("k", b"v")
+        before = server.status()
+        answer = server.configure("aof", {"fsync": "everysec", "aof_max_size": "2M"})
+        self.assertEqual(answer.plugin, "aof")
+        self.assertEqual(dict(answer.options), {"fsync": "everysec", "aof_max_size": str(2 << 20)})
+        self.assertGreater(answer.generation, before.generation)
+        self.assertEqual(answer.sequence, before.sequence)
+        self.assertEqual(server.get("k"), b"v")
+
+    def test_validate_only_checks_and_changes_nothing(self):
+        server = self.start(mode="none")
+        before = server.status()
+        answer = server.configure("snapshot", {"max_snapshots": "7"}, validate_only=True)
+        self.assertEqual(answer.plugin, "snapshot")
+        self.assertEqual(answer.options["max_snapshots"], "7")
+        self.assertEqual(answer.options["snapshot_interval"], "300")
+        self.assertFails(Code.INVALID_ARGUMENT,
+                         lambda: server.configure("snapshot", {"max": "7"}, validate_only=True),
+                         "max_snapshots")
+        after = server.status()
+        self.assertEqual((after.plugin, after.generation), (before.plugin, before.generation))
+
+    def test_configure_with_what_is_in_force_changes_nothing(self):
+        server = self.start(mode="aof")
+        before = server.status()
+        answer = server.configure("aof", {"fsync": "always"})
+        self.assertEqual(answer.generation, before.generation)
+        self.assertEqual(server.status().generation, before.generation)
+
+    def test_an_unknown_method_is_unimplemented_at_once(self):
+        server = self.start(mode="none")
+        for path in ("/kvstore.KeyValueStore/Nothing", "/other.Service/Get", "/x"):
+            call = server.channel.unary_unary(path)
+            self.assertFails(Code.UNIMPLEMENTED, lambda: call(b"", timeout=PATIENCE))
+
+    def test_a_unix_socket_serves_as_a_port_does(self):
+        import tempfile
+        with tempfile.TemporaryDirectory() as folder:  # a short path: sun_path has 108 bytes
+            server = self.start(mode="none", listen=f"unix:{folder}/s")
+            server.set("k", b"v")
+            self.assertEqual(server.get("k"), b"v")
+            server.stop()
+
+
+class Health(harness.Case):
+    def test_check_answers_for_the_server_and_the_service(self):
+        server = self.start(mode="none")
+        stub = health_grpc.HealthStub(server.channel)
+        for service in ("", "kvstore.KeyValueStore"):
+            answer = stub.Check(health.HealthCheckRequest(service=service), timeout=PATIENCE)
+            self.assertEqual(answer.status, SERVING)
+        self.assertFails(Code.NOT_FOUND, lambda: stub.Check(
+            health.HealthCheckRequest(service="other"), timeout=PATIENCE))
+
+    def test_watch_tells_of_an_unknown_service(self):
+        server = self.start(mode="none")
+        watch = health_grpc.HealthStub(server.channel).Watch(
+            health.HealthCheckRequest(service="other"), timeout=PATIENCE)
+        self.assertEqual(next(watch).status, health.HealthCheckResponse.SERVICE_UNKNOWN)
+        watch.cancel()
+
+    def test_watch_tells_that_the_server_drains_and_then_ends(self):
+        server = self.start(mode="hybrid")
+        stub = health_grpc.HealthStub(server.channel)
+        watches = [stub.Watch(health.HealthCheckRequest(service=service), timeout=PATIENCE)
+                   for service in ("", "kvstore.KeyValueStore")]
+        for watch in watches:
+            self.assertEqual(next(watch).status, SERVING)
+        server.terminate()
+        for watch in watches:
+            self.assertEqual(next(watch).status, NOT_SERVING)
+            try:
+                self.assertEqual(list(watch), [])
+            except grpc.RpcError as error:
+                self.assertNotEqual(error.code(), Code.DEADLINE_EXCEEDED)
+        server.stop()
+
+    def test_a_failed_store_is_not_serving_and_refuses_writes_while_reads_go_on(self):
+        server = self.start(mode="none", plugins=f"{harness.PLUGINS}:{harness.BAD_PLUGINS}")
+        server.set("k", b"v")
+        server.configure("faulty", {"write": "io", "text": "the disk is gone"})
+        watch = health_grpc.HealthStub(server.channel).Watch(
+            health.HealthCheckRequest(service="kvstore.KeyValueStore"), timeout=PATIENCE)
+        self.assertEqual(next(watch).status, SERVING)
+        self.assertFails(Code.UNAVAILABLE, lambda: server.set("k", b"w"), "the disk is gone")
+        self.assertEqual(next(watch).status, NOT_SERVING)
+        self.assertFails(Code.UNAVAILABLE, lambda: server.set("k", b"w"), "the disk is gone")
+        self.assertEqual(server.get("k"), b"v")
+        status = server.status()
+        self.assertTrue(status.read_only)
+        self.assertIn("the disk is gone", status.last_error)
+        server.configure("aof")
+        self.assertEqual(next(watch).status, SERVING)
+        server.set("k", b"w")
+        self.assertEqual(server.get("k"), b"w")
+        self.assertFalse(server.status().read_only)
+        watch.cancel()
+
+
+class Reflection(harness.Case):
+    SERVICES = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
+                "grpc.reflection.v1alpha.ServerReflection", "kvstore.KeyValueStore"]
+    VERSIONS = [(reflection, reflection_grpc), (reflection_v1alpha, reflection_v1alpha_grpc)]
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.start(mode="none")
+
+    def ask(self, version, *requests):
+        messages, stubs = version
+        stub = stubs.ServerReflectionStub(self.server.channel)
+        return list(stub.ServerReflectionInfo(
+            iter([messages.ServerReflectionRequest(**request) for request in requests]),
+            timeout=PATIENCE))
+
+    def files(self, answer):
+        self.assertEqual(answer.WhichOneof("message_response"), "file_descriptor_response")
+        files = [descriptor_pb2.FileDescriptorProto.FromString(file)
+                 for file in answer.file_descriptor_response.file_descriptor_proto]
+        return {file.name: file for file in files}
+
+    def test_both_versions_list_the_services(self):
+        for version in self.VERSIONS:
+            answer, = self.ask(version, {"list_services": "*"})
+            names = sorted(service.name for service in answer.list_services_response.service)
+            self.assertEqual(names, self.SERVICES)
+            self.assertEqual(answer.original_request.list_services, "*")
+
+    def test_both_versions_describe_a_service_a_method_and_a_message(self):
+        for version in self.VERSIONS:
+            for symbol in ("kvstore.KeyValueStore", "kvstore.KeyValueStore.Batch",
+                           "kvstore.SetRequest", "kvstore.StorageMode"):
+                answer, = self.ask(version, {"file_containing_symbol": symbol})
+                files = self.files(answer)
+                methods = [method.name for method in files["kvstore.proto"].service[0].method]
+                self.assertEqual(methods[:5], ["Set", "Get", "Del", "Keys", "Config"])
+                self.assertIn("google/protobuf/empty.proto", files)
+
+    def test_what_is_described_is_what_the_proto_says(self):
+        answer, = self.ask(self.VERSIONS[0], {"file_by_filename": "kvstore.proto"})
+        wanted = descriptor_pb2.FileDescriptorProto()
+        kv.DESCRIPTOR.CopyToProto(wanted)
+        described = self.files(answer)["kvstore.proto"]
+        described.ClearField("source_code_info")
+        for message in [*described.message_type, *wanted.message_type]:
+            for field in message.field:
+                field.ClearField("json_name")
+            for nested in message.nested_type:
+                for field in nested.field:
+                    field.ClearField("json_name")
+        self.assertEqual(described, wanted)
+
+    def test_several_questions_are_answered_in_order_and_unknown_ones_with_an_error(self):
+        for version in self.VERSIONS:
+            answers = self.ask(version, {"file_containing_symbol": "no.such.Symbol"},
+                               {"list_services": ""}, {"file_by_filename": "none.proto"})
+            self.assertEqual([answer.WhichOneof("message_response") for answer in answers],
+                             ["error_response", "list_services_response", "error_response"])
+            self.assertEqual(answers[0].error_response.error_code, Code.NOT_FOUND.value[0])
+
+
+if __name__ == "__main__":
+    harness.main()
