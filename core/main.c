@@ -72,7 +72,7 @@ static enum kv_code create_store(struct server *server, struct kv_status *status
 static enum kv_code create_services(struct server *server, struct kv_status *status)
 {
    const struct kv_config *config = server->config;
-   struct kv_service_config service = {
+   const struct kv_service_config service = {
        .store = server->store,
        .commit = server->commit,
        .control = server->control,
@@ -80,8 +80,8 @@ static enum kv_code create_services(struct server *server, struct kv_status *sta
        .value_size_max = config->max_value_size,
        .message_size_max = config->max_message_size,
        .memory_max = config->max_memory,
+       .store_id = kv_data_directory_store_id(server->directory),
    };
-   memcpy(service.store_id, kv_data_directory_store_id(server->directory), sizeof service.store_id);
    server->service = kv_service_create(&service, status);
    if (!server->service)
       return status->code;

@@ -43,6 +43,7 @@ struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc
    struct kv_call *call = take_from_pool(worker);
    if (!call)
       return NULL;
+   worker->pending++;
    call->method = method;
    call->grpc = grpc;
    call->payload = payload;
@@ -73,6 +74,7 @@ static void destroy_call(struct kv_call *call)
 void kv_call_release(struct kv_call *call)
 {
    struct kv_rpc_worker *worker = call->worker;
+   worker->pending--;
    kv_call_drop_request(call);
    grpc_slice_unref(call->message);
    grpc_slice_buffer_reset_and_unref(&call->sending->data.raw.slice_buffer);
@@ -152,6 +154,7 @@ uint8_t *kv_call_message(struct kv_call *call, size_t size)
 void kv_call_start(struct kv_call *call, const grpc_op *ops, size_t count,
                    struct kv_rpc_event *event)
 {
+   kv_rpc_handed_over(event);
    grpc_call_error error = grpc_call_start_batch(call->grpc, ops, count, event, NULL);
    assert(error == GRPC_CALL_OK);
    (void)error;

@@ -98,18 +98,19 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    return NULL;
 }
 
-/* Handles events until the queue has been shut down and is empty. */
+/* Handles events until the server has been stopped and nothing of this worker is left in gRPC: its
+ * slots have come back and its calls are closed. Only then may the queue be shut down. */
 static void *work(void *argument)
 {
    struct kv_rpc_worker *worker = argument;
    const gpr_timespec never = gpr_inf_future(GPR_CLOCK_MONOTONIC);
-   for (;;) {
+   while (worker->pending > 0) {
       grpc_event event = grpc_completion_queue_next(worker->queue, never, NULL);
-      if (event.type == GRPC_QUEUE_SHUTDOWN)
-         return NULL;
       struct kv_rpc_event *tag = event.tag;
+      kv_rpc_taken_over(tag);
       tag->handle(tag->owner, event.success != 0);
    }
+   return NULL;
 }
 
 enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status)
@@ -117,17 +118,18 @@ enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status)
    grpc_server_start(rpc->server);
    for (unsigned i = 0; i < rpc->worker_count; i++) {
       struct kv_rpc_worker *worker = &rpc->workers[i];
+      kv_rpc_slots_arm(worker);
       int error = pthread_create(&worker->thread, NULL, work, worker);
       if (error != 0)
          return kv_fail_errno(status, error, "cannot start thread %u of %u for the network", i + 1,
                               rpc->worker_count);
       worker->running = true;
-      kv_rpc_slots_arm(worker);
    }
    return KV_OK;
 }
 
-/* Waits for the server to be shut down: it is when the last call has been released. */
+/* Waits until gRPC has closed all connections. Calls may still be with their handlers then, if
+ * their clients have gone. */
 static bool await_shutdown(struct kv_rpc *rpc, gpr_timespec deadline)
 {
    return grpc_completion_queue_next(rpc->shutdown_queue, deadline, NULL).type == GRPC_OP_COMPLETE;
@@ -146,25 +148,30 @@ void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms)
    }
    for (unsigned i = 0; i < rpc->worker_count; i++) {
       struct kv_rpc_worker *worker = &rpc->workers[i];
-      grpc_completion_queue_shutdown(worker->queue);
       if (worker->running)
          pthread_join(worker->thread, NULL);
       else
-         work(worker);
+         work(worker); /* its thread could not be started, but its slots are armed */
       worker->running = false;
    }
+}
+
+static void destroy_queue(grpc_completion_queue *queue)
+{
+   grpc_completion_queue_shutdown(queue);
+   while (grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
+          GRPC_QUEUE_SHUTDOWN)
+      ;
+   grpc_completion_queue_destroy(queue);
 }
 
 void kv_rpc_destroy(struct kv_rpc *rpc)
 {
    kv_rpc_stop(rpc, 0);
-   grpc_completion_queue_shutdown(rpc->shutdown_queue);
-   while (await_shutdown(rpc, gpr_inf_future(GPR_CLOCK_MONOTONIC)))
-      ;
    grpc_server_destroy(rpc->server);
-   grpc_completion_queue_destroy(rpc->shutdown_queue);
+   destroy_queue(rpc->shutdown_queue);
    for (unsigned i = 0; i < rpc->worker_count; i++) {
-      grpc_completion_queue_destroy(rpc->workers[i].queue);
+      destroy_queue(rpc->workers[i].queue);
       kv_rpc_slots_destroy(&rpc->workers[i]);
       kv_call_pool_destroy(&rpc->workers[i]);
    }

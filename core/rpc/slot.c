@@ -4,6 +4,7 @@
  */
 #include "core/rpc/internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,23 +33,31 @@ static size_t slot_count(const struct kv_rpc *rpc)
    return rpc->method_count * SLOTS_PER_METHOD + SLOTS_FOR_UNKNOWN;
 }
 
-/* Refused by gRPC only while the server stops: no call arrives then anyway. */
+/* Once the server is being stopped the slot comes straight back, unsuccessful. */
 static void arm(struct kv_rpc_slot *slot)
 {
    struct kv_rpc_worker *worker = slot->worker;
+   grpc_call_error error;
    slot->call = NULL;
    slot->payload = NULL;
+   worker->pending++;
+   kv_rpc_handed_over(&slot->arrived);
    if (slot->method)
-      grpc_server_request_registered_call(worker->rpc->server, slot->registered, &slot->call,
-                                          &slot->deadline, &slot->metadata, &slot->payload,
-                                          worker->queue, worker->queue, &slot->arrived);
+      error = grpc_server_request_registered_call(
+          worker->rpc->server, slot->registered, &slot->call, &slot->deadline, &slot->metadata,
+          &slot->payload, worker->queue, worker->queue, &slot->arrived);
    else
-      grpc_server_request_call(worker->rpc->server, &slot->call, &slot->details, &slot->metadata,
-                               worker->queue, worker->queue, &slot->arrived);
+      error =
+          grpc_server_request_call(worker->rpc->server, &slot->call, &slot->details,
+                                   &slot->metadata, worker->queue, worker->queue, &slot->arrived);
+   assert(error == GRPC_CALL_OK);
+   (void)error;
 }
 
-static void clear_metadata(struct kv_rpc_slot *slot)
+/* The metadata is of no use here, but comes with every call. */
+static void disarmed(struct kv_rpc_slot *slot)
 {
+   slot->worker->pending--;
    grpc_metadata_array_destroy(&slot->metadata);
    grpc_metadata_array_init(&slot->metadata);
 }
@@ -77,7 +86,7 @@ static void begin_unary(struct kv_call *call)
 static void handle_arrived(void *owner, bool ok)
 {
    struct kv_rpc_slot *slot = owner;
-   clear_metadata(slot);
+   disarmed(slot);
    if (!ok)
       return; /* the server stops */
    grpc_call *grpc = slot->call;
@@ -95,7 +104,7 @@ static void handle_arrived(void *owner, bool ok)
 static void handle_unknown(void *owner, bool ok)
 {
    struct kv_rpc_slot *slot = owner;
-   clear_metadata(slot);
+   disarmed(slot);
    if (!ok)
       return;
    grpc_call *grpc = slot->call;

@@ -1,6 +1,7 @@
 #include "core/service/health.h"
 
 #include "core/service/message.h"
+#include "core/service/validate.h"
 
 #include "health.pb-c.h"
 
@@ -11,6 +12,9 @@ typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus serving_status;
 #define NOT_SERVING GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING
 #define SERVING GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
 #define SERVICE_UNKNOWN GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN
+
+/* Bytes of an unknown service's name that go into an error's text. */
+#define NAME_SHOWN_MAX ((size_t)128)
 
 /* A Watch under way; lives in its call's arena. */
 struct watcher {
@@ -74,6 +78,19 @@ static void tell_all(struct kv_health *health)
 
 /* ---- Calls ---- */
 
+static void fail_unknown(struct kv_call *call, ProtobufCBinaryData name)
+{
+   struct kv_status status;
+   size_t size = name.len < NAME_SHOWN_MAX ? name.len : NAME_SHOWN_MAX;
+   /* Only whole characters: the text of a status is UTF-8. */
+   int shown = (int)kv_validate_text(kv_bytes(name.data, size));
+   kv_fail(&status, KV_NOT_FOUND,
+           "service: \"%.*s\" (%zu bytes) is unknown; ask for kvstore.KeyValueStore, or leave it "
+           "empty for the server as a whole",
+           shown, (const char *)name.data, name.len);
+   kv_message_fail(call, &status);
+}
+
 static void on_check(void *context, struct kv_call *call, struct kv_bytes request)
 {
    struct kv_health *health = context;
@@ -83,9 +100,7 @@ static void on_check(void *context, struct kv_call *call, struct kv_bytes reques
       return;
    enum kv_health_service service = find_service(check->service);
    if (service == KV_HEALTH_SERVICES) {
-      kv_call_fail(call, KV_NOT_FOUND,
-                   "service: unknown; ask for kvstore.KeyValueStore, or leave it empty for the "
-                   "server as a whole");
+      fail_unknown(call, check->service);
       return;
    }
    Grpc__Health__V1__HealthCheckResponse response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;

@@ -2,6 +2,7 @@
 
 #include "core/service/descriptors.h"
 #include "core/service/message.h"
+#include "core/service/validate.h"
 
 #include "reflection.pb-c.h"
 
@@ -12,6 +13,8 @@ typedef Grpc__Reflection__V1__ServerReflectionResponse reflection_response;
 
 /* At most so many files are embedded. */
 #define FILES_MAX 16
+/* Bytes of an unknown name that go into an error's text. */
+#define NAME_SHOWN_MAX ((size_t)128)
 
 static const char *const services[] = {
     "grpc.health.v1.Health",
@@ -34,16 +37,29 @@ struct answer {
    Grpc__Reflection__V1__ServiceResponse listed[SERVICES];
    Grpc__Reflection__V1__ServiceResponse *listed_pointers[SERVICES];
    Grpc__Reflection__V1__ErrorResponse error;
+   struct kv_status status; /* behind `error` */
 };
 
-static void answer_error(struct answer *answer, enum kv_code code, const char *text)
+/* With answer->status. */
+static void answer_error(struct answer *answer)
 {
    grpc__reflection__v1__error_response__init(&answer->error);
-   answer->error.error_code = (int32_t)code;
-   answer->error.error_message = kv_message_text(text);
+   answer->error.error_code = (int32_t)answer->status.code;
+   answer->error.error_message = kv_message_text(answer->status.text);
    answer->response.message_response_case =
        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
    answer->response.error_response = &answer->error;
+}
+
+static void answer_not_found(struct answer *answer, const char *field, ProtobufCBinaryData name,
+                             const char *what)
+{
+   size_t size = name.len < NAME_SHOWN_MAX ? name.len : NAME_SHOWN_MAX;
+   /* Only whole characters: the message is UTF-8. */
+   int shown = (int)kv_validate_text(kv_bytes(name.data, size));
+   kv_fail(&answer->status, KV_NOT_FOUND, "%s: \"%.*s\" (%zu bytes): %s", field, shown,
+           name.len ? (const char *)name.data : "", name.len, what);
+   answer_error(answer);
 }
 
 static void answer_services(struct answer *answer)
@@ -72,10 +88,6 @@ static void answer_file(struct answer *answer, const struct kv_descriptors *desc
                         size_t file)
 {
    bool wanted[FILES_MAX] = {false};
-   if (file == kv_descriptors_count(descriptors)) {
-      answer_error(answer, KV_NOT_FOUND, "no such file or symbol is served here");
-      return;
-   }
    grpc__reflection__v1__file_descriptor_response__init(&answer->files);
    answer->files.file_descriptor_proto = answer->file_data;
    kv_descriptors_closure(descriptors, file, wanted);
@@ -89,9 +101,31 @@ static void answer_file(struct answer *answer, const struct kv_descriptors *desc
    answer->response.file_descriptor_response = &answer->files;
 }
 
+static void answer_filename(struct answer *answer, const struct kv_descriptors *descriptors,
+                            ProtobufCBinaryData name)
+{
+   size_t file = kv_descriptors_by_name(descriptors, kv_bytes(name.data, name.len));
+   if (file == kv_descriptors_count(descriptors))
+      answer_not_found(answer, "file_by_filename", name, "no such file is served here");
+   else
+      answer_file(answer, descriptors, file);
+}
+
+static void answer_symbol(struct answer *answer, const struct kv_descriptors *descriptors,
+                          ProtobufCBinaryData name)
+{
+   size_t file = kv_descriptors_by_symbol(descriptors, kv_bytes(name.data, name.len));
+   if (file == kv_descriptors_count(descriptors))
+      answer_not_found(answer, "file_containing_symbol", name,
+                       "no such symbol is served here; give its full name with the package");
+   else
+      answer_file(answer, descriptors, file);
+}
+
 static void fill_answer(struct answer *answer, const struct kv_descriptors *descriptors,
                         reflection_request *request)
 {
+   static const char no_extensions[] = "nothing served here has extensions";
    grpc__reflection__v1__server_reflection_response__init(&answer->response);
    answer->response.valid_host = request->host;
    answer->response.original_request = request;
@@ -100,22 +134,22 @@ static void fill_answer(struct answer *answer, const struct kv_descriptors *desc
       answer_services(answer);
       break;
    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME:
-      answer_file(answer, descriptors,
-                  kv_descriptors_by_name(descriptors, kv_bytes(request->file_by_filename.data,
-                                                               request->file_by_filename.len)));
+      answer_filename(answer, descriptors, request->file_by_filename);
       break;
    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL:
-      answer_file(
-          answer, descriptors,
-          kv_descriptors_by_symbol(descriptors, kv_bytes(request->file_containing_symbol.data,
-                                                         request->file_containing_symbol.len)));
+      answer_symbol(answer, descriptors, request->file_containing_symbol);
       break;
    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION:
+      answer_not_found(answer, "file_containing_extension",
+                       request->file_containing_extension->containing_type, no_extensions);
+      break;
    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_ALL_EXTENSION_NUMBERS_OF_TYPE:
-      answer_error(answer, KV_NOT_FOUND, "nothing served here has extensions");
+      answer_not_found(answer, "all_extension_numbers_of_type",
+                       request->all_extension_numbers_of_type, no_extensions);
       break;
    default:
-      answer_error(answer, KV_INVALID_ARGUMENT, "message_request: is empty; ask for something");
+      kv_fail(&answer->status, KV_INVALID_ARGUMENT, "message_request: is empty; ask for something");
+      answer_error(answer);
    }
 }
 
@@ -137,6 +171,8 @@ static void on_request(void *context, struct kv_call *call, struct kv_bytes requ
 static void on_sent(void *context, struct kv_call *call)
 {
    (void)context;
+   /* The question and its answer are done with; a client may ask for ever on one stream. */
+   kv_arena_reset(kv_call_arena(call));
    kv_call_read_next(call);
 }
 

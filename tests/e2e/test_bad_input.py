@@ -3,8 +3,9 @@ on without leaking."""
 import os
 import random
 import select
+import signal
 import socket
-import threading
+import subprocess
 import time
 
 import grpc
@@ -260,8 +261,6 @@ class Connections(harness.Case):
         operations = [kv.Operation(set=kv.SetRequest(key=f"k{i:04}", value=b"v" * 10000))
                       for i in range(1000)]
         self.server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
-        # Descriptors that gRPC makes once are there before the count.
-        self.garbage(b"GET / HTTP/1.1\r\n\r\n")
         self.before = descriptors(self.server.pid)
 
     def check_recovered(self):
@@ -316,42 +315,33 @@ class Connections(harness.Case):
         self.assertEqual(self.server.status().keys, 1000)
         self.check_recovered()
 
-    def vanish(self, use):
-        channel = grpc.insecure_channel(self.server.address, options=harness.CHANNEL_OPTIONS)
-        use(harness.kv_grpc.KeyValueStoreStub(channel))
-        channel.close()
-
     def test_clients_that_vanish_in_the_middle_of_a_call_do_no_harm(self):
-        def scan(stub):
-            next(stub.Scan(kv.ScanRequest()))
-
-        def write(stub):
-            for _ in range(20):
-                stub.Set.future(kv.SetRequest(key="k0001", value=b"w" * 10000))
-
-        def batch(stub):
-            stub.Batch.future(kv.BatchRequest(operations=[
-                kv.Operation(get=kv.GetRequest(key=f"k{i:04}")) for i in range(1000)]))
-
-        def keys(stub):
-            stub.Keys.future(kv.KeysRequest())
-
-        def switch(stub):
-            stub.Configure.future(kv.ConfigureRequest(plugin="aof"))
-            stub.Configure.future(kv.ConfigureRequest(plugin="none"))
-            stub.Save.future(kv.SaveRequest())
-
-        def work():
-            for use in (scan, write, batch, keys, switch) * 5:
-                self.vanish(use)
-
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        service = "/kvstore.KeyValueStore/"
+        write = (service + "Set", kv.SetRequest(key="k0001", value=b"w" * 10000))
+        gets = kv.BatchRequest(operations=[kv.Operation(get=kv.GetRequest(key=f"k{i:04}"))
+                                           for i in range(1000)])
+        calls = [
+            [(service + "Scan", kv.ScanRequest()), write, write, write],
+            [(service + "Batch", gets), (service + "Keys", kv.KeysRequest()), write],
+            [(service + "Configure", kv.ConfigureRequest(plugin="aof")),
+             (service + "Configure", kv.ConfigureRequest(plugin="none")),
+             (service + "Save", kv.SaveRequest()), write],
+            [("/grpc.health.v1.Health/Watch", harness.health.HealthCheckRequest()), write,
+             ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+              harness.reflection.ServerReflectionRequest(list_services="*"))],
+        ]
+        clients = [self.vanishing(several) for several in calls * 2]
+        for client in clients:
+            _, error = client.communicate(timeout=PATIENCE)
+            self.assertEqual(client.returncode, -signal.SIGKILL, error)
         self.server.configure("none")
         self.check_recovered()
+
+    def vanishing(self, calls):
+        words = [f"{path}={request.SerializeToString().hex()}" for path, request in calls]
+        return subprocess.Popen(
+            ["/usr/bin/python3", "-B", os.path.join(harness.HERE, "vanishing_client.py"),
+             self.server.address, "10", *words], stderr=subprocess.PIPE, env=harness.environment())
 
     def test_calls_that_are_cancelled_do_no_harm(self):
         for i in range(100):

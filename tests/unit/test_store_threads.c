@@ -5,6 +5,7 @@
 #include "core/store/store.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -205,11 +206,54 @@ static void views_may_end_on_any_thread(void **state)
    kv_store_destroy(store);
 }
 
+struct visit {
+   struct kv_store *store;
+   atomic_bool left;
+};
+
+static void *visit_once(void *context)
+{
+   struct visit *visit = context;
+   struct kv_reader *reader = kv_reader_create(visit->store);
+   bool whole = is_whole(kv_reader_pin(reader));
+   kv_reader_unpin(reader);
+   /* Relaxed: only the unpin itself may order this thread's reads before the writer's frees. */
+   atomic_store_explicit(&visit->left, true, memory_order_relaxed);
+   while (atomic_load_explicit(&visit->left, memory_order_relaxed))
+      sched_yield();
+   kv_reader_destroy(reader);
+   return whole ? visit : NULL;
+}
+
+/* For the thread sanitizer. */
+static void what_a_reader_has_left_is_freed_after_its_last_read(void **state)
+{
+   (void)state;
+   pthread_t thread;
+   void *good;
+   struct visit visit = {.store = kv_store_create()};
+   for (uint64_t sequence = 1; sequence <= 2; sequence++) {
+      struct kv_transaction *transaction = kv_store_begin(visit.store);
+      change_all(transaction, sequence);
+      if (sequence == 2) {
+         assert_int_equal(pthread_create(&thread, NULL, visit_once, &visit), 0);
+         while (!atomic_load_explicit(&visit.left, memory_order_relaxed))
+            sched_yield();
+      }
+      kv_transaction_commit(transaction, sequence);
+   }
+   atomic_store_explicit(&visit.left, false, memory_order_relaxed);
+   assert_int_equal(pthread_join(thread, &good), 0);
+   assert_non_null(good);
+   kv_store_destroy(visit.store);
+}
+
 int main(void)
 {
    const struct CMUnitTest tests[] = {
        cmocka_unit_test(everybody_sees_whole_versions_while_the_writer_goes_on),
        cmocka_unit_test(views_may_end_on_any_thread),
+       cmocka_unit_test(what_a_reader_has_left_is_freed_after_its_last_read),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

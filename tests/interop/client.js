@@ -1,0 +1,133 @@
+// A client on npm's gRPC, as a program that knows only the .proto files would write it. Calls
+// everything once and checks the answers; exits 0 when all are right.
+//
+//   node client.js ADDRESS PROTO_FOLDER
+'use strict';
+
+const assert = require('node:assert/strict');
+const path = require('node:path');
+const grpc = require('@grpc/grpc-js');
+const loader = require('@grpc/proto-loader');
+
+const [address, folder] = process.argv.slice(2);
+const options = {keepCase: true, longs: String, enums: String, defaults: true, oneofs: true};
+
+function load(name) {
+   const definition = loader.loadSync(path.join(folder, name),
+                                      {...options, includeDirs: [folder]});
+   return grpc.loadPackageDefinition(definition);
+}
+
+function connect(Service) {
+   return new Service(address, grpc.credentials.createInsecure());
+}
+
+function call(client, method, request) {
+   return new Promise((resolve, reject) => {
+      client[method](request, {deadline: Date.now() + 30000},
+                     (error, answer) => (error ? reject(error) : resolve(answer)));
+   });
+}
+
+function code(promise) {
+   return promise.then(() => grpc.status.OK, (error) => error.code);
+}
+
+async function checkStore() {
+   const client = connect(load('kvstore.proto').kvstore.KeyValueStore);
+   const value = Buffer.from([0, 1, 2, 255, 0]);
+   await call(client, 'Set', {key: 'from node ü', value});
+   const got = await call(client, 'Get', {key: 'from node ü'});
+   assert.deepEqual(got.value, value);
+   assert.equal(got.found, true);
+   const missing = await call(client, 'Get', {key: 'missing'});
+   assert.equal(missing.value.length, 0);
+   assert.equal(missing.found, false);
+   assert.deepEqual((await call(client, 'Keys', {})).keys, ['from node ü']);
+   for (const storage_mode of ['AOF', 'SNAPSHOT', 'HYBRID', 'NON_PERSISTENT'])
+      assert.equal((await call(client, 'Config', {storage_mode})).success, true);
+   assert.equal((await call(client, 'Del', {key: 'from node ü'})).success, true);
+   assert.equal((await call(client, 'Del', {key: 'from node ü'})).success, false);
+   assert.equal(await code(call(client, 'Set', {key: '', value})), grpc.status.INVALID_ARGUMENT);
+   client.close();
+}
+
+async function checkHealth() {
+   const client = connect(load('health.proto').grpc.health.v1.Health);
+   assert.equal((await call(client, 'Check', {service: ''})).status, 'SERVING');
+   assert.equal(await code(call(client, 'Check', {service: 'other'})), grpc.status.NOT_FOUND);
+   await new Promise((resolve, reject) => {
+      const watch = client.Watch({service: ''});
+      watch.on('data', (answer) => {
+         watch.cancel();
+         answer.status === 'SERVING' ? resolve() : reject(new Error(answer.status));
+      });
+      watch.on('error', reject);  // after the cancel it finds a promise that is settled
+   });
+   client.close();
+}
+
+// Asks all questions on one stream; resolves with the answers.
+function ask(Service, questions) {
+   const client = connect(Service);
+   return new Promise((resolve, reject) => {
+      const answers = [];
+      const stream = client.ServerReflectionInfo({deadline: Date.now() + 30000});
+      stream.on('data', (answer) => answers.push(answer));
+      stream.on('error', reject);
+      stream.on('end', () => {
+         client.close();
+         resolve(answers);
+      });
+      questions.forEach((question) => stream.write(question));
+      stream.end();
+   });
+}
+
+async function checkReflection() {
+   const services = [
+      load('reflection.proto').grpc.reflection.v1.ServerReflection,
+      load('reflection_v1alpha.proto').grpc.reflection.v1alpha.ServerReflection,
+   ];
+   for (const Service of services) {
+      const [list, file] = await ask(Service, [
+         {list_services: '*'},
+         {file_containing_symbol: 'kvstore.KeyValueStore'},
+      ]);
+      const names = list.list_services_response.service.map((service) => service.name);
+      assert.ok(names.includes('kvstore.KeyValueStore'), names.join());
+      assert.ok(names.includes('grpc.health.v1.Health'), names.join());
+      await checkDescribed(file.file_descriptor_response.file_descriptor_proto);
+   }
+}
+
+// What was described is enough for a client that has no .proto file.
+async function checkDescribed(files) {
+   const encoded = files.map((file) => Buffer.concat([Buffer.from([0x0a]), varint(file.length),
+                                                      file]));
+   const definition = loader.loadFileDescriptorSetFromBuffer(Buffer.concat(encoded), options);
+   const client = connect(grpc.loadPackageDefinition(definition).kvstore.KeyValueStore);
+   await call(client, 'Set', {key: 'described', value: Buffer.from('v')});
+   assert.equal((await call(client, 'Get', {key: 'described'})).value.toString(), 'v');
+   assert.equal((await call(client, 'Del', {key: 'described'})).success, true);
+   client.close();
+}
+
+function varint(number) {
+   const bytes = [];
+   for (; number > 127; number >>>= 7)
+      bytes.push((number & 127) | 128);
+   return Buffer.from([...bytes, number]);
+}
+
+async function main() {
+   await checkStore();
+   await checkHealth();
+   await checkReflection();
+   console.log('all answers are right');
+}
+
+main().catch((error) => {
+   console.error(error);
+   process.exit(1);
+});

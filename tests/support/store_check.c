@@ -1,0 +1,85 @@
+#include "tests/support/store_check.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+uint32_t store_random_below(uint64_t *state, uint32_t bound)
+{
+   *state = *state * 6364136223846793005u + 1442695040888963407u;
+   return (uint32_t)((*state >> 33) % bound);
+}
+
+bool store_same(struct kv_bytes a, struct kv_bytes b)
+{
+   return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+struct kv_bytes store_numbered(char text[static 16], unsigned number)
+{
+   return kv_bytes(text, (size_t)snprintf(text, 16, "key:%08u", number));
+}
+
+void store_fill(struct kv_store *store, unsigned count)
+{
+   char text[16];
+   struct kv_transaction *transaction = kv_store_begin(store);
+   for (unsigned i = 0; i < count; i++) {
+      struct kv_bytes key = store_numbered(text, 2 * i);
+      assert_true(kv_transaction_set(transaction, key, key));
+   }
+   kv_transaction_commit(transaction, 1);
+}
+
+void store_delete_numbered(struct kv_transaction *transaction, unsigned number)
+{
+   char text[16];
+   bool existed;
+   assert_true(kv_transaction_delete(transaction, store_numbered(text, number), &existed));
+   assert_true(existed);
+}
+
+/* Checks the rules of node.h below `node`; all keys must lie in [low, high). */
+static void check_node(const struct kv_node *node, const struct kv_entry *low,
+                       const struct kv_entry *high, struct store_shape *shape)
+{
+   assert_true(node->count > 0 && node->count <= node->capacity);
+   assert_true(node->capacity <= KV_NODE_FANOUT);
+   const struct kv_entry *previous = low;
+   for (uint32_t i = node->level > 0; i < node->count; i++) {
+      const struct kv_slot *slot = &node->slots[i];
+      assert_true(slot->head == kv_key_head(kv_entry_key(slot->key)));
+      if (previous) {
+         int order = kv_entry_compare(previous, kv_entry_key(slot->key));
+         assert_true(order < 0 || (order == 0 && previous == low));
+      }
+      previous = slot->key;
+   }
+   if (previous && high && node->count > 0)
+      assert_true(kv_entry_compare(previous, kv_entry_key(high)) < 0 || previous == low);
+   if (node->level == 0) {
+      shape->leaves++;
+      shape->slots += node->count;
+      return;
+   }
+   assert_null(node->slots[0].key);
+   for (uint32_t i = 0; i < node->count; i++) {
+      const struct kv_node *child = kv_node_children(node)[i];
+      assert_int_equal(child->level + 1, node->level);
+      check_node(child, i > 0 ? node->slots[i].key : low,
+                 i + 1 < node->count ? node->slots[i + 1].key : high, shape);
+   }
+}
+
+struct store_shape store_check_tree(const struct kv_version *version)
+{
+   struct store_shape shape = {0};
+   if (version->tree.root)
+      check_node(version->tree.root, NULL, NULL, &shape);
+   assert_int_equal(shape.slots, kv_version_count(version));
+   return shape;
+}

@@ -1,0 +1,29 @@
+/*
+ * What the tests of the store share: keys to fill it with, chance that repeats, and a check of the
+ * tree behind a version. A check that fails ends the test.
+ */
+#ifndef TESTS_STORE_CHECK_H
+#define TESTS_STORE_CHECK_H
+
+#include "core/store/reclaim.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store_shape {
+   uint64_t leaves, slots; /* slots in use */
+};
+
+/* Pseudo-random, below `bound`; *state carries on. */
+uint32_t store_random_below(uint64_t *state, uint32_t bound);
+bool store_same(struct kv_bytes a, struct kv_bytes b);
+/* A key of 12 bytes that ascends with the number, in `text`. */
+struct kv_bytes store_numbered(char text[static 16], unsigned number);
+/* In one transaction: sets the even numbers below 2 * count, ascending, each to itself. */
+void store_fill(struct kv_store *store, unsigned count);
+/* Deletes a numbered key, which must exist. */
+void store_delete_numbered(struct kv_transaction *transaction, unsigned number);
+/* Checks every rule of node.h in the whole tree, and its count. */
+struct store_shape store_check_tree(const struct kv_version *version);
+
+#endif

@@ -1,0 +1,318 @@
+/*
+ * What the store keeps, what it frees, and what it does when there is no memory. Linked with --wrap
+ * for the allocation functions, so that the tests can count the blocks in use and let allocations
+ * fail.
+ */
+#include "tests/support/store_check.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- Allocation ---- */
+
+static long blocks_in_use;
+static long allocations_left = -1; /* before all fail; negative: none fails */
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *block, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void __real_free(void *block);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+void __wrap_free(void *block);
+
+static bool may_allocate(void)
+{
+   if (allocations_left > 0)
+      allocations_left--;
+   else if (allocations_left == 0)
+      return false;
+   return true;
+}
+
+static void *counted(void *block)
+{
+   blocks_in_use += block != NULL;
+   return block;
+}
+
+void *__wrap_malloc(size_t size)
+{
+   return may_allocate() ? counted(__real_malloc(size)) : NULL;
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+   return may_allocate() ? counted(__real_calloc(count, size)) : NULL;
+}
+
+void *__wrap_realloc(void *block, size_t size)
+{
+   return may_allocate() ? __real_realloc(block, size) : NULL;
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+   return may_allocate() ? counted(__real_aligned_alloc(alignment, size)) : NULL;
+}
+
+void __wrap_free(void *block)
+{
+   blocks_in_use -= block != NULL;
+   __real_free(block);
+}
+
+/* Every test gets a store, and must leave nothing behind. */
+static int create_store(void **state)
+{
+   blocks_in_use = 0;
+   *state = kv_store_create();
+   return *state ? 0 : -1;
+}
+
+static int destroy_store(void **state)
+{
+   kv_store_destroy(*state);
+   return blocks_in_use == 0 ? 0 : -1;
+}
+
+/* What an empty store that has just been committed to uses: what the last transaction retired has
+ * been freed. */
+static void assert_nothing_kept(struct kv_store *store)
+{
+   kv_transaction_commit(kv_store_begin(store), 1);
+   assert_int_equal(blocks_in_use, 2); /* the store and its version */
+}
+
+/* ---- What is freed ---- */
+
+static void a_tree_emptied_in_any_order_keeps_nothing(void **state)
+{
+   enum { COUNT = 20000 };
+   static const unsigned steps[] = {1, COUNT - 1, 7919}; /* ascending, descending, scattered */
+   for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+      store_fill(*state, COUNT);
+      struct kv_transaction *transaction = kv_store_begin(*state);
+      for (unsigned j = 1; j <= COUNT; j++) {
+         unsigned number = (unsigned)((uint64_t)j * steps[i] % COUNT * 2);
+         store_delete_numbered(transaction, number);
+         if (j % 1000 == 0) {
+            struct store_shape shape = store_check_tree(transaction->version);
+            assert_true(shape.leaves <= 1 + shape.slots / 20);
+            kv_transaction_commit(transaction, j);
+            transaction = kv_store_begin(*state);
+         }
+      }
+      assert_int_equal(kv_transaction_count(transaction), 0);
+      assert_int_equal(kv_transaction_bytes(transaction), 0);
+      kv_transaction_commit(transaction, COUNT);
+      assert_nothing_kept(*state);
+   }
+}
+
+static void an_aborted_transaction_frees_what_it_made(void **state)
+{
+   char text[16];
+   store_fill(*state, 5000);
+   kv_transaction_commit(kv_store_begin(*state), 2);
+   long before = blocks_in_use;
+   struct kv_transaction *transaction = kv_store_begin(*state);
+   for (unsigned i = 0; i < 7000; i += 7) {
+      store_delete_numbered(transaction, i & ~1u);
+      assert_true(kv_transaction_set(transaction, store_numbered(text, i + 1), kv_bytes("new", 3)));
+   }
+   kv_transaction_abort(transaction);
+   assert_int_equal(blocks_in_use, before);
+}
+
+static void what_an_unpinned_version_used_is_freed_by_the_next_commit(void **state)
+{
+   struct kv_reader *reader = kv_reader_create(*state);
+   struct kv_reader *idle = kv_reader_create(*state);
+   store_fill(*state, 1000);
+   const struct kv_version *pinned = kv_reader_pin(reader);
+   for (unsigned i = 0; i < 1000; i++) {
+      struct kv_transaction *transaction = kv_store_begin(*state);
+      store_delete_numbered(transaction, 2 * i);
+      kv_transaction_commit(transaction, 2 + i);
+   }
+   assert_int_equal(store_check_tree(pinned).slots, 1000);
+   kv_reader_unpin(reader);
+   kv_reader_destroy(idle);
+   kv_reader_destroy(reader);
+   assert_nothing_kept(*state);
+}
+
+static void a_held_view_costs_only_what_it_alone_needs(void **state)
+{
+   enum { COUNT = 1000 };
+   uint64_t chance = 42;
+   store_fill(*state, COUNT);
+   kv_transaction_commit(kv_store_begin(*state), 2);
+   long alone = blocks_in_use;
+   struct kv_view *view = kv_view_create(*state);
+   for (unsigned i = 0; i < 20 * COUNT; i++) {
+      char text[16];
+      struct kv_transaction *transaction = kv_store_begin(*state);
+      struct kv_bytes key = store_numbered(text, store_random_below(&chance, COUNT) * 2);
+      assert_true(kv_transaction_set(transaction, key, kv_bytes(text, i % 16)));
+      kv_transaction_commit(transaction, 3 + i);
+      /* At most twice the data, the view itself, and what the last transaction retired. */
+      assert_true(blocks_in_use <= 2 * alone + 2 * COUNT / 50 + 16);
+   }
+   store_check_tree(kv_view_version(view));
+   kv_view_destroy(view);
+   kv_transaction_commit(kv_store_begin(*state), 3);
+   assert_int_equal(blocks_in_use, alone);
+}
+
+/* Version n of this test sets every (n + 1)th key to n, all others stay as they were. */
+static unsigned expected_number(unsigned key, uint64_t version)
+{
+   unsigned number = (unsigned)version;
+   while (key % (number + 1) != 0)
+      number--;
+   return number;
+}
+
+static void views_may_end_in_any_order(void **state)
+{
+   enum { VERSIONS = 6, VIEWS = 2 * VERSIONS, KEYS = 300 };
+   uint64_t chance = 42;
+   char text[16], expected[16];
+   struct kv_bytes value;
+   for (unsigned round = 0; round < 100; round++) {
+      struct kv_view *views[VIEWS];
+      for (unsigned i = 0; i < VERSIONS; i++) {
+         struct kv_transaction *transaction = kv_store_begin(*state);
+         for (unsigned j = 0; j < KEYS; j += i + 1)
+            assert_true(kv_transaction_set(transaction, store_numbered(text, j),
+                                           store_numbered(expected, i)));
+         kv_transaction_commit(transaction, i);
+         views[2 * i] = kv_view_create(*state);
+         views[2 * i + 1] = kv_view_create(*state);
+      }
+      for (unsigned left = VIEWS; left > 0; left--) {
+         unsigned chosen = store_random_below(&chance, left);
+         kv_view_destroy(views[chosen]);
+         views[chosen] = views[left - 1];
+         for (unsigned i = 0; i + 1 < left; i++) {
+            const struct kv_version *version = kv_view_version(views[i]);
+            unsigned j = store_random_below(&chance, KEYS);
+            assert_true(kv_version_get(version, store_numbered(text, j), &value));
+            unsigned number = expected_number(j, kv_version_sequence(version));
+            assert_true(store_same(value, store_numbered(expected, number)));
+            store_check_tree(version);
+         }
+      }
+      struct kv_transaction *transaction = kv_store_begin(*state);
+      bool existed;
+      for (unsigned j = 0; j < KEYS; j++)
+         assert_true(kv_transaction_delete(transaction, store_numbered(text, j), &existed));
+      kv_transaction_commit(transaction, VERSIONS);
+      assert_nothing_kept(*state);
+   }
+}
+
+/* ---- Without memory ---- */
+
+/* Sets, replaces and deletes enough to split and merge; false when memory ran out. */
+static bool change_much(struct kv_transaction *transaction)
+{
+   char text[16];
+   bool existed;
+   for (unsigned i = 0; i < 700; i++) {
+      if (!kv_transaction_set(transaction, store_numbered(text, i * 37 % 1000), kv_bytes("new", 3)))
+         return false;
+   }
+   for (unsigned i = 0; i < 900; i++) {
+      if (!kv_transaction_delete(transaction, store_numbered(text, i), &existed))
+         return false;
+   }
+   return true;
+}
+
+static void a_transaction_without_memory_can_be_aborted(void **state)
+{
+   enum { COUNT = 1000 };
+   char text[16];
+   store_fill(*state, COUNT / 2);
+   kv_transaction_commit(kv_store_begin(*state), 2);
+   long before = blocks_in_use;
+   bool done = false;
+   for (long allowed = 0; !done; allowed++) {
+      allocations_left = allowed;
+      struct kv_transaction *transaction = kv_store_begin(*state);
+      done = transaction && change_much(transaction);
+      allocations_left = -1;
+      if (transaction) {
+         store_check_tree(transaction->version);
+         kv_transaction_abort(transaction);
+      }
+      assert_int_equal(blocks_in_use, before);
+   }
+   struct kv_view *view = kv_view_create(*state);
+   assert_int_equal(kv_version_count(kv_view_version(view)), COUNT / 2);
+   for (unsigned i = 0; i < COUNT; i++) {
+      struct kv_bytes value;
+      bool found = kv_version_get(kv_view_version(view), store_numbered(text, i), &value);
+      assert_int_equal(found, i % 2 == 0);
+      assert_true(!found || store_same(value, store_numbered(text, i)));
+   }
+   store_check_tree(kv_view_version(view));
+   kv_view_destroy(view);
+}
+
+static void a_store_reader_or_view_without_memory_is_null(void **state)
+{
+   long before = blocks_in_use;
+   for (long allowed = 0; allowed < 2; allowed++) {
+      allocations_left = allowed;
+      assert_null(kv_store_create());
+   }
+   allocations_left = 0;
+   assert_null(kv_reader_create(*state));
+   assert_null(kv_view_create(*state));
+   allocations_left = -1;
+   assert_int_equal(blocks_in_use, before);
+}
+
+static void commit_and_the_end_of_a_view_need_no_memory(void **state)
+{
+   store_fill(*state, 3000);
+   struct kv_view *older = kv_view_create(*state);
+   store_fill(*state, 3000);
+   struct kv_view *newer = kv_view_create(*state);
+   struct kv_transaction *transaction = kv_store_begin(*state);
+   assert_true(change_much(transaction));
+   allocations_left = 0;
+   kv_transaction_commit(transaction, 3);
+   kv_view_destroy(newer);
+   store_check_tree(kv_view_version(older));
+   kv_view_destroy(older);
+   allocations_left = -1;
+}
+
+#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, create_store, destroy_store)
+
+int main(void)
+{
+   const struct CMUnitTest tests[] = {
+       STORE_TEST(a_tree_emptied_in_any_order_keeps_nothing),
+       STORE_TEST(an_aborted_transaction_frees_what_it_made),
+       STORE_TEST(what_an_unpinned_version_used_is_freed_by_the_next_commit),
+       STORE_TEST(a_held_view_costs_only_what_it_alone_needs),
+       STORE_TEST(views_may_end_in_any_order),
+       STORE_TEST(a_transaction_without_memory_can_be_aborted),
+       STORE_TEST(a_store_reader_or_view_without_memory_is_null),
+       STORE_TEST(commit_and_the_end_of_a_view_need_no_memory),
+   };
+   return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,217 @@
+/* Random transactions, views held over many versions, and cursors, against sorted arrays. */
+#include "tests/support/store_check.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static int create_store(void **state)
+{
+   *state = kv_store_create();
+   return *state ? 0 : -1;
+}
+
+static int destroy_store(void **state)
+{
+   kv_store_destroy(*state);
+   return 0;
+}
+
+enum { MODEL_KEYS = 6000, MODEL_VIEWS = 8, MODEL_KEY_SIZE_MAX = 40 };
+
+/* values[i] is what key i holds: 0 nothing, else the number that the value is made from. */
+struct model {
+   uint32_t values[MODEL_KEYS];
+};
+
+struct model_key {
+   uint8_t bytes[MODEL_KEY_SIZE_MAX];
+   size_t size;
+};
+
+struct model_test {
+   struct model_key keys[MODEL_KEYS]; /* ascending, no two the same */
+   struct model now, working;         /* committed; in the transaction under way */
+   uint64_t sequence;
+   struct kv_view *views[MODEL_VIEWS];
+   struct model seen[MODEL_VIEWS]; /* what the views must show */
+   uint64_t sequences[MODEL_VIEWS];
+   uint64_t chance;
+};
+
+static int compare_model_keys(const void *a, const void *b)
+{
+   const struct model_key *left = a, *right = b;
+   size_t shorter = left->size < right->size ? left->size : right->size;
+   int order = memcmp(left->bytes, right->bytes, shorter);
+   return order ? order : (left->size > right->size) - (left->size < right->size);
+}
+
+/* Few different bytes and common beginnings, so that many keys are alike in their heads or are
+ * beginnings of others. */
+static void make_keys(struct model_test *test)
+{
+   static const uint8_t alphabet[] = {0, 1, 'a', 'b', 0x7f, 0x80, 0xff};
+   size_t count = 0;
+   while (count < MODEL_KEYS) {
+      for (; count < MODEL_KEYS; count++) {
+         struct model_key *key = &test->keys[count];
+         memset(key, 0, sizeof *key);
+         size_t common = store_random_below(&test->chance, 4) * 5;
+         memset(key->bytes, 'k', common);
+         key->size = common + 1 + store_random_below(&test->chance, 12);
+         for (size_t i = common; i < key->size; i++)
+            key->bytes[i] = alphabet[store_random_below(&test->chance, sizeof alphabet)];
+      }
+      qsort(test->keys, MODEL_KEYS, sizeof test->keys[0], compare_model_keys);
+      count = 1;
+      for (size_t i = 1; i < MODEL_KEYS; i++) {
+         if (compare_model_keys(&test->keys[i], &test->keys[count - 1]) != 0)
+            test->keys[count++] = test->keys[i];
+      }
+   }
+}
+
+static struct kv_bytes model_key(const struct model_test *test, size_t index)
+{
+   return kv_bytes(test->keys[index].bytes, test->keys[index].size);
+}
+
+/* The value made from a number: its size varies with it. */
+static struct kv_bytes model_value(uint32_t (*buffer)[50], uint32_t number)
+{
+   for (size_t i = 0; i < 50; i++)
+      (*buffer)[i] = number;
+   return kv_bytes(*buffer, 4 + number % 197);
+}
+
+static void check_version(struct model_test *test, const struct kv_version *version,
+                          const struct model *model, size_t from)
+{
+   uint32_t buffer[50];
+   struct kv_cursor cursor;
+   struct kv_bytes key, value;
+   kv_cursor_seek(&cursor, version, from > 0 ? model_key(test, from) : kv_bytes(NULL, 0));
+   for (size_t i = from; i < MODEL_KEYS; i++) {
+      if (model->values[i] == 0)
+         continue;
+      assert_true(kv_cursor_next(&cursor, &key, &value));
+      assert_true(store_same(key, model_key(test, i)));
+      assert_true(store_same(value, model_value(&buffer, model->values[i])));
+   }
+   assert_false(kv_cursor_next(&cursor, &key, &value));
+   for (unsigned tries = 0; tries < 20; tries++) {
+      size_t i = store_random_below(&test->chance, MODEL_KEYS);
+      assert_int_equal(kv_version_get(version, model_key(test, i), &value), model->values[i] != 0);
+      assert_true(model->values[i] == 0 ||
+                  store_same(value, model_value(&buffer, model->values[i])));
+   }
+}
+
+static void check_counters(const struct model_test *test, const struct kv_version *version,
+                           const struct model *model)
+{
+   uint64_t count = 0, bytes = 0;
+   uint32_t buffer[50];
+   for (size_t i = 0; i < MODEL_KEYS; i++) {
+      if (model->values[i] == 0)
+         continue;
+      count++;
+      bytes += test->keys[i].size + model_value(&buffer, model->values[i]).size;
+   }
+   assert_int_equal(kv_version_count(version), count);
+   assert_int_equal(kv_version_bytes(version), bytes);
+   store_check_tree(version);
+}
+
+/* One transaction of up to `changes` changes, of which `deletes` in 100 are deletes. */
+static void change_both(struct model_test *test, struct kv_store *store, uint32_t changes,
+                        uint32_t deletes)
+{
+   struct kv_transaction *transaction = kv_store_begin(store);
+   test->working = test->now;
+   for (uint32_t left = 1 + store_random_below(&test->chance, changes); left > 0; left--) {
+      size_t i = store_random_below(&test->chance, MODEL_KEYS);
+      struct kv_bytes value;
+      uint32_t buffer[50], *held = &test->working.values[i];
+      assert_int_equal(kv_transaction_get(transaction, model_key(test, i), &value), *held != 0);
+      if (store_random_below(&test->chance, 100) < deletes) {
+         bool existed;
+         assert_true(kv_transaction_delete(transaction, model_key(test, i), &existed));
+         assert_int_equal(existed, *held != 0);
+         *held = 0;
+      } else {
+         *held = 1 + store_random_below(&test->chance, UINT32_MAX - 1);
+         assert_true(
+             kv_transaction_set(transaction, model_key(test, i), model_value(&buffer, *held)));
+      }
+   }
+   if (store_random_below(&test->chance, 4) == 0) {
+      kv_transaction_abort(transaction);
+      return;
+   }
+   kv_transaction_commit(transaction, ++test->sequence);
+   test->now = test->working;
+}
+
+static void change_views(struct model_test *test, struct kv_store *store)
+{
+   size_t chosen = store_random_below(&test->chance, MODEL_VIEWS);
+   struct kv_view **view = &test->views[chosen];
+   if (*view) {
+      const struct kv_version *version = kv_view_version(*view);
+      assert_int_equal(kv_version_sequence(version), test->sequences[chosen]);
+      check_version(test, version, &test->seen[chosen],
+                    store_random_below(&test->chance, MODEL_KEYS));
+      check_counters(test, version, &test->seen[chosen]);
+      if (store_random_below(&test->chance, 3) > 0)
+         return;
+      kv_view_destroy(*view);
+      *view = NULL;
+   } else {
+      *view = kv_view_create(store);
+      test->seen[chosen] = test->now;
+      test->sequences[chosen] = test->sequence;
+   }
+}
+
+static void all_versions_agree_with_a_model(void **state)
+{
+   struct model_test *test = calloc(1, sizeof *test);
+   struct kv_reader *reader = kv_reader_create(*state);
+   test->chance = 42;
+   make_keys(test);
+   for (unsigned step = 0; step < 3000; step++) {
+      uint32_t deletes = step / 500 % 2 == 0 ? 20 : 85; /* the tree grows and shrinks by turns */
+      change_both(test, *state, step % 10 == 0 ? 2000 : 10, deletes);
+      if (step % 5 == 0)
+         change_views(test, *state);
+      if (step % 20 == 0) {
+         const struct kv_version *version = kv_reader_pin(reader);
+         check_version(test, version, &test->now, 0);
+         check_counters(test, version, &test->now);
+         kv_reader_unpin(reader);
+      }
+   }
+   for (size_t i = 0; i < MODEL_VIEWS; i++) {
+      if (!test->views[i])
+         continue;
+      check_version(test, kv_view_version(test->views[i]), &test->seen[i], 0);
+      kv_view_destroy(test->views[i]);
+   }
+   kv_reader_destroy(reader);
+   free(test);
+}
+
+#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, create_store, destroy_store)
+
+int main(void)
+{
+   const struct CMUnitTest tests[] = {
+       STORE_TEST(all_versions_agree_with_a_model),
+   };
+   return cmocka_run_group_tests(tests, NULL, NULL);
+}
