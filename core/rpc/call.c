@@ -154,8 +154,9 @@ uint8_t *kv_call_message(struct kv_call *call, size_t size)
 void kv_call_start(struct kv_call *call, const grpc_op *ops, size_t count,
                    struct kv_rpc_event *event)
 {
+   grpc_call *grpc = call->grpc;
    kv_rpc_handed_over(event);
-   grpc_call_error error = grpc_call_start_batch(call->grpc, ops, count, event, NULL);
+   grpc_call_error error = grpc_call_start_batch(grpc, ops, count, event, NULL);
    assert(error == GRPC_CALL_OK);
    (void)error;
 }

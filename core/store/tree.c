@@ -40,7 +40,9 @@ static void discard(struct kv_tree_edit *edit, void *object)
 static struct kv_node *writable(struct kv_tree_edit *edit, struct kv_node **link, uint32_t room)
 {
    struct kv_node *node = *link, *fresh;
-   uint32_t wanted = node->count + room < KV_NODE_FANOUT ? node->count + room : KV_NODE_FANOUT;
+   uint32_t wanted = node->count + room;
+   if (wanted > KV_NODE_FANOUT)
+      wanted = KV_NODE_FANOUT;
    if (kv_object_birth(node) != edit->birth) {
       fresh = kv_node_copy(node, edit->birth, wanted);
       if (fresh)

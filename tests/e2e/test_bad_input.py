@@ -339,9 +339,11 @@ class Connections(harness.Case):
 
     def vanishing(self, calls):
         words = [f"{path}={request.SerializeToString().hex()}" for path, request in calls]
-        return subprocess.Popen(
+        client = subprocess.Popen(
             ["/usr/bin/python3", "-B", os.path.join(harness.HERE, "vanishing_client.py"),
              self.server.address, "10", *words], stderr=subprocess.PIPE, env=harness.environment())
+        self.addCleanup(lambda: (client.kill(), client.communicate()))
+        return client
 
     def test_calls_that_are_cancelled_do_no_harm(self):
         for i in range(100):
