@@ -77,7 +77,7 @@ static bool strip(struct kv_bytes *symbol, const char *name)
       *symbol = kv_bytes(NULL, 0);
       return true;
    }
-   if (data[size] != '.')
+   if (data[size] != '.' || symbol->size == size + 1)
       return false;
    *symbol = kv_bytes(data + size + 1, symbol->size - size - 1);
    return true;
