@@ -44,7 +44,7 @@ int command_get(struct session *session, const struct kv_bytes *arguments, size_
    } else {
       if (session->terminal)
          print_text(stdout, session_bytes(answer->value));
-      else
+      else if (answer->value.len > 0)
          fwrite(answer->value.data, 1, answer->value.len, stdout);
       if (!session->no_newline)
          fputc('\n', stdout);

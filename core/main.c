@@ -133,10 +133,13 @@ static enum kv_code load(struct server *server, struct kv_status *status)
                                                   config->option_count};
    if (kv_control_start(server->control, &choice, status) != KV_OK)
       return status->code;
-   /* In this order: the first write may already fail and say NOT_SERVING again. */
+   struct kv_status failure;
+   kv_service_set_loaded(server->service);
    kv_health_set(server->health, KV_HEALTH_SERVER, true);
    kv_health_set(server->health, KV_HEALTH_STORE, true);
-   kv_service_set_loaded(server->service);
+   /* The very first write may have failed already, before the line above. */
+   if (kv_commit_read_only(server->commit, &failure))
+      kv_health_set(server->health, KV_HEALTH_STORE, false);
    kv_log(KV_LOG_INFO, "ready");
    return KV_OK;
 }
