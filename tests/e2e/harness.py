@@ -45,7 +45,7 @@ def generate(folder, *names):
     out = tempfile.mkdtemp(prefix="kvstore-stubs-")
     atexit.register(shutil.rmtree, out, True)
     known = os.path.join(os.path.dirname(grpc_tools.__file__), "_proto")
-    include = [f"-I{folder}"] + [f"-I{path}" for path in (known, "/usr/include") if os.path.isdir(path)]
+    include = [f"-I{path}" for path in (folder, known, "/usr/include") if os.path.isdir(path)]
     code = protoc.main(["protoc", *include, f"--python_out={out}", f"--grpc_python_out={out}",
                         *(f"{name}.proto" for name in names)])
     if code != 0:
@@ -245,7 +245,8 @@ class Case(unittest.TestCase):
                 print(f"--- log of the server on {server.data}:\n{server.log.text()}",
                       file=sys.stderr)
         for server in self.servers:
-            self.assertNotIn("Sanitizer", server.log.text(), "a sanitizer found a defect")
+            for mark in ("Sanitizer", "runtime error:"):
+                self.assertNotIn(mark, server.log.text(), "a sanitizer found a defect")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, data="data", **keywords):

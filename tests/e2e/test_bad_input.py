@@ -232,6 +232,36 @@ class Flags(harness.Case):
                 self.assertRefusesToStart(*texts, flags=flags)
 
 
+    def run_server(self, *flags, **settings):
+        return subprocess.run([harness.SERVER, "--plugin-dir", PLUGINS, *flags],
+                              capture_output=True, text=True, timeout=PATIENCE,
+                              env=harness.environment(**settings))
+
+    def test_a_configuration_can_be_checked_without_a_start(self):
+        data = os.path.join(self.folder, "data")
+        good = self.run_server("--check-config", "--mode", "aof", "--data-dir", data)
+        self.assertEqual(good.returncode, 0, good.stderr)
+        for flags in (["--mode", "nowhere"], ["--mode", "aof", "--option", "speed=1"],
+                      ["--workers", "0"]):
+            bad = self.run_server("--check-config", "--data-dir", data, *flags)
+            self.assertEqual(bad.returncode, 2, flags)
+            self.assertIn(flags[-1].split("=")[0], bad.stderr)
+        self.assertFalse(os.path.exists(data))
+
+    def test_the_environment_and_a_file_are_checked_as_flags_are(self):
+        bad = self.run_server("--check-config", KVSTORE_LOG_LEVEL="loud")
+        self.assertEqual(bad.returncode, 2)
+        self.assertIn("environment", bad.stderr)
+        self.assertIn("loud", bad.stderr)
+        path = os.path.join(self.folder, "kvstore.conf")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("log-level = debug\ncolour = red\n")
+        bad = self.run_server("--check-config", "--config", path)
+        self.assertEqual(bad.returncode, 2)
+        self.assertIn(path, bad.stderr)
+        self.assertIn("colour", bad.stderr)
+
+
 class Second(harness.Case):
     def test_a_second_server_on_the_data_directory_names_the_first(self):
         first = self.start(mode="aof")

@@ -16,7 +16,7 @@ class Node(harness.Case):
         for package in ("@grpc/grpc-js", "@grpc/proto-loader"):
             self.assertTrue(any(os.path.isdir(os.path.join(folder, package))
                                 for folder in modules.split(":") if folder),
-                            f'the npm package {package} is not in NODE_PATH ("{modules}"): {REMEDY}')
+                            f"{package} of npm is not in NODE_PATH ({modules!r}): {REMEDY}")
         server = self.start(mode="none")
         result = subprocess.run(
             [node, os.path.join(harness.ROOT, "tests", "interop", "client.js"), server.address,

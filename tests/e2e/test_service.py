@@ -1,4 +1,5 @@
 """What the service answers: the calls beside the frozen five, health, reflection."""
+import os
 import threading
 
 import grpc
@@ -285,12 +286,22 @@ class Health(harness.Case):
                 self.assertNotEqual(error.code(), Code.DEADLINE_EXCEEDED)
         server.stop()
 
-    def test_a_failed_store_is_not_serving_and_refuses_writes_while_reads_go_on(self):
+    def watch_store(self, server):
+        return health_grpc.HealthStub(server.channel).Watch(
+            health.HealthCheckRequest(service="kvstore.KeyValueStore"), timeout=PATIENCE)
+
+    def start_faulty(self):
+        """A server whose plug-in will fail at the next write."""
         server = self.start(mode="none", plugins=f"{harness.PLUGINS}:{harness.BAD_PLUGINS}")
         server.set("k", b"v")
         server.configure("faulty", {"write": "io", "text": "the disk is gone"})
-        watch = health_grpc.HealthStub(server.channel).Watch(
-            health.HealthCheckRequest(service="kvstore.KeyValueStore"), timeout=PATIENCE)
+        return server
+
+    def test_a_failed_store_is_not_serving_and_refuses_writes_while_reads_go_on(self):
+        server = self.start_faulty()
+        # Without its directory the server cannot help itself with a fresh generation.
+        os.rename(server.data, server.data + ".away")
+        watch = self.watch_store(server)
         self.assertEqual(next(watch).status, SERVING)
         self.assertFails(Code.UNAVAILABLE, lambda: server.set("k", b"w"), "the disk is gone")
         self.assertEqual(next(watch).status, NOT_SERVING)
@@ -299,11 +310,24 @@ class Health(harness.Case):
         status = server.status()
         self.assertTrue(status.read_only)
         self.assertIn("the disk is gone", status.last_error)
+        os.rename(server.data + ".away", server.data)
         server.configure("aof")
         self.assertEqual(next(watch).status, SERVING)
         server.set("k", b"w")
         self.assertEqual(server.get("k"), b"w")
         self.assertFalse(server.status().read_only)
+        watch.cancel()
+
+    def test_a_failed_store_helps_itself_with_a_fresh_generation(self):
+        server = self.start_faulty()
+        generation = server.status().generation
+        watch = self.watch_store(server)
+        self.assertEqual(next(watch).status, SERVING)
+        self.assertFails(Code.UNAVAILABLE, lambda: server.set("k", b"w"), "the disk is gone")
+        self.assertEqual([next(watch).status, next(watch).status], [NOT_SERVING, SERVING])
+        server.save()  # queues behind the end of that switch
+        self.assertGreater(server.status().generation, generation)
+        self.assertEqual(server.get("k"), b"v")
         watch.cancel()
 
 
