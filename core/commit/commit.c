@@ -20,14 +20,16 @@ struct kv_commit {
    struct kv_commit_options options;
    pthread_t thread;
 
-   /* Shared. Submitters push in front; the commit thread takes the whole list. Who pushes onto the
-    * empty list posts `work`, so a busy pipeline costs its callers no wake-up. */
+   /* Shared. Submitters push in front; the committer takes the whole list. Who pushes onto the
+    * empty list sees to its being committed, so a busy pipeline costs its callers no wake-up. */
    _Atomic(struct kv_submission *) waiting;
+   atomic_bool prompt; /* no plug-in of `targets` waits in on_write */
    _Atomic(struct step *) step;
    atomic_bool stopping;
    sem_t work;
 
-   /* Owned by the commit thread. */
+   /* Held by who commits a batch or runs a step: the committer. Guards the following. */
+   pthread_mutex_t committer;
    struct kv_reader *reader;
    struct kv_commit_targets targets;
    struct kv_effects effects;
@@ -144,14 +146,52 @@ static struct kv_submission *take_waiting(struct kv_commit *commit)
    return batch;
 }
 
+/* The caller is the committer and ceases to be. Submitters leave their work to the one that they
+ * find committing, so the caller has to come back when true is returned. */
+static bool commit_waiting(struct kv_commit *commit)
+{
+   struct kv_submission *batch = take_waiting(commit);
+   struct kv_status status;
+   enum kv_code code = batch ? commit_batch(commit, batch, &status) : KV_OK;
+   pthread_mutex_unlock(&commit->committer);
+   complete_all(batch, code == KV_OK ? NULL : &status);
+   /* A write, if only of the same value: a submitter that pushes after it has seen the unlock. */
+   struct kv_submission *none = NULL;
+   return !atomic_compare_exchange_strong(&commit->waiting, &none, NULL);
+}
+
+static bool is_prompt(const struct kv_instance *instance)
+{
+   return !instance || (kv_instance_plugin(instance)->flags & KVS_PLUGIN_PROMPT);
+}
+
 static void run_step(struct kv_commit *commit)
 {
    struct step *step = atomic_exchange(&commit->step, NULL);
    if (!step)
       return;
    step->run(step->context, &commit->targets);
+   atomic_store(&commit->prompt,
+                is_prompt(commit->targets.active) && is_prompt(commit->targets.standby));
    publish_health(commit);
    sem_post(&step->done);
+}
+
+/* Commits on the submitter's own thread where that cannot keep it waiting: it is spared the way to
+ * the commit thread and back, which costs more than the commit itself. False: nobody does it. */
+static bool commit_here(struct kv_commit *commit)
+{
+   while (atomic_load(&commit->prompt)) {
+      if (pthread_mutex_trylock(&commit->committer) != 0)
+         return true;
+      if (!atomic_load(&commit->prompt)) {
+         pthread_mutex_unlock(&commit->committer);
+         return false;
+      }
+      if (!commit_waiting(commit))
+         return true;
+   }
+   return false;
 }
 
 static void wait_for(sem_t *semaphore)
@@ -164,17 +204,13 @@ static void *run(void *argument)
 {
    struct kv_commit *commit = argument;
    for (;;) {
+      pthread_mutex_lock(&commit->committer);
       run_step(commit);
-      struct kv_submission *batch = take_waiting(commit);
-      if (batch) {
-         struct kv_status status;
-         enum kv_code code = commit_batch(commit, batch, &status);
-         complete_all(batch, code == KV_OK ? NULL : &status);
-      } else if (atomic_load(&commit->stopping)) {
+      if (commit_waiting(commit))
+         continue;
+      if (atomic_load(&commit->stopping))
          return NULL;
-      } else {
-         wait_for(&commit->work);
-      }
+      wait_for(&commit->work);
    }
 }
 
@@ -191,6 +227,7 @@ struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commi
    commit->store = store;
    commit->options = *options;
    commit->reader = kv_reader_create(store);
+   pthread_mutex_init(&commit->committer, NULL);
    pthread_mutex_init(&commit->status_lock, NULL);
    sem_init(&commit->work, 0, 0);
    int error = commit->reader ? pthread_create(&commit->thread, NULL, run, commit) : ENOMEM;
@@ -212,6 +249,7 @@ void kv_commit_destroy(struct kv_commit *commit)
    kv_reader_destroy(commit->reader);
    kv_effects_deinit(&commit->effects);
    pthread_mutex_destroy(&commit->status_lock);
+   pthread_mutex_destroy(&commit->committer);
    sem_destroy(&commit->work);
    free(commit);
 }
@@ -222,7 +260,7 @@ void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission
    do
       submission->next = newest;
    while (!atomic_compare_exchange_weak(&commit->waiting, &newest, submission));
-   if (!newest)
+   if (!newest && !commit_here(commit))
       sem_post(&commit->work);
 }
 

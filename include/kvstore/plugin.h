@@ -24,8 +24,9 @@
  *
  *  [control]  The host's control thread. open, on_load, on_tick and close of one instance are
  *             called here, one at a time.
- *  [commit]   The host's commit thread. on_write is called here, one at a time. It may run while
- *             on_tick of the same instance runs, and never beside open, on_load or close.
+ *  [commit]   Where batches are committed. on_write is called here, one at a time: on one thread of
+ *             its own, or, with KVS_PLUGIN_PROMPT, on changing ones. It may run while on_tick of
+ *             the same instance runs, and never beside open, on_load or close.
  *  [any]      Any thread, also one that the plug-in started itself.
  *
  * A plug-in may start threads of its own. They must have ended when close returns.
@@ -207,6 +208,11 @@ typedef struct kvs_tick {
 #define KVS_PERIODIC 1 /* the last checkpoint is kept */
 #define KVS_DURABLE 2  /* when on_write returned KVS_OK, the batch is kept as the options say */
 
+/* kvs_plugin.flags: on_write never waits, neither for a device nor for another thread. The host may
+ * then call it on the very thread that received the request, and saves a change of threads for each
+ * batch. Never set together with KVS_DURABLE. */
+#define KVS_PLUGIN_PROMPT 1u
+
 /* on_write flags: the batch must be on stable storage before on_write returns, whatever the
  * options say. */
 #define KVS_WRITE_SYNC 1u
@@ -218,7 +224,7 @@ typedef struct kvs_plugin {
    const char *version; /* of the plug-in, for people */
    const char *description; /* one line, no full stop */
    uint32_t promise;        /* KVS_VOLATILE, KVS_PERIODIC or KVS_DURABLE */
-   uint32_t reserved;       /* 0 */
+   uint32_t flags;          /* KVS_PLUGIN_* */
    const kvs_option *options;
    size_t option_count;
 

@@ -29,6 +29,7 @@ KVS_EXPORT const kvs_plugin kvstore_plugin = {
     .version = "1.0.0",
     .description = "Keeps nothing: the data ends with the server",
     .promise = KVS_VOLATILE,
+    .flags = KVS_PLUGIN_PROMPT,
     .open = open_none,
     .on_write = on_write,
     .close = close_none,

@@ -110,6 +110,7 @@ KVS_EXPORT const kvs_plugin kvstore_plugin = {
     .version = "1.0.0",
     .description = "Writes all data to a file every so often; a crash goes back to the last one",
     .promise = KVS_PERIODIC,
+    .flags = KVS_PLUGIN_PROMPT,
     .options = options,
     .option_count = OPTION_COUNT,
     .open = open_snapshot,
