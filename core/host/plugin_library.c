@@ -249,6 +249,10 @@ static enum kv_code check_descriptor(const char *name, const kvs_plugin *plugin,
       return kv_fail(status, KV_FAILED_PRECONDITION,
                      "it makes promise number %u, which this server does not know",
                      plugin->promise);
+   if (plugin->promise == KVS_DURABLE && (plugin->flags & KVS_PLUGIN_PROMPT))
+      return kv_fail(status, KV_FAILED_PRECONDITION,
+                     "it promises KVS_DURABLE, so its on_write waits for a disk, and yet it sets "
+                     "KVS_PLUGIN_PROMPT; leave out one of them");
    const char *hook = find_missing_hook(plugin);
    if (hook)
       return kv_fail(status, KV_FAILED_PRECONDITION, "it lacks the hook %s", hook);

@@ -181,6 +181,7 @@ static void a_wrong_descriptor_is_refused_with_what_is_wrong(void **state)
       const char *name, *part;
    } cases[] = {
        {"no_symbol", "does not export the symbol kvstore_plugin"},
+       {"durable_prompt", "promises KVS_DURABLE"},
        {"other_abi", "built for plug-in ABI 99, and this server has ABI 1"},
        {"short_descriptor", "its descriptor has 40 bytes"},
        {"other_name", "has the name \"elsewhere\""},

@@ -14,6 +14,9 @@
 #ifndef PROMISE
 #define PROMISE KVS_VOLATILE
 #endif
+#ifndef FLAGS
+#define FLAGS 0
+#endif
 #ifndef ON_LOAD
 #define ON_LOAD load_nothing
 #endif
@@ -86,6 +89,7 @@ KVS_EXPORT const kvs_plugin kvstore_plugin = {
     .version = "1.0",
     .description = "keeps nothing, for tests",
     .promise = PROMISE,
+    .flags = FLAGS,
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .open = open_nothing,

@@ -4,6 +4,13 @@
  */
 #include "kvstore/plugin.h"
 
+#ifndef NAME
+#error "the build gives the name"
+#endif
+#ifndef FLAGS
+#define FLAGS 0
+#endif
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,10 +189,11 @@ KVS_EXPORT const kvs_plugin kvstore_plugin = {
     .size = sizeof kvstore_plugin,
     .abi_major = KVS_ABI_MAJOR,
     .abi_minor = KVS_ABI_MINOR,
-    .name = "memory",
+    .name = NAME,
     .version = "1.0",
     .description = "keeps records while the process lives, for tests",
     .promise = KVS_PERIODIC,
+    .flags = FLAGS,
     .open = open_memory,
     .on_load = load_memory,
     .on_write = write_memory,

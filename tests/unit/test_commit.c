@@ -1,0 +1,446 @@
+#include "core/commit/commit.h"
+
+#include "core/host/plugin_library.h"
+#include "tests/support/temporary.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define TARGETS_MAX 3
+#define SUBMITTERS 4
+#define ROUNDS 500
+
+/* A pipeline over a real store and real plug-in instances, each in a directory of its own. */
+struct fixture {
+   struct temporary plugins;
+   struct kv_plugin_library *library;
+   struct kv_store *store;
+   struct kv_commit *commit;
+   struct kv_instance *instances[TARGETS_MAX];
+   struct kv_commit_targets wanted; /* for the next step */
+   struct kv_commit_targets seen;   /* by the last step */
+   atomic_uint failures;            /* calls of on_failure */
+   struct kv_status status;
+};
+
+static void count_failure(void *context)
+{
+   struct fixture *fixture = context;
+   atomic_fetch_add(&fixture->failures, 1);
+}
+
+static int set_up(void **state)
+{
+   static struct fixture fixture;
+   memset(&fixture, 0, sizeof fixture);
+   temporary_create(&fixture.plugins);
+   temporary_copy(&fixture.plugins, TEST_PLUGIN_DIR "/memory.so", "memory.so");
+   temporary_copy(&fixture.plugins, TEST_PLUGIN_DIR "/prompt.so", "prompt.so");
+   temporary_copy(&fixture.plugins, TEST_PLUGIN_DIR "/faulty.so", "faulty.so");
+   fixture.library = kv_plugin_library_create(fixture.plugins.path, &fixture.status);
+   assert_non_null(fixture.library);
+   fixture.store = kv_store_create();
+   assert_non_null(fixture.store);
+   const struct kv_commit_options options = {0};
+   fixture.commit = kv_commit_create(fixture.store, &options, &fixture.status);
+   assert_non_null(fixture.commit);
+   kv_commit_on_failure(fixture.commit, count_failure, &fixture);
+   *state = &fixture;
+   return 0;
+}
+
+static int tear_down(void **state)
+{
+   struct fixture *fixture = *state;
+   if (fixture->commit)
+      kv_commit_destroy(fixture->commit);
+   for (size_t i = 0; i < TARGETS_MAX; i++)
+      if (fixture->instances[i])
+         kv_instance_close(fixture->instances[i]);
+   kv_store_destroy(fixture->store);
+   kv_plugin_library_destroy(fixture->library);
+   temporary_remove(&fixture->plugins);
+   return 0;
+}
+
+/* ---- Targets ---- */
+
+static void ignore_wake(void *context)
+{
+   (void)context;
+}
+
+static struct kv_instance *open_target(struct fixture *fixture, size_t number, const char *name,
+                                       const struct kv_option *options, size_t count)
+{
+   char directory[TEMPORARY_PATH_SIZE], part[16];
+   snprintf(part, sizeof part, "%zu", number);
+   temporary_path(&fixture->plugins, part, directory);
+   if (!temporary_has(&fixture->plugins, part))
+      assert_int_equal(mkdir(directory, 0700), 0);
+   struct kv_instance_config config = {.directory = directory, .wake = ignore_wake};
+   assert_int_equal(
+       kv_plugin_library_find(fixture->library, name, &config.plugin, &fixture->status), KV_OK);
+   assert_int_equal(
+       kv_settings_create(config.plugin, options, count, &config.settings, &fixture->status),
+       KV_OK);
+   assert_int_equal(kv_instance_open(&config, &fixture->instances[number], &fixture->status),
+                    KV_OK);
+   return fixture->instances[number];
+}
+
+/* A faulty target whose write returns `code` after so many healthy ones. */
+static struct kv_instance *open_faulty(struct fixture *fixture, size_t number, const char *code,
+                                       const char *healthy_writes)
+{
+   const struct kv_option options[] = {{"write", code}, {"healthy_writes", healthy_writes}};
+   return open_target(fixture, number, "faulty", options, 2);
+}
+
+static void apply(void *context, struct kv_commit_targets *targets)
+{
+   struct fixture *fixture = context;
+   fixture->seen = *targets;
+   *targets = fixture->wanted;
+}
+
+static void set_targets(struct fixture *fixture, struct kv_instance *active,
+                        struct kv_instance *standby)
+{
+   fixture->wanted = (struct kv_commit_targets){.active = active, .standby = standby};
+   kv_commit_at_boundary(fixture->commit, apply, fixture);
+}
+
+/* ---- Submissions ---- */
+
+struct write {
+   struct kv_submission submission;
+   struct kv_operation operation;
+   struct kv_status status;
+   enum kv_code code;
+   unsigned completions;
+   sem_t done;
+   char text[32];
+};
+
+static void note_done(struct kv_submission *submission, const struct kv_status *status)
+{
+   struct write *write = (struct write *)submission;
+   write->completions++;
+   write->code = status ? status->code : KV_OK;
+   if (status)
+      write->status = *status;
+   sem_post(&write->done);
+}
+
+static void submit_set(struct fixture *fixture, struct write *write, const char *key,
+                       const char *value)
+{
+   *write = (struct write){
+       .operation = {.kind = KV_OPERATION_SET},
+       .submission = {.operations = &write->operation, .count = 1, .done = note_done},
+   };
+   snprintf(write->text, sizeof write->text, "%s", value);
+   write->operation.key = kv_bytes_of(key);
+   write->operation.value = kv_bytes_of(write->text);
+   sem_init(&write->done, 0, 0);
+   kv_commit_submit(fixture->commit, &write->submission);
+}
+
+static enum kv_code await(struct write *write)
+{
+   while (sem_wait(&write->done) != 0)
+      assert_int_equal(errno, EINTR);
+   sem_destroy(&write->done);
+   return write->code;
+}
+
+static enum kv_code set(struct fixture *fixture, const char *key, const char *value)
+{
+   struct write write;
+   submit_set(fixture, &write, key, value);
+   enum kv_code code = await(&write);
+   assert_int_equal(write.completions, 1);
+   fixture->status = write.status;
+   return code;
+}
+
+/* ---- What came of it ---- */
+
+static void assert_version_has(const struct kv_version *version, const char *key,
+                               const char *expected)
+{
+   struct kv_bytes value;
+   bool found = kv_version_get(version, kv_bytes_of(key), &value);
+   assert_int_equal(found, expected != NULL);
+   if (!expected)
+      return;
+   assert_int_equal(value.size, strlen(expected));
+   assert_memory_equal(value.data, expected, value.size);
+}
+
+/* `expected` is NULL for a key that must not be there. */
+static void assert_readable(struct fixture *fixture, const char *key, const char *expected)
+{
+   struct kv_view *view = kv_view_create(fixture->store);
+   assert_non_null(view);
+   assert_version_has(kv_view_version(view), key, expected);
+   kv_view_destroy(view);
+}
+
+/* What a plug-in of the memory kind was given, seen by loading it into a store of its own. */
+static struct kv_store *load_kept(struct fixture *fixture, size_t number)
+{
+   struct kv_store *store = kv_store_create();
+   assert_non_null(store);
+   struct kv_transaction *transaction = kv_store_begin(store);
+   assert_non_null(transaction);
+   uint64_t sequence;
+   assert_int_equal(
+       kv_instance_load(fixture->instances[number], transaction, &sequence, &fixture->status),
+       KV_OK);
+   kv_transaction_commit(transaction, sequence);
+   return store;
+}
+
+static void assert_kept(struct fixture *fixture, size_t number, const char *key,
+                        const char *expected)
+{
+   struct kv_store *store = load_kept(fixture, number);
+   struct kv_view *view = kv_view_create(store);
+   assert_non_null(view);
+   assert_version_has(kv_view_version(view), key, expected);
+   kv_view_destroy(view);
+   kv_store_destroy(store);
+}
+
+/* ---- Tests ---- */
+
+static void writes_before_the_data_is_loaded_are_refused(void **state)
+{
+   struct fixture *fixture = *state;
+   assert_int_equal(set(fixture, "k", "v"), KV_UNAVAILABLE);
+   assert_non_null(strstr(fixture->status.text, "try again"));
+   assert_readable(fixture, "k", NULL);
+}
+
+static void what_is_acknowledged_is_readable_and_kept(void **state)
+{
+   struct fixture *fixture = *state;
+   static const char *const names[] = {"memory", "prompt"};
+   for (size_t i = 0; i < 2; i++) {
+      set_targets(fixture, open_target(fixture, i, names[i], NULL, 0), NULL);
+      assert_int_equal(set(fixture, names[i], "v"), KV_OK);
+      assert_readable(fixture, names[i], "v");
+      assert_kept(fixture, i, names[i], "v");
+   }
+}
+
+static void a_batch_that_the_plugin_cannot_store_changes_nothing(void **state)
+{
+   struct fixture *fixture = *state;
+   set_targets(fixture, open_faulty(fixture, 0, "io", "1"), NULL);
+   assert_int_equal(set(fixture, "k", "before"), KV_OK);
+   assert_int_equal(set(fixture, "k", "lost"), KV_UNAVAILABLE);
+   assert_readable(fixture, "k", "before");
+}
+
+static void after_a_failed_write_the_store_is_read_only_and_says_why(void **state)
+{
+   struct fixture *fixture = *state;
+   assert_false(kv_commit_read_only(fixture->commit, &fixture->status));
+   set_targets(fixture, open_faulty(fixture, 0, "io", "0"), NULL);
+   set(fixture, "k", "lost");
+   for (int i = 0; i < 2; i++) {
+      assert_int_equal(set(fixture, "k", "refused"), KV_UNAVAILABLE);
+      assert_non_null(strstr(fixture->status.text, "told to fail"));
+   }
+   assert_true(kv_commit_read_only(fixture->commit, &fixture->status));
+   assert_non_null(strstr(fixture->status.text, "told to fail"));
+   assert_int_equal(atomic_load(&fixture->failures), 1);
+}
+
+static void a_fresh_target_ends_read_only(void **state)
+{
+   struct fixture *fixture = *state;
+   set_targets(fixture, open_faulty(fixture, 0, "io", "0"), NULL);
+   set(fixture, "k", "lost");
+   set_targets(fixture, open_target(fixture, 1, "memory", NULL, 0), NULL);
+   assert_true(fixture->seen.read_only);
+   assert_int_equal(set(fixture, "k", "v"), KV_OK);
+   assert_false(kv_commit_read_only(fixture->commit, &fixture->status));
+   assert_kept(fixture, 1, "k", "v");
+}
+
+static void lack_of_room_refuses_the_batch_and_no_more(void **state)
+{
+   struct fixture *fixture = *state;
+   set_targets(fixture, open_faulty(fixture, 0, "no_space", "1"), NULL);
+   assert_int_equal(set(fixture, "k", "v"), KV_OK);
+   assert_int_equal(set(fixture, "k", "too much"), KV_RESOURCE_EXHAUSTED);
+   assert_readable(fixture, "k", "v");
+   assert_false(kv_commit_read_only(fixture->commit, &fixture->status));
+   assert_int_equal(atomic_load(&fixture->failures), 0);
+}
+
+static void a_standby_is_given_each_batch(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_instance *active = open_target(fixture, 0, "memory", NULL, 0);
+   set_targets(fixture, active, NULL);
+   assert_int_equal(set(fixture, "early", "1"), KV_OK);
+   set_targets(fixture, active, open_target(fixture, 1, "prompt", NULL, 0));
+   assert_int_equal(set(fixture, "late", "2"), KV_OK);
+   assert_kept(fixture, 0, "late", "2");
+   assert_kept(fixture, 1, "late", "2");
+   assert_kept(fixture, 1, "early", NULL);
+}
+
+static void what_the_active_plugin_refused_is_not_given_to_the_standby(void **state)
+{
+   struct fixture *fixture = *state;
+   set_targets(fixture, open_faulty(fixture, 0, "no_space", "0"),
+               open_target(fixture, 1, "memory", NULL, 0));
+   assert_int_equal(set(fixture, "k", "v"), KV_RESOURCE_EXHAUSTED);
+   assert_kept(fixture, 1, "k", NULL);
+}
+
+static void a_failing_standby_costs_no_acknowledgement(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_instance *active = open_target(fixture, 0, "memory", NULL, 0);
+   set_targets(fixture, active, open_faulty(fixture, 1, "io", "0"));
+   assert_int_equal(set(fixture, "k", "v"), KV_OK);
+   assert_int_equal(set(fixture, "k", "w"), KV_OK);
+   set_targets(fixture, active, NULL);
+   assert_true(fixture->seen.standby_failed);
+   assert_non_null(strstr(fixture->seen.standby_status.text, "told to fail"));
+   assert_false(fixture->seen.read_only);
+   assert_kept(fixture, 0, "k", "w");
+}
+
+static void one_submitters_writes_are_committed_in_its_order(void **state)
+{
+   struct fixture *fixture = *state;
+   static const char *const names[] = {"memory", "prompt"};
+   static struct write writes[ROUNDS];
+   for (size_t i = 0; i < 2; i++) {
+      set_targets(fixture, open_target(fixture, i, names[i], NULL, 0), NULL);
+      char value[32];
+      for (unsigned n = 0; n < ROUNDS; n++) {
+         snprintf(value, sizeof value, "%u", n);
+         submit_set(fixture, &writes[n], "k", value);
+      }
+      for (unsigned n = 0; n < ROUNDS; n++)
+         assert_int_equal(await(&writes[n]), KV_OK);
+      assert_readable(fixture, "k", value);
+      assert_kept(fixture, i, "k", value);
+   }
+}
+
+/* ---- Many threads, while the targets change ---- */
+
+struct submitter {
+   pthread_t thread;
+   struct fixture *fixture;
+   char key[16];
+   unsigned failed, completed_not_once;
+};
+
+static void *submit_many(void *argument)
+{
+   struct submitter *submitter = argument;
+   char value[32];
+   for (unsigned n = 1; n <= ROUNDS; n++) {
+      struct write write;
+      snprintf(value, sizeof value, "%u", n);
+      submit_set(submitter->fixture, &write, submitter->key, value);
+      submitter->failed += await(&write) != KV_OK;
+      submitter->completed_not_once += write.completions != 1;
+   }
+   return NULL;
+}
+
+/* Goes once through all pairs of active and standby, so that both ways to commit take turns. */
+static void change_targets(struct fixture *fixture)
+{
+   for (unsigned round = 0; round < 20; round++)
+      for (size_t active = 0; active < 2; active++) {
+         set_targets(fixture, fixture->instances[active], fixture->instances[1 - active]);
+         set_targets(fixture, fixture->instances[active], NULL);
+         set_targets(fixture, fixture->instances[active], fixture->instances[1 - active]);
+      }
+}
+
+static void no_write_is_lost_when_targets_change_under_many_threads(void **state)
+{
+   struct fixture *fixture = *state;
+   open_target(fixture, 0, "memory", NULL, 0);
+   open_target(fixture, 1, "prompt", NULL, 0);
+   set_targets(fixture, fixture->instances[1], NULL);
+   struct submitter submitters[SUBMITTERS];
+   for (unsigned i = 0; i < SUBMITTERS; i++) {
+      submitters[i] = (struct submitter){.fixture = fixture};
+      snprintf(submitters[i].key, sizeof submitters[i].key, "key %u", i);
+      assert_int_equal(pthread_create(&submitters[i].thread, NULL, submit_many, &submitters[i]), 0);
+   }
+   change_targets(fixture);
+   char last[32];
+   snprintf(last, sizeof last, "%u", ROUNDS);
+   for (unsigned i = 0; i < SUBMITTERS; i++) {
+      pthread_join(submitters[i].thread, NULL);
+      assert_int_equal(submitters[i].failed, 0);
+      assert_int_equal(submitters[i].completed_not_once, 0);
+      assert_readable(fixture, submitters[i].key, last);
+   }
+   struct kv_view *view = kv_view_create(fixture->store);
+   assert_non_null(view);
+   assert_int_equal(kv_version_sequence(kv_view_version(view)), SUBMITTERS * ROUNDS);
+   kv_view_destroy(view);
+}
+
+static void destroy_commits_what_was_submitted(void **state)
+{
+   struct fixture *fixture = *state;
+   set_targets(fixture, open_target(fixture, 0, "memory", NULL, 0), NULL);
+   static struct write writes[ROUNDS];
+   for (unsigned n = 0; n < ROUNDS; n++)
+      submit_set(fixture, &writes[n], "k", n + 1 < ROUNDS ? "earlier" : "last");
+   kv_commit_destroy(fixture->commit);
+   fixture->commit = NULL;
+   for (unsigned n = 0; n < ROUNDS; n++)
+      assert_int_equal(await(&writes[n]), KV_OK);
+   assert_kept(fixture, 0, "k", "last");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+   const struct CMUnitTest tests[] = {
+       TEST(writes_before_the_data_is_loaded_are_refused),
+       TEST(what_is_acknowledged_is_readable_and_kept),
+       TEST(a_batch_that_the_plugin_cannot_store_changes_nothing),
+       TEST(after_a_failed_write_the_store_is_read_only_and_says_why),
+       TEST(a_fresh_target_ends_read_only),
+       TEST(lack_of_room_refuses_the_batch_and_no_more),
+       TEST(a_standby_is_given_each_batch),
+       TEST(what_the_active_plugin_refused_is_not_given_to_the_standby),
+       TEST(a_failing_standby_costs_no_acknowledgement),
+       TEST(one_submitters_writes_are_committed_in_its_order),
+       TEST(no_write_is_lost_when_targets_change_under_many_threads),
+       TEST(destroy_commits_what_was_submitted),
+   };
+   return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,209 @@
+#include "core/commit/evaluate.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+/* An open transaction over a store that holds old=1, and the effects of what is evaluated in it. */
+struct fixture {
+   struct kv_store *store;
+   struct kv_transaction *transaction;
+   struct kv_effects effects;
+   struct kv_arena arena;
+};
+
+static int set_up(void **state)
+{
+   static struct fixture fixture;
+   memset(&fixture, 0, sizeof fixture);
+   kv_arena_init(&fixture.arena);
+   fixture.store = kv_store_create();
+   assert_non_null(fixture.store);
+   struct kv_transaction *first = kv_store_begin(fixture.store);
+   assert_non_null(first);
+   assert_true(kv_transaction_set(first, kv_bytes_of("old"), kv_bytes_of("1")));
+   kv_transaction_commit(first, 10);
+   fixture.transaction = kv_store_begin(fixture.store);
+   assert_non_null(fixture.transaction);
+   kv_effects_reset(&fixture.effects, 10);
+   *state = &fixture;
+   return 0;
+}
+
+static int tear_down(void **state)
+{
+   struct fixture *fixture = *state;
+   kv_transaction_abort(fixture->transaction);
+   kv_effects_deinit(&fixture->effects);
+   kv_store_destroy(fixture->store);
+   kv_arena_reset(&fixture->arena);
+   return 0;
+}
+
+static struct kv_operation set(const char *key, const char *value)
+{
+   return (struct kv_operation){
+       .kind = KV_OPERATION_SET, .key = kv_bytes_of(key), .value = kv_bytes_of(value)};
+}
+
+static struct kv_operation delete (const char *key)
+{
+   return (struct kv_operation){.kind = KV_OPERATION_DELETE, .key = kv_bytes_of(key)};
+}
+
+static struct kv_operation get(const char *key)
+{
+   return (struct kv_operation){.kind = KV_OPERATION_GET, .key = kv_bytes_of(key)};
+}
+
+static struct kv_submission submission(struct fixture *fixture, struct kv_operation *operations,
+                                       size_t count)
+{
+   return (struct kv_submission){
+       .operations = operations, .count = count, .arena = &fixture->arena, .result_max = 100};
+}
+
+static void assert_value(const struct kv_operation *operation, const char *expected)
+{
+   assert_int_equal(operation->code, KV_OK);
+   assert_true(operation->found);
+   assert_int_equal(operation->value.size, strlen(expected));
+   assert_memory_equal(operation->value.data, expected, strlen(expected));
+}
+
+static void assert_effect(const kvs_record *record, uint64_t sequence, uint32_t kind,
+                          const char *key, uint32_t flags)
+{
+   assert_int_equal(record->sequence, sequence);
+   assert_int_equal(record->kind, kind);
+   assert_int_equal(record->flags, flags);
+   assert_int_equal(record->expires_at_ms, 0);
+   assert_int_equal(record->key.size, strlen(key));
+   assert_memory_equal(record->key.data, key, strlen(key));
+}
+
+static void operations_see_those_before_them(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_operation operations[] = {get("old"),     set("old", "2"), get("old"),
+                                       delete ("old"), get("old"),      delete ("old")};
+   struct kv_submission all = submission(fixture, operations, 6);
+   assert_true(kv_evaluate(&all, fixture->transaction, 0, &fixture->effects));
+   assert_value(&operations[0], "1");
+   assert_value(&operations[2], "2");
+   assert_true(operations[3].found);
+   assert_false(operations[4].found);
+   assert_false(operations[5].found);
+}
+
+static void only_what_changed_is_an_effect_each_with_a_sequence_of_its_own(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_operation operations[] = {set("a", "1"), delete ("none"), get("a"), delete ("old"),
+                                       set("b", "")};
+   struct kv_submission all = submission(fixture, operations, 5);
+   assert_true(kv_evaluate(&all, fixture->transaction, 0, &fixture->effects));
+   assert_int_equal(fixture->effects.count, 3);
+   assert_effect(&fixture->effects.records[0], 11, KVS_SET, "a", 0);
+   assert_effect(&fixture->effects.records[1], 12, KVS_DELETE, "old", 0);
+   assert_int_equal(fixture->effects.records[1].value.size, 0);
+   assert_effect(&fixture->effects.records[2], 13, KVS_SET, "b", 0);
+   assert_int_equal(fixture->effects.last_sequence, 13);
+}
+
+static void effects_of_an_atomic_submission_are_joined_but_not_to_the_next(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_operation operations[] = {set("a", "1"), get("a"), set("b", "2"), delete ("old")};
+   struct kv_submission atomic = submission(fixture, operations, 4);
+   atomic.atomic = true;
+   struct kv_operation later[] = {set("c", "3")};
+   struct kv_submission next = submission(fixture, later, 1);
+   assert_true(kv_evaluate(&atomic, fixture->transaction, 0, &fixture->effects));
+   assert_true(kv_evaluate(&next, fixture->transaction, 0, &fixture->effects));
+   assert_int_equal(fixture->effects.count, 4);
+   assert_effect(&fixture->effects.records[0], 11, KVS_SET, "a", KVS_RECORD_JOINED);
+   assert_effect(&fixture->effects.records[1], 12, KVS_SET, "b", KVS_RECORD_JOINED);
+   assert_effect(&fixture->effects.records[2], 13, KVS_DELETE, "old", 0);
+   assert_effect(&fixture->effects.records[3], 14, KVS_SET, "c", 0);
+}
+
+/* The data are 4 bytes ("old" and "1"); the bound leaves 4 more. */
+static void what_passes_the_memory_bound_is_refused_alone(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_operation operations[] = {set("long", "x"), set("k", "12"), delete ("old"),
+                                       set("long", "x")};
+   struct kv_submission all = submission(fixture, operations, 4);
+   assert_true(kv_evaluate(&all, fixture->transaction, 8, &fixture->effects));
+   assert_int_equal(operations[0].code, KV_RESOURCE_EXHAUSTED); /* 9 of 8 */
+   assert_int_equal(operations[1].code, KV_OK);                 /* 7 of 8 */
+   assert_int_equal(operations[2].code, KV_OK);                 /* 3 of 8 */
+   assert_int_equal(operations[3].code, KV_OK);                 /* 8 of 8 */
+   assert_int_equal(fixture->effects.count, 3);
+   assert_int_equal(kv_transaction_bytes(fixture->transaction), 8);
+}
+
+static void a_value_that_shrinks_fits_even_above_the_bound(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_operation operations[] = {set("old", "2"), set("old", "")};
+   struct kv_submission all = submission(fixture, operations, 2);
+   assert_true(kv_evaluate(&all, fixture->transaction, 1, &fixture->effects));
+   assert_int_equal(operations[0].code, KV_OK);
+   assert_int_equal(operations[1].code, KV_OK);
+}
+
+static void an_atomic_submission_that_passes_the_bound_is_refused_whole(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_operation operations[] = {set("k", "1"), set("l", "12")};
+   struct kv_submission atomic = submission(fixture, operations, 2);
+   atomic.atomic = true;
+   assert_true(kv_evaluate(&atomic, fixture->transaction, 8, &fixture->effects));
+   assert_true(atomic.refused);
+   assert_int_equal(fixture->effects.count, 0);
+   assert_int_equal(kv_transaction_bytes(fixture->transaction), 4);
+}
+
+static void gets_are_refused_beyond_the_bound_on_results(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_operation operations[] = {set("v", "12345"), get("v"), get("v"), get("old")};
+   struct kv_submission all = submission(fixture, operations, 4);
+   all.result_max = 6;
+   assert_true(kv_evaluate(&all, fixture->transaction, 0, &fixture->effects));
+   assert_value(&operations[1], "12345");
+   assert_int_equal(operations[2].code, KV_RESOURCE_EXHAUSTED);
+   assert_value(&operations[3], "1");
+}
+
+static void a_value_got_outlives_its_being_overwritten(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_operation operations[] = {set("k", "first"), get("k"), set("k", "second"),
+                                       delete ("k")};
+   struct kv_submission all = submission(fixture, operations, 4);
+   assert_true(kv_evaluate(&all, fixture->transaction, 0, &fixture->effects));
+   assert_value(&operations[1], "first");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+   const struct CMUnitTest tests[] = {
+       TEST(operations_see_those_before_them),
+       TEST(only_what_changed_is_an_effect_each_with_a_sequence_of_its_own),
+       TEST(effects_of_an_atomic_submission_are_joined_but_not_to_the_next),
+       TEST(what_passes_the_memory_bound_is_refused_alone),
+       TEST(a_value_that_shrinks_fits_even_above_the_bound),
+       TEST(an_atomic_submission_that_passes_the_bound_is_refused_whole),
+       TEST(gets_are_refused_beyond_the_bound_on_results),
+       TEST(a_value_got_outlives_its_being_overwritten),
+   };
+   return cmocka_run_group_tests(tests, NULL, NULL);
+}
