@@ -15,6 +15,8 @@
 #define KEEPALIVE_TIMEOUT_MS 20000
 /* Clients may send keepalive pings this often, with or without calls, before they are told off. */
 #define PING_INTERVAL_MIN_MS 1000
+/* Once its calls are done, a client that was told of the stop gets this long to close by itself. */
+#define FAREWELL_MS 100
 
 /* gRPC's own complaints become lines of our log, as no caller sees them. */
 static void forward_log(gpr_log_func_args *line)
@@ -128,11 +130,31 @@ enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status)
    return KV_OK;
 }
 
+static gpr_timespec in_ms(int64_t ms)
+{
+   return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(ms, GPR_TIMESPAN));
+}
+
 /* Waits until gRPC has closed all connections. Calls may still be with their handlers then, if
  * their clients have gone. */
 static bool await_shutdown(struct kv_rpc *rpc, gpr_timespec deadline)
 {
    return grpc_completion_queue_next(rpc->shutdown_queue, deadline, NULL).type == GRPC_OP_COMPLETE;
+}
+
+/* Waits until no call is under way, which ends the workers; false when the deadline passed. */
+static bool join_workers(struct kv_rpc *rpc, gpr_timespec deadline)
+{
+   const struct timespec until = {deadline.tv_sec, deadline.tv_nsec};
+   for (unsigned i = 0; i < rpc->worker_count; i++) {
+      struct kv_rpc_worker *worker = &rpc->workers[i];
+      if (!worker->running)
+         work(worker); /* its thread could not be started, but its slots may be armed */
+      else if (pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
+         return false;
+      worker->running = false;
+   }
+   return true;
 }
 
 void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms)
@@ -141,19 +163,13 @@ void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms)
       return;
    rpc->stopped = true;
    grpc_server_shutdown_and_notify(rpc->server, rpc->shutdown_queue, NULL);
-   gpr_timespec grace = gpr_time_from_millis(grace_ms, GPR_TIMESPAN);
-   if (!await_shutdown(rpc, gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), grace))) {
-      grpc_server_cancel_all_calls(rpc->server);
-      await_shutdown(rpc, gpr_inf_future(GPR_CLOCK_MONOTONIC));
-   }
-   for (unsigned i = 0; i < rpc->worker_count; i++) {
-      struct kv_rpc_worker *worker = &rpc->workers[i];
-      if (worker->running)
-         pthread_join(worker->thread, NULL);
-      else
-         work(worker); /* its thread could not be started, but its slots are armed */
-      worker->running = false;
-   }
+   bool joined = join_workers(rpc, in_ms(grace_ms));
+   if (joined && await_shutdown(rpc, in_ms(FAREWELL_MS)))
+      return;
+   grpc_server_cancel_all_calls(rpc->server);
+   await_shutdown(rpc, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+   if (!joined)
+      join_workers(rpc, gpr_inf_future(GPR_CLOCK_MONOTONIC));
 }
 
 static void destroy_queue(grpc_completion_queue *queue)

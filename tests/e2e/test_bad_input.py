@@ -370,7 +370,8 @@ class Connections(harness.Case):
     def vanishing(self, calls):
         words = [f"{path}={request.SerializeToString().hex()}" for path, request in calls]
         client = subprocess.Popen(
-            ["/usr/bin/python3", "-B", os.path.join(harness.HERE, "vanishing_client.py"),
+            ["/usr/bin/python3", "-B",
+             os.path.join(harness.ROOT, "tests", "e2e", "vanishing_client.py"),
              self.server.address, "10", *words], stderr=subprocess.PIPE, env=harness.environment())
         self.addCleanup(lambda: (client.kill(), client.communicate()))
         return client

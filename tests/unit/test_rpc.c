@@ -674,6 +674,12 @@ static void *stop_patiently(void *rpc)
    return NULL;
 }
 
+static void *stop_very_patiently(void *rpc)
+{
+   kv_rpc_stop(rpc, 10 * PATIENCE_S * 1000);
+   return NULL;
+}
+
 /* Until nobody listens any more: then the server is being stopped. */
 static void await_refusal(int port)
 {
@@ -715,6 +721,22 @@ static void stopping_cancels_a_stream_that_never_ends(void **state)
    finish(&caller);
    assert_int_not_equal(caller.code, GRPC_STATUS_OK);
    grpc_slice_unref(caller.text);
+}
+
+/* The client neither closes its connection nor has a call: the grace is not for it. */
+static void stopping_waits_for_no_connection_without_calls(void **state)
+{
+   struct world *world = *state;
+   const struct timespec soon = {.tv_sec = time(NULL) + PATIENCE_S};
+   pthread_t stopper;
+   int fd = connect_raw(world->port);
+   write_all(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
+   write_frame(fd, 4, 0, 0, kv_bytes(NULL, 0));
+   char greeting;
+   assert_int_equal(read(fd, &greeting, 1), 1);
+   assert_int_equal(pthread_create(&stopper, NULL, stop_very_patiently, world->rpc), 0);
+   assert_int_equal(pthread_timedjoin_np(stopper, NULL, &soon), 0);
+   close(fd);
 }
 
 static void a_server_that_was_never_started_can_be_destroyed(void **state)
@@ -918,6 +940,7 @@ int main(void)
        CASE(garbage_on_the_port_does_no_harm),
        CASE(stopping_awaits_a_call_under_way),
        CASE(stopping_cancels_a_stream_that_never_ends),
+       CASE(stopping_waits_for_no_connection_without_calls),
        CASE(a_server_that_was_never_started_can_be_destroyed),
        CASE(a_method_that_is_there_twice_is_refused),
        CASE(a_port_in_use_is_refused_and_its_holder_named),

@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: the real binaries, run as a user would, and stubs for them.
+"""What the tests of whole processes share: the real binaries, run as a user would, and their stubs.
 
 CMake names the binaries and plug-ins in the environment. Every server has a port of its own and a
 temporary data directory, ends with its test, and its log is printed when the test failed. Nothing
@@ -20,8 +20,7 @@ import grpc
 import grpc_tools
 from grpc_tools import protoc
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.environ["KVSTORE_TEST_BIN"]
 PLUGINS = os.environ["KVSTORE_TEST_PLUGINS"]
 BAD_PLUGINS = os.environ["KVSTORE_TEST_BAD_PLUGINS"]
@@ -225,7 +224,7 @@ class Case(unittest.TestCase):
     """A test with a temporary directory; its servers end with it and tell what they logged."""
 
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="kvstore-e2e-")
+        self.folder = tempfile.mkdtemp(prefix="kvstore-test-")
         self.servers = []
         self.addCleanup(self._end)
 
