@@ -11,7 +11,7 @@
 
 /* How many requests of one method a worker can be handed between two looks at its queue; more wait
  * inside gRPC, which is slower but loses nothing. */
-#define SLOTS_PER_METHOD 64
+#define SLOTS_PER_METHOD 4
 #define SLOTS_FOR_UNKNOWN 4
 
 #define METHOD_TEXT_MAX 256 /* of an unknown method's name in the answer */
