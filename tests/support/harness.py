@@ -114,10 +114,11 @@ class Log:
 
 
 class Server:
-    """A running server. `flags` are added to the command line as they are."""
+    """A running server. `flags` are added to the command line as they are, `variables` to the
+    environment."""
 
     def __init__(self, data, mode=None, options=(), flags=(), plugins=PLUGINS, listen="127.0.0.1:0",
-                 wait=True):
+                 wait=True, variables=None):
         self.data = data
         command = [SERVER, "--listen", listen, "--data-dir", data, "--plugin-dir", plugins]
         if mode:
@@ -126,7 +127,7 @@ class Server:
             command += ["--option", option]
         self.process = subprocess.Popen([*command, *flags], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                        env=environment())
+                                        env=environment(**(variables or {})))
         self.pid = self.process.pid
         self.log = Log(self.process.stderr)
         self.channels = []
