@@ -31,6 +31,8 @@ CLI = os.path.join(BIN, "kvstore-cli")
 # sanitizers on a busy machine.
 PATIENCE = 60
 
+MODES = ("none", "snapshot", "aof", "hybrid")
+
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", 256 << 20),
     ("grpc.max_send_message_length", 256 << 20),
@@ -131,8 +133,12 @@ class Server:
         self.pid = self.process.pid
         self.log = Log(self.process.stderr)
         self.channels = []
-        if not wait:
-            return
+        if wait:
+            self.open()
+            self.wait_serving()
+
+    def open(self):
+        """Connects to the server as soon as it listens."""
         line = self.log.wait_for("listening on ")
         if not line:
             code = self.process.wait(PATIENCE)
@@ -143,7 +149,6 @@ class Server:
             self.port = int(self.address.rsplit(":", 1)[1])
         self.channel = self.connect()
         self.stub = kv_grpc.KeyValueStoreStub(self.channel)
-        self.wait_serving()
 
     def connect(self):
         channel = grpc.insecure_channel(self.address, options=CHANNEL_OPTIONS)

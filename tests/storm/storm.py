@@ -1,0 +1,343 @@
+"""One storm: a server in one mode is killed again and again under load, and after each start all
+that it holds is held against what it had promised.
+
+A cycle: the server starts (and is killed while it starts, now and then), is checked, then clients
+write keys of their own and read each other's while an administrator saves, changes options and
+switches to other modes and back, until SIGKILL. What a restart must have:
+
+  aof, hybrid   all that was answered, and all that anyone had read
+  snapshot      a consistent cut of the histories, not older than the last checkpoint: Save, or the
+                switch to it
+  none          nothing
+"""
+import collections
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import time
+
+import grpc
+
+import harness
+from harness import PATIENCE, kv
+from history import Clients
+from recorded import Recorded
+from values import encode
+
+CLIENTS = 3
+KEYS_PER_CLIENT = 6
+# A fresh data directory every so often: the first start is stormed as well, and nothing grows.
+CYCLES_PER_STORE = 40
+FAILURES_MAX = 5
+
+KILLED_STARTS = 0.2  # of all cycles
+KILLED_START_MS = 35
+LOAD_MS = (3, 70)
+# Once in so many cycles the load lasts long enough for ticks: everysec's sync, compaction.
+LONG_CYCLE = 50
+LONG_LOAD_MS = (1000, 1300)
+
+COMBINATIONS = {
+    "none": ("none", {}),
+    "snapshot": ("snapshot", {}),
+    **{f"{mode} {fsync}": (mode, {"fsync": fsync})
+       for mode in ("aof", "hybrid") for fsync in ("always", "everysec", "no")},
+}
+
+
+class Defect(Exception):
+    """The server broke a promise."""
+
+
+def random_options(rng, plugin, fixed=()):
+    """Options of a plug-in, all of them named: small segments rotate at every few writes."""
+    options = {}
+    if plugin in ("aof", "hybrid"):
+        options["fsync"] = rng.choice(("always", "everysec", "no"))
+        options["aof_max_size"] = str(rng.choice((4096, 8192, 65536)))
+    if plugin in ("snapshot", "hybrid"):
+        options["snapshot_interval"] = str(rng.choice((1, 300)))
+        options["max_snapshots"] = str(rng.choice((1, 2, 5)))
+    options.update(fixed)
+    return options
+
+
+def keys_of(client):
+    return [f"{client}/{number}" for number in range(KEYS_PER_CLIENT)]
+
+
+class Load:
+    """Clients and an administrator against one life of a server, until it is killed."""
+
+    def __init__(self, storm, server):
+        self.storm = storm
+        self.server = server
+        self.killed = False
+        self.defects = []
+        self.administered = threading.Semaphore(0)  # grows by one when an action is sent
+        actors = [(self._write_and_read, client) for client in range(CLIENTS)]
+        actors += [(self._watch,), (self._administer,)]
+        self.threads = [
+            threading.Thread(target=self._act, daemon=True,
+                             args=(act, random.Random(storm.rng.random()), *arguments))
+            for act, *arguments in actors]
+
+    def run(self):
+        """Starts all, kills the server at some moment, and returns when nobody is waiting for it
+        any more."""
+        rng = self.storm.rng
+        for thread in self.threads:
+            thread.start()
+        if rng.randrange(LONG_CYCLE) == 0:
+            time.sleep(rng.uniform(*LONG_LOAD_MS) / 1000)
+        elif rng.random() < 0.5:
+            time.sleep(rng.uniform(*LOAD_MS) / 1000)
+        else:  # while the administrator's work is done, or right after
+            for _ in range(rng.randint(1, 3)):
+                self.administered.acquire(timeout=PATIENCE)
+            time.sleep(rng.expovariate(1 / 0.004))
+        self.killed = True
+        self.server.kill9()
+        for thread in self.threads:
+            thread.join(PATIENCE)
+        if self.defects:
+            raise Defect(self.defects[0])
+
+    def _act(self, act, *arguments):
+        try:
+            act(*arguments)
+        except grpc.RpcError as error:
+            if not self.killed:
+                self.defects.append(f"a call failed: {error.code().name} {error.details()}")
+        except ValueError as error:  # the channel was closed
+            if not self.killed:
+                self.defects.append(repr(error))
+        except Defect as defect:
+            self.defects.append(str(defect))
+        finally:
+            self.administered.release(8)  # nobody waits for one who has ended
+
+    # ---- Clients ----
+
+    def _write_and_read(self, rng, client):
+        stub = harness.kv_grpc.KeyValueStoreStub(self.server.connect())
+        while not self.killed:
+            if rng.random() < 0.2:
+                self._read(rng, stub)
+            else:
+                self._write(rng, stub, client)
+
+    def _watch(self, rng):
+        """Reads all the time, also while writes wait for the disk: what it sees must stay."""
+        stub = harness.kv_grpc.KeyValueStoreStub(self.server.connect())
+        while not self.killed:
+            self._read(rng, stub)
+            floors = self.storm.clients.floors()
+            found = {entry.key: entry.value
+                     for part in stub.Scan(kv.ScanRequest(), timeout=PATIENCE)
+                     for entry in part.entries}
+            for client in range(CLIENTS):
+                for key in keys_of(client):
+                    self._compare("Scan", key, found.pop(key, None), floors[client])
+            if found:
+                raise Defect(f"Scan found keys that nobody wrote: {sorted(found)[:5]}")
+
+    def _read(self, rng, stub):
+        client = rng.randrange(CLIENTS)
+        key = rng.choice(keys_of(client))
+        floor = self.storm.clients.histories[client].floor()
+        answer = stub.Get(kv.GetRequest(key=key), timeout=PATIENCE)
+        self._compare("Get", key, answer.value if answer.found else None, floor)
+
+    def _compare(self, call, key, value, floor):
+        self.storm.counts["reads"] += 1
+        if not self.storm.clients.of_key(key).accepts(key, value, floor):
+            raise Defect(f"{call} found {value and value[:40]} at {key}, which is older than write "
+                         f"{floor} of its client, or none of its writes")
+
+    def _write(self, rng, stub, client):
+        clients, history = self.storm.clients, self.storm.clients.histories[client]
+        pairs = []
+        for key in rng.sample(keys_of(client), rng.choice((1, 1, 1, 2, 4))):
+            present = history.latest(key) is not None
+            deleted = present and rng.random() < 0.2
+            pairs.append((key, None if deleted else self.storm.new_value(rng, client)))
+        clients.begin(client, pairs)
+        if len(pairs) > 1:
+            self._batch(stub, pairs)
+        elif pairs[0][1] is not None:
+            stub.Set(kv.SetRequest(key=pairs[0][0], value=pairs[0][1]), timeout=PATIENCE)
+        elif not stub.Del(kv.DelRequest(key=pairs[0][0]), timeout=PATIENCE).success:
+            raise Defect(f"Del {pairs[0][0]} found nothing to delete")
+        history.acknowledge()
+        self.storm.counts["writes"] += 1
+
+    @staticmethod
+    def _batch(stub, pairs):
+        request = kv.BatchRequest(atomic=True)
+        for key, value in pairs:
+            operation = request.operations.add()
+            if value is None:
+                getattr(operation, "del").key = key
+            else:
+                operation.set.key, operation.set.value = key, value
+        for result in stub.Batch(request, timeout=PATIENCE).results:
+            if result.WhichOneof("result") == "error":
+                raise Defect(f"an operation of a batch failed: {result.error.message}")
+
+    # ---- The administrator ----
+
+    def _administer(self, rng):
+        pause_s = rng.choice((0, 0.004, 0.02))
+        if self.storm.recorded.plugin != self.storm.plugin:
+            self._configure(rng, self.storm.plugin, self.storm.fixed)
+        while not self.killed:
+            time.sleep(rng.uniform(0, pause_s))
+            draw = rng.random()
+            if draw < 0.4 and self.storm.recorded.plugin != "none":
+                mark = self.storm.clients.floors()
+                self.administered.release()
+                self.storm.recorded.saved(self.server.save(), mark)
+                self.storm.counts["saves"] += 1
+            elif draw < 0.65:
+                self._configure(rng, rng.choice(harness.MODES), ())
+            else:
+                self._configure(rng, self.storm.plugin, self.storm.fixed)
+
+    def _configure(self, rng, plugin, fixed):
+        options = random_options(rng, plugin, fixed)
+        recorded = self.storm.recorded
+        recorded.configuring(plugin, options, self.storm.clients.floors())
+        self.administered.release()
+        error = recorded.configured(self.server.configure(plugin, options))
+        self.storm.counts["switches"] += 1
+        if error:
+            raise Defect(error)
+
+
+class Storm:
+    """All cycles of one combination of mode and policy."""
+
+    def __init__(self, name, seed, keep):
+        self.name = name
+        self.seed = seed
+        self.keep = keep  # the data directories of failures
+        self.plugin, self.fixed = COMBINATIONS[name]
+        self.folder = tempfile.mkdtemp(prefix="kvstore-storm-")
+        self.counter = 0  # of values, so that no two are the same
+        self.failures = []
+        self.counts = collections.Counter()
+        self.rng = None
+        self.data = None  # the data directory in use
+        self.logs = []  # of the last lives of the server
+        self.clients = self.recorded = None
+
+    def new_value(self, rng, client):
+        self.counter += 1
+        return encode(f"{client}.{self.counter}", rng.choice((16, 16, 100, 1000)))
+
+    def run(self, cycles):
+        try:
+            for cycle in range(cycles):
+                if cycle % CYCLES_PER_STORE == 0:
+                    self._drop_store()
+                self.rng = random.Random(f"{self.seed} {self.name} {cycle}")
+                self.counts["cycles"] += 1
+                try:
+                    self._cycle()
+                except Defect as defect:
+                    self._fail(cycle, defect)
+                    if len(self.failures) >= FAILURES_MAX:
+                        return
+                if (cycle + 1) % 100 == 0:
+                    print(f"{self.name}: {cycle + 1} cycles, {len(self.failures)} failures",
+                          file=sys.stderr, flush=True)
+        finally:
+            if not (self.keep and self.failures):
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _drop_store(self):
+        """The next start is the first one on a fresh directory."""
+        if self.data and not self.keep:
+            shutil.rmtree(self.data, ignore_errors=True)
+        self.data = None
+        self.logs = []
+
+    def _fail(self, cycle, defect):
+        logs = "\n--- next life\n".join(self.logs[-3:])
+        kept = f" ({self.data} is kept)" if self.keep else ""
+        self.failures.append(f"{self.name}, seed {self.seed}, cycle {cycle}{kept}: {defect}\n"
+                             f"--- logs of the last lives of the server\n{logs}")
+        print(f"FAILED {self.failures[-1]}", file=sys.stderr, flush=True)
+        self._drop_store()
+
+    # ---- A cycle ----
+
+    def _cycle(self):
+        first = self.data is None
+        if first:
+            self.data = tempfile.mkdtemp(prefix="store-", dir=self.folder)
+        if self.rng.random() < KILLED_STARTS:
+            self._kill_start(first)
+        server = self._start(first)
+        try:
+            self._check(server, first)
+            load = Load(self, server)
+            load.run()
+        except grpc.RpcError as error:
+            raise Defect(f"a call failed after the start: {error.code().name} "
+                         f"{error.details()}") from error
+        finally:
+            if server.process.poll() is None:
+                server.kill9()
+            self.logs.append(server.log.text())
+
+    def _flags(self, first):
+        """A mode is asked for at the first start; later the recorded one wins."""
+        if not first:
+            return {}
+        return {"mode": self.plugin, "options": [f"{name}={value}" for name, value in
+                                                 self.fixed.items()]}
+
+    def _kill_start(self, first):
+        server = harness.Server(self.data, wait=False, **self._flags(first))
+        time.sleep(self.rng.uniform(0, KILLED_START_MS) / 1000)
+        server.kill9()
+        self.logs.append(server.log.text())
+        self.counts["killed starts"] += 1
+
+    def _start(self, first):
+        server = harness.Server(self.data, wait=False, **self._flags(first))
+        if not server.log.wait_for(" ready"):
+            code = server.wait_exit()
+            self.logs.append(server.log.text())
+            raise Defect(f"the server refused to start, exit code {code}")
+        server.open()
+        return server
+
+    def _check(self, server, first):
+        status, found = server.status(), dict(server.scan())
+        if first:
+            self.clients, self.recorded = Clients(CLIENTS), Recorded(status)
+            if status.plugin != self.plugin or found:
+                raise Defect(f"a fresh store is in mode {status.plugin} and holds {found}")
+            return
+        doubtful = sum(len(one.writes) - one.acknowledged for one in self.clients.histories)
+        self.counts["writes in doubt"] += doubtful
+        self.counts["switches in doubt"] += self.recorded.doubt is not None
+        self.counts["of them recorded"] += status.generation > self.recorded.generation
+        error = self.recorded.restarted(status) or self._lost(status.plugin, found)
+        if error:
+            raise Defect(error)
+        self.recorded.new_life()
+        self.clients.rebase(found)
+
+    def _lost(self, plugin, found):
+        if plugin == "none":
+            return f"mode none kept {sorted(found)[:5]}" if found else None
+        kept = self.clients.floors()
+        if plugin == "snapshot":
+            kept = self.recorded.checkpoint or [0] * CLIENTS
+        return self.clients.check(found, kept)

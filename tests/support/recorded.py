@@ -1,0 +1,80 @@
+"""What a restart has to come back to: the mode last configured, or the one that was in doubt when
+the server died, and never an older sequence or generation."""
+
+DURABLE = ("aof", "hybrid")
+
+
+class Recorded:
+    """Follows one store by the answers to Configure, Save and Status. `mark` stands for what the
+    caller has to know of the moment at which a checkpoint was asked for: all that had been answered
+    by then is in it."""
+
+    def __init__(self, status):
+        self.doubt = None  # (plugin, options, mark) of a Configure without an answer
+        self.checkpoint = None  # mark of the last checkpoint in this life of the server
+        self.saved_sequence = 0
+        self._adopt(status)
+
+    def _adopt(self, answer):
+        self.plugin, self.options = answer.plugin, dict(answer.options)
+        self.generation, self.sequence = answer.generation, answer.sequence
+
+    def durable(self):
+        return self.plugin in DURABLE
+
+    def configuring(self, plugin, options, mark):
+        self.doubt = (plugin, dict(options), mark)
+
+    def configured(self, answer):
+        """The answer to that Configure. None, or what is wrong with it."""
+        plugin, options, mark = self.doubt
+        error = None
+        if answer.plugin != plugin or not options.items() <= dict(answer.options).items():
+            error = f"Configure to {plugin} {options} answered {answer.plugin} {answer.options}"
+        elif answer.generation < self.generation:
+            error = f"generation {answer.generation} after {self.generation}"
+        elif answer.sequence < self.sequence:
+            error = f"sequence {answer.sequence} after {self.sequence}"
+        elif answer.generation != self.generation:
+            self.checkpoint = mark  # of a fresh generation; otherwise there was nothing to do
+        self.doubt = None
+        self._adopt(answer)
+        return error
+
+    def saved(self, answer, mark):
+        self.checkpoint = mark
+        self.saved_sequence = max(self.saved_sequence, answer.sequence)
+        self.sequence = max(self.sequence, answer.sequence)
+
+    def restarted(self, status):
+        """Adopts what a restarted server says of itself. None, or what is wrong with it."""
+        if status.generation < self.generation:
+            return f"generation {status.generation} after {self.generation}"
+        if not self._is_last(status) and not self._is_doubt(status):
+            return (f"came back in {status.plugin} {dict(status.options)}, generation "
+                    f"{status.generation}; configured was {self.plugin} {self.options}, generation "
+                    f"{self.generation}; in doubt {self.doubt and self.doubt[:2]}")
+        if not self._is_last(status):
+            self.checkpoint = self.doubt[2]
+        sequence = {"none": 0, "snapshot": self.saved_sequence}.get(status.plugin, self.sequence)
+        if status.sequence < sequence:
+            return f"sequence {status.sequence} after {sequence}"
+        self.doubt = None
+        self.saved_sequence = status.sequence
+        self._adopt(status)
+        return None
+
+    def new_life(self):
+        """What was found has been looked at; from here on the server goes on."""
+        self.checkpoint = None
+
+    def _is_last(self, status):
+        return (status.plugin == self.plugin and dict(status.options) == self.options
+                and status.generation == self.generation)
+
+    def _is_doubt(self, status):
+        if not self.doubt:
+            return False
+        plugin, options, _ = self.doubt
+        return (status.plugin == plugin and options.items() <= dict(status.options).items()
+                and status.generation > self.generation)
