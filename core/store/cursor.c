@@ -15,17 +15,16 @@ static void push(struct kv_cursor *cursor, const struct kv_node *node, uint32_t 
 void kv_cursor_seek(struct kv_cursor *cursor, const struct kv_version *version,
                     struct kv_bytes from)
 {
-   struct kv_probe probe = kv_probe(from);
    const struct kv_node *node = version->tree.root;
    cursor->depth = 0;
    while (node && node->level > 0) {
-      uint32_t index = kv_node_child(node, &probe);
+      uint32_t index = kv_node_child(node, from);
       push(cursor, node, index);
       node = kv_node_children(node)[index];
    }
    bool equal;
    if (node)
-      push(cursor, node, kv_node_find(node, &probe, &equal));
+      push(cursor, node, kv_node_find(node, from, &equal));
 }
 
 /* From the end of a leaf to the beginning of the next one; false after the last. */

@@ -20,12 +20,20 @@ struct kv_entry *kv_entry_create(uint64_t birth, struct kv_bytes key, struct kv_
    return entry;
 }
 
+size_t kv_entry_common(const struct kv_entry *a, const struct kv_entry *b)
+{
+   if (!a || !b)
+      return 0;
+   size_t a_size = kv_entry_key(a).size, b_size = kv_entry_key(b).size, common = 0;
+   while (common < a_size && common < b_size && a->bytes[common] == b->bytes[common])
+      common++;
+   return common;
+}
+
 struct kv_entry *kv_entry_separator(uint64_t birth, const struct kv_entry *left,
                                     const struct kv_entry *right)
 {
-   size_t left_size = kv_entry_key(left).size, common = 0;
-   while (common < left_size && left->bytes[common] == right->bytes[common])
-      common++;
+   size_t common = kv_entry_common(left, right);
    assert(common < kv_entry_key(right).size);
    return kv_entry_create(birth, kv_bytes(right->bytes, common + 1), kv_bytes(NULL, 0));
 }

@@ -30,15 +30,16 @@ static inline struct kv_bytes kv_entry_value(const struct kv_entry *entry)
    return kv_bytes(entry->bytes + kv_entry_key(entry).size, entry->value_size);
 }
 
-/* The first eight bytes of a key as a number that orders as they do; a short key is filled up with
- * zeros, so that equal heads decide nothing. */
-static inline uint64_t kv_key_head(struct kv_bytes key)
+/* Eight bytes of a key from `skip` on, as a number that orders as they do; a short key is filled up
+ * with zeros, so that equal heads decide nothing. */
+static inline uint64_t kv_key_head(struct kv_bytes key, size_t skip)
 {
    uint64_t head = 0;
-   if (key.size >= sizeof head) /* a copy of fixed size is one load */
-      memcpy(&head, key.data, sizeof head);
-   else if (key.size > 0)
-      memcpy(&head, key.data, key.size);
+   const char *from = (const char *)key.data + skip;
+   if (key.size >= skip + sizeof head) /* a copy of fixed size is one load */
+      memcpy(&head, from, sizeof head);
+   else if (key.size > skip)
+      memcpy(&head, from, key.size - skip);
    return be64toh(head);
 }
 
@@ -47,6 +48,8 @@ struct kv_entry *kv_entry_create(uint64_t birth, struct kv_bytes key, struct kv_
 /* The shortest key that is above `left` and not above `right`, which must ascend; or NULL. */
 struct kv_entry *kv_entry_separator(uint64_t birth, const struct kv_entry *left,
                                     const struct kv_entry *right);
+/* How many bytes both keys begin with; 0 when either is NULL. */
+size_t kv_entry_common(const struct kv_entry *a, const struct kv_entry *b);
 /* Below 0, 0 or above 0 as the entry's key is below, equal to or above `key`. */
 int kv_entry_compare(const struct kv_entry *entry, struct kv_bytes key);
 

@@ -27,14 +27,17 @@ struct kv_node *kv_node_create(uint64_t birth, uint16_t level, uint32_t room)
    node->level = level;
    node->count = 0;
    node->capacity = (uint16_t)capacity;
+   node->skip = 0;
    return node;
 }
 
 struct kv_node *kv_node_copy(const struct kv_node *node, uint64_t birth, uint32_t room)
 {
    struct kv_node *copy = kv_node_create(birth, node->level, room);
-   if (copy)
+   if (copy) {
+      copy->skip = node->skip;
       kv_node_append(copy, node, 0);
+   }
    return copy;
 }
 
@@ -48,16 +51,17 @@ struct kv_node *kv_node_resize(struct kv_node *leaf, uint32_t room)
    return resized;
 }
 
-uint32_t kv_node_find(const struct kv_node *node, const struct kv_probe *probe, bool *equal)
+uint32_t kv_node_find(const struct kv_node *node, struct kv_bytes key, bool *equal)
 {
+   const uint64_t head = kv_key_head(key, node->skip);
    uint32_t low = node->level > 0, high = node->count;
    *equal = false;
    while (low < high) {
       uint32_t middle = (low + high) / 2;
       const struct kv_slot *slot = &node->slots[middle];
-      int order = (slot->head > probe->head) - (slot->head < probe->head);
+      int order = (slot->head > head) - (slot->head < head);
       if (order == 0)
-         order = kv_entry_compare(slot->key, probe->key);
+         order = kv_entry_compare(slot->key, key);
       if (order == 0) {
          *equal = true;
          return middle;
@@ -70,20 +74,43 @@ uint32_t kv_node_find(const struct kv_node *node, const struct kv_probe *probe, 
    return low;
 }
 
-uint32_t kv_node_child(const struct kv_node *node, const struct kv_probe *probe)
+uint32_t kv_node_child(const struct kv_node *node, struct kv_bytes key)
 {
    bool equal;
-   uint32_t index = kv_node_find(node, probe, &equal);
+   uint32_t index = kv_node_find(node, key, &equal);
    return equal ? index : index - 1;
 }
 
-void kv_node_insert(struct kv_node *node, uint32_t index, struct kv_slot slot,
+static struct kv_slot slot_for(const struct kv_node *node, struct kv_entry *key)
+{
+   if (!key)
+      return (struct kv_slot){0};
+   return (struct kv_slot){.head = kv_key_head(kv_entry_key(key), node->skip), .key = key};
+}
+
+void kv_node_set_key(struct kv_node *node, uint32_t index, struct kv_entry *key)
+{
+   assert(index < node->count);
+   node->slots[index] = slot_for(node, key);
+}
+
+void kv_node_set_skip(struct kv_node *node, size_t skip)
+{
+   assert(skip <= UINT16_MAX);
+   if (node->skip == skip)
+      return;
+   node->skip = (uint16_t)skip;
+   for (uint32_t i = 0; i < node->count; i++)
+      node->slots[i] = slot_for(node, node->slots[i].key);
+}
+
+void kv_node_insert(struct kv_node *node, uint32_t index, struct kv_entry *key,
                     struct kv_node *child)
 {
    assert(node->count < node->capacity && index <= node->count);
    size_t behind = node->count - index;
-   memmove(&node->slots[index + 1], &node->slots[index], behind * sizeof slot);
-   node->slots[index] = slot;
+   memmove(&node->slots[index + 1], &node->slots[index], behind * sizeof node->slots[0]);
+   node->slots[index] = slot_for(node, key);
    if (node->level > 0) {
       struct kv_node **children = kv_node_children(node);
       memmove(&children[index + 1], &children[index], behind * sizeof child);
@@ -113,5 +140,7 @@ void kv_node_append(struct kv_node *node, const struct kv_node *from, uint32_t f
    if (node->level > 0)
       memcpy(kv_node_children(node) + node->count, kv_node_children(from) + first,
              added * sizeof(struct kv_node *));
+   for (uint32_t i = 0; node->skip != from->skip && i < added; i++)
+      node->slots[node->count + i] = slot_for(node, from->slots[first + i].key);
    node->count = (uint16_t)(node->count + added);
 }

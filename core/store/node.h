@@ -3,7 +3,9 @@
  * inner node slot i holds the separator below child i: all keys under child i-1 are below it, all
  * under child i are not. Slot 0 of an inner node has no separator.
  *
- * Each slot caches the head of its key, so that most comparisons stay within the node. A leaf has
+ * Each slot caches the head of its key, so that most comparisons stay within the node. Keys with a
+ * long beginning in common would all have the same head; therefore heads begin behind what all keys
+ * that can be in the node share: what the separators on both sides of it have in common. A leaf has
  * only about the slots it uses; an inner node always has all, with the children behind them.
  *
  * These functions keep one node in shape and own nothing: who frees what, and when, is the tree's
@@ -21,7 +23,7 @@
 #define KV_NODE_FANOUT 63u
 
 struct kv_slot {
-   uint64_t head; /* of the key */
+   uint64_t head; /* of the key, from the node's `skip` on */
    struct kv_entry *key;
 };
 
@@ -30,19 +32,9 @@ struct kv_node {
    uint16_t level; /* 0: leaf */
    uint16_t count;
    uint16_t capacity; /* in slots */
+   uint16_t skip;     /* bytes; every key that can be in the node shares them */
    struct kv_slot slots[];
 };
-
-/* A key on its way down the tree. */
-struct kv_probe {
-   struct kv_bytes key;
-   uint64_t head;
-};
-
-static inline struct kv_probe kv_probe(struct kv_bytes key)
-{
-   return (struct kv_probe){.key = key, .head = kv_key_head(key)};
-}
 
 /* The children of an inner node. Writable, as C cannot pass constness on: readers must not. */
 static inline struct kv_node **kv_node_children(const struct kv_node *node)
@@ -50,7 +42,8 @@ static inline struct kv_node **kv_node_children(const struct kv_node *node)
    return (struct kv_node **)(uintptr_t)(node->slots + KV_NODE_FANOUT);
 }
 
-/* Without slots in use, with room for at least `room` of them; NULL when memory is out. */
+/* Without slots in use and with a skip of 0, with room for at least `room` of them; NULL when
+ * memory is out. */
 struct kv_node *kv_node_create(uint64_t birth, uint16_t level, uint32_t room);
 /* The same node, born in `birth`, with room for at least `room` >= count slots; or NULL. */
 struct kv_node *kv_node_copy(const struct kv_node *node, uint64_t birth, uint32_t room);
@@ -58,18 +51,23 @@ struct kv_node *kv_node_copy(const struct kv_node *node, uint64_t birth, uint32_
  * then the leaf is as it was. */
 struct kv_node *kv_node_resize(struct kv_node *leaf, uint32_t room);
 
-/* The first slot whose key is not below the probe's (count: none), in an inner node without regard
- * of slot 0. *equal tells whether its key is the probe's. */
-uint32_t kv_node_find(const struct kv_node *node, const struct kv_probe *probe, bool *equal);
-/* The child of an inner node under which the probe's key belongs. */
-uint32_t kv_node_child(const struct kv_node *node, const struct kv_probe *probe);
+/* The first slot whose key is not below `key` (count: none), in an inner node without regard of
+ * slot 0. *equal tells whether it is that key. `key` must be one that can be in the node. */
+uint32_t kv_node_find(const struct kv_node *node, struct kv_bytes key, bool *equal);
+/* The child of an inner node under which `key` belongs. */
+uint32_t kv_node_child(const struct kv_node *node, struct kv_bytes key);
 
-/* Opens slot `index` and fills it; there must be room. The child counts in an inner node only. */
-void kv_node_insert(struct kv_node *node, uint32_t index, struct kv_slot slot,
+/* Opens slot `index` and fills it; there must be room. NULL: slot 0 of an inner node. The child
+ * counts in an inner node only. */
+void kv_node_insert(struct kv_node *node, uint32_t index, struct kv_entry *key,
                     struct kv_node *child);
+/* Puts a key into a slot in use. */
+void kv_node_set_key(struct kv_node *node, uint32_t index, struct kv_entry *key);
 /* Closes slot `index`, in an inner node with its child. */
 void kv_node_remove(struct kv_node *node, uint32_t index);
 /* Adds the slots of `from` beginning with `first` at the end of `node`, which has room for them. */
 void kv_node_append(struct kv_node *node, const struct kv_node *from, uint32_t first);
+/* Changes what all keys in the node share. */
+void kv_node_set_skip(struct kv_node *node, size_t skip);
 
 #endif

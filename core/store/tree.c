@@ -6,8 +6,9 @@
 #include <stdlib.h>
 
 /* What one set or delete can retire: on each level the node, a neighbour's copy, the neighbour
- * merged away, the separator between them and a root no longer needed; and the entry. */
-#define RETIRED_PER_CHANGE (5 * KV_CURSOR_DEPTH_MAX + 1)
+ * merged away, the separator between them, a root no longer needed and a node that gets a wider
+ * range; and the entry. */
+#define RETIRED_PER_CHANGE (6 * KV_CURSOR_DEPTH_MAX + 1)
 _Static_assert(RETIRED_PER_CHANGE <= KV_RETIRED_RESERVE_MAX, "one reservation serves a change");
 
 /* Merging only well below a full node keeps a set after a delete from splitting it again. */
@@ -18,11 +19,10 @@ const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_bytes 
    const struct kv_node *node = tree->root;
    if (!node)
       return NULL;
-   struct kv_probe probe = kv_probe(key);
    while (node->level > 0)
-      node = kv_node_children(node)[kv_node_child(node, &probe)];
+      node = kv_node_children(node)[kv_node_child(node, key)];
    bool equal;
-   uint32_t index = kv_node_find(node, &probe, &equal);
+   uint32_t index = kv_node_find(node, key, &equal);
    return equal ? node->slots[index].key : NULL;
 }
 
@@ -59,40 +59,55 @@ static struct kv_node *writable(struct kv_tree_edit *edit, struct kv_node **link
 
 /* ---- Set ---- */
 
-/* Whether a set of the probe's key may need a slot that the node does not have. */
-static bool must_split(const struct kv_node *node, const struct kv_probe *probe)
+/* The separators on both sides of a node, NULL at the edge of the tree: all keys that can be in it
+ * are at or above `low` and below `high`, and so begin with what the two have in common. */
+struct range {
+   const struct kv_entry *low, *high;
+};
+
+static struct range range_of_child(const struct kv_node *node, uint32_t index, struct range own)
+{
+   return (struct range){
+       .low = index > 0 ? node->slots[index].key : own.low,
+       .high = index + 1 < node->count ? node->slots[index + 1].key : own.high,
+   };
+}
+
+/* Whether a set of the key may need a slot that the node does not have. */
+static bool must_split(const struct kv_node *node, struct kv_bytes key)
 {
    bool equal = false;
    if (node->count < KV_NODE_FANOUT)
       return false;
    if (node->level == 0)
-      kv_node_find(node, probe, &equal);
+      kv_node_find(node, key, &equal);
    return !equal;
 }
 
 /* Splits child `index` of `parent`, both writable. At the right edge of the tree only the last slot
  * moves: what is filled in ascending order stays full. */
-static bool split(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index, bool edge)
+static bool split(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index,
+                  struct range range)
 {
    struct kv_node *left = kv_node_children(parent)[index];
-   uint32_t at = edge ? left->count - 1u : left->count / 2u;
+   uint32_t at = range.high ? left->count / 2u : left->count - 1u;
    struct kv_node *right = kv_node_create(edit->birth, left->level, left->count - at + 1);
    if (!right)
       return false;
-   struct kv_slot slot = left->slots[at];
-   if (left->level == 0) {
-      slot.key = kv_entry_separator(edit->birth, left->slots[at - 1].key, slot.key);
-      if (!slot.key) {
-         free(right);
-         return false;
-      }
-      slot.head = kv_key_head(kv_entry_key(slot.key));
+   struct kv_entry *separator = left->slots[at].key;
+   if (left->level == 0)
+      separator = kv_entry_separator(edit->birth, left->slots[at - 1].key, separator);
+   if (!separator) {
+      free(right);
+      return false;
    }
+   kv_node_set_skip(right, kv_entry_common(separator, range.high));
    kv_node_append(right, left, at);
    left->count = (uint16_t)at;
-   kv_node_insert(parent, index + 1, slot, right);
+   kv_node_set_skip(left, kv_entry_common(range.low, separator));
+   kv_node_insert(parent, index + 1, separator, right);
    if (left->level > 0) {
-      right->slots[0] = (struct kv_slot){0};
+      kv_node_set_key(right, 0, NULL);
       return true;
    }
    struct kv_node *smaller = kv_node_resize(left, at + 1);
@@ -109,35 +124,54 @@ static struct kv_node *raise_root(struct kv_tree_edit *edit)
    struct kv_node *root = kv_node_create(edit->birth, (uint16_t)(old->level + 1), 1);
    if (!root)
       return NULL;
-   kv_node_insert(root, 0, (struct kv_slot){0}, old);
+   kv_node_insert(root, 0, NULL, old);
    edit->tree->root = root;
    return root;
 }
 
-/* The leaf for the probe's key, writable and with room for it; NULL when memory is out. Full nodes
- * are split on the way down, so that each has room for what a split below it adds. */
-static struct kv_node *leaf_with_room(struct kv_tree_edit *edit, const struct kv_probe *probe)
+/* The leaf for the key, writable and with room for it; NULL when memory is out. Full nodes are
+ * split on the way down, so that each has room for what a split below it adds. *last: no leaf
+ * follows. */
+static struct kv_node *leaf_with_room(struct kv_tree_edit *edit, struct kv_bytes key, bool *last)
 {
+   *last = true;
    if (!edit->tree->root)
       return edit->tree->root = kv_node_create(edit->birth, 0, 1);
    struct kv_node *node = writable(edit, &edit->tree->root, 1);
-   if (node && must_split(node, probe))
+   struct range range = {NULL, NULL};
+   if (node && must_split(node, key))
       node = raise_root(edit);
-   bool edge = true;
    while (node && node->level > 0) {
-      uint32_t index = kv_node_child(node, probe);
-      edge = edge && index + 1 == node->count;
+      uint32_t index = kv_node_child(node, key);
       struct kv_node *child = writable(edit, &kv_node_children(node)[index], 1);
-      if (child && must_split(child, probe)) {
-         if (!split(edit, node, index, edge))
+      if (child && must_split(child, key)) {
+         if (!split(edit, node, index, range_of_child(node, index, range)))
             return NULL;
-         index = kv_node_child(node, probe);
-         edge = edge && index + 1 == node->count;
+         index = kv_node_child(node, key);
          child = kv_node_children(node)[index];
       }
+      range = range_of_child(node, index, range);
       node = child;
    }
+   *last = !range.high;
    return node;
+}
+
+static void insert(struct kv_tree_edit *edit, struct kv_node *leaf, uint32_t index,
+                   struct kv_entry *entry)
+{
+   kv_node_insert(leaf, index, entry, NULL);
+   edit->tree->count++;
+   edit->tree->bytes += kv_entry_key(entry).size + entry->value_size;
+}
+
+/* Whether the key comes after all others, and the last leaf is at hand with room for it: what is
+ * loaded in ascending order need not be searched for its place. */
+static bool goes_last(const struct kv_tree_edit *edit, struct kv_bytes key)
+{
+   const struct kv_node *leaf = edit->last_leaf;
+   return leaf && leaf->count > 0 && leaf->count < leaf->capacity && leaf->count < KV_NODE_FANOUT &&
+          kv_entry_compare(leaf->slots[leaf->count - 1].key, key) < 0;
 }
 
 bool kv_tree_set(struct kv_tree_edit *edit, struct kv_bytes key, struct kv_bytes value)
@@ -147,37 +181,64 @@ bool kv_tree_set(struct kv_tree_edit *edit, struct kv_bytes key, struct kv_bytes
    struct kv_entry *entry = kv_entry_create(edit->birth, key, value);
    if (!entry)
       return false;
-   struct kv_probe probe = kv_probe(key);
-   struct kv_node *leaf = leaf_with_room(edit, &probe);
+   if (goes_last(edit, key)) {
+      insert(edit, edit->last_leaf, edit->last_leaf->count, entry);
+      return true;
+   }
+   bool last, equal;
+   struct kv_node *leaf = leaf_with_room(edit, key, &last);
+   edit->last_leaf = last ? leaf : NULL;
    if (!leaf) {
       free(entry);
       return false;
    }
-   bool equal;
-   uint32_t index = kv_node_find(leaf, &probe, &equal);
-   if (equal) {
-      edit->tree->bytes += value.size;
-      edit->tree->bytes -= leaf->slots[index].key->value_size;
-      discard(edit, leaf->slots[index].key);
-      leaf->slots[index].key = entry;
+   uint32_t index = kv_node_find(leaf, key, &equal);
+   if (!equal) {
+      insert(edit, leaf, index, entry);
       return true;
    }
-   kv_node_insert(leaf, index, (struct kv_slot){.head = probe.head, .key = entry}, NULL);
-   edit->tree->count++;
-   edit->tree->bytes += key.size + value.size;
+   edit->tree->bytes += value.size;
+   edit->tree->bytes -= leaf->slots[index].key->value_size;
+   discard(edit, leaf->slots[index].key);
+   kv_node_set_key(leaf, index, entry);
    return true;
 }
 
 /* ---- Delete ---- */
 
-/* Takes the empty child `index` out of `parent`, and a separator with it. */
-static void drop_child(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index)
+/* Lets the subtree at *link hold the range of a neighbour that goes, on its right or on its left;
+ * the keys there begin with the same `skip` bytes. Both ranges touch, so that what the keys of both
+ * have in common is the lesser of what those of each have. */
+static bool widen(struct kv_tree_edit *edit, struct kv_node **link, bool to_the_right,
+                  uint16_t skip)
 {
-   discard(edit, kv_node_children(parent)[index]);
+   for (;;) {
+      struct kv_node *node = writable(edit, link, 0);
+      if (!node)
+         return false;
+      if (node->skip > skip)
+         kv_node_set_skip(node, skip);
+      if (node->level == 0)
+         return true;
+      link = &kv_node_children(node)[to_the_right ? node->count - 1u : 0];
+   }
+}
+
+/* Takes the empty child `index` out of `parent`, and a separator with it. A neighbour takes over
+ * its range. */
+static bool drop_child(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index)
+{
+   struct kv_node **children = kv_node_children(parent);
+   if (parent->count > 1 &&
+       !widen(edit, &children[index > 0 ? index - 1 : 1], index > 0, children[index]->skip))
+      return false;
+   discard(edit, children[index]);
    if (parent->count > 1)
       discard(edit, parent->slots[index > 0 ? index : 1].key);
    kv_node_remove(parent, index);
-   parent->slots[0] = (struct kv_slot){0};
+   if (parent->count > 0)
+      kv_node_set_key(parent, 0, NULL);
+   return true;
 }
 
 /* Merges child `index` + 1 of `parent` into child `index`. */
@@ -188,9 +249,11 @@ static bool merge(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t in
    if (!left)
       return false;
    uint32_t seam = left->count;
+   if (left->skip > right->skip)
+      kv_node_set_skip(left, right->skip);
    kv_node_append(left, right, 0);
    if (left->level > 0)
-      left->slots[seam] = parent->slots[index + 1];
+      kv_node_set_key(left, seam, parent->slots[index + 1].key);
    else
       discard(edit, parent->slots[index + 1].key);
    kv_node_remove(parent, index + 1);
@@ -205,10 +268,10 @@ static bool tidy(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t ind
    struct kv_node **children = kv_node_children(parent);
    uint32_t count = children[index]->count;
    if (count == 0)
-      drop_child(edit, parent, index);
-   else if (index > 0 && children[index - 1]->count + count <= MERGED_COUNT_MAX)
+      return drop_child(edit, parent, index);
+   if (index > 0 && children[index - 1]->count + count <= MERGED_COUNT_MAX)
       return merge(edit, parent, index - 1);
-   else if (index + 1 < parent->count && children[index + 1]->count + count <= MERGED_COUNT_MAX)
+   if (index + 1 < parent->count && children[index + 1]->count + count <= MERGED_COUNT_MAX)
       return merge(edit, parent, index);
    return true;
 }
@@ -235,19 +298,19 @@ bool kv_tree_delete(struct kv_tree_edit *edit, struct kv_bytes key, bool *existe
    if (!kv_retired_reserve(&edit->retired, RETIRED_PER_CHANGE))
       return false;
 
-   struct kv_probe probe = kv_probe(key);
+   edit->last_leaf = NULL;
    for (struct kv_node **link = &edit->tree->root;; depth++) {
       struct kv_node *node = path[depth] = writable(edit, link, 0);
       if (!node)
          return false;
       if (node->level == 0)
          break;
-      indexes[depth] = kv_node_child(node, &probe);
+      indexes[depth] = kv_node_child(node, key);
       link = &kv_node_children(node)[indexes[depth]];
    }
    bool equal;
    struct kv_node *leaf = path[depth];
-   uint32_t index = kv_node_find(leaf, &probe, &equal);
+   uint32_t index = kv_node_find(leaf, key, &equal);
    assert(equal);
    struct kv_entry *entry = leaf->slots[index].key;
    kv_node_remove(leaf, index);

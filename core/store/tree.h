@@ -24,6 +24,7 @@ struct kv_tree {
 struct kv_tree_edit {
    struct kv_tree *tree;      /* the working version */
    uint64_t birth;            /* its number */
+   struct kv_node *last_leaf; /* of the working version, if at hand and born in it; or NULL */
    struct kv_retired retired; /* what older versions still use and this one does not */
 };
 

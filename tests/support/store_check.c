@@ -49,10 +49,11 @@ static void check_node(const struct kv_node *node, const struct kv_entry *low,
 {
    assert_true(node->count > 0 && node->count <= node->capacity);
    assert_true(node->capacity <= KV_NODE_FANOUT);
+   assert_true(node->skip <= kv_entry_common(low, high));
    const struct kv_entry *previous = low;
    for (uint32_t i = node->level > 0; i < node->count; i++) {
       const struct kv_slot *slot = &node->slots[i];
-      assert_true(slot->head == kv_key_head(kv_entry_key(slot->key)));
+      assert_true(slot->head == kv_key_head(kv_entry_key(slot->key), node->skip));
       if (previous) {
          int order = kv_entry_compare(previous, kv_entry_key(slot->key));
          assert_true(order < 0 || (order == 0 && previous == low));
