@@ -117,7 +117,8 @@ __attribute__((constructor)) static void begin(void)
       give_up("CRASH_RECORDER_ROOT and CRASH_RECORDER_TRACE must be set");
    root_size = strlen(root);
    sync_us = slow ? atol(slow) : 0;
-   trace = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+   trace =
+       (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
    if (trace < 0)
       give_up(path);
    note_path(KIND_START, getpid(), 0, "");
