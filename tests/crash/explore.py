@@ -6,9 +6,9 @@ import traceback
 from dataclasses import dataclass, field
 
 import trace as t
-from disk import Directory, Disk, State, Write
+from disk import Disk, State, Write
 from probe import PROBE, Place, look
-from promise import POWER, PROCESS, Promise
+from promise import POWER, PROCESS, Promise, freeze
 from recording import Recording
 from workloads import WORKLOADS
 
@@ -16,6 +16,11 @@ ACTIVE = "data/ACTIVE"
 # Passes over a recording end when so many in a row bring nothing new.
 BARREN_PASSES_MAX = 2
 FAILURES_KEPT = 3
+# How many new states a moment brings in a pass at most, about.
+STATES_PER_CUT = 6
+# Of the states that start well, each so-manieth is also used further.
+AGAIN_EVERY = 10
+NESTED_EVERY = 40
 
 
 @dataclass
@@ -37,21 +42,6 @@ def _choose_all(_operation):
 
 def _choose_none(_operation):
     return False
-
-
-def _choices_by_serial(chosen):
-    return lambda operation: chosen.get(operation.serial, False)
-
-
-def _torn(seed):
-    """A choice that tears an operation the same way each time it is asked."""
-    class Torn:
-        def __bool__(self):
-            return True
-
-        def random(self):
-            return self._generator().random()
-    return Torn
 
 
 def systematic(pending, random_state):
@@ -92,8 +82,9 @@ def chooser(chosen, seed):
 class Explorer:
     """One recording, its states, and what was found. `budget` bounds the distinct states."""
 
-    def __init__(self, name, seed, budget, folder, keep):
+    def __init__(self, name, seed, budget, recorder, folder, keep):
         self._name, self._seed, self._budget = name, f"{seed}/{name}", budget
+        self._recorder = recorder
         self._folder, self._keep = folder, keep
         self._place = Place(os.path.join(folder, "try"))
         self._outcomes = {}
@@ -128,8 +119,13 @@ class Explorer:
         """Goes once through all moments. The first pass takes the extreme states, the second one
         systematic choices, all later ones random choices."""
         disk = Disk(self._root)
+        left = self._budget - self.result.states
+        likely = left / (len(self._events) * STATES_PER_CUT) if number == 1 else 1
         for cut, event in enumerate(self._events, 1):
             random_state = random.Random(f"{self._seed}/{number}/{cut}")
+            if number > 0 and random_state.random() > likely:
+                disk.take(event)
+                continue
             if number == 1 and event.kind == t.WRITE:
                 self._partial_write(disk, event, cut, random_state)
             disk.take(event)
@@ -176,10 +172,58 @@ class Explorer:
             outcome = look(self._place.folder)
             self._outcomes[digest] = outcome
             self.result.states += 1
+            if expected.check(outcome) is None:
+                self._go_on(state, expected, cut, kind, what)
         self.result.checks += 1
         fault = expected.check(outcome)
         if fault:
             self._fail(state, cut, kind, what, fault, outcome)
+
+    def _go_on(self, state, expected, cut, kind, what):
+        """A sample: recovers a second time after one more write, and from crashes of a recovery."""
+        if self.result.states % AGAIN_EVERY == 0:
+            self._recover_again(state, cut, kind, what)
+        if self.result.states % NESTED_EVERY == 0:
+            self._crash_recovery(state, expected, cut, kind, what)
+
+    def _recover_again(self, state, cut, kind, what):
+        """The server has one more write acknowledged and dies; the next start has it too, where
+        the mode keeps a log."""
+        self._place.put(state)
+        first = look(self._place.folder, write=True)
+        second = look(self._place.folder)
+        state_then = dict(first.state)
+        if first.plugin in ("aof", "hybrid"):
+            state_then[PROBE[0]] = PROBE[1]
+        self.result.again += 1
+        if second.refused or second.state != freeze(state_then):
+            self._fail(state, cut, kind, what, "the start after the next one, with one more write, "
+                       "has not what the first one had and the write", second)
+
+    def _crash_recovery(self, state, expected, cut, kind, what):
+        """Crashes at each moment of a recovery: what was promised before is still."""
+        self._place.put(state)
+        path = os.path.join(self._place.folder, "trace")
+        root = os.path.join(self._place.folder, "disk")
+        look(self._place.folder, LD_PRELOAD=self._recorder, CRASH_RECORDER_ROOT=root,
+             CRASH_RECORDER_TRACE=path)
+        events = t.Trace(path).events
+        disk, tried = Disk(root, state.tree), set()
+        for index, event in enumerate(events):
+            disk.take(event)
+            chosen = at_random(disk.pending(), random.Random(f"{self._seed}/{cut}/{index}"))
+            for choose in (_choose_all, _choose_none, chooser(chosen, f"{self._seed}/{index}")):
+                nested = disk.state(choose)
+                if nested.digest() in tried:
+                    continue
+                tried.add(nested.digest())
+                self._place.put(nested)
+                outcome = look(self._place.folder)
+                self.result.nested += 1
+                fault = expected.check(outcome)
+                if fault:
+                    self._fail(nested, cut, kind, f"{what}; then another one after event {index} "
+                               "of the recovery", fault, outcome)
 
     def _fail(self, state, cut, kind, what, fault, outcome):
         text = (f"{self._name}: crash of the {kind} after event {cut} of the trace "
@@ -199,7 +243,7 @@ def run_workload(name, seed, budget, recorder, folder, keep):
     """All of one workload, in a process of its own."""
     folder = os.path.join(folder, str(list(WORKLOADS).index(name)))
     os.makedirs(folder)
-    explorer = Explorer(name, seed, budget, folder, keep)
+    explorer = Explorer(name, seed, budget, recorder, folder, keep)
     recording = None
     try:
         recording = Recording(folder, recorder, f"{seed}/{name}", sync_us=1500)

@@ -108,6 +108,8 @@ class Recording:
 
     def restart(self, after_kill=False, keeps_nothing=False):
         if after_kill:
+            # The reply before this one is in the trace for sure once this one has arrived.
+            self._call("other", DATA, "Status", kv.StatusRequest())
             self.kill()
         else:
             self.stop()
