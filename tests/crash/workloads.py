@@ -101,3 +101,8 @@ def _all():
 
 
 WORKLOADS = _all()
+# One of each kind, for a run that is over soon.
+REDUCED = ("none", "snapshot, keeps 1", "aof fsync=always", "aof fsync=everysec",
+           "hybrid fsync=always, one large segment", "hybrid fsync=no", "switch none -> aof",
+           "switch aof -> snapshot", "switch snapshot -> hybrid",
+           "reconfigure hybrid always -> everysec")
