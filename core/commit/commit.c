@@ -28,6 +28,11 @@ struct kv_commit {
    atomic_bool stopping;
    sem_t work;
 
+   /* Control thread only, but for the semaphores. */
+   struct step hold;
+   bool holding;
+   sem_t held, resumed;
+
    /* Held by who commits a batch or runs a step: the committer. Guards the following. */
    pthread_mutex_t committer;
    struct kv_reader *reader;
@@ -88,7 +93,7 @@ static enum kv_code make_durable(struct kv_commit *commit, struct kv_status *sta
       return code;
    }
    if (targets->standby && !targets->standby_failed &&
-       kv_instance_write(targets->standby, effects->records, effects->count, 0,
+       kv_instance_write(targets->standby, effects->records, effects->count, KVS_WRITE_SYNC,
                          &targets->standby_status) != KV_OK)
       targets->standby_failed = true;
    return KV_OK;
@@ -165,16 +170,31 @@ static bool is_prompt(const struct kv_instance *instance)
    return !instance || (kv_instance_plugin(instance)->flags & KVS_PLUGIN_PROMPT);
 }
 
-static void run_step(struct kv_commit *commit)
+static void wait_for(sem_t *semaphore)
 {
-   struct step *step = atomic_exchange(&commit->step, NULL);
-   if (!step)
-      return;
-   step->run(step->context, &commit->targets);
-   atomic_store(&commit->prompt,
-                is_prompt(commit->targets.active) && is_prompt(commit->targets.standby));
-   publish_health(commit);
-   sem_post(&step->done);
+   while (sem_wait(semaphore) != 0)
+      assert(errno == EINTR);
+}
+
+static void run_steps(struct kv_commit *commit)
+{
+   struct step *step;
+   while ((step = atomic_exchange(&commit->step, NULL))) {
+      step->run(step->context, &commit->targets);
+      atomic_store(&commit->prompt,
+                   is_prompt(commit->targets.active) && is_prompt(commit->targets.standby));
+      publish_health(commit);
+      sem_post(&step->done);
+   }
+}
+
+/* A step of its own, which lasts until the next one is there. */
+static void hold(void *context, struct kv_commit_targets *targets)
+{
+   struct kv_commit *commit = context;
+   (void)targets;
+   sem_post(&commit->held);
+   wait_for(&commit->resumed);
 }
 
 /* Commits on the submitter's own thread where that cannot keep it waiting: it is spared the way to
@@ -194,18 +214,12 @@ static bool commit_here(struct kv_commit *commit)
    return false;
 }
 
-static void wait_for(sem_t *semaphore)
-{
-   while (sem_wait(semaphore) != 0)
-      assert(errno == EINTR);
-}
-
 static void *run(void *argument)
 {
    struct kv_commit *commit = argument;
    for (;;) {
       pthread_mutex_lock(&commit->committer);
-      run_step(commit);
+      run_steps(commit);
       if (commit_waiting(commit))
          continue;
       if (atomic_load(&commit->stopping))
@@ -230,6 +244,10 @@ struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commi
    pthread_mutex_init(&commit->committer, NULL);
    pthread_mutex_init(&commit->status_lock, NULL);
    sem_init(&commit->work, 0, 0);
+   sem_init(&commit->held, 0, 0);
+   sem_init(&commit->resumed, 0, 0);
+   commit->hold = (struct step){.run = hold, .context = commit};
+   sem_init(&commit->hold.done, 0, 0);
    int error = commit->reader ? pthread_create(&commit->thread, NULL, run, commit) : ENOMEM;
    if (error != 0) {
       kv_fail_errno(status, error, "cannot start the commit thread");
@@ -251,6 +269,9 @@ void kv_commit_destroy(struct kv_commit *commit)
    pthread_mutex_destroy(&commit->status_lock);
    pthread_mutex_destroy(&commit->committer);
    sem_destroy(&commit->work);
+   sem_destroy(&commit->held);
+   sem_destroy(&commit->resumed);
+   sem_destroy(&commit->hold.done);
    free(commit);
 }
 
@@ -264,16 +285,31 @@ void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission
       sem_post(&commit->work);
 }
 
+static void order_step(struct kv_commit *commit, struct step *step)
+{
+   struct step *earlier = atomic_exchange(&commit->step, step);
+   assert(!earlier); /* only the control thread orders steps */
+   (void)earlier;
+   sem_post(&commit->work);
+}
+
+void kv_commit_hold(struct kv_commit *commit)
+{
+   order_step(commit, &commit->hold);
+   wait_for(&commit->held);
+   commit->holding = true;
+}
+
 void kv_commit_at_boundary(struct kv_commit *commit,
                            void (*step)(void *context, struct kv_commit_targets *targets),
                            void *context)
 {
    struct step order = {.run = step, .context = context};
    sem_init(&order.done, 0, 0);
-   struct step *earlier = atomic_exchange(&commit->step, &order);
-   assert(!earlier); /* only the control thread orders steps */
-   (void)earlier;
-   sem_post(&commit->work);
+   order_step(commit, &order);
+   if (commit->holding)
+      sem_post(&commit->resumed);
+   commit->holding = false;
    wait_for(&order.done);
    sem_destroy(&order.done);
 }

@@ -58,7 +58,8 @@ struct kv_commit_options {
 /* Where batches go. Owned by the pipeline, changed only by a step of kv_commit_at_boundary. */
 struct kv_commit_targets {
    struct kv_instance *active;  /* decides the acknowledgement; NULL: writes are refused */
-   struct kv_instance *standby; /* also given each batch, after `active` took it; may be NULL */
+   struct kv_instance *standby; /* also given each batch, after `active` took it, to be on stable
+                                 * storage before the acknowledgement; may be NULL */
    bool standby_failed;         /* `standby` refused a batch and is given no more */
    struct kv_status standby_status;
    bool read_only; /* `active` failed; writes are refused with the text of read_only_status */
@@ -74,7 +75,12 @@ void kv_commit_destroy(struct kv_commit *commit);
 
 void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission);
 
-/* Runs `step` on the commit thread between two batches and returns when it has run. */
+/* Returns between two batches. No further one is committed before the next step has run; what is
+ * submitted waits. Control thread. */
+void kv_commit_hold(struct kv_commit *commit);
+
+/* Runs `step` on the commit thread between two batches and returns when it has run. Control thread.
+ */
 void kv_commit_at_boundary(struct kv_commit *commit,
                            void (*step)(void *context, struct kv_commit_targets *targets),
                            void *context);

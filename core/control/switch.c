@@ -4,8 +4,11 @@
  *   1. Open the candidate in a fresh generation directory.
  *   2. Between two batches: attach it, so that it is given every batch from then on, and take a
  * view of the state so far (sequence S).
- *   3. Checkpoint the view in the candidate. Its files now hold S, and the batches above S as its
- *      mode promises. Writes go on meanwhile; the old mode decides their acknowledgement.
+ *   3. Checkpoint the view in the candidate. Writes go on meanwhile; the old mode decides their
+ *      acknowledgement. A candidate with a log has the batches above S on stable storage too, since
+ *      a standby is told to sync each. One that keeps nothing but checkpoints lacks those that the
+ *      old mode has promised to keep: where there were any, hold the writes until a second
+ *      checkpoint has them.
  *   4. Between two batches: record the candidate as active, durably, and let it decide from then
  * on.
  *   5. Close the old instance and remove its generation.
@@ -119,17 +122,47 @@ static void set_proving(struct kv_control *control, bool proving)
    pthread_mutex_unlock(&control->lock);
 }
 
+static enum kv_code checkpoint(struct candidate *candidate)
+{
+   struct kv_control *control = candidate->control;
+   set_proving(control, true);
+   enum kv_code code = kv_instance_tick(candidate->instance, KVS_TICK_CHECKPOINT, candidate->view,
+                                        candidate->status);
+   set_proving(control, false);
+   return code;
+}
+
+/* Whether the old mode keeps each write, and the new one only what a checkpoint holds. */
+static bool promises_less(const struct candidate *candidate)
+{
+   return kv_instance_plugin(candidate->control->active)->promise == KVS_DURABLE &&
+          kv_instance_plugin(candidate->instance)->promise == KVS_PERIODIC;
+}
+
+/* Holds the writes, and brings the candidate up to the last one. */
+static enum kv_code catch_up(struct candidate *candidate)
+{
+   struct kv_control *control = candidate->control;
+   kv_commit_hold(control->config.commit);
+   struct kv_view *view = kv_view_create(control->config.store);
+   if (!view)
+      return kv_fail(candidate->status, KV_RESOURCE_EXHAUSTED,
+                     "out of memory for a view of the data");
+   uint64_t before = kv_version_sequence(kv_view_version(candidate->view));
+   kv_view_destroy(candidate->view);
+   candidate->view = view;
+   return kv_version_sequence(kv_view_version(view)) > before ? checkpoint(candidate) : KV_OK;
+}
+
 static enum kv_code prove(struct candidate *candidate)
 {
    struct kv_control *control = candidate->control;
    kv_commit_at_boundary(control->config.commit, attach, candidate);
    if (candidate->code != KV_OK)
       return candidate->code;
-
-   set_proving(control, true);
-   enum kv_code code = kv_instance_tick(candidate->instance, KVS_TICK_CHECKPOINT, candidate->view,
-                                        candidate->status);
-   set_proving(control, false);
+   enum kv_code code = checkpoint(candidate);
+   if (code == KV_OK && promises_less(candidate))
+      code = catch_up(candidate);
    if (code != KV_OK)
       return code;
    kv_commit_at_boundary(control->config.commit, cut_over, candidate);

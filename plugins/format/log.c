@@ -104,15 +104,15 @@ static int remove_oldest(struct format_log *log, uint64_t sequence, bool *remove
 void format_log_remove_covered(struct format_log *log, uint64_t sequence)
 {
    kvs_error error = {.size = sizeof error};
-   bool removed = true, any = false;
+   bool removed = true;
    int code = KVS_OK;
-   /* Oldest first, and no further after a failure: a gap in the numbers would look like loss. */
+   /* Oldest first, each one durably before the next, and no further after a failure: a gap in the
+    * numbers would look like loss. */
    while (code == KVS_OK && removed) {
       code = remove_oldest(log, sequence, &removed, &error);
-      any = any || removed;
+      if (code == KVS_OK && removed)
+         code = format_sync_directory(log->directory, &error);
    }
-   if (code == KVS_OK && any)
-      code = format_sync_directory(log->directory, &error);
    if (code != KVS_OK)
       log->host->log(log->host, KVS_LOG_WARNING, error.text);
 }

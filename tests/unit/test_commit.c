@@ -410,6 +410,23 @@ static void no_write_is_lost_when_targets_change_under_many_threads(void **state
    kv_view_destroy(view);
 }
 
+static void what_is_submitted_while_held_waits_for_the_next_step(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_instance *old = open_target(fixture, 0, "memory", NULL, 0);
+   struct kv_instance *new = open_target(fixture, 1, "memory", NULL, 0);
+   set_targets(fixture, old, NULL);
+   assert_int_equal(set(fixture, "k", "before"), KV_OK);
+   kv_commit_hold(fixture->commit);
+   struct write write;
+   submit_set(fixture, &write, "k", "while held");
+   assert_readable(fixture, "k", "before");
+   set_targets(fixture, new, NULL);
+   assert_int_equal(await(&write), KV_OK);
+   assert_kept(fixture, 0, "k", "before");
+   assert_kept(fixture, 1, "k", "while held");
+}
+
 static void destroy_commits_what_was_submitted(void **state)
 {
    struct fixture *fixture = *state;
@@ -440,6 +457,7 @@ int main(void)
        TEST(a_failing_standby_costs_no_acknowledgement),
        TEST(one_submitters_writes_are_committed_in_its_order),
        TEST(no_write_is_lost_when_targets_change_under_many_threads),
+       TEST(what_is_submitted_while_held_waits_for_the_next_step),
        TEST(destroy_commits_what_was_submitted),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,211 @@
+"""What must be found after a crash at any moment of a recording.
+
+Two kinds of crash: of the process alone (PROCESS), when all that was issued is there, and of the
+machine (POWER), when only what was synced surely is."""
+import os
+from bisect import bisect_right
+from dataclasses import dataclass
+
+import trace as t
+from recording import MARK_SIZE, is_log
+
+PROCESS, POWER = "process", "power"
+NEVER = 1 << 60
+
+
+@dataclass
+class Mode:
+    """A record of the active mode: the cuts from which it is there, and is durable."""
+    plugin: str
+    options: dict
+    generation: int
+    written: int
+    durable: int = NEVER
+    acknowledged: int = NEVER
+    floor: int = 0  # writes that were acknowledged before the switch was asked for
+
+    @property
+    def keeps_log(self):
+        return self.plugin in ("aof", "hybrid")
+
+
+@dataclass
+class WriteCall:
+    sent: int
+    acknowledged: int
+    kept: dict  # kind of crash -> the cut from which the write must be there
+
+
+def parse_active(text):
+    fields = dict(line.split("=", 1) for line in text.decode().splitlines())
+    options = {name[len("option."):]: value for name, value in fields.items()
+               if name.startswith("option.")}
+    return fields["plugin"], options, int(fields["generation"])
+
+
+def freeze(pairs):
+    """A state as something that compares and hashes."""
+    return frozenset(dict(pairs).items())
+
+
+class Promise:
+    def __init__(self, recording, trace):
+        self._trace = trace
+        self._modes = self._find_modes()
+        self._writes = []
+        self._states = [freeze({})]
+        self._floors = []  # (cut, count): from the cut on the first `count` writes are kept
+        self._follow(recording)
+
+    # ---- Taking in ----
+
+    def _find_modes(self):
+        modes, text, directory_syncs = [], b"", {}
+        for index, event in enumerate(self._trace.events):
+            if event.kind == t.WRITE and event.path.endswith("/ACTIVE.tmp"):
+                text = event.data
+            elif event.kind == t.RENAME and event.second_path.endswith("/ACTIVE"):
+                modes.append(Mode(*parse_active(text), written=index + 1))
+                directory = os.path.dirname(event.second_path)
+                directory_syncs = {}
+            elif modes and event.kind == t.SYNC_BEGIN and event.path == directory:
+                directory_syncs[event.a] = True
+            elif modes and event.kind == t.SYNC_END and event.a in directory_syncs:
+                modes[-1].durable = min(modes[-1].durable, index + 1)
+        return modes
+
+    def _follow(self, recording):
+        replies = self._trace.replies()
+        starts = [index for index, event in enumerate(self._trace.events) if event.kind == t.START]
+        state, modes, run = {}, iter(self._modes), -1
+        next(modes).acknowledged = starts[0] + 1
+        answered = {}
+        for call in recording.calls:
+            if call.run != run:
+                run = call.run
+                if run in recording.cleared:
+                    state = {}
+                    self._add(WriteCall(starts[run], starts[run], {}), state)
+            answered[run, call.connection] = (call.number + 1, call.what)
+            if call.what == "other":
+                continue
+            sent = self._trace.cut_at_size(call.sent_size)
+            acknowledged = replies[call.run][call.connection][call.number]
+            if call.what == "write":
+                for key, value in call.pairs:
+                    state.pop(key, None)
+                    if value is not None:
+                        state[key] = value
+                self._add(self._write(sent, acknowledged), state)
+            elif call.what == "save":
+                self._floors.append((acknowledged, self._acknowledged(sent)))
+            elif call.what == "configure":
+                mode = next(modes)
+                mode.acknowledged, mode.floor = acknowledged, self._acknowledged(sent)
+        for (run, connection), (count, last) in answered.items():
+            missing = count - len(replies[run][connection])
+            if missing != 0 and not (missing == 1 and last == "other"):
+                raise AssertionError("the trace has another number of replies than calls were made")
+        if next(modes, None):
+            raise AssertionError("the mode was recorded without having been configured")
+        for size in recording.stops:
+            cut = self._trace.cut_at_size(size)
+            if self._mode_at(cut).plugin != "none":
+                self._floors.append((cut, self._acknowledged(cut)))
+
+    def _add(self, write, state):
+        self._writes.append(write)
+        self._states.append(freeze(state))
+
+    def _acknowledged(self, cut):
+        return sum(write.acknowledged <= cut for write in self._writes)
+
+    def _mode_at(self, cut):
+        return self._modes[bisect_right([mode.written for mode in self._modes], cut) - 1]
+
+    def _write(self, sent, acknowledged):
+        mode = self._mode_at(acknowledged)
+        kept = {}
+        if mode.keeps_log:
+            kept[PROCESS] = acknowledged
+            kept[POWER] = (acknowledged if mode.options["fsync"] == "always"
+                           else max(acknowledged, self._synced(mode, sent, acknowledged)))
+        return WriteCall(sent, acknowledged, kept)
+
+    def _synced(self, mode, sent, acknowledged):
+        """The end of the first sync of the active log that covers what was written between."""
+        events, last = self._trace.events, None
+        for index in range(sent, acknowledged):
+            event = events[index]
+            if (event.kind == t.WRITE and is_log(event.path) and len(event.data) != MARK_SIZE and
+                    f"/gen-{mode.generation:06d}/" in event.path):
+                last = index
+        if last is None:
+            return NEVER
+        begun = set()
+        for index in range(last + 1, len(events)):
+            event = events[index]
+            if event.kind == t.START:
+                return NEVER
+            if event.kind == t.SYNC_BEGIN and event.path == events[last].path:
+                begun.add(event.a)
+            elif event.kind == t.SYNC_END and event.a in begun:
+                return index + 1
+        return NEVER
+
+    # ---- Answers ----
+
+    def expected(self, cut, kind, active):
+        """What a server may show that is started on a state of this cut in which ACTIVE has this
+        text, None when it is not there."""
+        if active is None:
+            late = any(mode.durable <= cut for mode in self._modes)
+            return Expected(None, [], [self._states[0]], "the record of the mode is lost"
+                            if late else None)
+        plugin, options, generation = parse_active(active)
+        found = [index for index, mode in enumerate(self._modes) if mode.generation == generation]
+        mode = self._modes[found[0]]
+        fault = None
+        if any(later.acknowledged <= cut for later in self._modes[found[0] + 1:]):
+            fault = f"a later mode than {plugin} of generation {generation} was acknowledged"
+        if plugin == "none":
+            return Expected(mode, self._states, [self._states[0]], fault)
+        floor = max([self._floor(cut, kind), *(earlier.floor for earlier in
+                                               self._modes[:found[0] + 1])])
+        limit = sum(write.sent <= cut for write in self._writes)
+        return Expected(mode, self._states, self._states[floor:limit + 1], fault, floor, limit)
+
+    def _floor(self, cut, kind):
+        floor = max([count for since, count in self._floors if since <= cut], default=0)
+        for index, write in enumerate(self._writes):
+            if write.kept.get(kind, NEVER) <= cut:
+                floor = max(floor, index + 1)
+        return floor
+
+
+@dataclass
+class Expected:
+    mode: Mode  # None: a first start
+    history: list
+    states: list
+    fault: str  # wrong whatever the server shows
+    floor: int = 0
+    limit: int = 0
+
+    def check(self, outcome):
+        """None, or what is wrong with it."""
+        if self.fault:
+            return self.fault
+        if outcome.refused:
+            return f"the server does not start: {outcome.log.splitlines()[-1:]}"
+        if self.mode and (outcome.plugin, outcome.options, outcome.generation) != (
+                self.mode.plugin, self.mode.options, self.mode.generation):
+            return (f"it came back as {outcome.plugin} {outcome.options} of generation "
+                    f"{outcome.generation} instead of {self.mode}")
+        if outcome.state in self.states:
+            return None
+        if outcome.state in self.history:
+            return (f"it has the first {self.history.index(outcome.state)} writes; promised are at "
+                    f"least {self.floor}, begun were {self.limit}")
+        return (f"what it shows, {len(outcome.state)} keys, is no state that ever was: "
+                f"{sorted((key, value[:12]) for key, value in outcome.state)[:6]}")

@@ -1,0 +1,214 @@
+"""Runs the real server under the recorder and drives it, one write at a time."""
+import os
+import random
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+
+import grpc
+
+import trace as t
+from harness import CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, environment, kv, kv_grpc
+
+# Two connections, so that a switch can be under way while the other one goes on writing.
+DATA, ADMIN = 0, 1
+KEYS = [f"key-{number}" for number in range(10)]
+VALUE_SIZES = [0, 1, 30, 200, 700, 1500, 4000, 20000]
+MARK_SIZE = 44  # of a record without effects, see docs/formats.md
+
+
+@dataclass
+class Call:
+    """What was asked of the server: "write" with its pairs, "save", "configure" or "other"."""
+    what: str
+    run: int
+    connection: int
+    number: int  # among the calls of its connection
+    sent_size: int  # of the trace, before the call
+    pairs: list = field(default_factory=list)
+
+
+def wait_ready(process):
+    """Reads the log up to the line that says so; returns all of it, and whether it came."""
+    lines = []
+    for line in process.stderr:
+        lines.append(line.decode(errors="replace"))
+        if lines[-1].endswith(" ready\n"):
+            return "".join(lines), True
+    return "".join(lines), False
+
+
+class Recording:
+    """`folder` gets the trace, and the data directory in a folder of its own, `disk`."""
+
+    def __init__(self, folder, recorder, seed, sync_us=0):
+        self.disk = os.path.join(folder, "disk")
+        self.trace_path = os.path.join(folder, "trace")
+        self.calls = []
+        self.runs = -1
+        self.cleared = []  # runs at whose start a mode that keeps nothing was in force
+        self.stops = []  # sizes of the trace after orderly ends
+        self._folder, self._sync_us, self._recorder = folder, sync_us, recorder
+        self._random = random.Random(f"{seed}/values")
+        self._present = set()
+        self._writes = 0
+        self._process = None
+        if not os.path.isdir(self.disk):
+            os.mkdir(self.disk)
+
+    # ---- The server ----
+
+    def start(self, mode=None, options=()):
+        self.runs += 1
+        self._numbers = [0, 0]
+        address = f"unix:{self._folder}/socket-{self.runs}"
+        command = [SERVER, "--listen", address, "--plugin-dir", PLUGINS,
+                   "--data-dir", os.path.join(self.disk, "data")]
+        if mode:
+            command += ["--mode", mode]
+        for option in options:
+            command += ["--option", option]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            env=environment(LD_PRELOAD=self._recorder, CRASH_RECORDER_ROOT=self.disk,
+                            CRASH_RECORDER_TRACE=self.trace_path,
+                            CRASH_RECORDER_SYNC_US=str(self._sync_us)))
+        log, ready = wait_ready(self._process)
+        if not ready:
+            raise AssertionError(f"the server did not start:\n{log}")
+        self._channels = [grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+                          for _ in (DATA, ADMIN)]
+        self._stubs = [kv_grpc.KeyValueStoreStub(channel) for channel in self._channels]
+        for connection in (DATA, ADMIN):  # the first one to answer is the first in the trace
+            self._call("other", connection, "Status", kv.StatusRequest())
+
+    def _end(self):
+        for channel in self._channels:
+            channel.close()
+        log = self._process.stderr.read().decode(errors="replace")
+        self._process.stderr.close()
+        return self._process.wait(PATIENCE), log
+
+    def stop(self):
+        self._process.send_signal(signal.SIGTERM)
+        code, log = self._end()
+        if code != 0:
+            raise AssertionError(f"the server ended with {code}:\n{log}")
+        self.stops.append(self._size())
+
+    def kill(self):
+        self._process.kill()
+        self._end()
+
+    def abandon(self):
+        """Ends the server whatever state it is in."""
+        if self._process and self._process.poll() is None:
+            self.kill()
+
+    def restart(self, after_kill=False, keeps_nothing=False):
+        if after_kill:
+            # The reply before this one is in the trace for sure once this one has arrived.
+            self._call("other", DATA, "Status", kv.StatusRequest())
+            self.kill()
+        else:
+            self.stop()
+        self.start()
+        if keeps_nothing:
+            self.cleared.append(self.runs)
+            self._present.clear()
+
+    # ---- Calls ----
+
+    def _size(self):
+        return os.path.getsize(self.trace_path)
+
+    def _begin(self, what, connection, method, request, pairs=()):
+        call = Call(what, self.runs, connection, self._numbers[connection], self._size(),
+                    list(pairs))
+        self._numbers[connection] += 1
+        self.calls.append(call)
+        return getattr(self._stubs[connection], method).future(request, timeout=PATIENCE,
+                                                               wait_for_ready=True)
+
+    def _call(self, *arguments):
+        return self._begin(*arguments).result()
+
+    def _value(self):
+        size = self._random.choice(VALUE_SIZES)
+        return (f"{self._writes}:".encode() + self._random.randbytes(size))[:size]
+
+    def set(self, key=None):
+        key = key or self._random.choice(KEYS)
+        value = self._value()
+        self._writes += 1
+        self._present.add(key)
+        self._call("write", DATA, "Set", kv.SetRequest(key=key, value=value), [(key, value)])
+
+    def delete(self):
+        key = self._random.choice(sorted(self._present))
+        self._writes += 1
+        self._present.discard(key)
+        self._call("write", DATA, "Del", kv.DelRequest(key=key), [(key, None)])
+
+    def batch(self):
+        pairs = []
+        for key in self._random.sample(KEYS, 3):
+            remove = key in self._present and self._random.random() < 0.4
+            pairs.append((key, None if remove else self._value()))
+            (self._present.discard if remove else self._present.add)(key)
+        self._writes += 1
+        operations = [kv.Operation(set=kv.SetRequest(key=key, value=value)) if value is not None
+                      else kv.Operation(**{"del": kv.DelRequest(key=key)}) for key, value in pairs]
+        self._call("write", DATA, "Batch", kv.BatchRequest(operations=operations, atomic=True),
+                   pairs)
+
+    def write(self, count):
+        """A mixture of writes."""
+        for _ in range(count):
+            kind = self._random.random()
+            if kind < 0.2 and self._present:
+                self.delete()
+            elif kind < 0.4:
+                self.batch()
+            else:
+                self.set()
+
+    def save(self):
+        self._call("save", DATA, "Save", kv.SaveRequest())
+
+    def configure(self, plugin, **options):
+        self._call("configure", ADMIN, "Configure",
+                   kv.ConfigureRequest(plugin=plugin, options=options))
+
+    def configure_while_writing(self, plugin, **options):
+        switch = self._begin("configure", ADMIN, "Configure",
+                             kv.ConfigureRequest(plugin=plugin, options=options))
+        count = 0
+        while count < 4 or (not switch.done() and count < 12):
+            self.set()
+            count += 1
+        switch.result()
+
+    def await_sync(self):
+        """Until a sync that began after the last write has ended."""
+        deadline = time.monotonic() + PATIENCE
+        while not self._last_write_synced():
+            if time.monotonic() > deadline:
+                raise AssertionError("the last write was not synced")
+            time.sleep(0.02)
+
+    def _last_write_synced(self):
+        begun, last = {}, None
+        for event in t.Trace(self.trace_path).events:
+            if event.kind == t.WRITE and is_log(event.path) and len(event.data) != MARK_SIZE:
+                begun, last = {}, event.path
+            elif event.kind == t.SYNC_BEGIN and event.path == last:
+                begun[event.a] = True
+            elif event.kind == t.SYNC_END and event.a in begun:
+                return True
+        return False
+
+
+def is_log(path):
+    return path.endswith(".log") and os.path.basename(os.path.dirname(path)) == "aof"
