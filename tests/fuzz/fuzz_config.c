@@ -69,6 +69,7 @@ static struct arguments as_flags(const struct kv_config *config)
    add_number(&flags, "max-value-size", config->max_value_size);
    add_number(&flags, "max-message-size", config->max_message_size);
    add_number(&flags, "max-memory", config->max_memory);
+   add_number(&flags, "max-wire-memory", config->max_wire_memory);
    add_number(&flags, "workers", config->workers);
    add_number(&flags, "shutdown-grace-ms", config->shutdown_grace_ms);
    add_flag(&flags, "log-level", levels[config->log_level - KV_LOG_ERROR]);
@@ -91,7 +92,8 @@ static void check_same(const struct kv_config *a, const struct kv_config *b)
    REQUIRE(same_text(a->data_dir, b->data_dir) && same_text(a->plugin_dir, b->plugin_dir));
    REQUIRE(same_text(a->mode, b->mode) && a->log_level == b->log_level);
    REQUIRE(a->max_value_size == b->max_value_size && a->max_message_size == b->max_message_size);
-   REQUIRE(a->max_memory == b->max_memory && a->workers == b->workers);
+   REQUIRE(a->max_memory == b->max_memory && a->max_wire_memory == b->max_wire_memory);
+   REQUIRE(a->workers == b->workers);
    REQUIRE(a->shutdown_grace_ms == b->shutdown_grace_ms);
 }
 
@@ -108,6 +110,7 @@ static void check_bounds(const struct kv_config *config)
    REQUIRE(config->workers >= 1 && config->workers <= 64);
    REQUIRE(config->max_value_size >= 1);
    REQUIRE(config->max_message_size >= config->max_value_size + KV_CONFIG_MESSAGE_OVERHEAD);
+   REQUIRE(config->max_wire_memory >= config->max_message_size);
    REQUIRE(config->log_level >= KV_LOG_ERROR && config->log_level <= KV_LOG_DEBUG);
 }
 
