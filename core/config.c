@@ -175,6 +175,8 @@ static const struct setting settings[] = {
      MEMBER(max_message_size), 1024, 2047 * MEGABYTE, false},
     {"max-memory", "BYTES", "0", "bound on the sum of keys and values; 0 = none", apply_number,
      MEMBER(max_memory), 0, UINT64_MAX >> 1, false},
+    {"max-wire-memory", "BYTES", "512M", "bound on requests, and on replies, that are on their way",
+     apply_number, MEMBER(max_wire_memory), 1024, UINT64_MAX >> 1, false},
     {"workers", "N", "2", "threads that serve calls", apply_number, MEMBER(workers), 1, 64, false},
     {"shutdown-grace-ms", "MS", "10000", "how long calls under way may take at the end",
      apply_number, MEMBER(shutdown_grace_ms), 0, 3600000, false},
@@ -340,6 +342,12 @@ static enum kv_code check_together(const struct kv_config *config, struct kv_sta
                      (unsigned long long)config->max_message_size,
                      (unsigned long long)config->max_value_size,
                      (unsigned long long)(config->max_value_size + KV_CONFIG_MESSAGE_OVERHEAD));
+   if (config->max_wire_memory < config->max_message_size)
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "max-wire-memory %llu leaves no room for a request of max-message-size %llu; "
+                     "give at least that, better four times as much",
+                     (unsigned long long)config->max_wire_memory,
+                     (unsigned long long)config->max_message_size);
    return KV_OK;
 }
 

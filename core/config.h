@@ -36,6 +36,7 @@ struct kv_config {
    uint64_t max_value_size;   /* bytes */
    uint64_t max_message_size; /* bytes, of one request */
    uint64_t max_memory;       /* bytes of keys and values; 0 = no bound */
+   uint64_t max_wire_memory;  /* bytes of requests on their way in, and of replies on theirs out */
    uint64_t workers;          /* threads that serve the wire */
    uint64_t shutdown_grace_ms;
    enum kv_log_level log_level;

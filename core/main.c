@@ -14,6 +14,7 @@
 #include "core/store/store.h"
 #include "core/support/log.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,7 @@ static enum kv_code create_rpc(struct server *server, struct kv_status *status)
    const struct kv_rpc_options options = {
        .workers = (unsigned)server->config->workers,
        .receive_message_max = server->config->max_message_size,
+       .memory_max = server->config->max_wire_memory,
    };
    server->rpc = kv_rpc_create(&options, methods, count, status);
    return server->rpc ? KV_OK : status->code;
@@ -281,8 +283,14 @@ static int run(const struct kv_config *config)
    return EXIT_SUCCESS;
 }
 
+/* From here on malloc maps a block of its own, which goes back to the system at once. By itself it
+ * would move the border up as it meets large blocks, and keep what a burst of large messages took.
+ */
+#define MAPPED_BLOCK_SIZE (512 * 1024)
+
 int main(int argc, char **argv)
 {
+   mallopt(M_MMAP_THRESHOLD, MAPPED_BLOCK_SIZE);
    struct kv_config config;
    struct kv_status status;
    int exit_code = EXIT_USAGE;

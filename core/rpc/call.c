@@ -1,3 +1,4 @@
+#include "core/rpc/inflate.h"
 #include "core/rpc/internal.h"
 
 #include <grpc/slice_buffer.h>
@@ -98,18 +99,37 @@ void kv_call_pool_destroy(struct kv_rpc_worker *worker)
    }
 }
 
-bool kv_call_join_request(struct kv_call *call, struct kv_bytes *request)
+static enum kv_code unpack_request(struct kv_call *call, struct kv_bytes *request,
+                                   struct kv_status *status)
+{
+   char *data;
+   size_t size;
+   enum kv_code code =
+       kv_rpc_inflate(&call->payload->data.raw.slice_buffer, call->payload->data.raw.compression,
+                      call->worker->rpc->receive_message_max, &data, &size, status);
+   kv_call_drop_request(call);
+   if (code == KV_OK) {
+      call->joined = data;
+      *request = kv_bytes(data, size);
+   }
+   return code;
+}
+
+enum kv_code kv_call_join_request(struct kv_call *call, struct kv_bytes *request,
+                                  struct kv_status *status)
 {
    grpc_slice_buffer *pieces = &call->payload->data.raw.slice_buffer;
+   if (call->payload->data.raw.compression != GRPC_COMPRESS_NONE)
+      return unpack_request(call, request, status);
    if (pieces->count == 1) {
       *request =
           kv_bytes(GRPC_SLICE_START_PTR(pieces->slices[0]), GRPC_SLICE_LENGTH(pieces->slices[0]));
-      return true;
+      return KV_OK;
    }
    size_t size = 0;
    char *joined = malloc(pieces->length > 0 ? pieces->length : 1);
    if (!joined)
-      return false;
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this request");
    for (size_t i = 0; i < pieces->count; i++) {
       memcpy(joined + size, GRPC_SLICE_START_PTR(pieces->slices[i]),
              GRPC_SLICE_LENGTH(pieces->slices[i]));
@@ -118,7 +138,7 @@ bool kv_call_join_request(struct kv_call *call, struct kv_bytes *request)
    kv_call_drop_request(call);
    call->joined = joined;
    *request = kv_bytes(joined, size);
-   return true;
+   return KV_OK;
 }
 
 unsigned kv_call_worker(const struct kv_call *call)
@@ -136,18 +156,45 @@ void **kv_call_state(struct kv_call *call)
    return &call->state;
 }
 
+/* A large reply: counted until gRPC, which keeps it as long as the client does not read, frees it.
+ */
+struct large_message {
+   struct kv_rpc *rpc;
+   size_t size;
+   uint8_t data[];
+};
+
+static void free_large(void *memory)
+{
+   struct large_message *large = memory;
+   atomic_fetch_sub(&large->rpc->reply_memory, large->size);
+   free(large);
+}
+
+static uint8_t *allocate_large(struct kv_call *call, size_t size)
+{
+   struct kv_rpc *rpc = call->worker->rpc;
+   size_t before = atomic_fetch_add(&rpc->reply_memory, size);
+   /* One may be larger than all are allowed to be together, but then it is the only one. */
+   bool allowed = before == 0 || before + size <= rpc->reply_memory_max;
+   struct large_message *large = allowed ? malloc(sizeof *large + size) : NULL;
+   if (!large) {
+      atomic_fetch_sub(&rpc->reply_memory, size);
+      return NULL;
+   }
+   large->rpc = rpc;
+   large->size = size;
+   call->message = grpc_slice_new_with_user_data(large->data, size, free_large, large);
+   return large->data;
+}
+
 uint8_t *kv_call_message(struct kv_call *call, size_t size)
 {
    grpc_slice_unref(call->message);
    call->message = grpc_empty_slice();
-   if (size < LARGE_MESSAGE_SIZE) {
-      call->message = grpc_slice_malloc(size);
-   } else {
-      void *memory = malloc(size);
-      if (!memory)
-         return NULL;
-      call->message = grpc_slice_new(memory, size, free);
-   }
+   if (size >= LARGE_MESSAGE_SIZE)
+      return allocate_large(call, size);
+   call->message = grpc_slice_malloc(size);
    return GRPC_SLICE_START_PTR(call->message);
 }
 

@@ -16,6 +16,7 @@
 #include <grpc/slice.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 /* The tag of everything that is put into a queue. */
@@ -73,6 +74,9 @@ struct kv_rpc {
    struct kv_rpc_method *methods;
    void **registered; /* gRPC's handle of each method */
    size_t method_count;
+   size_t receive_message_max;
+   size_t reply_memory_max;
+   atomic_size_t reply_memory; /* bytes of large replies that clients have not read yet */
    struct kv_rpc_socket_file *socket_files;
    bool stopped;
    unsigned worker_count;
@@ -86,7 +90,7 @@ struct kv_call {
    struct kv_call *next; /* in the pool */
 
    grpc_byte_buffer *payload; /* the request as it came, or NULL */
-   void *joined;              /* the request in one piece where it came in several, or NULL */
+   void *joined;              /* the request in one piece where it came in several or packed */
    grpc_slice message;        /* the reply being made */
    grpc_byte_buffer *sending; /* the reply given to gRPC; kept for the next call */
    int cancelled;             /* written by gRPC: what RECV_CLOSE found */
@@ -121,8 +125,10 @@ struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc
 /* Ends gRPC's part and gives the call back to the pool. */
 void kv_call_release(struct kv_call *call);
 void kv_call_pool_destroy(struct kv_rpc_worker *worker);
-/* The payload in one piece; false when memory is out. There must be a payload. */
-bool kv_call_join_request(struct kv_call *call, struct kv_bytes *request);
+/* The payload in one piece, unpacked. RESOURCE_EXHAUSTED or INTERNAL when that can not be. There
+ * must be a payload. */
+enum kv_code kv_call_join_request(struct kv_call *call, struct kv_bytes *request,
+                                  struct kv_status *status);
 void kv_call_drop_request(struct kv_call *call);
 /* The op that sends the message made, and the one that ends the call. */
 grpc_op kv_call_send_op(struct kv_call *call);

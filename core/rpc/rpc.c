@@ -15,6 +15,8 @@
 #define KEEPALIVE_TIMEOUT_MS 20000
 /* Clients may send keepalive pings this often, with or without calls, before they are told off. */
 #define PING_INTERVAL_MIN_MS 1000
+/* Calls under way on one connection; a client waits with those beyond. */
+#define CONCURRENT_STREAMS_MAX 1024
 /* Once its calls are done, a client that was told of the stop gets this long to close by itself. */
 #define FAREWELL_MS 100
 
@@ -31,11 +33,19 @@ static grpc_arg integer(char *key, int value)
    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = key, .value.integer = value};
 }
 
-static grpc_server *create_server(size_t receive_message_max)
+static grpc_server *create_server(const struct kv_rpc_options *options)
 {
-   assert(receive_message_max <= INT32_MAX);
+   assert(options->receive_message_max <= INT32_MAX);
+   grpc_resource_quota *quota = grpc_resource_quota_create("kvstore");
+   grpc_resource_quota_resize(quota, options->memory_max);
    grpc_arg args[] = {
-       integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)receive_message_max),
+       integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)options->receive_message_max),
+       integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, CONCURRENT_STREAMS_MAX),
+       /* Requests are unpacked within the receive limit, see inflate.h. */
+       integer(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
+       {.type = GRPC_ARG_POINTER,
+        .key = GRPC_ARG_RESOURCE_QUOTA,
+        .value.pointer = {quota, grpc_resource_quota_arg_vtable()}},
        integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
        integer(GRPC_ARG_ALLOW_REUSEPORT, 0), /* a second server must not share the port */
        integer(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_TIME_MS),
@@ -46,8 +56,10 @@ static grpc_server *create_server(size_t receive_message_max)
        integer(GRPC_ARG_HTTP2_BDP_PROBE, 0),
        integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
    };
-   return grpc_server_create(
+   grpc_server *server = grpc_server_create(
        &(grpc_channel_args){.num_args = sizeof args / sizeof args[0], .args = args}, NULL);
+   grpc_resource_quota_unref(quota);
+   return server;
 }
 
 static enum kv_code register_methods(struct kv_rpc *rpc, const struct kv_rpc_method *methods,
@@ -81,10 +93,12 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    }
    gpr_set_log_function(forward_log);
    grpc_init();
-   rpc->server = create_server(options->receive_message_max);
+   rpc->server = create_server(options);
    rpc->shutdown_queue = grpc_completion_queue_create_for_next(NULL);
    enum kv_code code = register_methods(rpc, methods, count, status);
    rpc->worker_count = options->workers;
+   rpc->receive_message_max = options->receive_message_max;
+   rpc->reply_memory_max = options->memory_max;
    for (unsigned i = 0; i < rpc->worker_count; i++) {
       struct kv_rpc_worker *worker = &rpc->workers[i];
       worker->rpc = rpc;

@@ -55,6 +55,10 @@ struct kv_rpc_method {
 struct kv_rpc_options {
    unsigned workers;           /* polling threads, at least 1 */
    size_t receive_message_max; /* bytes; larger requests are refused with RESOURCE_EXHAUSTED */
+   /* Bytes that all connections may take for what they receive (beyond it the largest calls are
+    * ended), and bytes of large replies that clients have not read (beyond it kv_call_message has
+    * no room). */
+   size_t memory_max;
 };
 
 /* Takes the method table (copied; paths and services must outlive the server). NULL with `status`.
@@ -84,8 +88,9 @@ struct kv_arena *kv_call_arena(struct kv_call *call);
 /* A place for the handler's own state of a stream; NULL at first. */
 void **kv_call_state(struct kv_call *call);
 
-/* Room for a message of `size` bytes to be filled in by the caller, or NULL when memory is out. It
- * replaces an earlier one that was not sent. */
+/* Room for a message of `size` bytes to be filled in by the caller, or NULL when memory is out or
+ * too much is on its way already to clients that do not read. It replaces an earlier one that was
+ * not sent. */
 uint8_t *kv_call_message(struct kv_call *call, size_t size);
 
 /* Unary: sends what was put into kv_call_message (nothing: an empty message) with status OK. */

@@ -75,10 +75,11 @@ static void refuse(grpc_call *call, grpc_byte_buffer *payload)
 static void begin_unary(struct kv_call *call)
 {
    struct kv_bytes request;
+   struct kv_status status;
    if (!call->payload)
       kv_call_fail(call, KV_INTERNAL, "the call came without a request message");
-   else if (!kv_call_join_request(call, &request))
-      kv_call_fail(call, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this request");
+   else if (kv_call_join_request(call, &request, &status) != KV_OK)
+      kv_call_fail(call, status.code, status.text);
    else
       call->method->request(call->method->service, call, request);
 }

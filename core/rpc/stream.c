@@ -96,13 +96,14 @@ static void deliver(struct kv_call *call)
 {
    const struct kv_rpc_method *method = call->method;
    struct kv_bytes request;
+   struct kv_status status;
    if (!call->payload && method->kind == KV_RPC_SERVER_STREAM) {
       kv_stream_end(call, KV_INTERNAL, "the call came without a request message");
    } else if (!call->payload) {
       call->given_to_handler = true;
       method->half_closed(method->service, call);
-   } else if (!kv_call_join_request(call, &request)) {
-      kv_stream_end(call, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this request");
+   } else if (kv_call_join_request(call, &request, &status) != KV_OK) {
+      kv_stream_end(call, status.code, status.text);
    } else {
       call->given_to_handler = true;
       method->request(method->service, call, request);

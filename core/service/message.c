@@ -1,26 +1,51 @@
 #include "core/service/message.h"
 
-static void *allocate(void *arena, size_t size)
+/* What a request may take in memory beside its own size: many times that of one operation, so that
+ * this bounds how many there can be in one message, some 100,000. Two bytes on the wire would
+ * otherwise become hundreds here. */
+#define DECODED_EXTRA_MAX ((size_t)32 * 1024 * 1024)
+
+struct decoding {
+   struct kv_arena *arena;
+   size_t left;
+   bool exhausted;
+};
+
+static void *allocate(void *context, size_t size)
 {
-   return kv_arena_alloc(arena, size);
+   struct decoding *decoding = context;
+   void *memory = size <= decoding->left ? kv_arena_alloc(decoding->arena, size) : NULL;
+   if (memory)
+      decoding->left -= size;
+   else
+      decoding->exhausted = true;
+   return memory;
 }
 
 /* Released with the arena. */
-static void release(void *arena, void *memory)
+static void release(void *context, void *memory)
 {
-   (void)arena;
+   (void)context;
    (void)memory;
 }
 
 void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *descriptor,
                         struct kv_bytes request)
 {
-   ProtobufCAllocator allocator = {allocate, release, kv_call_arena(call)};
+   struct decoding decoding = {.arena = kv_call_arena(call),
+                               .left = request.size + DECODED_EXTRA_MAX};
+   ProtobufCAllocator allocator = {allocate, release, &decoding};
    void *message = protobuf_c_message_unpack(descriptor, &allocator, request.size, request.data);
    if (!message) {
       struct kv_status status;
-      kv_fail(&status, KV_INVALID_ARGUMENT, "the request's %zu bytes are no valid %s message",
-              request.size, descriptor->name);
+      if (decoding.exhausted)
+         kv_fail(&status, KV_RESOURCE_EXHAUSTED,
+                 "the request's %zu bytes hold too many parts, or the server is out of memory; "
+                 "send fewer at once",
+                 request.size);
+      else
+         kv_fail(&status, KV_INVALID_ARGUMENT, "the request's %zu bytes are no valid %s message",
+                 request.size, descriptor->name);
       kv_message_fail(call, &status);
    }
    return message;

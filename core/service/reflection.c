@@ -122,6 +122,16 @@ static void answer_symbol(struct answer *answer, const struct kv_descriptors *de
       answer_file(answer, descriptors, file);
 }
 
+/* The question goes back with the answer, but for fields that this version does not know:
+ * protobuf-c takes some that are malformed (number 0), and no client could read the answer then. */
+static void forget_unknown_fields(reflection_request *request)
+{
+   request->base.n_unknown_fields = 0;
+   if (request->message_request_case ==
+       GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION)
+      request->file_containing_extension->base.n_unknown_fields = 0;
+}
+
 static void fill_answer(struct answer *answer, const struct kv_descriptors *descriptors,
                         reflection_request *request)
 {
@@ -163,6 +173,7 @@ static void on_request(void *context, struct kv_call *call, struct kv_bytes requ
    if (!question)
       return;
    struct answer answer = {0};
+   forget_unknown_fields(question);
    fill_answer(&answer, reflection->descriptors, question);
    if (kv_message_encode(call, &answer.response.base))
       kv_call_send(call);

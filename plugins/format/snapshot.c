@@ -142,6 +142,8 @@ static int read_block(struct reader *reader, uint64_t start, const uint8_t *head
    uint64_t size = format_get64(header + 8);
    if (size > FORMAT_SNAPSHOT_BLOCK_SIZE_MAX || size > reader->size - reader->offset)
       return damaged(reader, start, "a block passes the end of the file", error);
+   if (size == 0)
+      return damaged(reader, start, "a block is empty", error);
    int code = make_room(reader, size, error);
    if (code == KVS_OK)
       code = take(reader, reader->block, size, error);

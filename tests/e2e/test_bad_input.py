@@ -11,12 +11,11 @@ import time
 import grpc
 
 import harness
+import http2
 from harness import PATIENCE, PLUGINS, BAD_PLUGINS, kv
 
 Code = grpc.StatusCode
 BOTH = f"{PLUGINS}:{BAD_PLUGINS}"
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 
 def field(number, content):
@@ -319,25 +318,16 @@ class Connections(harness.Case):
     def test_garbage_on_the_port_does_no_harm(self):
         for data in (b"", b"\x00" * 1000, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\xff" * 100000,
                      b"*3\r\n$3\r\nSET\r\n", b"\x16\x03\x01\x02\x00\x01\x00",
-                     PREFACE + self.random.randbytes(1000),
+                     http2.PREFACE + self.random.randbytes(1000),
                      *(self.random.randbytes(self.random.randrange(1, 5000)) for _ in range(20)),
-                     *(PREFACE + SETTINGS + self.random.randbytes(self.random.randrange(1, 3000))
+                     *(http2.PREFACE + http2.settings() + self.random.randbytes(self.random.randrange(1, 3000))
                        for _ in range(20))):
             self.garbage(data)
         self.check_recovered()
 
     def test_half_requests_do_no_harm(self):
-        path = b"/kvstore.KeyValueStore/Set"
-        # Literal fields without indexing, no Huffman code: what HPACK allows at its plainest.
-        block = b"".join(b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
-                         for name, value in ((b":method", b"POST"), (b":scheme", b"http"),
-                                             (b":path", path), (b":authority", b"x"),
-                                             (b"te", b"trailers"),
-                                             (b"content-type", b"application/grpc")))
-        headers = len(block).to_bytes(3, "big") + b"\x01\x04\x00\x00\x00\x01" + block
-        message = b"\x00\x00\x00\x10\x00" + b"\x0a\x01k"  # announces 4 KiB, sends 3 bytes
-        data = len(message).to_bytes(3, "big") + b"\x00\x00\x00\x00\x00\x01" + message
-        whole = PREFACE + SETTINGS + headers + data
+        message = http2.message(b"\x0a\x01k", length=4096)
+        whole = http2.PREFACE + http2.settings() + http2.call(1, "Set", message, flags=0)
         for end in range(1, len(whole) + 1, 3):
             with harness.raw_connection(self.server.port) as connection:
                 connection.sendall(whole[:end])

@@ -22,6 +22,7 @@
 #include <cmocka.h>
 
 #define LIMIT ((size_t)1024 * 1024)
+#define MEMORY_MAX ((size_t)256 << 20)
 #define MANY_CALLS 200 /* more than there are armed slots for a method */
 #define PATIENCE_S 60  /* then a test that waits for an event has failed */
 
@@ -188,7 +189,8 @@ static struct kv_rpc *create_rpc(struct service *service)
         .closed = stream_closed},
    };
    struct kv_status status;
-   const struct kv_rpc_options options = {.workers = 2, .receive_message_max = LIMIT};
+   const struct kv_rpc_options options = {
+       .workers = 2, .receive_message_max = LIMIT, .memory_max = MEMORY_MAX};
    struct kv_rpc *rpc =
        kv_rpc_create(&options, methods, sizeof methods / sizeof methods[0], &status);
    assert_non_null(rpc);
@@ -753,7 +755,8 @@ static void a_method_that_is_there_twice_is_refused(void **state)
    (void)state;
    const struct kv_rpc_method methods[] = {{.path = "/a.B/C", .request = echo},
                                            {.path = "/a.B/C", .request = echo}};
-   const struct kv_rpc_options options = {.workers = 1, .receive_message_max = LIMIT};
+   const struct kv_rpc_options options = {
+       .workers = 1, .receive_message_max = LIMIT, .memory_max = MEMORY_MAX};
    struct kv_status status;
    assert_null(kv_rpc_create(&options, methods, 2, &status));
    assert_int_equal(status.code, KV_ALREADY_EXISTS);

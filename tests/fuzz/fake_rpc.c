@@ -1,0 +1,165 @@
+#include "tests/fuzz/fake_rpc.h"
+
+#include "tests/fuzz/support.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct kv_call {
+   const struct kv_rpc_method *method;
+   struct kv_arena arena;
+   void *state;
+   uint8_t *message;
+   size_t message_size;
+   struct fake_answer *answer;
+
+   /* Handlers may answer from other threads. */
+   pthread_mutex_t lock;
+   pthread_cond_t changed;
+   bool sending, reading, ended;
+};
+
+unsigned kv_call_worker(const struct kv_call *call)
+{
+   (void)call;
+   return 0;
+}
+
+struct kv_arena *kv_call_arena(struct kv_call *call)
+{
+   return &call->arena;
+}
+
+void **kv_call_state(struct kv_call *call)
+{
+   return &call->state;
+}
+
+uint8_t *kv_call_message(struct kv_call *call, size_t size)
+{
+   free(call->message);
+   call->message = malloc(size > 0 ? size : 1);
+   call->message_size = size;
+   return call->message;
+}
+
+/* With the lock held. */
+static void keep_message(struct kv_call *call)
+{
+   struct fake_answer *answer = call->answer;
+   if (answer->count < FAKE_MESSAGES_MAX)
+      answer->messages[answer->count] = kv_bytes(call->message, call->message_size);
+   else
+      free(call->message);
+   answer->count++;
+   call->message = NULL;
+   call->message_size = 0;
+}
+
+static void end(struct kv_call *call, bool with_message, enum kv_code code, const char *text)
+{
+   pthread_mutex_lock(&call->lock);
+   REQUIRE(!call->ended);
+   REQUIRE(strlen(text) < KV_STATUS_TEXT_SIZE);
+   if (with_message)
+      keep_message(call);
+   call->ended = true;
+   call->answer->ended = true;
+   call->answer->code = code;
+   strcpy(call->answer->text, text);
+   pthread_cond_signal(&call->changed);
+   pthread_mutex_unlock(&call->lock);
+}
+
+void kv_call_reply(struct kv_call *call)
+{
+   REQUIRE(call->method->kind == KV_RPC_UNARY);
+   end(call, true, KV_OK, "");
+}
+
+void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)
+{
+   REQUIRE(code != KV_OK && text[0] != '\0');
+   end(call, false, code, text);
+}
+
+void kv_call_finish(struct kv_call *call)
+{
+   REQUIRE(call->method->kind != KV_RPC_UNARY);
+   end(call, false, KV_OK, "");
+}
+
+void kv_call_send(struct kv_call *call)
+{
+   REQUIRE(call->method->kind != KV_RPC_UNARY);
+   pthread_mutex_lock(&call->lock);
+   REQUIRE(!call->ended && !call->sending);
+   keep_message(call);
+   call->sending = true;
+   pthread_cond_signal(&call->changed);
+   pthread_mutex_unlock(&call->lock);
+}
+
+void kv_call_read_next(struct kv_call *call)
+{
+   REQUIRE(call->method->kind == KV_RPC_BIDI);
+   pthread_mutex_lock(&call->lock);
+   REQUIRE(!call->ended && !call->reading);
+   call->reading = true;
+   pthread_cond_signal(&call->changed);
+   pthread_mutex_unlock(&call->lock);
+}
+
+/* Lets what is sent leave and tells the handler, until the call ends or nothing is under way. */
+static void run_stream(struct kv_call *call)
+{
+   const struct kv_rpc_method *method = call->method;
+   for (;;) {
+      pthread_mutex_lock(&call->lock);
+      bool ended = call->ended, sent = call->sending, read = call->reading;
+      call->sending = false;
+      if (!sent)
+         call->reading = false;
+      pthread_mutex_unlock(&call->lock);
+      if (sent && !ended && method->sent)
+         method->sent(method->service, call);
+      else if (!sent && read && !ended && method->half_closed)
+         method->half_closed(method->service, call);
+      else if (ended || !sent)
+         break;
+   }
+   if (method->closed)
+      method->closed(method->service, call);
+}
+
+void fake_call_run(const struct kv_rpc_method *method, struct kv_bytes request,
+                   struct fake_answer *answer)
+{
+   struct kv_call *call = calloc(1, sizeof *call);
+   REQUIRE(call);
+   call->method = method;
+   call->answer = answer;
+   memset(answer, 0, sizeof *answer);
+   pthread_mutex_init(&call->lock, NULL);
+   pthread_cond_init(&call->changed, NULL);
+   kv_arena_init(&call->arena);
+   method->request(method->service, call, request);
+   if (method->kind != KV_RPC_UNARY)
+      run_stream(call);
+   pthread_mutex_lock(&call->lock);
+   while (method->kind == KV_RPC_UNARY && !call->ended)
+      pthread_cond_wait(&call->changed, &call->lock);
+   pthread_mutex_unlock(&call->lock);
+   kv_arena_reset(&call->arena);
+   pthread_cond_destroy(&call->changed);
+   pthread_mutex_destroy(&call->lock);
+   free(call->message);
+   free(call);
+}
+
+void fake_answer_deinit(struct fake_answer *answer)
+{
+   for (size_t i = 0; i < answer->count && i < FAKE_MESSAGES_MAX; i++)
+      free((void *)(uintptr_t)answer->messages[i].data);
+}

@@ -1,0 +1,132 @@
+/*
+ * Log records. What decodes has right checksums and encodes to the same bytes; effects made of the
+ * input come back from a record as they were.
+ *
+ * Input: a byte of choices, salt (4), offset (8), the bytes of a record.
+ */
+#include "plugins/format/codec.h"
+#include "plugins/format/record.h"
+#include "tests/fuzz/support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { RIGHT_CHECKSUMS = 1, ENCODE_FIRST = 2 };
+enum { AT_PAYLOAD_CRC = 36, AT_HEADER_CRC = 40, EFFECTS_MAX = 64 };
+
+/* The header's checksum as docs/formats.md tells it. */
+static uint32_t header_crc(const uint8_t *record, struct format_record_place place)
+{
+   uint8_t offset[8];
+   format_put64(offset, place.offset);
+   return format_crc(format_crc(place.salt, offset, 8), record, AT_HEADER_CRC);
+}
+
+static void put_checksums_right(uint8_t *record, size_t size, struct format_record_place place)
+{
+   size_t payload = size - FORMAT_RECORD_HEADER_SIZE;
+   size_t told = format_get32(record + 4);
+   format_put32(record + AT_PAYLOAD_CRC,
+                format_crc(0, record + FORMAT_RECORD_HEADER_SIZE, told < payload ? told : payload));
+   format_put32(record + AT_HEADER_CRC, header_crc(record, place));
+}
+
+static void check_effects(const struct format_record_header *header, const uint8_t *payload,
+                          const kvs_record *effects)
+{
+   uint64_t previous = 0;
+   size_t size = 0;
+   for (uint32_t i = 0; i < header->effect_count; i++) {
+      const kvs_record *effect = &effects[i];
+      const uint8_t *key = effect->key.data, *value = effect->value.data;
+      REQUIRE(effect->sequence > previous);
+      REQUIRE(effect->kind == KVS_SET || effect->kind == KVS_DELETE);
+      REQUIRE((effect->flags == KVS_RECORD_JOINED) == (i + 1 < header->effect_count));
+      REQUIRE(key >= payload && key + effect->key.size == value);
+      REQUIRE(value + effect->value.size <= payload + header->payload_size);
+      previous = effect->sequence;
+      size += FORMAT_EFFECT_HEADER_SIZE + effect->key.size + effect->value.size;
+   }
+   REQUIRE(size == header->payload_size);
+   if (header->effect_count > 0)
+      REQUIRE(format_record_unit(effects, header->effect_count) == header->effect_count);
+}
+
+static void decode(const uint8_t *record, size_t size, struct format_record_place place)
+{
+   struct format_record_header header;
+   if (size < FORMAT_RECORD_HEADER_SIZE || !format_record_decode_header(record, place, &header))
+      return;
+   const uint8_t *payload = record + FORMAT_RECORD_HEADER_SIZE;
+   REQUIRE(format_get32(record + AT_HEADER_CRC) == header_crc(record, place));
+   if (header.payload_size > size - FORMAT_RECORD_HEADER_SIZE)
+      return;
+   REQUIRE((size_t)header.effect_count * FORMAT_EFFECT_HEADER_SIZE <= header.payload_size);
+   kvs_record *effects = calloc(header.effect_count + 1, sizeof *effects);
+   REQUIRE(effects);
+   if (format_record_decode_effects(&header, payload, effects)) {
+      REQUIRE(header.payload_crc == format_crc(0, payload, header.payload_size));
+      check_effects(&header, payload, effects);
+      size_t whole = FORMAT_RECORD_HEADER_SIZE + header.payload_size;
+      uint8_t *again = malloc(whole);
+      REQUIRE(again);
+      REQUIRE(format_record_encode(again, place, &header, effects, header.effect_count) == whole);
+      REQUIRE(memcmp(again, record, whole) == 0);
+      free(again);
+   }
+   free(effects);
+}
+
+/* The other way round: effects, a record, the same effects. */
+static void encode(struct fuzz_input input, struct format_record_place place)
+{
+   kvs_record effects[EFFECTS_MAX], decoded[EFFECTS_MAX];
+   size_t count = 0;
+   uint64_t sequence = 0;
+   while (count < EFFECTS_MAX && input.size > 0) {
+      sequence += 1 + fuzz_take(&input, 2);
+      bool deletes = fuzz_take(&input, 1) % 4 == 0;
+      kvs_record *effect = &effects[count++];
+      *effect = (kvs_record){.sequence = sequence, .kind = deletes ? KVS_DELETE : KVS_SET};
+      effect->key = fuzz_take_bytes(&input, 1 + fuzz_take(&input, 1));
+      if (!deletes)
+         effect->value = fuzz_take_bytes(&input, fuzz_take(&input, 1));
+      effect->flags = input.size > 0 && count < EFFECTS_MAX ? KVS_RECORD_JOINED : 0;
+   }
+   size_t size = FORMAT_RECORD_HEADER_SIZE + format_record_payload_size(effects, count);
+   uint8_t *record = malloc(size);
+   REQUIRE(record);
+   struct format_record_header made = {.first_sequence = 7, .durable_end = 9}, header;
+   REQUIRE(format_record_encode(record, place, &made, effects, count) == size);
+   REQUIRE(format_record_decode_header(record, place, &header));
+   REQUIRE(header.effect_count == count);
+   REQUIRE(format_record_decode_effects(&header, record + FORMAT_RECORD_HEADER_SIZE, decoded));
+   for (size_t i = 0; i < count; i++)
+      REQUIRE(fuzz_same_record(&effects[i], &decoded[i]));
+   /* A record counts only where it was written. */
+   place.offset++;
+   REQUIRE(!format_record_decode_header(record, place, &header));
+   free(record);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+   struct fuzz_input input = {data, size};
+   uint64_t choices = fuzz_take(&input, 1);
+   struct format_record_place place = {.salt = (uint32_t)fuzz_take(&input, 4)};
+   place.offset = fuzz_take(&input, 8);
+   if (choices & ENCODE_FIRST) {
+      encode(input, place);
+      return 0;
+   }
+   /* A copy of its exact size. */
+   uint8_t *record = malloc(input.size > 0 ? input.size : 1);
+   REQUIRE(record);
+   if (input.size > 0)
+      memcpy(record, input.data, input.size);
+   if ((choices & RIGHT_CHECKSUMS) && input.size >= FORMAT_RECORD_HEADER_SIZE)
+      put_checksums_right(record, input.size, place);
+   decode(record, input.size, place);
+   free(record);
+   return 0;
+}

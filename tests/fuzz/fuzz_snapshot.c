@@ -1,0 +1,125 @@
+/*
+ * A snapshot file. Checking and loading agree, checking hands nothing on, and what was loaded comes
+ * back the same from a snapshot written of it.
+ *
+ * Input: a byte of choices, the file.
+ */
+#include "plugins/format/codec.h"
+#include "plugins/format/snapshot.h"
+#include "plugins/format/snapshot_layout.h"
+#include "tests/fuzz/support.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+enum { RIGHT_CHECKSUMS = 1, RIGHT_FOOTER = 2 };
+#define SEQUENCE 77
+
+static void repair_header(uint8_t *file)
+{
+   memcpy(file, SNAPSHOT_MAGIC, SNAPSHOT_MAGIC_SIZE);
+   format_put32(file + 8, SNAPSHOT_VERSION);
+   memcpy(file + 16, FUZZ_STORE_ID, 16);
+   format_put64(file + 32, SEQUENCE);
+   format_put32(file + 60, format_crc(0, file, 60));
+}
+
+/* Puts the checksums right as far as there are blocks; returns where they end. */
+static size_t repair_blocks(uint8_t *file, size_t size, uint64_t *records)
+{
+   size_t at = FORMAT_SNAPSHOT_HEADER_SIZE;
+   *records = 0;
+   while (size - at >= FORMAT_SNAPSHOT_BLOCK_HEADER_SIZE) {
+      uint8_t *block = file + at;
+      uint64_t payload = format_get64(block + 8);
+      if (format_get32(block) != SNAPSHOT_BLOCK_MAGIC ||
+          payload > size - at - FORMAT_SNAPSHOT_BLOCK_HEADER_SIZE)
+         break;
+      format_put32(block + 16,
+                   snapshot_payload_crc(block + FORMAT_SNAPSHOT_BLOCK_HEADER_SIZE, payload));
+      format_put32(block + 20, snapshot_place_crc(block, 20, at));
+      *records += format_get32(block + 4);
+      at += FORMAT_SNAPSHOT_BLOCK_HEADER_SIZE + payload;
+   }
+   return at;
+}
+
+/* `file` has room for a footer behind its `size` bytes. Returns the size it has then. */
+static size_t repair(uint8_t *file, size_t size, bool with_footer)
+{
+   if (size < FORMAT_SNAPSHOT_HEADER_SIZE)
+      return size;
+   uint64_t records;
+   repair_header(file);
+   size_t end = repair_blocks(file, size, &records);
+   if (!with_footer)
+      return size;
+   uint8_t *footer = file + end;
+   memset(footer, 0, FORMAT_SNAPSHOT_FOOTER_SIZE);
+   format_put32(footer, SNAPSHOT_FOOTER_MAGIC);
+   format_put64(footer + 8, records);
+   format_put64(footer + 16, end);
+   format_put64(footer + 24, XXH3_64bits(file, end));
+   format_put32(footer + 36, snapshot_place_crc(footer, 36, end));
+   return end + FORMAT_SNAPSHOT_FOOTER_SIZE;
+}
+
+static int read_snapshot(const char *name, bool check_only, struct fuzz_host *host)
+{
+   char path[FUZZ_PATH_SIZE];
+   kvs_error error = {.size = sizeof error};
+   fuzz_host_init(host);
+   int code =
+       format_snapshot_read(&host->host, fuzz_path(name, path), SEQUENCE, check_only, &error);
+   REQUIRE(code == KVS_OK || code == KVS_CORRUPT);
+   if (code != KVS_OK)
+      REQUIRE(strstr(error.text, name) != NULL);
+   return code;
+}
+
+static void check_rewritten(struct fuzz_host *loaded)
+{
+   char path[FUZZ_PATH_SIZE];
+   struct fuzz_host again;
+   kvs_error error = {.size = sizeof error};
+   kvs_tick tick = {.size = sizeof tick,
+                    .view = (kvs_view *)(void *)loaded,
+                    .view_sequence = SEQUENCE,
+                    .view_count = loaded->count};
+   REQUIRE(format_snapshot_write(&loaded->host, &tick, fuzz_path("rewritten", path), &error) ==
+           KVS_OK);
+   REQUIRE(read_snapshot("rewritten", false, &again) == KVS_OK);
+   REQUIRE(fuzz_same_records(loaded, &again));
+   fuzz_host_deinit(&again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+   struct fuzz_input input = {data, size};
+   struct fuzz_host checked, loaded;
+   uint64_t choices = fuzz_take(&input, 1);
+   uint8_t *file = malloc(input.size + FORMAT_SNAPSHOT_FOOTER_SIZE);
+   REQUIRE(file);
+   if (input.size > 0)
+      memcpy(file, input.data, input.size);
+   size_t file_size =
+       choices & RIGHT_CHECKSUMS ? repair(file, input.size, choices & RIGHT_FOOTER) : input.size;
+   fuzz_write_file("snapshot", file, file_size);
+   free(file);
+
+   int code = read_snapshot("snapshot", true, &checked);
+   REQUIRE(checked.count == 0);
+   REQUIRE(read_snapshot("snapshot", false, &loaded) == code);
+   if (code == KVS_OK) {
+      for (size_t i = 0; i < loaded.count; i++) {
+         const kvs_record *record = &loaded.records[i];
+         REQUIRE(record->sequence == SEQUENCE && record->kind == KVS_SET && record->flags == 0);
+         REQUIRE(record->key.size > 0);
+      }
+      check_rewritten(&loaded);
+   }
+   fuzz_host_deinit(&checked);
+   fuzz_host_deinit(&loaded);
+   return 0;
+}

@@ -1,0 +1,392 @@
+#include "tests/fuzz/request_check.h"
+
+#include "core/service/validate.h"
+#include "tests/fuzz/request_model.h"
+#include "tests/fuzz/support.h"
+
+#include "health.pb-c.h"
+#include "reflection.pb-c.h"
+
+#include <stdlib.h>
+
+/* One call that has ended, with the store as it was before and is now. */
+struct check {
+   const struct fake_answer *answer;
+   const void *request; /* decoded; NULL when it can not be */
+   void *reply;         /* of a unary call that went well */
+   struct model *before;
+   const struct kv_version *now;
+};
+
+static struct kv_bytes bytes_of(ProtobufCBinaryData data)
+{
+   return kv_bytes(data.data, data.len);
+}
+
+static bool same(struct kv_bytes a, struct kv_bytes b)
+{
+   return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+static bool valid_key(ProtobufCBinaryData key)
+{
+   struct kv_status status;
+   return kv_validate_key("key", bytes_of(key), &status) == KV_OK;
+}
+
+/* The code that a write of valid or invalid content must have. */
+static void require_code(const struct check *check, bool valid, bool has_room)
+{
+   enum kv_code expected = !valid ? KV_INVALID_ARGUMENT : !has_room ? KV_RESOURCE_EXHAUSTED : KV_OK;
+   REQUIRE(check->answer->code == expected);
+}
+
+/* ---- One key ---- */
+
+static void check_set(const struct check *check)
+{
+   const Kvstore__SetRequest *set = check->request;
+   bool valid = valid_key(set->key) && set->value.len <= CHECK_VALUE_MAX;
+   bool has_room =
+       valid && model_set(check->before, bytes_of(set->key), bytes_of(set->value), true);
+   require_code(check, valid, has_room);
+}
+
+static void check_del(const struct check *check)
+{
+   const Kvstore__DelRequest *del = check->request;
+   bool valid = valid_key(del->key);
+   require_code(check, valid, true);
+   if (valid) {
+      const Kvstore__DelResponse *reply = check->reply;
+      REQUIRE(reply->success == model_delete(check->before, bytes_of(del->key)));
+   }
+}
+
+static void require_got(const Kvstore__GetResponse *reply, const struct model_pair *pair)
+{
+   REQUIRE(reply->found == (pair != NULL));
+   REQUIRE(pair ? same(bytes_of(reply->value), pair->value) : reply->value.len == 0);
+}
+
+static void check_get(const struct check *check)
+{
+   const Kvstore__GetRequest *get = check->request;
+   bool valid = valid_key(get->key);
+   require_code(check, valid, true);
+   if (valid)
+      require_got(check->reply, model_find(check->before, bytes_of(get->key)));
+}
+
+/* ---- Batch ---- */
+
+static bool valid_operation(const Kvstore__Operation *operation)
+{
+   switch (operation->operation_case) {
+   case KVSTORE__OPERATION__OPERATION_SET:
+      return valid_key(operation->set->key) && operation->set->value.len <= CHECK_VALUE_MAX;
+   case KVSTORE__OPERATION__OPERATION_GET:
+      return valid_key(operation->get->key);
+   case KVSTORE__OPERATION__OPERATION_DEL:
+      return valid_key(operation->del->key);
+   default:
+      return false;
+   }
+}
+
+/* Whether an atomic batch has room: everything it sets, weighed against the store before it. */
+static bool atomic_has_room(const struct model *model, const Kvstore__BatchRequest *batch)
+{
+   uint64_t growth = 0;
+   for (size_t i = 0; i < batch->n_operations; i++) {
+      const Kvstore__Operation *operation = batch->operations[i];
+      if (operation->operation_case == KVSTORE__OPERATION__OPERATION_SET)
+         growth +=
+             model_growth(model, bytes_of(operation->set->key), bytes_of(operation->set->value));
+   }
+   return growth == 0 || model->bytes + growth <= CHECK_MEMORY_MAX;
+}
+
+static void require_refused(const Kvstore__OperationResult *result)
+{
+   REQUIRE(result->result_case == KVSTORE__OPERATION_RESULT__RESULT_ERROR);
+   REQUIRE(result->error->code == KV_RESOURCE_EXHAUSTED && result->error->message.len > 0);
+}
+
+static void check_operation(struct model *model, const Kvstore__Operation *operation,
+                            const Kvstore__OperationResult *result, bool atomic)
+{
+   const struct model_pair *pair;
+   switch (operation->operation_case) {
+   case KVSTORE__OPERATION__OPERATION_SET:
+      if (!model_set(model, bytes_of(operation->set->key), bytes_of(operation->set->value),
+                     !atomic))
+         require_refused(result);
+      else
+         REQUIRE(result->result_case == KVSTORE__OPERATION_RESULT__RESULT_SET);
+      break;
+   case KVSTORE__OPERATION__OPERATION_GET:
+      pair = model_find(model, bytes_of(operation->get->key));
+      if (pair && pair->value.size > model->result_left) {
+         require_refused(result);
+         break;
+      }
+      model->result_left -= pair ? pair->value.size : 0;
+      REQUIRE(result->result_case == KVSTORE__OPERATION_RESULT__RESULT_GET);
+      require_got(result->get, pair);
+      break;
+   default:
+      REQUIRE(result->result_case == KVSTORE__OPERATION_RESULT__RESULT_DEL);
+      REQUIRE(result->del->success == model_delete(model, bytes_of(operation->del->key)));
+   }
+}
+
+static void check_batch(const struct check *check)
+{
+   const Kvstore__BatchRequest *batch = check->request;
+   bool valid = true, writes = false;
+   for (size_t i = 0; i < batch->n_operations; i++) {
+      valid &= valid_operation(batch->operations[i]);
+      writes |= batch->operations[i]->operation_case != KVSTORE__OPERATION__OPERATION_GET;
+   }
+   bool has_room = !valid || !writes || !batch->atomic || atomic_has_room(check->before, batch);
+   require_code(check, valid, has_room);
+   if (!valid || !has_room)
+      return;
+   const Kvstore__BatchResponse *reply = check->reply;
+   REQUIRE(reply->n_results == batch->n_operations);
+   for (size_t i = 0; i < batch->n_operations; i++)
+      check_operation(check->before, batch->operations[i], reply->results[i], batch->atomic);
+}
+
+/* ---- All keys ---- */
+
+static void check_keys(const struct check *check)
+{
+   const Kvstore__KeysResponse *reply = check->reply;
+   struct kv_cursor cursor;
+   struct kv_bytes key, value;
+   size_t count = 0;
+   REQUIRE(check->answer->code == KV_OK);
+   kv_cursor_seek(&cursor, check->now, kv_bytes(NULL, 0));
+   while (kv_cursor_next(&cursor, &key, &value)) {
+      REQUIRE(count < reply->n_keys && same(bytes_of(reply->keys[count]), key));
+      count++;
+   }
+   REQUIRE(count == reply->n_keys);
+}
+
+static size_t check_part(const struct check *check, struct kv_bytes message,
+                         struct kv_cursor *cursor)
+{
+   const Kvstore__ScanRequest *scan = check->request;
+   struct kv_bytes key, value;
+   Kvstore__ScanResponse *part = kvstore__scan_response__unpack(NULL, message.size, message.data);
+   REQUIRE(part && part->n_entries > 0);
+   for (size_t i = 0; i < part->n_entries; i++) {
+      REQUIRE(kv_cursor_next(cursor, &key, &value));
+      REQUIRE(same(bytes_of(part->entries[i]->key), key));
+      REQUIRE(key.size >= scan->prefix.len);
+      REQUIRE(same(kv_bytes(key.data, scan->prefix.len), bytes_of(scan->prefix)));
+      REQUIRE(scan->keys_only ? part->entries[i]->value.len == 0
+                              : same(bytes_of(part->entries[i]->value), value));
+   }
+   size_t count = part->n_entries;
+   kvstore__scan_response__free_unpacked(part, NULL);
+   return count;
+}
+
+static void check_scan(const struct check *check)
+{
+   const Kvstore__ScanRequest *scan = check->request;
+   struct kv_status status;
+   bool valid = kv_validate_prefix("prefix", bytes_of(scan->prefix), &status) == KV_OK;
+   require_code(check, valid, true);
+   if (!valid)
+      return;
+   struct kv_cursor cursor;
+   struct kv_bytes key, value;
+   size_t count = 0;
+   kv_cursor_seek(&cursor, check->now, bytes_of(scan->prefix));
+   for (size_t i = 0; i < check->answer->count; i++)
+      count += check_part(check, check->answer->messages[i], &cursor);
+   if (scan->limit > 0 && count == scan->limit)
+      return;
+   REQUIRE(scan->limit == 0 || count < scan->limit);
+   if (kv_cursor_next(&cursor, &key, &value))
+      REQUIRE(key.size < scan->prefix.len ||
+              !same(kv_bytes(key.data, scan->prefix.len), bytes_of(scan->prefix)));
+}
+
+/* ---- The others ---- */
+
+static void check_configure(const struct check *check)
+{
+   const Kvstore__ConfigureRequest *configure = check->request;
+   bool none = same(bytes_of(configure->plugin), kv_bytes_of("none"));
+   if (check->answer->code == KV_OK) {
+      const Kvstore__ConfigureResponse *reply = check->reply;
+      REQUIRE(none && configure->n_options == 0);
+      REQUIRE(same(bytes_of(reply->plugin), bytes_of(configure->plugin)));
+      REQUIRE(reply->sequence == check->before->sequence);
+   } else {
+      REQUIRE(!none || configure->n_options > 0);
+   }
+}
+
+static void check_status(const struct check *check)
+{
+   const Kvstore__StatusResponse *reply = check->reply;
+   REQUIRE(check->answer->code == KV_OK);
+   REQUIRE(same(bytes_of(reply->plugin), kv_bytes_of("none")) && !reply->read_only);
+   REQUIRE(reply->sequence == check->before->sequence);
+   REQUIRE(reply->keys == check->before->count && reply->bytes == check->before->bytes);
+}
+
+static void check_save(const struct check *check)
+{
+   REQUIRE(check->answer->code == KV_FAILED_PRECONDITION);
+}
+
+static void check_plugins(const struct check *check)
+{
+   const Kvstore__ListPluginsResponse *reply = check->reply;
+   REQUIRE(check->answer->code == KV_OK && reply->n_plugins == 1);
+}
+
+static void check_reflection(const struct check *check)
+{
+   const Grpc__Reflection__V1__ServerReflectionRequest *request = check->request;
+   REQUIRE(check->answer->code == KV_OK && check->answer->count == 1);
+   Grpc__Reflection__V1__ServerReflectionResponse *reply =
+       grpc__reflection__v1__server_reflection_response__unpack(
+           NULL, check->answer->messages[0].size, check->answer->messages[0].data);
+   REQUIRE(reply && reply->original_request);
+   REQUIRE(same(bytes_of(reply->valid_host), bytes_of(request->host)));
+   REQUIRE(reply->message_response_case != 0);
+   grpc__reflection__v1__server_reflection_response__free_unpacked(reply, NULL);
+}
+
+static void check_nothing(const struct check *check)
+{
+   (void)check;
+}
+
+#define SERVICE "/kvstore.KeyValueStore/"
+#define HEALTH "/grpc.health.v1.Health/"
+
+static const struct {
+   const char *path;
+   const ProtobufCMessageDescriptor *request, *reply; /* reply: of unary calls */
+   void (*check)(const struct check *check);
+} kinds[] = {
+    {SERVICE "Set", &kvstore__set_request__descriptor, &google__protobuf__empty__descriptor,
+     check_set},
+    {SERVICE "Get", &kvstore__get_request__descriptor, &kvstore__get_response__descriptor,
+     check_get},
+    {SERVICE "Del", &kvstore__del_request__descriptor, &kvstore__del_response__descriptor,
+     check_del},
+    {SERVICE "Keys", &kvstore__keys_request__descriptor, &kvstore__keys_response__descriptor,
+     check_keys},
+    {SERVICE "Config", &kvstore__config_request__descriptor, &kvstore__config_response__descriptor,
+     check_nothing},
+    {SERVICE "Configure", &kvstore__configure_request__descriptor,
+     &kvstore__configure_response__descriptor, check_configure},
+    {SERVICE "ListPlugins", &kvstore__list_plugins_request__descriptor,
+     &kvstore__list_plugins_response__descriptor, check_plugins},
+    {SERVICE "Batch", &kvstore__batch_request__descriptor, &kvstore__batch_response__descriptor,
+     check_batch},
+    {SERVICE "Scan", &kvstore__scan_request__descriptor, NULL, check_scan},
+    {SERVICE "Save", &kvstore__save_request__descriptor, &kvstore__save_response__descriptor,
+     check_save},
+    {SERVICE "Status", &kvstore__status_request__descriptor, &kvstore__status_response__descriptor,
+     check_status},
+    {HEALTH "Check", &grpc__health__v1__health_check_request__descriptor,
+     &grpc__health__v1__health_check_response__descriptor, check_nothing},
+    {HEALTH "Watch", &grpc__health__v1__health_check_request__descriptor, NULL, check_nothing},
+    {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+     &grpc__reflection__v1__server_reflection_request__descriptor, NULL, check_reflection},
+    {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+     &grpc__reflection__v1__server_reflection_request__descriptor, NULL, check_reflection},
+};
+
+static size_t kind_of(const struct kv_rpc_method *method)
+{
+   size_t kind = 0;
+   while (kind < sizeof kinds / sizeof *kinds && strcmp(kinds[kind].path, method->path) != 0)
+      kind++;
+   REQUIRE(kind < sizeof kinds / sizeof *kinds); /* a new method: say here what it must do */
+   return kind;
+}
+
+static void check_answer(const struct kv_rpc_method *method, const struct fake_answer *answer)
+{
+   bool unary = method->kind == KV_RPC_UNARY;
+   REQUIRE(answer->ended || strcmp(method->path, HEALTH "Watch") == 0);
+   if (unary)
+      REQUIRE(answer->count == (answer->code == KV_OK ? 1 : 0));
+   if (answer->code != KV_OK)
+      REQUIRE(answer->text[0] != '\0' && answer->count == 0);
+   struct kv_bytes text = kv_bytes_of(answer->text);
+   REQUIRE(kv_validate_text(text) == text.size);
+}
+
+void check_call(const struct kv_rpc_method *method, struct kv_store *store, struct kv_bytes request)
+{
+   static struct model model; /* large */
+   size_t kind = kind_of(method);
+   struct fake_answer answer;
+   struct kv_view *before = kv_view_create(store);
+   REQUIRE(before);
+   model_load(&model, kv_view_version(before));
+   ProtobufCMessage *decoded =
+       protobuf_c_message_unpack(kinds[kind].request, NULL, request.size, request.data);
+   fake_call_run(method, request, &answer);
+   struct kv_view *after = kv_view_create(store);
+   REQUIRE(after);
+   check_answer(method, &answer);
+
+   struct check check = {
+       .answer = &answer, .request = decoded, .before = &model, .now = kv_view_version(after)};
+   ProtobufCMessage *reply = NULL;
+   if (kinds[kind].reply && answer.code == KV_OK) {
+      reply = protobuf_c_message_unpack(kinds[kind].reply, NULL, answer.messages[0].size,
+                                        answer.messages[0].data);
+      REQUIRE(reply);
+      check.reply = reply;
+   }
+   if (decoded)
+      kinds[kind].check(&check);
+   else
+      REQUIRE(answer.code == KV_INVALID_ARGUMENT);
+   /* `model` has become what the store must be now; unchanged where the call was refused. */
+   REQUIRE(model_matches(&model, check.now));
+
+   if (reply)
+      protobuf_c_message_free_unpacked(reply, NULL);
+   if (decoded)
+      protobuf_c_message_free_unpacked(decoded, NULL);
+   fake_answer_deinit(&answer);
+   kv_view_destroy(after);
+   kv_view_destroy(before);
+}
+
+void check_empty_store(const struct kv_rpc_method *methods, struct kv_store *store)
+{
+   struct kv_view *view = kv_view_create(store);
+   REQUIRE(view);
+   const struct kv_rpc_method *del = methods;
+   while (strcmp(del->path, SERVICE "Del") != 0)
+      del++;
+   struct kv_cursor cursor;
+   struct kv_bytes key, value;
+   kv_cursor_seek(&cursor, kv_view_version(view), kv_bytes(NULL, 0));
+   while (kv_cursor_next(&cursor, &key, &value)) {
+      uint8_t request[KV_KEY_SIZE_MAX + 16];
+      Kvstore__DelRequest message = KVSTORE__DEL_REQUEST__INIT;
+      message.key = (ProtobufCBinaryData){key.size, (uint8_t *)(uintptr_t)key.data};
+      size_t size = kvstore__del_request__pack(&message, request);
+      check_call(del, store, kv_bytes(request, size));
+   }
+   kv_view_destroy(view);
+}

@@ -1,0 +1,86 @@
+#include "tests/fuzz/request_model.h"
+
+#include "tests/fuzz/request_check.h"
+#include "tests/fuzz/support.h"
+
+static bool same(struct kv_bytes a, struct kv_bytes b)
+{
+   return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+void model_load(struct model *model, const struct kv_version *version)
+{
+   struct kv_cursor cursor;
+   struct model_pair pair;
+   model->count = 0;
+   model->bytes = 0;
+   model->sequence = kv_version_sequence(version);
+   model->result_left = CHECK_MESSAGE_MAX;
+   kv_cursor_seek(&cursor, version, kv_bytes(NULL, 0));
+   while (kv_cursor_next(&cursor, &pair.key, &pair.value)) {
+      REQUIRE(model->count < MODEL_PAIRS_MAX);
+      model->pairs[model->count++] = pair;
+      model->bytes += pair.key.size + pair.value.size;
+   }
+   REQUIRE(model->count == kv_version_count(version));
+   REQUIRE(model->bytes == kv_version_bytes(version));
+}
+
+const struct model_pair *model_find(const struct model *model, struct kv_bytes key)
+{
+   for (size_t i = 0; i < model->count; i++)
+      if (same(model->pairs[i].key, key))
+         return &model->pairs[i];
+   return NULL;
+}
+
+bool model_matches(const struct model *model, const struct kv_version *version)
+{
+   for (size_t i = 0; i < model->count; i++) {
+      struct kv_bytes value;
+      if (!kv_version_get(version, model->pairs[i].key, &value) ||
+          !same(value, model->pairs[i].value))
+         return false;
+   }
+   return kv_version_count(version) == model->count && kv_version_bytes(version) == model->bytes &&
+          kv_version_sequence(version) == model->sequence;
+}
+
+uint64_t model_growth(const struct model *model, struct kv_bytes key, struct kv_bytes value)
+{
+   const struct model_pair *old = model_find(model, key);
+   size_t before = old ? old->value.size : 0;
+   size_t after = old ? value.size : key.size + value.size;
+   return after > before ? after - before : 0;
+}
+
+bool model_set(struct model *model, struct kv_bytes key, struct kv_bytes value, bool bounded)
+{
+   uint64_t growth = model_growth(model, key, value);
+   if (bounded && growth > 0 && model->bytes + growth > CHECK_MEMORY_MAX)
+      return false;
+   struct model_pair *pair = (struct model_pair *)model_find(model, key);
+   if (pair) {
+      model->bytes -= pair->value.size;
+   } else {
+      REQUIRE(model->count < MODEL_PAIRS_MAX);
+      pair = &model->pairs[model->count++];
+      pair->key = key;
+      model->bytes += key.size;
+   }
+   pair->value = value;
+   model->bytes += value.size;
+   model->sequence++;
+   return true;
+}
+
+bool model_delete(struct model *model, struct kv_bytes key)
+{
+   struct model_pair *pair = (struct model_pair *)model_find(model, key);
+   if (!pair)
+      return false;
+   model->bytes -= pair->key.size + pair->value.size;
+   *pair = model->pairs[--model->count];
+   model->sequence++;
+   return true;
+}
