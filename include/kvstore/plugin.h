@@ -130,6 +130,31 @@ typedef struct kvs_setting {
    int64_t integer;  /* INTEGER, SIZE: the value; CHOICE: index of the word; TEXT: 0 */
 } kvs_setting;
 
+/* ---- What a load tells -------------------------------------------------------------------- */
+
+/* kvs_load_note.kind */
+/* `bytes` more are there to be read in this load. Tell it as early as it is known, in any number of
+ * parts: the host reckons its progress in per cent from the sum. */
+#define KVS_LOAD_EXPECTED 1
+/* `bytes` more of those expected are read, or need not be read. About one note a MiB is enough. */
+#define KVS_LOAD_READ 2
+/* `file` was read for good: `bytes` of it hold `records` effects or entries, up to `sequence`. */
+#define KVS_LOAD_FILE 3
+/* An unfinished write was found in `file`: `bytes` at `offset`, after `sequence`. `text` says what
+ * became of it. */
+#define KVS_LOAD_TORN 4
+/* `file` is not as it should be, and the load can do without it; `text` says why. */
+#define KVS_LOAD_PASSED_OVER 5
+
+/* What on_load tells about its work, for the server's log and for Status. */
+typedef struct kvs_load_note {
+   uint32_t size;    /* sizeof(kvs_load_note) */
+   uint32_t kind;    /* KVS_LOAD_*; a host passes over one that it does not know */
+   const char *file; /* path below host->directory; NULL for EXPECTED and READ */
+   const char *text; /* one line, or NULL */
+   uint64_t bytes, offset, records, sequence; /* those that the kind speaks of; else 0 */
+} kvs_load_note;
+
 /* ---- What the host offers ----------------------------------------------------------------- */
 
 /* level of host->log */
@@ -177,6 +202,10 @@ struct kvs_host {
     * Status as the last save. Check `size` before calling it: an older host does not have it.
     * [any] */
    void (*saved)(const kvs_host *host, uint64_t sequence);
+
+   /* Tells how a load goes and what it finds. Nothing depends on it but what people get to see.
+    * Check `size` before calling it; a host may leave it NULL. [control, only inside on_load] */
+   void (*load_note)(const kvs_host *host, const kvs_load_note *note);
 };
 
 /* ---- Ticks -------------------------------------------------------------------------------- */

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,6 +31,12 @@ int format_fail_errno(kvs_error *error, int error_number, const char *message, .
    snprintf(error->text + used, sizeof error->text - used, ": %s", strerror(error_number));
    bool no_space = error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG;
    return no_space ? KVS_NO_SPACE : KVS_IO;
+}
+
+bool format_ends_in(const char *name, const char *ending)
+{
+   size_t size = strlen(name), ending_size = strlen(ending);
+   return size >= ending_size && strcmp(name + size - ending_size, ending) == 0;
 }
 
 /* Writes the directory that holds `path` into `parent`. */

@@ -11,6 +11,7 @@
 
 #include "kvstore/plugin.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -21,6 +22,8 @@ int format_fail(kvs_error *error, int code, const char *message, ...)
 /* The same for a failed system call: appends the system's reason and derives the code from it. */
 int format_fail_errno(kvs_error *error, int error_number, const char *message, ...)
     __attribute__((format(printf, 3, 4)));
+
+bool format_ends_in(const char *name, const char *ending);
 
 /* Directory with mode 0700 whatever the umask; existing is fine. Fsyncs its parent. */
 int format_make_directory(const char *path, kvs_error *error);

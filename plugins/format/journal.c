@@ -1,6 +1,7 @@
 #include "plugins/format/journal.h"
 
 #include "plugins/format/file.h"
+#include "plugins/format/note.h"
 #include "plugins/format/snapshot_set.h"
 
 #include <stdlib.h>
@@ -44,6 +45,7 @@ int format_journal_load(struct format_journal *journal, kvs_error *error)
 {
    struct format_snapshot_found found;
    uint64_t last_sequence;
+   format_note_expected(journal->host, "aof", ".log");
    int code = format_snapshot_set_load(journal->snapshots, &found, error);
    if (code != KVS_OK)
       return code;

@@ -1,6 +1,8 @@
 #include "plugins/format/recovery.h"
 
 #include "plugins/format/file.h"
+#include "plugins/format/note.h"
+#include "plugins/format/scan.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,13 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define REMEDY_RESTORE "restore it from a backup"
-#define REMEDY_CUT                                                                                 \
-   "restore the file from a backup; or, to go on with what stands before the damage and lose "     \
-   "what "                                                                                         \
-   "follows, move all later segments away and cut this one: truncate -s %" PRIu64 " %s"
+#include <sys/stat.h>
 
 /* One recovery under way. */
 struct recovery {
@@ -23,7 +19,9 @@ struct recovery {
    const char *directory;
    const struct format_recovery_base *base;
    struct format_recovered *recovered;
+   bool prefix;                           /* stop where it would be refused */
    struct format_segment_header *headers; /* one for each segment */
+   size_t first, end;                     /* the segments to be read: those that fit together */
    kvs_error *error;
 };
 
@@ -40,12 +38,6 @@ static void say(const kvs_host *host, uint32_t level, const char *message, ...)
 }
 
 /* ---- Which segments there are -------------------------------------------------------------- */
-
-static bool ends_in(const char *name, const char *ending)
-{
-   size_t size = strlen(name), ending_size = strlen(ending);
-   return size >= ending_size && strcmp(name + size - ending_size, ending) == 0;
-}
 
 static int compare_numbers(const void *a, const void *b)
 {
@@ -67,42 +59,36 @@ static int add_segment(struct recovery *recovery, uint64_t number)
    return KVS_OK;
 }
 
-/* Lists a segment, removes what an interrupted creation has left, and mentions strange files. */
-static int take_entry(struct recovery *recovery, int directory_fd, const char *name)
+/* Lists a segment, and mentions strange files. */
+static int take_entry(struct recovery *recovery, const char *name)
 {
    uint64_t number;
    if (format_segment_parse_name(name, &number))
       return add_segment(recovery, number);
-   if (ends_in(name, ".log.tmp")) {
-      if (unlinkat(directory_fd, name, 0) != 0) {
-         format_fail_errno(recovery->error, errno, "%s/%s: cannot remove", recovery->directory,
-                           name);
-         return KVS_IO;
-      }
-   } else if (name[0] != '.' && !ends_in(name, ".torn")) {
+   if (name[0] != '.' && !format_ends_in(name, ".torn") &&
+       !format_ends_in(name, FORMAT_SEGMENT_TEMPORARY))
       say(recovery->host, KVS_LOG_WARNING, "%s/%s is no part of the log and is left alone",
           recovery->directory, name);
-   }
    return KVS_OK;
+}
+
+static int fail_listing(const struct recovery *recovery)
+{
+   format_fail_errno(recovery->error, errno, "%s: cannot read the directory", recovery->directory);
+   return KVS_IO;
 }
 
 static int list_segments(struct recovery *recovery)
 {
    DIR *listing = opendir(recovery->directory);
-   if (!listing) {
-      format_fail_errno(recovery->error, errno, "%s: cannot read the directory",
-                        recovery->directory);
-      return KVS_IO;
-   }
+   if (!listing)
+      return errno == ENOENT ? KVS_OK : fail_listing(recovery);
    int code = KVS_OK;
    const struct dirent *entry;
    while (code == KVS_OK && (errno = 0, entry = readdir(listing)))
-      code = take_entry(recovery, dirfd(listing), entry->d_name);
-   if (code == KVS_OK && errno != 0) {
-      format_fail_errno(recovery->error, errno, "%s: cannot read the directory",
-                        recovery->directory);
-      code = KVS_IO;
-   }
+      code = take_entry(recovery, entry->d_name);
+   if (code == KVS_OK && errno != 0)
+      code = fail_listing(recovery);
    closedir(listing);
    if (recovery->recovered->count > 0)
       qsort(recovery->recovered->segments, recovery->recovered->count,
@@ -116,22 +102,22 @@ static int missing_segment(const struct recovery *recovery, uint64_t number)
 {
    char name[FORMAT_SEGMENT_NAME_SIZE];
    format_segment_name(number, name);
-   return format_fail(
-       recovery->error, KVS_CORRUPT,
-       "%s/%s: this segment is missing from offset 0 and no snapshot covers it; " REMEDY_RESTORE
-       " (the snapshot reaches up to sequence %" PRIu64 ")",
-       recovery->directory, name, recovery->base->snapshot_sequence);
+   return format_fail(recovery->error, KVS_CORRUPT,
+                      "%s/%s: this segment is missing from offset 0 and no snapshot covers it (the "
+                      "snapshot reaches up to sequence %" PRIu64 "); restore it from a backup",
+                      recovery->directory, name, recovery->base->snapshot_sequence);
 }
 
 static int check_place(const struct recovery *recovery, size_t i)
 {
    const struct format_segment_header *header = &recovery->headers[i];
    const struct format_recovery_base *base = recovery->base;
-   if (i > 0 && header->number != recovery->headers[i - 1].number + 1)
+   bool first = i == recovery->first;
+   if (!first && header->number != recovery->headers[i - 1].number + 1)
       return missing_segment(recovery, recovery->headers[i - 1].number + 1);
-   bool follows = i > 0 && header->base_sequence <= header->previous.last_sequence;
+   bool follows = !first && header->base_sequence <= header->previous.last_sequence;
    if (!follows && header->base_sequence > base->snapshot_sequence) {
-      if (i == 0 && header->number > 1)
+      if (first && header->number > 1)
          return missing_segment(recovery, header->number - 1);
       return format_fail(recovery->error, KVS_CORRUPT,
                          "%s: segment %" PRIu64 " goes on from sequence %" PRIu64
@@ -140,12 +126,61 @@ static int check_place(const struct recovery *recovery, size_t i)
                          recovery->directory, header->number, header->base_sequence,
                          base->snapshot_sequence);
    }
-   if (header->snapshot_sequence > 0 && !base->snapshot_loaded)
+   /* The log may be whole without it, but more than a snapshot may have gone. */
+   if (!recovery->prefix && header->snapshot_sequence > 0 && !base->snapshot_loaded)
       return format_fail(recovery->error, KVS_CORRUPT,
                          "%s: segment %" PRIu64 " was begun when there was a snapshot at sequence "
                          "%" PRIu64 " (offset 48), but no snapshot is left; restore the snapshots "
                          "from a backup",
                          recovery->directory, header->number, header->snapshot_sequence);
+   return KVS_OK;
+}
+
+/* Opens segment `i` for its header alone. */
+static int read_header(const struct recovery *recovery, size_t i)
+{
+   struct format_segment_reader reader;
+   int code = format_segment_open(recovery->directory, recovery->recovered->segments[i].number,
+                                  recovery->host->store_id, &reader, recovery->error);
+   if (code != KVS_OK)
+      return code;
+   recovery->headers[i] = reader.header;
+   format_segment_close(&reader);
+   return KVS_OK;
+}
+
+static bool is_refusal(int code)
+{
+   return code == KVS_CORRUPT || code == KVS_INVALID;
+}
+
+/* Reading for a prefix goes no further than this place, for the reason in the error. */
+static void give_up(const struct recovery *recovery, uint64_t segment, uint64_t offset)
+{
+   struct format_given_up *given_up = &recovery->recovered->given_up;
+   if (given_up->any)
+      return;
+   given_up->any = true;
+   given_up->segment = segment;
+   given_up->offset = offset;
+   snprintf(given_up->reason, sizeof given_up->reason, "%s", recovery->error->text);
+}
+
+/* For a prefix: what stands before the last segment that the snapshot covers wholly, which its
+ * successor tells, is of no concern. Segments whose headers cannot be read have number 0. */
+static int skip_covered(struct recovery *recovery)
+{
+   for (size_t i = 0; i < recovery->recovered->count; i++) {
+      const struct format_segment_header *header = &recovery->headers[i];
+      int code = read_header(recovery, i);
+      if (code != KVS_OK && !is_refusal(code))
+         return code;
+      if (code == KVS_OK && header->previous.last_sequence <= recovery->base->snapshot_sequence)
+         recovery->first = i;
+      if (code == KVS_OK &&
+          header->previous.last_sequence > recovery->recovered->given_up.known_sequence)
+         recovery->recovered->given_up.known_sequence = header->previous.last_sequence;
+   }
    return KVS_OK;
 }
 
@@ -158,143 +193,95 @@ static int check_headers(struct recovery *recovery)
    if (!recovery->headers)
       return format_fail(recovery->error, KVS_IO, "%s: no memory for %zu segments",
                          recovery->directory, recovered->count);
-   for (size_t i = 0; i < recovered->count; i++) {
-      struct format_segment_reader reader;
-      int code = format_segment_open(recovery->directory, recovered->segments[i].number,
-                                     recovery->host->store_id, &reader, recovery->error);
-      if (code != KVS_OK)
-         return code;
-      recovery->headers[i] = reader.header;
-      format_segment_close(&reader);
-      code = check_place(recovery, i);
-      if (code != KVS_OK)
-         return code;
-      if (i > 0)
-         recovered->segments[i - 1].last_sequence = reader.header.previous.last_sequence;
+   int code = recovery->prefix ? skip_covered(recovery) : KVS_OK;
+   for (size_t i = recovery->first; code == KVS_OK && i < recovered->count; i++) {
+      code = read_header(recovery, i);
+      if (code == KVS_OK)
+         code = check_place(recovery, i);
+      if (code == KVS_OK && i > 0)
+         recovered->segments[i - 1].last_sequence = recovery->headers[i].previous.last_sequence;
+      if (code == KVS_OK)
+         recovery->end = i + 1;
    }
+   if (!recovery->prefix || !is_refusal(code))
+      return code;
+   give_up(recovery, recovered->segments[recovery->end].number, 0);
    return KVS_OK;
 }
 
 /* ---- Reading them -------------------------------------------------------------------------- */
 
-static int damaged(const struct recovery *recovery, const struct format_segment_reader *reader,
-                   const char *proof)
+/* Hands on what the snapshot does not hold. */
+static int take_effects(void *context, const struct format_scan *scan, const kvs_record *effects,
+                        size_t count, uint64_t size, kvs_error *error)
 {
-   return format_fail(recovery->error, KVS_CORRUPT,
-                      "%s: damaged at offset %" PRIu64 " after sequence %" PRIu64
-                      " (%s); " REMEDY_CUT,
-                      reader->path, reader->offset, recovery->recovered->last_sequence, proof,
-                      reader->offset, reader->path);
+   (void)scan;
+   const struct recovery *recovery = context;
+   if (effects[count - 1].sequence <= recovery->base->snapshot_sequence)
+      return KVS_OK;
+   recovery->recovered->bytes += size;
+   return recovery->host->load(recovery->host, effects, count, error);
 }
 
-/* Takes over one record: checks its order, hands what is new to the host. */
-static int take_record(struct recovery *recovery, const struct format_segment_reader *reader,
-                       const struct format_record_header *record)
+static void take_scan(struct recovery *recovery, size_t i, const struct format_scan *scan)
 {
-   if (record->type == FORMAT_RECORD_MARK)
-      return KVS_OK;
    struct format_recovered *recovered = recovery->recovered;
-   if (record->first_sequence <= recovered->last_sequence)
-      return damaged(recovery, reader, "the record before this offset is out of order");
-   uint64_t last = reader->effects[record->effect_count - 1].sequence;
-   recovered->last_sequence = last;
-   if (last <= recovery->base->snapshot_sequence)
-      return KVS_OK;
-   recovered->bytes += FORMAT_RECORD_HEADER_SIZE + record->payload_size;
-   return recovery->host->load(recovery->host, reader->effects, record->effect_count,
-                               recovery->error);
-}
-
-/* Cuts what an unfinished write has left off the newest segment and makes the rest durable. */
-static int finish_newest(const struct recovery *recovery, struct format_segment_reader *reader,
-                         uint64_t durable_sequence)
-{
-   struct format_segment_tail tail;
-   int code = format_segment_examine_tail(reader, &tail, recovery->error);
-   if (code != KVS_OK)
-      return KVS_IO;
-   if (tail.was_durable) {
-      char proof[128];
-      snprintf(proof, sizeof proof,
-               "no unfinished write: the record at offset %" PRIu64 " says it was durable",
-               tail.proof_offset);
-      return damaged(recovery, reader, proof);
-   }
-   bool cut = true;
-   if (tail.data_end > reader->offset) {
-      char aside[PATH_MAX];
-      code = format_segment_keep_torn(recovery->directory, reader, &tail, aside, recovery->error);
-      if (code == KVS_IO)
-         return code;
-      cut = code == KVS_OK;
-      say(recovery->host, KVS_LOG_WARNING,
-          "%s: an unfinished write of %" PRIu64 " bytes at offset %" PRIu64
-          " after sequence %" PRIu64 " (durable up to %" PRIu64 " at least) was %s %s",
-          reader->path, tail.data_end - reader->offset, reader->offset,
-          recovery->recovered->last_sequence, durable_sequence,
-          cut ? "cut off and kept as" : "left in place and is not used: no room for", aside);
-   }
-   code = cut ? format_truncate(reader->fd, reader->path, reader->offset, recovery->error)
-              : format_sync(reader->fd, reader->path, recovery->error);
-   return code == KVS_OK ? KVS_OK : KVS_IO;
-}
-
-static int check_sealed(const struct recovery *recovery, const struct format_segment_reader *reader,
-                        const struct format_segment_link *link)
-{
-   if (reader->offset == link->end && reader->chain == link->chain &&
-       recovery->recovered->last_sequence == link->last_sequence)
-      return KVS_OK;
-   if (reader->offset < link->end)
-      return damaged(recovery, reader, "the next segment proves that more followed");
-   return damaged(recovery, reader, "it is not the segment that the next one follows");
+   recovered->last_sequence = scan->link.last_sequence;
+   recovered->segments[i].last_sequence = scan->link.last_sequence;
+   recovered->newest = scan->header;
+   recovered->newest_link = scan->link;
+   recovered->newest_tail = scan->tail;
+   recovered->newest_durable_sequence = scan->durable_sequence;
+   format_note(recovery->host, (kvs_load_note){.kind = KVS_LOAD_FILE,
+                                               .file = scan->path,
+                                               .bytes = scan->link.end,
+                                               .records = scan->effects,
+                                               .sequence = scan->link.last_sequence});
 }
 
 static int read_segment(struct recovery *recovery, size_t i)
 {
-   struct format_recovered *recovered = recovery->recovered;
-   const struct format_segment_header *header = &recovery->headers[i];
-   const struct format_segment_link *link =
-       i + 1 < recovered->count ? &recovery->headers[i + 1].previous : NULL;
-   struct format_segment_reader reader;
-   int code = format_segment_open(recovery->directory, header->number, recovery->host->store_id,
-                                  &reader, recovery->error);
-   if (code != KVS_OK)
-      return code;
-   recovered->last_sequence = header->previous.last_sequence;
-   uint64_t durable_sequence = recovered->last_sequence;
-   bool found = true;
-   while (code == KVS_OK && found && !(link && reader.offset >= link->end)) {
-      struct format_record_header record;
-      code = format_segment_next(&reader, &record, &found, recovery->error);
-      if (code == KVS_OK && found) {
-         durable_sequence = record.durable_sequence;
-         code = take_record(recovery, &reader, &record);
-      }
+   const struct format_segment_link *next =
+       i + 1 < recovery->end ? &recovery->headers[i + 1].previous : NULL;
+   const struct format_scan_sink sink = {take_effects, recovery};
+   struct format_scan scan;
+   uint64_t number = recovery->recovered->segments[i].number;
+   int code = format_scan_segment(recovery->host, recovery->directory, number, next, &sink, &scan,
+                                  recovery->error);
+   if (recovery->prefix && is_refusal(code)) {
+      recovery->recovered->given_up.any = false; /* this comes before what the headers said */
+      give_up(recovery, number, scan.link.end);
+      recovery->end = i + 1;
+      code = KVS_OK;
    }
    if (code == KVS_OK)
-      code = link ? check_sealed(recovery, &reader, link)
-                  : finish_newest(recovery, &reader, durable_sequence);
-   recovered->newest = reader.header;
-   recovered->newest_link = (struct format_segment_link){
-       .last_sequence = recovered->last_sequence, .end = reader.offset, .chain = reader.chain};
-   recovered->segments[i].last_sequence = recovered->last_sequence;
-   format_segment_close(&reader);
+      take_scan(recovery, i, &scan);
    return code;
+}
+
+/* Of a segment that the snapshot covers, only the size is of interest. */
+static void skip_segment(const struct recovery *recovery, size_t i)
+{
+   char name[FORMAT_SEGMENT_NAME_SIZE], path[PATH_MAX];
+   struct stat info;
+   format_segment_name(recovery->recovered->segments[i].number, name);
+   if (snprintf(path, sizeof path, "%s/%s", recovery->directory, name) < (int)sizeof path &&
+       stat(path, &info) == 0)
+      format_note_bytes(recovery->host, KVS_LOAD_READ, (uint64_t)info.st_size);
 }
 
 static int read_segments(struct recovery *recovery)
 {
-   struct format_recovered *recovered = recovery->recovered;
-   for (size_t i = 0; i < recovered->count; i++) {
-      bool newest = i + 1 == recovered->count;
+   const struct format_recovered *recovered = recovery->recovered;
+   int code = KVS_OK;
+   for (size_t i = recovery->first; code == KVS_OK && i < recovery->end; i++) {
+      bool newest = i + 1 == recovery->end;
       if (!newest && recovered->segments[i].last_sequence <= recovery->base->snapshot_sequence)
-         continue;
-      int code = read_segment(recovery, i);
-      if (code != KVS_OK)
-         return code;
+         skip_segment(recovery, i);
+      else
+         code = read_segment(recovery, i);
    }
-   return KVS_OK;
+   return code;
 }
 
 static int check_reach(const struct recovery *recovery)
@@ -313,27 +300,63 @@ static int check_reach(const struct recovery *recovery)
       return format_fail(recovery->error, KVS_CORRUPT,
                          "%s: the newest snapshot, at sequence %" PRIu64 ", is damaged, and older "
                          "snapshot and log reach only up to %" PRIu64
-                         "; restore the snapshot from a backup, or move it away to go on without "
-                         "what only it holds",
+                         "; restore the snapshot from a backup",
                          recovery->directory, base->required_sequence, reached);
    return KVS_OK;
+}
+
+static int read_log(struct recovery *recovery)
+{
+   memset(recovery->recovered, 0, sizeof *recovery->recovered);
+   int code = list_segments(recovery);
+   if (code == KVS_OK)
+      code = check_headers(recovery);
+   if (code == KVS_OK)
+      code = read_segments(recovery);
+   if (code == KVS_OK)
+      code = check_reach(recovery);
+   if (recovery->prefix && is_refusal(code)) {
+      give_up(recovery, 0, 0);
+      code = KVS_OK;
+   }
+   free(recovery->headers);
+   if (code != KVS_OK) {
+      free(recovery->recovered->segments);
+      recovery->recovered->segments = NULL;
+   }
+   return code;
+}
+
+int format_recovery_read(const kvs_host *host, const char *directory,
+                         const struct format_recovery_base *base,
+                         struct format_recovered *recovered, kvs_error *error)
+{
+   struct recovery recovery = {
+       .host = host, .directory = directory, .base = base, .recovered = recovered, .error = error};
+   return format_remedy(host, read_log(&recovery), error);
+}
+
+int format_recovery_read_prefix(const kvs_host *host, const char *directory,
+                                const struct format_recovery_base *base,
+                                struct format_recovered *recovered, kvs_error *error)
+{
+   struct recovery recovery = {.host = host,
+                               .directory = directory,
+                               .base = base,
+                               .recovered = recovered,
+                               .prefix = true,
+                               .error = error};
+   return read_log(&recovery);
 }
 
 int format_recover(const kvs_host *host, const char *directory,
                    const struct format_recovery_base *base, struct format_recovered *recovered,
                    kvs_error *error)
 {
-   struct recovery recovery = {
-       .host = host, .directory = directory, .base = base, .recovered = recovered, .error = error};
-   memset(recovered, 0, sizeof *recovered);
-   int code = list_segments(&recovery);
-   if (code == KVS_OK)
-      code = check_headers(&recovery);
-   if (code == KVS_OK)
-      code = read_segments(&recovery);
-   if (code == KVS_OK)
-      code = check_reach(&recovery);
-   free(recovery.headers);
+   int code = format_recovery_read(host, directory, base, recovered, error);
+   if (code != KVS_OK)
+      return code;
+   code = format_recovery_settle(host, directory, recovered, error);
    if (code != KVS_OK) {
       free(recovered->segments);
       recovered->segments = NULL;

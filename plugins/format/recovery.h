@@ -7,6 +7,8 @@
  * Anything wrong in an older segment is damage, for its successor says where it ends and what its
  * checksum is. Segments that the snapshot covers wholly are not read.
  *
+ * Reading changes nothing; what a start changes, it changes after all was read and found sound.
+ *
  * Threads: control, inside on_load.
  */
 #ifndef FORMAT_RECOVERY_H
@@ -27,6 +29,14 @@ struct format_sealed_segment {
    uint64_t last_sequence; /* the log's last sequence up to its end */
 };
 
+/* Where reading for a prefix stopped. */
+struct format_given_up {
+   bool any;
+   char reason[KVS_ERROR_TEXT_SIZE]; /* names the file */
+   uint64_t segment, offset;         /* all from here on is given up */
+   uint64_t known_sequence;          /* the highest that later segments are known to reach, or 0 */
+};
+
 struct format_recovered {
    struct format_sealed_segment *segments; /* all there are, oldest first; the caller frees */
    size_t count;
@@ -35,12 +45,31 @@ struct format_recovered {
    /* The newest segment, when count > 0: its header, and the link that a successor needs. */
    struct format_segment_header newest;
    struct format_segment_link newest_link;
+   /* What stands behind its last record, and how far that record says the log was durable. */
+   struct format_segment_tail newest_tail;
+   uint64_t newest_durable_sequence;
+   struct format_given_up given_up; /* by format_recovery_read_prefix */
 };
 
-/* KVS_OK, KVS_CORRUPT, KVS_INVALID, KVS_IO, or what host->load said. On failure `recovered` holds
- * nothing to free. */
+/* Reads, and settles what it found. KVS_OK, KVS_CORRUPT, KVS_INVALID, KVS_IO, or what host->load
+ * said. On failure `recovered` holds nothing to free. */
 int format_recover(const kvs_host *host, const char *directory,
                    const struct format_recovery_base *base, struct format_recovered *recovered,
                    kvs_error *error);
+
+/* The first half of it: reads, and changes nothing. A missing directory holds no segment. */
+int format_recovery_read(const kvs_host *host, const char *directory,
+                         const struct format_recovery_base *base,
+                         struct format_recovered *recovered, kvs_error *error);
+/* The second: keeps an unfinished write aside and cuts it off, makes the rest of that segment
+ * durable, removes left-overs of unfinished creations. KVS_OK or KVS_IO. */
+int format_recovery_settle(const kvs_host *host, const char *directory,
+                           const struct format_recovered *recovered, kvs_error *error);
+
+/* Reads as far as the history goes without a gap or damage, and changes nothing: of what would be
+ * refused (KVS_CORRUPT, KVS_INVALID), recovered->given_up tells. */
+int format_recovery_read_prefix(const kvs_host *host, const char *directory,
+                                const struct format_recovery_base *base,
+                                struct format_recovered *recovered, kvs_error *error);
 
 #endif

@@ -173,8 +173,7 @@ static int check_header(struct format_segment_reader *reader, const uint8_t *byt
        format_get32(bytes + AT_CRC) != format_crc(0, bytes, AT_CRC))
       return format_fail(error, KVS_CORRUPT,
                          "%s: the segment's header at offset 0 is damaged; restore the file from "
-                         "a backup, or move it and all later segments away to give up what they "
-                         "hold",
+                         "a backup",
                          reader->path);
    uint32_t version = format_get32(bytes + AT_VERSION);
    if (version != FORMAT_SEGMENT_VERSION)
@@ -208,7 +207,7 @@ int format_segment_open(const char *directory, uint64_t number, const uint8_t st
    if (snprintf(reader->path, sizeof reader->path, "%s/%s", directory, name) >=
        (int)sizeof reader->path)
       return format_fail(error, KVS_IO, "%s: the path is too long", directory);
-   int code = format_open(reader->path, O_RDWR, &reader->fd, error);
+   int code = format_open(reader->path, O_RDONLY, &reader->fd, error);
    if (code != KVS_OK)
       return KVS_IO;
    if (fstat(reader->fd, &status) != 0) {

@@ -19,6 +19,8 @@
 #define FORMAT_SEGMENT_VERSION 1
 #define FORMAT_SEGMENT_HEADER_SIZE 80u
 #define FORMAT_SEGMENT_NAME_SIZE 32
+/* What the name of an unfinished one ends in. */
+#define FORMAT_SEGMENT_TEMPORARY ".log.tmp"
 
 /* What a segment's header tells about the one before it; all zero in segment 1. */
 struct format_segment_link {

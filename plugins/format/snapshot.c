@@ -2,6 +2,7 @@
 
 #include "plugins/format/codec.h"
 #include "plugins/format/file.h"
+#include "plugins/format/note.h"
 #include "plugins/format/snapshot_layout.h"
 
 #include <errno.h>
@@ -155,6 +156,7 @@ static int read_block(struct reader *reader, uint64_t start, const uint8_t *head
    XXH3_64bits_update(reader->hash, reader->block, size);
    uint32_t count = format_get32(header + 4);
    reader->total_records += count;
+   format_note_bytes(reader->host, KVS_LOAD_READ, FORMAT_SNAPSHOT_BLOCK_HEADER_SIZE + size);
    return hand_on(reader, start, reader->block, size, count, error);
 }
 
@@ -224,9 +226,16 @@ int format_snapshot_read(const kvs_host *host, const char *path, uint64_t sequen
    XXH3_64bits_reset(reader.hash);
    int code = open_file(&reader, error);
    if (code == KVS_OK) {
+      format_note_bytes(host, KVS_LOAD_EXPECTED, reader.size);
       code = read_parts(&reader, error);
       close(reader.fd); /* nothing was written */
    }
+   if (code == KVS_OK && !check_only)
+      format_note(host, (kvs_load_note){.kind = KVS_LOAD_FILE,
+                                        .file = path,
+                                        .bytes = reader.size,
+                                        .records = reader.total_records,
+                                        .sequence = sequence});
    free(reader.block);
    XXH3_freeState(reader.hash);
    return code;

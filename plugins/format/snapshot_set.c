@@ -1,8 +1,10 @@
 #include "plugins/format/snapshot_set.h"
 
 #include "plugins/format/file.h"
+#include "plugins/format/note.h"
 #include "plugins/format/snapshot.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -14,26 +16,25 @@
 #define SUFFIX ".snapshot"
 #define TEMPORARY_SUFFIX ".tmp"
 #define SEQUENCE_DIGITS 20
-#define NAME_SIZE 40
 #define PATH_SIZE 4096
 
 struct format_snapshot_set {
    const kvs_host *host;
-   size_t kept;
-   char directory[PATH_SIZE - NAME_SIZE];
+   size_t kept; /* 0: for reading alone */
+   char directory[PATH_SIZE - FORMAT_SNAPSHOT_NAME_SIZE];
    uint64_t *sequences; /* ascending */
    size_t count, capacity;
 };
 
-static void name_of(uint64_t sequence, char name[NAME_SIZE])
+void format_snapshot_name(uint64_t sequence, char name[FORMAT_SNAPSHOT_NAME_SIZE])
 {
-   snprintf(name, NAME_SIZE, "%0*" PRIu64 SUFFIX, SEQUENCE_DIGITS, sequence);
+   snprintf(name, FORMAT_SNAPSHOT_NAME_SIZE, "%0*" PRIu64 SUFFIX, SEQUENCE_DIGITS, sequence);
 }
 
 static void path_of(const struct format_snapshot_set *set, uint64_t sequence, char path[PATH_SIZE])
 {
-   char name[NAME_SIZE];
-   name_of(sequence, name);
+   char name[FORMAT_SNAPSHOT_NAME_SIZE];
+   format_snapshot_name(sequence, name);
    snprintf(path, PATH_SIZE, "%s/%s", set->directory, name);
 }
 
@@ -59,20 +60,20 @@ static bool make_room(struct format_snapshot_set *set)
 
 static bool parse_name(const char *name, uint64_t *sequence)
 {
-   char expected[NAME_SIZE];
+   char expected[FORMAT_SNAPSHOT_NAME_SIZE];
    *sequence = strtoull(name, NULL, 10);
-   name_of(*sequence, expected);
+   format_snapshot_name(*sequence, expected);
    return strcmp(name, expected) == 0;
 }
 
 static int take_entry(struct format_snapshot_set *set, const char *name, kvs_error *error)
 {
    uint64_t sequence;
-   size_t length = strlen(name);
-   const size_t suffix = strlen(TEMPORARY_SUFFIX);
    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
       return KVS_OK;
-   if (length > suffix && strcmp(name + length - suffix, TEMPORARY_SUFFIX) == 0) {
+   if (format_ends_in(name, TEMPORARY_SUFFIX)) {
+      if (set->kept == 0)
+         return KVS_OK;
       char path[PATH_SIZE + 256];
       snprintf(path, sizeof path, "%s/%s", set->directory, name);
       return unlink(path) == 0 ? KVS_OK : format_fail_errno(error, errno, "cannot remove %s", path);
@@ -99,6 +100,8 @@ static int compare_sequences(const void *left, const void *right)
 static int list_directory(struct format_snapshot_set *set, kvs_error *error)
 {
    DIR *directory = opendir(set->directory);
+   if (!directory && errno == ENOENT && set->kept == 0)
+      return KVS_OK;
    if (!directory)
       return format_fail_errno(error, errno, "cannot read %s", set->directory);
    int code = KVS_OK;
@@ -118,8 +121,8 @@ static int list_directory(struct format_snapshot_set *set, kvs_error *error)
    return code;
 }
 
-int format_snapshot_set_create(const kvs_host *host, size_t kept, struct format_snapshot_set **set,
-                               kvs_error *error)
+static int create(const kvs_host *host, size_t kept, struct format_snapshot_set **set,
+                  kvs_error *error)
 {
    struct format_snapshot_set *created = calloc(1, sizeof *created);
    if (!created)
@@ -131,7 +134,7 @@ int format_snapshot_set_create(const kvs_host *host, size_t kept, struct format_
    int code = KVS_OK;
    if ((size_t)length >= sizeof created->directory)
       code = format_fail(error, KVS_INVALID, "the path %s is too long", host->directory);
-   if (code == KVS_OK)
+   if (code == KVS_OK && kept > 0)
       code = format_make_directory(created->directory, error);
    if (code == KVS_OK)
       code = list_directory(created, error);
@@ -141,6 +144,19 @@ int format_snapshot_set_create(const kvs_host *host, size_t kept, struct format_
    }
    *set = created;
    return KVS_OK;
+}
+
+int format_snapshot_set_create(const kvs_host *host, size_t kept, struct format_snapshot_set **set,
+                               kvs_error *error)
+{
+   assert(kept > 0);
+   return create(host, kept, set, error);
+}
+
+int format_snapshot_set_open(const kvs_host *host, struct format_snapshot_set **set,
+                             kvs_error *error)
+{
+   return create(host, 0, set, error);
 }
 
 void format_snapshot_set_destroy(struct format_snapshot_set *set)
@@ -159,38 +175,71 @@ uint64_t format_snapshot_set_oldest(const struct format_snapshot_set *set)
    return set->count > 0 ? set->sequences[0] : 0;
 }
 
+bool format_snapshot_set_at(const struct format_snapshot_set *set, size_t index, uint64_t *sequence)
+{
+   if (index >= set->count)
+      return false;
+   *sequence = set->sequences[index];
+   return true;
+}
+
 /* ---- Loading ---- */
 
-/* Loads one. What lies behind it must not have been handed on when it proves damaged, so it is
- * checked as a whole first wherever there is another to go back to. */
-static int load_one(const struct format_snapshot_set *set, size_t index, kvs_error *error)
+/* Loads one. What lies behind it must not have been handed on when it proves damaged, so with
+ * `check` it is checked as a whole first. */
+static int load_one(const struct format_snapshot_set *set, size_t index, bool check,
+                    kvs_error *error)
 {
    char path[PATH_SIZE];
    path_of(set, set->sequences[index], path);
    int code = KVS_OK;
-   if (index > 0)
+   if (check)
       code = format_snapshot_read(set->host, path, set->sequences[index], true, error);
    if (code == KVS_OK)
       code = format_snapshot_read(set->host, path, set->sequences[index], false, error);
    return code;
 }
 
-int format_snapshot_set_load(struct format_snapshot_set *set, struct format_snapshot_found *found,
-                             kvs_error *error)
+static void pass_over(const struct format_snapshot_set *set, size_t index, const kvs_error *error)
+{
+   char path[PATH_SIZE];
+   path_of(set, set->sequences[index], path);
+   warn(set, error->text);
+   format_note(set->host, (kvs_load_note){.kind = KVS_LOAD_PASSED_OVER,
+                                          .file = path,
+                                          .text = error->text,
+                                          .sequence = set->sequences[index]});
+}
+
+/* Loads the newest sound one. `none`: where none is, that is no error. */
+static int load(const struct format_snapshot_set *set, bool none,
+                struct format_snapshot_found *found, kvs_error *error)
 {
    *found = (struct format_snapshot_found){.newest_sequence = format_snapshot_set_newest(set)};
    for (size_t i = set->count; i > 0; i--) {
-      int code = load_one(set, i - 1, error);
+      int code = load_one(set, i - 1, i > 1 || none, error);
       if (code == KVS_OK) {
          found->loaded = true;
          found->sequence = set->sequences[i - 1];
          return KVS_OK;
       }
-      if (code != KVS_CORRUPT || i == 1)
-         return code;
-      warn(set, error->text);
+      if (code != KVS_CORRUPT || (i == 1 && !none))
+         return format_remedy(set->host, code, error);
+      pass_over(set, i - 1, error);
    }
    return KVS_OK;
+}
+
+int format_snapshot_set_load(struct format_snapshot_set *set, struct format_snapshot_found *found,
+                             kvs_error *error)
+{
+   return load(set, false, found, error);
+}
+
+int format_snapshot_set_load_sound(struct format_snapshot_set *set,
+                                   struct format_snapshot_found *found, kvs_error *error)
+{
+   return load(set, true, found, error);
 }
 
 int format_snapshot_set_load_newest(struct format_snapshot_set *set,
@@ -206,13 +255,13 @@ int format_snapshot_set_load_newest(struct format_snapshot_set *set,
       found->loaded = true;
       found->sequence = found->newest_sequence;
    } else if (code == KVS_CORRUPT && set->count > 1) {
-      char older[NAME_SIZE];
-      name_of(set->sequences[set->count - 2], older);
+      char older[FORMAT_SNAPSHOT_NAME_SIZE];
+      format_snapshot_name(set->sequences[set->count - 2], older);
       size_t length = strlen(error->text);
-      snprintf(error->text + length, sizeof error->text - length,
-               ", or move it away to start from %s and lose what came after that", older);
+      snprintf(error->text + length, sizeof error->text - length, "; the one before it is %s",
+               older);
    }
-   return code;
+   return format_remedy(set->host, code, error);
 }
 
 /* ---- Writing ---- */
@@ -244,8 +293,9 @@ int format_snapshot_set_write(struct format_snapshot_set *set, const kvs_tick *t
 {
    if (!make_room(set))
       return format_fail(error, KVS_IO, "no memory for the list of snapshots");
-   char name[NAME_SIZE], temporary[NAME_SIZE + sizeof TEMPORARY_SUFFIX], path[PATH_SIZE + 16];
-   name_of(tick->view_sequence, name);
+   char name[FORMAT_SNAPSHOT_NAME_SIZE],
+       temporary[FORMAT_SNAPSHOT_NAME_SIZE + sizeof TEMPORARY_SUFFIX], path[PATH_SIZE + 16];
+   format_snapshot_name(tick->view_sequence, name);
    snprintf(temporary, sizeof temporary, "%s" TEMPORARY_SUFFIX, name);
    snprintf(path, sizeof path, "%s/%s", set->directory, temporary);
    int code = format_snapshot_write(set->host, tick, path, error);

@@ -2,7 +2,8 @@
  * The snapshots of one instance: `snapshots/<sequence>.snapshot` in its directory.
  *
  * A snapshot is written under a temporary name, made durable, and only then given its own. Older
- * ones are removed after that, never before. Left-overs of unfinished ones are removed at create.
+ * ones are removed after that, never before. Left-overs of unfinished ones are removed at create,
+ * but not at open.
  *
  * Threads: control.
  */
@@ -26,6 +27,10 @@ struct format_snapshot_found {
 /* `kept`: how many snapshots stay, at least 1. */
 int format_snapshot_set_create(const kvs_host *host, size_t kept, struct format_snapshot_set **set,
                                kvs_error *error);
+/* The same for reading alone: nothing is made or removed, and a missing directory holds no
+ * snapshot. Only the functions that load or tell may follow. */
+int format_snapshot_set_open(const kvs_host *host, struct format_snapshot_set **set,
+                             kvs_error *error);
 void format_snapshot_set_destroy(struct format_snapshot_set *set);
 
 /* Loads the newest snapshot that is sound, passing over damaged ones, of which the log is told.
@@ -36,10 +41,21 @@ int format_snapshot_set_load(struct format_snapshot_set *set, struct format_snap
 int format_snapshot_set_load_newest(struct format_snapshot_set *set,
                                     struct format_snapshot_found *found, kvs_error *error);
 
+/* Loads the newest snapshot that is sound, or nothing where none is. */
+int format_snapshot_set_load_sound(struct format_snapshot_set *set,
+                                   struct format_snapshot_found *found, kvs_error *error);
+
 /* Makes a snapshot of the tick's view durable and removes the oldest beyond those kept. KVS_OK,
  * KVS_NO_SPACE or KVS_IO; on failure the set is as it was. */
 int format_snapshot_set_write(struct format_snapshot_set *set, const kvs_tick *tick,
                               kvs_error *error);
+
+/* The file at `index`, oldest first: whether there is one; its sequence. */
+bool format_snapshot_set_at(const struct format_snapshot_set *set, size_t index,
+                            uint64_t *sequence);
+/* Its name, as it stands in the directory `snapshots`. */
+#define FORMAT_SNAPSHOT_NAME_SIZE 40
+void format_snapshot_name(uint64_t sequence, char name[FORMAT_SNAPSHOT_NAME_SIZE]);
 
 /* Sequence of the newest and of the oldest snapshot; 0 when there is none. */
 uint64_t format_snapshot_set_newest(const struct format_snapshot_set *set);

@@ -460,28 +460,6 @@ static void restart_protects_all_that_it_loaded(void **state)
    free(bytes);
 }
 
-static void following_the_remedy_makes_the_log_load(void **state)
-{
-   struct fixture *fixture = *state;
-   load_well(fixture);
-   must_write(fixture, 1, "a", "1");
-   size_t end = data_size(fixture, SEGMENT_1);
-   must_write(fixture, 2, "b", "2");
-   must_write(fixture, 3, "c", "3");
-   shut(fixture);
-   size_t size;
-   uint8_t *bytes = log_host_read_file(&fixture->host, SEGMENT_1, &size);
-   bytes[end + 10] ^= 1;
-   put_segment(fixture, bytes, size);
-   free(bytes);
-   assert_int_equal(load(fixture), KVS_CORRUPT);
-   const char *remedy = strstr(fixture->error.text, "truncate -s ");
-   assert_non_null(remedy);
-   assert_int_equal(system(remedy), 0);
-   load_well(fixture);
-   assert_string_equal(fixture->text, "a=1 ");
-}
-
 static void failed_read_is_no_damage_and_changes_nothing(void **state)
 {
    struct fixture *fixture = *state;
@@ -902,7 +880,6 @@ int main(void)
        CASE(sealed_log_is_trimmed_and_protected_to_the_end),
        CASE(marked_log_gets_no_second_mark),
        CASE(restart_protects_all_that_it_loaded),
-       CASE(following_the_remedy_makes_the_log_load),
        CASE(failed_read_is_no_damage_and_changes_nothing),
        CASE(full_segment_is_followed_by_the_next),
        CASE(segment_is_synced_before_the_next_begins),

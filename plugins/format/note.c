@@ -1,0 +1,63 @@
+#include "plugins/format/note.h"
+
+#include "plugins/format/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+void format_note(const kvs_host *host, kvs_load_note note)
+{
+   if (host->size < offsetof(kvs_host, load_note) + sizeof host->load_note || !host->load_note)
+      return;
+   size_t length = strlen(host->directory);
+   note.size = sizeof note;
+   if (note.file && strncmp(note.file, host->directory, length) == 0 && note.file[length] == '/')
+      note.file += length + 1;
+   host->load_note(host, &note);
+}
+
+void format_note_bytes(const kvs_host *host, uint32_t kind, uint64_t bytes)
+{
+   if (bytes > 0)
+      format_note(host, (kvs_load_note){.kind = kind, .bytes = bytes});
+}
+
+void format_note_expected(const kvs_host *host, const char *folder, const char *ending)
+{
+   char path[4096];
+   if (snprintf(path, sizeof path, "%s/%s", host->directory, folder) >= (int)sizeof path)
+      return;
+   DIR *listing = opendir(path);
+   if (!listing)
+      return; /* who reads the files says what is wrong */
+   struct stat info;
+   for (const struct dirent *entry; (entry = readdir(listing));)
+      if (format_ends_in(entry->d_name, ending) &&
+          fstatat(dirfd(listing), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0)
+         format_note_bytes(host, KVS_LOAD_EXPECTED, (uint64_t)info.st_size);
+   closedir(listing);
+}
+
+int format_remedy(const kvs_host *host, int code, kvs_error *error)
+{
+   if (code != KVS_CORRUPT)
+      return code;
+   const char *slash = strrchr(host->directory, '/');
+   int parent_length = slash ? (int)(slash - host->directory) : 0;
+   char remedy[KVS_ERROR_TEXT_SIZE];
+   int size = snprintf(remedy, sizeof remedy,
+                       ", or go on with what is sound before that: kvstore-check --recover=prefix "
+                       "%.*s",
+                       parent_length, host->directory);
+   /* A path that leaves no room for anything else is not worth what it would push out. */
+   if (size < 0 || (size_t)size > sizeof error->text / 2)
+      size = snprintf(remedy, sizeof remedy, ", or see kvstore-check --recover=prefix");
+   size_t length = strnlen(error->text, sizeof error->text - 1);
+   size_t room = sizeof error->text - 1 - (size_t)size;
+   memcpy(error->text + (length < room ? length : room), remedy, (size_t)size + 1);
+   return code;
+}

@@ -1,0 +1,111 @@
+#include "plugins/format/scan.h"
+
+#include "plugins/format/file.h"
+#include "plugins/format/note.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static int damaged(const struct format_scan *scan, const char *proof, kvs_error *error)
+{
+   return format_fail(error, KVS_CORRUPT,
+                      "%s: damaged at offset %" PRIu64 " after sequence %" PRIu64
+                      " (%s); restore the file from a backup",
+                      scan->path, scan->link.end, scan->link.last_sequence, proof);
+}
+
+/* Takes over one record: checks its order, hands its effects to the sink. */
+static int take_record(struct format_scan *scan, const struct format_segment_reader *reader,
+                       const struct format_record_header *record,
+                       const struct format_scan_sink *sink, kvs_error *error)
+{
+   if (record->type == FORMAT_RECORD_EFFECTS) {
+      if (record->first_sequence <= scan->link.last_sequence)
+         return damaged(scan, "the record at this offset is out of order", error);
+      int code = sink->take(sink->context, scan, reader->effects, record->effect_count,
+                            FORMAT_RECORD_HEADER_SIZE + record->payload_size, error);
+      if (code != KVS_OK)
+         return code;
+      if (scan->effects == 0)
+         scan->first_sequence = record->first_sequence;
+      scan->effects += record->effect_count;
+      scan->link.last_sequence = reader->effects[record->effect_count - 1].sequence;
+   } else {
+      scan->marks++;
+   }
+   scan->records++;
+   scan->durable_sequence = record->durable_sequence;
+   scan->link.end = reader->offset;
+   scan->link.chain = reader->chain;
+   return KVS_OK;
+}
+
+static int read_records(const kvs_host *host, struct format_scan *scan,
+                        struct format_segment_reader *reader,
+                        const struct format_segment_link *next, const struct format_scan_sink *sink,
+                        kvs_error *error)
+{
+   int code = KVS_OK;
+   uint64_t told = 0;
+   bool found = true;
+   while (code == KVS_OK && found && !(next && reader->offset >= next->end)) {
+      struct format_record_header record;
+      code = format_segment_next(reader, &record, &found, error);
+      if (code == KVS_OK && found)
+         code = take_record(scan, reader, &record, sink, error);
+      if (reader->offset - told >= FORMAT_NOTE_STEP) {
+         format_note_bytes(host, KVS_LOAD_READ, reader->offset - told);
+         told = reader->offset;
+      }
+   }
+   format_note_bytes(host, KVS_LOAD_READ, reader->size - told);
+   return code;
+}
+
+static int check_sealed(const struct format_scan *scan, const struct format_segment_link *next,
+                        kvs_error *error)
+{
+   if (scan->link.end < next->end)
+      return damaged(scan, "the next segment proves that more followed", error);
+   if (scan->link.end != next->end || scan->link.chain != next->chain ||
+       scan->link.last_sequence != next->last_sequence)
+      return damaged(scan, "it is not the segment that the next one follows", error);
+   return KVS_OK;
+}
+
+/* Only the newest segment can end in an unfinished write. */
+static int check_newest(struct format_scan *scan, struct format_segment_reader *reader,
+                        kvs_error *error)
+{
+   int code = format_segment_examine_tail(reader, &scan->tail, error);
+   if (code != KVS_OK || !scan->tail.was_durable)
+      return code;
+   char proof[128];
+   snprintf(proof, sizeof proof,
+            "no unfinished write: the record at offset %" PRIu64 " says it was durable",
+            scan->tail.proof_offset);
+   return damaged(scan, proof, error);
+}
+
+int format_scan_segment(const kvs_host *host, const char *directory, uint64_t number,
+                        const struct format_segment_link *next, const struct format_scan_sink *sink,
+                        struct format_scan *scan, kvs_error *error)
+{
+   struct format_segment_reader reader;
+   memset(scan, 0, sizeof *scan);
+   int code = format_segment_open(directory, number, host->store_id, &reader, error);
+   snprintf(scan->path, sizeof scan->path, "%s", reader.path);
+   if (code != KVS_OK)
+      return code;
+   scan->header = reader.header;
+   scan->size = reader.size;
+   scan->durable_sequence = reader.header.previous.last_sequence;
+   scan->link = (struct format_segment_link){
+       .last_sequence = scan->durable_sequence, .end = reader.offset, .chain = reader.chain};
+   code = read_records(host, scan, &reader, next, sink, error);
+   if (code == KVS_OK)
+      code = next ? check_sealed(scan, next, error) : check_newest(scan, &reader, error);
+   format_segment_close(&reader);
+   return code;
+}

@@ -1,0 +1,39 @@
+/*
+ * One segment of the log, read from front to back and judged: its records, their order, and its
+ * end. What recovery and every other reader of a log is made of. Changes nothing.
+ *
+ * Threads: one at a time.
+ */
+#ifndef FORMAT_SCAN_H
+#define FORMAT_SCAN_H
+
+#include "plugins/format/segment.h"
+
+/* What there is in a segment; after a failure, in what stands before it. */
+struct format_scan {
+   char path[PATH_MAX];
+   struct format_segment_header header;
+   uint64_t size; /* of the file */
+   uint64_t records, marks, effects;
+   uint64_t first_sequence;         /* of its first effect; 0 = it has none */
+   uint64_t durable_sequence;       /* up to which its records say that the log was durable */
+   struct format_segment_link link; /* what the header of a successor would say */
+   struct format_segment_tail tail; /* of the newest segment: what follows link.end */
+};
+
+/* Is given each record's effects in order. Another code than KVS_OK ends the scan with it. */
+struct format_scan_sink {
+   int (*take)(void *context, const struct format_scan *scan, const kvs_record *effects,
+               size_t count, uint64_t size, kvs_error *error);
+   void *context;
+};
+
+/* Reads segment `number` of the host's store in `directory`. `next` is the link of the segment that
+ * follows, which says where this one ends; NULL for the newest, which may end in an unfinished
+ * write: then scan->tail is filled in. Tells the host how much was read. KVS_OK, KVS_CORRUPT,
+ * KVS_INVALID, KVS_IO, or what the sink said. */
+int format_scan_segment(const kvs_host *host, const char *directory, uint64_t number,
+                        const struct format_segment_link *next, const struct format_scan_sink *sink,
+                        struct format_scan *scan, kvs_error *error);
+
+#endif
