@@ -14,7 +14,6 @@
 #include "core/store/store.h"
 #include "core/support/log.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +22,11 @@
 #define EXIT_USAGE 2
 
 #define METHODS_MAX (KV_SERVICE_METHODS_MAX + KV_HEALTH_METHODS + KV_REFLECTION_METHODS)
+
+/* Read by jemalloc when the process starts: what a burst of large messages took goes back to the
+ * system within a second or so, also when the server is idle then. */
+extern const char *malloc_conf;
+const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
 
 struct server {
    const struct kv_config *config;
@@ -283,14 +287,8 @@ static int run(const struct kv_config *config)
    return EXIT_SUCCESS;
 }
 
-/* From here on malloc maps a block of its own, which goes back to the system at once. By itself it
- * would move the border up as it meets large blocks, and keep what a burst of large messages took.
- */
-#define MAPPED_BLOCK_SIZE (512 * 1024)
-
 int main(int argc, char **argv)
 {
-   mallopt(M_MMAP_THRESHOLD, MAPPED_BLOCK_SIZE);
    struct kv_config config;
    struct kv_status status;
    int exit_code = EXIT_USAGE;
