@@ -3,6 +3,7 @@
 
 #include "core/support/log.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,7 +17,8 @@
 #define STARTING "STARTING"
 
 #define REMEDY                                                                                     \
-   "restore this directory from a backup, or move it away as a whole to begin an empty store"
+   "restore this directory from a backup, keep what can be read with kvstore-check "               \
+   "--recover=prefix, or move it away as a whole to begin an empty store"
 
 /* ---- The marker ---- */
 
@@ -42,32 +44,54 @@ static void remove_marker(struct kv_data_directory *directory)
 
 /* ---- Reading ---- */
 
+static enum kv_code look_if_empty(const char *path, bool *empty, struct kv_status *status)
+{
+   DIR *entries = opendir(path);
+   if (!entries)
+      return kv_fail_errno(status, errno, "cannot list the directory %s", path);
+   size_t count = 0;
+   errno = 0;
+   while (count <= 2 && readdir(entries)) /* "." and ".." are always there */
+      count++;
+   int error = errno;
+   closedir(entries);
+   *empty = count <= 2;
+   return error == 0 ? KV_OK : kv_fail_errno(status, error, "cannot list the directory %s", path);
+}
+
+static bool is_unfinished(const struct kv_data_directory *directory)
+{
+   return faccessat(directory->fd, STARTING, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* Without ACTIVE nobody can say how to read what is there. Only what an unfinished first start left
  * behind, and directories with nothing in them, are not data. */
-static enum kv_code clear_for_first_start(struct kv_data_directory *directory, uint64_t generation,
-                                          bool unfinished, struct kv_status *status)
+static enum kv_code check_fresh(const struct kv_data_directory *directory, struct kv_status *status)
 {
-   if (unfinished)
-      return kv_data_directory_remove_generation(directory, generation, status);
-   char path[KV_GENERATION_PATH_SIZE];
-   kv_data_directory_generation_path(directory, generation, path);
-   if (rmdir(path) == 0)
-      return KV_OK;
-   if (errno != ENOTEMPTY && errno != EEXIST)
-      return kv_fail_errno(status, errno, "cannot remove the directory %s", path);
-   return kv_fail(status, KV_DATA_LOSS,
-                  "%s holds data, but %s/" ACTIVE
-                  ", which says how to read it, is missing; " REMEDY,
-                  path, directory->path);
+   struct kv_generations existing;
+   enum kv_code code = kv_data_directory_find_generations(directory, &existing, status);
+   bool unfinished = is_unfinished(directory);
+   for (size_t i = 0; code == KV_OK && !unfinished && i < existing.count; i++) {
+      char path[KV_GENERATION_PATH_SIZE];
+      bool empty = false;
+      kv_data_directory_generation_path(directory, existing.numbers[i], path);
+      code = look_if_empty(path, &empty, status);
+      if (code == KV_OK && !empty)
+         code = kv_fail(status, KV_DATA_LOSS,
+                        "%s holds data, but %s/" ACTIVE
+                        ", which says how to read it, is missing; " REMEDY,
+                        path, directory->path);
+   }
+   free(existing.numbers);
+   return code;
 }
 
 static enum kv_code begin_fresh(struct kv_data_directory *directory, struct kv_status *status)
 {
-   bool unfinished = faccessat(directory->fd, STARTING, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
    struct kv_generations existing;
    enum kv_code code = kv_data_directory_find_generations(directory, &existing, status);
    for (size_t i = 0; code == KV_OK && i < existing.count; i++)
-      code = clear_for_first_start(directory, existing.numbers[i], unfinished, status);
+      code = kv_data_directory_remove_generation(directory, existing.numbers[i], status);
    free(existing.numbers);
    directory->fresh = code == KV_OK;
    return code;
@@ -107,14 +131,14 @@ static enum kv_code check_generation(const struct kv_data_directory *directory,
                   directory->path, path);
 }
 
-enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
-                                           struct kv_active *active, bool *found,
-                                           struct kv_status *status)
+enum kv_code kv_data_directory_inspect_active(struct kv_data_directory *directory,
+                                              struct kv_active *active, bool *found,
+                                              struct kv_status *status)
 {
    int fd = openat(directory->fd, ACTIVE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
    *found = fd >= 0;
    if (fd < 0 && errno == ENOENT)
-      return begin_fresh(directory, status);
+      return check_fresh(directory, status);
    if (fd < 0)
       return kv_fail_errno(status, errno, "cannot open %s/" ACTIVE, directory->path);
    char *text = NULL;
@@ -132,12 +156,21 @@ enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
    if (code != KV_OK)
       return code;
    code = check_generation(directory, active, status);
-   if (code != KV_OK) {
+   if (code != KV_OK)
       kv_active_deinit(active);
-      return code;
-   }
-   remove_marker(directory);
-   return KV_OK;
+   return code;
+}
+
+enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
+                                           struct kv_active *active, bool *found,
+                                           struct kv_status *status)
+{
+   enum kv_code code = kv_data_directory_inspect_active(directory, active, found, status);
+   if (code == KV_OK && !*found)
+      return begin_fresh(directory, status);
+   if (code == KV_OK)
+      remove_marker(directory);
+   return code;
 }
 
 /* ---- Writing ---- */

@@ -1,5 +1,7 @@
 #include "core/host/active_text.h"
 
+#include "core/support/uuid.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -11,7 +13,6 @@
 #define FORMAT "1"
 #define OPTION_PREFIX "option."
 #define CHECKSUM_SIZE (sizeof "checksum=0123456789abcdef\n" - 1)
-#define UUID_TEXT_SIZE sizeof "01234567-89ab-cdef-0123-456789abcdef"
 
 static void format_checksum(const char *text, size_t size, char checksum[CHECKSUM_SIZE + 1])
 {
@@ -19,18 +20,9 @@ static void format_checksum(const char *text, size_t size, char checksum[CHECKSU
             (uint64_t)XXH3_64bits(text, size));
 }
 
-static void format_uuid(const uint8_t id[KV_STORE_ID_SIZE], char text[UUID_TEXT_SIZE])
-{
-   for (size_t i = 0; i < KV_STORE_ID_SIZE; i++) {
-      if (i == 4 || i == 6 || i == 8 || i == 10)
-         *text++ = '-';
-      text += sprintf(text, "%02x", id[i]);
-   }
-}
-
 static bool parse_uuid(const char *text, uint8_t id[KV_STORE_ID_SIZE])
 {
-   if (strlen(text) != UUID_TEXT_SIZE - 1)
+   if (strlen(text) != KV_UUID_TEXT_SIZE - 1)
       return false;
    const char *digits = text;
    for (size_t i = 0; i < KV_STORE_ID_SIZE; i++) {
@@ -39,8 +31,8 @@ static bool parse_uuid(const char *text, uint8_t id[KV_STORE_ID_SIZE])
          return false;
       digits += 2;
    }
-   char again[UUID_TEXT_SIZE];
-   format_uuid(id, again);
+   char again[KV_UUID_TEXT_SIZE];
+   kv_uuid_format(id, again);
    return strcmp(text, again) == 0;
 }
 
@@ -53,8 +45,8 @@ enum kv_code kv_active_encode(const struct kv_active *active,
    FILE *out = open_memstream(text, size);
    if (!out)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the record of the mode");
-   char uuid[UUID_TEXT_SIZE];
-   format_uuid(store_id, uuid);
+   char uuid[KV_UUID_TEXT_SIZE];
+   kv_uuid_format(store_id, uuid);
    fprintf(out, "format=" FORMAT "\nstore=%s\nplugin=%s\n", uuid, active->plugin);
    for (size_t i = 0; i < active->option_count; i++)
       fprintf(out, OPTION_PREFIX "%s=%s\n", active->options[i].name, active->options[i].value);

@@ -120,6 +120,11 @@ static enum kv_code take_lock(struct kv_data_directory *directory, struct kv_sta
    if (directory->lock_fd < 0)
       return kv_fail_errno(status, errno, "cannot open %s/" LOCK, directory->path);
    if (flock(directory->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK && flock(directory->lock_fd, LOCK_SH | LOCK_NB) == 0)
+         return kv_fail(status, KV_FAILED_PRECONDITION,
+                        "the data directory %s is being read by kvstore-check; start again when "
+                        "it has ended",
+                        directory->path);
       if (errno == EWOULDBLOCK)
          return fail_locked(directory, status);
       return kv_fail_errno(status, errno, "cannot lock %s/" LOCK, directory->path);
@@ -182,6 +187,50 @@ enum kv_code kv_data_directory_open(const char *path, struct kv_data_directory *
    }
    *directory = opened;
    return KV_OK;
+}
+
+/* A directory that no server was ever started on need not have a LOCK. */
+static enum kv_code share_lock(struct kv_data_directory *directory, struct kv_status *status)
+{
+   directory->lock_fd = openat(directory->fd, LOCK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+   if (directory->lock_fd < 0 && errno == ENOENT)
+      return KV_OK;
+   if (directory->lock_fd < 0)
+      return kv_fail_errno(status, errno, "cannot open %s/" LOCK, directory->path);
+   if (flock(directory->lock_fd, LOCK_SH | LOCK_NB) == 0)
+      return KV_OK;
+   if (errno == EWOULDBLOCK)
+      return fail_locked(directory, status);
+   return kv_fail_errno(status, errno, "cannot lock %s/" LOCK, directory->path);
+}
+
+enum kv_code kv_data_directory_open_to_read(const char *path, struct kv_data_directory **directory,
+                                            struct kv_status *status)
+{
+   struct kv_data_directory *opened = calloc(1, sizeof *opened);
+   if (!opened)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the data directory");
+   opened->fd = opened->lock_fd = -1;
+   enum kv_code code = open_directory(opened, path, status);
+   if (code == KV_OK)
+      code = share_lock(opened, status);
+   if (code != KV_OK) {
+      kv_data_directory_close(opened);
+      return code;
+   }
+   *directory = opened;
+   return KV_OK;
+}
+
+const char *kv_data_directory_path(const struct kv_data_directory *directory)
+{
+   return directory->path;
+}
+
+void kv_data_directory_adopt_store_id(struct kv_data_directory *directory,
+                                      const uint8_t store_id[16])
+{
+   memcpy(directory->store_id, store_id, sizeof directory->store_id);
 }
 
 void kv_data_directory_close(struct kv_data_directory *directory)

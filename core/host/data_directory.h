@@ -43,6 +43,11 @@ void kv_active_deinit(struct kv_active *active);
  * everybody may write. */
 enum kv_code kv_data_directory_open(const char *path, struct kv_data_directory **directory,
                                     struct kv_status *status);
+/* Opens a directory that is there for reading alone: creates and changes nothing, and holds off a
+ * server until it is closed where there is a LOCK. FAILED_PRECONDITION when a server has it. Of the
+ * functions below, only those that say so may follow. */
+enum kv_code kv_data_directory_open_to_read(const char *path, struct kv_data_directory **directory,
+                                            struct kv_status *status);
 /* Releases the lock. */
 void kv_data_directory_close(struct kv_data_directory *directory);
 
@@ -57,11 +62,29 @@ const uint8_t *kv_data_directory_store_id(const struct kv_data_directory *direct
 enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
                                            struct kv_active *active, bool *found,
                                            struct kv_status *status);
+/* The same, but changes nothing on disk: also for a directory opened to read. */
+enum kv_code kv_data_directory_inspect_active(struct kv_data_directory *directory,
+                                              struct kv_active *active, bool *found,
+                                              struct kv_status *status);
+/* Makes the store in a fresh directory the one that bears this UUID: for a copy. */
+void kv_data_directory_adopt_store_id(struct kv_data_directory *directory,
+                                      const uint8_t store_id[16]);
 /* Durable when it returns KV_OK (temporary file, fsync, rename, fsync of the directory). */
 enum kv_code kv_data_directory_write_active(struct kv_data_directory *directory,
                                             const struct kv_active *active,
                                             struct kv_status *status);
 
+/* The absolute path of the directory. */
+const char *kv_data_directory_path(const struct kv_data_directory *directory);
+/* The generations that exist, ascending. The caller frees found->numbers, also after a failure.
+ * Also for a directory opened to read. */
+struct kv_generations {
+   uint64_t *numbers;
+   size_t count;
+};
+enum kv_code kv_data_directory_find_generations(const struct kv_data_directory *directory,
+                                                struct kv_generations *found,
+                                                struct kv_status *status);
 /* The absolute path of a generation's directory, into a buffer of KV_GENERATION_PATH_SIZE. */
 void kv_data_directory_generation_path(const struct kv_data_directory *directory,
                                        uint64_t generation, char *path);

@@ -23,16 +23,6 @@ bool kv_data_directory_write_file(int fd, const char *data, size_t size);
 /* Creates a directory with mode 0700 whatever the umask; *created is false when it was there. */
 enum kv_code kv_data_directory_make(const char *path, bool *created, struct kv_status *status);
 
-/* generation.c: the generations that exist, in no order. The caller frees found->numbers, also
- * after a failure. */
-struct kv_generations {
-   uint64_t *numbers;
-   size_t count;
-};
-enum kv_code kv_data_directory_find_generations(const struct kv_data_directory *directory,
-                                                struct kv_generations *found,
-                                                struct kv_status *status);
-
 /* active.c: makes the marker STARTING durable. */
 enum kv_code kv_data_directory_mark_starting(const struct kv_data_directory *directory,
                                              struct kv_status *status);

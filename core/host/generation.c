@@ -42,6 +42,12 @@ static enum kv_code read_names(DIR *entries, struct kv_generations *found, struc
    }
 }
 
+static int compare_numbers(const void *a, const void *b)
+{
+   uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+   return (left > right) - (left < right);
+}
+
 enum kv_code kv_data_directory_find_generations(const struct kv_data_directory *directory,
                                                 struct kv_generations *found,
                                                 struct kv_status *status)
@@ -52,6 +58,8 @@ enum kv_code kv_data_directory_find_generations(const struct kv_data_directory *
       return kv_fail_errno(status, errno, "cannot list the data directory %s", directory->path);
    enum kv_code code = read_names(entries, found, status);
    closedir(entries);
+   if (found->count > 1)
+      qsort(found->numbers, found->count, sizeof *found->numbers, compare_numbers);
    return code;
 }
 

@@ -22,6 +22,7 @@ struct kv_instance {
    void *wake_context;
    void (*saved)(void *context, uint64_t sequence);
    void *saved_context;
+   struct kv_load_report *report;
 
    /* While on_load runs; owned by the control thread. */
    bool loading;
@@ -144,7 +145,16 @@ static int host_load(const kvs_host *host, const kvs_record *records, size_t cou
       if (record->sequence > instance->highest)
          instance->highest = record->sequence;
    }
+   if (instance->report)
+      kv_load_report_count(instance->report, count);
    return instance->refusal.code == KV_OK ? KVS_OK : KVS_CORRUPT;
+}
+
+static void host_load_note(const kvs_host *host, const kvs_load_note *note)
+{
+   const struct kv_instance *instance = instance_of(host);
+   if (instance->loading && instance->report)
+      kv_load_report_note(instance->report, note);
 }
 
 static void host_loaded_to(const kvs_host *host, uint64_t sequence)
@@ -232,7 +242,8 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
                 .log = host_log,
                 .wake = host_wake,
                 .extension = host_extension,
-                .saved = host_saved},
+                .saved = host_saved,
+                .load_note = host_load_note},
        .plugin = config->plugin,
        .settings = config->settings,
        .directory = directory,
@@ -240,6 +251,7 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
        .wake_context = config->wake_context,
        .saved = config->saved,
        .saved_context = config->saved_context,
+       .report = config->report,
    };
    memcpy(created->host.store_id, config->store_id, sizeof created->host.store_id);
 

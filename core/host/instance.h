@@ -9,6 +9,7 @@
 #ifndef KV_INSTANCE_H
 #define KV_INSTANCE_H
 
+#include "core/host/load_report.h"
 #include "core/host/settings.h"
 #include "core/store/store.h"
 #include "core/support/status.h"
@@ -31,6 +32,8 @@ struct kv_instance_config {
     */
    void (*saved)(void *context, uint64_t sequence);
    void *saved_context;
+   /* What kv_instance_load reads and finds goes here; must outlive it. May be NULL. */
+   struct kv_load_report *report;
 };
 
 enum kv_code kv_instance_open(const struct kv_instance_config *config,

@@ -2,8 +2,7 @@
 #include "core/service/internal.h"
 
 #include "core/support/clock.h"
-
-#include <stdio.h>
+#include "core/support/uuid.h"
 
 struct report {
    struct kv_arena *arena;
@@ -61,18 +60,6 @@ static void report_store(struct kv_service *service, struct kv_call *call,
    kv_reader_unpin(reader);
 }
 
-#define UUID_TEXT_SIZE 37
-
-static void format_uuid(const uint8_t id[16], char text[UUID_TEXT_SIZE])
-{
-   char *out = text;
-   for (int i = 0; i < 16; i++) {
-      if (i == 4 || i == 6 || i == 8 || i == 10)
-         *out++ = '-';
-      out += sprintf(out, "%02x", id[i]);
-   }
-}
-
 void kv_service_status(void *context, struct kv_call *call, struct kv_bytes request)
 {
    struct kv_service *service = context;
@@ -80,8 +67,8 @@ void kv_service_status(void *context, struct kv_call *call, struct kv_bytes requ
       return;
    struct report report = {.arena = kv_call_arena(call),
                            .response = KVSTORE__STATUS_RESPONSE__INIT};
-   char uuid[UUID_TEXT_SIZE];
-   format_uuid(service->config.store_id, uuid);
+   char uuid[KV_UUID_TEXT_SIZE];
+   kv_uuid_format(service->config.store_id, uuid);
    report.response.version = kv_message_text(KVSTORE_VERSION);
    report.response.store_id = kv_message_text(uuid);
    report.response.uptime_ms = kv_clock_monotonic_ms() - service->started_ms;

@@ -103,8 +103,8 @@ static int missing_segment(const struct recovery *recovery, uint64_t number)
    char name[FORMAT_SEGMENT_NAME_SIZE];
    format_segment_name(number, name);
    return format_fail(recovery->error, KVS_CORRUPT,
-                      "%s/%s: this segment is missing from offset 0 and no snapshot covers it (the "
-                      "snapshot reaches up to sequence %" PRIu64 "); restore it from a backup",
+                      "%s/%s: this segment is missing from offset 0 (the snapshot "
+                      "reaches up to sequence %" PRIu64 "); restore it from a backup",
                       recovery->directory, name, recovery->base->snapshot_sequence);
 }
 

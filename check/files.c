@@ -1,0 +1,254 @@
+#include "check/files.h"
+
+#include "plugins/format/file.h"
+#include "plugins/format/scan.h"
+#include "plugins/format/snapshot.h"
+#include "plugins/format/snapshot_set.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Where segments and snapshots bear the store's UUID, docs/formats.md. */
+#define STORE_ID_OFFSET 16
+
+struct walk {
+   kvs_host host; /* first: load finds the count through it */
+   uint64_t loaded;
+   json_t *files;
+   unsigned *damaged;
+   bool look_inside;
+   struct kv_status *status;
+};
+
+static int count_records(const kvs_host *host, const kvs_record *records, size_t count,
+                         kvs_error *error)
+{
+   (void)records, (void)error;
+   ((struct walk *)(uintptr_t)host)->loaded += count;
+   return KVS_OK;
+}
+
+static void drop_log(const kvs_host *host, uint32_t level, const char *message)
+{
+   (void)host, (void)level, (void)message;
+}
+
+static int drop_effects(void *context, const struct format_scan *scan, const kvs_record *effects,
+                        size_t count, uint64_t size, kvs_error *error)
+{
+   (void)context, (void)scan, (void)effects, (void)count, (void)size, (void)error;
+   return KVS_OK;
+}
+
+static void set_number(json_t *file, const char *name, uint64_t number)
+{
+   json_object_set_new(file, name, json_integer((json_int_t)number));
+}
+
+static void set_state(const struct walk *walk, json_t *file, int code, const char *state,
+                      const char *finding)
+{
+   json_object_set_new(file, "state", json_string(code == KVS_OK ? state : "damaged"));
+   if (finding[0] != '\0')
+      json_object_set_new(file, "finding", json_string(finding));
+   if (code != KVS_OK)
+      ++*walk->damaged;
+}
+
+/* ---- Kinds of files ------------------------------------------------------------------------ */
+
+static void check_snapshot(struct walk *walk, json_t *file, const char *path, const char *name)
+{
+   kvs_error error = {.size = sizeof error};
+   uint64_t sequence = strtoull(name, NULL, 10);
+   walk->loaded = 0;
+   int code = format_snapshot_read(&walk->host, path, sequence, false, &error);
+   set_number(file, "records", walk->loaded);
+   set_number(file, "sequence", sequence);
+   set_state(walk, file, code, "sound", error.text);
+}
+
+/* The link in the header of the segment after `number`; false when that does not exist or cannot
+ * be read. */
+static bool find_link(const struct walk *walk, const char *directory, uint64_t number,
+                      struct format_segment_link *link)
+{
+   struct format_segment_reader reader;
+   kvs_error ignored = {.size = sizeof ignored};
+   if (format_segment_open(directory, number + 1, walk->host.store_id, &reader, &ignored) != KVS_OK)
+      return false;
+   *link = reader.header.previous;
+   format_segment_close(&reader);
+   return true;
+}
+
+/* Where the data ends, be it sound or not; reserved room follows. */
+static uint64_t data_end(const struct format_scan *scan, const struct format_segment_link *next)
+{
+   uint64_t end = next ? next->end : scan->tail.data_end;
+   return end == 0 || end > scan->size ? scan->size : end;
+}
+
+static void check_segment(struct walk *walk, json_t *file, const char *directory, uint64_t number)
+{
+   const struct format_scan_sink sink = {.take = drop_effects};
+   kvs_error error = {.size = sizeof error};
+   struct format_segment_link link;
+   struct format_scan scan;
+   bool sealed = find_link(walk, directory, number, &link);
+   int code = format_scan_segment(&walk->host, directory, number, sealed ? &link : NULL, &sink,
+                                  &scan, &error);
+   char chain[16];
+   snprintf(chain, sizeof chain, "%08" PRIx32, scan.link.chain);
+   set_number(file, "records", scan.effects);
+   set_number(file, "marks", scan.marks);
+   set_number(file, "first_sequence", scan.first_sequence);
+   set_number(file, "sequence", scan.link.last_sequence);
+   set_number(file, "end", scan.link.end);
+   set_number(file, "data_end", data_end(&scan, sealed ? &link : NULL));
+   json_object_set_new(file, "chain", json_string(chain));
+   bool torn = code == KVS_OK && scan.tail.data_end > scan.link.end;
+   if (torn)
+      snprintf(error.text, sizeof error.text,
+               "an unfinished write of %" PRIu64 " bytes at offset %" PRIu64,
+               scan.tail.data_end - scan.link.end, scan.link.end);
+   set_state(walk, file, code, torn ? "torn" : "sound", error.text);
+}
+
+static void check_file(struct walk *walk, const char *folder, const char *relative,
+                       const char *name, uint64_t size)
+{
+   uint64_t number = 0;
+   char path[PATH_MAX], expected[FORMAT_SNAPSHOT_NAME_SIZE];
+   json_t *file = json_object();
+   json_object_set_new(file, "file", json_string(relative));
+   set_number(file, "bytes", size);
+   json_array_append_new(walk->files, file);
+   snprintf(path, sizeof path, "%s/%s", folder, name);
+   format_snapshot_name(strtoull(name, NULL, 10), expected);
+   bool in_log = walk->look_inside && strncmp(relative, "aof/", 4) == 0;
+   bool in_snapshots = walk->look_inside && strncmp(relative, "snapshots/", 10) == 0;
+   const char *kind = "unknown";
+   if (in_snapshots && strcmp(name, expected) == 0) {
+      kind = "snapshot";
+      check_snapshot(walk, file, path, name);
+   } else if (in_log && format_segment_parse_name(name, &number)) {
+      kind = "segment";
+      check_segment(walk, file, folder, number);
+   } else {
+      if (in_log && format_ends_in(name, ".torn"))
+         kind = "torn";
+      else if ((in_log || in_snapshots) && format_ends_in(name, ".tmp"))
+         kind = "left-over";
+      set_state(walk, file, KVS_OK, "not checked", "");
+   }
+   json_object_set_new(file, "kind", json_string(kind));
+}
+
+/* ---- The walk ------------------------------------------------------------------------------ */
+
+static int skip_dots(const struct dirent *entry)
+{
+   return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+}
+
+static enum kv_code walk_folder(struct walk *walk, const char *folder, const char *prefix,
+                                unsigned depth);
+
+static enum kv_code walk_entry(struct walk *walk, const char *folder, const char *prefix,
+                               const char *name, unsigned depth)
+{
+   enum { DEPTH_MAX = 8 };
+   char path[PATH_MAX], relative[PATH_MAX];
+   struct stat info;
+   if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
+      return kv_fail(walk->status, KV_INVALID_ARGUMENT, "the path %s is too long", folder);
+   snprintf(relative, sizeof relative, "%s%s", prefix, name);
+   if (lstat(path, &info) != 0)
+      return kv_fail_errno(walk->status, errno, "cannot examine %s", path);
+   if (!S_ISDIR(info.st_mode)) {
+      check_file(walk, folder, relative, name, (uint64_t)info.st_size);
+      return KV_OK;
+   }
+   if (depth == DEPTH_MAX)
+      return KV_OK;
+   snprintf(relative, sizeof relative, "%s%s/", prefix, name);
+   return walk_folder(walk, path, relative, depth + 1);
+}
+
+static enum kv_code walk_folder(struct walk *walk, const char *folder, const char *prefix,
+                                unsigned depth)
+{
+   struct dirent **entries;
+   int count = scandir(folder, &entries, skip_dots, alphasort);
+   if (count < 0)
+      return kv_fail_errno(walk->status, errno, "cannot read the directory %s", folder);
+   enum kv_code code = KV_OK;
+   for (int i = 0; i < count; i++) {
+      if (code == KV_OK)
+         code = walk_entry(walk, folder, prefix, entries[i]->d_name, depth);
+      free(entries[i]);
+   }
+   free(entries);
+   return code;
+}
+
+enum kv_code files_check(const char *directory, const uint8_t store_id[16], bool look_inside,
+                         json_t *files, unsigned *damaged, struct kv_status *status)
+{
+   struct walk walk = {.host = {.size = sizeof walk.host,
+                                .directory = directory,
+                                .load = count_records,
+                                .log = drop_log},
+                       .files = files,
+                       .damaged = damaged,
+                       .look_inside = look_inside,
+                       .status = status};
+   memcpy(walk.host.store_id, store_id, sizeof walk.host.store_id);
+   return walk_folder(&walk, directory, "", 0);
+}
+
+/* ---- Whose files they are ------------------------------------------------------------------ */
+
+static bool read_store_id(const char *folder, const char *name, uint8_t store_id[16])
+{
+   char path[PATH_MAX];
+   kvs_error ignored = {.size = sizeof ignored};
+   int fd;
+   size_t got = 0;
+   if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path ||
+       format_open(path, O_RDONLY, &fd, &ignored) != KVS_OK)
+      return false;
+   (void)format_read_all(fd, path, store_id, 16, STORE_ID_OFFSET, &got, &ignored);
+   close(fd);
+   return got == 16;
+}
+
+bool files_store_id(const char *directory, uint8_t store_id[16])
+{
+   static const struct {
+      const char *folder, *ending;
+   } places[] = {{"aof", ".log"}, {"snapshots", ".snapshot"}};
+   bool found = false;
+   for (size_t i = 0; i < 2 && !found; i++) {
+      char folder[PATH_MAX];
+      struct dirent **entries;
+      snprintf(folder, sizeof folder, "%s/%s", directory, places[i].folder);
+      int count = scandir(folder, &entries, skip_dots, alphasort);
+      for (int j = 0; j < count; j++) {
+         found = found || (format_ends_in(entries[j]->d_name, places[i].ending) &&
+                           read_store_id(folder, entries[j]->d_name, store_id));
+         free(entries[j]);
+      }
+      if (count >= 0)
+         free(entries);
+   }
+   return found;
+}

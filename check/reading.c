@@ -1,0 +1,195 @@
+#include "check/reading.h"
+
+#include "plugins/format/file.h"
+#include "plugins/format/note.h"
+#include "plugins/format/recovery.h"
+#include "plugins/format/snapshot_set.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct reading {
+   const kvs_host *host;
+   struct format_snapshot_set *snapshots;
+   char log_directory[PATH_MAX];
+};
+
+enum kept kept_by(const char *plugin)
+{
+   static const struct {
+      const char *plugin;
+      enum kept kept;
+   } known[] = {{"none", KEPT_NOTHING},
+                {"snapshot", KEPT_SNAPSHOTS},
+                {"aof", KEPT_JOURNAL},
+                {"hybrid", KEPT_JOURNAL}};
+   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+      if (strcmp(plugin, known[i].plugin) == 0)
+         return known[i].kept;
+   return KEPT_UNKNOWN;
+}
+
+static int open_reading(const kvs_host *host, const kvs_setting *settings, size_t count,
+                        void **self, kvs_error *error)
+{
+   (void)settings, (void)count;
+   struct reading *reading = calloc(1, sizeof *reading);
+   if (!reading)
+      return format_fail(error, KVS_IO, "no memory");
+   reading->host = host;
+   int code = KVS_OK;
+   if (snprintf(reading->log_directory, PATH_MAX, "%s/aof", host->directory) >= PATH_MAX)
+      code = format_fail(error, KVS_INVALID, "the path %s is too long", host->directory);
+   if (code == KVS_OK)
+      code = format_snapshot_set_open(host, &reading->snapshots, error);
+   if (code != KVS_OK) {
+      free(reading);
+      return code;
+   }
+   *self = reading;
+   return KVS_OK;
+}
+
+static void close_reading(void *self)
+{
+   struct reading *reading = self;
+   format_snapshot_set_destroy(reading->snapshots);
+   free(reading);
+}
+
+/* Writes are never handed to it. */
+static int refuse_write(void *self, const kvs_record *records, size_t count, uint32_t flags,
+                        kvs_error *error)
+{
+   (void)self, (void)records, (void)count, (void)flags;
+   return format_fail(error, KVS_IO, "this is for reading alone");
+}
+
+/* ---- The ways to load ---------------------------------------------------------------------- */
+
+static int load_nothing(void *self, kvs_error *error)
+{
+   (void)self, (void)error;
+   return KVS_OK;
+}
+
+static int load_snapshots(void *self, kvs_error *error)
+{
+   const struct reading *reading = self;
+   struct format_snapshot_found found;
+   int code = format_snapshot_set_load_newest(reading->snapshots, &found, error);
+   if (code == KVS_OK)
+      reading->host->loaded_to(reading->host, found.sequence);
+   return code;
+}
+
+static int load_snapshots_prefix(void *self, kvs_error *error)
+{
+   const struct reading *reading = self;
+   struct format_snapshot_found found;
+   int code = format_snapshot_set_load_sound(reading->snapshots, &found, error);
+   if (code == KVS_OK)
+      reading->host->loaded_to(reading->host, found.sequence);
+   return code;
+}
+
+static void tell_torn(const struct reading *reading, const struct format_recovered *recovered)
+{
+   if (recovered->count == 0 || recovered->newest_tail.data_end <= recovered->newest_link.end)
+      return;
+   char name[FORMAT_SEGMENT_NAME_SIZE], path[PATH_MAX + FORMAT_SEGMENT_NAME_SIZE];
+   format_segment_name(recovered->newest.number, name);
+   snprintf(path, sizeof path, "%s/%s", reading->log_directory, name);
+   format_note(reading->host, (kvs_load_note){.kind = KVS_LOAD_TORN,
+                                              .file = path,
+                                              .bytes = recovered->newest_tail.data_end -
+                                                       recovered->newest_link.end,
+                                              .offset = recovered->newest_link.end,
+                                              .sequence = recovered->last_sequence});
+}
+
+static void tell_given_up(const struct reading *reading, const struct format_recovered *recovered)
+{
+   const struct format_given_up *given_up = &recovered->given_up;
+   char name[FORMAT_SEGMENT_NAME_SIZE] = "", path[PATH_MAX + FORMAT_SEGMENT_NAME_SIZE];
+   if (given_up->segment > 0)
+      format_segment_name(given_up->segment, name);
+   snprintf(path, sizeof path, "%s/%s", reading->log_directory, name);
+   format_note(reading->host, (kvs_load_note){.kind = KVS_LOAD_PASSED_OVER,
+                                              .file = path,
+                                              .text = given_up->reason,
+                                              .offset = given_up->offset,
+                                              .sequence = given_up->known_sequence});
+}
+
+static int finish(const struct reading *reading, const struct format_snapshot_found *found,
+                  const struct format_recovered *recovered)
+{
+   if (recovered->given_up.any)
+      tell_given_up(reading, recovered);
+   else
+      tell_torn(reading, recovered);
+   uint64_t last = recovered->last_sequence;
+   reading->host->loaded_to(reading->host, last > found->sequence ? last : found->sequence);
+   free(recovered->segments);
+   return KVS_OK;
+}
+
+static struct format_recovery_base base_of(const struct format_snapshot_found *found)
+{
+   return (struct format_recovery_base){.snapshot_loaded = found->loaded,
+                                        .snapshot_sequence = found->sequence,
+                                        .required_sequence = found->newest_sequence};
+}
+
+static int load_journal(void *self, kvs_error *error)
+{
+   const struct reading *reading = self;
+   struct format_snapshot_found found;
+   struct format_recovered recovered;
+   int code = format_snapshot_set_load(reading->snapshots, &found, error);
+   if (code != KVS_OK)
+      return code;
+   const struct format_recovery_base base = base_of(&found);
+   code = format_recovery_read(reading->host, reading->log_directory, &base, &recovered, error);
+   return code == KVS_OK ? finish(reading, &found, &recovered) : code;
+}
+
+static int load_journal_prefix(void *self, kvs_error *error)
+{
+   const struct reading *reading = self;
+   struct format_snapshot_found found;
+   struct format_recovered recovered;
+   int code = format_snapshot_set_load_sound(reading->snapshots, &found, error);
+   if (code != KVS_OK)
+      return code;
+   const struct format_recovery_base base = base_of(&found);
+   code =
+       format_recovery_read_prefix(reading->host, reading->log_directory, &base, &recovered, error);
+   return code == KVS_OK ? finish(reading, &found, &recovered) : code;
+}
+
+kvs_plugin reading_plugin(enum kept kept, const char *name, bool prefix)
+{
+   kvs_plugin plugin = {
+       .size = sizeof plugin,
+       .abi_major = KVS_ABI_MAJOR,
+       .abi_minor = KVS_ABI_MINOR,
+       .name = name,
+       .version = "",
+       .description = "",
+       .promise = KVS_PERIODIC,
+       .open = open_reading,
+       .on_load = load_nothing,
+       .on_write = refuse_write,
+       .close = close_reading,
+   };
+   if (kept == KEPT_SNAPSHOTS)
+      plugin.on_load = prefix ? load_snapshots_prefix : load_snapshots;
+   else if (kept == KEPT_JOURNAL)
+      plugin.on_load = prefix ? load_journal_prefix : load_journal;
+   return plugin;
+}

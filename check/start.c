@@ -1,0 +1,95 @@
+#include "check/start.h"
+
+#include "core/host/instance.h"
+
+#include <endian.h>
+#include <string.h>
+#include <xxhash.h>
+
+static void ignore_wake(void *context)
+{
+   (void)context;
+}
+
+/* Over all entries, ascending by key: size of the key and of the value, 8 bytes each,
+ * little-endian, then key and value. docs/kvstore-check.md promises it. */
+static bool make_digest(struct kv_store *store, uint64_t *digest)
+{
+   XXH3_state_t *hash = XXH3_createState();
+   struct kv_view *view = kv_view_create(store);
+   if (hash && view) {
+      struct kv_cursor cursor;
+      struct kv_bytes key, value;
+      XXH3_64bits_reset(hash);
+      kv_cursor_seek(&cursor, kv_view_version(view), kv_bytes(NULL, 0));
+      while (kv_cursor_next(&cursor, &key, &value)) {
+         const uint64_t sizes[2] = {htole64(key.size), htole64(value.size)};
+         XXH3_64bits_update(hash, sizes, sizeof sizes);
+         XXH3_64bits_update(hash, key.data, key.size);
+         if (value.size > 0)
+            XXH3_64bits_update(hash, value.data, value.size);
+      }
+      *digest = XXH3_64bits_digest(hash);
+   }
+   bool made = hash && view;
+   if (view)
+      kv_view_destroy(view);
+   XXH3_freeState(hash);
+   return made;
+}
+
+/* KV_OK also when the load is refused. */
+static enum kv_code load(struct kv_instance *instance, struct start *start,
+                         struct kv_status *status)
+{
+   struct kv_transaction *transaction = kv_store_begin(start->store);
+   if (!transaction)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the data");
+   uint64_t sequence;
+   enum kv_code code = kv_instance_load(instance, transaction, &sequence, &start->refusal);
+   if (code != KV_OK) {
+      kv_transaction_abort(transaction);
+      start->refused = code == KV_DATA_LOSS || code == KV_INVALID_ARGUMENT;
+      *status = start->refusal;
+      return start->refused ? KV_OK : code;
+   }
+   start->sequence = sequence;
+   start->keys = kv_transaction_count(transaction);
+   start->bytes = kv_transaction_bytes(transaction);
+   kv_transaction_commit(transaction, sequence);
+   if (!make_digest(start->store, &start->digest))
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a checksum");
+   return KV_OK;
+}
+
+enum kv_code start_load(const char *directory, const char *name, enum kept kept,
+                        const uint8_t store_id[16], bool prefix, struct start *start,
+                        struct kv_status *status)
+{
+   *start = (struct start){.store = kv_store_create(), .report = kv_load_report_create()};
+   if (!start->store || !start->report)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the store");
+   const kvs_plugin plugin = reading_plugin(kept, name, prefix);
+   struct kv_instance_config config = {
+       .plugin = &plugin, .directory = directory, .wake = ignore_wake, .report = start->report};
+   memcpy(config.store_id, store_id, sizeof config.store_id);
+   enum kv_code code = kv_settings_create(&plugin, NULL, 0, &config.settings, status);
+   if (code != KV_OK)
+      return code;
+   struct kv_instance *instance;
+   code = kv_instance_open(&config, &instance, status);
+   if (code != KV_OK)
+      return code;
+   code = load(instance, start, status);
+   kv_instance_close(instance);
+   return code;
+}
+
+void start_deinit(struct start *start)
+{
+   if (start->store)
+      kv_store_destroy(start->store);
+   if (start->report)
+      kv_load_report_destroy(start->report);
+   *start = (struct start){0};
+}

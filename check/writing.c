@@ -1,0 +1,122 @@
+#include "check/writing.h"
+
+#include "plugins/format/file.h"
+#include "plugins/format/journal.h"
+#include "plugins/format/snapshot_set.h"
+
+static int refuse_write(void *self, const kvs_record *records, size_t count, uint32_t flags,
+                        kvs_error *error)
+{
+   (void)self, (void)records, (void)count, (void)flags;
+   return format_fail(error, KVS_IO, "this is for checkpoints alone");
+}
+
+static int load_empty(void *self, kvs_error *error)
+{
+   (void)self, (void)error;
+   return KVS_OK;
+}
+
+/* ---- Nothing ------------------------------------------------------------------------------- */
+
+static int open_nothing(const kvs_host *host, const kvs_setting *settings, size_t count,
+                        void **self, kvs_error *error)
+{
+   (void)host, (void)settings, (void)count, (void)error;
+   *self = NULL;
+   return KVS_OK;
+}
+
+static int write_nothing(void *self, const kvs_tick *tick, kvs_error *error)
+{
+   (void)self, (void)tick, (void)error;
+   return KVS_OK;
+}
+
+static void close_nothing(void *self)
+{
+   (void)self;
+}
+
+/* ---- Snapshots ----------------------------------------------------------------------------- */
+
+static int open_snapshots(const kvs_host *host, const kvs_setting *settings, size_t count,
+                          void **self, kvs_error *error)
+{
+   (void)settings, (void)count;
+   struct format_snapshot_set *set;
+   int code = format_snapshot_set_create(host, 1, &set, error);
+   if (code == KVS_OK)
+      *self = set;
+   return code;
+}
+
+static int write_snapshot(void *self, const kvs_tick *tick, kvs_error *error)
+{
+   return tick->view_sequence > 0 ? format_snapshot_set_write(self, tick, error) : KVS_OK;
+}
+
+static void close_snapshots(void *self)
+{
+   format_snapshot_set_destroy(self);
+}
+
+/* ---- Journal ------------------------------------------------------------------------------- */
+
+static int open_journal(const kvs_host *host, const kvs_setting *settings, size_t count,
+                        void **self, kvs_error *error)
+{
+   (void)settings, (void)count;
+   const struct format_journal_settings journal_settings = {
+       .log = {.sync = FORMAT_LOG_SYNC_ALWAYS, .segment_size = UINT64_C(10) << 20},
+       .snapshots_kept = 1};
+   struct format_journal *journal;
+   int code = format_journal_create(host, &journal_settings, &journal, error);
+   if (code == KVS_OK)
+      *self = journal;
+   return code;
+}
+
+static int load_journal(void *self, kvs_error *error)
+{
+   return format_journal_load(self, error);
+}
+
+static int write_journal(void *self, const kvs_tick *tick, kvs_error *error)
+{
+   return format_journal_checkpoint(self, tick, error);
+}
+
+static void close_journal(void *self)
+{
+   format_journal_destroy(self);
+}
+
+kvs_plugin writing_plugin(enum kept kept, const char *name)
+{
+   kvs_plugin plugin = {
+       .size = sizeof plugin,
+       .abi_major = KVS_ABI_MAJOR,
+       .abi_minor = KVS_ABI_MINOR,
+       .name = name,
+       .version = "",
+       .description = "",
+       .promise = KVS_PERIODIC,
+       .open = open_nothing,
+       .on_load = load_empty,
+       .on_write = refuse_write,
+       .on_tick = write_nothing,
+       .close = close_nothing,
+   };
+   if (kept == KEPT_SNAPSHOTS) {
+      plugin.open = open_snapshots;
+      plugin.on_tick = write_snapshot;
+      plugin.close = close_snapshots;
+   } else if (kept == KEPT_JOURNAL) {
+      plugin.open = open_journal;
+      plugin.on_load = load_journal;
+      plugin.on_tick = write_journal;
+      plugin.close = close_journal;
+   }
+   return plugin;
+}
