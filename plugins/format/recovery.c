@@ -112,15 +112,42 @@ static int list_segments(struct recovery *recovery)
 
 /* ---- Whether they belong together ---------------------------------------------------------- */
 
-static int missing_segment(const struct recovery *recovery, uint64_t number)
+/* A snapshot at `base`, or a newer one, would make up for it. */
+static int missing_segment(const struct recovery *recovery, uint64_t number, uint64_t base)
+{
+   char name[FORMAT_SEGMENT_NAME_SIZE];
+   format_segment_name(number, name);
+   return format_fail(recovery->error, KVS_CORRUPT,
+                      "%s/%s: this segment is missing from offset 0 and no snapshot covers it, as "
+                      "snapshots/%020" PRIu64 ".snapshot would; " REMEDY_RESTORE
+                      " (the newest sound one reaches up to sequence %" PRIu64 ")",
+                      recovery->directory, name, base, recovery->base->snapshot_sequence);
+}
+
+/* The segment `number` was begun when there was a snapshot at `sequence`. */
+static int missing_snapshot(const struct recovery *recovery, uint64_t number, uint64_t sequence)
 {
    char name[FORMAT_SEGMENT_NAME_SIZE];
    format_segment_name(number, name);
    return format_fail(
        recovery->error, KVS_CORRUPT,
-       "%s/%s: this segment is missing from offset 0 and no snapshot covers it; " REMEDY_RESTORE
-       " (the snapshot reaches up to sequence %" PRIu64 ")",
-       recovery->directory, name, recovery->base->snapshot_sequence);
+       "%s/snapshots/%020" PRIu64
+       ".snapshot, or a newer one, is missing or damaged (from offset 0): %s goes on "
+       "from it; " REMEDY_RESTORE " (the newest sound one reaches up to sequence "
+       "%" PRIu64 ")",
+       recovery->host->directory, sequence, name, recovery->base->snapshot_sequence);
+}
+
+static int missing_successor(const struct recovery *recovery,
+                             const struct format_segment_reader *reader, uint64_t offset)
+{
+   char name[FORMAT_SEGMENT_NAME_SIZE];
+   format_segment_name(reader->header.number + 1, name);
+   return format_fail(recovery->error, KVS_CORRUPT,
+                      "%s/%s: this segment is missing from offset 0; the one before says that it "
+                      "is there; " REMEDY_RESTORE
+                      "; or, to lose what it holds: truncate -s %" PRIu64 " %s",
+                      recovery->directory, name, offset, reader->path);
 }
 
 static int check_place(const struct recovery *recovery, size_t i)
@@ -128,36 +155,18 @@ static int check_place(const struct recovery *recovery, size_t i)
    const struct format_segment_header *header = &recovery->headers[i];
    const struct format_recovery_base *base = recovery->base;
    if (i > 0 && header->number != recovery->headers[i - 1].number + 1)
-      return missing_segment(recovery, recovery->headers[i - 1].number + 1);
+      return missing_segment(recovery, recovery->headers[i - 1].number + 1, header->base_sequence);
    bool follows = i > 0 && header->base_sequence <= header->previous.last_sequence;
-   if (!follows && header->base_sequence > base->snapshot_sequence) {
-      if (i == 0 && header->number > 1)
-         return missing_segment(recovery, header->number - 1);
-      return format_fail(recovery->error, KVS_CORRUPT,
-                         "%s: segment %" PRIu64 " goes on from sequence %" PRIu64
-                         " (offset 40), which only a snapshot can give, and the newest sound one "
-                         "reaches up to %" PRIu64 "; restore the snapshots from a backup",
-                         recovery->directory, header->number, header->base_sequence,
-                         base->snapshot_sequence);
-   }
-   if (header->snapshot_sequence > 0 && !base->snapshot_loaded)
-      return format_fail(recovery->error, KVS_CORRUPT,
-                         "%s: segment %" PRIu64 " was begun when there was a snapshot at sequence "
-                         "%" PRIu64 " (offset 48), but no snapshot is left; restore the snapshots "
-                         "from a backup",
-                         recovery->directory, header->number, header->snapshot_sequence);
-   return KVS_OK;
+   if (follows || header->base_sequence <= base->snapshot_sequence)
+      return KVS_OK;
+   if (i == 0 && header->number > 1)
+      return missing_segment(recovery, header->number - 1, header->base_sequence);
+   return missing_snapshot(recovery, header->number, header->base_sequence);
 }
 
-static int check_headers(struct recovery *recovery)
+static int read_headers(struct recovery *recovery)
 {
    struct format_recovered *recovered = recovery->recovered;
-   if (recovered->count == 0)
-      return KVS_OK;
-   recovery->headers = calloc(recovered->count, sizeof *recovery->headers);
-   if (!recovery->headers)
-      return format_fail(recovery->error, KVS_IO, "%s: no memory for %zu segments",
-                         recovery->directory, recovered->count);
    for (size_t i = 0; i < recovered->count; i++) {
       struct format_segment_reader reader;
       int code = format_segment_open(recovery->directory, recovered->segments[i].number,
@@ -166,13 +175,28 @@ static int check_headers(struct recovery *recovery)
          return code;
       recovery->headers[i] = reader.header;
       format_segment_close(&reader);
-      code = check_place(recovery, i);
-      if (code != KVS_OK)
-         return code;
       if (i > 0)
          recovered->segments[i - 1].last_sequence = reader.header.previous.last_sequence;
    }
    return KVS_OK;
+}
+
+static int check_headers(struct recovery *recovery)
+{
+   const struct format_recovered *recovered = recovery->recovered;
+   if (recovered->count == 0)
+      return KVS_OK;
+   recovery->headers = calloc(recovered->count, sizeof *recovery->headers);
+   if (!recovery->headers)
+      return format_fail(recovery->error, KVS_IO, "%s: no memory for %zu segments",
+                         recovery->directory, recovered->count);
+   int code = read_headers(recovery);
+   const struct format_segment_header *newest = &recovery->headers[recovered->count - 1];
+   if (code == KVS_OK && newest->snapshot_sequence > 0 && !recovery->base->snapshot_loaded)
+      code = missing_snapshot(recovery, newest->number, newest->snapshot_sequence);
+   for (size_t i = 0; code == KVS_OK && i < recovered->count; i++)
+      code = check_place(recovery, i);
+   return code;
 }
 
 /* ---- Reading them -------------------------------------------------------------------------- */
@@ -191,7 +215,7 @@ static int damaged(const struct recovery *recovery, const struct format_segment_
 static int take_record(struct recovery *recovery, const struct format_segment_reader *reader,
                        const struct format_record_header *record)
 {
-   if (record->type == FORMAT_RECORD_MARK)
+   if (record->type != FORMAT_RECORD_EFFECTS)
       return KVS_OK;
    struct format_recovered *recovered = recovery->recovered;
    if (record->first_sequence <= recovered->last_sequence)
@@ -271,6 +295,8 @@ static int read_segment(struct recovery *recovery, size_t i)
          durable_sequence = record.durable_sequence;
          code = take_record(recovery, &reader, &record);
       }
+      if (code == KVS_OK && found && record.type == FORMAT_RECORD_SUCCESSOR)
+         code = missing_successor(recovery, &reader, reader.offset - FORMAT_RECORD_HEADER_SIZE);
    }
    if (code == KVS_OK)
       code = link ? check_sealed(recovery, &reader, link)
@@ -300,11 +326,11 @@ static int read_segments(struct recovery *recovery)
 static int check_reach(const struct recovery *recovery)
 {
    const struct format_recovery_base *base = recovery->base;
-   if (base->snapshot_loaded && recovery->recovered->count == 0)
+   if (recovery->recovered->count == 0 && (base->snapshot_loaded || format_resumed(recovery->host)))
       return format_fail(recovery->error, KVS_CORRUPT,
-                         "%s: there is a snapshot at sequence %" PRIu64
-                         " but no segment of the log (from offset 0 of the first); restore the "
-                         "directory from a backup",
+                         "%s: all segments of the log are missing (from offset 0 of the first); "
+                         "restore the directory from a backup (the snapshot reaches up to sequence "
+                         "%" PRIu64 ")",
                          recovery->directory, base->snapshot_sequence);
    uint64_t reached = recovery->recovered->last_sequence > base->snapshot_sequence
                           ? recovery->recovered->last_sequence
