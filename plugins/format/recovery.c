@@ -159,6 +159,9 @@ static int check_place(const struct recovery *recovery, size_t i)
    bool follows = i > 0 && header->base_sequence <= header->previous.last_sequence;
    if (follows || header->base_sequence <= base->snapshot_sequence)
       return KVS_OK;
+   const struct format_segment_header *newest = &recovery->headers[recovery->recovered->count - 1];
+   if (newest->snapshot_sequence > base->snapshot_sequence)
+      return missing_snapshot(recovery, newest->number, newest->snapshot_sequence);
    if (i == 0 && header->number > 1)
       return missing_segment(recovery, header->number - 1, header->base_sequence);
    return missing_snapshot(recovery, header->number, header->base_sequence);
