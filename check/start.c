@@ -70,8 +70,11 @@ enum kv_code start_load(const char *directory, const char *name, enum kept kept,
    if (!start->store || !start->report)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the store");
    const kvs_plugin plugin = reading_plugin(kept, name, prefix);
-   struct kv_instance_config config = {
-       .plugin = &plugin, .directory = directory, .wake = ignore_wake, .report = start->report};
+   struct kv_instance_config config = {.plugin = &plugin,
+                                       .directory = directory,
+                                       .resumed = true,
+                                       .wake = ignore_wake,
+                                       .report = start->report};
    memcpy(config.store_id, store_id, sizeof config.store_id);
    enum kv_code code = kv_settings_create(&plugin, NULL, 0, &config.settings, status);
    if (code != KV_OK)

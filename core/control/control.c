@@ -93,7 +93,8 @@ enum kv_code kv_control_validate(struct kv_control *control,
 
 enum kv_code kv_control_open_instance(struct kv_control *control,
                                       const struct kv_control_request *request, uint64_t generation,
-                                      struct kv_instance **instance, struct kv_status *status)
+                                      bool resumed, struct kv_instance **instance,
+                                      struct kv_status *status)
 {
    struct kv_settings *settings;
    enum kv_code code = kv_control_validate(control, request, &settings, status);
@@ -104,6 +105,7 @@ enum kv_code kv_control_open_instance(struct kv_control *control,
    struct kv_instance_config config = {
        .settings = settings,
        .directory = path,
+       .resumed = resumed,
        .wake = want_tick,
        .wake_context = control,
        .saved = note_saved,

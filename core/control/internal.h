@@ -25,10 +25,12 @@ struct kv_control {
    uint64_t next_repair_ms, repair_delay_ms; /* monotonic */
 };
 
-/* Opens an instance of `request` over the directory of `generation`. */
+/* Opens an instance of `request` over the directory of `generation`; `resumed`: it has been in use
+ * before. */
 enum kv_code kv_control_open_instance(struct kv_control *control,
                                       const struct kv_control_request *request, uint64_t generation,
-                                      struct kv_instance **instance, struct kv_status *status);
+                                      bool resumed, struct kv_instance **instance,
+                                      struct kv_status *status);
 /* Makes ACTIVE name `instance` and `generation`. */
 enum kv_code kv_control_record(struct kv_control *control, const struct kv_instance *instance,
                                uint64_t generation, struct kv_status *status);

@@ -107,8 +107,8 @@ static enum kv_code open_candidate(struct candidate *candidate,
                                            &candidate->generation, candidate->status);
    if (code != KV_OK)
       return code;
-   code = kv_control_open_instance(control, request, candidate->generation, &candidate->instance,
-                                   candidate->status);
+   code = kv_control_open_instance(control, request, candidate->generation, false,
+                                   &candidate->instance, candidate->status);
    uint64_t sequence;
    if (code == KV_OK)
       code = kv_instance_load(candidate->instance, NULL, &sequence, candidate->status);

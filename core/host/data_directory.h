@@ -96,6 +96,10 @@ enum kv_code kv_data_directory_create_generation(struct kv_data_directory *direc
 /* Removes a generation's directory with all in it. */
 enum kv_code kv_data_directory_remove_generation(struct kv_data_directory *directory,
                                                  uint64_t generation, struct kv_status *status);
+/* DATA_LOSS, naming ACTIVE and the entry, when anything is in the active generation's directory. */
+enum kv_code kv_data_directory_check_empty(const struct kv_data_directory *directory,
+                                           const struct kv_active *active,
+                                           struct kv_status *status);
 /* Removes every generation but the one named in `active`: left-overs of switches that a crash
  * interrupted. */
 enum kv_code kv_data_directory_remove_stale(struct kv_data_directory *directory,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,6 +116,38 @@ enum kv_code kv_data_directory_remove_generation(struct kv_data_directory *direc
    if (nftw(path, remove_entry, OPEN_DIRECTORIES_MAX, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
       return kv_fail_errno(status, errno, "cannot remove %s", path);
    return kv_data_directory_sync(directory, status);
+}
+
+/* The name of some entry of the directory, or "" when there is none; false with errno. */
+static bool find_any(const char *path, char name[NAME_MAX + 1])
+{
+   name[0] = '\0';
+   DIR *entries = opendir(path);
+   if (!entries)
+      return false;
+   const struct dirent *entry;
+   while ((errno = 0, entry = readdir(entries)) && name[0] == '\0')
+      if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+         snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
+   int error = errno;
+   closedir(entries);
+   errno = error;
+   return error == 0;
+}
+
+enum kv_code kv_data_directory_check_empty(const struct kv_data_directory *directory,
+                                           const struct kv_active *active, struct kv_status *status)
+{
+   char path[KV_GENERATION_PATH_SIZE], name[NAME_MAX + 1];
+   kv_data_directory_generation_path(directory, active->generation, path);
+   if (!find_any(path, name))
+      return kv_fail_errno(status, errno, "cannot list %s", path);
+   if (name[0] == '\0')
+      return KV_OK;
+   return kv_fail(status, KV_DATA_LOSS,
+                  "%s/ACTIVE names mode \"%s\", which keeps no data, but there is %s/%s; restore "
+                  "the ACTIVE that belongs to it, or move it away to go on without it",
+                  directory->path, active->plugin, path, name);
 }
 
 enum kv_code kv_data_directory_remove_stale(struct kv_data_directory *directory,

@@ -63,8 +63,8 @@ extern "C" {
  * the server is read-only until a fresh instance in a fresh directory has taken over. From on_tick:
  * reported, tried again at a later tick. */
 #define KVS_IO 3
-/* on_load found data that is damaged, not merely unfinished. The host refuses to start. The message
- * must name the file, the offset and what the user can do. */
+/* open or on_load found data that is damaged or missing, not merely unfinished. The host refuses to
+ * start. The message must name the file, the offset and what the user can do. */
 #define KVS_CORRUPT 4
 
 /* Where a hook that fails says why. The host owns it; text is always NUL-terminated. */
@@ -206,6 +206,12 @@ struct kvs_host {
    /* Tells how a load goes and what it finds. Nothing depends on it but what people get to see.
     * Check `size` before calling it; a host may leave it NULL. [control, only inside on_load] */
    void (*load_note)(const kvs_host *host, const kvs_load_note *note);
+
+   /* 1: the host comes back to a directory that an instance was in use over, so that what a plug-in
+    * has there from its first on_load on must be there; 0: the directory is fresh and empty, or the
+    * host does not know. Check `size` before reading it: an older host does not have it. */
+   uint32_t resumed;
+   uint32_t reserved; /* 0 */
 };
 
 /* ---- Ticks -------------------------------------------------------------------------------- */

@@ -80,6 +80,22 @@ int format_make_directory(const char *path, kvs_error *error)
    return format_sync_directory(parent, error);
 }
 
+bool format_resumed(const kvs_host *host)
+{
+   return host->size >= offsetof(kvs_host, resumed) + sizeof host->resumed && host->resumed;
+}
+
+int format_make_own_directory(const kvs_host *host, const char *path, kvs_error *error)
+{
+   struct stat status;
+   if (format_resumed(host) && lstat(path, &status) != 0 && errno == ENOENT)
+      return format_fail(error, KVS_CORRUPT,
+                         "%s: this directory is missing, with all that was in it; restore it from "
+                         "a backup",
+                         path);
+   return format_make_directory(path, error);
+}
+
 int format_open(const char *path, int flags, int *fd, kvs_error *error)
 {
    int opened;

@@ -27,6 +27,11 @@ bool format_ends_in(const char *name, const char *ending);
 
 /* Directory with mode 0700 whatever the umask; existing is fine. Fsyncs its parent. */
 int format_make_directory(const char *path, kvs_error *error);
+/* The same for a directory that an instance makes at its first start: KVS_CORRUPT when it is
+ * missing at a later one. */
+int format_make_own_directory(const kvs_host *host, const char *path, kvs_error *error);
+/* Whether an instance has been in use over the host's directory before. */
+bool format_resumed(const kvs_host *host);
 /* Opens with O_CLOEXEC; new files get mode 0600 whatever the umask. */
 int format_open(const char *path, int flags, int *fd, kvs_error *error);
 /* Writes all, advancing from `offset`; the iovecs are used up. */

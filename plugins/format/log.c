@@ -224,6 +224,11 @@ int format_log_seal(struct format_log *log, kvs_error *error)
    }
    if (code == KVS_OK)
       log->durable_end = log->writer.link.end;
+   /* The next segment's header proves all of this one. Where there is no room, the mark must do. */
+   if (code == KVS_OK && log->writer.link.end > FORMAT_SEGMENT_HEADER_SIZE)
+      code = begin_segment(log, error);
+   if (code == KVS_NO_SPACE)
+      code = KVS_OK;
    pthread_mutex_unlock(&log->lock);
    return code;
 }
@@ -252,7 +257,7 @@ int format_log_create(const kvs_host *host, const struct format_log_settings *se
        (int)sizeof created->directory)
       code = format_fail(error, KVS_INVALID, "%s: the path is too long", host->directory);
    if (code == KVS_OK)
-      code = format_make_directory(created->directory, error);
+      code = format_make_own_directory(host, created->directory, error);
    if (code != KVS_OK) {
       free(created);
       return code == KVS_NO_SPACE ? KVS_IO : code;
@@ -322,7 +327,10 @@ int format_log_load(struct format_log *log, const struct format_recovery_base *b
    take_recovered(log, base, &recovered);
    code = continue_log(log, error);
    pthread_mutex_unlock(&log->lock);
-   /* A full disk must not keep the data from being read: the first write tries again. */
+   /* A full disk must not keep the data from being read: the first write tries again. Yet a log
+    * without any segment must never come to be, for it would look like one that lost them all. */
+   if (code == KVS_NO_SPACE && log->writer.header.number == 0)
+      return KVS_IO;
    if (code == KVS_NO_SPACE)
       log->host->log(log->host, KVS_LOG_WARNING, error->text);
    else if (code != KVS_OK)

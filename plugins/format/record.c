@@ -78,11 +78,14 @@ size_t format_record_encode(uint8_t *to, struct format_record_place place,
    size_t payload_size = (size_t)(end - payload);
    assert(payload_size <= FORMAT_RECORD_PAYLOAD_MAX);
 
-   header->type = count > 0 ? FORMAT_RECORD_EFFECTS : FORMAT_RECORD_MARK;
    header->payload_size = (uint32_t)payload_size;
    header->effect_count = (uint32_t)count;
-   if (count > 0)
+   if (count > 0) {
+      header->type = FORMAT_RECORD_EFFECTS;
       header->first_sequence = effects[0].sequence;
+   }
+   assert(count > 0 || header->type == FORMAT_RECORD_MARK ||
+          header->type == FORMAT_RECORD_SUCCESSOR);
    header->payload_crc = format_crc(0, payload, payload_size);
 
    memcpy(to, FORMAT_RECORD_MAGIC, FORMAT_RECORD_MAGIC_SIZE);
@@ -100,7 +103,7 @@ size_t format_record_encode(uint8_t *to, struct format_record_place place,
 /* Whether a header whose checksum is right makes sense. */
 static bool header_plausible(const struct format_record_header *header)
 {
-   if (header->type == FORMAT_RECORD_MARK)
+   if (header->type == FORMAT_RECORD_MARK || header->type == FORMAT_RECORD_SUCCESSOR)
       return header->payload_size == 0 && header->effect_count == 0;
    return header->type == FORMAT_RECORD_EFFECTS && header->effect_count > 0 &&
           header->payload_size <= FORMAT_RECORD_PAYLOAD_MAX &&

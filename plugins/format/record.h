@@ -11,7 +11,8 @@
  * as a value, are never taken for one.
  *
  * A mark is a record without effects: it only says how far the log is durable, so that damage to
- * what stands before it is not mistaken for an unfinished write.
+ * what stands before it is not mistaken for an unfinished write. A successor record says this too,
+ * and that the next segment is there.
  *
  * Threads: any. Nothing here allocates or does input or output.
  */
@@ -33,12 +34,13 @@
 
 #define FORMAT_RECORD_EFFECTS 1
 #define FORMAT_RECORD_MARK 2
+#define FORMAT_RECORD_SUCCESSOR 3
 
 struct format_record_header {
-   uint8_t type;              /* FORMAT_RECORD_* */
-   uint32_t payload_size;     /* bytes after the header; 0 for a mark */
-   uint32_t effect_count;     /* 0 for a mark */
-   uint64_t first_sequence;   /* of the first effect; of a mark: the last sequence before it */
+   uint8_t type;            /* FORMAT_RECORD_* */
+   uint32_t payload_size;   /* bytes after the header */
+   uint32_t effect_count;   /* 0 but for FORMAT_RECORD_EFFECTS, as the payload's size */
+   uint64_t first_sequence; /* of the first effect; without effects: the last sequence before it */
    uint64_t durable_sequence; /* effects up to here were known to be on stable storage */
    uint64_t durable_end;      /* and so was the segment up to this offset */
    uint32_t payload_crc;
@@ -59,9 +61,9 @@ size_t format_record_unit(const kvs_record *effects, size_t count);
  * one record. */
 size_t format_record_payload_size(const kvs_record *effects, size_t count);
 
-/* Writes a record of `count` effects (0: a mark, with header->first_sequence as given) to `to`,
- * which has room for header and payload. Of `header`, the durable_ fields are read and all others
- * are filled in. Returns the bytes written. */
+/* Writes a record of `count` effects to `to`, which has room for header and payload. Of `header`,
+ * the durable_ fields are read, and without effects type and first_sequence; all others are filled
+ * in. Returns the bytes written. */
 size_t format_record_encode(uint8_t *to, struct format_record_place place,
                             struct format_record_header *header, const kvs_record *effects,
                             size_t count);

@@ -98,14 +98,28 @@ static int list_segments(struct recovery *recovery)
 
 /* ---- Whether they belong together ---------------------------------------------------------- */
 
-static int missing_segment(const struct recovery *recovery, uint64_t number)
+/* A snapshot at `base`, or a newer one, would make up for it. */
+static int missing_segment(const struct recovery *recovery, uint64_t number, uint64_t base)
 {
    char name[FORMAT_SEGMENT_NAME_SIZE];
    format_segment_name(number, name);
    return format_fail(recovery->error, KVS_CORRUPT,
-                      "%s/%s: this segment is missing from offset 0 (the snapshot "
-                      "reaches up to sequence %" PRIu64 "); restore it from a backup",
-                      recovery->directory, name, recovery->base->snapshot_sequence);
+                      "%s/%s: this segment is missing from offset 0 and no snapshot covers it, as "
+                      "snapshots/%020" PRIu64 ".snapshot would (the newest sound one reaches up to "
+                      "sequence %" PRIu64 "); restore it from a backup",
+                      recovery->directory, name, base, recovery->base->snapshot_sequence);
+}
+
+/* The segment `number` was begun when there was a snapshot at `sequence`. */
+static int missing_snapshot(const struct recovery *recovery, uint64_t number, uint64_t sequence)
+{
+   char name[FORMAT_SEGMENT_NAME_SIZE];
+   format_segment_name(number, name);
+   return format_fail(recovery->error, KVS_CORRUPT,
+                      "%s/snapshots/%020" PRIu64 ".snapshot, or a newer one, is missing or damaged "
+                      "(from offset 0): %s goes on from it (the newest sound one reaches up to "
+                      "sequence %" PRIu64 "); restore it from a backup",
+                      recovery->host->directory, sequence, name, recovery->base->snapshot_sequence);
 }
 
 static int check_place(const struct recovery *recovery, size_t i)
@@ -114,26 +128,16 @@ static int check_place(const struct recovery *recovery, size_t i)
    const struct format_recovery_base *base = recovery->base;
    bool first = i == recovery->first;
    if (!first && header->number != recovery->headers[i - 1].number + 1)
-      return missing_segment(recovery, recovery->headers[i - 1].number + 1);
+      return missing_segment(recovery, recovery->headers[i - 1].number + 1, header->base_sequence);
    bool follows = !first && header->base_sequence <= header->previous.last_sequence;
-   if (!follows && header->base_sequence > base->snapshot_sequence) {
-      if (first && header->number > 1)
-         return missing_segment(recovery, header->number - 1);
-      return format_fail(recovery->error, KVS_CORRUPT,
-                         "%s: segment %" PRIu64 " goes on from sequence %" PRIu64
-                         " (offset 40), which only a snapshot can give, and the newest sound one "
-                         "reaches up to %" PRIu64 "; restore the snapshots from a backup",
-                         recovery->directory, header->number, header->base_sequence,
-                         base->snapshot_sequence);
-   }
-   /* The log may be whole without it, but more than a snapshot may have gone. */
-   if (!recovery->prefix && header->snapshot_sequence > 0 && !base->snapshot_loaded)
-      return format_fail(recovery->error, KVS_CORRUPT,
-                         "%s: segment %" PRIu64 " was begun when there was a snapshot at sequence "
-                         "%" PRIu64 " (offset 48), but no snapshot is left; restore the snapshots "
-                         "from a backup",
-                         recovery->directory, header->number, header->snapshot_sequence);
-   return KVS_OK;
+   if (follows || header->base_sequence <= base->snapshot_sequence)
+      return KVS_OK;
+   const struct format_segment_header *newest = &recovery->headers[recovery->recovered->count - 1];
+   if (newest->snapshot_sequence > base->snapshot_sequence)
+      return missing_snapshot(recovery, newest->number, newest->snapshot_sequence);
+   if (first && header->number > 1)
+      return missing_segment(recovery, header->number - 1, header->base_sequence);
+   return missing_snapshot(recovery, header->number, header->base_sequence);
 }
 
 /* Opens segment `i` for its header alone. */
@@ -193,7 +197,13 @@ static int check_headers(struct recovery *recovery)
    if (!recovery->headers)
       return format_fail(recovery->error, KVS_IO, "%s: no memory for %zu segments",
                          recovery->directory, recovered->count);
-   int code = recovery->prefix ? skip_covered(recovery) : KVS_OK;
+   const struct format_segment_header *newest = &recovery->headers[recovered->count - 1];
+   int code =
+       recovery->prefix ? skip_covered(recovery) : read_header(recovery, recovered->count - 1);
+   /* The log may be whole without it, but more than a snapshot may have gone. */
+   if (code == KVS_OK && !recovery->prefix && newest->snapshot_sequence > 0 &&
+       !recovery->base->snapshot_loaded)
+      return missing_snapshot(recovery, newest->number, newest->snapshot_sequence);
    for (size_t i = recovery->first; code == KVS_OK && i < recovered->count; i++) {
       code = read_header(recovery, i);
       if (code == KVS_OK)
@@ -287,11 +297,11 @@ static int read_segments(struct recovery *recovery)
 static int check_reach(const struct recovery *recovery)
 {
    const struct format_recovery_base *base = recovery->base;
-   if (base->snapshot_loaded && recovery->recovered->count == 0)
+   if (recovery->recovered->count == 0 && (base->snapshot_loaded || format_resumed(recovery->host)))
       return format_fail(recovery->error, KVS_CORRUPT,
-                         "%s: there is a snapshot at sequence %" PRIu64
-                         " but no segment of the log (from offset 0 of the first); restore the "
-                         "directory from a backup",
+                         "%s: all segments of the log are missing (from offset 0 of the first); "
+                         "restore the directory from a backup (the snapshot reaches up to sequence "
+                         "%" PRIu64 ")",
                          recovery->directory, base->snapshot_sequence);
    uint64_t reached = recovery->recovered->last_sequence > base->snapshot_sequence
                           ? recovery->recovered->last_sequence

@@ -15,6 +15,19 @@ static int damaged(const struct format_scan *scan, const char *proof, kvs_error 
                       scan->path, scan->link.end, scan->link.last_sequence, proof);
 }
 
+/* What a segment says at its end of the one that follows was found, and no such segment. */
+static int missing_successor(const struct format_scan *scan,
+                             const struct format_segment_reader *reader, kvs_error *error)
+{
+   char name[FORMAT_SEGMENT_NAME_SIZE];
+   const char *slash = strrchr(scan->path, '/');
+   format_segment_name(reader->header.number + 1, name);
+   return format_fail(error, KVS_CORRUPT,
+                      "%.*s/%s: this segment is missing from offset 0; the one before says that it "
+                      "is there; restore it from a backup",
+                      (int)(slash - scan->path), scan->path, name);
+}
+
 /* Takes over one record: checks its order, hands its effects to the sink. */
 static int take_record(struct format_scan *scan, const struct format_segment_reader *reader,
                        const struct format_record_header *record,
@@ -52,7 +65,9 @@ static int read_records(const kvs_host *host, struct format_scan *scan,
    while (code == KVS_OK && found && !(next && reader->offset >= next->end)) {
       struct format_record_header record;
       code = format_segment_next(reader, &record, &found, error);
-      if (code == KVS_OK && found)
+      if (code == KVS_OK && found && record.type == FORMAT_RECORD_SUCCESSOR)
+         code = missing_successor(scan, reader, error);
+      else if (code == KVS_OK && found)
          code = take_record(scan, reader, &record, sink, error);
       if (reader->offset - told >= FORMAT_NOTE_STEP) {
          format_note_bytes(host, KVS_LOAD_READ, reader->offset - told);

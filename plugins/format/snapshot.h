@@ -28,9 +28,9 @@
 /* More than the largest record there can be: a bound on what a reader allocates. */
 #define FORMAT_SNAPSHOT_BLOCK_SIZE_MAX ((uint64_t)1 << 33)
 
-/* Writes the tick's view to `path`, which is replaced where it exists, and makes the data durable;
- * the name is the caller's to make durable. KVS_OK, KVS_NO_SPACE or KVS_IO; on failure the file is
- * removed. */
+/* Writes the tick's view (NULL: no data) to `path`, which is replaced where it exists, and makes
+ * the data durable; the name is the caller's to make durable. KVS_OK, KVS_NO_SPACE or KVS_IO; on
+ * failure the file is removed. */
 int format_snapshot_write(const kvs_host *host, const kvs_tick *tick, const char *path,
                           kvs_error *error);
 

@@ -135,7 +135,7 @@ static int create(const kvs_host *host, size_t kept, struct format_snapshot_set 
    if ((size_t)length >= sizeof created->directory)
       code = format_fail(error, KVS_INVALID, "the path %s is too long", host->directory);
    if (code == KVS_OK && kept > 0)
-      code = format_make_directory(created->directory, error);
+      code = format_make_own_directory(host, created->directory, error);
    if (code == KVS_OK)
       code = list_directory(created, error);
    if (code != KVS_OK) {
@@ -246,6 +246,11 @@ int format_snapshot_set_load_newest(struct format_snapshot_set *set,
                                     struct format_snapshot_found *found, kvs_error *error)
 {
    *found = (struct format_snapshot_found){.newest_sequence = format_snapshot_set_newest(set)};
+   if (set->count == 0 && format_resumed(set->host))
+      return format_fail(error, KVS_CORRUPT,
+                         "%s: all snapshots are missing (from offset 0 of the first); restore them "
+                         "from a backup",
+                         set->directory);
    if (set->count == 0)
       return KVS_OK;
    char path[PATH_SIZE];
@@ -288,8 +293,7 @@ static void remove_oldest(struct format_snapshot_set *set)
    }
 }
 
-int format_snapshot_set_write(struct format_snapshot_set *set, const kvs_tick *tick,
-                              kvs_error *error)
+static int write_one(struct format_snapshot_set *set, const kvs_tick *tick, kvs_error *error)
 {
    if (!make_room(set))
       return format_fail(error, KVS_IO, "no memory for the list of snapshots");
@@ -308,7 +312,23 @@ int format_snapshot_set_write(struct format_snapshot_set *set, const kvs_tick *t
    }
    if (format_snapshot_set_newest(set) != tick->view_sequence || set->count == 0)
       set->sequences[set->count++] = tick->view_sequence;
+   return KVS_OK;
+}
+
+int format_snapshot_set_write(struct format_snapshot_set *set, const kvs_tick *tick,
+                              kvs_error *error)
+{
+   int code = write_one(set, tick, error);
+   if (code != KVS_OK)
+      return code;
    tell_saved(set->host, tick->view_sequence);
    remove_oldest(set);
    return KVS_OK;
+}
+
+int format_snapshot_set_begin(struct format_snapshot_set *set, kvs_error *error)
+{
+   const kvs_tick nothing = {.size = sizeof nothing};
+   int code = write_one(set, &nothing, error);
+   return code == KVS_NO_SPACE ? KVS_IO : code;
 }

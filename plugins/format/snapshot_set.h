@@ -37,13 +37,18 @@ void format_snapshot_set_destroy(struct format_snapshot_set *set);
  * KVS_CORRUPT when there are snapshots and none is sound. */
 int format_snapshot_set_load(struct format_snapshot_set *set, struct format_snapshot_found *found,
                              kvs_error *error);
-/* Loads the newest snapshot, or refuses (KVS_CORRUPT) and says what there is instead. */
+/* Loads the newest snapshot, or refuses (KVS_CORRUPT) and says what there is instead; also when a
+ * later start finds none. */
 int format_snapshot_set_load_newest(struct format_snapshot_set *set,
                                     struct format_snapshot_found *found, kvs_error *error);
 
 /* Loads the newest snapshot that is sound, or nothing where none is. */
 int format_snapshot_set_load_sound(struct format_snapshot_set *set,
                                    struct format_snapshot_found *found, kvs_error *error);
+
+/* Makes a snapshot of no data, at sequence 0, durable: from then on there is always one, and a
+ * store that has lost them all is not taken for one that never had any. [inside on_load] */
+int format_snapshot_set_begin(struct format_snapshot_set *set, kvs_error *error);
 
 /* Makes a snapshot of the tick's view durable and removes the oldest beyond those kept. KVS_OK,
  * KVS_NO_SPACE or KVS_IO; on failure the set is as it was. */

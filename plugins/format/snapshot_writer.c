@@ -121,7 +121,7 @@ static int write_records(struct writer *writer, const kvs_host *host, kvs_view *
 {
    kvs_record records[READ_BATCH];
    size_t count;
-   while ((count = host->view_read(view, records, READ_BATCH)) > 0)
+   while (view && (count = host->view_read(view, records, READ_BATCH)) > 0)
       for (size_t i = 0; i < count; i++) {
          int code = add_record(writer, &records[i], error);
          if (code != KVS_OK)

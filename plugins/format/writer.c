@@ -27,26 +27,6 @@ void format_writer_deinit(struct format_writer *writer)
    format_writer_init(writer);
 }
 
-/* Turns to the segment open as `fd`, which ends at `link`. */
-static void turn_to(struct format_writer *writer, int fd, const char *path,
-                    const struct format_segment_header *header,
-                    const struct format_segment_link *link)
-{
-   if (writer->fd >= 0) {
-      /* Only saves room, so a failure may pass: the new segment says where this one ends. */
-      int ignored = ftruncate(writer->fd, (off_t)writer->link.end);
-      (void)ignored;
-      close(writer->fd);
-   }
-   writer->fd = fd;
-   snprintf(writer->path, sizeof writer->path, "%s", path);
-   writer->header = *header;
-   writer->salt = format_record_salt(header->store_id, header->number);
-   writer->link = *link;
-   writer->reserved = link->end;
-   writer->reserving = true;
-}
-
 static int make_path(const char *directory, uint64_t number, char path[PATH_MAX], kvs_error *error)
 {
    char name[FORMAT_SEGMENT_NAME_SIZE];
@@ -54,6 +34,46 @@ static int make_path(const char *directory, uint64_t number, char path[PATH_MAX]
    if (snprintf(path, PATH_MAX, "%s/%s", directory, name) >= PATH_MAX)
       return format_fail(error, KVS_IO, "%s: the path is too long", directory);
    return KVS_OK;
+}
+
+/* Says at the end of the segment before, whose room that is not used it gives back, that the one
+ * just created follows: should that be taken away, it is missed. This guards against no crash, so
+ * nothing is synced and a failure may pass. */
+static void point_to_successor(const struct format_writer *writer, const char *directory)
+{
+   kvs_error ignored = {.size = sizeof ignored};
+   char path[PATH_MAX];
+   int fd;
+   if (make_path(directory, writer->header.number, path, &ignored) != KVS_OK ||
+       format_open(path, O_WRONLY, &fd, &ignored) != KVS_OK)
+      return;
+   struct format_record_place place = {
+       format_record_salt(writer->header.store_id, writer->header.number), writer->link.end};
+   struct format_record_header record = {.type = FORMAT_RECORD_SUCCESSOR,
+                                         .first_sequence = writer->link.last_sequence,
+                                         .durable_sequence = writer->link.last_sequence,
+                                         .durable_end = writer->link.end};
+   uint8_t bytes[FORMAT_RECORD_HEADER_SIZE];
+   struct iovec part = {bytes, format_record_encode(bytes, place, &record, NULL, 0)};
+   if (ftruncate(fd, (off_t)place.offset) == 0)
+      (void)format_write_all(fd, path, &part, 1, place.offset, &ignored);
+   close(fd);
+}
+
+/* Turns to the segment open as `fd`, which ends at `link`. */
+static void turn_to(struct format_writer *writer, int fd, const char *path,
+                    const struct format_segment_header *header,
+                    const struct format_segment_link *link)
+{
+   if (writer->fd >= 0)
+      close(writer->fd);
+   writer->fd = fd;
+   snprintf(writer->path, sizeof writer->path, "%s", path);
+   writer->header = *header;
+   writer->salt = format_record_salt(header->store_id, header->number);
+   writer->link = *link;
+   writer->reserved = link->end;
+   writer->reserving = true;
 }
 
 int format_writer_begin(struct format_writer *writer, const char *directory,
@@ -66,9 +86,12 @@ int format_writer_begin(struct format_writer *writer, const char *directory,
    int code = make_path(directory, header->number, path, error);
    if (code == KVS_OK)
       code = format_segment_create(directory, header, &fd, &link.chain, error);
-   if (code == KVS_OK)
-      turn_to(writer, fd, path, header, &link);
-   return code;
+   if (code != KVS_OK)
+      return code;
+   if (writer->header.number > 0)
+      point_to_successor(writer, directory);
+   turn_to(writer, fd, path, header, &link);
+   return KVS_OK;
 }
 
 int format_writer_resume(struct format_writer *writer, const char *directory,
@@ -156,7 +179,8 @@ int format_writer_append(struct format_writer *writer, const kvs_record *records
    if (!reserve_buffer(writer, size))
       return format_fail(error, KVS_NO_SPACE, "%s: no memory for a batch of %zu bytes",
                          writer->path, size);
-   struct format_record_header record = {.durable_sequence = durable_sequence,
+   struct format_record_header record = {.type = FORMAT_RECORD_MARK,
+                                         .durable_sequence = durable_sequence,
                                          .durable_end = durable_end};
    struct format_segment_link link = encode(writer, records, count, record);
    assert(link.end == writer->link.end + size);

@@ -27,8 +27,8 @@ void format_writer_init(struct format_writer *writer);
 void format_writer_deinit(struct format_writer *writer);
 
 /* Creates the segment `header` tells of, durably, and leaves the one that was open, giving back
- * the room it has not used. On failure that one stays open. KVS_NO_SPACE: there is no such segment;
- * KVS_IO: that is not certain. */
+ * the room it has not used and a record that says what follows. On failure that one stays open.
+ * KVS_NO_SPACE: there is no such segment; KVS_IO: that is not certain. */
 int format_writer_begin(struct format_writer *writer, const char *directory,
                         const struct format_segment_header *header, kvs_error *error);
 /* Goes on in a segment that holds no record yet. */

@@ -5,7 +5,10 @@
 #include "plugins/format/file.h"
 #include "plugins/format/snapshot_set.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* After a snapshot that failed, the next one is tried no later than this. */
 #define RETRY_MS ((uint64_t)30 * 1000)
@@ -35,19 +38,35 @@ struct snapshot {
    uint64_t next_snapshot_ms; /* monotonic; 0 before the first tick */
 };
 
+/* This mode has no log. Where there is one, ACTIVE has been exchanged. */
+static int refuse_log(const kvs_host *host, kvs_error *error)
+{
+   char path[PATH_MAX];
+   if (snprintf(path, sizeof path, "%s/aof", host->directory) >= (int)sizeof path ||
+       access(path, F_OK) != 0)
+      return KVS_OK;
+   return format_fail(error, KVS_CORRUPT,
+                      "%s: holds the log of another mode (from offset 0 of its first segment); "
+                      "restore the ACTIVE that belongs to it, or move it away to go on without it",
+                      path);
+}
+
 static int open_snapshot(const kvs_host *host, const kvs_setting *settings, size_t count,
                          void **self, kvs_error *error)
 {
    if (count != OPTION_COUNT)
       return format_fail(error, KVS_INVALID, "snapshot takes %d settings, not %zu", OPTION_COUNT,
                          count);
+   int code = refuse_log(host, error);
+   if (code != KVS_OK)
+      return code;
    struct snapshot *snapshot = calloc(1, sizeof *snapshot);
    if (!snapshot)
       return format_fail(error, KVS_IO, "no memory");
    snapshot->host = host;
    snapshot->interval_ms = (uint64_t)settings[OPTION_SNAPSHOT_INTERVAL].integer * 1000;
-   int code = format_snapshot_set_create(host, (size_t)settings[OPTION_MAX_SNAPSHOTS].integer,
-                                         &snapshot->set, error);
+   code = format_snapshot_set_create(host, (size_t)settings[OPTION_MAX_SNAPSHOTS].integer,
+                                     &snapshot->set, error);
    if (code != KVS_OK) {
       free(snapshot);
       return code;
@@ -61,6 +80,8 @@ static int on_load(void *self, kvs_error *error)
    const struct snapshot *snapshot = self;
    struct format_snapshot_found found;
    int code = format_snapshot_set_load_newest(snapshot->set, &found, error);
+   if (code == KVS_OK && !found.loaded)
+      code = format_snapshot_set_begin(snapshot->set, error);
    if (code == KVS_OK)
       snapshot->host->loaded_to(snapshot->host, found.sequence);
    return code;

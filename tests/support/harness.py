@@ -141,14 +141,19 @@ class Server:
         """Connects to the server as soon as it listens."""
         line = self.log.wait_for("listening on ")
         if not line:
-            code = self.process.wait(PATIENCE)
-            raise AssertionError(f"the server ended with {code} instead of listening:\n"
-                                 f"{self.log.text()}")
+            self._refused()
+        if not self.log.wait_for(" ready"):
+            self._refused()  # it listens before it has loaded
         self.address = line.split("listening on ", 1)[1].split()[0].rstrip(",;")
         if not self.address.startswith("unix:"):
             self.port = int(self.address.rsplit(":", 1)[1])
         self.channel = self.connect()
         self.stub = kv_grpc.KeyValueStoreStub(self.channel)
+
+    def _refused(self):
+        code = self._ended()
+        raise AssertionError(f"the server ended with {code} instead of serving:\n"
+                             f"{self.log.text()}")
 
     def connect(self):
         channel = grpc.insecure_channel(self.address, options=CHANNEL_OPTIONS)

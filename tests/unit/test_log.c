@@ -314,7 +314,7 @@ static void torn_bytes_are_kept_aside(void **state)
    uint8_t *kept = log_host_read_file(&fixture->host, name, &kept_size);
    assert_int_equal(kept_size, size - 1 - run);
    assert_memory_equal(kept, bytes + run, kept_size);
-   assert_int_equal(data_size(fixture, SEGMENT_1), run);
+   assert_int_equal(data_size(fixture, SEGMENT_1), run + FORMAT_RECORD_HEADER_SIZE);
    free(kept);
    free(bytes);
 }
@@ -423,8 +423,21 @@ static void sealed_log_is_trimmed_and_protected_to_the_end(void **state)
    shut(fixture);
    size_t size;
    uint8_t *bytes = log_host_read_file(&fixture->host, SEGMENT_1, &size);
-   assert_int_equal(size, end + FORMAT_RECORD_HEADER_SIZE);
-   refuse_all_flips(fixture, bytes, size, FORMAT_SEGMENT_HEADER_SIZE, end);
+   /* The mark, and that a successor follows; its header protects both record and mark. */
+   assert_int_equal(size, end + 2 * FORMAT_RECORD_HEADER_SIZE);
+   end += FORMAT_RECORD_HEADER_SIZE;
+   for (size_t at = 0; at < end; at++) {
+      bytes[at] ^= 0x40;
+      log_host_write_file(&fixture->host, SEGMENT_1, bytes, size);
+      assert_int_equal(load(fixture), KVS_CORRUPT);
+      assert_non_null(strstr(fixture->error.text, SEGMENT_1));
+      bytes[at] ^= 0x40;
+   }
+   for (size_t cut = 0; cut < end; cut++) {
+      log_host_write_file(&fixture->host, SEGMENT_1, bytes, cut);
+      assert_int_equal(load(fixture), KVS_CORRUPT);
+      assert_non_null(strstr(fixture->error.text, SEGMENT_1));
+   }
    free(bytes);
 }
 
@@ -437,7 +450,7 @@ static void marked_log_gets_no_second_mark(void **state)
    assert_int_equal(format_log_tick(fixture->log, &fixture->error), KVS_OK);
    assert_int_equal(format_log_tick(fixture->log, &fixture->error), KVS_OK);
    assert_int_equal(format_log_seal(fixture->log, &fixture->error), KVS_OK);
-   assert_int_equal(data_size(fixture, SEGMENT_1), end + FORMAT_RECORD_HEADER_SIZE);
+   assert_int_equal(data_size(fixture, SEGMENT_1), end + 2 * FORMAT_RECORD_HEADER_SIZE);
 }
 
 static void restart_protects_all_that_it_loaded(void **state)
@@ -449,6 +462,7 @@ static void restart_protects_all_that_it_loaded(void **state)
    shut(fixture);
    size_t size;
    uint8_t *bytes = log_host_read_file(&fixture->host, SEGMENT_1, &size);
+   size -= FORMAT_RECORD_HEADER_SIZE; /* where the second segment says that the first one ends */
    for (size_t at = FORMAT_SEGMENT_HEADER_SIZE; at < size; at++) {
       bytes[at] ^= 2;
       log_host_write_file(&fixture->host, SEGMENT_1, bytes, size);
@@ -554,6 +568,7 @@ static void every_flipped_byte_of_an_older_segment_is_refused(void **state)
    fill_segments(fixture, 3);
    size_t size;
    uint8_t *bytes = log_host_read_file(&fixture->host, SEGMENT_2, &size);
+   size -= FORMAT_RECORD_HEADER_SIZE; /* the record that says what follows is not needed any more */
    for (size_t at = 0; at < size; at++) {
       bytes[at] ^= 0x80;
       log_host_write_file(&fixture->host, SEGMENT_2, bytes, size);
@@ -573,6 +588,18 @@ static void missing_segment_is_named(void **state)
    assert_int_equal(unlink(path), 0);
    assert_int_equal(load(fixture), KVS_CORRUPT);
    assert_non_null(strstr(fixture->error.text, SEGMENT_2));
+}
+
+static void missing_last_segment_is_named(void **state)
+{
+   struct fixture *fixture = *state;
+   char path[512];
+   fill_segments(fixture, 3);
+   load_well(fixture);
+   log_host_path(&fixture->host, "aof/0000000004.log", path);
+   assert_int_equal(unlink(path), 0);
+   assert_int_equal(load(fixture), KVS_CORRUPT);
+   assert_non_null(strstr(fixture->error.text, "aof/0000000004.log"));
 }
 
 static void missing_first_segment_is_named_unless_a_snapshot_covers_it(void **state)
@@ -669,7 +696,7 @@ static void log_that_had_a_snapshot_is_refused_without_one(void **state)
    format_log_snapshot_taken(fixture->log, 100);
    must_write(fixture, 101, "b", "2");
    assert_int_equal(load(fixture), KVS_CORRUPT);
-   assert_non_null(strstr(fixture->error.text, "no snapshot is left"));
+   assert_non_null(strstr(fixture->error.text, "00000000000000000100.snapshot"));
    fixture->base = (struct format_recovery_base){true, 100, 100};
    load_well(fixture);
    assert_string_equal(fixture->text, "b=2 ");
@@ -886,6 +913,7 @@ int main(void)
        CASE(batch_larger_than_a_segment_gets_one_of_its_own),
        CASE(every_flipped_byte_of_an_older_segment_is_refused),
        CASE(missing_segment_is_named),
+       CASE(missing_last_segment_is_named),
        CASE(missing_first_segment_is_named_unless_a_snapshot_covers_it),
        CASE(segment_of_another_log_is_refused),
        CASE(covered_segments_are_removed_and_no_others),

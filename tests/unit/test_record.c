@@ -97,6 +97,7 @@ static void mark_comes_back_as_written(void **state)
    struct format_record_place place = {format_record_salt(store, 1), 80};
    struct format_record_header header = {
        .first_sequence = 41, .durable_sequence = 41, .durable_end = 80};
+   header.type = FORMAT_RECORD_MARK;
    assert_int_equal(format_record_encode(bytes, place, &header, NULL, 0), sizeof bytes);
    memset(&header, 0, sizeof header);
    assert_true(format_record_decode_header(bytes, place, &header));
