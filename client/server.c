@@ -270,6 +270,28 @@ static void print_last_save(const Kvstore__StatusResponse *answer)
                   answer->last_save_sequence);
 }
 
+static void print_recovery(const Kvstore__Recovery *recovery)
+{
+   print_field(stdout, "recovery",
+               "%" PRIu64 " records from %" PRIu64 " files in %" PRIu64 " ms: %" PRIu64
+               " keys, up to sequence %" PRIu64,
+               recovery->records, recovery->file_count, recovery->duration_ms, recovery->keys,
+               recovery->sequence);
+   for (size_t i = 0; i < recovery->n_torn; i++) {
+      const Kvstore__Recovery__Torn *torn = recovery->torn[i];
+      print_label(stdout, "torn");
+      print_plain(stdout, session_bytes(torn->file));
+      printf(" at offset %" PRIu64 ", %" PRIu64 " bytes ", torn->offset, torn->bytes);
+      print_plain(stdout, session_bytes(torn->outcome));
+      fputc('\n', stdout);
+   }
+   for (size_t i = 0; i < recovery->n_passed_over; i++) {
+      print_label(stdout, "passed over");
+      print_plain(stdout, session_bytes(recovery->passed_over[i]->reason));
+      fputc('\n', stdout);
+   }
+}
+
 static void print_status(const Kvstore__StatusResponse *answer)
 {
    uint64_t seconds = answer->uptime_ms / 1000;
@@ -281,6 +303,8 @@ static void print_status(const Kvstore__StatusResponse *answer)
    print_field(stdout, "bytes", "%" PRIu64, answer->bytes);
    print_field(stdout, "sequence", "%" PRIu64, answer->sequence);
    print_field(stdout, "generation", "%" PRIu64, answer->generation);
+   if (answer->recovery)
+      print_recovery(answer->recovery);
    print_last_save(answer);
    print_field(stdout, "uptime", "%" PRIu64 "d %02u:%02u:%02u", seconds / 86400,
                (unsigned)(seconds / 3600 % 24), (unsigned)(seconds / 60 % 60),

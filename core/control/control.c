@@ -110,6 +110,7 @@ enum kv_code kv_control_open_instance(struct kv_control *control,
        .wake_context = control,
        .saved = note_saved,
        .saved_context = control,
+       .report = control->running ? NULL : control->load_report,
    };
    memcpy(config.store_id, kv_data_directory_store_id(control->config.directory),
           sizeof config.store_id);
@@ -210,6 +211,11 @@ enum kv_code kv_control_save(struct kv_control *control, uint64_t *sequence,
    if (code != KV_OK)
       kv_control_note_error(control, status);
    return code;
+}
+
+const struct kv_load_report *kv_control_load_report(const struct kv_control *control)
+{
+   return control->load_report;
 }
 
 struct kv_plugin_library *kv_control_library(struct kv_control *control)
@@ -319,6 +325,12 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the control plane");
       return NULL;
    }
+   control->load_report = kv_load_report_create();
+   if (!control->load_report) {
+      free(control);
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the control plane");
+      return NULL;
+   }
    control->config = *config;
    control->last_task = &control->first_task;
    control->state.last_error = control->last_error;
@@ -376,5 +388,6 @@ void kv_control_destroy(struct kv_control *control)
       kv_instance_close(control->active);
    pthread_cond_destroy(&control->changed);
    pthread_mutex_destroy(&control->lock);
+   kv_load_report_destroy(control->load_report);
    free(control);
 }

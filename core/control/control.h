@@ -20,6 +20,7 @@
 
 #include "core/commit/commit.h"
 #include "core/host/data_directory.h"
+#include "core/host/load_report.h"
 #include "core/host/plugin_library.h"
 #include "core/store/store.h"
 #include "core/support/status.h"
@@ -72,6 +73,10 @@ enum kv_code kv_control_start(struct kv_control *control,
 enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *status);
 /* After kv_control_stop, or when kv_control_start failed or was never called. */
 void kv_control_destroy(struct kv_control *control);
+
+/* How the load of the start goes; its result only once kv_control_start has returned. Any thread;
+ * lives as long as `control`. */
+const struct kv_load_report *kv_control_load_report(const struct kv_control *control);
 
 /* Work for the control thread, embedded by its owner. */
 struct kv_control_task {

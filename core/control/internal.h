@@ -9,6 +9,7 @@
 struct kv_control {
    struct kv_control_config config;
    pthread_t thread;
+   struct kv_load_report *load_report; /* of the start */
 
    /* Under `lock`: the task queue, the wishes of other threads, and the state that they may see. */
    pthread_mutex_t lock;

@@ -1,7 +1,6 @@
 /* The start: which mode, which generation, and the data in it. */
 #include "core/control/internal.h"
 
-#include "core/support/clock.h"
 #include "core/support/log.h"
 
 #include <inttypes.h>
@@ -58,20 +57,17 @@ static enum kv_code load_data(struct kv_control *control, struct kv_status *stat
    struct kv_transaction *transaction = kv_store_begin(control->config.store);
    if (!transaction)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the data");
-   uint64_t sequence;
-   uint64_t began_ms = kv_clock_monotonic_ms();
-   enum kv_code code = kv_instance_load(control->active, transaction, &sequence, status);
+   struct kv_load_result result = {0};
+   kv_load_report_begin(control->load_report);
+   enum kv_code code = kv_instance_load(control->active, transaction, &result.sequence, status);
    if (code != KV_OK) {
       kv_transaction_abort(transaction);
       return code;
    }
-   uint64_t count = kv_transaction_count(transaction);
-   uint64_t bytes = kv_transaction_bytes(transaction);
-   kv_transaction_commit(transaction, sequence);
-   kv_log(KV_LOG_INFO,
-          "loaded %" PRIu64 " keys, %" PRIu64 " bytes, up to sequence %" PRIu64 " in %" PRIu64
-          " ms",
-          count, bytes, sequence, kv_clock_monotonic_ms() - began_ms);
+   result.keys = kv_transaction_count(transaction);
+   result.bytes = kv_transaction_bytes(transaction);
+   kv_transaction_commit(transaction, result.sequence);
+   kv_load_report_finish(control->load_report, &result);
    return KV_OK;
 }
 
@@ -92,7 +88,11 @@ static enum kv_code resume(struct kv_control *control, const struct kv_control_f
       code = kv_data_directory_check_empty(control->config.directory, recorded, status);
    if (code == KV_OK)
       kv_control_show(control, control->active, recorded->generation);
-   return code == KV_OK ? load_data(control, status) : code;
+   if (code == KV_OK)
+      code = load_data(control, status);
+   if (code == KV_OK)
+      kv_load_report_log(control->load_report, recorded->plugin, recorded->generation);
+   return code;
 }
 
 static enum kv_code begin_store(struct kv_control *control,
@@ -113,6 +113,8 @@ static enum kv_code begin_store(struct kv_control *control,
       code = kv_control_record(control, control->active, generation, status);
    if (code == KV_OK) {
       kv_control_show(control, control->active, generation);
+      kv_log(KV_LOG_INFO, "began an empty store: mode %s, generation %" PRIu64, request.plugin,
+             generation);
       return KV_OK;
    }
    /* An unused directory without a record would make the next start refuse. */

@@ -30,8 +30,13 @@ struct kv_load_report *kv_load_report_create(void)
 {
    struct kv_load_report *report = calloc(1, sizeof *report);
    if (report)
-      report->began_ms = report->told_ms = kv_clock_monotonic_ms();
+      kv_load_report_begin(report);
    return report;
+}
+
+void kv_load_report_begin(struct kv_load_report *report)
+{
+   report->began_ms = report->told_ms = kv_clock_monotonic_ms();
 }
 
 static void free_item(struct kv_load_item *item)
@@ -66,7 +71,7 @@ static void log_progress(struct kv_load_report *report)
    double seconds = (double)(now_ms - report->began_ms) / 1000;
    int percent = kv_load_report_percent(report);
    if (percent < 0)
-      kv_log(KV_LOG_INFO, "loading: %" PRIu64 " records in %.0f s", report->result.records,
+      kv_log(KV_LOG_INFO, "loading: %" PRIu64 " records in %.1f s", report->result.records,
              seconds);
    else
       kv_log(KV_LOG_INFO, "loading: %d %%, %" PRIu64 " records, %.1f MB/s", percent,

@@ -45,6 +45,8 @@ struct kv_load_report;
 struct kv_load_report *kv_load_report_create(void);
 void kv_load_report_destroy(struct kv_load_report *report);
 
+/* The time counts from here; until then, from its creation. */
+void kv_load_report_begin(struct kv_load_report *report);
 /* For the host's callbacks. A note that finds no memory is lost. */
 void kv_load_report_note(struct kv_load_report *report, const kvs_load_note *note);
 void kv_load_report_count(struct kv_load_report *report, uint64_t records);

@@ -52,6 +52,10 @@ void kv_service_list_plugins(void *service, struct kv_call *call, struct kv_byte
 /* status.c */
 void kv_service_status(void *service, struct kv_call *call, struct kv_bytes request);
 
+/* recovery.c: how the start went, in the arena; NULL when memory is out. The texts are those of the
+ * report. */
+Kvstore__Recovery *kv_service_recovery(struct kv_arena *arena, const struct kv_load_report *report);
+
 /* Settings as they go on the wire, in the arena; false when memory is out. */
 bool kv_service_settings(struct kv_arena *arena, const kvs_setting *settings, size_t count,
                          Kvstore__MapEntry ***entries);

@@ -39,11 +39,23 @@ void kv_service_set_loaded(struct kv_service *service)
    atomic_store(&service->loaded, true);
 }
 
+static void refuse_loading(const struct kv_service *service, struct kv_call *call)
+{
+   struct kv_status status;
+   int percent = kv_load_report_percent(kv_control_load_report(service->config.control));
+   if (percent < 0)
+      kv_fail(&status, KV_UNAVAILABLE, "the server is still loading its data; try again");
+   else
+      kv_fail(&status, KV_UNAVAILABLE, "the server is still loading its data, %d %%; try again",
+              percent);
+   kv_message_fail(call, &status);
+}
+
 void *kv_service_request(struct kv_service *service, struct kv_call *call,
                          const ProtobufCMessageDescriptor *descriptor, struct kv_bytes request)
 {
    if (!atomic_load_explicit(&service->loaded, memory_order_acquire)) {
-      kv_call_fail(call, KV_UNAVAILABLE, "the server is still loading its data; try again");
+      refuse_loading(service, call);
       return NULL;
    }
    return kv_message_decode(call, descriptor, request);

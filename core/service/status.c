@@ -79,7 +79,9 @@ void kv_service_status(void *context, struct kv_call *call, struct kv_bytes requ
       report.response.read_only = true;
       report.response.last_error = kv_message_text(failure.text);
    }
-   if (report.complete)
+   report.response.recovery =
+       kv_service_recovery(report.arena, kv_control_load_report(service->config.control));
+   if (report.complete && report.response.recovery)
       kv_message_reply(call, &report.response.base);
    else
       kv_message_out_of_memory(call);
