@@ -1,23 +1,35 @@
 #include "core/service/message.h"
 
-static void *allocate(void *arena, size_t size)
+/* protobuf-c does not tell a lack of memory from a malformed message. */
+struct source {
+   struct kv_arena *arena;
+   bool exhausted;
+};
+
+static void *allocate(void *context, size_t size)
 {
-   return kv_arena_alloc(arena, size);
+   struct source *source = context;
+   void *memory = kv_arena_alloc(source->arena, size);
+   source->exhausted |= !memory;
+   return memory;
 }
 
 /* Released with the arena. */
-static void release(void *arena, void *memory)
+static void release(void *context, void *memory)
 {
-   (void)arena;
+   (void)context;
    (void)memory;
 }
 
 void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *descriptor,
                         struct kv_bytes request)
 {
-   ProtobufCAllocator allocator = {allocate, release, kv_call_arena(call)};
+   struct source source = {.arena = kv_call_arena(call)};
+   ProtobufCAllocator allocator = {allocate, release, &source};
    void *message = protobuf_c_message_unpack(descriptor, &allocator, request.size, request.data);
-   if (!message) {
+   if (!message && source.exhausted) {
+      kv_message_out_of_memory(call);
+   } else if (!message) {
       struct kv_status status;
       kv_fail(&status, KV_INVALID_ARGUMENT, "the request's %zu bytes are no valid %s message",
               request.size, descriptor->name);

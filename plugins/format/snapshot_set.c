@@ -85,7 +85,7 @@ static int take_entry(struct format_snapshot_set *set, const char *name, kvs_err
       return KVS_OK;
    }
    if (!make_room(set))
-      return format_fail(error, KVS_IO, "no memory for the list of snapshots");
+      return format_fail(error, KVS_NO_SPACE, "no memory for the list of snapshots");
    set->sequences[set->count++] = sequence;
    return KVS_OK;
 }
@@ -123,7 +123,7 @@ int format_snapshot_set_create(const kvs_host *host, size_t kept, struct format_
 {
    struct format_snapshot_set *created = calloc(1, sizeof *created);
    if (!created)
-      return format_fail(error, KVS_IO, "no memory for the snapshots");
+      return format_fail(error, KVS_NO_SPACE, "no memory for the snapshots");
    created->host = host;
    created->kept = kept;
    int length =
@@ -243,7 +243,7 @@ int format_snapshot_set_write(struct format_snapshot_set *set, const kvs_tick *t
                               kvs_error *error)
 {
    if (!make_room(set))
-      return format_fail(error, KVS_IO, "no memory for the list of snapshots");
+      return format_fail(error, KVS_NO_SPACE, "no memory for the list of snapshots");
    char name[NAME_SIZE], temporary[NAME_SIZE + sizeof TEMPORARY_SUFFIX], path[PATH_SIZE + 16];
    name_of(tick->view_sequence, name);
    snprintf(temporary, sizeof temporary, "%s" TEMPORARY_SUFFIX, name);
