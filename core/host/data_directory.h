@@ -73,6 +73,9 @@ void kv_data_directory_adopt_store_id(struct kv_data_directory *directory,
 enum kv_code kv_data_directory_write_active(struct kv_data_directory *directory,
                                             const struct kv_active *active,
                                             struct kv_status *status);
+/* Whether a restart may find an ACTIVE whose writing failed: its rename was tried, and none has
+ * been written well since. */
+bool kv_data_directory_active_in_doubt(const struct kv_data_directory *directory);
 
 /* The absolute path of the directory. */
 const char *kv_data_directory_path(const struct kv_data_directory *directory);

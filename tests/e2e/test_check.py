@@ -16,6 +16,7 @@ MODES = {
     "aof": ["aof_max_size=4096"],
     "hybrid": ["aof_max_size=4096", "max_snapshots=3"],
 }
+SUCCESSOR_SIZE = 44  # of the record by which a segment tells of the next one
 OPERATIONS = 60
 
 
