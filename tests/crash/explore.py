@@ -18,6 +18,8 @@ BARREN_PASSES_MAX = 2
 FAILURES_KEPT = 3
 # How many new states a moment brings in a pass at most, about.
 STATES_PER_CUT = 6
+NAME_EVENTS = (t.CREATE, t.RENAME, t.UNLINK, t.MKDIR, t.RMDIR)
+NAME_WEIGHT = 4
 # Of the states that start well, each so-manieth is also used further.
 AGAIN_EVERY = 10
 NESTED_EVERY = 40
@@ -80,11 +82,13 @@ def chooser(chosen, seed):
 # ---- Trying them ----
 
 class Explorer:
-    """One recording, its states, and what was found. `budget` bounds the distinct states."""
+    """One recording, its states, and what was found. `budget` bounds the distinct states beyond
+    the extreme ones, which are all tried."""
 
     def __init__(self, name, seed, budget, recorder, folder, keep):
         self._name, self._seed, self._budget = name, f"{seed}/{name}", budget
         self._recorder = recorder
+        self._limit = float("inf")
         self._folder, self._keep = folder, keep
         self._place = Place(os.path.join(folder, "try"))
         self._outcomes = {}
@@ -100,11 +104,13 @@ class Explorer:
         while barren < BARREN_PASSES_MAX and not self._spent():
             before = self.result.states
             self._pass(number)
+            if number == 0:
+                self._limit = self.result.states + self._budget
             number += 1
             barren = barren + 1 if self.result.states == before else 0
 
     def _spent(self):
-        return self.result.states >= self._budget
+        return self.result.states >= self._limit
 
     def _check_complete(self, folder):
         """The trace has missed nothing: it leads to just what is in the real directory."""
@@ -119,11 +125,12 @@ class Explorer:
         """Goes once through all moments. The first pass takes the extreme states, the second one
         systematic choices, all later ones random choices."""
         disk = Disk(self._root)
-        left = self._budget - self.result.states
-        likely = left / (len(self._events) * STATES_PER_CUT) if number == 1 else 1
+        likely = self._budget / (len(self._events) * STATES_PER_CUT) if number == 1 else 1
         for cut, event in enumerate(self._events, 1):
             random_state = random.Random(f"{self._seed}/{number}/{cut}")
-            if number > 0 and random_state.random() > likely:
+            # What happens to names is rarer than writes, and breaks more when it breaks.
+            weight = NAME_WEIGHT if event.kind in NAME_EVENTS else 1
+            if number > 0 and random_state.random() > likely * weight:
                 disk.take(event)
                 continue
             if number == 1 and event.kind == t.WRITE:
