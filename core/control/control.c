@@ -72,7 +72,7 @@ static void want_tick(void *context)
    pthread_mutex_unlock(&control->lock);
 }
 
-static void note_failure(void *context)
+void kv_control_note_failure(void *context)
 {
    struct kv_control *control = context;
    control->config.writable_changed(control->config.writable_context, false);
@@ -327,7 +327,7 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
    pthread_cond_init(&control->changed, &attributes);
    pthread_condattr_destroy(&attributes);
-   kv_commit_on_failure(config->commit, note_failure, control);
+   kv_commit_on_failure(config->commit, kv_control_note_failure, control);
    return control;
 }
 

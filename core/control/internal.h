@@ -35,6 +35,9 @@ enum kv_code kv_control_record(struct kv_control *control, const struct kv_insta
 /* Makes `instance` what Status shows; the last one shown may then be closed. */
 void kv_control_show(struct kv_control *control, struct kv_instance *instance, uint64_t generation);
 void kv_control_note_error(struct kv_control *control, const struct kv_status *status);
+/* Writes are refused from now on: tells health and wakes the control thread (`control`), which
+ * repairs it. Any thread. */
+void kv_control_note_failure(void *control);
 void kv_control_note_save(struct kv_control *control, uint64_t sequence);
 
 /* recovery.c: fills in control->active and publishes what it kept. */

@@ -56,21 +56,23 @@ static void detach(void *context, struct kv_commit_targets *targets)
    targets->standby_failed = false;
 }
 
-/* A record whose sync failed may or may not be on disk. Writing the old one again settles it; where
- * that fails too, both generations are kept as they are, and nothing may be acknowledged that one
- * of them would lack. */
+/* A record whose rename or sync failed may or may not be on disk. Writing the old one again settles
+ * it; where that fails too, both generations are kept as they are, and nothing may be acknowledged
+ * that one of them would lack. */
 static void withdraw_record(struct candidate *candidate, struct kv_commit_targets *targets)
 {
    struct kv_control *control = candidate->control;
    struct kv_status status;
-   if (kv_control_record(control, control->active, control->state.generation, &status) == KV_OK)
+   if (!kv_data_directory_active_in_doubt(control->config.directory) ||
+       kv_control_record(control, control->active, control->state.generation, &status) == KV_OK)
       return;
    candidate->may_be_recorded = true;
    targets->read_only = true;
    kv_fail(&targets->read_only_status, KV_UNAVAILABLE,
            "writes are refused since the record of the active mode could not be written (%s); "
-           "reads go on; repair the disk, then use Configure",
+           "reads go on; repair the disk, then use Save or Configure",
            status.text);
+   kv_control_note_failure(control);
 }
 
 static void cut_over(void *context, struct kv_commit_targets *targets)
@@ -196,8 +198,9 @@ static void retire_old(struct candidate *candidate)
    control->active = candidate->instance;
    kv_control_show(control, candidate->instance, candidate->generation);
    kv_instance_close(old);
-   if (kv_data_directory_remove_generation(control->config.directory, old_generation, &status) !=
-       KV_OK)
+   /* With the old one goes what attempts left behind that may have been recorded. */
+   const struct kv_active active = {.generation = candidate->generation};
+   if (kv_data_directory_remove_stale(control->config.directory, &active, &status) != KV_OK)
       kv_log(KV_LOG_WARNING, "cannot remove the files of the old mode: %s", status.text);
 }
 

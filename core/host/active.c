@@ -111,7 +111,7 @@ enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
                                            struct kv_active *active, bool *found,
                                            struct kv_status *status)
 {
-   int fd = openat(directory->fd, ACTIVE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+   int fd = kv_data_directory_open_at(directory->fd, ACTIVE, O_RDONLY | O_NOFOLLOW);
    *found = fd >= 0;
    if (fd < 0 && errno == ENOENT)
       return begin_fresh(directory, status);
@@ -170,16 +170,25 @@ enum kv_code kv_data_directory_write_active(struct kv_data_directory *directory,
       return code;
    code = write_temporary(directory, text, size, status);
    free(text);
-   if (code == KV_OK && renameat(directory->fd, ACTIVE_TEMPORARY, directory->fd, ACTIVE) != 0)
-      code = kv_fail_errno(status, errno, "cannot put %s/" ACTIVE " in place", directory->path);
-   if (code != KV_OK) {
-      unlinkat(directory->fd, ACTIVE_TEMPORARY, 0);
-      return code;
+   if (code == KV_OK) {
+      directory->active_in_doubt = true;
+      if (renameat(directory->fd, ACTIVE_TEMPORARY, directory->fd, ACTIVE) != 0)
+         code = kv_fail_errno(status, errno, "cannot put %s/" ACTIVE " in place", directory->path);
    }
-   code = kv_data_directory_sync(directory, status);
+   if (code == KV_OK) {
+      code = kv_data_directory_sync(directory, status);
+      directory->active_in_doubt = code != KV_OK;
+   } else {
+      unlinkat(directory->fd, ACTIVE_TEMPORARY, 0);
+   }
    if (directory->fresh && code == KV_OK)
       remove_marker(directory);
    else if (directory->fresh)
       unlinkat(directory->fd, ACTIVE, 0); /* the caller gives up a store that nothing was put in */
    return code;
+}
+
+bool kv_data_directory_active_in_doubt(const struct kv_data_directory *directory)
+{
+   return directory->active_in_doubt;
 }

@@ -23,10 +23,19 @@ enum kv_code kv_data_directory_sync(const struct kv_data_directory *directory,
    return KV_OK;
 }
 
+int kv_data_directory_open_at(int directory_fd, const char *name, int flags)
+{
+   int fd;
+   do
+      fd = openat(directory_fd, name, flags | O_CLOEXEC, 0600);
+   while (fd < 0 && errno == EINTR);
+   return fd;
+}
+
 int kv_data_directory_open_file(const struct kv_data_directory *directory, const char *name,
                                 int flags)
 {
-   int fd = openat(directory->fd, name, flags | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+   int fd = kv_data_directory_open_at(directory->fd, name, flags | O_CREAT | O_NOFOLLOW);
    if (fd >= 0 && fchmod(fd, 0600) != 0) {
       int error = errno;
       close(fd);
@@ -77,7 +86,7 @@ static enum kv_code open_directory(struct kv_data_directory *directory, const ch
    if (strlen(directory->path) + NAME_SIZE_MAX > KV_GENERATION_PATH_SIZE)
       return kv_fail(status, KV_INVALID_ARGUMENT, "the path of the data directory is too long: %s",
                      directory->path);
-   directory->fd = open(directory->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+   directory->fd = kv_data_directory_open_at(AT_FDCWD, directory->path, O_RDONLY | O_DIRECTORY);
    if (directory->fd < 0)
       return kv_fail_errno(status, errno, "cannot open the data directory %s", directory->path);
    return KV_OK;
@@ -126,8 +135,11 @@ static enum kv_code take_lock(struct kv_data_directory *directory, struct kv_sta
    }
    char holder[24];
    int size = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
-   if (ftruncate(directory->lock_fd, 0) != 0 ||
-       !kv_data_directory_write_file(directory->lock_fd, holder, (size_t)size))
+   int emptied;
+   do
+      emptied = ftruncate(directory->lock_fd, 0);
+   while (emptied != 0 && errno == EINTR);
+   if (emptied != 0 || !kv_data_directory_write_file(directory->lock_fd, holder, (size_t)size))
       return kv_fail_errno(status, errno, "cannot write %s/" LOCK, directory->path);
    return KV_OK;
 }
@@ -146,7 +158,7 @@ static enum kv_code make_store_id(struct kv_data_directory *directory, struct kv
 /* The new directory must not vanish with a power cut after data in it was acknowledged. */
 static enum kv_code sync_parent(const struct kv_data_directory *directory, struct kv_status *status)
 {
-   int parent = openat(directory->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+   int parent = kv_data_directory_open_at(directory->fd, "..", O_RDONLY | O_DIRECTORY);
    bool synced = parent >= 0 && fsync(parent) == 0;
    int error = errno;
    if (parent >= 0)

@@ -61,6 +61,9 @@ enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
 enum kv_code kv_data_directory_write_active(struct kv_data_directory *directory,
                                             const struct kv_active *active,
                                             struct kv_status *status);
+/* Whether a restart may find an ACTIVE whose writing failed: its rename was tried, and none has
+ * been written well since. */
+bool kv_data_directory_active_in_doubt(const struct kv_data_directory *directory);
 
 /* The absolute path of a generation's directory, into a buffer of KV_GENERATION_PATH_SIZE. */
 void kv_data_directory_generation_path(const struct kv_data_directory *directory,

@@ -10,11 +10,14 @@ struct kv_data_directory {
    int fd, lock_fd;
    uint8_t store_id[KV_STORE_ID_SIZE];
    bool fresh; /* there has been no ACTIVE yet */
+   bool active_in_doubt;
 };
 
 /* Makes names created, renamed or removed in the directory durable. */
 enum kv_code kv_data_directory_sync(const struct kv_data_directory *directory,
                                     struct kv_status *status);
+/* openat with O_CLOEXEC that goes on when it is interrupted; -1 with errno. */
+int kv_data_directory_open_at(int directory_fd, const char *name, int flags);
 /* Opens a file in the directory to be written, with mode 0600 whatever the umask; -1 with errno. */
 int kv_data_directory_open_file(const struct kv_data_directory *directory, const char *name,
                                 int flags);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NAME_FORMAT "gen-%06" PRIu64
 #define NAME_SIZE sizeof "gen-18446744073709551615"
@@ -22,13 +23,14 @@ static bool parse_name(const char *name, uint64_t *number)
    return strcmp(name, again) == 0;
 }
 
-static enum kv_code read_names(DIR *entries, struct kv_generations *found, struct kv_status *status)
+static enum kv_code read_names(const struct kv_data_directory *directory, DIR *entries,
+                               struct kv_generations *found, struct kv_status *status)
 {
    for (;;) {
       errno = 0;
       const struct dirent *entry = readdir(entries);
       if (!entry && errno != 0)
-         return kv_fail_errno(status, errno, "cannot list the data directory");
+         return kv_fail_errno(status, errno, "cannot list the data directory %s", directory->path);
       if (!entry)
          return KV_OK;
       uint64_t number;
@@ -50,7 +52,7 @@ enum kv_code kv_data_directory_find_generations(const struct kv_data_directory *
    DIR *entries = opendir(directory->path);
    if (!entries)
       return kv_fail_errno(status, errno, "cannot list the data directory %s", directory->path);
-   enum kv_code code = read_names(entries, found, status);
+   enum kv_code code = read_names(directory, entries, found, status);
    closedir(entries);
    return code;
 }
@@ -83,8 +85,11 @@ enum kv_code kv_data_directory_create_generation(struct kv_data_directory *direc
    if (code == KV_OK && !created)
       code = kv_fail(status, KV_ALREADY_EXISTS,
                      "%s exists already; keep other programs out of the data directory", path);
-   if (code == KV_OK)
+   if (code == KV_OK) {
       code = kv_data_directory_sync(directory, status);
+      if (code != KV_OK)
+         (void)rmdir(path); /* or every attempt would leave one */
+   }
    if (code == KV_OK)
       *generation = above + 1;
    return code;

@@ -80,12 +80,18 @@ int format_make_directory(const char *path, kvs_error *error)
    return format_sync_directory(parent, error);
 }
 
-int format_open(const char *path, int flags, int *fd, kvs_error *error)
+static int open_anyhow(const char *path, int flags)
 {
    int opened;
    do
       opened = open(path, flags | O_CLOEXEC, 0600);
    while (opened < 0 && errno == EINTR);
+   return opened;
+}
+
+int format_open(const char *path, int flags, int *fd, kvs_error *error)
+{
+   int opened = open_anyhow(path, flags);
    if (opened < 0)
       return format_fail_errno(error, errno, "%s: cannot open", path);
    if ((flags & O_CREAT) && fchmod(opened, 0600) != 0) {
@@ -151,6 +157,7 @@ int format_read_all(int fd, const char *path, void *data, size_t size, uint64_t 
    return KVS_OK;
 }
 
+/* An interrupted sync counts as failed: the next one might not be told what this one met. */
 int format_sync(int fd, const char *path, kvs_error *error)
 {
    if (fdatasync(fd) != 0)
@@ -160,7 +167,11 @@ int format_sync(int fd, const char *path, kvs_error *error)
 
 int format_truncate(int fd, const char *path, uint64_t size, kvs_error *error)
 {
-   if (ftruncate(fd, (off_t)size) != 0)
+   int result;
+   do
+      result = ftruncate(fd, (off_t)size);
+   while (result != 0 && errno == EINTR);
+   if (result != 0)
       return format_fail_errno(error, errno, "%s: cannot cut to %llu bytes", path,
                                (unsigned long long)size);
    if (fsync(fd) != 0)
@@ -170,7 +181,7 @@ int format_truncate(int fd, const char *path, uint64_t size, kvs_error *error)
 
 int format_sync_directory(const char *path, kvs_error *error)
 {
-   int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+   int fd = open_anyhow(path, O_RDONLY | O_DIRECTORY);
    if (fd < 0)
       return format_fail_errno(error, errno, "%s: cannot open the directory", path);
    int code = KVS_OK;
@@ -182,7 +193,7 @@ int format_sync_directory(const char *path, kvs_error *error)
 
 int format_rename_durably(const char *directory, const char *from, const char *to, kvs_error *error)
 {
-   int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+   int fd = open_anyhow(directory, O_RDONLY | O_DIRECTORY);
    if (fd < 0)
       return format_fail_errno(error, errno, "%s: cannot open the directory", directory);
    int code = KVS_OK;
