@@ -43,7 +43,7 @@ static int open_aof(const kvs_host *host, const kvs_setting *settings, size_t co
       return format_fail(error, KVS_INVALID, "aof takes %d settings, not %zu", OPTION_COUNT, count);
    struct aof *aof = calloc(1, sizeof *aof);
    if (!aof)
-      return format_fail(error, KVS_IO, "no memory");
+      return format_fail(error, KVS_NO_SPACE, "no memory");
    aof->max_size = (uint64_t)settings[OPTION_AOF_MAX_SIZE].integer;
    /* The choices stand in the order of enum format_log_sync. */
    struct format_journal_settings journal = {
@@ -95,7 +95,7 @@ static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
       return format_journal_checkpoint(aof->journal, tick, error);
    if (tick->reason == KVS_TICK_SHUTDOWN)
       return format_journal_seal(aof->journal, error);
-   int code = format_journal_tick(aof->journal, error);
+   int code = format_journal_tick(aof->journal, tick, error);
    return code == KVS_OK ? compact_if_outgrown(aof, tick, error) : code;
 }
 

@@ -6,11 +6,15 @@
 
 #include <stdlib.h>
 
+/* After a snapshot in place of a failed log that failed too, the next one is tried then. */
+#define RETRY_MS ((uint64_t)10 * 1000)
+
 struct format_journal {
    const kvs_host *host;
    struct format_log *log;
    struct format_snapshot_set *snapshots; /* control thread only, like all below */
-   uint64_t covered; /* of format_log_appended, what the newest snapshot holds */
+   uint64_t rescue_ms; /* monotonic; no snapshot in place of a failed log before */
+   uint64_t covered;   /* of format_log_appended, what the newest snapshot holds */
 };
 
 int format_journal_create(const kvs_host *host, const struct format_journal_settings *settings,
@@ -18,7 +22,7 @@ int format_journal_create(const kvs_host *host, const struct format_journal_sett
 {
    struct format_journal *created = calloc(1, sizeof *created);
    if (!created)
-      return format_fail(error, KVS_IO, "no memory for a journal");
+      return format_fail(error, KVS_NO_SPACE, "no memory for a journal");
    created->host = host;
    int code =
        format_snapshot_set_create(host, settings->snapshots_kept, &created->snapshots, error);
@@ -66,11 +70,6 @@ int format_journal_write(struct format_journal *journal, const kvs_record *recor
    return format_log_write(journal->log, records, count, flags & KVS_WRITE_SYNC, error);
 }
 
-int format_journal_tick(struct format_journal *journal, kvs_error *error)
-{
-   return format_log_tick(journal->log, error);
-}
-
 int format_journal_seal(struct format_journal *journal, kvs_error *error)
 {
    return format_log_seal(journal->log, error);
@@ -104,4 +103,18 @@ int format_journal_checkpoint(struct format_journal *journal, const kvs_tick *ti
    format_log_snapshot_taken(journal->log, tick->view_sequence);
    format_log_remove_covered(journal->log, format_snapshot_set_oldest(journal->snapshots));
    return KVS_OK;
+}
+
+int format_journal_tick(struct format_journal *journal, const kvs_tick *tick, kvs_error *error)
+{
+   int code = format_log_tick(journal->log, error);
+   if (code == KVS_OK || !format_journal_changed(journal, tick) ||
+       tick->monotonic_ms < journal->rescue_ms)
+      return code;
+   kvs_error reason = {.size = sizeof reason};
+   if (format_journal_checkpoint(journal, tick, &reason) != KVS_OK) {
+      journal->rescue_ms = tick->monotonic_ms + RETRY_MS;
+      journal->host->log(journal->host, KVS_LOG_ERROR, reason.text);
+   }
+   return code;
 }

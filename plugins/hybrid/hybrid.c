@@ -60,7 +60,7 @@ static int open_hybrid(const kvs_host *host, const kvs_setting *settings, size_t
                          count);
    struct hybrid *hybrid = calloc(1, sizeof *hybrid);
    if (!hybrid)
-      return format_fail(error, KVS_IO, "no memory");
+      return format_fail(error, KVS_NO_SPACE, "no memory");
    hybrid->interval_ms = (uint64_t)settings[OPTION_SNAPSHOT_INTERVAL].integer * 1000;
    /* The choices stand in the order of enum format_log_sync. */
    struct format_journal_settings journal = {
@@ -123,7 +123,7 @@ static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
       return take_snapshot(hybrid, tick, error);
    if (tick->reason == KVS_TICK_SHUTDOWN)
       return shut_down(hybrid, tick, error);
-   int code = format_journal_tick(hybrid->journal, error);
+   int code = format_journal_tick(hybrid->journal, tick, error);
    return code == KVS_OK ? take_snapshot_if_due(hybrid, tick, error) : code;
 }
 
