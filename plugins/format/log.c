@@ -243,7 +243,7 @@ int format_log_create(const kvs_host *host, const struct format_log_settings *se
 {
    struct format_log *created = calloc(1, sizeof *created);
    if (!created)
-      return format_fail(error, KVS_IO, "no memory for a log");
+      return format_fail(error, KVS_NO_SPACE, "no memory for a log");
    created->host = host;
    created->settings = *settings;
    format_writer_init(&created->writer);
@@ -255,7 +255,7 @@ int format_log_create(const kvs_host *host, const struct format_log_settings *se
       code = format_make_directory(created->directory, error);
    if (code != KVS_OK) {
       free(created);
-      return code == KVS_NO_SPACE ? KVS_IO : code;
+      return code;
    }
    pthread_condattr_t monotonic;
    pthread_condattr_init(&monotonic);

@@ -86,7 +86,7 @@ static int take_entry(struct format_snapshot_set *set, const char *name, kvs_err
       return KVS_OK;
    }
    if (!make_room(set))
-      return format_fail(error, KVS_IO, "no memory for the list of snapshots");
+      return format_fail(error, KVS_NO_SPACE, "no memory for the list of snapshots");
    set->sequences[set->count++] = sequence;
    return KVS_OK;
 }
@@ -126,7 +126,7 @@ static int create(const kvs_host *host, size_t kept, struct format_snapshot_set 
 {
    struct format_snapshot_set *created = calloc(1, sizeof *created);
    if (!created)
-      return format_fail(error, KVS_IO, "no memory for the snapshots");
+      return format_fail(error, KVS_NO_SPACE, "no memory for the snapshots");
    created->host = host;
    created->kept = kept;
    int length =
@@ -292,7 +292,7 @@ int format_snapshot_set_write(struct format_snapshot_set *set, const kvs_tick *t
                               kvs_error *error)
 {
    if (!make_room(set))
-      return format_fail(error, KVS_IO, "no memory for the list of snapshots");
+      return format_fail(error, KVS_NO_SPACE, "no memory for the list of snapshots");
    char name[FORMAT_SNAPSHOT_NAME_SIZE],
        temporary[FORMAT_SNAPSHOT_NAME_SIZE + sizeof TEMPORARY_SUFFIX], path[PATH_SIZE + 16];
    format_snapshot_name(tick->view_sequence, name);

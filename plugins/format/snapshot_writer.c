@@ -86,8 +86,8 @@ static int make_room(struct writer *writer, size_t size, kvs_error *error)
    size_t capacity = writer->block_size + size;
    uint8_t *block = realloc(writer->block, capacity);
    if (!block)
-      return format_fail(error, KVS_IO, "%s: no memory for a block of %zu bytes", writer->path,
-                         capacity);
+      return format_fail(error, KVS_NO_SPACE, "%s: no memory for a block of %zu bytes",
+                         writer->path, capacity);
    writer->block = block;
    writer->block_capacity = capacity;
    return KVS_OK;
@@ -150,7 +150,7 @@ int format_snapshot_write(const kvs_host *host, const kvs_tick *tick, const char
 {
    struct writer writer = {.path = path, .hash = XXH3_createState()};
    if (!writer.hash)
-      return format_fail(error, KVS_IO, "%s: no memory for a checksum", path);
+      return format_fail(error, KVS_NO_SPACE, "%s: no memory for a checksum", path);
    XXH3_64bits_reset(writer.hash);
    int code = format_open(path, O_WRONLY | O_CREAT | O_TRUNC, &writer.fd, error);
    if (code == KVS_OK) {

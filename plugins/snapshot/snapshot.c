@@ -43,7 +43,7 @@ static int open_snapshot(const kvs_host *host, const kvs_setting *settings, size
                          count);
    struct snapshot *snapshot = calloc(1, sizeof *snapshot);
    if (!snapshot)
-      return format_fail(error, KVS_IO, "no memory");
+      return format_fail(error, KVS_NO_SPACE, "no memory");
    snapshot->host = host;
    snapshot->interval_ms = (uint64_t)settings[OPTION_SNAPSHOT_INTERVAL].integer * 1000;
    int code = format_snapshot_set_create(host, (size_t)settings[OPTION_MAX_SNAPSHOTS].integer,
