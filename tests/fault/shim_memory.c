@@ -1,7 +1,8 @@
 /*
  * Allocations, replaced. Only those fail that the server's own code or a plug-in asks for: the
  * libraries below it, gRPC above all, end the process when they get no memory, which is not what is
- * to be tested. Whose call it is tells the object that its return address lies in.
+ * to be tested; so does the dynamic linker. Whose call it is tells the object that its return
+ * address lies in.
  */
 #include "shim.h"
 
@@ -31,7 +32,7 @@ static bool own_code(void *address)
    if (_dl_find_object(address, &object) != 0)
       return false;
    const char *name = object.dlfo_link_map->l_name;
-   return strncmp(name, "/lib/", 5) != 0 && strncmp(name, "/usr/lib/", 9) != 0 &&
+   return strncmp(name, "/lib", 4) != 0 && strncmp(name, "/usr/lib", 8) != 0 &&
           !strstr(name, "linux-vdso");
 }
 

@@ -17,6 +17,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 # In the order of shim.h.
@@ -41,23 +42,26 @@ _SIZE = _RULES_AT + _RULES * _RULE.size
 
 _SOURCES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fault")
 _library = None
+_compiling = threading.Lock()
 
 
 def library():
     """The shared object to preload. CMake names the one it built; a build of the server alone, as
     of a mutant, has none, so it is compiled here."""
     global _library
-    if not _library:
-        _library = os.environ.get("KVSTORE_TEST_SHIM")
-    if not _library:
-        folder = tempfile.mkdtemp(prefix="kvstore-shim-")
-        atexit.register(shutil.rmtree, folder, True)
-        _library = os.path.join(folder, "libkvstore-fault.so")
-        sources = [os.path.join(_SOURCES, name)
-                   for name in ("shim.c", "shim_files.c", "shim_memory.c")]
-        subprocess.run(["cc", "-D_GNU_SOURCE", "-std=gnu17", "-O2", "-fPIC", "-shared",
-                        "-fvisibility=hidden", *sources, "-o", _library], check=True)
+    with _compiling:
+        _library = _library or os.environ.get("KVSTORE_TEST_SHIM") or _compile()
     return _library
+
+
+def _compile():
+    folder = tempfile.mkdtemp(prefix="kvstore-shim-")
+    atexit.register(shutil.rmtree, folder, True)
+    path = os.path.join(folder, "libkvstore-fault.so")
+    sources = [os.path.join(_SOURCES, name) for name in ("shim.c", "shim_files.c", "shim_memory.c")]
+    subprocess.run(["cc", "-D_GNU_SOURCE", "-std=gnu17", "-O2", "-fPIC", "-shared",
+                    "-fvisibility=hidden", *sources, "-o", path], check=True)
+    return path
 
 
 class Rule:
@@ -140,6 +144,15 @@ class Shim:
         for number in range(_RULES):
             struct.pack_into("<I", self.memory, _RULES_AT + number * _RULE.size, 0)
         self._next = 0
+
+    def close(self):
+        """Gives the control file back; rules can neither be armed nor read any more."""
+        self.memory.close()
+
+    def check_loaded(self):
+        """Without the shim every test passes: to be called once the server has opened its files."""
+        if not self.counts()["open"]:
+            raise AssertionError("the fault shim sees no call of the server")
 
     def counts(self):
         """Calls by kind since the shim was made."""
