@@ -156,6 +156,9 @@ class Server:
         return channel
 
     def wait_serving(self):
+        # A start that fails says so in the log, long before a watch would give up.
+        if not self.log.wait_for(" info ready"):
+            raise AssertionError(f"the server ended instead of serving:\n{self.log.text()}")
         watch = health_grpc.HealthStub(self.channel).Watch(
             health.HealthCheckRequest(), timeout=PATIENCE, wait_for_ready=True)
         for state in watch:
