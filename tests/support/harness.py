@@ -142,8 +142,6 @@ class Server:
         line = self.log.wait_for("listening on ")
         if not line:
             self._refused()
-        if not self.log.wait_for(" ready"):
-            self._refused()  # it listens before it has loaded
         self.address = line.split("listening on ", 1)[1].split()[0].rstrip(",;")
         if not self.address.startswith("unix:"):
             self.port = int(self.address.rsplit(":", 1)[1])
@@ -161,6 +159,9 @@ class Server:
         return channel
 
     def wait_serving(self):
+        # A start that fails says so in the log, long before a watch would give up.
+        if not self.log.wait_for(" info ready"):
+            self._refused()
         watch = health_grpc.HealthStub(self.channel).Watch(
             health.HealthCheckRequest(), timeout=PATIENCE, wait_for_ready=True)
         for state in watch:
