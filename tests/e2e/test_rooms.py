@@ -26,7 +26,7 @@ ALLOWED = {
     "include/": [],
 }
 
-MAY_INCLUDE_GRPC = ("core/rpc/", "client/connection.", "bench/")
+MAY_INCLUDE_GRPC = ("core/rpc/", "client/connection.", "client/channel.", "bench/")
 MAY_INCLUDE_PROTO = ("core/service/", "client/", "bench/")
 PROJECT = ("core/", "plugins/", "client/", "kvstore/", "tests/", "bench/", "include/")
 
