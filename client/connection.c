@@ -1,9 +1,10 @@
 #include "client/connection.h"
 
+#include "client/channel.h"
+
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
-#include <grpc/grpc_security.h>
 #include <grpc/support/alloc.h>
 #include <grpc/support/time.h>
 #include <signal.h>
@@ -50,26 +51,6 @@ static bool take_interrupt(const struct connection *connection)
 }
 
 /* ---- Connecting ---- */
-
-static grpc_channel *open_channel(const char *address)
-{
-   /* A channel of our own connects at once: no back-off is inherited from an earlier one. A proxy
-    * for the web is none for a store at home. */
-   grpc_arg args[] = {
-       {.type = GRPC_ARG_INTEGER,
-        .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-        .value.integer = -1},
-       {.type = GRPC_ARG_INTEGER,
-        .key = (char *)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
-        .value.integer = 1},
-       {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_HTTP_PROXY, .value.integer = 0},
-   };
-   grpc_channel_args list = {sizeof args / sizeof *args, args};
-   grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
-   grpc_channel *channel = grpc_channel_create(address, credentials, &list);
-   grpc_channel_credentials_release(credentials);
-   return channel;
-}
 
 /* Lets the channel work for up to `ms`, until it leaves `state`. */
 static void watch(struct connection *connection, grpc_channel *channel,
@@ -131,7 +112,7 @@ static enum kv_code connect_to_first(struct connection *connection, int64_t time
    char *rest = connection->list;
    enum outcome outcome = SILENT;
    for (char *address; outcome == SILENT && (address = strsep(&rest, ",")) != NULL;) {
-      grpc_channel *channel = open_channel(address);
+      grpc_channel *channel = channel_create(address, NULL, 0);
       outcome = await_ready(connection, channel, timeout_ms);
       if (outcome == ANSWERED) {
          connection->channel = channel;

@@ -2,7 +2,7 @@
  * The way to the server: connects to the first of several addresses that answers, makes one call at
  * a time, and connects again where the connection was lost in between. No call is ever sent twice.
  *
- * One thread. The only module of the client that includes gRPC.
+ * One thread. With channel.h the only module of the client that includes gRPC.
  */
 #ifndef CLIENT_CONNECTION_H
 #define CLIENT_CONNECTION_H

@@ -27,7 +27,7 @@ ALLOWED = {
     "include/": [],
 }
 
-MAY_INCLUDE_GRPC = ("core/rpc/", "client/connection.", "bench/")
+MAY_INCLUDE_GRPC = ("core/rpc/", "client/connection.", "client/channel.", "bench/")
 MAY_INCLUDE_PROTO = ("core/service/", "client/", "bench/")
 PROJECT = ("core/", "plugins/", "client/", "check/", "kvstore/", "tests/", "bench/", "include/")
 

@@ -1,0 +1,53 @@
+/*
+ * One call at a time over gRPC, again and again: the memory of a call serves the next one, and a
+ * unary call is one batch of operations and one event.
+ *
+ * A call belongs to the thread that starts it, then to the one that takes its last event from the
+ * completion queue.
+ */
+#ifndef BENCH_CALL_H
+#define BENCH_CALL_H
+
+#include "bench/load/reply.h"
+
+#include <grpc/grpc.h>
+
+/* A channel and the methods registered on it. */
+struct call_target {
+   grpc_channel *channel;
+   void *methods[WORKLOAD_METHODS];
+};
+
+struct call {
+   /* Its user's: when it was due, whether it counts. */
+   uint64_t due_ns;
+   bool counted;
+   struct call *next_idle;
+
+   /* Of the last call, once it has ended. */
+   struct workload_request request;
+   struct reply reply;
+   grpc_status_code code;
+   grpc_slice details;
+
+   /* The call's own. */
+   const struct call_target *target;
+   grpc_completion_queue *queue;
+   grpc_call *grpc;
+   grpc_byte_buffer *message;
+   grpc_metadata_array headers, trailers;
+   unsigned pending; /* batches of operations under way */
+};
+
+/* Starts a call with the request that the workload chose last. It ends with DEADLINE_EXCEEDED after
+ * `timeout_ms`. */
+void call_start(struct call *call, const struct workload_request *request,
+                const struct workload *workload, int64_t timeout_ms);
+
+/* Takes the event of a queue on which calls were started. The call, where that was its last one:
+ * the caller reads its results, then calls call_release before it starts it again. NULL where the
+ * call goes on. */
+struct call *call_take(const grpc_event *event);
+void call_release(struct call *call);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * Puts load on a server and measures: connections with calls in flight on each, started as the ones
+ * before them end (closed loop), or when they are due at a given rate (open loop).
+ *
+ * Latency is counted from when a call was due. In an open loop that is a time fixed beforehand:
+ * where the server falls behind, the wait of the calls that could not be sent yet counts, too
+ * (no coordinated omission). A call counts when it was due after the warm-up and before the end;
+ * each of those is waited for.
+ *
+ * Create, run and destroy on one thread; several runs after each other are fine.
+ */
+#ifndef BENCH_DRIVER_H
+#define BENCH_DRIVER_H
+
+#include "bench/load/histogram.h"
+#include "bench/load/reply.h"
+#include "core/support/status.h"
+
+struct driver_target {
+   const char *address; /* HOST:PORT or unix:PATH */
+   unsigned connections, streams, threads;
+   const char *methods[WORKLOAD_METHODS]; /* full names */
+   int64_t timeout_ms;                    /* of a call */
+};
+
+struct driver_load {
+   struct workload_plan plan;
+   double rate;                      /* calls a second; 0: closed loop */
+   uint64_t warm_up_ns, duration_ns; /* duration 0: no end */
+   uint64_t requests;                /* calls that count; 0: no end */
+   uint64_t interval_ns;             /* between calls of on_interval */
+};
+
+struct driver_counts {
+   uint64_t calls, operations, missing;
+   uint64_t errors[REPLY_CODES]; /* failed calls, and failed operations of a Batch, by code */
+   char error_texts[REPLY_CODES][128];
+   struct histogram *latency; /* of the calls, in nanoseconds */
+};
+
+struct driver_result {
+   struct driver_counts counts;
+   int64_t start_unix_ms; /* the end of the warm-up */
+   double seconds;        /* from there to the end of the last call */
+};
+
+/* From and to in seconds since the end of the warm-up, and what ended between them. */
+typedef void driver_interval_fn(void *context, double from, double to,
+                                const struct driver_counts *counts);
+
+struct driver;
+
+/* Connects. NULL with status when no server answers or memory is out. */
+struct driver *driver_create(const struct driver_target *target, struct kv_status *status);
+void driver_destroy(struct driver *driver);
+
+/* `on_interval` may be NULL. result->counts.latency is the caller's to destroy. */
+enum kv_code driver_run(struct driver *driver, const struct driver_load *load,
+                        driver_interval_fn *on_interval, void *context,
+                        struct driver_result *result, struct kv_status *status);
+
+/* Ends the run early, as if it was over now. May be called from a signal handler. */
+void driver_interrupt(struct driver *driver);
+
+uint64_t driver_errors(const struct driver_counts *counts);
+
+#endif

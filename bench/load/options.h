@@ -1,0 +1,24 @@
+/* What the command line of kvstore-bench says, checked. */
+#ifndef BENCH_OPTIONS_H
+#define BENCH_OPTIONS_H
+
+#include "bench/load/driver.h"
+
+#include <stdio.h>
+
+#define OPTIONS_CONNECTIONS_MAX 10000
+#define OPTIONS_STREAMS_MAX 100000
+#define OPTIONS_BATCH_MAX 1000000
+
+struct options {
+   struct driver_target target;
+   struct driver_load load;
+   bool fill, by_requests, json, help, version;
+   const char *csv; /* file name, or NULL */
+};
+
+/* False after a message on standard error. Strings point into `argv` or the environment. */
+bool options_read(struct options *options, int argc, char **argv);
+void options_print_help(FILE *file);
+
+#endif

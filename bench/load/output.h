@@ -1,0 +1,17 @@
+/* What kvstore-bench prints: the result as a table or as JSON, a row an interval as CSV, and a line
+ * of progress where somebody watches. */
+#ifndef BENCH_OUTPUT_H
+#define BENCH_OUTPUT_H
+
+#include "bench/load/options.h"
+
+void output_table(FILE *file, const struct options *options, const struct driver_result *result);
+/* `generator_seconds`: processor time that the generator itself took. */
+void output_json(FILE *file, const struct options *options, const struct driver_result *result,
+                 double generator_seconds);
+
+void output_csv_head(FILE *file);
+void output_csv_row(FILE *file, double from, double to, const struct driver_counts *counts);
+void output_progress(FILE *file, double from, double to, const struct driver_counts *counts);
+
+#endif

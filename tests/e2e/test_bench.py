@@ -1,0 +1,148 @@
+"""kvstore-bench against the real server: what it counts is what the server has seen."""
+import csv
+import json
+import os
+import signal
+import subprocess
+
+import harness
+from harness import BIN, PATIENCE, environment
+
+BENCH = os.path.join(BIN, "kvstore-bench")
+
+
+class Bench(harness.Case):
+    def bench(self, *flags, code=0, address=None):
+        """Runs it to its end; returns the completed process."""
+        done = subprocess.run(
+            [BENCH, "-a", address or self.server.address, "-c", "2", "-s", "4", *flags],
+            capture_output=True, text=True, timeout=PATIENCE, env=environment())
+        self.assertEqual(done.returncode, code, done.stderr + done.stdout)
+        return done
+
+    def json(self, *flags, code=0):
+        return json.loads(self.bench("--json", *flags, code=code).stdout)
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.start(mode="none")
+
+    def test_every_set_counted_was_seen_by_the_server(self):
+        result = self.json("--requests", "500", "--mix", "set=1", "--keys", "50")
+        self.assertEqual(result["calls"], 500)
+        self.assertEqual(result["operations"], 500)
+        self.assertEqual(result["errors"], {})
+        status = self.server.status()
+        self.assertEqual(status.sequence, 500)
+        self.assertLessEqual(status.keys, 50)
+        latency = result["latency_us"]
+        self.assertLess(0, latency["p50"])
+        self.assertLessEqual(latency["p50"], latency["p99"])
+        self.assertLessEqual(latency["p99"], latency["max"])
+
+    def test_a_fill_sets_every_key_once_with_values_of_the_size(self):
+        self.bench("--fill", "--requests", "0", "--keys", "3210", "--value-size", "10-20")
+        status = self.server.status()
+        self.assertEqual((status.keys, status.sequence), (3210, 3210))
+        entries = self.server.scan()
+        self.assertEqual([key for key, _ in entries], ["key:%012d" % i for i in range(3210)])
+        sizes = {len(value) for _, value in entries}
+        self.assertEqual(sizes, set(range(10, 21)))
+
+    def test_a_batch_counts_its_operations_and_what_was_not_found(self):
+        result = self.json("--requests", "20", "--batch", "30", "--mix", "get=1", "--keys", "50")
+        self.assertEqual((result["calls"], result["operations"]), (20, 600))
+        self.assertEqual(result["not_found"], 600)
+        result = self.json("--requests", "20", "--batch", "30", "--mix", "set=1", "--keys", "50")
+        self.assertEqual(self.server.status().sequence, 600)
+        result = self.json("--fill", "--requests", "100", "--mix", "get=1", "--keys", "50")
+        self.assertEqual((result["operations"], result["not_found"]), (100, 0))
+
+    def test_dels_empty_the_store(self):
+        result = self.json("--fill", "--requests", "60", "--keys", "40", "--mix", "del=1",
+                           "--distribution", "sequential")
+        self.assertEqual((result["operations"], result["not_found"]), (60, 20))
+        self.assertEqual(self.server.status().keys, 0)
+
+    def test_a_scan_counts_the_entries(self):
+        for flag in ("--scan", "--scan=keys"):
+            with self.subTest(flag):
+                result = self.json("--fill", "--requests", "5", "--keys", "2500", flag)
+                self.assertEqual((result["calls"], result["operations"]), (5, 5 * 2500))
+
+    def test_an_open_loop_sends_what_its_rate_says(self):
+        result = self.json("--requests", "100", "--rate", "1000", "--mix", "set=1")
+        self.assertEqual(result["calls"], 100)
+        self.assertGreaterEqual(result["seconds"], 0.098)
+        self.assertEqual(self.server.status().sequence, 100)
+
+    def test_in_an_open_loop_calls_that_had_to_wait_count_from_when_they_were_due(self):
+        # Far more than one call at a time can do: the last one is due long before it can be sent.
+        result = self.json("-c", "1", "-s", "1", "--rate", "10000000", "--requests", "2000")
+        last_due = 2000 / 10000000
+        self.assertGreater(result["seconds"], last_due)
+        self.assertGreaterEqual(result["latency_us"]["max"] / 1e6,
+                                0.9 * (result["seconds"] - last_due))
+
+    def test_the_rows_of_the_csv_add_up_to_the_result(self):
+        path = os.path.join(self.folder, "rows.csv")
+        result = self.json("--duration", "0.5", "--interval", "0.1", "--csv", path)
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.assertGreaterEqual(len(rows), 5)
+        self.assertEqual(sum(int(row["calls"]) for row in rows), result["calls"])
+        for before, after in zip(rows, rows[1:]):
+            self.assertEqual(before["to_s"], after["from_s"])
+
+    def test_the_warm_up_does_not_count(self):
+        result = self.json("--requests", "100", "--warm-up", "0.2", "--mix", "set=1")
+        self.assertEqual(result["calls"], 100)
+        self.assertGreater(self.server.status().sequence, 100)
+
+    def test_errors_are_counted_by_status_and_end_with_1(self):
+        small = self.start("small", mode="none", flags=("--max-value-size", "10"))
+        flags = ("--requests", "8", "--mix", "set=1", "--value-size", "11", "--json")
+        done = self.bench(*flags, address=small.address, code=1)
+        error = json.loads(done.stdout)["errors"]["INVALID_ARGUMENT"]
+        self.assertEqual(error["count"], 8)
+        self.assertIn("11", error["first"])
+        done = self.bench("--requests", "8", "--mix", "set=1", "--value-size", "11", code=1,
+                          address=small.address)
+        self.assertIn("INVALID_ARGUMENT 8", done.stdout)
+        self.bench("--fill", "--requests", "0", "--value-size", "11", code=1,
+                   address=small.address)
+
+    def test_the_failed_operations_of_a_batch_are_counted_each(self):
+        full = self.start("full", mode="none", flags=("--max-memory", "100"))
+        done = self.bench("--requests", "8", "--batch", "5", "--mix", "set=1", "--json", code=1,
+                          address=full.address)
+        self.assertEqual(json.loads(done.stdout)["errors"]["RESOURCE_EXHAUSTED"]["count"], 40)
+
+    def test_without_a_server_it_says_so(self):
+        done = self.bench(code=1, address=f"unix:{self.folder}/nobody")
+        self.assertIn("no server answers", done.stderr)
+
+    def test_wrong_use_is_refused_with_2(self):
+        for flags in (["--mix", "set"], ["--mix", "set=0"], ["--keys", "0"], ["--rate", "-1"],
+                      ["--distribution", "even"], ["--value-size", "9-3"], ["--batch", "x"],
+                      ["--requests", "0"], ["--requests"], ["--nonsense"], ["extra"],
+                      ["--streams", "100001"], ["-a", "localhost"]):
+            with self.subTest(flags):
+                self.assertIn("error: ", self.bench(*flags, code=2).stderr)
+
+    def test_an_interrupt_ends_it_with_what_there_is(self):
+        path = os.path.join(self.folder, "rows.csv")
+        bench = subprocess.Popen(
+            [BENCH, "-a", self.server.address, "--duration", "3600", "--interval", "0.05", "--csv",
+             path, "--json"], stdout=subprocess.PIPE, text=True, env=environment())
+        while self.server.status().sequence == 0:
+            self.assertIsNone(bench.poll())
+        bench.send_signal(signal.SIGINT)
+        result = json.loads(bench.communicate(timeout=PATIENCE)[0])
+        self.assertEqual(bench.returncode, 0)
+        self.assertGreater(result["calls"], 0)
+        self.assertLess(result["seconds"], PATIENCE)
+
+
+if __name__ == "__main__":
+    harness.main()
