@@ -146,6 +146,45 @@ static void a_second_server_is_refused_and_told_who_holds_the_directory(void **s
    assert_int_equal(open_it(fixture), KV_OK);
 }
 
+static void readers_share_the_directory_and_keep_servers_out(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_data_directory *first, *second;
+   assert_int_equal(kv_data_directory_open_to_read(fixture->path, &first, &fixture->status),
+                    KV_FAILED_PRECONDITION);
+   assert_non_null(strstr(fixture->status.text, "in use by another server"));
+   kv_data_directory_close(fixture->directory);
+   fixture->directory = NULL;
+   assert_int_equal(kv_data_directory_open_to_read(fixture->path, &first, &fixture->status), KV_OK);
+   assert_int_equal(kv_data_directory_open_to_read(fixture->path, &second, &fixture->status),
+                    KV_OK);
+   assert_int_equal(open_it(fixture), KV_FAILED_PRECONDITION);
+   assert_non_null(strstr(fixture->status.text, "kvstore-check"));
+   kv_data_directory_close(first);
+   kv_data_directory_close(second);
+   assert_int_equal(open_it(fixture), KV_OK);
+}
+
+static void reading_makes_nothing(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_data_directory *reader;
+   char path[TEMPORARY_PATH_SIZE];
+   struct stat info;
+   temporary_path(&fixture->parent, "other", path);
+   assert_int_equal(kv_data_directory_open_to_read(path, &reader, &fixture->status),
+                    KV_UNAVAILABLE);
+   assert_int_not_equal(stat(path, &info), 0);
+   assert_int_equal(mkdir(path, 0700), 0);
+   assert_int_equal(kv_data_directory_open_to_read(path, &reader, &fixture->status), KV_OK);
+   assert_int_equal(kv_data_directory_inspect_active(reader, &fixture->active, &fixture->found,
+                                                     &fixture->status),
+                    KV_OK);
+   assert_false(fixture->found);
+   kv_data_directory_close(reader);
+   assert_int_equal(rmdir(path), 0); /* it is empty */
+}
+
 static void a_lock_ends_with_its_process(void **state)
 {
    struct fixture *fixture = *state;
@@ -458,6 +497,8 @@ int main(void)
    const struct CMUnitTest tests[] = {
        TEST(everything_is_private_whatever_the_umask),
        TEST(a_second_server_is_refused_and_told_who_holds_the_directory),
+       TEST(readers_share_the_directory_and_keep_servers_out),
+       TEST(reading_makes_nothing),
        TEST(a_lock_ends_with_its_process),
        TEST(a_directory_that_everybody_may_write_is_refused),
        TEST(a_directory_of_another_user_is_refused),

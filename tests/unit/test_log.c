@@ -1,5 +1,6 @@
 #include "plugins/format/file.h"
 #include "plugins/format/log.h"
+#include "plugins/format/note.h"
 #include "tests/support/log_host.h"
 
 #include <errno.h>
@@ -474,6 +475,48 @@ static void restart_protects_all_that_it_loaded(void **state)
    free(bytes);
 }
 
+static void remedy_stands_whole_at_the_end_however_long_the_text(void **state)
+{
+   struct fixture *fixture = *state;
+   char parent[256], command[300];
+   snprintf(parent, sizeof parent, "%s", fixture->host.directory);
+   *strrchr(parent, '/') = '\0';
+   snprintf(command, sizeof command, ": kvstore-check --recover=prefix %s", parent);
+   for (size_t length = 0; length < sizeof fixture->error.text; length++) {
+      memset(fixture->error.text, 'x', length);
+      fixture->error.text[length] = '\0';
+      assert_int_equal(format_remedy(&fixture->host.host, KVS_CORRUPT, &fixture->error),
+                       KVS_CORRUPT);
+      const char *found = strstr(fixture->error.text, command);
+      assert_non_null(found);
+      assert_string_equal(found, command);
+   }
+   strcpy(fixture->error.text, "as it is");
+   assert_int_equal(format_remedy(&fixture->host.host, KVS_IO, &fixture->error), KVS_IO);
+   assert_string_equal(fixture->error.text, "as it is");
+}
+
+static void refused_load_leaves_a_torn_end_where_it_is(void **state)
+{
+   struct fixture *fixture = *state;
+   load_well(fixture);
+   must_write(fixture, 1, "a", "1");
+   shut(fixture);
+   size_t size, size_after;
+   uint8_t *bytes = log_host_read_file(&fixture->host, SEGMENT_1, &size);
+   memset(bytes + size - 20, 'x', 20);
+   put_segment(fixture, bytes, size);
+   /* The log does not reach what the newest snapshot is known to have held. */
+   fixture->base = (struct format_recovery_base){false, 0, 9};
+   assert_int_equal(load(fixture), KVS_CORRUPT);
+   uint8_t *bytes_after = log_host_read_file(&fixture->host, SEGMENT_1, &size_after);
+   assert_int_equal(size_after, size);
+   assert_memory_equal(bytes_after, bytes, size);
+   assert_int_equal(log_host_count(&fixture->host, "aof", ".torn"), 0);
+   free(bytes);
+   free(bytes_after);
+}
+
 static void failed_read_is_no_damage_and_changes_nothing(void **state)
 {
    struct fixture *fixture = *state;
@@ -907,6 +950,8 @@ int main(void)
        CASE(sealed_log_is_trimmed_and_protected_to_the_end),
        CASE(marked_log_gets_no_second_mark),
        CASE(restart_protects_all_that_it_loaded),
+       CASE(remedy_stands_whole_at_the_end_however_long_the_text),
+       CASE(refused_load_leaves_a_torn_end_where_it_is),
        CASE(failed_read_is_no_damage_and_changes_nothing),
        CASE(full_segment_is_followed_by_the_next),
        CASE(segment_is_synced_before_the_next_begins),
