@@ -28,7 +28,7 @@ class Session:
         self.errors = []        # (what was tried, code) of each call that failed
         self.doubtful = []      # pairs of refused writes that a restart may bring back, see refuse
         self.undo_may_fail = False
-        self.mode_in_doubt = None  # of a switch that failed and could not be taken back
+        self.modes_in_doubt = set()  # of switches that failed and could not be taken back
         self.failed_at = None   # generation in which a write met UNAVAILABLE
         self.generation = 1
         self.wrong = []
@@ -36,7 +36,7 @@ class Session:
         if start:
             self.server = harness.Server(self.data, mode=mode, options=options,
                                          variables=self.shim.environment())
-            self.generation = self.server.status().generation
+            self.generation = self.status().generation
             self.shim.check_loaded()
 
     def note(self, text):
@@ -87,20 +87,27 @@ class Session:
         """An acknowledgement after a failed log: only from a fresh generation."""
         if self.failed_at is None:
             return
-        generation = self.server.status().generation
+        generation = self.status().generation
         if generation <= self.failed_at:
             self.note(f"{what} was acknowledged after a failure, still in generation {generation}")
         self.generation, self.failed_at, self.doubtful = generation, None, []
-        self.mode_in_doubt = None
+        self.modes_in_doubt = set()
 
     def read(self, key):
+        return self._ask(lambda: self.server.get(key))
+
+    def status(self):
+        return self._ask(lambda: self.server.status())
+
+    @staticmethod
+    def _ask(question):
         """Reads go on whatever fails. A lack of memory may hit the read itself, once."""
         try:
-            return self.server.get(key)
+            return question()
         except grpc.RpcError as error:
             if error.code() != CODE.RESOURCE_EXHAUSTED:
                 raise
-            return self.server.get(key)
+            return question()
 
     def set(self, key, value):
         return self._write(f"set {key}", [(key, value)], lambda: self.server.set(key, value))
@@ -124,20 +131,20 @@ class Session:
         answer = self._try("save", self.server.save)
         if answer is not None:
             self.saved = self.history.acknowledged
-            self.generation = self.server.status().generation
+            self.generation = self.status().generation
         return answer is not None
 
     def configure(self, plugin, options=None):
         answer = self._try(f"configure {plugin}", lambda: self.server.configure(plugin, options))
-        active = self.server.status()
+        active = self.status()
         if answer is not None:
             self.mode = plugin
             # What is in force already is not taken up afresh, and makes no checkpoint.
             if answer.generation > self.generation:
                 self.saved = self.history.acknowledged
-                self.failed_at, self.doubtful, self.mode_in_doubt = None, [], None
+                self.failed_at, self.doubtful, self.modes_in_doubt = None, [], set()
         elif self.undo_may_fail and active.read_only:
-            self.mode_in_doubt = plugin
+            self.modes_in_doubt.add(plugin)
         if active.plugin != self.mode:
             self.note(f"configure {plugin}: {'OK' if answer else 'failed'}, yet the mode is "
                       f"{active.plugin}")
@@ -155,7 +162,7 @@ class Session:
 
     def check_read_only(self):
         """Only when nothing can renew the log meanwhile."""
-        status = self.server.status()
+        status = self.status()
         if not status.read_only:
             self.note("the log has failed, yet the server does not say that it is read-only")
         if self.serving():
@@ -176,7 +183,7 @@ class Session:
     def recover(self, by_save):
         """After the faults have ended: writes are accepted again, by Save or by themselves."""
         self.shim.heal()
-        if self.server.status().read_only:
+        if self.status().read_only:
             if by_save and self.mode != "none":
                 if not self.save():
                     self.note(f"save did not recover a healed disk: {self.errors[-1]}")
@@ -216,8 +223,8 @@ class Session:
         self.check_found()
 
     def check_found(self):
-        plugin = self.server.status().plugin
-        if plugin == self.mode_in_doubt:
+        plugin = self.status().plugin
+        if plugin in self.modes_in_doubt:
             self.mode = plugin
         if plugin != self.mode:
             self.note(f"restarted as {plugin}, {self.mode} was in force")
