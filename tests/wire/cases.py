@@ -1,12 +1,12 @@
-"""What a malformed or hostile client does. Each case gets a Field (run) and returns how often it did
-its deed; it fails by raising AssertionError. While it runs, a well-behaved client must be served.
+"""What a malformed or hostile client does. Each case gets a Field (see run) and returns how often it
+did its deed; it fails by raising AssertionError. Meanwhile a well-behaved client must be served.
 """
 import zlib
 
 from http2 import (
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW, MAX_FRAME,
     PADDED, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, SERVICE,
-    Connection, block, call, frame, header, headers, message, number, ping, reset, settings,
+    block, call, frame, header, headers, message, number, ping, reset, settings,
     window_update)
 
 MIB = 1 << 20
@@ -406,6 +406,23 @@ def silent_connections(field):
     return count
 
 
+def descriptors_run_out(field):
+    """More connections than the server may have files open: it refuses those, and is there for
+    others as soon as they have gone."""
+    count = 300
+    with field.few_files(100):
+        connections = [field.connect() for _ in range(count)]
+        states = [connection.reaction() for connection in connections]
+        assert 0 < states.count("open") < 100, f"{states.count('open')} of {count} were taken"
+        field.witness_goes_on()
+        for connection in connections:
+            connection.close()
+        field.await_descriptors()
+        with field.connect() as connection:
+            assert connection.reaction() == "open", "nobody can connect any more"
+    return count
+
+
 def silent_streams(field):
     """Calls that are opened and never go on."""
     count = field.scaled(2000, 20000)
@@ -483,5 +500,6 @@ def halted_uploads_side_by_side(field):
 CASES = [bad_frames, frames_cut_short, random_frames, hpack_garbage, hpack_bomb,
          endless_continuation, much_metadata, endless_trailers, empty_data, settings_flood,
          ping_flood, priority_flood, window_flood, resets, resets_by_mistake, grpc_framing,
-         gzip_bomb, decoding_bomb, upload_above_the_limit, data_beyond_the_window, silent_connections, silent_streams,
-         slow_scans, slow_keys, slow_gets, halted_uploads, halted_uploads_side_by_side]
+         gzip_bomb, decoding_bomb, upload_above_the_limit, data_beyond_the_window,
+         silent_connections, descriptors_run_out, silent_streams, slow_scans, slow_keys, slow_gets,
+         halted_uploads, halted_uploads_side_by_side]
