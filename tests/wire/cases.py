@@ -424,12 +424,28 @@ def descriptors_run_out(field):
 
 
 def silent_streams(field):
-    """Calls that are opened and never go on."""
+    """Calls that are opened and never go on. A connection has up to 1,024 of them."""
     count = field.scaled(2000, 20000)
+    connections = [field.connect() for _ in range(field.scaled(4, 20))]
+    for connection in connections:
+        connection.wait(lambda kind, flags, *_: kind == SETTINGS and not flags & ACK)
+        connection.reaction()  # the settings are in force when they are acknowledged
+        for stream in range(1, 2 * count, 2):
+            if not connection.send(open_call(stream)):
+                break
+    field.witness_goes_on()
+    for connection in connections:
+        connection.close()
+    return count * len(connections)
+
+
+def streams_before_the_settings(field):
+    """The same by a client that never acknowledges the settings, and so is not held to them: gRPC
+    counts only from then on. Some 14 KB each."""
+    count = field.scaled(2000, 5000)
     connections = [field.connect() for _ in range(field.scaled(4, 10))]
     for connection in connections:
-        data = b"".join(open_call(stream) for stream in range(1, 2 * count, 2))
-        connection.send(data)
+        connection.send(b"".join(open_call(stream) for stream in range(1, 2 * count, 2)))
     field.witness_goes_on()
     for connection in connections:
         connection.close()
@@ -472,16 +488,18 @@ def slow_gets(field):
 def halted_uploads(field):
     """Values of 64 MiB of which half is sent."""
     connections = []
-    for _ in range(field.scaled(8, 50)):
-        connection = field.connect()
-        connections.append(connection)
-        connection.send(open_call())
-        start = message(b"\x0a\x01u\x12\x80\x80\x80\x20" + bytes(32 * MIB),
-                        length=64 * MIB + 8)
-        send_data(connection, 1, start)
-    field.witness_goes_on()
-    for connection in connections:
-        connection.close()
+    with field.overload():
+        for _ in range(field.scaled(8, 50)):
+            connection = field.connect()
+            connections.append(connection)
+            connection.send(open_call())
+            start = message(b"\x0a\x01u\x12\x80\x80\x80\x20" + bytes(32 * MIB),
+                            length=64 * MIB + 8)
+            send_data(connection, 1, start)
+        field.witness_goes_on()
+        for connection in connections:
+            connection.close()
+        field.await_descriptors()
     return len(connections)
 
 
@@ -501,5 +519,6 @@ CASES = [bad_frames, frames_cut_short, random_frames, hpack_garbage, hpack_bomb,
          endless_continuation, much_metadata, endless_trailers, empty_data, settings_flood,
          ping_flood, priority_flood, window_flood, resets, resets_by_mistake, grpc_framing,
          gzip_bomb, decoding_bomb, upload_above_the_limit, data_beyond_the_window,
-         silent_connections, descriptors_run_out, silent_streams, slow_scans, slow_keys, slow_gets,
+         silent_connections, descriptors_run_out, silent_streams,
+         streams_before_the_settings, slow_scans, slow_keys, slow_gets,
          halted_uploads, halted_uploads_side_by_side]
