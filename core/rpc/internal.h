@@ -77,6 +77,7 @@ struct kv_rpc {
    size_t receive_message_max;
    size_t reply_memory_max;
    atomic_size_t reply_memory; /* bytes of large replies that clients have not read yet */
+   struct kv_acceptor *acceptor;
    struct kv_rpc_socket_file *socket_files;
    bool stopped;
    unsigned worker_count;

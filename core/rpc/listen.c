@@ -1,11 +1,7 @@
-/*
- * Addresses to listen on. gRPC does not say why it can not have one; so names are resolved here,
- * and each numeric address is tried with a socket of our own before gRPC gets it.
- */
+/* Addresses to listen on: resolves names, opens the sockets, says why one can not be had. */
+#include "core/rpc/accept.h"
 #include "core/rpc/internal.h"
 #include "core/rpc/port_owner.h"
-
-#include <grpc/grpc_security.h>
 
 #include <errno.h>
 #include <netdb.h>
@@ -22,32 +18,18 @@
 #define NUMERIC_SIZE 80 /* "[address%scope]:port" */
 #define NAME_SIZE 256   /* of a host: DNS allows 253 */
 
-static int add_port(struct kv_rpc *rpc, const char *address)
+/* Listens there; *reason is errno's value when the system is against it. */
+static bool open_socket(const struct sockaddr *address, socklen_t size, int *fd, int *reason)
 {
-   grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
-   int port = grpc_server_add_http2_port(rpc->server, address, credentials);
-   grpc_server_credentials_release(credentials);
-   return port;
-}
-
-/* The system's reason not to listen there, or 0 when there is none. */
-static int reason_against(const struct sockaddr *address, socklen_t size)
-{
-   int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-   if (fd < 0)
-      return errno;
-   int on = 1, reason = 0;
-   if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-       bind(fd, address, size) < 0 || listen(fd, 1) < 0)
-      reason = errno;
-   close(fd);
-   return reason;
-}
-
-static enum kv_code fail_in_grpc(const char *address, struct kv_status *status)
-{
-   return kv_fail(status, KV_UNAVAILABLE,
-                  "cannot listen on %s: gRPC refused it, see its line in the log", address);
+   const int on = 1;
+   *fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+   if (*fd >= 0 && setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+       bind(*fd, address, size) == 0 && listen(*fd, SOMAXCONN) == 0)
+      return true;
+   *reason = errno;
+   if (*fd >= 0)
+      close(*fd);
+   return false;
 }
 
 /* ---- host:port ---- */
@@ -84,6 +66,13 @@ static void set_port(struct sockaddr *address, unsigned port)
       ((struct sockaddr_in6 *)(void *)address)->sin6_port = value;
 }
 
+static unsigned get_port(const struct sockaddr *address)
+{
+   if (address->sa_family == AF_INET)
+      return ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);
+   return ntohs(((const struct sockaddr_in6 *)(const void *)address)->sin6_port);
+}
+
 static void print_numeric(const struct addrinfo *info, char numeric[NUMERIC_SIZE], unsigned port)
 {
    char host[NUMERIC_SIZE - 10];
@@ -114,20 +103,20 @@ static enum kv_code listen_numeric(struct kv_rpc *rpc, const struct addrinfo *in
    memcpy(address, info->ai_addr, info->ai_addrlen);
    set_port(address, *port);
    print_numeric(info, numeric, *port);
-   *reason = reason_against(address, info->ai_addrlen);
+   int fd;
+   socklen_t size = sizeof storage;
+   if (open_socket(address, info->ai_addrlen, &fd, reason)) {
+      if (getsockname(fd, address, &size) == 0)
+         *port = get_port(address);
+      return kv_acceptor_add(rpc->acceptor, fd, status);
+   }
    if (*reason == EADDRINUSE) {
       kv_port_owner_of_address(address, owner);
       return kv_fail_errno(status, *reason,
                            "cannot listen on %s: it is %s; stop that one or choose another address",
                            numeric, owner);
    }
-   if (*reason != 0)
-      return kv_fail_errno(status, *reason, "cannot listen on %s", numeric);
-   int bound = add_port(rpc, numeric);
-   if (bound <= 0)
-      return fail_in_grpc(numeric, status);
-   *port = (unsigned)bound;
-   return KV_OK;
+   return kv_fail_errno(status, *reason, "cannot listen on %s", numeric);
 }
 
 /* A name may stand for addresses of a family that this machine does not have: those are passed
@@ -239,14 +228,11 @@ static enum kv_code listen_unix(struct kv_rpc *rpc, const char *path, struct kv_
    memcpy(address.sun_path, path, strlen(path) + 1);
    if (clear_path(&address, status) != KV_OK)
       return status->code;
-   char name[sizeof UNIX_PREFIX + sizeof address.sun_path];
-   snprintf(name, sizeof name, UNIX_PREFIX "%s", path);
-   int reason = reason_against((const struct sockaddr *)(const void *)&address, sizeof address);
-   if (reason != 0)
-      return kv_fail_errno(status, reason, "cannot listen on %s", name);
-   unlink(path); /* the trial's own */
-   if (add_port(rpc, name) <= 0)
-      return fail_in_grpc(name, status);
+   int fd, reason;
+   if (!open_socket((const struct sockaddr *)(const void *)&address, sizeof address, &fd, &reason))
+      return kv_fail_errno(status, reason, "cannot listen on " UNIX_PREFIX "%s", path);
+   if (kv_acceptor_add(rpc->acceptor, fd, status) != KV_OK)
+      return status->code;
    return take_over(rpc, path, status);
 }
 

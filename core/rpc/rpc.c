@@ -1,3 +1,4 @@
+#include "core/rpc/accept.h"
 #include "core/rpc/internal.h"
 
 #include "core/support/log.h"
@@ -47,7 +48,6 @@ static grpc_server *create_server(const struct kv_rpc_options *options)
         .key = GRPC_ARG_RESOURCE_QUOTA,
         .value.pointer = {quota, grpc_resource_quota_arg_vtable()}},
        integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
-       integer(GRPC_ARG_ALLOW_REUSEPORT, 0), /* a second server must not share the port */
        integer(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_TIME_MS),
        integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
        integer(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
@@ -95,7 +95,8 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    grpc_init();
    rpc->server = create_server(options);
    rpc->shutdown_queue = grpc_completion_queue_create_for_next(NULL);
-   enum kv_code code = register_methods(rpc, methods, count, status);
+   rpc->acceptor = kv_acceptor_create(rpc->server, status);
+   enum kv_code code = rpc->acceptor ? register_methods(rpc, methods, count, status) : status->code;
    rpc->worker_count = options->workers;
    rpc->receive_message_max = options->receive_message_max;
    rpc->reply_memory_max = options->memory_max;
@@ -141,7 +142,7 @@ enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status)
                               rpc->worker_count);
       worker->running = true;
    }
-   return KV_OK;
+   return kv_acceptor_start(rpc->acceptor, status);
 }
 
 static gpr_timespec in_ms(int64_t ms)
@@ -176,6 +177,8 @@ void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms)
    if (rpc->stopped)
       return;
    rpc->stopped = true;
+   if (rpc->acceptor)
+      kv_acceptor_stop(rpc->acceptor);
    grpc_server_shutdown_and_notify(rpc->server, rpc->shutdown_queue, NULL);
    bool joined = join_workers(rpc, in_ms(grace_ms));
    if (joined && await_shutdown(rpc, in_ms(FAREWELL_MS)))
@@ -198,6 +201,8 @@ static void destroy_queue(grpc_completion_queue *queue)
 void kv_rpc_destroy(struct kv_rpc *rpc)
 {
    kv_rpc_stop(rpc, 0);
+   if (rpc->acceptor)
+      kv_acceptor_destroy(rpc->acceptor);
    grpc_server_destroy(rpc->server);
    destroy_queue(rpc->shutdown_queue);
    for (unsigned i = 0; i < rpc->worker_count; i++) {

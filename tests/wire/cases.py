@@ -1,12 +1,12 @@
-"""What a malformed or hostile client does. Each case gets a Field (run) and returns how often it did
-its deed; it fails by raising AssertionError. While it runs, a well-behaved client must be served.
+"""What a malformed or hostile client does. Each case gets a Field (see run) and returns how often it
+did its deed; it fails by raising AssertionError. Meanwhile a well-behaved client must be served.
 """
 import zlib
 
 from http2 import (
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW, MAX_FRAME,
     PADDED, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, SERVICE,
-    Connection, block, call, frame, header, headers, message, number, ping, reset, settings,
+    block, call, frame, header, headers, message, number, ping, reset, settings,
     window_update)
 
 MIB = 1 << 20
@@ -406,13 +406,46 @@ def silent_connections(field):
     return count
 
 
+def descriptors_run_out(field):
+    """More connections than the server may have files open: it refuses those, and is there for
+    others as soon as they have gone."""
+    count = 300
+    with field.few_files(100):
+        connections = [field.connect() for _ in range(count)]
+        states = [connection.reaction() for connection in connections]
+        assert 0 < states.count("open") < 100, f"{states.count('open')} of {count} were taken"
+        field.witness_goes_on()
+        for connection in connections:
+            connection.close()
+        field.await_descriptors()
+        with field.connect() as connection:
+            assert connection.reaction() == "open", "nobody can connect any more"
+    return count
+
+
 def silent_streams(field):
-    """Calls that are opened and never go on."""
+    """Calls that are opened and never go on. A connection has up to 1,024 of them."""
     count = field.scaled(2000, 20000)
+    connections = [field.connect() for _ in range(field.scaled(4, 20))]
+    for connection in connections:
+        connection.wait(lambda kind, flags, *_: kind == SETTINGS and not flags & ACK)
+        connection.reaction()  # the settings are in force when they are acknowledged
+        for stream in range(1, 2 * count, 2):
+            if not connection.send(open_call(stream)):
+                break
+    field.witness_goes_on()
+    for connection in connections:
+        connection.close()
+    return count * len(connections)
+
+
+def streams_before_the_settings(field):
+    """The same by a client that never acknowledges the settings, and so is not held to them: gRPC
+    counts only from then on. Some 14 KB each."""
+    count = field.scaled(2000, 5000)
     connections = [field.connect() for _ in range(field.scaled(4, 10))]
     for connection in connections:
-        data = b"".join(open_call(stream) for stream in range(1, 2 * count, 2))
-        connection.send(data)
+        connection.send(b"".join(open_call(stream) for stream in range(1, 2 * count, 2)))
     field.witness_goes_on()
     for connection in connections:
         connection.close()
@@ -455,16 +488,18 @@ def slow_gets(field):
 def halted_uploads(field):
     """Values of 64 MiB of which half is sent."""
     connections = []
-    for _ in range(field.scaled(8, 50)):
-        connection = field.connect()
-        connections.append(connection)
-        connection.send(open_call())
-        start = message(b"\x0a\x01u\x12\x80\x80\x80\x20" + bytes(32 * MIB),
-                        length=64 * MIB + 8)
-        send_data(connection, 1, start)
-    field.witness_goes_on()
-    for connection in connections:
-        connection.close()
+    with field.overload():
+        for _ in range(field.scaled(8, 50)):
+            connection = field.connect()
+            connections.append(connection)
+            connection.send(open_call())
+            start = message(b"\x0a\x01u\x12\x80\x80\x80\x20" + bytes(32 * MIB),
+                            length=64 * MIB + 8)
+            send_data(connection, 1, start)
+        field.witness_goes_on()
+        for connection in connections:
+            connection.close()
+        field.await_descriptors()
     return len(connections)
 
 
@@ -483,5 +518,7 @@ def halted_uploads_side_by_side(field):
 CASES = [bad_frames, frames_cut_short, random_frames, hpack_garbage, hpack_bomb,
          endless_continuation, much_metadata, endless_trailers, empty_data, settings_flood,
          ping_flood, priority_flood, window_flood, resets, resets_by_mistake, grpc_framing,
-         gzip_bomb, decoding_bomb, upload_above_the_limit, data_beyond_the_window, silent_connections, silent_streams,
-         slow_scans, slow_keys, slow_gets, halted_uploads, halted_uploads_side_by_side]
+         gzip_bomb, decoding_bomb, upload_above_the_limit, data_beyond_the_window,
+         silent_connections, descriptors_run_out, silent_streams,
+         streams_before_the_settings, slow_scans, slow_keys, slow_gets,
+         halted_uploads, halted_uploads_side_by_side]

@@ -1,0 +1,158 @@
+#include "core/rpc/accept.h"
+
+#include "core/support/log.h"
+
+#include <grpc/grpc_posix.h>
+#include <grpc/grpc_security.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A name may stand for several addresses. */
+#define LISTENERS_MAX 64
+/* Descriptors kept free for files: log segments, snapshots, plug-ins. */
+#define RESERVED_MAX 64
+/* How long to leave waiting connections alone when the system could not accept one. */
+#define RETRY_MS 100
+
+struct kv_acceptor {
+   grpc_server *server;
+   grpc_server_credentials *credentials;
+   struct pollfd polled[LISTENERS_MAX + 1]; /* the first is `wake`; then listening sockets */
+   nfds_t count;
+   int wake;
+   bool running, full;
+   pthread_t thread;
+};
+
+struct kv_acceptor *kv_acceptor_create(grpc_server *server, struct kv_status *status)
+{
+   struct kv_acceptor *acceptor = calloc(1, sizeof *acceptor);
+   int wake = acceptor ? eventfd(0, EFD_CLOEXEC) : -1;
+   if (wake < 0) {
+      kv_fail_errno(status, errno, "cannot make ready for connections");
+      free(acceptor);
+      return NULL;
+   }
+   acceptor->server = server;
+   acceptor->credentials = grpc_insecure_server_credentials_create();
+   acceptor->wake = wake;
+   acceptor->polled[0] = (struct pollfd){.fd = wake, .events = POLLIN};
+   acceptor->count = 1;
+   return acceptor;
+}
+
+enum kv_code kv_acceptor_add(struct kv_acceptor *acceptor, int fd, struct kv_status *status)
+{
+   if (acceptor->count == LISTENERS_MAX + 1) {
+      close(fd);
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "more than %d addresses to listen on",
+                     LISTENERS_MAX);
+   }
+   acceptor->polled[acceptor->count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+   return KV_OK;
+}
+
+/* Descriptors are given lowest first: one from here on means that hardly any is left. */
+static int first_reserved(void)
+{
+   struct rlimit limit;
+   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT32_MAX)
+      return INT32_MAX;
+   int all = (int)limit.rlim_cur;
+   return all - (all / 4 < RESERVED_MAX ? all / 4 : RESERVED_MAX);
+}
+
+static void note_full(struct kv_acceptor *acceptor, bool full)
+{
+   if (full && !acceptor->full)
+      kv_log(KV_LOG_WARNING,
+             "connections are refused: nearly all of the files that the process may "
+             "have open (ulimit -n) are");
+   acceptor->full = full;
+}
+
+static void take_in(struct kv_acceptor *acceptor, int fd)
+{
+   bool full = fd >= first_reserved();
+   note_full(acceptor, full);
+   if (full) {
+      close(fd);
+      return;
+   }
+   int on = 1;
+   (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on a Unix socket */
+   grpc_server_add_channel_from_fd(acceptor->server, fd, acceptor->credentials);
+}
+
+/* Accepts what waits at a socket. False when the system can not accept now. */
+static bool accept_all(struct kv_acceptor *acceptor, int listener)
+{
+   for (;;) {
+      int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (fd >= 0)
+         take_in(acceptor, fd);
+      else if (errno == EAGAIN)
+         return true;
+      else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+         return false;
+      /* Anything else concerns that one connection. */
+   }
+}
+
+static void *run(void *argument)
+{
+   struct kv_acceptor *acceptor = argument;
+   for (;;) {
+      if (poll(acceptor->polled, acceptor->count, -1) < 0)
+         continue;
+      if (acceptor->polled[0].revents != 0)
+         return NULL;
+      bool able = true;
+      for (nfds_t i = 1; i < acceptor->count; i++)
+         if (acceptor->polled[i].revents != 0)
+            able &= accept_all(acceptor, acceptor->polled[i].fd);
+      if (!able) {
+         note_full(acceptor, true);
+         poll(acceptor->polled, 1, RETRY_MS);
+      }
+   }
+}
+
+enum kv_code kv_acceptor_start(struct kv_acceptor *acceptor, struct kv_status *status)
+{
+   int error = pthread_create(&acceptor->thread, NULL, run, acceptor);
+   if (error != 0)
+      return kv_fail_errno(status, error, "cannot start the thread for connections");
+   acceptor->running = true;
+   return KV_OK;
+}
+
+void kv_acceptor_stop(struct kv_acceptor *acceptor)
+{
+   if (acceptor->running) {
+      eventfd_write(acceptor->wake, 1);
+      pthread_join(acceptor->thread, NULL);
+      acceptor->running = false;
+   }
+   while (acceptor->count > 1)
+      close(acceptor->polled[--acceptor->count].fd);
+}
+
+void kv_acceptor_destroy(struct kv_acceptor *acceptor)
+{
+   kv_acceptor_stop(acceptor);
+   close(acceptor->wake);
+   grpc_server_credentials_release(acceptor->credentials);
+   free(acceptor);
+}

@@ -1,0 +1,29 @@
+/*
+ * Takes connections in and hands them to gRPC. gRPC has listeners of its own, but when the process
+ * is out of file descriptors they end for good, and nobody can connect any more. Here connections
+ * beyond what the limit on open files allows are closed at once, and some descriptors are always
+ * left for files.
+ *
+ * Threads: add and start on the thread that owns the server; one thread of its own accepts from
+ * start to stop. kv_acceptor_stop from any thread, once at a time.
+ */
+#ifndef KV_RPC_ACCEPT_H
+#define KV_RPC_ACCEPT_H
+
+#include "core/support/status.h"
+
+#include <grpc/grpc.h>
+
+struct kv_acceptor;
+
+/* NULL with `status`. */
+struct kv_acceptor *kv_acceptor_create(grpc_server *server, struct kv_status *status);
+/* Takes over a listening socket that does not block. Before start. */
+enum kv_code kv_acceptor_add(struct kv_acceptor *acceptor, int fd, struct kv_status *status);
+/* After grpc_server_start. */
+enum kv_code kv_acceptor_start(struct kv_acceptor *acceptor, struct kv_status *status);
+/* Closes the sockets; when it returns no connection comes in any more. Also without a start. */
+void kv_acceptor_stop(struct kv_acceptor *acceptor);
+void kv_acceptor_destroy(struct kv_acceptor *acceptor);
+
+#endif
