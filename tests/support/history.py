@@ -1,10 +1,10 @@
 """What clients may expect to find after a crash: histories of writes, and their check.
 
 A server commits writes in one order and a crash takes an end of that order away, never something
-from its middle. So for one client that sends a write only after the last was answered, what is found
-must be the state after some number of its writes, and at least after those that the mode promised
-to keep. For several clients at once it must be so for each, and for all together a consistent cut:
-where a write is there, so is everything that had been answered when it was sent."""
+from its middle. So for one client that sends a write only after the last was answered, what is
+found must be the state after some number of its writes, and at least after those that the mode
+promised to keep. For several clients at once it must be so for each, and for all together a
+consistent cut: where a write is there, so is everything that had been answered when it was sent."""
 
 
 class Sequential:
