@@ -28,9 +28,10 @@ struct candidate {
    struct kv_control *control;
    struct kv_instance *instance;
    uint64_t generation;
-   struct kv_view *view; /* the state when it was attached */
-   enum kv_code code;    /* outcome of a step on the commit thread */
-   bool may_be_recorded; /* its record failed halfway: a restart may come back to it */
+   uint64_t old_generation; /* that it took over from */
+   struct kv_view *view;    /* the state when it was attached */
+   enum kv_code code;       /* outcome of a step on the commit thread */
+   bool may_be_recorded;    /* its record failed halfway: a restart may come back to it */
    struct kv_status *status;
 };
 
@@ -90,6 +91,9 @@ static void cut_over(void *context, struct kv_commit_targets *targets)
       withdraw_record(candidate, targets);
       return;
    }
+   /* Status tells of the new mode before a write is acknowledged in it. */
+   candidate->old_generation = control->state.generation;
+   kv_control_show(control, candidate->instance, candidate->generation);
    targets->active = candidate->instance;
    targets->standby = NULL;
    if (targets->read_only) {
@@ -189,14 +193,12 @@ static void retire_old(struct candidate *candidate)
 {
    struct kv_control *control = candidate->control;
    struct kv_instance *old = control->active;
-   uint64_t old_generation = control->state.generation;
    struct kv_status status;
 
    kv_log(KV_LOG_INFO, "switched from %s (generation %" PRIu64 ") to %s (generation %" PRIu64 ")",
-          kv_instance_plugin(old)->name, old_generation,
+          kv_instance_plugin(old)->name, candidate->old_generation,
           kv_instance_plugin(candidate->instance)->name, candidate->generation);
    control->active = candidate->instance;
-   kv_control_show(control, candidate->instance, candidate->generation);
    kv_instance_close(old);
    /* With the old one goes what attempts left behind that may have been recorded. */
    const struct kv_active active = {.generation = candidate->generation};
