@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 import grpc
@@ -154,8 +155,19 @@ class Server:
                              f"{self.log.text()}")
 
     def connect(self):
+        """A channel that is connected, unless the server has ended: a first attempt that fails within
+        the client must not look like a refusal."""
         channel = grpc.insecure_channel(self.address, options=CHANNEL_OPTIONS)
         self.channels.append(channel)
+        ready = grpc.channel_ready_future(channel)
+        deadline = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < deadline:
+            try:
+                ready.result(0.2)
+                return channel
+            except grpc.FutureTimeoutError:
+                pass
+        ready.cancel()
         return channel
 
     def wait_serving(self):
