@@ -64,7 +64,7 @@ void log_image_repair(uint8_t *image, size_t size, uint64_t number,
       format_put64(place, end->offset);
       format_put32(record + AT_HEADER_CRC,
                    format_crc(format_crc(salt, place, 8), record, AT_HEADER_CRC));
-      if (record[FORMAT_RECORD_MAGIC_SIZE] != FORMAT_RECORD_MARK)
+      if (record[FORMAT_RECORD_MAGIC_SIZE] == FORMAT_RECORD_EFFECTS)
          end->last_sequence = last_sequence(record, payload_size);
       end->chain = format_record_chain(end->chain, record);
       end->offset += FORMAT_RECORD_HEADER_SIZE + payload_size;
