@@ -6,12 +6,12 @@ from reporting import svg
 INTRODUCTION = """# Performance
 
 Measured by `bench/report BUILD_DIR`, which wrote this page. It compares each figure with a
-ceiling or a peer **in the same run, in alternating rounds**; the ratio is the median of the ratios of
-the rounds, because what disturbs a round disturbs both sides of it. Absolute figures are those
-of one machine, shared by the server and the client that loads it.
+ceiling or a peer **in the same run, in alternating rounds**; the ratio is the median of the
+ratios of the rounds, because what disturbs a round disturbs both sides of it. Absolute figures
+are those of one machine, shared by the server and the client that loads it.
 
-- **Ceilings**: `kvstore-empty-server`, which answers on the same gRPC with the same threads and does
-  nothing else; `write` and `fdatasync` of the same bytes (`kvstore-raw-io`); a copy in memory.
+- **Ceilings**: `kvstore-empty-server`, which answers on the same gRPC with the same threads and
+  does nothing else; `write` and `fdatasync` of the same bytes (`kvstore-raw-io`); a copy in memory.
 - **Peers**: {peers}.
 - **Clients**: `h2load`, which takes least of the machine, where the wire is measured; otherwise
   `kvstore-bench` ([page](kvstore-bench.md)), and `redis-benchmark` for Redis.
@@ -20,7 +20,8 @@ of one machine, shared by the server and the client that loads it.
 Machine: {machine}.
 """
 
-TITLES = {"wire": "Calls", "sync": "Durability", "batch": "Batches", "peers": "Other servers, latency",
+TITLES = {"wire": "Calls", "sync": "Durability", "batch": "Batches",
+          "peers": "Other servers, latency",
           "snapshot": "During a snapshot", "recovery": "Recovery", "memory": "Memory and snapshots",
           "scale": "Growth of the key space", "index": "The index", "scan": "Scans"}
 

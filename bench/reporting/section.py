@@ -18,8 +18,8 @@ class Section:
         self.charts = []
 
     def alternate(self, what, loads):
-        """Runs each load once a round. Returns the list of each one's figures by name. What disturbs
-        a round disturbs all of its loads, so compare figures of the same round only: `ratio`."""
+        """Runs each load once a round; returns the list of each one's figures by name. What
+        disturbs a round disturbs all its loads: compare figures of the same round (`ratio`)."""
         figures = {name: [] for name in loads}
         for number in range(self.rounds):
             for name, load in loads.items():

@@ -1,5 +1,5 @@
-"""Charts as SVG, readable on a light and on a dark page: horizontal bars, and lines over an axis that
-may be logarithmic. Nothing but text is computed here; the file is the same for the same figures."""
+"""Charts as SVG, readable on a light and on a dark page: horizontal bars, and lines over axes
+that may be logarithmic. The same figures give the same file."""
 import math
 from xml.sax.saxutils import escape
 
