@@ -96,16 +96,9 @@ static void encode(struct fuzz_input input, struct format_record_place place)
    size_t size = FORMAT_RECORD_HEADER_SIZE + format_record_payload_size(effects, count);
    uint8_t *record = malloc(size);
    REQUIRE(record);
-<<<<<<< Updated upstream
    struct format_record_header made = {
        .type = FORMAT_RECORD_MARK, .first_sequence = 7, .durable_end = 9};
    struct format_record_header header;
-=======
-   struct format_record_header made = {.type = FORMAT_RECORD_MARK,
-                                       .first_sequence = 7,
-                                       .durable_end = 9},
-                               header;
->>>>>>> Stashed changes
    REQUIRE(format_record_encode(record, place, &made, effects, count) == size);
    REQUIRE(format_record_decode_header(record, place, &header));
    REQUIRE(header.effect_count == count);

@@ -1,0 +1,106 @@
+"""The loads and what they measured. A load that did not do all it should ends the report."""
+import csv
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+
+KEYS = 1000000
+VALUE_SIZE = 100
+SERVICE = "/kvstore.KeyValueStore/"
+
+
+def run(command, **keywords):
+    done = subprocess.run(command, capture_output=True, text=True, **keywords)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}{done.stdout}")
+    return done.stdout
+
+
+def bench(lab, server, *flags, csv_rows=False):
+    """kvstore-bench: its JSON; with `csv_rows` also the rows of its CSV as numbers."""
+    command = [f"{lab.bin}/kvstore-bench", "-a", server.address, "--json",
+               *(str(flag) for flag in flags)]
+    path = os.path.join(lab.folder, "intervals.csv")
+    result = json.loads(run([*command, "--csv", path] if csv_rows else command))
+    if not csv_rows:
+        return result
+    with open(path, newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()}
+                for row in csv.DictReader(file)]
+    return result, rows
+
+
+def fill(lab, server, keys=KEYS):
+    run([f"{lab.bin}/kvstore-bench", "-a", server.address, "--fill", "--requests", "0", "--keys",
+         str(keys), "--value-size", str(VALUE_SIZE), "-c", "2"])
+
+
+def cli(lab, server, *words):
+    return run([f"{lab.bin}/kvstore-cli", "--timeout", "0", "-a", server.address, *words])
+
+
+def raw(lab, *words):
+    """kvstore-raw-io on a file in the folder of the servers' data."""
+    words = [os.path.join(lab.folder, "raw") if word == "FILE" else str(word) for word in words]
+    return json.loads(run([f"{lab.bin}/kvstore-raw-io", *words]))
+
+
+def index(lab, keys, shape, seconds):
+    return json.loads(run([f"{lab.bin}/kvstore-index-bench", str(keys), shape, str(seconds)]))
+
+
+# ---- h2load: the client that takes least of the machine from the server ----
+
+def varint(number):
+    out = b""
+    while number > 127:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
+
+
+def field(number, data):
+    return bytes([number << 3 | 2]) + varint(len(data)) + data
+
+
+def h2load(lab, server, method, requests, connections, streams):
+    """Calls a second, always with the same key: the load is on the wire, not on the index."""
+    message = field(1, b"key:%012d" % 1)
+    if method == "Set":
+        message += field(2, b"v" * VALUE_SIZE)
+    path = os.path.join(lab.folder, method)
+    with open(path, "wb") as file:
+        file.write(b"\0" + struct.pack(">I", len(message)) + message)
+    output = run(["h2load", "-n", str(requests), "-c", str(connections), "-m", str(streams), "-d",
+                  path, "-H", "content-type: application/grpc", "-H", "te: trailers",
+                  f"http://{server.address}{SERVICE}{method}"])
+    if f"{requests} succeeded" not in output:
+        sys.exit(f"h2load: not all requests succeeded:\n{output}")
+    return float(re.search(r"([\d.]+) req/s", output).group(1))
+
+
+# ---- Redis ----
+
+def redis_benchmark(server, kind, requests, pipeline=100, clients=4):
+    """A second and p99 in microseconds; keys by chance of the same million as kvstore-bench's."""
+    output = run(["redis-benchmark", "-p", str(server.port), "-P", str(pipeline), "-t", kind, "-d",
+                  str(VALUE_SIZE), "-c", str(clients), "-n", str(requests), "-r", str(KEYS),
+                  "--csv"])
+    row = list(csv.reader(output.splitlines()))[-1]
+    return float(row[1]), float(row[6]) * 1000
+
+
+def fill_redis(server, keys=KEYS):
+    value = b"v" * VALUE_SIZE
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        for first in range(0, keys, 1000):
+            connection.sendall(b"".join(
+                b"*3\r\n$3\r\nSET\r\n$16\r\nkey:%012d\r\n$%d\r\n%s\r\n" % (i, VALUE_SIZE, value)
+                for i in range(first, first + 1000)))
+            left = 5 * 1000
+            while left > 0:
+                left -= len(connection.recv(left))

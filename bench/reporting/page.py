@@ -1,0 +1,82 @@
+"""docs/performance.md and its charts, from the results of the sections."""
+import os
+
+from reporting import svg
+
+INTRODUCTION = """# Performance
+
+Measured by `bench/report BUILD_DIR`, which wrote this page. It compares each figure with a
+ceiling or a peer **in the same run, in alternating rounds**; the ratio is the median of the
+ratios of the rounds, because what disturbs a round disturbs both sides of it. Absolute figures
+are those of one machine, shared by the server and the client that loads it.
+
+- **Ceilings**: `kvstore-empty-server`, which answers on the same gRPC with the same threads and
+  does nothing else; `write` and `fdatasync` of the same bytes (`kvstore-raw-io`); a copy in memory.
+- **Peers**: {peers}.
+- **Clients**: `h2load`, which takes least of the machine, where the wire is measured; otherwise
+  `kvstore-bench` ([page](kvstore-bench.md)), and `redis-benchmark` for Redis.
+- 8x16 means 8 connections with 16 calls in flight on each. Keys have 16 bytes, values 100.
+
+Machine: {machine}.
+"""
+
+TITLES = {"wire": "Calls", "sync": "Durability", "batch": "Batches",
+          "peers": "Other servers, latency",
+          "snapshot": "During a snapshot", "recovery": "Recovery", "memory": "Memory and snapshots",
+          "scale": "Growth of the key space", "index": "The index", "scan": "Scans"}
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+
+
+def target_rows(targets):
+    return [[target["what"], target["ours"], target["peer"], f"{target['ratio']:.2f}",
+             f"{'<=' if target['at_most'] else '>='} {target['bound']:g}",
+             "met" if target["met"] else "**MISSED**"] for target in targets]
+
+
+HEAD = ["what", "kvstore", "compared with", "ratio", "target", ""]
+
+
+def print_targets(sections):
+    rows = [HEAD, *target_rows([target for section in sections for target in section["targets"]])]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
+    for row in rows:
+        print("  ".join(cell.replace("*", "").ljust(width)
+                        for cell, width in zip(row, widths)).rstrip())
+
+
+def section_lines(name, section):
+    lines = ["", f"## {TITLES[name]}", "",
+             f"{section['about']} {section['rounds']} "
+             f"{'round' if section['rounds'] == 1 else 'rounds'}, {section['date']}."]
+    if section["targets"]:
+        lines += ["", *table(HEAD, target_rows(section["targets"]))]
+    for one in section["tables"]:
+        lines += ["", f"{one['title']}:", "", *table(one["head"], one["rows"])]
+    for chart in section["charts"]:
+        lines += ["", f"![{chart['title']}](performance/{chart['file']})"]
+    return lines
+
+
+def write(docs, results):
+    folder = os.path.join(docs, "performance")
+    os.makedirs(folder, exist_ok=True)
+    sections = results["sections"]
+    lines = INTRODUCTION.format(**results["about"]).splitlines()
+    met = [target["met"] for section in sections.values() for target in section["targets"]]
+    lines += ["", f"**{sum(met)} of {len(met)} targets are met.**"]
+    missing = [name for name in TITLES if name not in sections]
+    if missing:
+        lines += ["", "Not measured: " + ", ".join(missing) + "."]
+    for name in TITLES:
+        if name not in sections:
+            continue
+        lines += section_lines(name, sections[name])
+        for chart in sections[name]["charts"]:
+            with open(os.path.join(folder, chart["file"]), "w") as file:
+                file.write(svg.draw(chart))
+    with open(os.path.join(docs, "performance.md"), "w") as file:
+        file.write("\n".join(lines) + "\n")
