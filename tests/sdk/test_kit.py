@@ -181,6 +181,12 @@ class Threads(unittest.TestCase):
                 self.assertEqual(code, 0, text)
                 self.assertEqual(len(cases), 3)
 
+    def test_a_race_of_on_tick_and_on_write_is_found(self):
+        code, cases, text = check(os.path.join(OWN, "races.so"), "--case", "ticks-beside-writes")
+        self.assertEqual(code, 1, text)
+        self.assertEqual(cases["ticks-beside-writes"]["result"], "failed")
+        self.assertIn("data race", text)
+
 
 if __name__ == "__main__":
     unittest.main()

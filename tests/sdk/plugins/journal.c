@@ -53,6 +53,7 @@ enum {
    CRASHES_ON_OPTION,
    CRASHES_AT_UNLOAD,
    HANGS,
+   RACES,
 };
 
 enum { OPTION_LEVEL };
@@ -106,6 +107,18 @@ static uint64_t checksum_of(const uint8_t *data, size_t size)
    for (size_t i = 0; i < size; i++)
       sum = (sum ^ data[i]) * 1099511628211u;
    return sum;
+}
+
+static void lock(struct journal *journal)
+{
+   if (!FAULTS(RACES))
+      pthread_mutex_lock(&journal->lock);
+}
+
+static void unlock(struct journal *journal)
+{
+   if (!FAULTS(RACES))
+      pthread_mutex_unlock(&journal->lock);
 }
 
 /* ---- Bytes --------------------------------------------------------------------------------- */
@@ -457,7 +470,7 @@ static int write_journal(void *self, const kvs_record *records, size_t count, ui
       return fail(error, KVS_IO, "called on another thread than open");
    if (FAULTS(HANGS))
       pause();
-   pthread_mutex_lock(&journal->lock);
+   lock(journal);
    int code = encode(journal, &buffer, records, count) ? KVS_OK : KVS_NO_SPACE;
    if (code == KVS_NO_SPACE)
       fail(error, code, "no memory for the batch");
@@ -465,7 +478,7 @@ static int write_journal(void *self, const kvs_record *records, size_t count, ui
       code = append_late(journal, &buffer, error);
    else
       code = append(journal, buffer.data, buffer.size, error);
-   pthread_mutex_unlock(&journal->lock);
+   unlock(journal);
    free(buffer.data);
    return code;
 }
@@ -528,9 +541,9 @@ static int checkpoint(struct journal *journal, const kvs_tick *tick, kvs_error *
 {
    struct buffer buffer = {0};
    uint64_t before;
-   pthread_mutex_lock(&journal->lock);
+   lock(journal);
    bool good = rotate(journal, &before);
-   pthread_mutex_unlock(&journal->lock);
+   unlock(journal);
    good = good && encode_view(journal, tick, &buffer) &&
           replace_file(journal, "base", buffer.data, buffer.size);
    int reason = errno;
