@@ -24,6 +24,13 @@ static bool is_exported(const GElf_Sym *symbol)
           (visibility == STV_DEFAULT || visibility == STV_PROTECTED);
 }
 
+/* The address sanitizer of gcc adds one for each global that is exported. */
+static bool is_of_sanitizer(const char *name)
+{
+   static const char prefix[] = "__odr_asan.";
+   return strncmp(name, prefix, sizeof prefix - 1) == 0;
+}
+
 static void add_name(char *list, size_t size, const char *name, unsigned count)
 {
    size_t used = strlen(list);
@@ -42,7 +49,7 @@ static void check_symbols(Elf *elf)
       GElf_Sym symbol;
       const char *name =
           gelf_getsym(data, i, &symbol) ? elf_strptr(elf, header.sh_link, symbol.st_name) : NULL;
-      if (!name || !is_exported(&symbol))
+      if (!name || !is_exported(&symbol) || is_of_sanitizer(name))
          continue;
       if (strcmp(name, KVS_PLUGIN_SYMBOL) == 0)
          has_entry = true;
