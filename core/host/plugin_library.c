@@ -221,6 +221,9 @@ static const char *find_missing_hook(const kvs_plugin *plugin)
    return NULL;
 }
 
+/* What a descriptor of ABI 1.0 has; what was added since is there only where `size` covers it. */
+#define DESCRIPTOR_SIZE_MIN (offsetof(kvs_plugin, close) + sizeof((const kvs_plugin *)NULL)->close)
+
 /* Each check must hold before the next one may look further into the struct. */
 static enum kv_code check_descriptor(const char *name, const kvs_plugin *plugin,
                                      struct kv_status *status)
@@ -230,11 +233,11 @@ static enum kv_code check_descriptor(const char *name, const kvs_plugin *plugin,
                      "it is built for plug-in ABI %u, and this server has ABI %u; build it against "
                      "this server's kvstore/plugin.h",
                      plugin->abi_major, KVS_ABI_MAJOR);
-   if (plugin->size < sizeof(kvs_plugin))
+   if (plugin->size < DESCRIPTOR_SIZE_MIN)
       return kv_fail(status, KV_FAILED_PRECONDITION,
                      "its descriptor has %u bytes, and ABI %u needs %zu; set size to "
                      "sizeof(kvs_plugin)",
-                     plugin->size, KVS_ABI_MAJOR, sizeof(kvs_plugin));
+                     plugin->size, KVS_ABI_MAJOR, DESCRIPTOR_SIZE_MIN);
    char shown[KV_TEXT_SHOWN_SIZE];
    if (!plugin->name || strcmp(plugin->name, name) != 0)
       return kv_fail(status, KV_FAILED_PRECONDITION,

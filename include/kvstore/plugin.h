@@ -14,6 +14,7 @@
  *
  *  - Every struct that may grow begins with its `size` in bytes, as the side that fills it in knows
  *    it. Structs grow only at their end. A reader checks `size` before it touches a later field.
+ *    Structs without a `size` cross the boundary as arrays and never change within version 1.
  *  - `abi_major` must match exactly. `abi_minor` may differ either way: what one side lacks is
  *    asked for with host->extension(), which may answer NULL.
  *  - Memory handed to a hook belongs to the host and is valid until the hook returns. What a
@@ -222,7 +223,8 @@ struct kvs_host {
 /* Make everything up to view_sequence durable and return when it is; the host waits for it (Save,
  * or a mode switch). A plug-in that promises KVS_VOLATILE returns KVS_OK at once. */
 #define KVS_TICK_CHECKPOINT 2
-/* The server stops in order; no on_write will follow. Last chance to write. close comes next. */
+/* The server stops in order; no on_write will follow, and close comes next. A plug-in makes durable
+ * what is not yet; KVS_OK means that nothing is lost, unless it promises KVS_VOLATILE. */
 #define KVS_TICK_SHUTDOWN 3
 
 typedef struct kvs_tick {
@@ -294,7 +296,8 @@ typedef struct kvs_plugin {
    void (*close)(void *self);
 } kvs_plugin;
 
-/* The one exported symbol. */
+/* The one exported symbol. This declaration exports it; a plug-in defines it, in C++ without
+ * KVS_EXPORT: const kvs_plugin kvstore_plugin = {sizeof(kvs_plugin), KVS_ABI_MAJOR, ...}; */
 #define KVS_PLUGIN_SYMBOL "kvstore_plugin"
 extern KVS_EXPORT const kvs_plugin kvstore_plugin;
 

@@ -1,0 +1,158 @@
+#include "sdk/check/model.h"
+
+#include "core/host/text.h"
+#include "sdk/check/check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct kv_store *model_create(void)
+{
+   struct kv_store *store = kv_store_create();
+   if (!store)
+      check_broken("no memory for a store");
+   return store;
+}
+
+static struct kv_bytes bytes_of(kvs_bytes bytes)
+{
+   return kv_bytes(bytes.data, bytes.size);
+}
+
+void model_apply(struct kv_store *store, const kvs_record *records, size_t count)
+{
+   struct kv_transaction *transaction = kv_store_begin(store);
+   bool done = transaction != NULL;
+   for (size_t i = 0; done && i < count; i++) {
+      bool existed;
+      done = records[i].kind == KVS_DELETE
+                 ? kv_transaction_delete(transaction, bytes_of(records[i].key), &existed)
+                 : kv_transaction_set(transaction, bytes_of(records[i].key),
+                                      bytes_of(records[i].value));
+   }
+   if (!done)
+      check_broken("no memory for the records");
+   kv_transaction_commit(transaction, records[count - 1].sequence);
+}
+
+static struct kv_view *view_of(struct kv_store *store)
+{
+   struct kv_view *view = kv_view_create(store);
+   if (!view)
+      check_broken("no memory for a view");
+   return view;
+}
+
+uint64_t model_sequence(struct kv_store *store)
+{
+   struct kv_view *view = view_of(store);
+   uint64_t sequence = kv_version_sequence(kv_view_version(view));
+   kv_view_destroy(view);
+   return sequence;
+}
+
+/* ---- Comparing ----------------------------------------------------------------------------- */
+
+#define SHOWN_SIZE 48
+
+static const char *show(struct kv_bytes bytes, char shown[SHOWN_SIZE])
+{
+   char text[SHOWN_SIZE];
+   size_t size = bytes.size < sizeof text - 1 ? bytes.size : sizeof text - 1;
+   for (size_t i = 0; i < size; i++) {
+      char byte = ((const char *)bytes.data)[i];
+      text[i] = byte == '\0' ? '?' : byte;
+   }
+   text[size] = '\0';
+   return kv_text_show(text, shown, SHOWN_SIZE);
+}
+
+static int compare_keys(struct kv_bytes a, struct kv_bytes b)
+{
+   int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
+   return order ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+static bool differ_in_value(struct kv_bytes key, struct kv_bytes expected, struct kv_bytes found,
+                            char *difference, size_t size)
+{
+   char shown[SHOWN_SIZE];
+   if (expected.size != found.size)
+      snprintf(difference, size, "key \"%s\" has a value of %zu bytes, and %zu were written",
+               show(key, shown), found.size, expected.size);
+   else if (expected.size > 0 && memcmp(expected.data, found.data, expected.size) != 0)
+      snprintf(difference, size,
+               "key \"%s\" has a value of %zu bytes, as written, but with other bytes",
+               show(key, shown), found.size);
+   else
+      return false;
+   return true;
+}
+
+/* One step of both cursors, which stand at the same key or at an end. */
+static bool find_difference(struct kv_cursor *expected, struct kv_cursor *found, bool *ended,
+                            char *difference, size_t size)
+{
+   struct kv_bytes key, value, found_key, found_value;
+   char shown[SHOWN_SIZE];
+   bool more = kv_cursor_next(expected, &key, &value);
+   bool found_more = kv_cursor_next(found, &found_key, &found_value);
+   *ended = !more && !found_more;
+   if (*ended)
+      return false;
+   int order = !more ? 1 : !found_more ? -1 : compare_keys(key, found_key);
+   if (order == 0)
+      return differ_in_value(key, value, found_value, difference, size);
+   if (order < 0)
+      snprintf(difference, size, "key \"%s\" is missing", show(key, shown));
+   else
+      snprintf(difference, size, "key \"%s\" is there, and must not be", show(found_key, shown));
+   return true;
+}
+
+bool model_equal(struct kv_store *expected, struct kv_store *found, char *difference, size_t size)
+{
+   struct kv_view *views[2] = {view_of(expected), view_of(found)};
+   struct kv_cursor cursors[2];
+   for (int i = 0; i < 2; i++)
+      kv_cursor_seek(&cursors[i], kv_view_version(views[i]), kv_bytes(NULL, 0));
+   bool ended = false, different = false;
+   while (!ended && !different)
+      different = find_difference(&cursors[0], &cursors[1], &ended, difference, size);
+   kv_view_destroy(views[0]);
+   kv_view_destroy(views[1]);
+   return !different;
+}
+
+/* ---- The states of a workload -------------------------------------------------------------- */
+
+void model_begin(struct model *model, const struct workload *workload)
+{
+   *model = (struct model){.workload = workload, .store = model_create()};
+}
+
+void model_end(struct model *model)
+{
+   kv_store_destroy(model->store);
+}
+
+bool model_move_to(struct model *model, uint64_t sequence)
+{
+   if (model_sequence(model->store) > sequence) {
+      model_end(model);
+      model_begin(model, model->workload);
+   }
+   struct batch batch = {0};
+   uint64_t reached = model_sequence(model->store);
+   while (reached < sequence) {
+      batch_add_group(&batch, &reached, model->workload, model->groups);
+      if (reached <= sequence) {
+         model_apply(model->store, batch.records, batch.count);
+         model->groups++;
+      }
+      batch_reset(&batch);
+   }
+   batch_deinit(&batch);
+   return reached == sequence;
+}

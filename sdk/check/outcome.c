@@ -1,0 +1,129 @@
+#include "core/host/plugin_library.h"
+#include "sdk/check/check.h"
+#include "sdk/check/crash.h"
+#include "sdk/check/faults.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int result_fd = -1;
+static char context[512];
+
+/* One line a message, at most PIPE_BUF bytes, so that threads do not mix theirs. */
+static void tell(char kind, const char *format, va_list arguments)
+{
+   char line[2048];
+   line[0] = kind;
+   int size = vsnprintf(line + 1, sizeof line - 2, format, arguments);
+   size_t end = size < 0 ? 1 : (size_t)size + 1;
+   if (end > sizeof line - 2)
+      end = sizeof line - 2;
+   for (size_t i = 0; i < end; i++)
+      if (line[i] == '\n')
+         line[i] = ' ';
+   line[end] = '\n';
+   if (write(result_fd, line, end + 1) < 0)
+      _exit(3);
+}
+
+#define TELL(kind, format)                                                                         \
+   do {                                                                                            \
+      va_list arguments;                                                                           \
+      va_start(arguments, format);                                                                 \
+      tell(kind, format, arguments);                                                               \
+      va_end(arguments);                                                                           \
+   } while (0)
+
+void check_fail(const char *format, ...)
+{
+   TELL('F', format);
+   _exit(1);
+}
+
+void check_skip(const char *format, ...)
+{
+   TELL('K', format);
+   _exit(0);
+}
+
+static void tell_text(char kind, const char *format, ...)
+{
+   TELL(kind, format);
+}
+
+void check_step(const char *format, ...)
+{
+   char step[512];
+   va_list arguments;
+   va_start(arguments, format);
+   vsnprintf(step, sizeof step, format, arguments);
+   va_end(arguments);
+   tell_text('S', "%s%s", step, context);
+}
+
+void check_context(const char *format, ...)
+{
+   va_list arguments;
+   va_start(arguments, format);
+   vsnprintf(context, sizeof context, format, arguments);
+   va_end(arguments);
+}
+
+void check_broken(const char *format, ...)
+{
+   TELL('B', format);
+   _exit(3);
+}
+
+const struct check_case *check_find(const char *name)
+{
+   for (size_t i = 0; i < check_case_count; i++)
+      if (strcmp(check_cases[i].name, name) == 0)
+         return &check_cases[i];
+   return NULL;
+}
+
+static void load(struct check_subject *subject)
+{
+   struct kv_status status;
+   struct kv_plugin_library *library = kv_plugin_library_create(subject->directory, &status);
+   check_step("loading the shared object");
+   if (!library || kv_plugin_library_find(library, subject->name, &subject->plugin, &status) != 0)
+      check_fail("the server refuses it: %s", status.text);
+   kv_plugin_library_destroy(library); /* what was loaded stays */
+}
+
+static void begin(int fd)
+{
+   result_fd = fd;
+   if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+      _exit(3);
+}
+
+void check_run(const struct check_case *chosen, struct check_subject *subject, int fd)
+{
+   begin(fd);
+   if (!(chosen->needs & CHECK_NEEDS_FILE)) {
+      load(subject);
+      if ((chosen->needs & CHECK_NEEDS_KEPT) && subject->plugin->promise == KVS_VOLATILE)
+         check_skip("it promises to keep nothing");
+      if ((chosen->needs & CHECK_NEEDS_FAULTS) && !faults_available())
+         check_skip("the fault library is not loaded, as in a build with a sanitizer");
+   }
+   check_step("running");
+   chosen->run(subject);
+   check_step("ending the process");
+   tell_text('O', "%s", "");
+   exit(0);
+}
+
+void check_work(const char *worker, struct check_subject *subject, const char *argument, int fd)
+{
+   begin(fd);
+   load(subject);
+   crash_work(worker, subject, argument);
+}

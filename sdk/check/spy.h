@@ -1,0 +1,31 @@
+/*
+ * A plug-in descriptor that stands in for the one under test, between it and the server's host: it
+ * hands the plug-in another host table, so that a case can be an older or newer host, and can see
+ * the records as they cross the boundary.
+ *
+ * Threads: rules are set before an instance is opened.
+ */
+#ifndef SDK_CHECK_SPY_H
+#define SDK_CHECK_SPY_H
+
+#include "kvstore/plugin.h"
+
+#include <stdint.h>
+
+struct spy {
+   /* What host->size is to be, and host->abi_minor; 0: as they are. Functions that lie beyond the
+    * size fail the case when they are called. */
+   uint32_t host_size, host_minor;
+   /* The time of expiry that belongs to a key. Views tell it; what on_load hands over must have it.
+    * The store of this version keeps none. NULL: nothing expires. */
+   int64_t (*expiry_of)(kvs_bytes key);
+   /* Each record that on_load hands over, in order. May be NULL. */
+   void (*loaded)(const kvs_record *record);
+};
+
+extern struct spy spy;
+
+/* `plugin` itself when no rule is set. */
+const kvs_plugin *spy_stand_in(const kvs_plugin *plugin);
+
+#endif

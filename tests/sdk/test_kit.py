@@ -1,0 +1,192 @@
+"""The conformance kit: what it says of plug-ins that are right, and of ones with one fault each."""
+import json
+import os
+import subprocess
+import unittest
+
+BIN, BUILT, OWN, BAD = (os.path.realpath(os.environ[name]) for name in (
+    "KVSTORE_TEST_BIN", "KVSTORE_TEST_PLUGINS", "KVSTORE_TEST_SDK_PLUGINS",
+    "KVSTORE_TEST_BAD_PLUGINS"))
+SEED = "20"
+
+# Each fault, the case that is meant for it, and words of what the case must say.
+FAULTS = {
+    "exports_more": ("symbols", "journal_helper"),
+    "loses_last": ("reload", "is missing"),
+    "acknowledges_first": ("kill", "acknowledged effects are lost"),
+    "wrong_order": ("order", "after a restart"),
+    "ignores_deletes": ("reload", "must not be"),
+    "leaks_memory": ("reopen", "bytes of memory"),
+    "leaks_files": ("reopen", "files are open"),
+    "keeps_thread": ("reopen", "threads still run"),
+    "tears_joined": ("joined", "middle of a joined run"),
+    "cuts_at_zero": ("binary", "bytes"),
+    "drops_large": ("sizes", "is missing"),
+    "drops_many": ("batches", "after a restart"),
+    "ignores_failed_sync": ("sync-fails", "although its sync failed"),
+    "never_syncs": ("sync", "has synced nothing"),
+    "keeps_refused": ("disk-full", "after a full disk"),
+    "writes_outside": ("stays-inside", "outside of its directory"),
+    "crashes_on_empty": ("empty", "crashed (Aborted) while in on_load"),
+    "forgets_sequence": ("sequence", "host->loaded_to"),
+    "forgets_expiry": ("expiry", "expires_at_ms"),
+    "takes_other_store": ("other-store", "another store"),
+    "removes_foreign": ("foreign-files", "has vanished"),
+    "ignores_host_size": ("older-host", "beyond host->size"),
+    "ignores_view": ("switch-in", "is missing"),
+    "checkpoint_drops_later": ("ticks-beside-writes", "after a restart"),
+    "shares_state": ("instances", ""),
+    "bound_to_thread": ("threads", "another thread"),
+    "crashes_on_option": ("options", "while in open with option level=9"),
+    "crashes_at_unload": ("unload", "crashed"),
+    "hangs": ("reload", "it took more than 2 seconds"),
+}
+
+# Descriptors that the server refuses, by the words in the refusal.
+DESCRIPTORS = {
+    "no_symbol": "does not export the symbol kvstore_plugin",
+    "other_abi": "ABI 99",
+    "short_descriptor": "its descriptor has 40 bytes",
+    "other_name": "must have the same name",
+    "missing_hook": "lacks the hook on_write",
+    "no_load": "lacks the hook on_load",
+    "no_tick": "lacks the hook on_tick",
+    "bad_default": "default value",
+    "durable_prompt": "KVS_PLUGIN_PROMPT",
+}
+
+
+def check(path, *arguments):
+    """Exit code, results by case, and what it printed for people."""
+    done = subprocess.run([os.path.join(BIN, "kvstore-plugin-check"), "--seed", SEED, "--json", "-",
+                           *arguments, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, timeout=500, check=False)
+    cases = json.loads(done.stdout)["cases"] if done.stdout else []
+    return done.returncode, {case["name"]: case for case in cases}, done.stderr
+
+
+class Builtin(unittest.TestCase):
+    """The four that come with the server keep what they promise."""
+
+    def passes(self, name, *arguments):
+        code, cases, text = check(os.path.join(BUILT, name + ".so"), *arguments)
+        self.assertEqual(code, 0, text)
+        self.assertGreater(len(cases), 25)
+
+    def test_none(self):
+        self.passes("none")
+
+    def test_snapshot(self):
+        self.passes("snapshot")
+
+    def test_aof(self):
+        self.passes("aof")
+
+    def test_hybrid(self):
+        self.passes("hybrid")
+
+    def test_options_are_passed_on(self):
+        self.passes("hybrid", "--option", "fsync=everysec", "--option", "aof_max_size=64K")
+
+
+class Good(unittest.TestCase):
+    def test_the_plugin_that_the_faults_are_built_from_passes(self):
+        code, cases, text = check(os.path.join(OWN, "good.so"))
+        self.assertEqual(code, 0, text)
+        self.assertEqual({case["result"] for case in cases.values()} - {"skipped"}, {"ok"}, text)
+
+
+class Faults(unittest.TestCase):
+    """Each fault fails in the case that is meant for it, which says what is wrong."""
+
+    def test_faults(self):
+        with open(os.path.join(BIN, "kvstore-plugin-check"), "rb") as file:
+            sanitized = b"__asan_init" in file.read()
+        for name, (case, words) in FAULTS.items():
+            if sanitized and case in ("sync", "sync-fails", "disk-full", "reopen", "joined"):
+                continue  # the fault library and the counting of memory need the C library as it is
+            with self.subTest(fault=name, case=case):
+                limit = ("--timeout", "2") if name == "hangs" else ()
+                code, cases, text = check(os.path.join(OWN, name + ".so"), "--case", case, *limit)
+                self.assertEqual(code, 1, text)
+                self.assertEqual(cases[case]["result"], "failed", text)
+                self.assertIn(words, cases[case]["text"])
+
+    def test_descriptors(self):
+        for name, words in DESCRIPTORS.items():
+            with self.subTest(descriptor=name):
+                code, cases, text = check(os.path.join(BAD, name + ".so"))
+                self.assertEqual(code, 1, text)
+                self.assertEqual(cases["descriptor"]["result"], "failed", text)
+                self.assertIn(words, cases["descriptor"]["text"])
+                self.assertIn("were not run", text)
+                self.assertNotIn("reload", cases)
+
+    def test_a_file_that_others_may_write_is_refused(self):
+        path = os.path.join(OWN, "hangs.so")
+        os.chmod(path, 0o777)
+        try:
+            code, cases, text = check(path, "--case", "descriptor")
+        finally:
+            os.chmod(path, 0o755)
+        self.assertEqual(code, 1, text)
+        self.assertIn("chmod go-w", cases["descriptor"]["text"])
+
+
+class Program(unittest.TestCase):
+    def run_kit(self, *arguments):
+        return subprocess.run([os.path.join(BIN, "kvstore-plugin-check"), *arguments],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              timeout=60, check=False)
+
+    def test_list_names_every_case(self):
+        done = self.run_kit("--list")
+        listed = [line.split()[0] for line in done.stdout.splitlines()]
+        self.assertEqual(done.returncode, 0)
+        self.assertLessEqual({case for case, _ in FAULTS.values()}, set(listed))
+
+    def test_what_it_cannot_begin_with(self):
+        good = os.path.join(OWN, "good.so")
+        for arguments in ((), ("/no/such.so",), (good, good), ("--case", "no-such", good),
+                          ("--option", "novalue", good), ("--seed", "x", good), ("--what", good),
+                          (__file__,)):
+            with self.subTest(arguments=arguments):
+                done = self.run_kit(*arguments)
+                self.assertEqual(done.returncode, 2)
+                self.assertNotEqual(done.stderr, "")
+
+    def test_text_says_which_promise_broke_and_how_to_repeat_it(self):
+        path = os.path.join(OWN, "loses_last.so")
+        done = self.run_kit("--case", "reload", "--seed", "5", "--option", "level=3", path)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("FAIL", done.stdout)
+        self.assertIn("what was acknowledged is there after a restart", done.stdout)
+        self.assertIn(f"--case reload --seed 5 --option 'level=3' {path}", done.stdout)
+        self.assertIn("0 passed, 1 failed, 0 skipped", done.stdout)
+
+    def test_an_option_that_it_does_not_have_fails(self):
+        done = self.run_kit("--case", "reload", "--option", "color=blue",
+                            os.path.join(OWN, "good.so"))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no option", done.stdout)
+
+
+class Threads(unittest.TestCase):
+    def test_cases_that_run_beside_each_other(self):
+        for folder, name in ((BUILT, "none"), (BUILT, "snapshot"), (BUILT, "aof"),
+                             (BUILT, "hybrid"), (OWN, "good")):
+            with self.subTest(plugin=name):
+                code, cases, text = check(os.path.join(folder, name + ".so"), "--case", "threads",
+                                          "--case", "ticks-beside-writes", "--case", "switch-in")
+                self.assertEqual(code, 0, text)
+                self.assertEqual(len(cases), 3)
+
+    def test_a_race_of_on_tick_and_on_write_is_found(self):
+        code, cases, text = check(os.path.join(OWN, "races.so"), "--case", "ticks-beside-writes")
+        self.assertEqual(code, 1, text)
+        self.assertEqual(cases["ticks-beside-writes"]["result"], "failed")
+        self.assertIn("data race", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
