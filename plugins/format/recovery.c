@@ -259,7 +259,8 @@ static int read_segment(struct recovery *recovery, size_t i)
    int code = format_scan_segment(recovery->host, recovery->directory, number, next, &sink, &scan,
                                   recovery->error);
    if (recovery->prefix && is_refusal(code)) {
-      recovery->recovered->given_up.any = false; /* this comes before what the headers said */
+      /* This comes before what the headers said, unless it only says that there must be more. */
+      recovery->recovered->given_up.any = recovery->recovered->given_up.any && scan.followed;
       give_up(recovery, number, scan.link.end);
       recovery->end = i + 1;
       code = KVS_OK;

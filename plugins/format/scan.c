@@ -65,7 +65,8 @@ static int read_records(const kvs_host *host, struct format_scan *scan,
    while (code == KVS_OK && found && !(next && reader->offset >= next->end)) {
       struct format_record_header record;
       code = format_segment_next(reader, &record, &found, error);
-      if (code == KVS_OK && found && record.type == FORMAT_RECORD_SUCCESSOR)
+      scan->followed = code == KVS_OK && found && record.type == FORMAT_RECORD_SUCCESSOR;
+      if (scan->followed)
          code = missing_successor(scan, reader, error);
       else if (code == KVS_OK && found)
          code = take_record(scan, reader, &record, sink, error);

@@ -15,6 +15,7 @@ struct format_scan {
    struct format_segment_header header;
    uint64_t size; /* of the file */
    uint64_t records, marks, effects;
+   bool followed;                   /* it ends in saying that a successor was begun */
    uint64_t first_sequence;         /* of its first effect; 0 = it has none */
    uint64_t durable_sequence;       /* up to which its records say that the log was durable */
    struct format_segment_link link; /* what the header of a successor would say */

@@ -241,6 +241,19 @@ class Damage(CheckCase):
                 if path != later[-1]:
                     self.assertEqual(recovered["lost_known_to_sequence"], max(states))
 
+    def test_a_damaged_header_is_no_fault_of_the_segment_before(self):
+        data, states = self.make("aof", saves=())
+        paths = store_files.files_below(os.path.join(data, "gen-000001", "aof"))
+        store_files.flip(paths[1], 40)
+        code, report = self.assertAgrees(data)
+        self.assertEqual(code, DAMAGED)
+        self.assertEqual([file["state"] for file in report["generations"][0]["files"]][:3],
+                         ["sound", "damaged", "sound"])
+        (given_up,) = self.assertRecovers(data, states)["recovered"]["given_up"]
+        self.assertEqual((given_up["file"], given_up["offset"]),
+                         (f"aof/{os.path.basename(paths[1])}", 0))
+        self.assertIn("header at offset 0 is damaged", given_up["reason"])
+
     def test_a_damaged_snapshot_that_the_log_makes_up_for_is_found_though_a_start_succeeds(self):
         data, states = self.make("hybrid")
         newest = store_files.files_below(os.path.join(data, "gen-000001", "snapshots"))[-1]
