@@ -24,12 +24,15 @@ ALLOWED = {
     "plugins/": [ABI, "plugins/format/"],
     "check/": ["check/", "core/host/", "core/store/", "core/support/", "plugins/format/", ABI],
     "client/": ["client/", "core/support/"],
+    "sdk/check/": ["sdk/", "core/host/", "core/store/", "core/support/", ABI],
+    "sdk/fault/": ["sdk/fault/"],
+    "examples/": [ABI],
     "include/": [],
 }
 
 MAY_INCLUDE_GRPC = ("core/rpc/", "client/connection.", "client/channel.", "bench/")
 MAY_INCLUDE_PROTO = ("core/service/", "client/", "bench/")
-PROJECT = ("core/", "plugins/", "client/", "check/", "kvstore/", "tests/", "bench/", "include/")
+PROJECT = ("core/", "plugins/", "client/", "check/", "sdk/", "kvstore/", "tests/", "bench/", "include/")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 
@@ -59,7 +62,7 @@ def fault_of(file, header):
 
 
 def find_faults():
-    files = [path for top in ("core", "plugins", "client", "check", "include", "bench")
+    files = [path for top in ("core", "plugins", "client", "check", "sdk", "examples", "include", "bench")
              for path in glob.glob(f"{ROOT}/{top}/**/*.[ch]", recursive=True)]
     count, faults = 0, []
     for path in sorted(files):
