@@ -32,7 +32,8 @@ ALLOWED = {
 
 MAY_INCLUDE_GRPC = ("core/rpc/", "client/connection.", "client/channel.", "bench/")
 MAY_INCLUDE_PROTO = ("core/service/", "client/", "bench/")
-PROJECT = ("core/", "plugins/", "client/", "check/", "sdk/", "kvstore/", "tests/", "bench/", "include/")
+PROJECT = ("core/", "plugins/", "client/", "check/", "sdk/", "kvstore/", "tests/", "bench/",
+           "include/")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 
@@ -62,7 +63,8 @@ def fault_of(file, header):
 
 
 def find_faults():
-    files = [path for top in ("core", "plugins", "client", "check", "sdk", "examples", "include", "bench")
+    tops = ("core", "plugins", "client", "check", "sdk", "examples", "include", "bench")
+    files = [path for top in tops
              for path in glob.glob(f"{ROOT}/{top}/**/*.[ch]", recursive=True)]
     count, faults = 0, []
     for path in sorted(files):
