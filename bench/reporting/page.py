@@ -48,6 +48,14 @@ def print_targets(sections):
                         for cell, width in zip(row, widths)).rstrip())
 
 
+# Load average before a section from which on something else was running.
+BUSY = 0.5
+
+
+def is_busy(section):
+    return section.get("load", BUSY) >= BUSY
+
+
 def section_lines(name, section):
     lines = ["", f"## {TITLES[name]}", "",
              f"{section['about']} {section['rounds']} "
@@ -68,6 +76,10 @@ def write(docs, results):
     lines = INTRODUCTION.format(**results["about"]).splitlines()
     met = [target["met"] for section in sections.values() for target in section["targets"]]
     lines += ["", f"**{sum(met)} of {len(met)} targets are met.**"]
+    busy = [name for name in TITLES if name in sections and is_busy(sections[name])]
+    if busy:
+        lines += ["", f"**The machine did other work, too, during: {', '.join(busy)}.** Do not rely "
+                  "on these figures; measure them again on an idle machine."]
     missing = [name for name in TITLES if name not in sections]
     if missing:
         lines += ["", "Not measured: " + ", ".join(missing) + "."]
