@@ -78,8 +78,8 @@ def write(docs, results):
     lines += ["", f"**{sum(met)} of {len(met)} targets are met.**"]
     busy = [name for name in TITLES if name in sections and is_busy(sections[name])]
     if busy:
-        lines += ["", f"**The machine did other work, too, during: {', '.join(busy)}.** Do not rely "
-                  "on these figures; measure them again on an idle machine."]
+        lines += ["", f"**The machine did other work, too, during: {', '.join(busy)}.** Do not "
+                  "rely on these figures; measure them again on an idle machine."]
     missing = [name for name in TITLES if name not in sections]
     if missing:
         lines += ["", "Not measured: " + ", ".join(missing) + "."]
