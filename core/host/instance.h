@@ -26,7 +26,7 @@ struct kv_instance_config {
    struct kv_settings *settings; /* the instance takes ownership, also when open fails */
    const char *directory;        /* absolute, exists; copied */
    uint8_t store_id[16];
-   bool resumed; /* an instance has been in use over the directory */
+   bool resumed;                /* an instance has been in use over the directory */
    void (*wake)(void *context); /* the plug-in asks for a tick soon; any thread */
    void *wake_context;
    /* The plug-in has everything up to `sequence` in a durable checkpoint; any thread. May be NULL.

@@ -35,7 +35,7 @@ static inline struct kv_bytes kv_entry_value(const struct kv_entry *entry)
 static inline uint64_t kv_key_head(struct kv_bytes key, size_t skip)
 {
    uint64_t head = 0;
-   const char *bytes = key.data; /* NULL in an empty one: nothing is added to it */
+   const char *bytes = key.data;       /* NULL in an empty one: nothing is added to it */
    if (key.size >= skip + sizeof head) /* a copy of fixed size is one load */
       memcpy(&head, bytes + skip, sizeof head);
    else if (key.size > skip)
