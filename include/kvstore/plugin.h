@@ -57,7 +57,7 @@ extern "C" {
 #define KVS_OK 0
 /* The configuration cannot work (open, on_load). The host refuses it and stays as it was. */
 #define KVS_INVALID 1
-/* No room, on the disk or in memory (open, on_write, on_tick). The batch is rejected and has left no
+/* No room, on the disk or in memory (open, on_load, on_write, on_tick). The batch is rejected and has left no
  * trace; the instance stays open and is given the next batch as usual. */
 #define KVS_NO_SPACE 2
 /* Storage failed. From on_write: the batch is rejected and the instance is given no further batch;
@@ -275,7 +275,7 @@ typedef struct kvs_plugin {
 
    /* Hands all that was kept to host->load. Called once, after open, before any other hook; also on
     * an empty directory. NULL: nothing is kept; only with the promise KVS_VOLATILE. KVS_OK,
-    * KVS_INVALID, KVS_IO or KVS_CORRUPT. [control] */
+    * KVS_INVALID, KVS_NO_SPACE, KVS_IO or KVS_CORRUPT. [control] */
    int (*on_load)(void *self, kvs_error *error);
 
    /* Takes a whole batch, `count` >= 1, sequences ascending and above all earlier ones. Returns

@@ -329,9 +329,7 @@ int format_log_load(struct format_log *log, const struct format_recovery_base *b
    pthread_mutex_unlock(&log->lock);
    /* A full disk must not keep the data from being read: the first write tries again. Yet a log
     * without any segment must never come to be, for it would look like one that lost them all. */
-   if (code == KVS_NO_SPACE && log->writer.header.number == 0)
-      return KVS_IO;
-   if (code == KVS_NO_SPACE)
+   if (code == KVS_NO_SPACE && log->writer.header.number > 0)
       log->host->log(log->host, KVS_LOG_WARNING, error->text);
    else if (code != KVS_OK)
       return code;

@@ -329,6 +329,5 @@ int format_snapshot_set_write(struct format_snapshot_set *set, const kvs_tick *t
 int format_snapshot_set_begin(struct format_snapshot_set *set, kvs_error *error)
 {
    const kvs_tick nothing = {.size = sizeof nothing};
-   int code = write_one(set, &nothing, error);
-   return code == KVS_NO_SPACE ? KVS_IO : code;
+   return write_one(set, &nothing, error);
 }
