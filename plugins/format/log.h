@@ -37,7 +37,8 @@ int format_log_create(const kvs_host *host, const struct format_log_settings *se
 void format_log_destroy(struct format_log *log);
 
 /* Hands what the log holds above the snapshot to host->load, and gets ready for writing. Returns
- * what format_recover returns. *last_sequence is the log's. To be called once, before any other
+ * what format_recover returns, or KVS_NO_SPACE where not even a first segment could be begun.
+ * *last_sequence is the log's. To be called once, before any other
  * function below. */
 int format_log_load(struct format_log *log, const struct format_recovery_base *base,
                     uint64_t *last_sequence, kvs_error *error);
