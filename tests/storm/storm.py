@@ -7,7 +7,7 @@ switches to other modes and back, until SIGKILL. What a restart must have:
 
   aof, hybrid   all that was answered, and all that anyone had read
   snapshot      a consistent cut of the histories, not older than the last checkpoint: Save, or the
-                switch to it
+                switch to it, which loses nothing that was answered in a durable mode before
   none          nothing
 """
 import collections
@@ -23,7 +23,7 @@ import grpc
 import harness
 from harness import PATIENCE, kv
 from history import Clients
-from recorded import Recorded
+from recorded import DURABLE, Recorded
 from values import encode
 
 CLIENTS = 3
@@ -143,6 +143,9 @@ class Load:
                     self._compare("Scan", key, found.pop(key, None), floors[client])
             if found:
                 raise Defect(f"Scan found keys that nobody wrote: {sorted(found)[:5]}")
+            # What was answered while a durable mode was shown outlives a switch to a weaker one.
+            if stub.Status(kv.StatusRequest(), timeout=PATIENCE).plugin in DURABLE:
+                self.storm.kept = floors
 
     def _read(self, rng, stub):
         client = rng.randrange(CLIENTS)
@@ -233,6 +236,7 @@ class Storm:
         self.data = None  # the data directory in use
         self.logs = []  # of the last lives of the server
         self.clients = self.recorded = None
+        self.kept = None  # of each client's writes, those answered in a durable mode
 
     def new_value(self, rng, client):
         self.counter += 1
@@ -321,6 +325,7 @@ class Storm:
         status, found = server.status(), dict(server.scan())
         if first:
             self.clients, self.recorded = Clients(CLIENTS), Recorded(status)
+            self.kept = [0] * CLIENTS
             if status.plugin != self.plugin or found:
                 raise Defect(f"a fresh store is in mode {status.plugin} and holds {found}")
             return
@@ -333,11 +338,13 @@ class Storm:
             raise Defect(error)
         self.recorded.new_life()
         self.clients.rebase(found)
+        self.kept = [0] * CLIENTS
 
     def _lost(self, plugin, found):
         if plugin == "none":
             return f"mode none kept {sorted(found)[:5]}" if found else None
         kept = self.clients.floors()
         if plugin == "snapshot":
-            kept = self.recorded.checkpoint or [0] * CLIENTS
+            checkpoint = self.recorded.checkpoint or self.kept
+            kept = [max(pair) for pair in zip(checkpoint, self.kept)]
         return self.clients.check(found, kept)
