@@ -1,9 +1,9 @@
 #include "check/reading.h"
 
+#include "check/stand_in.h"
 #include "plugins/format/file.h"
+#include "plugins/format/journal.h"
 #include "plugins/format/note.h"
-#include "plugins/format/recovery.h"
-#include "plugins/format/snapshot_set.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -60,40 +60,31 @@ static void close_reading(void *self)
    free(reading);
 }
 
-/* Writes are never handed to it. */
-static int refuse_write(void *self, const kvs_record *records, size_t count, uint32_t flags,
-                        kvs_error *error)
-{
-   (void)self, (void)records, (void)count, (void)flags;
-   return format_fail(error, KVS_IO, "this is for reading alone");
-}
-
 /* ---- The ways to load ---------------------------------------------------------------------- */
 
-static int load_nothing(void *self, kvs_error *error)
+typedef int load_snapshot(struct format_snapshot_set *set, struct format_snapshot_found *found,
+                          kvs_error *error);
+typedef int read_log(const kvs_host *host, const char *directory,
+                     const struct format_recovery_base *base, struct format_recovered *recovered,
+                     kvs_error *error);
+
+static int load_snapshots_by(const struct reading *reading, load_snapshot *load, kvs_error *error)
 {
-   (void)self, (void)error;
-   return KVS_OK;
+   struct format_snapshot_found found;
+   int code = load(reading->snapshots, &found, error);
+   if (code == KVS_OK)
+      reading->host->loaded_to(reading->host, found.sequence);
+   return code;
 }
 
 static int load_snapshots(void *self, kvs_error *error)
 {
-   const struct reading *reading = self;
-   struct format_snapshot_found found;
-   int code = format_snapshot_set_load_newest(reading->snapshots, &found, error);
-   if (code == KVS_OK)
-      reading->host->loaded_to(reading->host, found.sequence);
-   return code;
+   return load_snapshots_by(self, format_snapshot_set_load_newest, error);
 }
 
 static int load_snapshots_prefix(void *self, kvs_error *error)
 {
-   const struct reading *reading = self;
-   struct format_snapshot_found found;
-   int code = format_snapshot_set_load_sound(reading->snapshots, &found, error);
-   if (code == KVS_OK)
-      reading->host->loaded_to(reading->host, found.sequence);
-   return code;
+   return load_snapshots_by(self, format_snapshot_set_load_sound, error);
 }
 
 static void tell_torn(const struct reading *reading, const struct format_recovered *recovered)
@@ -138,55 +129,34 @@ static int finish(const struct reading *reading, const struct format_snapshot_fo
    return KVS_OK;
 }
 
-static struct format_recovery_base base_of(const struct format_snapshot_found *found)
+static int load_journal_by(const struct reading *reading, load_snapshot *load, read_log *read,
+                           kvs_error *error)
 {
-   return (struct format_recovery_base){.snapshot_loaded = found->loaded,
-                                        .snapshot_sequence = found->sequence,
-                                        .required_sequence = found->newest_sequence};
+   struct format_snapshot_found found;
+   struct format_recovered recovered;
+   int code = load(reading->snapshots, &found, error);
+   if (code != KVS_OK)
+      return code;
+   const struct format_recovery_base base = format_journal_base(&found);
+   code = read(reading->host, reading->log_directory, &base, &recovered, error);
+   return code == KVS_OK ? finish(reading, &found, &recovered) : code;
 }
 
 static int load_journal(void *self, kvs_error *error)
 {
-   const struct reading *reading = self;
-   struct format_snapshot_found found;
-   struct format_recovered recovered;
-   int code = format_snapshot_set_load(reading->snapshots, &found, error);
-   if (code != KVS_OK)
-      return code;
-   const struct format_recovery_base base = base_of(&found);
-   code = format_recovery_read(reading->host, reading->log_directory, &base, &recovered, error);
-   return code == KVS_OK ? finish(reading, &found, &recovered) : code;
+   return load_journal_by(self, format_snapshot_set_load, format_recovery_read, error);
 }
 
 static int load_journal_prefix(void *self, kvs_error *error)
 {
-   const struct reading *reading = self;
-   struct format_snapshot_found found;
-   struct format_recovered recovered;
-   int code = format_snapshot_set_load_sound(reading->snapshots, &found, error);
-   if (code != KVS_OK)
-      return code;
-   const struct format_recovery_base base = base_of(&found);
-   code =
-       format_recovery_read_prefix(reading->host, reading->log_directory, &base, &recovered, error);
-   return code == KVS_OK ? finish(reading, &found, &recovered) : code;
+   return load_journal_by(self, format_snapshot_set_load_sound, format_recovery_read_prefix, error);
 }
 
 kvs_plugin reading_plugin(enum kept kept, const char *name, bool prefix)
 {
-   kvs_plugin plugin = {
-       .size = sizeof plugin,
-       .abi_major = KVS_ABI_MAJOR,
-       .abi_minor = KVS_ABI_MINOR,
-       .name = name,
-       .version = "",
-       .description = "",
-       .promise = KVS_PERIODIC,
-       .open = open_reading,
-       .on_load = load_nothing,
-       .on_write = refuse_write,
-       .close = close_reading,
-   };
+   kvs_plugin plugin = stand_in_plugin(name);
+   plugin.open = open_reading;
+   plugin.close = close_reading;
    if (kept == KEPT_SNAPSHOTS)
       plugin.on_load = prefix ? load_snapshots_prefix : load_snapshots;
    else if (kept == KEPT_JOURNAL)

@@ -1,8 +1,8 @@
 #include "check/recover.h"
 
+#include "check/stand_in.h"
 #include "check/start.h"
 #include "check/writing.h"
-#include "core/host/instance.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,11 +16,6 @@
 #include <unistd.h>
 
 #define UNFINISHED ".unfinished"
-
-static void ignore_wake(void *context)
-{
-   (void)context;
-}
 
 /* ---- Of which generation ------------------------------------------------------------------- */
 
@@ -133,13 +128,9 @@ static enum kv_code write_generation(const char *path, const struct start *start
                                      struct kv_status *status)
 {
    const kvs_plugin plugin = writing_plugin(kept_by(active->plugin), active->plugin);
-   struct kv_instance_config config = {.plugin = &plugin, .directory = path, .wake = ignore_wake};
-   memcpy(config.store_id, store_id, sizeof config.store_id);
-   enum kv_code code = kv_settings_create(&plugin, NULL, 0, &config.settings, status);
-   if (code != KV_OK)
-      return code;
+   const struct kv_instance_config config = {.plugin = &plugin, .directory = path};
    struct kv_instance *instance;
-   code = kv_instance_open(&config, &instance, status);
+   enum kv_code code = stand_in_open(config, store_id, &instance, status);
    if (code != KV_OK)
       return code;
    uint64_t sequence;

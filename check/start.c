@@ -1,15 +1,10 @@
 #include "check/start.h"
 
-#include "core/host/instance.h"
+#include "check/stand_in.h"
 
 #include <endian.h>
 #include <string.h>
 #include <xxhash.h>
-
-static void ignore_wake(void *context)
-{
-   (void)context;
-}
 
 /* Over all entries, ascending by key: size of the key and of the value, 8 bytes each,
  * little-endian, then key and value. docs/kvstore-check.md promises it. */
@@ -70,17 +65,10 @@ enum kv_code start_load(const char *directory, const char *name, enum kept kept,
    if (!start->store || !start->report)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the store");
    const kvs_plugin plugin = reading_plugin(kept, name, prefix);
-   struct kv_instance_config config = {.plugin = &plugin,
-                                       .directory = directory,
-                                       .resumed = true,
-                                       .wake = ignore_wake,
-                                       .report = start->report};
-   memcpy(config.store_id, store_id, sizeof config.store_id);
-   enum kv_code code = kv_settings_create(&plugin, NULL, 0, &config.settings, status);
-   if (code != KV_OK)
-      return code;
+   const struct kv_instance_config config = {
+       .plugin = &plugin, .directory = directory, .resumed = true, .report = start->report};
    struct kv_instance *instance;
-   code = kv_instance_open(&config, &instance, status);
+   enum kv_code code = stand_in_open(config, store_id, &instance, status);
    if (code != KV_OK)
       return code;
    code = load(instance, start, status);

@@ -1,21 +1,8 @@
 #include "check/writing.h"
 
-#include "plugins/format/file.h"
+#include "check/stand_in.h"
 #include "plugins/format/journal.h"
 #include "plugins/format/snapshot_set.h"
-
-static int refuse_write(void *self, const kvs_record *records, size_t count, uint32_t flags,
-                        kvs_error *error)
-{
-   (void)self, (void)records, (void)count, (void)flags;
-   return format_fail(error, KVS_IO, "this is for checkpoints alone");
-}
-
-static int load_empty(void *self, kvs_error *error)
-{
-   (void)self, (void)error;
-   return KVS_OK;
-}
 
 /* ---- Nothing ------------------------------------------------------------------------------- */
 
@@ -94,20 +81,10 @@ static void close_journal(void *self)
 
 kvs_plugin writing_plugin(enum kept kept, const char *name)
 {
-   kvs_plugin plugin = {
-       .size = sizeof plugin,
-       .abi_major = KVS_ABI_MAJOR,
-       .abi_minor = KVS_ABI_MINOR,
-       .name = name,
-       .version = "",
-       .description = "",
-       .promise = KVS_PERIODIC,
-       .open = open_nothing,
-       .on_load = load_empty,
-       .on_write = refuse_write,
-       .on_tick = write_nothing,
-       .close = close_nothing,
-   };
+   kvs_plugin plugin = stand_in_plugin(name);
+   plugin.open = open_nothing;
+   plugin.on_tick = write_nothing;
+   plugin.close = close_nothing;
    if (kept == KEPT_SNAPSHOTS) {
       plugin.open = open_snapshots;
       plugin.on_tick = write_snapshot;

@@ -2,7 +2,6 @@
 
 #include "plugins/format/file.h"
 #include "plugins/format/note.h"
-#include "plugins/format/snapshot_set.h"
 
 #include <stdlib.h>
 
@@ -45,6 +44,13 @@ void format_journal_destroy(struct format_journal *journal)
    free(journal);
 }
 
+struct format_recovery_base format_journal_base(const struct format_snapshot_found *found)
+{
+   return (struct format_recovery_base){.snapshot_loaded = found->loaded,
+                                        .snapshot_sequence = found->sequence,
+                                        .required_sequence = found->newest_sequence};
+}
+
 int format_journal_load(struct format_journal *journal, kvs_error *error)
 {
    struct format_snapshot_found found;
@@ -53,9 +59,7 @@ int format_journal_load(struct format_journal *journal, kvs_error *error)
    int code = format_snapshot_set_load(journal->snapshots, &found, error);
    if (code != KVS_OK)
       return code;
-   struct format_recovery_base base = {.snapshot_loaded = found.loaded,
-                                       .snapshot_sequence = found.sequence,
-                                       .required_sequence = found.newest_sequence};
+   const struct format_recovery_base base = format_journal_base(&found);
    code = format_log_load(journal->log, &base, &last_sequence, error);
    if (code != KVS_OK)
       return code;

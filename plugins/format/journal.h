@@ -15,6 +15,7 @@
 #define FORMAT_JOURNAL_H
 
 #include "plugins/format/log.h"
+#include "plugins/format/snapshot_set.h"
 
 struct format_journal_settings {
    struct format_log_settings log;
@@ -28,6 +29,8 @@ int format_journal_create(const kvs_host *host, const struct format_journal_sett
 /* Nothing is made durable: see format_journal_seal. */
 void format_journal_destroy(struct format_journal *journal);
 
+/* What the log is read on top of, from what the snapshots gave. */
+struct format_recovery_base format_journal_base(const struct format_snapshot_found *found);
 /* Hands all that is kept to host->load and host->loaded_to. Once, before any function below. */
 int format_journal_load(struct format_journal *journal, kvs_error *error);
 /* format_log_write, durable before it returns when `flags` has KVS_WRITE_SYNC. */
