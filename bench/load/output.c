@@ -1,6 +1,7 @@
 #include "bench/load/output.h"
 
 #include "client/connection.h"
+#include "core/support/json.h"
 
 #include <inttypes.h>
 
@@ -63,21 +64,6 @@ void output_table(FILE *file, const struct options *options, const struct driver
 
 /* ---- JSON ---- */
 
-static void print_string(FILE *file, const char *text)
-{
-   fputc('"', file);
-   for (; *text; text++) {
-      unsigned char byte = (unsigned char)*text;
-      if (byte == '"' || byte == '\\')
-         fprintf(file, "\\%c", byte);
-      else if (byte < 0x20)
-         fprintf(file, "\\u%04x", byte);
-      else
-         fputc(byte, file);
-   }
-   fputc('"', file);
-}
-
 static void print_errors(FILE *file, const struct driver_counts *counts)
 {
    const char *separator = "";
@@ -87,7 +73,7 @@ static void print_errors(FILE *file, const struct driver_counts *counts)
          continue;
       fprintf(file, "%s\"%s\": {\"count\": %" PRIu64 ", \"first\": ", separator,
               connection_code_name((enum kv_code)code), counts->errors[code]);
-      print_string(file, counts->error_texts[code]);
+      kv_json_print_string(file, counts->error_texts[code]);
       fputc('}', file);
       separator = ", ";
    }
@@ -110,7 +96,7 @@ void output_json(FILE *file, const struct options *options, const struct driver_
 {
    const struct driver_counts *counts = &result->counts;
    fputs("{\n  \"address\": ", file);
-   print_string(file, options->target.address);
+   kv_json_print_string(file, options->target.address);
    fprintf(file,
            ",\n  \"connections\": %u, \"streams\": %u, \"threads\": %u, \"rate\": %g,\n"
            "  \"start_unix_ms\": %" PRId64 ", \"seconds\": %.6f, \"generator_cpu_seconds\": %.3f,\n"

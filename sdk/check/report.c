@@ -1,5 +1,7 @@
 #include "sdk/check/report.h"
 
+#include "core/support/json.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -60,25 +62,10 @@ void report_summary(FILE *file, const struct report *reports, size_t count)
            count_of(reports, count, RUN_SKIPPED));
 }
 
-static void print_string(FILE *file, const char *text)
-{
-   putc('"', file);
-   for (; *text; text++) {
-      unsigned char byte = (unsigned char)*text;
-      if (byte == '"' || byte == '\\')
-         fprintf(file, "\\%c", byte);
-      else if (byte < 0x20)
-         fprintf(file, "\\u%04x", byte);
-      else
-         putc(byte, file);
-   }
-   putc('"', file);
-}
-
 static void print_field(FILE *file, const char *name, const char *value)
 {
    fprintf(file, "\"%s\": ", name);
-   print_string(file, value);
+   kv_json_print_string(file, value);
 }
 
 void report_json(FILE *file, const struct check_subject *subject, const struct report *reports,
