@@ -205,7 +205,8 @@ static int check_headers(struct recovery *recovery)
        !recovery->base->snapshot_loaded)
       return missing_snapshot(recovery, newest->number, newest->snapshot_sequence);
    for (size_t i = recovery->first; code == KVS_OK && i < recovered->count; i++) {
-      code = read_header(recovery, i);
+      if (recovery->headers[i].number == 0) /* not read above */
+         code = read_header(recovery, i);
       if (code == KVS_OK)
          code = check_place(recovery, i);
       if (code == KVS_OK && i > 0)
