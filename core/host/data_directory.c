@@ -204,7 +204,7 @@ enum kv_code kv_data_directory_open(const char *path, struct kv_data_directory *
 /* A directory that no server was ever started on need not have a LOCK. */
 static enum kv_code share_lock(struct kv_data_directory *directory, struct kv_status *status)
 {
-   directory->lock_fd = openat(directory->fd, LOCK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+   directory->lock_fd = kv_data_directory_open_at(directory->fd, LOCK, O_RDONLY | O_NOFOLLOW);
    if (directory->lock_fd < 0 && errno == ENOENT)
       return KV_OK;
    if (directory->lock_fd < 0)
