@@ -19,7 +19,7 @@
 #include <stdlib.h>
 
 #define METHODS 2
-#define CALLS_PER_METHOD 64 /* armed on each queue; as core/rpc/slot.c */
+#define CALLS_PER_METHOD 64 /* on each queue; unlike a slot of core/rpc, taken until answered */
 #define WORKERS_MAX 64
 
 struct worker;

@@ -10,7 +10,8 @@
 #include <string.h>
 
 /* How many requests of one method a worker can be handed between two looks at its queue; more wait
- * inside gRPC, which is slower but loses nothing. */
+ * inside gRPC, which loses nothing. Few, as gRPC searches all that waits on a queue for each event.
+ */
 #define SLOTS_PER_METHOD 4
 #define SLOTS_FOR_UNKNOWN 4
 
