@@ -12,10 +12,12 @@ import trace as t
 SECTOR = 512
 
 
-class File:
-    def __init__(self, durable=b""):
-        self.durable = bytearray(durable)
-        self.current = bytearray(durable)
+class Lagging:
+    """Something that is on disk as it was, and in the cache as it has become since."""
+
+    def __init__(self, durable, current):
+        self.durable = durable
+        self.current = current
         self.pending = []
 
     def do(self, operation):
@@ -28,19 +30,14 @@ class File:
             self.pending.pop(0).apply(self.durable)
 
 
-class Directory:
+class File(Lagging):
+    def __init__(self, durable=b""):
+        super().__init__(bytearray(durable), bytearray(durable))
+
+
+class Directory(Lagging):
     def __init__(self):
-        self.durable = {}
-        self.current = {}
-        self.pending = []
-
-    def do(self, operation):
-        self.pending.append(operation)
-        operation.apply(self.current)
-
-    def harden(self, last_serial):
-        while self.pending and self.pending[0].serial <= last_serial:
-            self.pending.pop(0).apply(self.durable)
+        super().__init__({}, {})
 
 
 def _grow(content, size):

@@ -309,14 +309,18 @@ def check_refusal(client, case):
 
 # ---- A fault during the orderly end ------------------------------------------------------------
 
+def fill_before_stop(client):
+    for i in range(6):
+        client.set(f"k{i}", b"v" * 900)
+    client.save()
+    client.set("last", b"v")
+
+
 def run_stop(folder, case):
     mode, options, _ = SETTINGS[case.setting]
     client = session.Session(folder, mode, options)
     try:
-        for i in range(6):
-            client.set(f"k{i}", b"v" * 900)
-        client.save()
-        client.set("last", b"v")
+        fill_before_stop(client)
         rule = case.fault.arm(client.shim)
         client.server.terminate()
         code = client.server.wait_exit()
@@ -337,10 +341,7 @@ def count_stop(setting):
     folder = tempfile.mkdtemp(prefix="kvstore-fault-")
     client = session.Session(folder, mode, options)
     try:
-        for i in range(6):
-            client.set(f"k{i}", b"v" * 900)
-        client.save()
-        client.set("last", b"v")
+        fill_before_stop(client)
         before = client.shim.counts()
         client.server.stop()
         after = client.shim.counts()
