@@ -23,10 +23,12 @@
 
 #define METHODS_MAX (KV_SERVICE_METHODS_MAX + KV_HEALTH_METHODS + KV_REFLECTION_METHODS)
 
-/* Read by jemalloc when the process starts: what a burst of large messages took goes back to the
- * system within a second or so, also when the server is idle then. */
+/* Read by jemalloc when the process starts. What a burst of large messages took goes back to the
+ * system within a second or so, also when the server is idle then. Small blocks come from slabs of
+ * eight pages: jemalloc keeps 128 bytes on each slab, and one page holds but 32 entries. */
 extern const char *malloc_conf;
-const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
+const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,"
+                          "slab_sizes:1-1024:8";
 
 struct server {
    const struct kv_config *config;

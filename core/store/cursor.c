@@ -55,7 +55,7 @@ bool kv_cursor_next(struct kv_cursor *cursor, struct kv_bytes *key, struct kv_by
          return false;
       leaf = cursor->path[cursor->depth - 1].node;
    }
-   const struct kv_entry *entry = leaf->slots[cursor->path[cursor->depth - 1].index++].key;
+   const struct kv_entry *entry = kv_node_keys(leaf)[cursor->path[cursor->depth - 1].index++];
    *key = kv_entry_key(entry);
    *value = kv_entry_value(entry);
    return true;

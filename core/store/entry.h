@@ -30,17 +30,17 @@ static inline struct kv_bytes kv_entry_value(const struct kv_entry *entry)
    return kv_bytes(entry->bytes + kv_entry_key(entry).size, entry->value_size);
 }
 
-/* Eight bytes of a key from `skip` on, as a number that orders as they do; a short key is filled up
+/* Four bytes of a key from `skip` on, as a number that orders as they do; a short key is filled up
  * with zeros, so that equal heads decide nothing. */
-static inline uint64_t kv_key_head(struct kv_bytes key, size_t skip)
+static inline uint32_t kv_key_head(struct kv_bytes key, size_t skip)
 {
-   uint64_t head = 0;
+   uint32_t head = 0;
    const char *bytes = key.data;       /* NULL in an empty one: nothing is added to it */
    if (key.size >= skip + sizeof head) /* a copy of fixed size is one load */
       memcpy(&head, bytes + skip, sizeof head);
    else if (key.size > skip)
       memcpy(&head, bytes + skip, key.size - skip);
-   return be64toh(head);
+   return be32toh(head);
 }
 
 /* A copy of key and value, or NULL when memory is out. Freed with free(). */

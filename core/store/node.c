@@ -4,23 +4,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Leaves grow by eight slots, 128 bytes: with the head of 16 they meet the allocators' classes. */
+/* With these a leaf's size just fits a class of the common allocators: 112, 160, 256, 320, 384,
+ * 448, 512, 640 and 768 bytes. */
+static const uint8_t leaf_capacities[] = {8, 12, 20, 24, 30, 36, 40, 52, KV_NODE_FANOUT};
+
 static uint32_t capacity_for(uint16_t level, uint32_t room)
 {
    assert(room <= KV_NODE_FANOUT);
-   return level > 0 ? KV_NODE_FANOUT : room | 7u;
-}
-
-static size_t size_of(uint16_t level, uint32_t capacity)
-{
-   size_t slot_size = sizeof(struct kv_slot) + (level > 0 ? sizeof(struct kv_node *) : 0);
-   return sizeof(struct kv_node) + capacity * slot_size;
+   if (level > 0)
+      return KV_NODE_FANOUT;
+   const uint8_t *capacity = leaf_capacities;
+   while (*capacity < room)
+      capacity++;
+   return *capacity;
 }
 
 struct kv_node *kv_node_create(uint64_t birth, uint16_t level, uint32_t room)
 {
    uint32_t capacity = capacity_for(level, room);
-   struct kv_node *node = malloc(size_of(level, capacity));
+   size_t slot_size = sizeof(uint32_t) + sizeof(struct kv_entry *);
+   if (level > 0)
+      slot_size += sizeof(struct kv_node *);
+   struct kv_node *node = malloc(sizeof *node + capacity * slot_size);
    if (!node)
       return NULL;
    node->object = kv_object(birth, 0);
@@ -43,25 +48,49 @@ struct kv_node *kv_node_copy(const struct kv_node *node, uint64_t birth, uint32_
 
 struct kv_node *kv_node_resize(struct kv_node *leaf, uint32_t room)
 {
-   uint32_t capacity = capacity_for(leaf->level, room);
-   assert(leaf->level == 0 && leaf->count <= capacity);
-   struct kv_node *resized = realloc(leaf, size_of(leaf->level, capacity));
+   assert(leaf->level == 0 && leaf->count <= room);
+   if (capacity_for(0, room) == leaf->capacity)
+      return leaf;
+   struct kv_node *resized = kv_node_copy(leaf, kv_object_birth(leaf), room);
    if (resized)
-      resized->capacity = (uint16_t)capacity;
+      free(leaf);
    return resized;
+}
+
+/* The first slot whose head is not below `head`. Without a branch on what is found: half of them
+ * would be predicted wrong, which costs more than the steps themselves. */
+static uint32_t first_at(const struct kv_node *node, uint32_t head)
+{
+   const uint32_t first = node->level > 0;
+   const uint32_t *base = node->heads + first;
+   uint32_t left = node->count - first;
+   for (; left > 1; left -= left / 2)
+      base += (base[left / 2 - 1] < head) * (left / 2);
+   return (uint32_t)(base - node->heads) + (left == 1 && *base < head);
+}
+
+void kv_node_prefetch_entry(const struct kv_node *leaf, struct kv_bytes key)
+{
+   const uint32_t index = first_at(leaf, kv_key_head(key, leaf->skip));
+   if (index == leaf->count)
+      return;
+   const char *entry = (const char *)kv_node_keys(leaf)[index];
+   __builtin_prefetch(entry);
+   __builtin_prefetch(entry + KV_CACHE_LINE);
 }
 
 uint32_t kv_node_find(const struct kv_node *node, struct kv_bytes key, bool *equal)
 {
-   const uint64_t head = kv_key_head(key, node->skip);
-   uint32_t low = node->level > 0, high = node->count;
+   const uint32_t head = kv_key_head(key, node->skip);
+   uint32_t low = first_at(node, head);
    *equal = false;
+   if (low == node->count || node->heads[low] != head)
+      return low;
+   /* Among those with the same head the keys themselves decide. */
+   uint32_t high = head < UINT32_MAX ? first_at(node, head + 1) : node->count;
    while (low < high) {
       uint32_t middle = (low + high) / 2;
-      const struct kv_slot *slot = &node->slots[middle];
-      int order = (slot->head > head) - (slot->head < head);
-      if (order == 0)
-         order = kv_entry_compare(slot->key, key);
+      int order = kv_entry_compare(kv_node_keys(node)[middle], key);
       if (order == 0) {
          *equal = true;
          return middle;
@@ -81,17 +110,16 @@ uint32_t kv_node_child(const struct kv_node *node, struct kv_bytes key)
    return equal ? index : index - 1;
 }
 
-static struct kv_slot slot_for(const struct kv_node *node, struct kv_entry *key)
+static void fill(struct kv_node *node, uint32_t index, struct kv_entry *key)
 {
-   if (!key)
-      return (struct kv_slot){0};
-   return (struct kv_slot){.head = kv_key_head(kv_entry_key(key), node->skip), .key = key};
+   node->heads[index] = key ? kv_key_head(kv_entry_key(key), node->skip) : 0;
+   kv_node_keys(node)[index] = key;
 }
 
 void kv_node_set_key(struct kv_node *node, uint32_t index, struct kv_entry *key)
 {
    assert(index < node->count);
-   node->slots[index] = slot_for(node, key);
+   fill(node, index, key);
 }
 
 void kv_node_set_skip(struct kv_node *node, size_t skip)
@@ -101,7 +129,7 @@ void kv_node_set_skip(struct kv_node *node, size_t skip)
       return;
    node->skip = (uint16_t)skip;
    for (uint32_t i = 0; i < node->count; i++)
-      node->slots[i] = slot_for(node, node->slots[i].key);
+      fill(node, i, kv_node_keys(node)[i]);
 }
 
 void kv_node_insert(struct kv_node *node, uint32_t index, struct kv_entry *key,
@@ -109,11 +137,14 @@ void kv_node_insert(struct kv_node *node, uint32_t index, struct kv_entry *key,
 {
    assert(node->count < node->capacity && index <= node->count);
    size_t behind = node->count - index;
-   memmove(&node->slots[index + 1], &node->slots[index], behind * sizeof node->slots[0]);
-   node->slots[index] = slot_for(node, key);
+   uint32_t *heads = node->heads;
+   struct kv_entry **keys = kv_node_keys(node);
+   memmove(&heads[index + 1], &heads[index], behind * sizeof heads[0]);
+   memmove(&keys[index + 1], &keys[index], behind * sizeof(struct kv_entry *));
+   fill(node, index, key);
    if (node->level > 0) {
       struct kv_node **children = kv_node_children(node);
-      memmove(&children[index + 1], &children[index], behind * sizeof child);
+      memmove(&children[index + 1], &children[index], behind * sizeof(struct kv_node *));
       children[index] = child;
    }
    node->count++;
@@ -123,10 +154,13 @@ void kv_node_remove(struct kv_node *node, uint32_t index)
 {
    assert(index < node->count);
    size_t behind = node->count - index - 1;
-   memmove(&node->slots[index], &node->slots[index + 1], behind * sizeof node->slots[0]);
+   uint32_t *heads = node->heads;
+   struct kv_entry **keys = kv_node_keys(node);
+   memmove(&heads[index], &heads[index + 1], behind * sizeof heads[0]);
+   memmove(&keys[index], &keys[index + 1], behind * sizeof(struct kv_entry *));
    if (node->level > 0) {
       struct kv_node **children = kv_node_children(node);
-      memmove(&children[index], &children[index + 1], behind * sizeof children[0]);
+      memmove(&children[index], &children[index + 1], behind * sizeof(struct kv_node *));
    }
    node->count--;
 }
@@ -136,11 +170,14 @@ void kv_node_append(struct kv_node *node, const struct kv_node *from, uint32_t f
    assert(node->level == from->level && first <= from->count);
    uint32_t added = from->count - first;
    assert(node->count + added <= node->capacity);
-   memcpy(&node->slots[node->count], &from->slots[first], added * sizeof node->slots[0]);
+   memcpy(&kv_node_keys(node)[node->count], &kv_node_keys(from)[first],
+          added * sizeof(struct kv_entry *));
    if (node->level > 0)
-      memcpy(kv_node_children(node) + node->count, kv_node_children(from) + first,
+      memcpy(&kv_node_children(node)[node->count], &kv_node_children(from)[first],
              added * sizeof(struct kv_node *));
+   if (node->skip == from->skip)
+      memcpy(&node->heads[node->count], &from->heads[first], added * sizeof node->heads[0]);
    for (uint32_t i = 0; node->skip != from->skip && i < added; i++)
-      node->slots[node->count + i] = slot_for(node, from->slots[first + i].key);
+      fill(node, node->count + i, kv_node_keys(from)[first + i]);
    node->count = (uint16_t)(node->count + added);
 }

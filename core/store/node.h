@@ -3,10 +3,11 @@
  * inner node slot i holds the separator below child i: all keys under child i-1 are below it, all
  * under child i are not. Slot 0 of an inner node has no separator.
  *
- * Each slot caches the head of its key, so that most comparisons stay within the node. Keys with a
- * long beginning in common would all have the same head; therefore heads begin behind what all keys
- * that can be in the node share: what the separators on both sides of it have in common. A leaf has
- * only about the slots it uses; an inner node always has all, with the children behind them.
+ * Each slot caches the head of its key, so that most comparisons stay within the node, and all
+ * heads lie side by side, so that they fill few cache lines. Keys with a long beginning in common
+ * would all have the same head; therefore heads begin behind what all keys that can be in the node
+ * share: what the separators on both sides of it have in common. A leaf has only about the slots it
+ * uses; an inner node always has all.
  *
  * These functions keep one node in shape and own nothing: who frees what, and when, is the tree's
  * and the retired lists' affair. Only a node born in the running transaction may be changed, by the
@@ -19,28 +20,45 @@
 
 #include <stdbool.h>
 
-/* A full leaf is 1,024 bytes. */
-#define KV_NODE_FANOUT 63u
+/* A full leaf fills the 768 byte class of the common allocators. */
+#define KV_NODE_FANOUT 62u
 
-struct kv_slot {
-   uint64_t head; /* of the key, from the node's `skip` on */
-   struct kv_entry *key;
-};
+/* Bytes, of the processors at hand; only speed depends on it. */
+#define KV_CACHE_LINE 64u
 
 struct kv_node {
    struct kv_object object;
    uint16_t level; /* 0: leaf */
    uint16_t count;
-   uint16_t capacity; /* in slots */
+   uint16_t capacity; /* in slots; even, so that what follows the heads is aligned */
    uint16_t skip;     /* bytes; every key that can be in the node shares them */
-   struct kv_slot slots[];
+   uint32_t heads[]; /* of the keys, from `skip` on; then the keys, then an inner node's children */
 };
 
-/* The children of an inner node. Writable, as C cannot pass constness on: readers must not. */
+/* The keys of the slots, and the children of an inner node. Writable, as C cannot pass constness
+ * on: readers must not. */
+static inline struct kv_entry **kv_node_keys(const struct kv_node *node)
+{
+   return (struct kv_entry **)(uintptr_t)(node->heads + node->capacity);
+}
+
 static inline struct kv_node **kv_node_children(const struct kv_node *node)
 {
-   return (struct kv_node **)(uintptr_t)(node->slots + KV_NODE_FANOUT);
+   return (struct kv_node **)(kv_node_keys(node) + node->capacity);
 }
+
+/* Asks for the memory of a node that is about to be searched or copied, all of it at once: a search
+ * that fetches one line after the other waits for each. What lies behind a small leaf does no harm.
+ */
+static inline void kv_node_prefetch(const struct kv_node *node)
+{
+   const size_t size =
+       sizeof *node + KV_NODE_FANOUT * (sizeof node->heads[0] + sizeof(struct kv_entry *));
+   for (size_t offset = 0; offset < size; offset += KV_CACHE_LINE)
+      __builtin_prefetch((const char *)node + offset);
+}
+/* The same for the entry of a leaf in which the key probably is. */
+void kv_node_prefetch_entry(const struct kv_node *leaf, struct kv_bytes key);
 
 /* Without slots in use and with a skip of 0, with room for at least `room` of them; NULL when
  * memory is out. */

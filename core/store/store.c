@@ -71,6 +71,12 @@ bool kv_transaction_get(const struct kv_transaction *transaction, struct kv_byte
    return kv_version_get(transaction->version, key, value);
 }
 
+void kv_transaction_prefetch(const struct kv_transaction *transaction, const struct kv_bytes *keys,
+                             size_t count)
+{
+   kv_version_prefetch(transaction->version, keys, count);
+}
+
 bool kv_transaction_set(struct kv_transaction *transaction, struct kv_bytes key,
                         struct kv_bytes value)
 {
@@ -117,6 +123,12 @@ bool kv_version_get(const struct kv_version *version, struct kv_bytes key, struc
    if (entry)
       *value = kv_entry_value(entry);
    return entry;
+}
+
+void kv_version_prefetch(const struct kv_version *version, const struct kv_bytes *keys,
+                         size_t count)
+{
+   kv_tree_prefetch(&version->tree, keys, count);
 }
 
 uint64_t kv_version_sequence(const struct kv_version *version)

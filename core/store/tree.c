@@ -1,7 +1,5 @@
 #include "core/store/tree.h"
 
-#include "core/store/store.h"
-
 #include <assert.h>
 #include <stdlib.h>
 
@@ -19,11 +17,31 @@ const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_bytes 
    const struct kv_node *node = tree->root;
    if (!node)
       return NULL;
-   while (node->level > 0)
+   while (node->level > 0) {
       node = kv_node_children(node)[kv_node_child(node, key)];
+      kv_node_prefetch(node);
+   }
    bool equal;
    uint32_t index = kv_node_find(node, key, &equal);
-   return equal ? node->slots[index].key : NULL;
+   return equal ? kv_node_keys(node)[index] : NULL;
+}
+
+void kv_tree_prefetch(const struct kv_tree *tree, const struct kv_bytes *keys, size_t count)
+{
+   const struct kv_node *nodes[KV_PREFETCH_KEYS_MAX];
+   assert(count <= KV_PREFETCH_KEYS_MAX);
+   if (!tree->root)
+      return;
+   for (size_t i = 0; i < count; i++)
+      nodes[i] = tree->root;
+   for (uint16_t level = tree->root->level; level > 0; level--) {
+      for (size_t i = 0; i < count; i++) {
+         nodes[i] = kv_node_children(nodes[i])[kv_node_child(nodes[i], keys[i])];
+         kv_node_prefetch(nodes[i]);
+      }
+   }
+   for (size_t i = 0; i < count; i++)
+      kv_node_prefetch_entry(nodes[i], keys[i]);
 }
 
 /* Lets go of an object that the working version no longer uses. */
@@ -68,8 +86,8 @@ struct range {
 static struct range range_of_child(const struct kv_node *node, uint32_t index, struct range own)
 {
    return (struct range){
-       .low = index > 0 ? node->slots[index].key : own.low,
-       .high = index + 1 < node->count ? node->slots[index + 1].key : own.high,
+       .low = index > 0 ? kv_node_keys(node)[index] : own.low,
+       .high = index + 1 < node->count ? kv_node_keys(node)[index + 1] : own.high,
    };
 }
 
@@ -94,9 +112,9 @@ static bool split(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t in
    struct kv_node *right = kv_node_create(edit->birth, left->level, left->count - at + 1);
    if (!right)
       return false;
-   struct kv_entry *separator = left->slots[at].key;
+   struct kv_entry *separator = kv_node_keys(left)[at];
    if (left->level == 0)
-      separator = kv_entry_separator(edit->birth, left->slots[at - 1].key, separator);
+      separator = kv_entry_separator(edit->birth, kv_node_keys(left)[at - 1], separator);
    if (!separator) {
       free(right);
       return false;
@@ -171,7 +189,7 @@ static bool goes_last(const struct kv_tree_edit *edit, struct kv_bytes key)
 {
    const struct kv_node *leaf = edit->last_leaf;
    return leaf && leaf->count > 0 && leaf->count < leaf->capacity && leaf->count < KV_NODE_FANOUT &&
-          kv_entry_compare(leaf->slots[leaf->count - 1].key, key) < 0;
+          kv_entry_compare(kv_node_keys(leaf)[leaf->count - 1], key) < 0;
 }
 
 bool kv_tree_set(struct kv_tree_edit *edit, struct kv_bytes key, struct kv_bytes value)
@@ -198,8 +216,8 @@ bool kv_tree_set(struct kv_tree_edit *edit, struct kv_bytes key, struct kv_bytes
       return true;
    }
    edit->tree->bytes += value.size;
-   edit->tree->bytes -= leaf->slots[index].key->value_size;
-   discard(edit, leaf->slots[index].key);
+   edit->tree->bytes -= kv_node_keys(leaf)[index]->value_size;
+   discard(edit, kv_node_keys(leaf)[index]);
    kv_node_set_key(leaf, index, entry);
    return true;
 }
@@ -234,7 +252,7 @@ static bool drop_child(struct kv_tree_edit *edit, struct kv_node *parent, uint32
       return false;
    discard(edit, children[index]);
    if (parent->count > 1)
-      discard(edit, parent->slots[index > 0 ? index : 1].key);
+      discard(edit, kv_node_keys(parent)[index > 0 ? index : 1]);
    kv_node_remove(parent, index);
    if (parent->count > 0)
       kv_node_set_key(parent, 0, NULL);
@@ -253,9 +271,9 @@ static bool merge(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t in
       kv_node_set_skip(left, right->skip);
    kv_node_append(left, right, 0);
    if (left->level > 0)
-      kv_node_set_key(left, seam, parent->slots[index + 1].key);
+      kv_node_set_key(left, seam, kv_node_keys(parent)[index + 1]);
    else
-      discard(edit, parent->slots[index + 1].key);
+      discard(edit, kv_node_keys(parent)[index + 1]);
    kv_node_remove(parent, index + 1);
    discard(edit, right);
    return true;
@@ -312,7 +330,7 @@ bool kv_tree_delete(struct kv_tree_edit *edit, struct kv_bytes key, bool *existe
    struct kv_node *leaf = path[depth];
    uint32_t index = kv_node_find(leaf, key, &equal);
    assert(equal);
-   struct kv_entry *entry = leaf->slots[index].key;
+   struct kv_entry *entry = kv_node_keys(leaf)[index];
    kv_node_remove(leaf, index);
    edit->tree->count--;
    edit->tree->bytes -= key.size + entry->value_size;
@@ -333,7 +351,7 @@ static void free_node(struct kv_node *node, uint64_t since)
    if (kv_object_birth(node) < since)
       return;
    for (uint32_t i = 0; i < node->count; i++) {
-      struct kv_entry *key = node->slots[i].key;
+      struct kv_entry *key = kv_node_keys(node)[i];
       if (key && kv_object_birth(key) >= since)
          free(key);
       if (node->level > 0)

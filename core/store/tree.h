@@ -13,6 +13,7 @@
 
 #include "core/store/node.h"
 #include "core/store/retired.h"
+#include "core/store/store.h"
 
 struct kv_tree {
    struct kv_node *root; /* NULL: empty */
@@ -30,6 +31,8 @@ struct kv_tree_edit {
 
 /* The entry of `key`, or NULL. */
 const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_bytes key);
+/* As kv_version_prefetch. */
+void kv_tree_prefetch(const struct kv_tree *tree, const struct kv_bytes *keys, size_t count);
 /* Both return false when memory is out: the tree is then whole, and the edit must be undone. */
 bool kv_tree_set(struct kv_tree_edit *edit, struct kv_bytes key, struct kv_bytes value);
 bool kv_tree_delete(struct kv_tree_edit *edit, struct kv_bytes key, bool *existed);

@@ -52,13 +52,13 @@ static void check_node(const struct kv_node *node, const struct kv_entry *low,
    assert_true(node->skip <= kv_entry_common(low, high));
    const struct kv_entry *previous = low;
    for (uint32_t i = node->level > 0; i < node->count; i++) {
-      const struct kv_slot *slot = &node->slots[i];
-      assert_true(slot->head == kv_key_head(kv_entry_key(slot->key), node->skip));
+      const struct kv_entry *key = kv_node_keys(node)[i];
+      assert_true(node->heads[i] == kv_key_head(kv_entry_key(key), node->skip));
       if (previous) {
-         int order = kv_entry_compare(previous, kv_entry_key(slot->key));
+         int order = kv_entry_compare(previous, kv_entry_key(key));
          assert_true(order < 0 || (order == 0 && previous == low));
       }
-      previous = slot->key;
+      previous = key;
    }
    if (previous && high && node->count > 0)
       assert_true(kv_entry_compare(previous, kv_entry_key(high)) < 0 || previous == low);
@@ -67,12 +67,12 @@ static void check_node(const struct kv_node *node, const struct kv_entry *low,
       shape->slots += node->count;
       return;
    }
-   assert_null(node->slots[0].key);
+   assert_null(kv_node_keys(node)[0]);
    for (uint32_t i = 0; i < node->count; i++) {
       const struct kv_node *child = kv_node_children(node)[i];
       assert_int_equal(child->level + 1, node->level);
-      check_node(child, i > 0 ? node->slots[i].key : low,
-                 i + 1 < node->count ? node->slots[i + 1].key : high, shape);
+      check_node(child, i > 0 ? kv_node_keys(node)[i] : low,
+                 i + 1 < node->count ? kv_node_keys(node)[i + 1] : high, shape);
    }
 }
 

@@ -253,6 +253,27 @@ static void a_pinned_version_stays_until_it_is_unpinned(void **state)
    kv_reader_destroy(reader);
 }
 
+/* Keys that are there, that are not, and before and after all others; also where nothing is. */
+static void prefetching_reads_only_what_is_there(void **state)
+{
+   char texts[KV_PREFETCH_KEYS_MAX][16];
+   struct kv_bytes keys[KV_PREFETCH_KEYS_MAX];
+   for (unsigned i = 0; i < KV_PREFETCH_KEYS_MAX; i++)
+      keys[i] = store_numbered(texts[i], i * 601);
+   keys[0] = kv_bytes_of("!");
+   keys[1] = kv_bytes_of("~");
+   for (unsigned count = 0; count < 3; count++) {
+      struct kv_view *view = kv_view_create(*state);
+      const struct kv_version *version = kv_view_version(view);
+      kv_version_prefetch(version, keys, KV_PREFETCH_KEYS_MAX);
+      kv_version_prefetch(version, keys, 1);
+      kv_version_prefetch(version, keys, 0);
+      assert_int_equal(store_check_tree(version).slots, kv_version_count(version));
+      kv_view_destroy(view);
+      store_fill(*state, count == 0 ? 1 : 10000);
+   }
+}
+
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, create_store, destroy_store)
 
 int main(void)
@@ -267,6 +288,7 @@ int main(void)
        STORE_TEST(leaves_filled_in_ascending_order_stay_full),
        STORE_TEST(a_leaf_that_shrinks_is_merged_with_either_neighbour),
        STORE_TEST(the_longest_key_and_the_empty_value_are_kept),
+       STORE_TEST(prefetching_reads_only_what_is_there),
        STORE_TEST(a_pinned_version_stays_until_it_is_unpinned),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
