@@ -69,14 +69,14 @@ static uint32_t first_at(const struct kv_node *node, uint32_t head)
    return (uint32_t)(base - node->heads) + (left == 1 && *base < head);
 }
 
-void kv_node_prefetch_entry(const struct kv_node *leaf, struct kv_bytes key)
+struct kv_entry *const *kv_node_prefetch_place(const struct kv_node *leaf, struct kv_bytes key)
 {
    const uint32_t index = first_at(leaf, kv_key_head(key, leaf->skip));
    if (index == leaf->count)
-      return;
-   const char *entry = (const char *)kv_node_keys(leaf)[index];
-   __builtin_prefetch(entry);
-   __builtin_prefetch(entry + KV_CACHE_LINE);
+      return NULL;
+   struct kv_entry *const *place = kv_node_keys(leaf) + index;
+   __builtin_prefetch(place);
+   return place;
 }
 
 uint32_t kv_node_find(const struct kv_node *node, struct kv_bytes key, bool *equal)

@@ -23,9 +23,6 @@
 /* A full leaf fills the 768 byte class of the common allocators. */
 #define KV_NODE_FANOUT 62u
 
-/* Bytes, of the processors at hand; only speed depends on it. */
-#define KV_CACHE_LINE 64u
-
 struct kv_node {
    struct kv_object object;
    uint16_t level; /* 0: leaf */
@@ -47,18 +44,19 @@ static inline struct kv_node **kv_node_children(const struct kv_node *node)
    return (struct kv_node **)(kv_node_keys(node) + node->capacity);
 }
 
-/* Asks for the memory of a node that is about to be searched or copied, all of it at once: a search
- * that fetches one line after the other waits for each. What lies behind a small leaf does no harm.
- */
-static inline void kv_node_prefetch(const struct kv_node *node)
+/* Asks for the memory of a node that is about to be searched, all at once: a search that fetches
+ * one line after the other waits for each. With the keys, or the heads alone where many nodes are
+ * asked for. What lies behind a small leaf does no harm. */
+static inline void kv_node_prefetch(const struct kv_node *node, bool keys)
 {
-   const size_t size =
-       sizeof *node + KV_NODE_FANOUT * (sizeof node->heads[0] + sizeof(struct kv_entry *));
-   for (size_t offset = 0; offset < size; offset += KV_CACHE_LINE)
+   const size_t slot_size = sizeof node->heads[0] + (keys ? sizeof(struct kv_entry *) : 0);
+   for (size_t offset = 0; offset < sizeof *node + KV_NODE_FANOUT * slot_size;
+        offset += KV_CACHE_LINE)
       __builtin_prefetch((const char *)node + offset);
 }
-/* The same for the entry of a leaf in which the key probably is. */
-void kv_node_prefetch_entry(const struct kv_node *leaf, struct kv_bytes key);
+/* Where the key probably is among the keys of a leaf: asks for that place's memory, and returns it
+ * for kv_entry_prefetch. NULL when the key cannot be in the leaf. */
+struct kv_entry *const *kv_node_prefetch_place(const struct kv_node *leaf, struct kv_bytes key);
 
 /* Without slots in use and with a skip of 0, with room for at least `room` of them; NULL when
  * memory is out. */

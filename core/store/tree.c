@@ -19,7 +19,7 @@ const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_bytes 
       return NULL;
    while (node->level > 0) {
       node = kv_node_children(node)[kv_node_child(node, key)];
-      kv_node_prefetch(node);
+      kv_node_prefetch(node, true);
    }
    bool equal;
    uint32_t index = kv_node_find(node, key, &equal);
@@ -37,11 +37,16 @@ void kv_tree_prefetch(const struct kv_tree *tree, const struct kv_bytes *keys, s
    for (uint16_t level = tree->root->level; level > 0; level--) {
       for (size_t i = 0; i < count; i++) {
          nodes[i] = kv_node_children(nodes[i])[kv_node_child(nodes[i], keys[i])];
-         kv_node_prefetch(nodes[i]);
+         kv_node_prefetch(nodes[i], false);
       }
    }
+   struct kv_entry *const *places[KV_PREFETCH_KEYS_MAX];
    for (size_t i = 0; i < count; i++)
-      kv_node_prefetch_entry(nodes[i], keys[i]);
+      places[i] = kv_node_prefetch_place(nodes[i], keys[i]);
+   for (size_t i = 0; i < count; i++) {
+      if (places[i])
+         kv_entry_prefetch(*places[i]);
+   }
 }
 
 /* Lets go of an object that the working version no longer uses. */
