@@ -32,7 +32,8 @@ static int open_snapshots(const kvs_host *host, const kvs_setting *settings, siz
 {
    (void)settings, (void)count;
    struct format_snapshot_set *set;
-   int code = format_snapshot_set_create(host, 1, &set, error);
+   const struct format_snapshot_settings one = {.kept = 1};
+   int code = format_snapshot_set_create(host, &one, &set, error);
    if (code == KVS_OK)
       *self = set;
    return code;
@@ -56,7 +57,7 @@ static int open_journal(const kvs_host *host, const kvs_setting *settings, size_
    (void)settings, (void)count;
    const struct format_journal_settings journal_settings = {
        .log = {.sync = FORMAT_LOG_SYNC_ALWAYS, .segment_size = UINT64_C(10) << 20},
-       .snapshots_kept = 1};
+       .snapshots = {.kept = 1}};
    struct format_journal *journal;
    int code = format_journal_create(host, &journal_settings, &journal, error);
    if (code == KVS_OK)

@@ -1,5 +1,6 @@
 #include "core/commit/commit.h"
 
+#include "core/commit/completer.h"
 #include "core/commit/evaluate.h"
 
 #include <assert.h>
@@ -19,6 +20,7 @@ struct kv_commit {
    struct kv_store *store;
    struct kv_commit_options options;
    pthread_t thread;
+   struct kv_completer *completer; /* the commit thread's */
 
    /* Shared. Submitters push in front; the committer takes the whole list. Who pushes onto the
     * empty list sees to its being committed, so a busy pipeline costs its callers no wake-up. */
@@ -48,15 +50,6 @@ struct kv_commit {
 };
 
 /* ---- Batches ---- */
-
-static void complete_all(struct kv_submission *batch, const struct kv_status *status)
-{
-   while (batch) {
-      struct kv_submission *next = batch->next; /* done may free the submission */
-      batch->done(batch, status);
-      batch = next;
-   }
-}
 
 static void publish_health(struct kv_commit *commit)
 {
@@ -151,15 +144,21 @@ static struct kv_submission *take_waiting(struct kv_commit *commit)
    return batch;
 }
 
-/* The caller is the committer and ceases to be. Submitters leave their work to the one that they
- * find committing, so the caller has to come back when true is returned. */
-static bool commit_waiting(struct kv_commit *commit)
+/* The caller is the committer and ceases to be, with *batch committed or refused as *status says.
+ */
+static enum kv_code commit_taken(struct kv_commit *commit, struct kv_submission **batch,
+                                 struct kv_status *status)
 {
-   struct kv_submission *batch = take_waiting(commit);
-   struct kv_status status;
-   enum kv_code code = batch ? commit_batch(commit, batch, &status) : KV_OK;
+   *batch = take_waiting(commit);
+   enum kv_code code = *batch ? commit_batch(commit, *batch, status) : KV_OK;
    pthread_mutex_unlock(&commit->committer);
-   complete_all(batch, code == KV_OK ? NULL : &status);
+   return code;
+}
+
+/* Submitters leave their work to the one that they find committing, so the caller has to come back
+ * when true is returned. */
+static bool is_awaited(struct kv_commit *commit)
+{
    /* A write, if only of the same value: a submitter that pushes after it has seen the unlock. */
    struct kv_submission *none = NULL;
    return !atomic_compare_exchange_strong(&commit->waiting, &none, NULL);
@@ -208,10 +207,29 @@ static bool commit_here(struct kv_commit *commit)
          pthread_mutex_unlock(&commit->committer);
          return false;
       }
-      if (!commit_waiting(commit))
+      struct kv_submission *batch;
+      struct kv_status status;
+      enum kv_code code = commit_taken(commit, &batch, &status);
+      kv_complete(batch, code == KV_OK ? NULL : &status);
+      if (!is_awaited(commit))
          return true;
    }
    return false;
+}
+
+/* One turn of the commit thread; true when there is more to do. While it has more, another thread
+ * tells the callers: the disk need not wait for that. */
+static bool commit_on_thread(struct kv_commit *commit)
+{
+   struct kv_submission *batch;
+   struct kv_status failure;
+   enum kv_code code = commit_taken(commit, &batch, &failure);
+   const struct kv_status *status = code == KV_OK ? NULL : &failure;
+   if (batch && atomic_load(&commit->waiting) &&
+       kv_completer_give(commit->completer, batch, status))
+      return true;
+   kv_complete(batch, status);
+   return is_awaited(commit);
 }
 
 static void *run(void *argument)
@@ -220,7 +238,7 @@ static void *run(void *argument)
    for (;;) {
       pthread_mutex_lock(&commit->committer);
       run_steps(commit);
-      if (commit_waiting(commit))
+      if (commit_on_thread(commit))
          continue;
       if (atomic_load(&commit->stopping))
          return NULL;
@@ -229,6 +247,22 @@ static void *run(void *argument)
 }
 
 /* ---- Interface ---- */
+
+static void release(struct kv_commit *commit)
+{
+   if (commit->completer)
+      kv_completer_destroy(commit->completer);
+   if (commit->reader)
+      kv_reader_destroy(commit->reader);
+   kv_effects_deinit(&commit->effects);
+   pthread_mutex_destroy(&commit->status_lock);
+   pthread_mutex_destroy(&commit->committer);
+   sem_destroy(&commit->work);
+   sem_destroy(&commit->held);
+   sem_destroy(&commit->resumed);
+   sem_destroy(&commit->hold.done);
+   free(commit);
+}
 
 struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commit_options *options,
                                    struct kv_status *status)
@@ -248,15 +282,16 @@ struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commi
    sem_init(&commit->resumed, 0, 0);
    commit->hold = (struct step){.run = hold, .context = commit};
    sem_init(&commit->hold.done, 0, 0);
+   commit->completer = kv_completer_create(status);
+   if (!commit->completer)
+      goto out;
    int error = commit->reader ? pthread_create(&commit->thread, NULL, run, commit) : ENOMEM;
-   if (error != 0) {
-      kv_fail_errno(status, error, "cannot start the commit thread");
-      if (commit->reader)
-         kv_reader_destroy(commit->reader);
-      free(commit);
-      return NULL;
-   }
-   return commit;
+   if (error == 0)
+      return commit;
+   kv_fail_errno(status, error, "cannot start the commit thread");
+out:
+   release(commit);
+   return NULL;
 }
 
 void kv_commit_destroy(struct kv_commit *commit)
@@ -264,15 +299,7 @@ void kv_commit_destroy(struct kv_commit *commit)
    atomic_store(&commit->stopping, true);
    sem_post(&commit->work);
    pthread_join(commit->thread, NULL);
-   kv_reader_destroy(commit->reader);
-   kv_effects_deinit(&commit->effects);
-   pthread_mutex_destroy(&commit->status_lock);
-   pthread_mutex_destroy(&commit->committer);
-   sem_destroy(&commit->work);
-   sem_destroy(&commit->held);
-   sem_destroy(&commit->resumed);
-   sem_destroy(&commit->hold.done);
-   free(commit);
+   release(commit);
 }
 
 void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission)

@@ -1,5 +1,5 @@
 /*
- * The commit pipeline: one writer thread that turns waiting submissions into batches.
+ * The commit pipeline: one writer that turns waiting submissions into batches.
  *
  * For each batch, in this order: evaluate every operation against a private working version of the
  * store; give the effects to the plug-in as one batch (its return is the acknowledgement); publish
@@ -7,7 +7,8 @@
  * rejected batch changes nothing, and callers that wait while a batch is being made durable share
  * the next one (group commit).
  *
- * Threads: kv_commit_submit from any thread; `done` runs on the commit thread and must not block.
+ * Threads: kv_commit_submit from any thread; `done` runs on a thread of the pipeline, or on that of
+ * a submitter where no plug-in waits, and must not block.
  * kv_commit_at_boundary blocks its caller and is for the control thread.
  */
 #ifndef KV_COMMIT_H

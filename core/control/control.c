@@ -63,6 +63,17 @@ static void note_saved(void *context, uint64_t sequence)
       kv_control_note_save(control, sequence);
 }
 
+/* Also a server that takes no writes waits: for a fresh generation. */
+static bool is_awaited(void *context)
+{
+   struct kv_control *control = context;
+   struct kv_status failure;
+   pthread_mutex_lock(&control->lock);
+   bool awaited = control->first_task || control->stopping;
+   pthread_mutex_unlock(&control->lock);
+   return awaited || kv_commit_read_only(control->config.commit, &failure);
+}
+
 static void want_tick(void *context)
 {
    struct kv_control *control = context;
@@ -110,6 +121,8 @@ enum kv_code kv_control_open_instance(struct kv_control *control,
        .wake_context = control,
        .saved = note_saved,
        .saved_context = control,
+       .awaited = is_awaited,
+       .awaited_context = control,
        .report = control->running ? NULL : control->load_report,
    };
    memcpy(config.store_id, kv_data_directory_store_id(control->config.directory),

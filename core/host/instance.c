@@ -22,6 +22,8 @@ struct kv_instance {
    void *wake_context;
    void (*saved)(void *context, uint64_t sequence);
    void *saved_context;
+   bool (*awaited)(void *context);
+   void *awaited_context;
    struct kv_load_report *report;
 
    /* While on_load runs; owned by the control thread. */
@@ -211,6 +213,12 @@ static void host_saved(const kvs_host *host, uint64_t sequence)
       instance->saved(instance->saved_context, sequence);
 }
 
+static uint32_t host_awaited(const kvs_host *host)
+{
+   const struct kv_instance *instance = instance_of(host);
+   return instance->awaited && instance->awaited(instance->awaited_context);
+}
+
 /* ---- Life ---- */
 
 static void destroy(struct kv_instance *instance)
@@ -244,7 +252,8 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
                 .extension = host_extension,
                 .saved = host_saved,
                 .load_note = host_load_note,
-                .resumed = config->resumed},
+                .resumed = config->resumed,
+                .awaited = host_awaited},
        .plugin = config->plugin,
        .settings = config->settings,
        .directory = directory,
@@ -252,6 +261,8 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
        .wake_context = config->wake_context,
        .saved = config->saved,
        .saved_context = config->saved_context,
+       .awaited = config->awaited,
+       .awaited_context = config->awaited_context,
        .report = config->report,
    };
    memcpy(created->host.store_id, config->store_id, sizeof created->host.store_id);

@@ -33,6 +33,9 @@ struct kv_instance_config {
     */
    void (*saved)(void *context, uint64_t sequence);
    void *saved_context;
+   /* Whether somebody waits for the tick that runs to end; any thread. May be NULL: nobody. */
+   bool (*awaited)(void *context);
+   void *awaited_context;
    /* What kv_instance_load reads and finds goes here; must outlive it. May be NULL. */
    struct kv_load_report *report;
 };

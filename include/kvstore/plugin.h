@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 #define KVS_ABI_MAJOR 1
-#define KVS_ABI_MINOR 0
+#define KVS_ABI_MINOR 1
 
 #if defined(__GNUC__)
 #define KVS_EXPORT __attribute__((visibility("default")))
@@ -213,6 +213,12 @@ struct kvs_host {
     * host does not know. Check `size` before reading it: an older host does not have it. */
    uint32_t resumed;
    uint32_t reserved; /* 0 */
+
+   /* Since 1.1. 1: somebody waits for the on_tick that runs now to return, be it a call or the
+    * server's end; 0: nobody does. A plug-in that takes its time over a periodic tick, to leave
+    * the machine to the traffic, hurries then. Check `size` before calling it; a host may leave it
+    * NULL. [any] */
+   uint32_t (*awaited)(const kvs_host *host);
 };
 
 /* ---- Ticks -------------------------------------------------------------------------------- */

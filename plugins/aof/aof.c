@@ -4,6 +4,7 @@
  */
 #include "plugins/format/file.h"
 #include "plugins/format/journal.h"
+#include "plugins/format/pace.h"
 
 #include <stdlib.h>
 
@@ -11,7 +12,7 @@
 #define RETRY_MS ((uint64_t)30 * 1000)
 
 /* In the order of the options. */
-enum { OPTION_FSYNC, OPTION_AOF_MAX_SIZE, OPTION_COUNT };
+enum { OPTION_FSYNC, OPTION_AOF_MAX_SIZE, OPTION_SNAPSHOT_RATE, OPTION_COUNT };
 
 static const kvs_option options[OPTION_COUNT] = {
     [OPTION_FSYNC] = {.name = "fsync",
@@ -28,6 +29,14 @@ static const kvs_option options[OPTION_COUNT] = {
                              .help =
                                  "size of a log segment; the log is compacted when it has grown "
                                  "by this much and by twice the data"},
+    [OPTION_SNAPSHOT_RATE] = {.name = "snapshot_rate",
+                              .type = KVS_OPTION_SIZE,
+                              .default_value = FORMAT_PACE_DEFAULT,
+                              .minimum = FORMAT_PACE_MIN,
+                              .maximum = FORMAT_PACE_MAX,
+                              .help =
+                                  "bytes a second that a snapshot beside traffic may write; none "
+                                  "is slowed down that somebody waits for"},
 };
 
 struct aof {
@@ -49,7 +58,7 @@ static int open_aof(const kvs_host *host, const kvs_setting *settings, size_t co
    struct format_journal_settings journal = {
        .log = {.sync = (enum format_log_sync)settings[OPTION_FSYNC].integer,
                .segment_size = aof->max_size},
-       .snapshots_kept = 1};
+       .snapshots = {.kept = 1, .rate = (uint64_t)settings[OPTION_SNAPSHOT_RATE].integer}};
    int code = format_journal_create(host, &journal, &aof->journal, error);
    if (code != KVS_OK) {
       free(aof);

@@ -23,8 +23,7 @@ int format_journal_create(const kvs_host *host, const struct format_journal_sett
    if (!created)
       return format_fail(error, KVS_NO_SPACE, "no memory for a journal");
    created->host = host;
-   int code =
-       format_snapshot_set_create(host, settings->snapshots_kept, &created->snapshots, error);
+   int code = format_snapshot_set_create(host, &settings->snapshots, &created->snapshots, error);
    if (code == KVS_OK)
       code = format_log_create(host, &settings->log, &created->log, error);
    if (code != KVS_OK) {

@@ -19,7 +19,7 @@
 
 struct format_journal_settings {
    struct format_log_settings log;
-   size_t snapshots_kept; /* at least 1 */
+   struct format_snapshot_settings snapshots;
 };
 
 struct format_journal;

@@ -29,10 +29,10 @@
 #define FORMAT_SNAPSHOT_BLOCK_SIZE_MAX ((uint64_t)1 << 33)
 
 /* Writes the tick's view (NULL: no data) to `path`, which is replaced where it exists, and makes
- * the data durable; the name is the caller's to make durable. KVS_OK, KVS_NO_SPACE or KVS_IO; on
- * failure the file is removed. */
-int format_snapshot_write(const kvs_host *host, const kvs_tick *tick, const char *path,
-                          kvs_error *error);
+ * the data durable; the name is the caller's to make durable. `rate`: as in pace.h. KVS_OK,
+ * KVS_NO_SPACE or KVS_IO; on failure the file is removed. */
+int format_snapshot_write(const kvs_host *host, const kvs_tick *tick, uint64_t rate,
+                          const char *path, kvs_error *error);
 
 /* Reads the file at `path`, which must be of this store and hold the state at `sequence`, and hands
  * its records to `host`; with `check_only` hands on nothing. KVS_OK, KVS_CORRUPT (the text names

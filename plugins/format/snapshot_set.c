@@ -20,7 +20,7 @@
 
 struct format_snapshot_set {
    const kvs_host *host;
-   size_t kept; /* 0: for reading alone */
+   struct format_snapshot_settings settings; /* 0 kept: for reading alone */
    char directory[PATH_SIZE - FORMAT_SNAPSHOT_NAME_SIZE];
    uint64_t *sequences; /* ascending */
    size_t count, capacity;
@@ -72,7 +72,7 @@ static int take_entry(struct format_snapshot_set *set, const char *name, kvs_err
    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
       return KVS_OK;
    if (format_ends_in(name, TEMPORARY_SUFFIX)) {
-      if (set->kept == 0)
+      if (set->settings.kept == 0)
          return KVS_OK;
       char path[PATH_SIZE + 256];
       snprintf(path, sizeof path, "%s/%s", set->directory, name);
@@ -100,7 +100,7 @@ static int compare_sequences(const void *left, const void *right)
 static int list_directory(struct format_snapshot_set *set, kvs_error *error)
 {
    DIR *directory = opendir(set->directory);
-   if (!directory && errno == ENOENT && set->kept == 0)
+   if (!directory && errno == ENOENT && set->settings.kept == 0)
       return KVS_OK;
    if (!directory)
       return format_fail_errno(error, errno, "cannot read %s", set->directory);
@@ -121,20 +121,20 @@ static int list_directory(struct format_snapshot_set *set, kvs_error *error)
    return code;
 }
 
-static int create(const kvs_host *host, size_t kept, struct format_snapshot_set **set,
-                  kvs_error *error)
+static int create(const kvs_host *host, const struct format_snapshot_settings *settings,
+                  struct format_snapshot_set **set, kvs_error *error)
 {
    struct format_snapshot_set *created = calloc(1, sizeof *created);
    if (!created)
       return format_fail(error, KVS_NO_SPACE, "no memory for the snapshots");
    created->host = host;
-   created->kept = kept;
+   created->settings = *settings;
    int length =
        snprintf(created->directory, sizeof created->directory, "%s/snapshots", host->directory);
    int code = KVS_OK;
    if ((size_t)length >= sizeof created->directory)
       code = format_fail(error, KVS_INVALID, "the path %s is too long", host->directory);
-   if (code == KVS_OK && kept > 0)
+   if (code == KVS_OK && settings->kept > 0)
       code = format_make_own_directory(host, created->directory, error);
    if (code == KVS_OK)
       code = list_directory(created, error);
@@ -146,17 +146,19 @@ static int create(const kvs_host *host, size_t kept, struct format_snapshot_set 
    return KVS_OK;
 }
 
-int format_snapshot_set_create(const kvs_host *host, size_t kept, struct format_snapshot_set **set,
-                               kvs_error *error)
+int format_snapshot_set_create(const kvs_host *host,
+                               const struct format_snapshot_settings *settings,
+                               struct format_snapshot_set **set, kvs_error *error)
 {
-   assert(kept > 0);
-   return create(host, kept, set, error);
+   assert(settings->kept > 0);
+   return create(host, settings, set, error);
 }
 
 int format_snapshot_set_open(const kvs_host *host, struct format_snapshot_set **set,
                              kvs_error *error)
 {
-   return create(host, 0, set, error);
+   const struct format_snapshot_settings reading = {0};
+   return create(host, &reading, set, error);
 }
 
 void format_snapshot_set_destroy(struct format_snapshot_set *set)
@@ -280,7 +282,7 @@ static void tell_saved(const kvs_host *host, uint64_t sequence)
 /* An old snapshot that cannot be removed is tried again after the next one. */
 static void remove_oldest(struct format_snapshot_set *set)
 {
-   while (set->count > set->kept) {
+   while (set->count > set->settings.kept) {
       char path[PATH_SIZE], text[PATH_SIZE + 64];
       path_of(set, set->sequences[0], path);
       if (unlink(path) != 0 && errno != ENOENT) {
@@ -302,7 +304,7 @@ static int write_one(struct format_snapshot_set *set, const kvs_tick *tick, kvs_
    format_snapshot_name(tick->view_sequence, name);
    snprintf(temporary, sizeof temporary, "%s" TEMPORARY_SUFFIX, name);
    snprintf(path, sizeof path, "%s/%s", set->directory, temporary);
-   int code = format_snapshot_write(set->host, tick, path, error);
+   int code = format_snapshot_write(set->host, tick, set->settings.rate, path, error);
    if (code != KVS_OK)
       return code;
    code = format_rename_durably(set->directory, temporary, name, error);

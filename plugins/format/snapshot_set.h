@@ -24,9 +24,14 @@ struct format_snapshot_found {
    uint64_t newest_sequence; /* of the newest there is, also a damaged one; 0 when there is none */
 };
 
-/* `kept`: how many snapshots stay, at least 1. */
-int format_snapshot_set_create(const kvs_host *host, size_t kept, struct format_snapshot_set **set,
-                               kvs_error *error);
+struct format_snapshot_settings {
+   size_t kept;   /* how many snapshots stay, at least 1 */
+   uint64_t rate; /* of writing one at a periodic tick, in bytes a second; 0: no bound */
+};
+
+int format_snapshot_set_create(const kvs_host *host,
+                               const struct format_snapshot_settings *settings,
+                               struct format_snapshot_set **set, kvs_error *error);
 /* The same for reading alone: nothing is made or removed, and a missing directory holds no
  * snapshot. Only the functions that load or tell may follow. */
 int format_snapshot_set_open(const kvs_host *host, struct format_snapshot_set **set,

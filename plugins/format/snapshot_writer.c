@@ -1,5 +1,6 @@
 #include "plugins/format/codec.h"
 #include "plugins/format/file.h"
+#include "plugins/format/pace.h"
 #include "plugins/format/snapshot.h"
 #include "plugins/format/snapshot_layout.h"
 
@@ -13,10 +14,15 @@
 
 #define READ_BATCH 256
 
+/* The system is asked to write after so much, so that the sync at the end has little left to do and
+ * does not get into the way of others' syncs. */
+#define WRITEBACK_STEP ((uint64_t)4 << 20)
+
 struct writer {
    const char *path;
    int fd;
-   uint64_t offset;
+   uint64_t offset, written_back;
+   struct format_pace pace;
    XXH3_state_t *hash;
    uint8_t *block; /* records of the block being filled */
    size_t block_size, block_capacity;
@@ -51,6 +57,17 @@ static int write_header(struct writer *writer, const kvs_host *host, const kvs_t
    return append(writer, header, sizeof header, NULL, 0, error);
 }
 
+static void write_back(struct writer *writer)
+{
+   uint64_t size = writer->offset - writer->written_back;
+   if (size < WRITEBACK_STEP)
+      return;
+   /* A wish, no more: what fails is told by the sync. */
+   (void)sync_file_range(writer->fd, (off_t)writer->written_back, (off_t)size,
+                         SYNC_FILE_RANGE_WRITE);
+   writer->written_back = writer->offset;
+}
+
 static int flush_block(struct writer *writer, kvs_error *error)
 {
    if (writer->block_records == 0)
@@ -65,6 +82,10 @@ static int flush_block(struct writer *writer, kvs_error *error)
    writer->total_records += writer->block_records;
    writer->block_size = 0;
    writer->block_records = 0;
+   if (code == KVS_OK) {
+      write_back(writer);
+      format_pace_keep(&writer->pace, writer->offset);
+   }
    return code;
 }
 
@@ -145,13 +166,14 @@ static int write_all(struct writer *writer, const kvs_host *host, const kvs_tick
    return code;
 }
 
-int format_snapshot_write(const kvs_host *host, const kvs_tick *tick, const char *path,
-                          kvs_error *error)
+int format_snapshot_write(const kvs_host *host, const kvs_tick *tick, uint64_t rate,
+                          const char *path, kvs_error *error)
 {
    struct writer writer = {.path = path, .hash = XXH3_createState()};
    if (!writer.hash)
       return format_fail(error, KVS_NO_SPACE, "%s: no memory for a checksum", path);
    XXH3_64bits_reset(writer.hash);
+   format_pace_begin(&writer.pace, host, tick, rate);
    int code = format_open(path, O_WRONLY | O_CREAT | O_TRUNC, &writer.fd, error);
    if (code == KVS_OK) {
       code = write_all(&writer, host, tick, error);

@@ -4,6 +4,7 @@
  */
 #include "plugins/format/file.h"
 #include "plugins/format/journal.h"
+#include "plugins/format/pace.h"
 
 #include <stdlib.h>
 
@@ -16,6 +17,7 @@ enum {
    OPTION_AOF_MAX_SIZE,
    OPTION_SNAPSHOT_INTERVAL,
    OPTION_MAX_SNAPSHOTS,
+   OPTION_SNAPSHOT_RATE,
    OPTION_COUNT
 };
 
@@ -44,6 +46,14 @@ static const kvs_option options[OPTION_COUNT] = {
                               .minimum = 1,
                               .maximum = 1000,
                               .help = "how many snapshots are kept"},
+    [OPTION_SNAPSHOT_RATE] = {.name = "snapshot_rate",
+                              .type = KVS_OPTION_SIZE,
+                              .default_value = FORMAT_PACE_DEFAULT,
+                              .minimum = FORMAT_PACE_MIN,
+                              .maximum = FORMAT_PACE_MAX,
+                              .help =
+                                  "bytes a second that a snapshot beside traffic may write; none "
+                                  "is slowed down that somebody waits for"},
 };
 
 struct hybrid {
@@ -66,7 +76,8 @@ static int open_hybrid(const kvs_host *host, const kvs_setting *settings, size_t
    struct format_journal_settings journal = {
        .log = {.sync = (enum format_log_sync)settings[OPTION_FSYNC].integer,
                .segment_size = (uint64_t)settings[OPTION_AOF_MAX_SIZE].integer},
-       .snapshots_kept = (size_t)settings[OPTION_MAX_SNAPSHOTS].integer};
+       .snapshots = {.kept = (size_t)settings[OPTION_MAX_SNAPSHOTS].integer,
+                     .rate = (uint64_t)settings[OPTION_SNAPSHOT_RATE].integer}};
    int code = format_journal_create(host, &journal, &hybrid->journal, error);
    if (code != KVS_OK) {
       free(hybrid);

@@ -3,6 +3,7 @@
  * acknowledged in memory; a crash goes back to the last snapshot.
  */
 #include "plugins/format/file.h"
+#include "plugins/format/pace.h"
 #include "plugins/format/snapshot_set.h"
 
 #include <limits.h>
@@ -14,7 +15,7 @@
 #define RETRY_MS ((uint64_t)30 * 1000)
 
 /* In the order of the options. */
-enum { OPTION_SNAPSHOT_INTERVAL, OPTION_MAX_SNAPSHOTS, OPTION_COUNT };
+enum { OPTION_SNAPSHOT_INTERVAL, OPTION_MAX_SNAPSHOTS, OPTION_SNAPSHOT_RATE, OPTION_COUNT };
 
 static const kvs_option options[OPTION_COUNT] = {
     [OPTION_SNAPSHOT_INTERVAL] = {.name = "snapshot_interval",
@@ -29,6 +30,14 @@ static const kvs_option options[OPTION_COUNT] = {
                               .minimum = 1,
                               .maximum = 1000,
                               .help = "how many snapshots are kept"},
+    [OPTION_SNAPSHOT_RATE] = {.name = "snapshot_rate",
+                              .type = KVS_OPTION_SIZE,
+                              .default_value = FORMAT_PACE_DEFAULT,
+                              .minimum = FORMAT_PACE_MIN,
+                              .maximum = FORMAT_PACE_MAX,
+                              .help =
+                                  "bytes a second that a snapshot beside traffic may write; none "
+                                  "is slowed down that somebody waits for"},
 };
 
 struct snapshot {
@@ -65,8 +74,10 @@ static int open_snapshot(const kvs_host *host, const kvs_setting *settings, size
       return format_fail(error, KVS_NO_SPACE, "no memory");
    snapshot->host = host;
    snapshot->interval_ms = (uint64_t)settings[OPTION_SNAPSHOT_INTERVAL].integer * 1000;
-   code = format_snapshot_set_create(host, (size_t)settings[OPTION_MAX_SNAPSHOTS].integer,
-                                     &snapshot->set, error);
+   const struct format_snapshot_settings kept = {
+       .kept = (size_t)settings[OPTION_MAX_SNAPSHOTS].integer,
+       .rate = (uint64_t)settings[OPTION_SNAPSHOT_RATE].integer};
+   code = format_snapshot_set_create(host, &kept, &snapshot->set, error);
    if (code != KVS_OK) {
       free(snapshot);
       return code;

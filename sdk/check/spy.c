@@ -94,6 +94,11 @@ static void host_load_note(const kvs_host *host, const kvs_load_note *note)
       real_of(host)->load_note(real_of(host), note);
 }
 
+static uint32_t host_awaited(const kvs_host *host)
+{
+   return real_of(host)->awaited ? real_of(host)->awaited(real_of(host)) : 0;
+}
+
 static void beyond(void)
 {
    check_fail("it calls a function of the host table that lies beyond host->size; a host that is "
@@ -111,7 +116,7 @@ static void cut_table(union table *table, size_t size)
 static void fill_table(struct spied *spied, const kvs_host *host)
 {
 #ifndef KVS_GROWN_FOR_TEST
-   _Static_assert(offsetof(kvs_host, reserved) + sizeof host->reserved == sizeof *host,
+   _Static_assert(offsetof(kvs_host, awaited) + sizeof host->awaited == sizeof *host,
                   "something was added to the host table; a function must be passed on here");
 #endif
    spied->table.host = *host;
@@ -124,6 +129,7 @@ static void fill_table(struct spied *spied, const kvs_host *host)
    table->extension = host_extension;
    table->saved = host_saved;
    table->load_note = host_load_note;
+   table->awaited = host_awaited;
    if (spy.host_minor)
       table->abi_minor = spy.host_minor;
    if (spy.host_size)

@@ -191,7 +191,8 @@ class Administration(harness.Case):
         self.assertEqual([plugin.error for plugin in plugins.values()], [""] * 4)
         options = {option.name: option for option in plugins["hybrid"].options}
         self.assertEqual(sorted(options),
-                         ["aof_max_size", "fsync", "max_snapshots", "snapshot_interval"])
+                         ["aof_max_size", "fsync", "max_snapshots", "snapshot_interval",
+                          "snapshot_rate"])
         self.assertEqual(list(options["fsync"].choices), ["always", "everysec", "no"])
         self.assertEqual((options["fsync"].type, options["fsync"].default_value),
                          ("choice", "always"))
@@ -213,7 +214,8 @@ class Administration(harness.Case):
         before = server.status()
         answer = server.configure("aof", {"fsync": "everysec", "aof_max_size": "2M"})
         self.assertEqual(answer.plugin, "aof")
-        self.assertEqual(dict(answer.options), {"fsync": "everysec", "aof_max_size": str(2 << 20)})
+        self.assertEqual(dict(answer.options), {"fsync": "everysec", "aof_max_size": str(2 << 20),
+                                               "snapshot_rate": str(64 << 20)})
         self.assertGreater(answer.generation, before.generation)
         self.assertEqual(answer.sequence, before.sequence)
         self.assertEqual(server.get("k"), b"v")
