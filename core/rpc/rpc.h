@@ -33,10 +33,17 @@ enum kv_rpc_kind {
    KV_RPC_BIDI,          /* many of both, in any order */
 };
 
+/* Each takes its part in what gRPC looks through for each event. */
+#define KV_RPC_ARMED_MAX 64
+
 struct kv_rpc_method {
    const char *path; /* "/package.Service/Method"; must outlive the server */
    enum kv_rpc_kind kind;
    void *service; /* given to the handlers */
+   /* How many requests a worker can be handed between two looks at its queue, at most
+    * KV_RPC_ARMED_MAX; 0: one. More wait inside gRPC, which loses nothing, but costs more than to
+    * have been ready for them. */
+   unsigned armed;
 
    /* A request has arrived. `request` lives until the call closes (unary, server stream) or until
     * the next request (bidi). Unary: end with kv_call_reply or kv_call_fail, now or later. Bidi:

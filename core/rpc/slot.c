@@ -9,11 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How many requests of one method a worker can be handed between two looks at its queue; more wait
- * inside gRPC, which loses nothing. Few, as gRPC searches all that waits on a queue for each event.
- */
-#define SLOTS_PER_METHOD 4
-#define SLOTS_FOR_UNKNOWN 4
+#define SLOTS_FOR_UNKNOWN 1
 
 #define METHOD_TEXT_MAX 256 /* of an unknown method's name in the answer */
 
@@ -29,9 +25,18 @@ struct kv_rpc_slot {
    grpc_call_details details; /* unknown ones only */
 };
 
+static size_t slots_of(const struct kv_rpc_method *method)
+{
+   assert(method->armed <= KV_RPC_ARMED_MAX);
+   return method->armed > 0 ? method->armed : 1;
+}
+
 static size_t slot_count(const struct kv_rpc *rpc)
 {
-   return rpc->method_count * SLOTS_PER_METHOD + SLOTS_FOR_UNKNOWN;
+   size_t count = SLOTS_FOR_UNKNOWN;
+   for (size_t i = 0; i < rpc->method_count; i++)
+      count += slots_of(&rpc->methods[i]);
+   return count;
 }
 
 /* Once the server is being stopped the slot comes straight back, unsuccessful. */
@@ -126,23 +131,31 @@ static void handle_unknown(void *owner, bool ok)
       refuse(grpc, NULL);
 }
 
+/* `method` NULL: for unknown ones. */
+static void init_slot(struct kv_rpc_slot *slot, struct kv_rpc_worker *worker,
+                      const struct kv_rpc_method *method, void *registered)
+{
+   slot->worker = worker;
+   slot->arrived = (struct kv_rpc_event){method ? handle_arrived : handle_unknown, slot};
+   slot->method = method;
+   slot->registered = registered;
+   grpc_metadata_array_init(&slot->metadata);
+   grpc_call_details_init(&slot->details);
+}
+
 enum kv_code kv_rpc_slots_create(struct kv_rpc_worker *worker, struct kv_status *status)
 {
    const struct kv_rpc *rpc = worker->rpc;
-   size_t count = slot_count(rpc), unknown_from = rpc->method_count * SLOTS_PER_METHOD;
+   size_t count = slot_count(rpc);
    worker->slots = calloc(count, sizeof *worker->slots);
    if (!worker->slots)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for %zu request slots", count);
-   for (size_t i = 0; i < count; i++) {
-      struct kv_rpc_slot *slot = &worker->slots[i];
-      bool known = i < unknown_from;
-      slot->worker = worker;
-      slot->arrived = (struct kv_rpc_event){known ? handle_arrived : handle_unknown, slot};
-      slot->method = known ? &rpc->methods[i / SLOTS_PER_METHOD] : NULL;
-      slot->registered = known ? rpc->registered[i / SLOTS_PER_METHOD] : NULL;
-      grpc_metadata_array_init(&slot->metadata);
-      grpc_call_details_init(&slot->details);
-   }
+   struct kv_rpc_slot *slot = worker->slots;
+   for (size_t i = 0; i < rpc->method_count; i++)
+      for (size_t armed = slots_of(&rpc->methods[i]); armed > 0; armed--)
+         init_slot(slot++, worker, &rpc->methods[i], rpc->registered[i]);
+   for (size_t armed = SLOTS_FOR_UNKNOWN; armed > 0; armed--)
+      init_slot(slot++, worker, NULL, NULL);
    return KV_OK;
 }
 
