@@ -114,6 +114,7 @@ enum kv_code kv_control_open_instance(struct kv_control *control,
    char path[KV_GENERATION_PATH_SIZE];
    kv_data_directory_generation_path(control->config.directory, generation, path);
    struct kv_instance_config config = {
+       .library = control->config.library,
        .settings = settings,
        .directory = path,
        .resumed = resumed,

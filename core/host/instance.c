@@ -1,5 +1,6 @@
 #include "core/host/instance.h"
 
+#include "core/host/stack.h"
 #include "core/host/text.h"
 #include "core/support/clock.h"
 #include "core/support/log.h"
@@ -16,6 +17,7 @@ struct kv_instance {
    kvs_host host; /* first: the callbacks get back from it to the whole */
    const kvs_plugin *plugin;
    struct kv_settings *settings;
+   struct kv_stack *stack; /* NULL: the plug-in can stack on no other */
    char *directory;
    void *self; /* the plug-in's */
    void (*wake)(void *context);
@@ -201,8 +203,9 @@ static void host_wake(const kvs_host *host)
 
 static const void *host_extension(const kvs_host *host, const char *name)
 {
-   (void)host;
-   (void)name;
+   const struct kv_instance *instance = instance_of(host);
+   if (instance->stack && strcmp(name, KVS_EXTENSION_STACK) == 0)
+      return kv_stack_extension(instance->stack);
    return NULL;
 }
 
@@ -224,6 +227,8 @@ static uint32_t host_awaited(const kvs_host *host)
 static void destroy(struct kv_instance *instance)
 {
    kv_settings_destroy(instance->settings);
+   if (instance->stack)
+      kv_stack_destroy(instance->stack);
    free(instance->directory);
    free(instance);
 }
@@ -233,9 +238,13 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
 {
    struct kv_instance *created = calloc(1, sizeof *created);
    char *directory = strdup(config->directory);
-   if (!created || !directory) {
+   struct kv_stack *stack =
+       config->library ? kv_stack_create(config->library, config->plugin) : NULL;
+   if (!created || !directory || (config->library && !stack)) {
       free(created);
       free(directory);
+      if (stack)
+         kv_stack_destroy(stack);
       kv_settings_destroy(config->settings);
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for plug-in %s",
                      config->plugin->name);
@@ -256,6 +265,7 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
                 .awaited = host_awaited},
        .plugin = config->plugin,
        .settings = config->settings,
+       .stack = stack,
        .directory = directory,
        .wake = config->wake,
        .wake_context = config->wake_context,

@@ -10,6 +10,7 @@
 #define KV_INSTANCE_H
 
 #include "core/host/load_report.h"
+#include "core/host/plugin_library.h"
 #include "core/host/settings.h"
 #include "core/store/store.h"
 #include "core/support/status.h"
@@ -23,6 +24,8 @@ struct kv_instance;
 
 struct kv_instance_config {
    const kvs_plugin *plugin;
+   /* Where the plug-in may find others to stack on; must outlive the instance. NULL: nowhere. */
+   struct kv_plugin_library *library;
    struct kv_settings *settings; /* the instance takes ownership, also when open fails */
    const char *directory;        /* absolute, exists; copied */
    uint8_t store_id[16];

@@ -407,6 +407,7 @@ KVS_EXPORT const kvs_plugin kvstore_plugin = {
     .version = "1.0",
     .description = "Keeps the data in an LMDB environment; each batch is a transaction",
     .promise = KVS_DURABLE,
+    .flags = KVS_PLUGIN_COPIES,
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .open = open_lmdb,

@@ -256,6 +256,11 @@ typedef struct kvs_tick {
  * batch. Never set together with KVS_DURABLE. */
 #define KVS_PLUGIN_PROMPT 1u
 
+/* kvs_plugin.flags: on_tick is done with the records that view_read gave by the time that it calls
+ * view_read again. Whoever makes the records of a view, as a wrapper does, may then use their
+ * memory once more. Since 1.1; an older host passes over it. */
+#define KVS_PLUGIN_COPIES 2u
+
 /* on_write flags: the batch must be on stable storage before on_write returns, whatever the
  * options say. */
 #define KVS_WRITE_SYNC 1u
@@ -301,6 +306,36 @@ typedef struct kvs_plugin {
     * made durable. Required. [control] */
    void (*close)(void *self);
 } kvs_plugin;
+
+/* ---- Extension: a plug-in over another ------------------------------------------------------ */
+
+/* Since 1.1. host->extension(host, KVS_EXTENSION_STACK) gives a kvs_stack, valid until close
+ * returns, with what a wrapper needs to have another plug-in do the keeping. The wrapper then calls
+ * the other's hooks, each inside the same hook of its own, with a kvs_host of its own making; to
+ * the other it is the host, and keeps every promise that this header makes for one. */
+#define KVS_EXTENSION_STACK "kvstore.stack/1"
+
+typedef struct kvs_stack kvs_stack;
+struct kvs_stack {
+   uint32_t size;     /* sizeof(kvs_stack) in the host's build */
+   uint32_t reserved; /* 0 */
+
+   /* Finds the plug-in `name` where the host finds its own, under the same checks of owner, mode
+    * and descriptor. It must promise at least `promise`, as the wrapper's own promise is no better
+    * than that. Returns KVS_OK, and a descriptor that is valid until the process ends; or
+    * KVS_INVALID or KVS_NO_SPACE with a text for the user that lists what there is: no such name, a
+    * file that is not to be trusted, a lesser promise, the wrapper itself, or more plug-ins upon
+    * each other than one instance may have. [control, only inside open] */
+   int (*find)(const kvs_stack *stack, const char *name, uint32_t promise,
+               const kvs_plugin **plugin, kvs_error *error);
+
+   /* Checks `options`, written as "name=value,name=value" (a comma within a value as "\,", a
+    * backslash as "\\"; "" for none), against what the plug-in declares, and gives the settings
+    * that its open takes. They live until the host has closed the wrapper, or its open has failed.
+    * KVS_INVALID or KVS_NO_SPACE with a text for the user. [control, only inside open] */
+   int (*settings)(const kvs_stack *stack, const kvs_plugin *plugin, const char *options,
+                   const kvs_setting **settings, size_t *count, kvs_error *error);
+};
 
 /* The one exported symbol. This declaration exports it; a plug-in defines it, in C++ without
  * KVS_EXPORT: const kvs_plugin kvstore_plugin = {sizeof(kvs_plugin), KVS_ABI_MAJOR, ...}; */

@@ -123,6 +123,7 @@ KVS_EXPORT const kvs_plugin kvstore_plugin = {
     .version = "1.0.0",
     .description = "Logs every change before it is acknowledged",
     .promise = KVS_DURABLE,
+    .flags = KVS_PLUGIN_COPIES,
     .options = options,
     .option_count = OPTION_COUNT,
     .open = open_aof,

@@ -153,6 +153,7 @@ KVS_EXPORT const kvs_plugin kvstore_plugin = {
     .version = "1.0.0",
     .description = "Logs every change before it is acknowledged, with regular snapshots",
     .promise = KVS_DURABLE,
+    .flags = KVS_PLUGIN_COPIES,
     .options = options,
     .option_count = OPTION_COUNT,
     .open = open_hybrid,

@@ -17,7 +17,7 @@
 void case_descriptor(const struct check_subject *subject)
 {
    const kvs_plugin *plugin = subject->plugin;
-   if (plugin->flags & ~KVS_PLUGIN_PROMPT)
+   if (plugin->flags & ~(KVS_PLUGIN_PROMPT | KVS_PLUGIN_COPIES))
       check_fail("its flags 0x%x are not all known to ABI %d.%d", plugin->flags, KVS_ABI_MAJOR,
                  KVS_ABI_MINOR);
    if (plugin->version[0] == '\0' || plugin->description[0] == '\0')
@@ -152,7 +152,10 @@ void case_empty(const struct check_subject *subject)
                              &status) != KV_OK)
          check_fail("%s", status.text);
       const struct kv_instance_config config = {
-          .plugin = subject->plugin, .settings = settings, .directory = driver.directory};
+          .plugin = subject->plugin,
+          .library = subject->library,
+          .settings = settings,
+          .directory = driver.directory};
       check_step("in open of an empty directory");
       if (kv_instance_open(&config, &driver.instance, &status) != KV_OK)
          check_fail("it does not open an empty directory: %s", status.text);

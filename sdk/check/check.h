@@ -10,6 +10,7 @@
 #ifndef SDK_CHECK_H
 #define SDK_CHECK_H
 
+#include "core/host/plugin_library.h"
 #include "core/host/settings.h"
 #include "kvstore/plugin.h"
 
@@ -24,6 +25,7 @@ struct check_subject {
    char directory[CHECK_PATH_SIZE], file[CHECK_PATH_SIZE];
    char name[256];
    const kvs_plugin *plugin; /* NULL for a case that looks at the file alone */
+   struct kv_plugin_library *library; /* the directory, where it may find others to stack on */
    struct kv_option options[KV_OPTION_COUNT_MAX];
    size_t option_count;
    char workspace[CHECK_PATH_SIZE]; /* empty, private, removed afterwards */

@@ -68,6 +68,7 @@ static enum kv_code open_instance(struct driver *driver, struct kv_status *statu
 {
    struct kv_instance_config config = {
        .plugin = spy_stand_in(driver->subject->plugin),
+       .library = driver->subject->library,
        .settings = make_settings(driver->subject),
        .directory = driver->directory,
        .wake = ignore_wake,

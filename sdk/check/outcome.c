@@ -1,4 +1,3 @@
-#include "core/host/plugin_library.h"
 #include "sdk/check/check.h"
 #include "sdk/check/crash.h"
 #include "sdk/check/faults.h"
@@ -90,11 +89,11 @@ const struct check_case *check_find(const char *name)
 static void load(struct check_subject *subject)
 {
    struct kv_status status;
-   struct kv_plugin_library *library = kv_plugin_library_create(subject->directory, &status);
+   subject->library = kv_plugin_library_create(subject->directory, &status);
    check_step("loading the shared object");
-   if (!library || kv_plugin_library_find(library, subject->name, &subject->plugin, &status) != 0)
+   if (!subject->library ||
+       kv_plugin_library_find(subject->library, subject->name, &subject->plugin, &status) != 0)
       check_fail("the server refuses it: %s", status.text);
-   kv_plugin_library_destroy(library); /* what was loaded stays */
 }
 
 static void begin(int fd)

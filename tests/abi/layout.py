@@ -2,7 +2,7 @@
 to become of it: structs that begin with their size may grow at their end, nothing else changes."""
 import xml.etree.ElementTree
 
-GROWING = ("kvs_error", "kvs_load_note", "kvs_host", "kvs_tick", "kvs_plugin")
+GROWING = ("kvs_error", "kvs_load_note", "kvs_host", "kvs_tick", "kvs_plugin", "kvs_stack")
 
 
 class Layout:

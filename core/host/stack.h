@@ -1,0 +1,23 @@
+/*
+ * What an instance offers to a plug-in that stacks on another: the extension KVS_EXTENSION_STACK.
+ * It owns the settings that it hands out.
+ *
+ * Threads: the control thread.
+ */
+#ifndef KV_STACK_H
+#define KV_STACK_H
+
+#include "core/host/plugin_library.h"
+#include "kvstore/plugin.h"
+
+/* How many other plug-ins an instance may find: bounds the depth of wrappers over wrappers. */
+#define KV_STACK_PLUGINS_MAX 8
+
+struct kv_stack;
+
+/* For an instance of `wrapper`; both must outlive the stack. NULL when memory is out. */
+struct kv_stack *kv_stack_create(struct kv_plugin_library *library, const kvs_plugin *wrapper);
+void kv_stack_destroy(struct kv_stack *stack);
+const kvs_stack *kv_stack_extension(const struct kv_stack *stack);
+
+#endif
