@@ -42,17 +42,27 @@ void format_note_expected(const kvs_host *host, const char *folder, const char *
    closedir(listing);
 }
 
+/* Length of the path of the data directory: what a generation's folder is in. Under a wrapper, the
+ * host's directory lies deeper. */
+static int data_directory_length(const char *directory)
+{
+   const char *end = NULL;
+   for (const char *at = directory; (at = strstr(at, "/gen-")); at++)
+      end = at;
+   if (!end)
+      end = strrchr(directory, '/');
+   return end ? (int)(end - directory) : 0;
+}
+
 int format_remedy(const kvs_host *host, int code, kvs_error *error)
 {
    if (code != KVS_CORRUPT)
       return code;
-   const char *slash = strrchr(host->directory, '/');
-   int parent_length = slash ? (int)(slash - host->directory) : 0;
    char remedy[KVS_ERROR_TEXT_SIZE];
    int size = snprintf(remedy, sizeof remedy,
                        ", or go on with what is sound before that: kvstore-check --recover=prefix "
                        "%.*s",
-                       parent_length, host->directory);
+                       data_directory_length(host->directory), host->directory);
    /* A path that leaves no room for anything else is not worth what it would push out. */
    if (size < 0 || (size_t)size > sizeof error->text / 2)
       size = snprintf(remedy, sizeof remedy, ", or see kvstore-check --recover=prefix");

@@ -1,0 +1,195 @@
+/*
+ * encrypt: everything that another plug-in keeps, encrypted.
+ *
+ * The inner plug-in gets sealed keys and values, and keeps them in its own way: what it promises,
+ * which files it writes and what its options are is not changed. The key comes from a file that is
+ * read when an instance is opened, and is in nothing that is written.
+ *
+ * It promises KVS_DURABLE, and takes only inner plug-ins that do: the host learns a promise from
+ * the descriptor, and holds to it in a switch.
+ */
+#include "plugins/encrypt/buffer.h"
+#include "plugins/encrypt/inner.h"
+#include "plugins/encrypt/key.h"
+#include "plugins/encrypt/opening.h"
+#include "plugins/encrypt/seal.h"
+#include "plugins/encrypt/view.h"
+#include "plugins/format/file.h"
+
+#include <sodium.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* In the order of the options. */
+enum { OPTION_INNER, OPTION_INNER_OPTIONS, OPTION_KEY_FILE, OPTION_COUNT };
+
+static const kvs_option options[OPTION_COUNT] = {
+    [OPTION_INNER] = {.name = "inner",
+                      .type = KVS_OPTION_TEXT,
+                      .default_value = "hybrid",
+                      .help = "the plug-in that keeps the encrypted data, such as hybrid or aof"},
+    [OPTION_INNER_OPTIONS] = {.name = "inner_options",
+                              .type = KVS_OPTION_TEXT,
+                              .default_value = "",
+                              .help = "its options, as in fsync=everysec,aof_max_size=16M"},
+    [OPTION_KEY_FILE] = {.name = "key_file",
+                         .type = KVS_OPTION_TEXT,
+                         .default_value = "",
+                         .help = "absolute path of the file with the key: 32 raw bytes or 64 "
+                                 "hexadecimal digits, mode 0600; must be given"},
+};
+
+struct encrypt {
+   const kvs_host *host;
+   const char *key_path; /* the setting's text, which lives until close */
+   struct seal *seal;
+   bool recorded; /* there is a file that knows the key */
+   struct inner *inner;
+   struct buffer batch; /* of on_write */
+};
+
+/* ---- Life ---- */
+
+static void close_encrypt(void *self)
+{
+   struct encrypt *encrypt = self;
+   if (encrypt->inner)
+      inner_close(encrypt->inner);
+   seal_destroy(encrypt->seal);
+   buffer_free(&encrypt->batch);
+   free(encrypt);
+}
+
+/* The key first: with a wrong one nothing is touched. */
+static int open_parts(struct encrypt *encrypt, const kvs_setting *settings, kvs_error *error)
+{
+   int code = key_read(encrypt->key_path, encrypt->host->store_id, &encrypt->seal, error);
+   if (code == KVS_OK)
+      code = key_check(encrypt->host, encrypt->seal, encrypt->key_path, &encrypt->recorded, error);
+   if (code == KVS_OK)
+      code = inner_open(encrypt->host, settings[OPTION_INNER].text,
+                        settings[OPTION_INNER_OPTIONS].text, &encrypt->inner, error);
+   return code;
+}
+
+static int open_encrypt(const kvs_host *host, const kvs_setting *settings, size_t count,
+                        void **self, kvs_error *error)
+{
+   if (count != OPTION_COUNT)
+      return format_fail(error, KVS_INVALID, "encrypt takes %d settings, not %zu", OPTION_COUNT,
+                         count);
+   if (sodium_init() < 0)
+      return format_fail(error, KVS_IO, "libsodium finds no source of random numbers");
+   struct encrypt *encrypt = calloc(1, sizeof *encrypt);
+   if (!encrypt)
+      return format_fail(error, KVS_NO_SPACE, "no memory");
+   encrypt->host = host;
+   encrypt->key_path = settings[OPTION_KEY_FILE].text;
+   int code = open_parts(encrypt, settings, error);
+   if (code != KVS_OK) {
+      close_encrypt(encrypt);
+      return code;
+   }
+   *self = encrypt;
+   return KVS_OK;
+}
+
+/* ---- Loading ---- */
+
+/* The key is recorded when the data, if any, has opened with it, and before there is more. */
+static int on_load(void *self, kvs_error *error)
+{
+   struct encrypt *encrypt = self;
+   struct opening *opening = opening_create(encrypt->host, encrypt->seal, encrypt->key_path);
+   if (!opening)
+      return format_fail(error, KVS_NO_SPACE, "no memory");
+   int code = inner_load(encrypt->inner, opening, error);
+   opening_destroy(opening);
+   if (code == KVS_OK && !encrypt->recorded)
+      code = key_record(encrypt->host, encrypt->seal, error);
+   encrypt->recorded = code == KVS_OK;
+   return code;
+}
+
+/* ---- Writing ---- */
+
+static size_t size_of_batch(const kvs_record *records, size_t count)
+{
+   size_t size = count * sizeof *records;
+   for (size_t i = 0; i < count; i++)
+      size += records[i].key.size + records[i].value.size + SEAL_OVERHEAD;
+   return size;
+}
+
+/* Seals `plain` to `to`; returns how much room that took. */
+static size_t seal_record(const struct seal *seal, const kvs_record *plain,
+                          struct seal_nonce *nonce, uint8_t *to, kvs_record *sealed)
+{
+   uint8_t tag[SEAL_TAG_SIZE];
+   *sealed = *plain;
+   seal_tag(seal, plain->key, tag);
+   sealed->key = (kvs_bytes){to, seal_key(seal, tag, plain->key, to)};
+   if (plain->kind == KVS_SET) {
+      uint8_t *value = to + sealed->key.size;
+      sealed->value = (kvs_bytes){value, seal_value(seal, tag, plain, nonce, value)};
+      sealed->expires_at_ms = 0;
+   }
+   return sealed->key.size + sealed->value.size;
+}
+
+static int on_write(void *self, const kvs_record *records, size_t count, uint32_t flags,
+                    kvs_error *error)
+{
+   struct encrypt *encrypt = self;
+   size_t size = size_of_batch(records, count);
+   uint8_t *memory = buffer_reserve(&encrypt->batch, size);
+   if (!memory)
+      return format_fail(error, KVS_NO_SPACE, "no memory to encrypt %zu bytes", size);
+   kvs_record *sealed = (kvs_record *)(void *)memory;
+   uint8_t *to = memory + count * sizeof *sealed;
+   struct seal_nonce nonce;
+   seal_nonce_begin(&nonce);
+   for (size_t i = 0; i < count; i++)
+      to += seal_record(encrypt->seal, &records[i], &nonce, to, &sealed[i]);
+   int code = inner_write(encrypt->inner, sealed, count, flags, error);
+   buffer_release(&encrypt->batch);
+   return code;
+}
+
+/* ---- Ticks ---- */
+
+static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
+{
+   struct encrypt *encrypt = self;
+   bool copies = inner_plugin(encrypt->inner)->flags & KVS_PLUGIN_COPIES;
+   kvs_view *view;
+   int code = view_create(encrypt->host, encrypt->seal, tick, copies, &view, error);
+   if (code != KVS_OK)
+      return code;
+   kvs_tick sealed = {0};
+   memcpy(&sealed, tick, tick->size < sizeof sealed ? tick->size : sizeof sealed);
+   sealed.size = (uint32_t)(tick->size < sizeof sealed ? tick->size : sizeof sealed);
+   sealed.view = view;
+   sealed.view_bytes = tick->view_bytes + tick->view_count * SEAL_OVERHEAD;
+   code = inner_tick(encrypt->inner, &sealed, error);
+   view_destroy(view);
+   return code;
+}
+
+KVS_EXPORT const kvs_plugin kvstore_plugin = {
+    .size = sizeof kvstore_plugin,
+    .abi_major = KVS_ABI_MAJOR,
+    .abi_minor = KVS_ABI_MINOR,
+    .name = "encrypt",
+    .version = "1.0.0",
+    .description = "Encrypts everything that another plug-in keeps, with a key from a file",
+    .promise = KVS_DURABLE,
+    .options = options,
+    .option_count = OPTION_COUNT,
+    .open = open_encrypt,
+    .on_load = on_load,
+    .on_write = on_write,
+    .on_tick = on_tick,
+    .close = close_encrypt,
+};

@@ -1,0 +1,29 @@
+/*
+ * The key file, and the file in the instance's directory by which a wrong key is known.
+ *
+ * Of the key file only the path is ever told: no error, log line or file holds anything of its
+ * content.
+ *
+ * Threads: one at a time.
+ */
+#ifndef ENCRYPT_KEY_H
+#define ENCRYPT_KEY_H
+
+#include "kvstore/plugin.h"
+#include "plugins/encrypt/seal.h"
+
+#include <stdbool.h>
+
+/* Reads the key file and makes the seal of the store from it. KVS_INVALID, with what is wrong and
+ * what to do, for a file that cannot serve. */
+int key_read(const char *path, const uint8_t store_id[16], struct seal **seal, kvs_error *error);
+
+/* Compares the key with the one that host->directory was written with. *known is false when there
+ * is no file that tells. KVS_INVALID for another key or another store, KVS_CORRUPT for a damaged
+ * file. Writes nothing. */
+int key_check(const kvs_host *host, const struct seal *seal, const char *path, bool *known,
+              kvs_error *error);
+/* Writes that file, durably. */
+int key_record(const kvs_host *host, const struct seal *seal, kvs_error *error);
+
+#endif

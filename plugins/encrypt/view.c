@@ -1,0 +1,152 @@
+#include "plugins/encrypt/view.h"
+
+#include "plugins/format/file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* So much is sealed in one read, and one record however large. */
+#define STEP_BYTES ((size_t)1 << 20)
+#define READ_BATCH 64
+#define KEY_SIZE_BITS 16
+
+struct entry {
+   uint8_t tag[SEAL_TAG_SIZE];
+   const void *key, *value; /* the host's, valid until the hook returns */
+   uint64_t sizes;          /* of the value, and in the low bits of the key, less 1 */
+   int64_t expires_at_ms;
+};
+
+struct kvs_view {
+   const kvs_host *host;
+   const struct seal *seal;
+   kvs_view *outer; /* the host's */
+   uint64_t sequence;
+   bool copies, collected;
+   struct seal_nonce nonce;
+   uint8_t *memory; /* first the entries, then what is sealed */
+   size_t memory_size, used;
+   struct entry *entries;
+   size_t expected, count, next;
+};
+
+int view_create(const kvs_host *host, const struct seal *seal, const kvs_tick *tick, bool copies,
+                kvs_view **view, kvs_error *error)
+{
+   kvs_view *created = calloc(1, sizeof *created);
+   if (!created)
+      return format_fail(error, KVS_NO_SPACE, "no memory for a checkpoint");
+   size_t entries = tick->view_count * sizeof(struct entry);
+   *created = (kvs_view){
+       .host = host,
+       .seal = seal,
+       .outer = tick->view,
+       .sequence = tick->view_sequence,
+       .copies = copies,
+       .memory_size = entries + tick->view_bytes + tick->view_count * SEAL_OVERHEAD + 1,
+       .expected = tick->view_count,
+   };
+   created->memory = mmap(NULL, created->memory_size, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+   if (created->memory == MAP_FAILED) {
+      int code =
+          format_fail(error, KVS_NO_SPACE, "no room for %zu bytes that a checkpoint may need: %s",
+                      created->memory_size, strerror(errno));
+      free(created);
+      return code;
+   }
+   created->entries = (struct entry *)(void *)created->memory;
+   *view = created;
+   return KVS_OK;
+}
+
+void view_destroy(kvs_view *view)
+{
+   munmap(view->memory, view->memory_size);
+   free(view);
+}
+
+/* A host that tells of a smaller view than it gives. There is no way to go on: what the inner
+ * plug-in has read so far would pass for the whole. */
+static void give_up(const kvs_view *view)
+{
+   view->host->log(view->host, KVS_LOG_ERROR,
+                   "the view holds more than the tick says; ending, before part of the data is "
+                   "taken for a checkpoint");
+   abort();
+}
+
+/* ---- Sorting ---- */
+
+static void add(kvs_view *view, const kvs_record *record)
+{
+   if (view->count == view->expected)
+      give_up(view);
+   struct entry *entry = &view->entries[view->count++];
+   seal_tag(view->seal, record->key, entry->tag);
+   entry->key = record->key.data;
+   entry->value = record->value.data;
+   entry->sizes = (uint64_t)record->value.size << KEY_SIZE_BITS | (record->key.size - 1);
+   entry->expires_at_ms = record->expires_at_ms;
+}
+
+/* Sealed keys begin with their tags, and no two keys have the same. */
+static int compare(const void *a, const void *b)
+{
+   return memcmp(((const struct entry *)a)->tag, ((const struct entry *)b)->tag, SEAL_TAG_SIZE);
+}
+
+static void collect(kvs_view *view)
+{
+   kvs_record records[READ_BATCH];
+   size_t count;
+   while ((count = view->host->view_read(view->outer, records, READ_BATCH)) > 0)
+      for (size_t i = 0; i < count; i++)
+         add(view, &records[i]);
+   qsort(view->entries, view->count, sizeof *view->entries, compare);
+   view->used = view->count * sizeof *view->entries;
+   seal_nonce_begin(&view->nonce);
+   view->collected = true;
+}
+
+/* ---- Reading ---- */
+
+static kvs_record record_of(const kvs_view *view, const struct entry *entry)
+{
+   return (kvs_record){
+       .sequence = view->sequence,
+       .kind = KVS_SET,
+       .expires_at_ms = entry->expires_at_ms,
+       .key = {entry->key, (size_t)(entry->sizes & ((1u << KEY_SIZE_BITS) - 1)) + 1},
+       .value = {entry->value, (size_t)(entry->sizes >> KEY_SIZE_BITS)},
+   };
+}
+
+static kvs_record seal_entry(kvs_view *view, const struct entry *entry)
+{
+   kvs_record record = record_of(view, entry), sealed = record;
+   if (record.key.size + record.value.size + SEAL_OVERHEAD > view->memory_size - view->used)
+      give_up(view);
+   uint8_t *key = view->memory + view->used;
+   sealed.key = (kvs_bytes){key, seal_key(view->seal, entry->tag, record.key, key)};
+   uint8_t *value = key + sealed.key.size;
+   sealed.value =
+       (kvs_bytes){value, seal_value(view->seal, entry->tag, &record, &view->nonce, value)};
+   sealed.expires_at_ms = 0;
+   view->used += sealed.key.size + sealed.value.size;
+   return sealed;
+}
+
+size_t view_read(kvs_view *view, kvs_record *records, size_t capacity)
+{
+   if (!view->collected)
+      collect(view);
+   if (view->copies)
+      view->used = view->count * sizeof *view->entries;
+   size_t begin = view->used, count = 0;
+   while (count < capacity && view->next < view->count && view->used - begin < STEP_BYTES)
+      records[count++] = seal_entry(view, &view->entries[view->next++]);
+   return count;
+}

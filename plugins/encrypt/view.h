@@ -1,0 +1,33 @@
+/*
+ * The view that the inner plug-in reads: every record sealed, in ascending order of the sealed
+ * keys.
+ *
+ * That order is none that the host's view has, so the first read goes through the host's view once,
+ * notes each record's tag and where it lies, and sorts. Reading is lazy: a tick in which the inner
+ * plug-in reads nothing costs nothing.
+ *
+ * Memory: 56 bytes for each key, for sorting 16 more, and what is sealed: about 1 MiB, or the
+ * largest record, when the inner plug-in copies (KVS_PLUGIN_COPIES), else all of it, since an inner
+ * plug-in may rely on it until its hook returns. As a read has no way to fail, and a shortened view
+ * would be taken for a whole one, all of it is reserved before the inner hook is called; only what
+ * is used takes memory.
+ *
+ * Threads: the control thread.
+ */
+#ifndef ENCRYPT_VIEW_H
+#define ENCRYPT_VIEW_H
+
+#include "kvstore/plugin.h"
+#include "plugins/encrypt/seal.h"
+
+#include <stdbool.h>
+
+/* KVS_NO_SPACE when there is no room. `copies`: the reader has KVS_PLUGIN_COPIES. */
+int view_create(const kvs_host *host, const struct seal *seal, const kvs_tick *tick, bool copies,
+                kvs_view **view, kvs_error *error);
+void view_destroy(kvs_view *view);
+
+/* Stands in for host->view_read. */
+size_t view_read(kvs_view *view, kvs_record *records, size_t capacity);
+
+#endif
