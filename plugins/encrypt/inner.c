@@ -2,12 +2,12 @@
 
 #include "plugins/encrypt/view.h"
 #include "plugins/format/file.h"
+#include "plugins/format/key_check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FOLDER "inner"
 #define TEXT_SIZE 2048
 
 struct inner {
@@ -73,7 +73,7 @@ static void host_load_note(const kvs_host *host, const kvs_load_note *note)
    memcpy(&outer, note, note->size < sizeof outer ? note->size : sizeof outer);
    outer.size = sizeof outer;
    if (outer.file) {
-      snprintf(file, sizeof file, FOLDER "/%s", outer.file);
+      snprintf(file, sizeof file, FORMAT_INNER_FOLDER "/%s", outer.file);
       outer.file = file;
    }
    outer_of(host)->load_note(outer_of(host), &outer);
@@ -151,7 +151,7 @@ int inner_open(const kvs_host *host, const char *name, const char *options, stru
    if (code != KVS_OK)
       return code;
    struct inner *opened = calloc(1, sizeof *opened);
-   if (!opened || asprintf(&opened->directory, "%s/" FOLDER, host->directory) < 0) {
+   if (!opened || asprintf(&opened->directory, "%s/" FORMAT_INNER_FOLDER, host->directory) < 0) {
       free(opened);
       return format_fail(error, KVS_NO_SPACE, "no memory");
    }

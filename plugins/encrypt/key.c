@@ -1,12 +1,11 @@
 #include "plugins/encrypt/key.h"
 
-#include "plugins/format/codec.h"
 #include "plugins/format/file.h"
+#include "plugins/format/key_check.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -112,115 +111,34 @@ int key_read(const char *path, const uint8_t store_id[16], struct seal **seal, k
 
 /* ---- The file that knows the key ---- */
 
-static const char file_name[] = "encrypt.check", temporary_name[] = "encrypt.check.tmp";
-static const uint8_t magic[8] = {'K', 'V', 'E', 'N', 'C', 0x89, '\r', '\n'};
+_Static_assert(SEAL_PROOF_SIZE == FORMAT_KEY_CHECK_PROOF_SIZE, "a proof is what the file holds");
 
-enum {
-   VERSION = 1,
-   OFFSET_VERSION = 8,
-   OFFSET_SIZE = 12,
-   OFFSET_STORE = 16,
-   OFFSET_PROOF = 32,
-   OFFSET_CRC = 64,
-   FILE_SIZE = 68,
-};
-
-static void fill_file(const struct seal *seal, const uint8_t store_id[16], uint8_t file[FILE_SIZE])
+static void prove(const struct seal *seal, uint8_t file[FORMAT_KEY_CHECK_SIZE])
 {
-   memcpy(file, magic, sizeof magic);
-   format_put32(file + OFFSET_VERSION, VERSION);
-   format_put32(file + OFFSET_SIZE, FILE_SIZE);
-   memcpy(file + OFFSET_STORE, store_id, 16);
-   seal_prove(seal, file, OFFSET_PROOF, file + OFFSET_PROOF);
-   format_put32(file + OFFSET_CRC, format_crc(0, file, OFFSET_CRC));
-}
-
-static int path_of(const kvs_host *host, const char *name, char path[4096], kvs_error *error)
-{
-   if (snprintf(path, 4096, "%s/%s", host->directory, name) >= 4096)
-      return format_fail(error, KVS_INVALID, "the path " SHOWN "... is too long", host->directory);
-   return KVS_OK;
-}
-
-static int fail_damaged(kvs_error *error, const char *path, const char *what)
-{
-   return format_fail(error, KVS_CORRUPT,
-                      "%.300s %s; restore it from a backup, or remove it: the key is then checked "
-                      "against the data alone",
-                      path, what);
-}
-
-static int compare(const kvs_host *host, const struct seal *seal, const char *key_path,
-                   const char *path, const uint8_t *found, size_t size, kvs_error *error)
-{
-   uint8_t expected[FILE_SIZE];
-   if (size < OFFSET_STORE || memcmp(found, magic, sizeof magic) != 0)
-      return fail_damaged(error, path, "is damaged at offset 0: it does not begin as it must");
-   if (format_get32(found + OFFSET_VERSION) > VERSION && size > FILE_SIZE)
-      return format_fail(error, KVS_INVALID,
-                         "%.300s is of a newer version (%u); use one that reads it", path,
-                         format_get32(found + OFFSET_VERSION));
-   if (size != FILE_SIZE || format_get32(found + OFFSET_CRC) != format_crc(0, found, OFFSET_CRC))
-      return fail_damaged(error, path, "is damaged: its checksum at offset 64 does not fit");
-   if (format_get32(found + OFFSET_VERSION) != VERSION)
-      return format_fail(error, KVS_INVALID, "%.300s is of version %u, and this program knows %d",
-                         path, format_get32(found + OFFSET_VERSION), VERSION);
-   if (memcmp(found + OFFSET_STORE, host->store_id, sizeof host->store_id) != 0)
-      return format_fail(error, KVS_INVALID, "%.300s is of another store", path);
-   fill_file(seal, host->store_id, expected);
-   if (sodium_memcmp(expected + OFFSET_PROOF, found + OFFSET_PROOF, SEAL_PROOF_SIZE) != 0)
-      return format_fail(error, KVS_INVALID,
-                         "the key in key_file " SHOWN " is not the one that %.160s was encrypted "
-                         "with; put the right key there",
-                         key_path, host->directory);
-   return KVS_OK;
+   seal_prove(seal, file, FORMAT_KEY_CHECK_PROVEN_SIZE, file + FORMAT_KEY_CHECK_PROVEN_SIZE);
 }
 
 int key_check(const kvs_host *host, const struct seal *seal, const char *path, bool *known,
               kvs_error *error)
 {
-   char own[4096];
-   uint8_t found[FILE_SIZE + 1];
-   size_t size;
-   int fd;
-   *known = false;
-   int code = path_of(host, file_name, own, error);
-   if (code != KVS_OK || (access(own, F_OK) != 0 && errno == ENOENT))
+   uint8_t found[FORMAT_KEY_CHECK_SIZE], own[FORMAT_KEY_CHECK_SIZE];
+   int code = format_key_check_read(host, found, known, error);
+   if (code != KVS_OK || !*known)
       return code;
-   code = format_open(own, O_RDONLY, &fd, error);
-   if (code != KVS_OK)
-      return code;
-   code = format_read_all(fd, own, found, sizeof found, 0, &size, error);
-   close(fd);
-   if (code == KVS_OK)
-      code = compare(host, seal, path, own, found, size, error);
-   *known = code == KVS_OK;
-   return code;
-}
-
-static int write_temporary(const char *path, const uint8_t file[FILE_SIZE], kvs_error *error)
-{
-   int fd;
-   int code = format_open(path, O_WRONLY | O_CREAT | O_TRUNC, &fd, error);
-   if (code != KVS_OK)
-      return code;
-   struct iovec part = {(void *)(uintptr_t)file, FILE_SIZE};
-   code = format_write_all(fd, path, &part, 1, 0, error);
-   if (code == KVS_OK)
-      code = format_sync(fd, path, error);
-   if (close(fd) != 0 && code == KVS_OK)
-      code = format_fail_errno(error, errno, "cannot close %s", path);
-   return code;
+   memcpy(own, found, sizeof own);
+   prove(seal, own);
+   if (sodium_memcmp(own, found, sizeof own) != 0)
+      return format_fail(error, KVS_INVALID,
+                         "the key in key_file " SHOWN " is not the one that %.160s was encrypted "
+                         "with; put the right key there",
+                         path, host->directory);
+   return KVS_OK;
 }
 
 int key_record(const kvs_host *host, const struct seal *seal, kvs_error *error)
 {
-   char temporary[4096];
-   uint8_t file[FILE_SIZE];
-   fill_file(seal, host->store_id, file);
-   int code = path_of(host, temporary_name, temporary, error);
-   if (code == KVS_OK)
-      code = write_temporary(temporary, file, error);
-   return code == KVS_OK ? format_rename_durably(host->directory, temporary_name, file_name, error)
-                         : code;
+   uint8_t file[FORMAT_KEY_CHECK_SIZE];
+   format_key_check_begin(file, host->store_id);
+   prove(seal, file);
+   return format_key_check_write(host, file, error);
 }

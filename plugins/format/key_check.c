@@ -1,0 +1,123 @@
+#include "plugins/format/key_check.h"
+
+#include "plugins/format/codec.h"
+#include "plugins/format/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TEMPORARY_NAME FORMAT_KEY_CHECK_NAME ".tmp"
+#define PATH_SIZE 4096
+
+enum {
+   VERSION = 1,
+   OFFSET_VERSION = 8,
+   OFFSET_SIZE = 12,
+   OFFSET_STORE = 16,
+   OFFSET_CRC = 64,
+};
+
+static const uint8_t magic[8] = {'K', 'V', 'E', 'N', 'C', 0x89, '\r', '\n'};
+
+static int path_of(const kvs_host *host, const char *name, char path[PATH_SIZE], kvs_error *error)
+{
+   if (snprintf(path, PATH_SIZE, "%s/%s", host->directory, name) >= PATH_SIZE)
+      return format_fail(error, KVS_INVALID, "the path %.300s... is too long", host->directory);
+   return KVS_OK;
+}
+
+void format_key_check_begin(uint8_t file[FORMAT_KEY_CHECK_SIZE], const uint8_t store_id[16])
+{
+   memcpy(file, magic, sizeof magic);
+   format_put32(file + OFFSET_VERSION, VERSION);
+   format_put32(file + OFFSET_SIZE, FORMAT_KEY_CHECK_SIZE);
+   memcpy(file + OFFSET_STORE, store_id, 16);
+}
+
+/* ---- Writing ---- */
+
+static int write_temporary(const char *path, uint8_t file[FORMAT_KEY_CHECK_SIZE], kvs_error *error)
+{
+   int fd;
+   int code = format_open(path, O_WRONLY | O_CREAT | O_TRUNC, &fd, error);
+   if (code != KVS_OK)
+      return code;
+   struct iovec part = {file, FORMAT_KEY_CHECK_SIZE};
+   code = format_write_all(fd, path, &part, 1, 0, error);
+   if (code == KVS_OK)
+      code = format_sync(fd, path, error);
+   if (close(fd) != 0 && code == KVS_OK)
+      code = format_fail_errno(error, errno, "%s: cannot close", path);
+   return code;
+}
+
+int format_key_check_write(const kvs_host *host, uint8_t file[FORMAT_KEY_CHECK_SIZE],
+                           kvs_error *error)
+{
+   char temporary[PATH_SIZE];
+   format_put32(file + OFFSET_CRC, format_crc(0, file, OFFSET_CRC));
+   int code = path_of(host, TEMPORARY_NAME, temporary, error);
+   if (code == KVS_OK)
+      code = write_temporary(temporary, file, error);
+   return code == KVS_OK
+              ? format_rename_durably(host->directory, TEMPORARY_NAME, FORMAT_KEY_CHECK_NAME, error)
+              : code;
+}
+
+/* ---- Reading ---- */
+
+static int fail_damaged(kvs_error *error, const char *path, const char *what)
+{
+   return format_fail(
+       error, KVS_CORRUPT,
+       "%.250s: damaged, %s; restore it from a backup, or remove it: the key is then "
+       "checked against the data alone",
+       path, what);
+}
+
+static int verify(const kvs_host *host, const char *path, const uint8_t *file, size_t size,
+                  kvs_error *error)
+{
+   if (size < OFFSET_STORE || memcmp(file, magic, sizeof magic) != 0)
+      return fail_damaged(error, path, "at offset 0 it does not begin as it must");
+   uint32_t version = format_get32(file + OFFSET_VERSION);
+   bool whole = size == FORMAT_KEY_CHECK_SIZE &&
+                format_get32(file + OFFSET_CRC) == format_crc(0, file, OFFSET_CRC);
+   if (!whole && (size <= FORMAT_KEY_CHECK_SIZE || version <= VERSION))
+      return fail_damaged(error, path, "the checksum at offset 64 does not fit");
+   if (version != VERSION)
+      return format_fail(error, KVS_INVALID,
+                         "%.300s has format version %u, and this program knows %d; use a newer one",
+                         path, version, VERSION);
+   if (memcmp(file + OFFSET_STORE, host->store_id, sizeof host->store_id) != 0)
+      return format_fail(error, KVS_INVALID, "%.300s belongs to another store", path);
+   return KVS_OK;
+}
+
+int format_key_check_read(const kvs_host *host, uint8_t file[FORMAT_KEY_CHECK_SIZE], bool *found,
+                          kvs_error *error)
+{
+   char path[PATH_SIZE];
+   uint8_t content[FORMAT_KEY_CHECK_SIZE + 1];
+   size_t size;
+   int fd;
+   *found = false;
+   int code = path_of(host, FORMAT_KEY_CHECK_NAME, path, error);
+   if (code != KVS_OK || (access(path, F_OK) != 0 && errno == ENOENT))
+      return code;
+   code = format_open(path, O_RDONLY, &fd, error);
+   if (code != KVS_OK)
+      return code;
+   code = format_read_all(fd, path, content, sizeof content, 0, &size, error);
+   close(fd);
+   if (code == KVS_OK)
+      code = verify(host, path, content, size, error);
+   if (code != KVS_OK)
+      return code;
+   memcpy(file, content, FORMAT_KEY_CHECK_SIZE);
+   *found = true;
+   return KVS_OK;
+}
