@@ -1,6 +1,7 @@
 #include "check/files.h"
 
 #include "plugins/format/file.h"
+#include "plugins/format/key_check.h"
 #include "plugins/format/scan.h"
 #include "plugins/format/snapshot.h"
 #include "plugins/format/snapshot_set.h"
@@ -60,6 +61,12 @@ static void set_state(const struct walk *walk, json_t *file, int code, const cha
       json_object_set_new(file, "finding", json_string(finding));
    if (code != KVS_OK)
       ++*walk->damaged;
+}
+
+const char *files_place(const char *file)
+{
+   static const char inner[] = FORMAT_INNER_FOLDER "/";
+   return strncmp(file, inner, sizeof inner - 1) == 0 ? file + sizeof inner - 1 : file;
 }
 
 /* ---- Kinds of files ------------------------------------------------------------------------ */
@@ -130,6 +137,16 @@ static void check_segment(struct walk *walk, json_t *file, const char *directory
    set_state(walk, file, code, torn ? "torn" : "sound", error.text);
 }
 
+/* Whether it opens with the key is for the plug-in to say. */
+static void check_key_check(struct walk *walk, json_t *file)
+{
+   kvs_error error = {.size = sizeof error};
+   uint8_t content[FORMAT_KEY_CHECK_SIZE];
+   bool found;
+   int code = format_key_check_read(&walk->host, content, &found, &error);
+   set_state(walk, file, code, "sound", error.text);
+}
+
 static void check_file(struct walk *walk, const char *folder, const char *relative,
                        const char *name, uint64_t size)
 {
@@ -141,8 +158,9 @@ static void check_file(struct walk *walk, const char *folder, const char *relati
    json_array_append_new(walk->files, file);
    snprintf(path, sizeof path, "%s/%s", folder, name);
    format_snapshot_name(strtoull(name, NULL, 10), expected);
-   bool in_log = walk->look_inside && strncmp(relative, "aof/", 4) == 0;
-   bool in_snapshots = walk->look_inside && strncmp(relative, "snapshots/", 10) == 0;
+   const char *place = files_place(relative);
+   bool in_log = walk->look_inside && strncmp(place, "aof/", 4) == 0;
+   bool in_snapshots = walk->look_inside && strncmp(place, "snapshots/", 10) == 0;
    const char *kind = "unknown";
    if (in_snapshots && strcmp(name, expected) == 0) {
       kind = "snapshot";
@@ -150,6 +168,9 @@ static void check_file(struct walk *walk, const char *folder, const char *relati
    } else if (in_log && format_segment_parse_name(name, &number)) {
       kind = "segment";
       check_segment(walk, file, folder, number);
+   } else if (walk->look_inside && strcmp(relative, FORMAT_KEY_CHECK_NAME) == 0) {
+      kind = "key check";
+      check_key_check(walk, file);
    } else {
       if (in_log && format_ends_in(name, ".torn"))
          kind = "torn";
@@ -243,9 +264,12 @@ bool files_store_id(const char *directory, uint8_t store_id[16])
 {
    static const struct {
       const char *folder, *ending;
-   } places[] = {{"aof", ".log"}, {"snapshots", ".snapshot"}};
+   } places[] = {{"aof", ".log"},
+                 {"snapshots", ".snapshot"},
+                 {FORMAT_INNER_FOLDER "/aof", ".log"},
+                 {FORMAT_INNER_FOLDER "/snapshots", ".snapshot"}};
    bool found = false;
-   for (size_t i = 0; i < 2 && !found; i++) {
+   for (size_t i = 0; i < sizeof places / sizeof *places && !found; i++) {
       char folder[PATH_MAX];
       struct dirent **entries;
       snprintf(folder, sizeof folder, "%s/%s", directory, places[i].folder);

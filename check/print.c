@@ -1,6 +1,7 @@
 #include "check/print.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
 static uint64_t number(const json_t *object, const char *name)
@@ -92,8 +93,10 @@ static void print_start(FILE *out, const json_t *report)
 {
    const json_t *start = json_object_get(report, "start");
    if (strcmp(text(report, "verdict"), "unknown") == 0) {
+      bool encrypted = json_is_true(json_object_get(start, "encrypted"));
       fprintf(out, "the files of plug-in %s are listed; this program cannot look inside\n",
-              text(report, "plugin"));
+              encrypted ? text(json_object_get(report, "options"), "inner")
+                        : text(report, "plugin"));
    } else if (json_is_true(json_object_get(start, "refused"))) {
       fprintf(out, "a start would refuse:\n  %s\n", text(start, "message"));
    } else if (!json_object_get(report, "plugin")) {
@@ -101,6 +104,11 @@ static void print_start(FILE *out, const json_t *report)
    } else {
       fputs("a start would reach:\n", out);
       print_state(out, start);
+      if (json_is_true(json_object_get(start, "encrypted")))
+         fputs(
+             "  encrypted: bytes and digest are of what is on disk, and whether it opens with the "
+             "key was not checked\n",
+             out);
       print_torn(out, start, "would be cut off and kept aside");
       print_passed_over(out, start);
    }

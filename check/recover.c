@@ -1,8 +1,11 @@
 #include "check/recover.h"
 
+#include "check/files.h"
 #include "check/stand_in.h"
 #include "check/start.h"
 #include "check/writing.h"
+#include "plugins/format/file.h"
+#include "plugins/format/key_check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +31,24 @@ static size_t count_files(const json_t *generation, const char *folder)
    return count;
 }
 
+/* Of these nobody can say where the key is. */
+static enum kv_code refuse_encrypted(const struct survey *survey, struct kv_status *status)
+{
+   size_t index;
+   const json_t *generation;
+   json_array_foreach(json_object_get(survey->report, "generations"), index, generation)
+   {
+      if (count_files(generation, FORMAT_KEY_CHECK_NAME) +
+              count_files(generation, FORMAT_INNER_FOLDER "/") >
+          0)
+         return kv_fail(status, KV_FAILED_PRECONDITION,
+                        "without a usable ACTIVE nobody can say how generation %lld, which is "
+                        "encrypted, is to be read; restore ACTIVE from a backup",
+                        json_integer_value(json_object_get(generation, "generation")));
+   }
+   return KV_OK;
+}
+
 /* Without a record: the one generation that holds files, in the mode that reads all of them. */
 static enum kv_code guess_active(const struct survey *survey, struct kv_active *active,
                                  struct kv_status *status)
@@ -35,6 +56,8 @@ static enum kv_code guess_active(const struct survey *survey, struct kv_active *
    size_t index, candidates = 0;
    const json_t *generation;
    bool log = false;
+   if (refuse_encrypted(survey, status) != KV_OK)
+      return status->code;
    json_array_foreach(json_object_get(survey->report, "generations"), index, generation)
    {
       size_t segments = count_files(generation, "aof/");
@@ -83,7 +106,8 @@ static void reckon(const json_t *files, json_t *item, uint64_t *known)
    {
       const char *kind = json_string_value(json_object_get(file, "kind"));
       int order = strcmp(json_string_value(json_object_get(file, "file")), from);
-      if (strcmp(kind, "segment") == 0 && strncmp(from, "aof/", 4) == 0 && order >= 0) {
+      if (strcmp(kind, "segment") == 0 && strncmp(files_place(from), "aof/", 4) == 0 &&
+          order >= 0) {
          uint64_t end = number_of(file, "data_end");
          uint64_t offset = order == 0 ? number_of(item, "offset") : 0;
          bytes += end > offset ? end - offset : 0;
@@ -123,11 +147,40 @@ static json_t *describe(const struct start *start, const struct kv_active *activ
 
 /* ---- Writing ------------------------------------------------------------------------------- */
 
-static enum kv_code write_generation(const char *path, const struct start *start,
-                                     const struct kv_active *active, const uint8_t store_id[16],
-                                     struct kv_status *status)
+/* Brings over what knows the key, as far as it is sound; without it the data alone does. */
+static enum kv_code copy_key_check(const char *from, const char *to, const uint8_t store_id[16],
+                                   struct kv_status *status)
 {
-   const kvs_plugin plugin = writing_plugin(kept_by(active->plugin), active->plugin);
+   kvs_host host = {.size = sizeof host, .directory = from};
+   kvs_error error = {.size = sizeof error};
+   uint8_t file[FORMAT_KEY_CHECK_SIZE];
+   bool found;
+   memcpy(host.store_id, store_id, sizeof host.store_id);
+   if (format_key_check_read(&host, file, &found, &error) != KVS_OK || !found)
+      return KV_OK;
+   host.directory = to;
+   if (format_key_check_write(&host, file, &error) != KVS_OK)
+      return kv_fail(status, KV_UNAVAILABLE, "%s", error.text);
+   return KV_OK;
+}
+
+static enum kv_code make_place(const struct place *place, const char *path,
+                               struct kv_status *status)
+{
+   kvs_error error = {.size = sizeof error};
+   if (!place->encrypted || format_make_directory(path, &error) == KVS_OK)
+      return KV_OK;
+   return kv_fail(status, KV_UNAVAILABLE, "%s", error.text);
+}
+
+static enum kv_code write_generation(const char *generation, const struct start *start,
+                                     const uint8_t store_id[16], struct kv_status *status)
+{
+   char path[KV_GENERATION_PATH_SIZE];
+   place_path(start->place, generation, path);
+   if (make_place(start->place, path, status) != KV_OK)
+      return status->code;
+   const kvs_plugin plugin = writing_plugin(start->place->kept, start->place->name);
    const struct kv_instance_config config = {.plugin = &plugin, .directory = path};
    struct kv_instance *instance;
    enum kv_code code = stand_in_open(config, store_id, &instance, status);
@@ -148,12 +201,10 @@ static enum kv_code write_generation(const char *path, const struct start *start
 
 /* A start on the copy must reach the very state that was read from the original. */
 static enum kv_code read_back(const char *path, const struct start *start,
-                              const struct kv_active *active, const uint8_t store_id[16],
-                              struct kv_status *status)
+                              const uint8_t store_id[16], struct kv_status *status)
 {
    struct start again;
-   enum kv_code code =
-       start_load(path, active->plugin, kept_by(active->plugin), store_id, false, &again, status);
+   enum kv_code code = start_load(path, start->place, store_id, false, &again, status);
    if (code == KV_OK && (again.refused || again.digest != start->digest ||
                          again.sequence != start->sequence || again.keys != start->keys))
       code = kv_fail(status, KV_DATA_LOSS, "the copy reads back differently: %s",
@@ -162,7 +213,7 @@ static enum kv_code read_back(const char *path, const struct start *start,
    return code;
 }
 
-static enum kv_code write_store(const char *unfinished, const struct start *start,
+static enum kv_code write_store(const char *from, const char *unfinished, const struct start *start,
                                 const struct kv_active *active, const uint8_t store_id[16],
                                 struct kv_status *status)
 {
@@ -180,12 +231,14 @@ static enum kv_code write_store(const char *unfinished, const struct start *star
    char path[KV_GENERATION_PATH_SIZE];
    kv_data_directory_generation_path(copy, active->generation, path);
    if (code == KV_OK)
-      code = write_generation(path, start, active, store_id, status);
+      code = write_generation(path, start, store_id, status);
+   if (code == KV_OK && start->place->encrypted)
+      code = copy_key_check(from, path, store_id, status);
    if (code == KV_OK)
       code = kv_data_directory_write_active(copy, active, status);
    /* `none` starts empty whatever is there. */
-   if (code == KV_OK && kept_by(active->plugin) != KEPT_NOTHING)
-      code = read_back(path, start, active, store_id, status);
+   if (code == KV_OK && start->place->kept != KEPT_NOTHING)
+      code = read_back(path, start, store_id, status);
    kv_data_directory_close(copy);
    return code;
 }
@@ -212,7 +265,8 @@ static enum kv_code put_in_place(const char *unfinished, const char *output,
               : kv_fail_errno(status, error, "cannot sync the directory that %s is in", output);
 }
 
-static enum kv_code write_copy(const char *output, const struct start *start,
+/* `from`: the generation that was read. */
+static enum kv_code write_copy(const char *from, const char *output, const struct start *start,
                                const struct kv_active *active, const uint8_t store_id[16],
                                struct kv_status *status)
 {
@@ -225,7 +279,7 @@ static enum kv_code write_copy(const char *output, const struct start *start,
       return kv_fail(status, KV_ALREADY_EXISTS,
                      "%s or %s exists already; name another place with --output", output,
                      unfinished);
-   enum kv_code code = write_store(unfinished, start, active, store_id, status);
+   enum kv_code code = write_store(from, unfinished, start, active, store_id, status);
    if (code == KV_OK)
       code = put_in_place(unfinished, output, status);
    if (code != KV_OK)
@@ -243,23 +297,23 @@ enum kv_code recover_prefix(const struct kv_data_directory *directory, const str
          return status->code;
       active = &guess;
    }
-   enum kept kept = kept_by(active->plugin);
-   if (kept == KEPT_UNKNOWN)
+   struct place place;
+   place_find(active, &place);
+   if (place.kept == KEPT_UNKNOWN)
       return kv_fail(status, KV_FAILED_PRECONDITION,
                      "the files of plug-in %s cannot be looked into: only the one who wrote that "
                      "plug-in knows how to recover them",
-                     active->plugin);
+                     place.name);
    char path[KV_GENERATION_PATH_SIZE];
    struct start start;
    kv_data_directory_generation_path(directory, active->generation, path);
-   enum kv_code code =
-       start_load(path, active->plugin, kept, survey->store_id, true, &start, status);
+   enum kv_code code = start_load(path, &place, survey->store_id, true, &start, status);
    if (code == KV_OK && start.refused) {
       *status = start.refusal;
       code = status->code;
    }
    if (code == KV_OK)
-      code = write_copy(output, &start, active, survey->store_id, status);
+      code = write_copy(path, output, &start, active, survey->store_id, status);
    if (code == KV_OK)
       json_object_set_new(survey->report, "recovered",
                           describe(&start, active, files_of(survey, active->generation), output));

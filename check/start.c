@@ -1,6 +1,7 @@
 #include "check/start.h"
 
 #include "check/stand_in.h"
+#include "plugins/format/key_check.h"
 
 #include <endian.h>
 #include <string.h>
@@ -57,16 +58,37 @@ static enum kv_code load(struct kv_instance *instance, struct start *start,
    return KV_OK;
 }
 
-enum kv_code start_load(const char *directory, const char *name, enum kept kept,
+/* What the plug-in encrypt looks at before the data, but for what takes the key. */
+static bool refuses_key_check(const char *directory, const uint8_t store_id[16],
+                              struct start *start)
+{
+   kvs_host host = {.size = sizeof host, .directory = directory};
+   kvs_error error = {.size = sizeof error};
+   uint8_t file[FORMAT_KEY_CHECK_SIZE];
+   bool found;
+   memcpy(host.store_id, store_id, sizeof host.store_id);
+   if (format_key_check_read(&host, file, &found, &error) == KVS_OK)
+      return false;
+   kv_fail(&start->refusal, KV_DATA_LOSS, "plug-in encrypt: %s", error.text);
+   start->refused = true;
+   return true;
+}
+
+enum kv_code start_load(const char *directory, const struct place *place,
                         const uint8_t store_id[16], bool prefix, struct start *start,
                         struct kv_status *status)
 {
-   *start = (struct start){.store = kv_store_create(), .report = kv_load_report_create()};
+   char path[KV_GENERATION_PATH_SIZE];
+   *start = (struct start){
+       .store = kv_store_create(), .report = kv_load_report_create(), .place = place};
    if (!start->store || !start->report)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the store");
-   const kvs_plugin plugin = reading_plugin(kept, name, prefix);
+   if (place->encrypted && !prefix && refuses_key_check(directory, store_id, start))
+      return KV_OK;
+   place_path(place, directory, path);
+   const kvs_plugin plugin = reading_plugin(place->kept, place->name, prefix);
    const struct kv_instance_config config = {
-       .plugin = &plugin, .directory = directory, .resumed = true, .report = start->report};
+       .plugin = &plugin, .directory = path, .resumed = true, .report = start->report};
    struct kv_instance *instance;
    enum kv_code code = stand_in_open(config, store_id, &instance, status);
    if (code != KV_OK)

@@ -6,7 +6,7 @@
 #ifndef CHECK_START_H
 #define CHECK_START_H
 
-#include "check/reading.h"
+#include "check/place.h"
 #include "core/host/load_report.h"
 #include "core/store/store.h"
 #include "core/support/status.h"
@@ -21,11 +21,13 @@ struct start {
    struct kv_status refusal; /* what the server would say */
    uint64_t sequence, keys, bytes;
    uint64_t digest;
+   const struct place *place; /* that it was read from */
 };
 
-/* Loads `directory`, a generation of the plug-in `name`. A refusal is a result; the code is another
- * than KV_OK when this program could not do its work. After either, start_deinit. */
-enum kv_code start_load(const char *directory, const char *name, enum kept kept,
+/* Loads the generation in `directory`, which keeps its data in `place`, of a known kind. A refusal
+ * is a result; the code is another than KV_OK when this program could not do its work. After
+ * either, start_deinit. */
+enum kv_code start_load(const char *directory, const struct place *place,
                         const uint8_t store_id[16], bool prefix, struct start *start,
                         struct kv_status *status);
 void start_deinit(struct start *start);

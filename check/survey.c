@@ -5,6 +5,7 @@
 #include "core/support/uuid.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,10 @@ void survey_add_items(const struct start *start, uint32_t kind, json_t *list)
    const struct kv_load_items items = kv_load_report_items(start->report, kind);
    for (size_t i = 0; i < items.count; i++) {
       json_t *object = json_object();
-      set_text(object, "file", items.items[i].file);
+      char file[PATH_MAX];
+      snprintf(file, sizeof file, "%s%s%s", start->place->folder,
+               start->place->encrypted ? "/" : "", items.items[i].file);
+      set_text(object, "file", file);
       set_number(object, "offset", items.items[i].offset);
       set_number(object, "bytes", items.items[i].bytes);
       set_number(object, "sequence", items.items[i].sequence);
@@ -72,16 +76,16 @@ static enum kv_code survey_start(const struct kv_data_directory *directory, stru
 {
    json_t *object = json_object();
    json_object_set_new(survey->report, "start", object);
-   enum kept kept = kept_by(survey->active.plugin);
-   if (kept == KEPT_UNKNOWN) {
+   if (survey->place.encrypted)
+      json_object_set_new(object, "encrypted", json_true());
+   if (survey->place.kept == KEPT_UNKNOWN) {
       survey->verdict = VERDICT_UNKNOWN;
       return KV_OK;
    }
    char path[KV_GENERATION_PATH_SIZE];
    kv_data_directory_generation_path(directory, survey->active.generation, path);
    struct start start;
-   enum kv_code code =
-       start_load(path, survey->active.plugin, kept, survey->store_id, false, &start, status);
+   enum kv_code code = start_load(path, &survey->place, survey->store_id, false, &start, status);
    if (code == KV_OK) {
       describe_start(&start, object);
       if (start.refused)
@@ -143,7 +147,7 @@ static enum kv_code survey_generation(const struct kv_data_directory *directory,
    json_array_append_new(list, object);
    char path[KV_GENERATION_PATH_SIZE];
    unsigned damaged = 0;
-   bool look_inside = !active || kept_by(survey->active.plugin) != KEPT_UNKNOWN;
+   bool look_inside = !active || survey->place.kept != KEPT_UNKNOWN;
    kv_data_directory_generation_path(directory, number, path);
    enum kv_code code = files_check(path, survey->store_id, look_inside, files, &damaged, status);
    /* Nobody will read what a switch has left over. */
@@ -183,6 +187,8 @@ enum kv_code survey_make(struct kv_data_directory *directory, struct survey *sur
       return read;
    }
    survey->recorded = read == KV_OK && found;
+   if (survey->recorded)
+      place_find(&survey->active, &survey->place);
    memcpy(survey->store_id, kv_data_directory_store_id(directory), sizeof survey->store_id);
    enum kv_code code = survey_generations(directory, survey, status);
    if (code == KV_OK && survey->recorded)

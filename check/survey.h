@@ -7,7 +7,7 @@
 #ifndef CHECK_SURVEY_H
 #define CHECK_SURVEY_H
 
-#include "check/reading.h"
+#include "check/place.h"
 #include "core/host/data_directory.h"
 
 #include <jansson.h>
@@ -23,6 +23,7 @@ struct survey {
    enum verdict verdict;
    bool recorded;           /* there is a record that can be used: */
    struct kv_active active; /* its content */
+   struct place place;      /* of its generation's data */
    uint8_t store_id[16];
 };
 
