@@ -38,6 +38,8 @@ const struct check_case check_cases[] = {
     {"instances", "two instances at once do not touch each other", case_instances, 0, 60},
     {"switch-in", "it takes over data that another mode wrote, while writes go on", case_switch_in,
      CHECK_NEEDS_KEPT, 60},
+    {"copies", "a checkpoint is whole although each read of a view uses the memory of the last one",
+     case_copies, CHECK_NEEDS_KEPT, 60},
     {"switch-out", "it can be closed and its files removed while another instance goes on",
      case_switch_out, 0, 60},
     {"foreign-files", "files of others in its directory are neither loaded nor touched",

@@ -32,6 +32,7 @@ void case_shutdown(const struct check_subject *subject);
 void case_ticks_beside_writes(const struct check_subject *subject);
 void case_threads(const struct check_subject *subject);
 void case_switch_in(const struct check_subject *subject);
+void case_copies(const struct check_subject *subject);
 void case_switch_out(const struct check_subject *subject);
 
 /* cases_files.c: its directory and others' */

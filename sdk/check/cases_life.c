@@ -151,11 +151,10 @@ void case_empty(const struct check_subject *subject)
       if (kv_settings_create(subject->plugin, subject->options, subject->option_count, &settings,
                              &status) != KV_OK)
          check_fail("%s", status.text);
-      const struct kv_instance_config config = {
-          .plugin = subject->plugin,
-          .library = subject->library,
-          .settings = settings,
-          .directory = driver.directory};
+      const struct kv_instance_config config = {.plugin = subject->plugin,
+                                                .library = subject->library,
+                                                .settings = settings,
+                                                .directory = driver.directory};
       check_step("in open of an empty directory");
       if (kv_instance_open(&config, &driver.instance, &status) != KV_OK)
          check_fail("it does not open an empty directory: %s", status.text);

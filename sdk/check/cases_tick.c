@@ -1,6 +1,7 @@
 /* Checkpoints, threads, switches. */
 #include "sdk/check/cases.h"
 #include "sdk/check/driver.h"
+#include "sdk/check/spy.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -167,6 +168,17 @@ void case_threads(const struct check_subject *subject)
 
 /* ---- Switches ------------------------------------------------------------------------------ */
 
+/* The state that another mode has brought up: written past this instance. */
+static void write_past(struct driver *driver, uint64_t groups)
+{
+   struct batch batch = {0};
+   uint64_t sequence = 0;
+   for (uint64_t group = 0; group < groups; group++)
+      batch_add_group(&batch, &sequence, usual_workload(driver->subject), group);
+   model_apply(driver->store, batch.records, batch.count);
+   batch_deinit(&batch);
+}
+
 /* As core/control switches: the candidate is opened empty, gets every batch from then on, and a
  * checkpoint of the view at its beginning while those batches come. */
 void case_switch_in(const struct check_subject *subject)
@@ -175,13 +187,7 @@ void case_switch_in(const struct check_subject *subject)
    pthread_t thread;
    struct kv_status status;
    driver_begin(&driver, subject, "switch-in");
-   /* The state that another mode has brought up: written past this instance. */
-   struct batch batch = {0};
-   uint64_t sequence = 0;
-   for (uint64_t group = 0; group < 200; group++)
-      batch_add_group(&batch, &sequence, usual_workload(subject), group);
-   model_apply(driver.store, batch.records, batch.count);
-   batch_deinit(&batch);
+   write_past(&driver, 200);
 
    struct kv_view *view = kv_view_create(driver.store);
    if (!view)
@@ -195,6 +201,20 @@ void case_switch_in(const struct check_subject *subject)
    kv_view_destroy(view);
    driver_reload(&driver);
    write_groups(&driver, 300, 20);
+   driver_reload(&driver);
+   driver_end(&driver);
+}
+
+/* Only the view has the data. */
+void case_copies(const struct check_subject *subject)
+{
+   if (!(subject->plugin->flags & KVS_PLUGIN_COPIES))
+      check_skip("it does not set KVS_PLUGIN_COPIES");
+   spy.reuses_view = true;
+   struct driver driver;
+   driver_begin(&driver, subject, "copies");
+   write_past(&driver, 200);
+   driver_tick(&driver, KVS_TICK_CHECKPOINT);
    driver_reload(&driver);
    driver_end(&driver);
 }

@@ -10,6 +10,7 @@
 
 #include "kvstore/plugin.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct spy {
@@ -19,6 +20,9 @@ struct spy {
    /* The time of expiry that belongs to a key. Views tell it; what on_load hands over must have it.
     * The store of this version keeps none. NULL: nothing expires. */
    int64_t (*expiry_of)(kvs_bytes key);
+   /* Views give their records in memory that the next read uses again, which KVS_PLUGIN_COPIES
+    * allows. */
+   bool reuses_view;
    /* Each record that on_load hands over, in order. May be NULL. */
    void (*loaded)(const kvs_record *record);
 };

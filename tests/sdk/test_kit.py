@@ -1,7 +1,9 @@
 """The conformance kit: what it says of plug-ins that are right, and of ones with one fault each."""
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 import unittest
 
 BIN, BUILT, OWN, BAD = (os.path.realpath(os.environ[name]) for name in (
@@ -34,6 +36,7 @@ FAULTS = {
     "removes_foreign": ("foreign-files", "has vanished"),
     "ignores_host_size": ("older-host", "beyond host->size"),
     "ignores_view": ("switch-in", "is missing"),
+    "keeps_view": ("copies", ""),
     "checkpoint_drops_later": ("ticks-beside-writes", "after a restart"),
     "shares_state": ("instances", ""),
     "bound_to_thread": ("threads", "another thread"),
@@ -87,6 +90,43 @@ class Builtin(unittest.TestCase):
 
     def test_options_are_passed_on(self):
         self.passes("hybrid", "--option", "fsync=everysec", "--option", "aof_max_size=64K")
+
+
+class Stacked(unittest.TestCase):
+    """A plug-in over another keeps what it promises: encrypt, over ones that copy what a view gives
+    and over one that may rely on it until its hook returns."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="kvstore-kit-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.key = os.path.join(self.folder, "key")
+        with open(self.key, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(os.urandom(32))
+
+    def passes(self, folder, inner, *arguments):
+        code, cases, text = check(os.path.join(folder, "encrypt.so"), "--option", f"inner={inner}",
+                                  "--option", f"key_file={self.key}", *arguments)
+        self.assertEqual(code, 0, text)
+        self.assertGreater(len(cases), 25)
+
+    def test_encrypt_over_hybrid(self):
+        self.passes(BUILT, "hybrid")
+
+    def test_encrypt_over_aof_with_options(self):
+        self.passes(BUILT, "aof", "--option", "inner_options=fsync=everysec,aof_max_size=64K")
+
+    def test_encrypt_over_a_plugin_that_keeps_what_a_view_gives(self):
+        plugins = os.path.join(self.folder, "plugins")
+        os.mkdir(plugins, 0o755)
+        shutil.copy(os.path.join(BUILT, "encrypt.so"), plugins)
+        shutil.copy(os.path.join(OWN, "good.so"), plugins)
+        self.passes(plugins, "good")
+
+    def test_an_inner_plugin_that_does_not_fit_is_named(self):
+        code, cases, text = check(os.path.join(BUILT, "encrypt.so"), "--case", "reload", "--option",
+                                  "inner=snapshot", "--option", f"key_file={self.key}")
+        self.assertEqual(code, 1, text)
+        self.assertIn("only the last checkpoint", cases["reload"]["text"])
 
 
 class Good(unittest.TestCase):

@@ -47,6 +47,7 @@ enum {
    REMOVES_FOREIGN,
    IGNORES_HOST_SIZE,
    IGNORES_VIEW,
+   KEEPS_VIEW,
    CHECKPOINT_DROPS_LATER,
    SHARES_STATE,
    BOUND_TO_THREAD,
@@ -499,10 +500,30 @@ static bool replace_file(const struct journal *journal, const char *name, const 
    return good && rename(from, to) == 0 && sync_directory(journal);
 }
 
+#ifdef KVS_PLUGIN_COPIES
+#define FLAGS (FAULTS(KEEPS_VIEW) ? KVS_PLUGIN_COPIES : 0)
+#else
+#define FLAGS 0
+#endif
+
+/* The fault: what one read gave is used after the next. */
+static bool put_late(const struct journal *journal, const kvs_tick *tick, struct buffer *buffer)
+{
+   kvs_record before, record;
+   bool good = true;
+   if (journal->host->view_read(tick->view, &before, 1) == 0)
+      return true;
+   while (good && journal->host->view_read(tick->view, &record, 1) == 1) {
+      good = put_record(buffer, &before);
+      before = record;
+   }
+   return good && put_record(buffer, &before);
+}
+
 static bool encode_view(const struct journal *journal, const kvs_tick *tick, struct buffer *buffer)
 {
    kvs_record record;
-   bool good = begin(journal, buffer);
+   bool good = begin(journal, buffer) && (!FAULTS(KEEPS_VIEW) || put_late(journal, tick, buffer));
    while (good && !FAULTS(IGNORES_VIEW) && journal->host->view_read(tick->view, &record, 1) == 1)
       good = put_record(buffer, &record);
    if (good)
@@ -646,6 +667,7 @@ KVS_EXPORT const kvs_plugin kvstore_plugin = {
     .version = "1.0",
     .description = "A log and a base, for tests of the conformance kit",
     .promise = KVS_DURABLE,
+    .flags = FLAGS,
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .open = open_journal,
