@@ -22,6 +22,7 @@ ALLOWED = {
     "core/main.c": ["core/"],
     "core/config.": ["core/"],
     "plugins/": [ABI, "plugins/format/"],
+    "plugins/encrypt/": [ABI, "plugins/format/", "plugins/encrypt/"],
     "check/": ["check/", "core/host/", "core/store/", "core/support/", "plugins/format/", ABI],
     "client/": ["client/", "core/support/"],
     "sdk/check/": ["sdk/", "core/host/", "core/store/", "core/support/", ABI],

@@ -183,12 +183,13 @@ class Administration(harness.Case):
         server = self.start(mode="aof")
         plugins = {plugin.name: plugin for plugin in server.stub.ListPlugins(
             kv.ListPluginsRequest(), timeout=PATIENCE).plugins}
-        self.assertEqual(sorted(plugins), ["aof", "hybrid", "none", "snapshot"])
+        self.assertEqual(sorted(plugins), ["aof", "encrypt", "hybrid", "none", "snapshot"])
         self.assertEqual([name for name, plugin in plugins.items() if plugin.active], ["aof"])
         self.assertEqual({name: plugin.promise for name, plugin in plugins.items()},
                          {"none": kv.Plugin.VOLATILE, "snapshot": kv.Plugin.PERIODIC,
-                          "aof": kv.Plugin.DURABLE, "hybrid": kv.Plugin.DURABLE})
-        self.assertEqual([plugin.error for plugin in plugins.values()], [""] * 4)
+                          "aof": kv.Plugin.DURABLE, "hybrid": kv.Plugin.DURABLE,
+                          "encrypt": kv.Plugin.DURABLE})
+        self.assertEqual([plugin.error for plugin in plugins.values()], [""] * 5)
         options = {option.name: option for option in plugins["hybrid"].options}
         self.assertEqual(sorted(options),
                          ["aof_max_size", "fsync", "max_snapshots", "snapshot_interval",
