@@ -68,6 +68,16 @@ def check(path, *arguments):
     return done.returncode, {case["name"]: case for case in cases}, done.stderr
 
 
+def make_key(test):
+    """A key file for encrypt, in a folder that ends with the test."""
+    folder = tempfile.mkdtemp(prefix="kvstore-kit-")
+    test.addCleanup(shutil.rmtree, folder)
+    path = os.path.join(folder, "key")
+    with open(path, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.write(os.urandom(32))
+    return path
+
+
 class Builtin(unittest.TestCase):
     """The four that come with the server keep what they promise."""
 
@@ -97,11 +107,8 @@ class Stacked(unittest.TestCase):
     and over one that may rely on it until its hook returns."""
 
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="kvstore-kit-")
-        self.addCleanup(shutil.rmtree, self.folder)
-        self.key = os.path.join(self.folder, "key")
-        with open(self.key, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(os.urandom(32))
+        self.key = make_key(self)
+        self.folder = os.path.dirname(self.key)
 
     def passes(self, folder, inner, *arguments):
         code, cases, text = check(os.path.join(folder, "encrypt.so"), "--option", f"inner={inner}",
@@ -213,11 +220,13 @@ class Program(unittest.TestCase):
 
 class Threads(unittest.TestCase):
     def test_cases_that_run_beside_each_other(self):
+        options = ("--option", f"key_file={make_key(self)}")
         for folder, name in ((BUILT, "none"), (BUILT, "snapshot"), (BUILT, "aof"),
-                             (BUILT, "hybrid"), (OWN, "good")):
+                             (BUILT, "hybrid"), (BUILT, "encrypt"), (OWN, "good")):
             with self.subTest(plugin=name):
                 code, cases, text = check(os.path.join(folder, name + ".so"), "--case", "threads",
-                                          "--case", "ticks-beside-writes", "--case", "switch-in")
+                                          "--case", "ticks-beside-writes", "--case", "switch-in",
+                                          *(options if name == "encrypt" else ()))
                 self.assertEqual(code, 0, text)
                 self.assertEqual(len(cases), 3)
 
