@@ -520,12 +520,27 @@ static bool put_late(const struct journal *journal, const kvs_tick *tick, struct
    return good && put_record(buffer, &before);
 }
 
+/* What a host owes its plug-ins, and a wrapper its inner one. */
+static void check_order(kvs_bytes before, kvs_bytes key)
+{
+   size_t size = before.size < key.size ? before.size : key.size;
+   int order = size > 0 ? memcmp(before.data, key.data, size) : 0;
+   if (order > 0 || (order == 0 && before.size >= key.size)) {
+      fputs("the keys of a view do not ascend\n", stderr);
+      abort();
+   }
+}
+
 static bool encode_view(const struct journal *journal, const kvs_tick *tick, struct buffer *buffer)
 {
    kvs_record record;
    bool good = begin(journal, buffer) && (!FAULTS(KEEPS_VIEW) || put_late(journal, tick, buffer));
-   while (good && !FAULTS(IGNORES_VIEW) && journal->host->view_read(tick->view, &record, 1) == 1)
+   kvs_bytes before = {NULL, 0};
+   while (good && !FAULTS(IGNORES_VIEW) && journal->host->view_read(tick->view, &record, 1) == 1) {
+      check_order(before, record.key);
+      before = record.key;
       good = put_record(buffer, &record);
+   }
    if (good)
       finish(buffer, 0, tick->view_sequence);
    return good;
