@@ -200,7 +200,7 @@ class Explorer:
         first = look(self._place.folder, write=True)
         second = look(self._place.folder)
         state_then = dict(first.state)
-        if first.plugin in ("aof", "hybrid"):
+        if first.plugin in ("aof", "hybrid", "encrypt"):
             state_then[PROBE[0]] = PROBE[1]
         self.result.again += 1
         if second.refused or second.state != freeze(state_then):

@@ -26,7 +26,15 @@ class Mode:
 
     @property
     def keeps_log(self):
-        return self.plugin in ("aof", "hybrid")
+        return self.plugin in ("aof", "hybrid", "encrypt")
+
+    @property
+    def policy(self):
+        """When what is written is synced."""
+        options = self.options
+        if self.plugin == "encrypt":
+            options = dict(item.split("=", 1) for item in options["inner_options"].split(","))
+        return options["fsync"]
 
 
 @dataclass
@@ -128,7 +136,7 @@ class Promise:
         kept = {}
         if mode.keeps_log:
             kept[PROCESS] = acknowledged
-            kept[POWER] = (acknowledged if mode.options["fsync"] == "always"
+            kept[POWER] = (acknowledged if mode.policy == "always"
                            else max(acknowledged, self._synced(mode, sent, acknowledged)))
         return WriteCall(sent, acknowledged, kept)
 

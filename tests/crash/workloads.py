@@ -1,5 +1,7 @@
 """What the server does while it is recorded. Each is a function of a Recording, by name."""
 
+import os
+
 LOG_MODES = ("aof", "hybrid")
 POLICIES = ("always", "everysec", "no")
 MODES = ("none", "snapshot", "aof", "hybrid")
@@ -28,6 +30,27 @@ def _log_mode(mode, policy):
         recording.write(4)
         if policy == "everysec":
             recording.await_sync()
+        recording.stop()
+    return run
+
+
+def _encrypted(inner, policy):
+    """As options of the mode `encrypt`."""
+    options = ",".join(_flags(inner, fsync=policy))
+    return {"inner": inner, "inner_options": options, "key_file": os.environ["CRASH_KEY_FILE"]}
+
+
+def _encrypt(inner, policy):
+    def run(recording):
+        options = _encrypted(inner, policy)
+        recording.start("encrypt", [f"{name}={value}" for name, value in options.items()])
+        recording.write(8)
+        recording.save()
+        recording.write(4)
+        recording.restart(after_kill=True)
+        recording.write(4)
+        recording.restart()
+        recording.write(3)
         recording.stop()
     return run
 
@@ -65,8 +88,8 @@ def _none(recording):
 
 def _switch(old, new, old_options=None, new_options=None):
     """One that happens while nothing else does, and back, and one with writes beside it."""
-    old_options = {**SMALL[old], **(old_options or {})}
-    new_options = {**SMALL[new], **(new_options or {})}
+    old_options = {**SMALL.get(old, {}), **(old_options or {})}
+    new_options = {**SMALL.get(new, {}), **(new_options or {})}
 
     def run(recording):
         recording.start(old, [f"{name}={value}" for name, value in old_options.items()])
@@ -97,12 +120,19 @@ def _all():
             "hybrid", "hybrid", {"fsync": old}, {"fsync": new})
     workloads["switch aof everysec -> hybrid no"] = _switch(
         "aof", "hybrid", {"fsync": "everysec"}, {"fsync": "no"})
+    for inner in LOG_MODES:
+        workloads[f"encrypt over {inner}"] = _encrypt(inner, "always")
+    for other in ("none", "snapshot", "aof"):
+        workloads[f"switch {other} -> encrypt"] = _switch(
+            other, "encrypt", {}, _encrypted("hybrid", "always"))
+        workloads[f"switch encrypt -> {other}"] = _switch(
+            "encrypt", other, _encrypted("aof", "always"), {})
     return workloads
 
 
 WORKLOADS = _all()
 # One of each kind, for a run that is over soon.
 REDUCED = ("none", "snapshot, keeps 1", "aof fsync=always", "aof fsync=everysec",
-           "hybrid fsync=always, one large segment", "hybrid fsync=no", "switch none -> aof",
+           "hybrid fsync=always, one large segment", "hybrid fsync=no", "encrypt over hybrid", "switch none -> aof",
            "switch aof -> snapshot", "switch snapshot -> hybrid",
            "reconfigure hybrid always -> everysec")
