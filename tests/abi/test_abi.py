@@ -132,8 +132,10 @@ def describe(shared_object, output):
 def record():
     with tempfile.TemporaryDirectory() as folder:
         built = os.path.join(folder, "every_type.so")
+        # From the top, so that the recorded path of the source is the same everywhere.
         subprocess.run(["gcc", "-std=c11", "-g", "-O0", "-fPIC", "-shared", "-fvisibility=hidden",
-                        "-I", INCLUDE, "-o", built, SOURCE], check=True)
+                        "-I", "include", "-o", built, os.path.relpath(SOURCE, ROOT)], check=True,
+                       cwd=ROOT)
         describe(built, RECORDED)
 
 
