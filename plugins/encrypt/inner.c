@@ -79,12 +79,21 @@ static void host_load_note(const kvs_host *host, const kvs_load_note *note)
    outer_of(host)->load_note(outer_of(host), &outer);
 }
 
-/* No more than the real host has, and than this program knows. */
+static uint32_t host_awaited(const kvs_host *host)
+{
+   return outer_of(host)->awaited(outer_of(host));
+}
+
+/* The fields that are passed on here. What a later header adds must not get through as it is: its
+ * functions would be called with the inner table. */
+#define KNOWN_SIZE (offsetof(kvs_host, awaited) + sizeof((const kvs_host *)NULL)->awaited)
+
+/* No more than the real host has, and than is known here. */
 static void fill_host(struct inner *inner)
 {
    const kvs_host *outer = inner->outer;
    kvs_host *host = &inner->host;
-   size_t size = outer->size < sizeof *host ? outer->size : sizeof *host;
+   size_t size = outer->size < KNOWN_SIZE ? outer->size : KNOWN_SIZE;
    memcpy(host, outer, size);
    host->size = (uint32_t)size;
    host->abi_minor = outer->abi_minor < KVS_ABI_MINOR ? outer->abi_minor : KVS_ABI_MINOR;
@@ -99,6 +108,8 @@ static void fill_host(struct inner *inner)
       host->saved = host_saved;
    if (host->load_note)
       host->load_note = host_load_note;
+   if (host->awaited)
+      host->awaited = host_awaited;
 }
 
 /* ---- Life ---- */

@@ -24,7 +24,7 @@
 struct check_subject {
    char directory[CHECK_PATH_SIZE], file[CHECK_PATH_SIZE];
    char name[256];
-   const kvs_plugin *plugin; /* NULL for a case that looks at the file alone */
+   const kvs_plugin *plugin;          /* NULL for a case that looks at the file alone */
    struct kv_plugin_library *library; /* the directory, where it may find others to stack on */
    struct kv_option options[KV_OPTION_COUNT_MAX];
    size_t option_count;
