@@ -96,7 +96,7 @@ static void descriptor_names_the_plugin_and_its_options(void **state)
    (void)state;
    assert_string_equal(kvstore_plugin.name, "aof");
    assert_int_equal(kvstore_plugin.promise, KVS_DURABLE);
-   assert_int_equal(kvstore_plugin.option_count, 2);
+   assert_int_equal(kvstore_plugin.option_count, 3);
    assert_string_equal(kvstore_plugin.options[0].default_value, "always");
    assert_string_equal(kvstore_plugin.options[1].default_value, "10485760");
 }
