@@ -15,21 +15,26 @@ class Paced(harness.Case):
     def start_with_a_snapshot_under_way(self, data, mode, **options):
         """A server whose periodic snapshot has begun."""
         server = self.start(data=data, mode=mode,
-                            options=[f"snapshot_rate={RATE}",
-                                     *(f"{name}={value}" for name, value in options.items())])
+                            options=[f"{name}={value}" for name, value in options.items()])
         for i in range(VALUES):
             server.set(f"k{i:03}", VALUE)
         deadline = time.monotonic() + harness.PATIENCE
-        while not glob.glob(os.path.join(server.data, "*", "snapshots", "*.tmp")):
+        while not glob.glob(os.path.join(server.data, "**", "snapshots", "*.tmp"), recursive=True):
             self.assertLess(time.monotonic(), deadline, "no snapshot has begun")
             server.set("k000", VALUE)
             time.sleep(0.05)
         return server
 
     def each_mode(self):
-        for mode, options in (("snapshot", {"snapshot_interval": 1}),
-                              ("hybrid", {"snapshot_interval": 1, "fsync": "no"}),
-                              ("aof", {"aof_max_size": "1M", "fsync": "no"})):
+        key = os.path.join(self.folder, "key")
+        with open(key, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(os.urandom(32))
+        rate = {"snapshot_rate": RATE}
+        inner = f"snapshot_interval=1,fsync=no,snapshot_rate={RATE}"
+        for mode, options in (("snapshot", {"snapshot_interval": 1, **rate}),
+                              ("hybrid", {"snapshot_interval": 1, "fsync": "no", **rate}),
+                              ("aof", {"aof_max_size": "1M", "fsync": "no", **rate}),
+                              ("encrypt", {"inner_options": inner, "key_file": key})):
             with self.subTest(mode=mode):
                 yield self.start_with_a_snapshot_under_way(mode, mode, **options)
 
