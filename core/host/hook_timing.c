@@ -71,6 +71,8 @@ static size_t bucket_of(uint64_t ns)
 /* The longest time that the bucket takes. */
 static uint64_t bucket_end_ns(size_t bucket)
 {
+   if (bucket == KV_HOOK_BUCKETS - 1)
+      return UINT64_MAX;
    if (bucket < 4)
       return bucket;
    unsigned power = (unsigned)(bucket / 4) + 1;

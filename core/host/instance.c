@@ -27,6 +27,8 @@ struct kv_instance {
    bool (*awaited)(void *context);
    void *awaited_context;
    struct kv_load_report *report;
+   bool (*give_up)(void *context);
+   void *give_up_context;
    struct kv_hook_timing *timing;
 
    /* While on_load runs; owned by the control thread. */
@@ -132,12 +134,24 @@ static bool apply(struct kv_transaction *transaction, const kvs_record *record)
    return kv_transaction_set(transaction, key, kv_bytes(record->value.data, record->value.size));
 }
 
+static int give_up(struct kv_instance *instance, kvs_error *error)
+{
+   if (instance->refusal.code == KV_OK)
+      kv_fail(&instance->refusal, KV_CANCELLED, "plug-in %s: its load was given up",
+              instance->plugin->name);
+   if (error)
+      snprintf(error->text, sizeof error->text, "the load was given up");
+   return KVS_IO;
+}
+
 static int host_load(const kvs_host *host, const kvs_record *records, size_t count,
                      kvs_error *error)
 {
    struct kv_instance *instance = instance_of(host);
    if (!instance->loading)
       return refuse(instance, error, KVS_INVALID, KV_INTERNAL, "records outside of on_load", 0);
+   if (instance->give_up && instance->give_up(instance->give_up_context))
+      return give_up(instance, error);
    for (size_t i = 0; i < count; i++) {
       const kvs_record *record = &records[i];
       const char *fault = find_fault(instance, record);
@@ -275,6 +289,8 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
        .awaited = config->awaited,
        .awaited_context = config->awaited_context,
        .report = config->report,
+       .give_up = config->give_up,
+       .give_up_context = config->give_up_context,
        .timing = config->timing,
    };
    memcpy(created->host.store_id, config->store_id, sizeof created->host.store_id);

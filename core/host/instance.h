@@ -42,6 +42,9 @@ struct kv_instance_config {
    void *awaited_context;
    /* What kv_instance_load reads and finds goes here; must outlive it. May be NULL. */
    struct kv_load_report *report;
+   /* Asked while records are handed over: true makes the load fail as CANCELLED. May be NULL. */
+   bool (*give_up)(void *context);
+   void *give_up_context;
    /* Counts the calls of hooks, close among them; must outlive it. May be NULL. */
    struct kv_hook_timing *timing;
 };
