@@ -31,20 +31,23 @@ struct kv_control {
    uint64_t next_repair_ms, repair_delay_ms; /* monotonic */
 };
 
-/* Opens an instance of `request` over the directory of `generation`; `use` is a sum of the
- * following. */
+/* instances.c. Opens an instance of `request` over the directory of `generation`; `use` is a sum of
+ * the following. */
 #define KV_INSTANCE_RESUMED 1u /* the directory has been in use before */
 #define KV_INSTANCE_ASIDE 2u   /* its checkpoints are not those of the store */
 enum kv_code kv_control_open_instance(struct kv_control *control,
                                       const struct kv_control_request *request, uint64_t generation,
                                       unsigned use, struct kv_instance **instance,
                                       struct kv_status *status);
+/* Closes it and counts that. */
 void kv_control_close_instance(struct kv_control *control, struct kv_instance *instance);
 /* Makes ACTIVE name `instance` and `generation`. */
 enum kv_code kv_control_record(struct kv_control *control, const struct kv_instance *instance,
                                uint64_t generation, struct kv_status *status);
 /* Makes `instance` what Status shows; the last one shown may then be closed. */
 void kv_control_show(struct kv_control *control, struct kv_instance *instance, uint64_t generation);
+/* Asks the control thread (`control`) for a periodic tick soon. Any thread. */
+void kv_control_want_tick(void *control);
 void kv_control_note_error(struct kv_control *control, const struct kv_status *status);
 /* Writes are refused from now on: tells health and wakes the control thread (`control`), which
  * repairs it. Any thread. */
