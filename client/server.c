@@ -142,8 +142,15 @@ static int configure(struct session *session, const Kvstore__ConfigureRequest *r
    if (result != EXIT_DONE)
       return result;
    const Kvstore__ConfigureResponse *answer = (const Kvstore__ConfigureResponse *)message;
-   if (request->shadow && answer->shadow) {
-      result = report_shadow(answer->shadow);
+   if (request->shadow) {
+      struct kv_status status;
+      result = answer->shadow
+                   ? report_shadow(answer->shadow)
+                   : session_report(session,
+                                    kv_fail(&status, KV_UNIMPLEMENTED,
+                                            "this server is older than shadow runs; nothing was "
+                                            "changed"),
+                                    &status);
       protobuf_c_message_free_unpacked(message, NULL);
       return result;
    }
@@ -190,6 +197,8 @@ int command_configure(struct session *session, const struct kv_bytes *arguments,
          goto out;
       }
    }
+   /* An older server does not know the field, and would switch. */
+   request.validate_only = request.validate_only || request.shadow;
    result = configure(session, &request);
 out:
    free(options);

@@ -239,9 +239,6 @@ static enum kv_code take_shadow(const Kvstore__ConfigureRequest *wanted, struct 
       return kv_fail(status, KV_INVALID_ARGUMENT, "shadow_seconds: is given without shadow");
    if (!wanted->shadow)
       return KV_OK;
-   if (wanted->validate_only)
-      return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "shadow: is given together with validate_only; leave out one of them");
    if (timed && wanted->shadow_seconds > KV_SHADOW_SECONDS_MAX)
       return kv_fail(status, KV_INVALID_ARGUMENT, "shadow_seconds: %" PRIu32 " is more than %d",
                      wanted->shadow_seconds, KV_SHADOW_SECONDS_MAX);
