@@ -84,6 +84,9 @@ class Good(Case):
                 self.assertIsNone(writer.error, "a write failed during a shadow run")
             self.assertEqual(faults({key: value for key, value in server.scan()
                                      if key.startswith("w")}, writers), [])
+            if active == "none":
+                self.assertEqual(server.status().last_save_unix_ms, 0,
+                                 "a candidate's checkpoint was taken for one of the store")
             self.assertLive(server, active)
 
     def test_with_validate_only_it_is_a_shadow_run_too(self):
