@@ -279,36 +279,45 @@ static enum kv_code check(struct kv_control *control, struct kv_status *status)
    return KV_OK;
 }
 
-void kv_control_shadow(struct kv_control *control, struct kv_shadow_request *request)
+/* With a generation of its own, but not open yet. NULL with `status`. */
+static struct kv_shadow *create(struct kv_control *control, struct kv_shadow_request *request,
+                                struct kv_status *status)
 {
-   struct kv_status status;
-   struct kv_settings *settings = NULL;
+   if (check(control, status) != KV_OK)
+      return NULL;
    struct kv_shadow *shadow = calloc(1, sizeof *shadow);
-   enum kv_code code =
-       shadow ? check(control, &status)
-              : kv_fail(&status, KV_RESOURCE_EXHAUSTED, "out of memory for a shadow run");
-   if (code == KV_OK)
-      code = kv_control_validate(control, &request->candidate, &settings, &status);
-   uint64_t generation = 0;
-   if (code == KV_OK)
-      code = kv_data_directory_create_generation(control->config.directory,
-                                                 control->state.generation, &generation, &status);
-   if (code != KV_OK) {
-      if (settings)
-         kv_settings_destroy(settings);
-      free(shadow);
-      request->done(request, NULL, &status);
-      return;
+   if (!shadow) {
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a shadow run");
+      return NULL;
    }
    shadow->control = control;
    shadow->request = request;
-   shadow->settings = settings;
-   shadow->generation = generation;
-   shadow->report.plugin = request->candidate.plugin;
-   shadow->report.settings = settings;
-   shadow->report.generation = generation;
+   enum kv_code code = kv_control_validate(control, &request->candidate, &shadow->settings, status);
+   if (code == KV_OK)
+      code = kv_data_directory_create_generation(
+          control->config.directory, control->state.generation, &shadow->generation, status);
+   if (code == KV_OK) {
+      shadow->report.plugin = request->candidate.plugin;
+      shadow->report.settings = shadow->settings;
+      shadow->report.generation = shadow->generation;
+      return shadow;
+   }
+   if (shadow->settings)
+      kv_settings_destroy(shadow->settings);
+   free(shadow);
+   return NULL;
+}
+
+void kv_control_shadow(struct kv_control *control, struct kv_shadow_request *request)
+{
+   struct kv_status status;
+   struct kv_shadow *shadow = create(control, request, &status);
+   if (!shadow) {
+      request->done(request, NULL, &status);
+      return;
+   }
    kv_log(KV_LOG_INFO, "began a shadow run of %s (generation %" PRIu64 ") beside %s",
-          request->candidate.plugin, generation, kv_instance_plugin(control->active)->name);
+          request->candidate.plugin, shadow->generation, kv_instance_plugin(control->active)->name);
    control->shadow = shadow;
    if (kv_control_shadow_must_end(control) || begin(shadow) != KV_OK)
       finish(shadow);

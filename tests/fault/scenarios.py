@@ -54,8 +54,8 @@ def hold_switch(client):
 
 
 def hold_shadow(client):
-    """Writes go on while the checkpoint of a shadow run hangs; it is then given them all, and the mode
-    stays."""
+    """Writes go on while the checkpoint of a shadow run hangs; it is then given them all, and the
+    mode stays."""
     for i in range(10):
         client.set(f"k{i}", b"v" * 500)
     held = client.shim.arm("fdatasync", 1, "hold", match="snapshots")
@@ -72,8 +72,8 @@ def hold_shadow(client):
 
 
 def failed_shadows(kind, calls):
-    """Fifty shadow runs whose candidate fails, at each of so many calls in turn, say so, leave nothing,
-    and writes go on."""
+    """Fifty shadow runs whose candidate fails, at each of so many calls in turn, say so, leave
+    nothing, and writes go on."""
     def run(client):
         for i in range(20):
             client.set(f"k{i}", b"v" * 1000)
@@ -271,7 +271,8 @@ def concurrent_sync(client):
 SCENARIOS = {
     "reads while a sync hangs": ("hybrid-always", Fault("fdatasync", 1, "hold", 0), hold_sync),
     "writes while a switch hangs": ("aof-always", Fault("fdatasync", 1, "hold", 0), hold_switch),
-    "writes while a shadow run hangs": ("aof-always", Fault("fdatasync", 1, "hold", 0), hold_shadow),
+    "writes while a shadow run hangs": ("aof-always", Fault("fdatasync", 1, "hold", 0),
+                                        hold_shadow),
     "50 failed shadow runs, fsync": ("aof-no", Fault("fsync", 1, ERROR, errno.EIO),
                                      failed_shadows("fsync", 2)),
     "50 failed shadow runs, write": ("hybrid-no", Fault("write", 1, ERROR, errno.EIO),
