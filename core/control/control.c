@@ -284,6 +284,7 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
    control->last_task = &control->first_task;
    control->state.last_error = control->last_error;
    control->repair_delay_ms = REPAIR_DELAY_MIN_MS;
+   atomic_store(&control->shadow_end_ms, UINT64_MAX);
    pthread_mutex_init(&control->lock, NULL);
    pthread_condattr_t attributes;
    pthread_condattr_init(&attributes);

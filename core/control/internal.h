@@ -7,6 +7,7 @@
 #include "core/control/watchdog.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct kv_control {
    struct kv_control_config config;
@@ -23,6 +24,8 @@ struct kv_control {
    bool proving;      /* a candidate makes its first checkpoint: not what Status tells of */
    struct kv_control_state state;
    char last_error[KV_STATUS_TEXT_SIZE];
+
+   atomic_uint_least64_t shadow_end_ms; /* monotonic; UINT64_MAX: no shadow run is under way */
 
    /* Owned by the control thread (by kv_control_start before it runs). */
    struct kv_instance *active;
@@ -74,7 +77,7 @@ void kv_control_end_shadow(struct kv_control *control, enum kv_code code, const 
 bool kv_control_shadow_must_end(void *control);
 /* Gives its candidate a periodic tick. */
 void kv_control_tick_shadow(struct kv_control *control);
-/* When it is over, monotonic; UINT64_MAX without one. */
+/* When it is over, monotonic; UINT64_MAX without one. Any thread. */
 uint64_t kv_control_shadow_end_ms(const struct kv_control *control);
 
 #endif

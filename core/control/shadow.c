@@ -31,9 +31,9 @@ struct kv_shadow {
    struct kv_view *view;          /* when it was attached, then when it was detached */
    struct kv_hook_figures before; /* of the active plug-in's on_write, when it was attached */
    uint64_t attached_sequence;
-   uint64_t mirror_ms, end_ms; /* monotonic: the checkpoint is done; the run is over */
-   enum kv_code code;          /* outcome of a step on the commit thread */
-   struct kv_status early;     /* why it ends without a report; KV_OK: it does not */
+   uint64_t mirror_ms;     /* monotonic; when the checkpoint was done */
+   enum kv_code code;      /* outcome of a step on the commit thread */
+   struct kv_status early; /* why it ends without a report; KV_OK: it does not */
    struct kv_shadow_report report;
 };
 
@@ -102,7 +102,7 @@ static enum kv_code begin(struct kv_shadow *shadow)
    code = kv_instance_tick(shadow->instance, KVS_TICK_CHECKPOINT, shadow->view, failure);
    shadow->mirror_ms = kv_clock_monotonic_ms();
    shadow->report.checkpoint_ms = shadow->mirror_ms - began_ms;
-   shadow->end_ms = shadow->mirror_ms + shadow->request->seconds * 1000;
+   atomic_store(&control->shadow_end_ms, shadow->mirror_ms + shadow->request->seconds * 1000);
    /* The view would keep in memory what is replaced during the run. */
    kv_view_destroy(shadow->view);
    shadow->view = NULL;
@@ -253,6 +253,7 @@ static void finish(struct kv_shadow *shadow)
    else
       log_outcome(&shadow->report);
    control->shadow = NULL;
+   atomic_store(&control->shadow_end_ms, UINT64_MAX);
    shadow->request->done(shadow->request, early ? NULL : &shadow->report,
                          early ? &shadow->early : NULL);
    if (shadow->view)
@@ -355,7 +356,8 @@ void kv_control_attend_shadow(struct kv_control *control)
    if (kv_commit_read_only(control->config.commit, &failure))
       kv_control_end_shadow(control, KV_UNAVAILABLE, "the active plug-in failed");
    else if (kv_control_shadow_must_end(control) || writes.errors > 0 ||
-            shadow->report.failure.code != KV_OK || kv_clock_monotonic_ms() >= shadow->end_ms)
+            shadow->report.failure.code != KV_OK ||
+            kv_clock_monotonic_ms() >= kv_control_shadow_end_ms(control))
       finish(shadow);
 }
 
@@ -373,5 +375,5 @@ void kv_control_tick_shadow(struct kv_control *control)
 
 uint64_t kv_control_shadow_end_ms(const struct kv_control *control)
 {
-   return control->shadow ? control->shadow->end_ms : UINT64_MAX;
+   return atomic_load(&control->shadow_end_ms);
 }

@@ -131,7 +131,7 @@ uint64_t kv_hook_timing_budget_ns(const struct kv_hook_timing *timing, enum kv_h
        [KV_HOOK_OPEN] = KV_HOOK_BUDGET_ASIDE,
        [KV_HOOK_LOAD] = KV_HOOK_BUDGET_ALL_DATA,
        [KV_HOOK_WRITE] = 1,
-       [KV_HOOK_TICK] = KV_HOOK_BUDGET_ASIDE,
+       [KV_HOOK_TICK] = KV_HOOK_BUDGET_ALL_DATA,
        [KV_HOOK_CHECKPOINT] = KV_HOOK_BUDGET_ALL_DATA,
        [KV_HOOK_CLOSE] = KV_HOOK_BUDGET_ASIDE,
    };

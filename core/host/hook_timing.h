@@ -30,8 +30,8 @@ enum kv_hook {
 /* "on_write" and so on. */
 const char *kv_hook_name(enum kv_hook hook);
 
-/* Each kind has its budget as a multiple of that of on_write: one of open, close and a periodic
- * tick, and one of what goes through all data. */
+/* Each kind has its budget as a multiple of that of on_write: one for open and close, and one for
+ * what may go through all data: a load and any tick, since a periodic one may make a snapshot. */
 #define KV_HOOK_BUDGET_ASIDE 12
 #define KV_HOOK_BUDGET_ALL_DATA 120
 
