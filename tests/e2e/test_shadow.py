@@ -99,6 +99,16 @@ class Good(Case):
         self.assertEqual((answer.plugin, answer.generation), ("aof", 1))
         self.assertLive(server, "aof")
 
+    def test_a_plugin_on_another_gives_back_the_plain_data(self):
+        server = self.start(mode="aof")
+        self.fill(server)
+        key = os.path.join(self.folder, "key")
+        with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(bytes(range(32)))
+        report = server.shadow("encrypt", {"key_file": key, "inner": "hybrid"})
+        self.assertEqualData(report)
+        self.assertLive(server, "aof")
+
     def test_one_that_keeps_nothing_is_not_compared(self):
         server = self.start(mode="aof")
         server.set("k", b"v")
