@@ -47,6 +47,7 @@ static void print_help(void)
    fputs("\nAt the prompt and in a pipe, words with spaces are quoted: \"...\" knows the escapes\n"
          "\\n \\r \\t \\\\ \\\" \\xHH, '...' takes everything as it is.\n\n"
          "Exit codes: 0 done, 1 key not found, 2 wrong use, 3 input, output or memory failed,\n"
+         "4 a shadow run failed or gave back other data,\n"
          "64 + code for a gRPC error (78: no server answers).\n",
          stdout);
 }

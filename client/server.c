@@ -1,6 +1,7 @@
 /* The commands about the server: its mode, its plug-ins, its state. */
 #include "client/commands.h"
 #include "client/print.h"
+#include "client/report.h"
 #include "client/words.h"
 
 #include <inttypes.h>
@@ -95,18 +96,6 @@ static void print_bytes_field(const char *name, ProtobufCBinaryData value)
    fputc('\n', stdout);
 }
 
-static void print_options(Kvstore__MapEntry **options, size_t count)
-{
-   print_label(stdout, "options");
-   for (size_t i = 0; i < count; i++) {
-      fputs(i ? " " : "", stdout);
-      print_word(stdout, session_bytes(options[i]->key));
-      fputc('=', stdout);
-      print_word(stdout, session_bytes(options[i]->value));
-   }
-   fputs(count ? "\n" : "(none)\n", stdout);
-}
-
 /* Splits NAME=VALUE. */
 static bool read_option(struct kv_bytes word, Kvstore__MapEntry *option)
 {
@@ -121,6 +110,28 @@ static bool read_option(struct kv_bytes word, Kvstore__MapEntry *option)
    return true;
 }
 
+#define SHADOW_SECONDS "--shadow="
+#define SHADOW_SECONDS_MAX 86400
+
+static bool is_shadow_seconds(struct kv_bytes word)
+{
+   return word.size >= strlen(SHADOW_SECONDS) &&
+          memcmp(word.data, SHADOW_SECONDS, strlen(SHADOW_SECONDS)) == 0;
+}
+
+static bool read_shadow_seconds(struct kv_bytes word, Kvstore__ConfigureRequest *request)
+{
+   const size_t size = strlen(SHADOW_SECONDS);
+   int64_t seconds;
+   if (!words_integer(kv_bytes((const char *)word.data + size, word.size - size), 0,
+                      SHADOW_SECONDS_MAX, &seconds))
+      return false;
+   request->shadow = true;
+   request->shadow_time_case = KVSTORE__CONFIGURE_REQUEST__SHADOW_TIME_SHADOW_SECONDS;
+   request->shadow_seconds = (uint32_t)seconds;
+   return true;
+}
+
 static int configure(struct session *session, const Kvstore__ConfigureRequest *request)
 {
    ProtobufCMessage *message;
@@ -131,10 +142,22 @@ static int configure(struct session *session, const Kvstore__ConfigureRequest *r
    if (result != EXIT_DONE)
       return result;
    const Kvstore__ConfigureResponse *answer = (const Kvstore__ConfigureResponse *)message;
+   if (request->shadow) {
+      struct kv_status status;
+      result = answer->shadow
+                   ? report_shadow(answer->shadow)
+                   : session_report(session,
+                                    kv_fail(&status, KV_UNIMPLEMENTED,
+                                            "this server is older than shadow runs; nothing was "
+                                            "changed"),
+                                    &status);
+      protobuf_c_message_free_unpacked(message, NULL);
+      return result;
+   }
    if (request->validate_only)
       fputs("valid; nothing was changed\n", stdout);
    print_bytes_field("plugin", answer->plugin);
-   print_options(answer->options, answer->n_options);
+   report_options(answer->options, answer->n_options);
    print_field(stdout, "generation", "%" PRIu64, answer->generation);
    print_field(stdout, "sequence", "%" PRIu64, answer->sequence);
    protobuf_c_message_free_unpacked(message, NULL);
@@ -158,6 +181,14 @@ int command_configure(struct session *session, const struct kv_bytes *arguments,
    for (size_t i = 1; i < count; i++) {
       if (words_same(arguments[i], "--validate-only")) {
          request.validate_only = true;
+      } else if (words_same(arguments[i], "--shadow")) {
+         request.shadow = true;
+      } else if (is_shadow_seconds(arguments[i])) {
+         if (!read_shadow_seconds(arguments[i], &request)) {
+            result = session_misuse(session, "--shadow= takes a number of seconds up to %d",
+                                    SHADOW_SECONDS_MAX);
+            goto out;
+         }
       } else if (read_option(arguments[i], &entries[request.n_options])) {
          options[request.n_options] = &entries[request.n_options];
          request.n_options++;
@@ -166,6 +197,8 @@ int command_configure(struct session *session, const struct kv_bytes *arguments,
          goto out;
       }
    }
+   /* An older server does not know the field, and would switch. */
+   request.validate_only = request.validate_only || request.shadow;
    result = configure(session, &request);
 out:
    free(options);
@@ -298,7 +331,7 @@ static void print_status(const Kvstore__StatusResponse *answer)
    print_bytes_field("version", answer->version);
    print_bytes_field("store", answer->store_id);
    print_bytes_field("plugin", answer->plugin);
-   print_options(answer->options, answer->n_options);
+   report_options(answer->options, answer->n_options);
    print_field(stdout, "keys", "%" PRIu64, answer->keys);
    print_field(stdout, "bytes", "%" PRIu64, answer->bytes);
    print_field(stdout, "sequence", "%" PRIu64, answer->sequence);
@@ -314,6 +347,7 @@ static void print_status(const Kvstore__StatusResponse *answer)
    print_plain(stdout, answer->last_error.len > 0 ? session_bytes(answer->last_error)
                                                   : kv_bytes_of("none since the start"));
    fputc('\n', stdout);
+   report_hooks(answer);
 }
 
 int command_status(struct session *session, const struct kv_bytes *arguments, size_t count)

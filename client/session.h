@@ -18,6 +18,7 @@ enum exit_code {
    EXIT_NOT_FOUND = 1,
    EXIT_USAGE = 2,
    EXIT_LOCAL = 3,      /* this side failed: memory, input, output */
+   EXIT_DIFFERENT = 4,  /* a shadow run failed, or gave back other data */
    EXIT_GRPC_BASE = 64, /* + the gRPC status code */
 };
 

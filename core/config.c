@@ -180,6 +180,8 @@ static const struct setting settings[] = {
     {"workers", "N", "2", "threads that serve calls", apply_number, MEMBER(workers), 1, 64, false},
     {"shutdown-grace-ms", "MS", "10000", "how long calls under way may take at the end",
      apply_number, MEMBER(shutdown_grace_ms), 0, 3600000, false},
+    {"hook-budget", "SECONDS", "5", "a plug-in's write is reported when it takes longer; 0 = never",
+     apply_number, MEMBER(hook_budget), 0, 86400, false},
     {"log-level", "LEVEL", "info", "error, warning, info or debug", apply_level, MEMBER(log_level),
      0, 0, false},
     {"check-config", NULL, NULL, "check the configuration and exit", apply_switch,

@@ -39,6 +39,7 @@ struct kv_config {
    uint64_t max_wire_memory;  /* bytes of requests on their way in, and of replies on theirs out */
    uint64_t workers;          /* threads that serve the wire */
    uint64_t shutdown_grace_ms;
+   uint64_t hook_budget; /* seconds, of one write to the plug-in; 0: none */
    enum kv_log_level log_level;
    bool check_only, show_help, show_version;
 

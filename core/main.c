@@ -71,6 +71,7 @@ static enum kv_code create_store(struct server *server, struct kv_status *status
        .commit = server->commit,
        .writable_changed = on_writable_changed,
        .writable_context = server,
+       .hook_budget_ms = config->hook_budget * 1000,
    };
    server->control = kv_control_create(&control, status);
    return server->control ? KV_OK : status->code;
@@ -158,6 +159,7 @@ static enum kv_code load(struct server *server, struct kv_status *status)
 static enum kv_code drain(struct server *server, struct kv_status *status)
 {
    kv_health_drain(server->health);
+   kv_control_wind_down(server->control);
    kv_rpc_stop(server->rpc, (int64_t)server->config->shutdown_grace_ms);
    return kv_control_stop(server->control, status);
 }

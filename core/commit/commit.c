@@ -92,8 +92,9 @@ static enum kv_code make_durable(struct kv_commit *commit, struct kv_status *sta
          become_read_only(commit, status);
       return code;
    }
+   uint32_t flags = targets->standby_on_trial ? 0 : KVS_WRITE_SYNC;
    if (targets->standby && !targets->standby_failed &&
-       kv_instance_write(targets->standby, effects->records, effects->count, KVS_WRITE_SYNC,
+       kv_instance_write(targets->standby, effects->records, effects->count, flags,
                          &targets->standby_status) != KV_OK)
       targets->standby_failed = true;
    return KV_OK;

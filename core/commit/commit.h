@@ -69,6 +69,7 @@ struct kv_commit_targets {
    struct kv_instance *active;  /* decides the acknowledgement; NULL: writes are refused */
    struct kv_instance *standby; /* also given each batch, after `active` took it, to be on stable
                                  * storage before the acknowledgement; may be NULL */
+   bool standby_on_trial;       /* `standby` never takes over: its own options say what is synced */
    bool standby_failed;         /* `standby` refused a batch and is given no more */
    struct kv_status standby_status;
    bool read_only; /* `active` failed; writes are refused with the text of read_only_status */

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #define TICK_INTERVAL_MS 1000
+#define NS_PER_MS ((uint64_t)1000000)
 #define REPAIR_DELAY_MIN_MS 1000
 #define REPAIR_DELAY_MAX_MS 60000
 
@@ -21,6 +22,7 @@ void kv_control_show(struct kv_control *control, struct kv_instance *instance, u
    control->state.plugin = kv_instance_plugin(instance);
    control->state.settings = kv_settings_array(kv_instance_settings(instance));
    control->state.generation = generation;
+   control->state.timing = kv_instance_timing(instance);
    pthread_mutex_unlock(&control->lock);
 }
 
@@ -51,30 +53,7 @@ void kv_control_inspect(struct kv_control *control,
    pthread_mutex_unlock(&control->lock);
 }
 
-/* ---- Pieces of recovery and switch ---- */
-
-static void note_saved(void *context, uint64_t sequence)
-{
-   struct kv_control *control = context;
-   pthread_mutex_lock(&control->lock);
-   bool proving = control->proving;
-   pthread_mutex_unlock(&control->lock);
-   if (!proving)
-      kv_control_note_save(control, sequence);
-}
-
-/* Also a server that takes no writes waits: for a fresh generation. */
-static bool is_awaited(void *context)
-{
-   struct kv_control *control = context;
-   struct kv_status failure;
-   pthread_mutex_lock(&control->lock);
-   bool awaited = control->first_task || control->stopping;
-   pthread_mutex_unlock(&control->lock);
-   return awaited || kv_commit_read_only(control->config.commit, &failure);
-}
-
-static void want_tick(void *context)
+void kv_control_want_tick(void *context)
 {
    struct kv_control *control = context;
    pthread_mutex_lock(&control->lock);
@@ -87,72 +66,7 @@ void kv_control_note_failure(void *context)
 {
    struct kv_control *control = context;
    control->config.writable_changed(control->config.writable_context, false);
-   want_tick(control);
-}
-
-enum kv_code kv_control_validate(struct kv_control *control,
-                                 const struct kv_control_request *request,
-                                 struct kv_settings **settings, struct kv_status *status)
-{
-   const kvs_plugin *plugin;
-   enum kv_code code =
-       kv_plugin_library_find(control->config.library, request->plugin, &plugin, status);
-   if (code != KV_OK)
-      return code;
-   return kv_settings_create(plugin, request->options, request->option_count, settings, status);
-}
-
-enum kv_code kv_control_open_instance(struct kv_control *control,
-                                      const struct kv_control_request *request, uint64_t generation,
-                                      bool resumed, struct kv_instance **instance,
-                                      struct kv_status *status)
-{
-   struct kv_settings *settings;
-   enum kv_code code = kv_control_validate(control, request, &settings, status);
-   if (code != KV_OK)
-      return code;
-   char path[KV_GENERATION_PATH_SIZE];
-   kv_data_directory_generation_path(control->config.directory, generation, path);
-   struct kv_instance_config config = {
-       .library = control->config.library,
-       .settings = settings,
-       .directory = path,
-       .resumed = resumed,
-       .wake = want_tick,
-       .wake_context = control,
-       .saved = note_saved,
-       .saved_context = control,
-       .awaited = is_awaited,
-       .awaited_context = control,
-       .report = control->running ? NULL : control->load_report,
-   };
-   memcpy(config.store_id, kv_data_directory_store_id(control->config.directory),
-          sizeof config.store_id);
-   code = kv_plugin_library_find(control->config.library, request->plugin, &config.plugin, status);
-   assert(code == KV_OK); /* kv_control_validate has just found it */
-   return kv_instance_open(&config, instance, status);
-}
-
-enum kv_code kv_control_record(struct kv_control *control, const struct kv_instance *instance,
-                               uint64_t generation, struct kv_status *status)
-{
-   const struct kv_settings *settings = kv_instance_settings(instance);
-   const kvs_setting *array = kv_settings_array(settings);
-   size_t count = kv_settings_count(settings);
-   struct kv_option *options = calloc(count + 1, sizeof *options);
-   if (!options)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
-   for (size_t i = 0; i < count; i++)
-      options[i] = (struct kv_option){array[i].name, array[i].text};
-   const struct kv_active active = {
-       .plugin = (char *)kv_instance_plugin(instance)->name,
-       .options = options,
-       .option_count = count,
-       .generation = generation,
-   };
-   enum kv_code code = kv_data_directory_write_active(control->config.directory, &active, status);
-   free(options);
-   return code;
+   kv_control_want_tick(control);
 }
 
 /* ---- Tasks ---- */
@@ -185,6 +99,10 @@ enum kv_code kv_control_configure(struct kv_control *control,
    kv_settings_destroy(settings);
    if (done)
       return KV_OK;
+   if (control->shadow)
+      return kv_fail(status, KV_FAILED_PRECONDITION,
+                     "a shadow run is under way, and nothing is switched meanwhile; wait for its "
+                     "end, or cancel its call");
    code = kv_control_switch(control, request, status);
    if (code != KV_OK)
       kv_control_note_error(control, status);
@@ -232,6 +150,12 @@ const struct kv_load_report *kv_control_load_report(const struct kv_control *con
    return control->load_report;
 }
 
+void kv_control_overdue(struct kv_control *control, void (*visit)(void *context, const char *text),
+                        void *context)
+{
+   kv_watchdog_overdue(control->watchdog, visit, context);
+}
+
 struct kv_plugin_library *kv_control_library(struct kv_control *control)
 {
    return control->config.library;
@@ -269,6 +193,7 @@ static void periodic_tick(struct kv_control *control)
    uint64_t sequence;
    if (tick(control, KVS_TICK_PERIODIC, &sequence, &status) != KV_OK)
       kv_control_note_error(control, &status);
+   kv_control_tick_shadow(control);
 }
 
 static bool due(uint64_t deadline_ms)
@@ -280,12 +205,15 @@ static bool due(uint64_t deadline_ms)
 static struct kv_control_task *next_task(struct kv_control *control, uint64_t tick_ms,
                                          bool *tick_due, bool *stop)
 {
+   uint64_t shadow_ms = kv_control_shadow_end_ms(control);
+   uint64_t wake_ms = tick_ms < shadow_ms ? tick_ms : shadow_ms;
    const struct timespec deadline = {
-       .tv_sec = (time_t)(tick_ms / 1000),
-       .tv_nsec = (long)(tick_ms % 1000) * 1000000,
+       .tv_sec = (time_t)(wake_ms / 1000),
+       .tv_nsec = (long)(wake_ms % 1000) * 1000000,
    };
    pthread_mutex_lock(&control->lock);
-   while (!control->first_task && !control->stopping && !control->tick_wanted && !due(tick_ms))
+   while (!control->first_task && !control->stopping && !control->tick_wanted &&
+          !(control->shadow && control->winding_down) && !due(wake_ms))
       pthread_cond_timedwait(&control->changed, &control->lock, &deadline);
    struct kv_control_task *task = control->first_task;
    if (task) {
@@ -310,6 +238,7 @@ static void *run(void *argument)
       struct kv_control_task *task = next_task(control, tick_ms, &tick_due, &stop);
       if (task)
          task->run(task);
+      kv_control_attend_shadow(control);
       if (stop)
          return NULL;
       if (tick_due) {
@@ -345,10 +274,17 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the control plane");
       return NULL;
    }
+   control->watchdog = kv_watchdog_create(config->hook_budget_ms * NS_PER_MS, status);
+   if (!control->watchdog) {
+      kv_load_report_destroy(control->load_report);
+      free(control);
+      return NULL;
+   }
    control->config = *config;
    control->last_task = &control->first_task;
    control->state.last_error = control->last_error;
    control->repair_delay_ms = REPAIR_DELAY_MIN_MS;
+   atomic_store(&control->shadow_end_ms, UINT64_MAX);
    pthread_mutex_init(&control->lock, NULL);
    pthread_condattr_t attributes;
    pthread_condattr_init(&attributes);
@@ -381,10 +317,27 @@ enum kv_code kv_control_start(struct kv_control *control,
    return KV_OK;
 }
 
+void kv_control_wind_down(struct kv_control *control)
+{
+   pthread_mutex_lock(&control->lock);
+   control->winding_down = true;
+   pthread_cond_signal(&control->changed);
+   pthread_mutex_unlock(&control->lock);
+}
+
+bool kv_control_winding_down(struct kv_control *control)
+{
+   pthread_mutex_lock(&control->lock);
+   bool winding_down = control->winding_down;
+   pthread_mutex_unlock(&control->lock);
+   return winding_down;
+}
+
 enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *status)
 {
    pthread_mutex_lock(&control->lock);
    control->stopping = true;
+   control->winding_down = true;
    pthread_cond_signal(&control->changed);
    pthread_mutex_unlock(&control->lock);
    pthread_join(control->thread, NULL);
@@ -399,9 +352,10 @@ void kv_control_destroy(struct kv_control *control)
 {
    assert(!control->running);
    if (control->active)
-      kv_instance_close(control->active);
+      kv_control_close_instance(control, control->active);
    pthread_cond_destroy(&control->changed);
    pthread_mutex_destroy(&control->lock);
+   kv_watchdog_destroy(control->watchdog);
    kv_load_report_destroy(control->load_report);
    free(control);
 }

@@ -40,6 +40,7 @@ struct kv_control_config {
     * again. Must not block; called on the commit thread. */
    void (*writable_changed)(void *context, bool writable);
    void *writable_context;
+   uint64_t hook_budget_ms; /* of on_write, see core/host/hook_timing.h; 0: no hook is overdue */
 };
 
 /* What was asked for at the start; NULL and 0 where nothing was. */
@@ -55,8 +56,10 @@ struct kv_control_state {
    const kvs_setting *settings; /* plugin->option_count of them */
    uint64_t generation;
    uint64_t last_save_sequence;
-   int64_t last_save_ms;   /* Unix time; 0 = none since the start */
-   const char *last_error; /* "" = none since the start */
+   int64_t last_save_ms;                /* Unix time; 0 = none since the start */
+   const char *last_error;              /* "" = none since the start */
+   const struct kv_hook_timing *timing; /* of the plug-in's instance */
+   struct kv_hook_figures closes;       /* of all instances that have been closed */
 };
 
 struct kv_control *kv_control_create(const struct kv_control_config *config,
@@ -68,6 +71,9 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
 enum kv_code kv_control_start(struct kv_control *control,
                               const struct kv_control_first_choice *choice,
                               struct kv_status *status);
+/* Ends what lasts and is not needed: a shadow run. Before the wire is stopped, so that its call
+ * gets an answer. Any thread. */
+void kv_control_wind_down(struct kv_control *control);
 /* Ends the thread after the tasks posted so far, gives the plug-in its last tick and closes it. No
  * write may be under way. The status is that of the last checkpoint. */
 enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *status);
@@ -84,6 +90,10 @@ struct kv_control_task {
    struct kv_control_task *next;              /* private */
 };
 void kv_control_post(struct kv_control *control, struct kv_control_task *task);
+
+/* Calls `visit` with a line for each hook that is over its budget right now. Any thread. */
+void kv_control_overdue(struct kv_control *control, void (*visit)(void *context, const char *text),
+                        void *context);
 
 /* Shows the state to `visit` under a lock: copy what is needed and return. */
 void kv_control_inspect(struct kv_control *control,

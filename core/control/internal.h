@@ -3,40 +3,54 @@
 #define KV_CONTROL_INTERNAL_H
 
 #include "core/control/control.h"
+#include "core/control/shadow.h"
+#include "core/control/watchdog.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct kv_control {
    struct kv_control_config config;
    pthread_t thread;
    struct kv_load_report *load_report; /* of the start */
+   struct kv_watchdog *watchdog;
 
    /* Under `lock`: the task queue, the wishes of other threads, and the state that they may see. */
    pthread_mutex_t lock;
    pthread_cond_t changed;
    struct kv_control_task *first_task, **last_task;
    bool tick_wanted, stopping;
-   bool proving; /* a candidate makes its first checkpoint: not what Status tells of */
+   bool winding_down; /* a shadow run ends, and none begins */
+   bool proving;      /* a candidate makes its first checkpoint: not what Status tells of */
    struct kv_control_state state;
    char last_error[KV_STATUS_TEXT_SIZE];
+
+   atomic_uint_least64_t shadow_end_ms; /* monotonic; UINT64_MAX: no shadow run is under way */
 
    /* Owned by the control thread (by kv_control_start before it runs). */
    struct kv_instance *active;
    bool running;
+   struct kv_shadow *shadow;                 /* under way, or NULL */
    uint64_t next_repair_ms, repair_delay_ms; /* monotonic */
 };
 
-/* Opens an instance of `request` over the directory of `generation`; `resumed`: it has been in use
- * before. */
+/* instances.c. Opens an instance of `request` over the directory of `generation`; `use` is a sum of
+ * the following. */
+#define KV_INSTANCE_RESUMED 1u /* the directory has been in use before */
+#define KV_INSTANCE_ASIDE 2u   /* its checkpoints are not those of the store */
 enum kv_code kv_control_open_instance(struct kv_control *control,
                                       const struct kv_control_request *request, uint64_t generation,
-                                      bool resumed, struct kv_instance **instance,
+                                      unsigned use, struct kv_instance **instance,
                                       struct kv_status *status);
+/* Closes it and counts that. */
+void kv_control_close_instance(struct kv_control *control, struct kv_instance *instance);
 /* Makes ACTIVE name `instance` and `generation`. */
 enum kv_code kv_control_record(struct kv_control *control, const struct kv_instance *instance,
                                uint64_t generation, struct kv_status *status);
 /* Makes `instance` what Status shows; the last one shown may then be closed. */
 void kv_control_show(struct kv_control *control, struct kv_instance *instance, uint64_t generation);
+/* Asks the control thread (`control`) for a periodic tick soon. Any thread. */
+void kv_control_want_tick(void *control);
 void kv_control_note_error(struct kv_control *control, const struct kv_status *status);
 /* Writes are refused from now on: tells health and wakes the control thread (`control`), which
  * repairs it. Any thread. */
@@ -52,5 +66,18 @@ enum kv_code kv_control_switch(struct kv_control *control, const struct kv_contr
                                struct kv_status *status);
 /* switch.c: the same plug-in with the same options in a fresh generation. */
 enum kv_code kv_control_renew(struct kv_control *control, struct kv_status *status);
+
+bool kv_control_winding_down(struct kv_control *control);
+
+/* shadow.c. Ends the run under way, if there is one, when it is over or has failed. */
+void kv_control_attend_shadow(struct kv_control *control);
+/* Ends it without a report. */
+void kv_control_end_shadow(struct kv_control *control, enum kv_code code, const char *reason);
+/* Whether its report is of no use any more; `control` has a run under way. */
+bool kv_control_shadow_must_end(void *control);
+/* Gives its candidate a periodic tick. */
+void kv_control_tick_shadow(struct kv_control *control);
+/* When it is over, monotonic; UINT64_MAX without one. Any thread. */
+uint64_t kv_control_shadow_end_ms(const struct kv_control *control);
 
 #endif

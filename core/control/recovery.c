@@ -81,8 +81,8 @@ static enum kv_code resume(struct kv_control *control, const struct kv_control_f
       return code;
    const struct kv_control_request request = {recorded->plugin, recorded->options,
                                               recorded->option_count};
-   code = kv_control_open_instance(control, &request, recorded->generation, true, &control->active,
-                                   status);
+   code = kv_control_open_instance(control, &request, recorded->generation, KV_INSTANCE_RESUMED,
+                                   &control->active, status);
    /* A mode that keeps nothing over files: ACTIVE is not the one that belongs to them. */
    if (code == KV_OK && kv_instance_plugin(control->active)->promise == KVS_VOLATILE)
       code = kv_data_directory_check_empty(control->config.directory, recorded, status);
@@ -106,7 +106,7 @@ static enum kv_code begin_store(struct kv_control *control,
        kv_data_directory_create_generation(control->config.directory, 0, &generation, status);
    if (code != KV_OK)
       return code;
-   code = kv_control_open_instance(control, &request, generation, false, &control->active, status);
+   code = kv_control_open_instance(control, &request, generation, 0, &control->active, status);
    if (code == KV_OK)
       code = load_data(control, status);
    if (code == KV_OK)

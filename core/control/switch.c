@@ -113,8 +113,8 @@ static enum kv_code open_candidate(struct candidate *candidate,
                                            &candidate->generation, candidate->status);
    if (code != KV_OK)
       return code;
-   code = kv_control_open_instance(control, request, candidate->generation, false,
-                                   &candidate->instance, candidate->status);
+   code = kv_control_open_instance(control, request, candidate->generation, 0, &candidate->instance,
+                                   candidate->status);
    uint64_t sequence;
    if (code == KV_OK)
       code = kv_instance_load(candidate->instance, NULL, &sequence, candidate->status);
@@ -181,7 +181,7 @@ static void give_up(struct candidate *candidate)
    struct kv_control *control = candidate->control;
    kv_commit_at_boundary(control->config.commit, detach, NULL);
    if (candidate->instance)
-      kv_instance_close(candidate->instance);
+      kv_control_close_instance(control, candidate->instance);
    struct kv_status status;
    if (candidate->generation != 0 && !candidate->may_be_recorded &&
        kv_data_directory_remove_generation(control->config.directory, candidate->generation,
@@ -199,7 +199,7 @@ static void retire_old(struct candidate *candidate)
           kv_instance_plugin(old)->name, candidate->old_generation,
           kv_instance_plugin(candidate->instance)->name, candidate->generation);
    control->active = candidate->instance;
-   kv_instance_close(old);
+   kv_control_close_instance(control, old);
    /* With the old one goes what attempts left behind that may have been recorded. */
    const struct kv_active active = {.generation = candidate->generation};
    if (kv_data_directory_remove_stale(control->config.directory, &active, &status) != KV_OK)
@@ -227,6 +227,7 @@ enum kv_code kv_control_switch(struct kv_control *control, const struct kv_contr
 
 enum kv_code kv_control_renew(struct kv_control *control, struct kv_status *status)
 {
+   kv_control_end_shadow(control, KV_UNAVAILABLE, "the active plug-in failed");
    const struct kv_settings *settings = kv_instance_settings(control->active);
    const kvs_setting *array = kv_settings_array(settings);
    size_t count = kv_settings_count(settings);

@@ -27,6 +27,9 @@ struct kv_instance {
    bool (*awaited)(void *context);
    void *awaited_context;
    struct kv_load_report *report;
+   bool (*give_up)(void *context);
+   void *give_up_context;
+   struct kv_hook_timing *timing;
 
    /* While on_load runs; owned by the control thread. */
    bool loading;
@@ -131,12 +134,24 @@ static bool apply(struct kv_transaction *transaction, const kvs_record *record)
    return kv_transaction_set(transaction, key, kv_bytes(record->value.data, record->value.size));
 }
 
+static int give_up(struct kv_instance *instance, kvs_error *error)
+{
+   if (instance->refusal.code == KV_OK)
+      kv_fail(&instance->refusal, KV_CANCELLED, "plug-in %s: its load was given up",
+              instance->plugin->name);
+   if (error)
+      snprintf(error->text, sizeof error->text, "the load was given up");
+   return KVS_IO;
+}
+
 static int host_load(const kvs_host *host, const kvs_record *records, size_t count,
                      kvs_error *error)
 {
    struct kv_instance *instance = instance_of(host);
    if (!instance->loading)
       return refuse(instance, error, KVS_INVALID, KV_INTERNAL, "records outside of on_load", 0);
+   if (instance->give_up && instance->give_up(instance->give_up_context))
+      return give_up(instance, error);
    for (size_t i = 0; i < count; i++) {
       const kvs_record *record = &records[i];
       const char *fault = find_fault(instance, record);
@@ -274,13 +289,18 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
        .awaited = config->awaited,
        .awaited_context = config->awaited_context,
        .report = config->report,
+       .give_up = config->give_up,
+       .give_up_context = config->give_up_context,
+       .timing = config->timing,
    };
    memcpy(created->host.store_id, config->store_id, sizeof created->host.store_id);
 
    kvs_error error;
    clear(&error);
+   kv_hook_timing_begin(config->timing, KV_HOOK_OPEN);
    int result = config->plugin->open(&created->host, kv_settings_array(config->settings),
                                      kv_settings_count(config->settings), &created->self, &error);
+   kv_hook_timing_end(config->timing, KV_HOOK_OPEN, result != KVS_OK);
    enum kv_code code = translate(created, "open", result, &error, status);
    if (code != KV_OK) {
       destroy(created);
@@ -292,7 +312,9 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
 
 void kv_instance_close(struct kv_instance *instance)
 {
+   kv_hook_timing_begin(instance->timing, KV_HOOK_CLOSE);
    instance->plugin->close(instance->self);
+   kv_hook_timing_end(instance->timing, KV_HOOK_CLOSE, false);
    destroy(instance);
 }
 
@@ -304,6 +326,11 @@ const kvs_plugin *kv_instance_plugin(const struct kv_instance *instance)
 const struct kv_settings *kv_instance_settings(const struct kv_instance *instance)
 {
    return instance->settings;
+}
+
+struct kv_hook_timing *kv_instance_timing(const struct kv_instance *instance)
+{
+   return instance->timing;
 }
 
 /* ---- Hooks ---- */
@@ -329,7 +356,9 @@ enum kv_code kv_instance_load(struct kv_instance *instance, struct kv_transactio
    instance->loading = true;
    kvs_error error;
    clear(&error);
+   kv_hook_timing_begin(instance->timing, KV_HOOK_LOAD);
    int result = instance->plugin->on_load(instance->self, &error);
+   kv_hook_timing_end(instance->timing, KV_HOOK_LOAD, result != KVS_OK);
    instance->loading = false;
 
    settle_sequence(instance, sequence);
@@ -347,7 +376,9 @@ enum kv_code kv_instance_write(struct kv_instance *instance, const kvs_record *r
 {
    kvs_error error;
    clear(&error);
+   kv_hook_timing_begin(instance->timing, KV_HOOK_WRITE);
    int result = instance->plugin->on_write(instance->self, records, count, flags, &error);
+   kv_hook_timing_end(instance->timing, KV_HOOK_WRITE, result != KVS_OK);
    return translate(instance, "on_write", result, &error, status);
 }
 
@@ -370,6 +401,9 @@ enum kv_code kv_instance_tick(struct kv_instance *instance, uint32_t reason,
    };
    kvs_error error;
    clear(&error);
+   enum kv_hook hook = reason == KVS_TICK_PERIODIC ? KV_HOOK_TICK : KV_HOOK_CHECKPOINT;
+   kv_hook_timing_begin(instance->timing, hook);
    int result = instance->plugin->on_tick(instance->self, &tick, &error);
+   kv_hook_timing_end(instance->timing, hook, result != KVS_OK);
    return translate(instance, "on_tick", result, &error, status);
 }

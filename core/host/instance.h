@@ -9,6 +9,7 @@
 #ifndef KV_INSTANCE_H
 #define KV_INSTANCE_H
 
+#include "core/host/hook_timing.h"
 #include "core/host/load_report.h"
 #include "core/host/plugin_library.h"
 #include "core/host/settings.h"
@@ -41,6 +42,11 @@ struct kv_instance_config {
    void *awaited_context;
    /* What kv_instance_load reads and finds goes here; must outlive it. May be NULL. */
    struct kv_load_report *report;
+   /* Asked while records are handed over: true makes the load fail as CANCELLED. May be NULL. */
+   bool (*give_up)(void *context);
+   void *give_up_context;
+   /* Counts the calls of hooks, close among them; must outlive it. May be NULL. */
+   struct kv_hook_timing *timing;
 };
 
 enum kv_code kv_instance_open(const struct kv_instance_config *config,
@@ -64,5 +70,7 @@ enum kv_code kv_instance_tick(struct kv_instance *instance, uint32_t reason,
 
 const kvs_plugin *kv_instance_plugin(const struct kv_instance *instance);
 const struct kv_settings *kv_instance_settings(const struct kv_instance *instance);
+/* As in the config. */
+struct kv_hook_timing *kv_instance_timing(const struct kv_instance *instance);
 
 #endif

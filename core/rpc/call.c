@@ -15,8 +15,18 @@
 
 static void handle_unary_closed(void *owner, bool ok)
 {
+   struct kv_call *call = owner;
    (void)ok; /* a client that has gone is no reason to do anything else */
-   kv_call_release(owner);
+   if (!call->watched || --call->batches_left == 0)
+      kv_call_release(call);
+}
+
+static void handle_watch_ended(void *owner, bool ok)
+{
+   struct kv_call *call = owner;
+   if (!ok || call->cancelled)
+      atomic_store(&call->gone, true);
+   handle_unary_closed(call, ok);
 }
 
 static struct kv_call *take_from_pool(struct kv_rpc_worker *worker)
@@ -51,6 +61,8 @@ struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc
    call->joined = NULL;
    call->message = grpc_empty_slice();
    call->closing = (struct kv_rpc_event){handle_unary_closed, call};
+   call->watched = false;
+   atomic_store_explicit(&call->gone, false, memory_order_relaxed);
    call->given_to_handler = false;
    call->state = NULL;
    return call;
@@ -224,6 +236,27 @@ grpc_op kv_call_status_op(enum kv_code code, grpc_slice *text)
        .data.send_status_from_server = {.status = (grpc_status_code)code, .status_details = text}};
 }
 
+static grpc_op close_op(struct kv_call *call)
+{
+   return (grpc_op){.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                    .data.recv_close_on_server.cancelled = &call->cancelled};
+}
+
+void kv_call_watch(struct kv_call *call)
+{
+   assert(call->method->kind == KV_RPC_UNARY && !call->watched);
+   const grpc_op op = close_op(call);
+   call->watched = true;
+   call->batches_left = 2;
+   call->ended = (struct kv_rpc_event){handle_watch_ended, call};
+   kv_call_start(call, &op, 1, &call->ended);
+}
+
+bool kv_call_is_gone(const struct kv_call *call)
+{
+   return atomic_load(&call->gone);
+}
+
 /* One batch, so one write to the socket: metadata, message if any, status; `closing` follows. */
 static void end_unary(struct kv_call *call, bool with_message, enum kv_code code, const char *text)
 {
@@ -235,8 +268,8 @@ static void end_unary(struct kv_call *call, bool with_message, enum kv_code code
    if (text)
       details = grpc_slice_from_copied_buffer(text, strnlen(text, KV_STATUS_TEXT_SIZE));
    ops[count++] = kv_call_status_op(code, text ? &details : NULL);
-   ops[count++] = (grpc_op){.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
-                            .data.recv_close_on_server.cancelled = &call->cancelled};
+   if (!call->watched)
+      ops[count++] = close_op(call);
    /* From here on the call may be released by its worker at any moment. */
    kv_call_start(call, ops, count, &call->closing);
    grpc_slice_unref(details);

@@ -117,6 +117,11 @@ struct kv_call {
    grpc_byte_buffer *sending; /* the reply given to gRPC; kept for the next call */
    int cancelled;             /* written by gRPC: what RECV_CLOSE found */
 
+   /* Unary calls that are watched: RECV_CLOSE is a batch of its own then. */
+   bool watched;
+   unsigned batches_left; /* before it may be released; worker's thread only */
+   atomic_bool gone;
+
    struct kv_rpc_event closing; /* unary: everything; streams: RECV_CLOSE */
    struct kv_rpc_event sent, ended, read;
 

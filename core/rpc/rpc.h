@@ -109,6 +109,12 @@ void kv_call_reply(struct kv_call *call);
 /* Any kind: ends the call with a status other than OK; `text` is copied. */
 void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text);
 
+/* Unary, in the `request` handler: from now on kv_call_is_gone tells whether the client went away,
+ * its deadline passed, or the server is being stopped. The call is to be answered all the same. */
+void kv_call_watch(struct kv_call *call);
+/* Any thread, until the call is answered. */
+bool kv_call_is_gone(const struct kv_call *call);
+
 /* Streams: sends one message; then wait for `sent`. */
 void kv_call_send(struct kv_call *call);
 /* Bidi: lets the next request in. */

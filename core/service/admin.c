@@ -13,6 +13,8 @@ struct admin {
    struct kv_call *call;
    struct kv_control_request request;
    bool validate_only;
+   struct kv_shadow_request shadow;
+   Kvstore__ShadowReport *report; /* of a shadow run */
 };
 
 static struct admin *new_admin(struct kv_service *service, struct kv_call *call,
@@ -132,6 +134,7 @@ static bool encode_configured(struct admin *admin, const struct kv_control_state
    response.generation = state->generation;
    response.sequence = kv_version_sequence(kv_reader_pin(reader));
    kv_reader_unpin(reader);
+   response.shadow = admin->report;
    response.n_options = state->plugin->option_count;
    if (kv_service_settings(kv_call_arena(admin->call), state->settings, response.n_options,
                            &response.options))
@@ -189,6 +192,67 @@ static void configure_run(struct kv_control_task *task)
       kv_call_reply(admin->call);
 }
 
+/* ---- Configure with shadow ---- */
+
+static struct admin *admin_of(struct kv_shadow_request *request)
+{
+   return (struct admin *)((char *)request - offsetof(struct admin, shadow));
+}
+
+static bool shadow_gone(struct kv_shadow_request *request)
+{
+   return kv_call_is_gone(admin_of(request)->call);
+}
+
+static void shadow_done(struct kv_shadow_request *request, const struct kv_shadow_report *report,
+                        const struct kv_status *status)
+{
+   struct admin *admin = admin_of(request);
+   if (!report) {
+      kv_message_fail(admin->call, status);
+      return;
+   }
+   admin->report = kv_service_shadow_report(kv_call_arena(admin->call), report);
+   if (!admin->report) {
+      kv_message_out_of_memory(admin->call);
+      return;
+   }
+   struct answer answer = {.admin = admin};
+   kv_control_inspect(admin->service->config.control, encode_in_force, &answer);
+   if (answer.encoded)
+      kv_call_reply(admin->call);
+}
+
+static void shadow_run(struct kv_control_task *task)
+{
+   struct admin *admin = (struct admin *)task;
+   admin->shadow.candidate = admin->request;
+   kv_control_shadow(admin->service->config.control, &admin->shadow);
+}
+
+/* What of the request is about a shadow run; nothing when none is asked for. */
+static enum kv_code take_shadow(const Kvstore__ConfigureRequest *wanted, struct admin *admin,
+                                struct kv_status *status)
+{
+   bool timed = wanted->shadow_time_case == KVSTORE__CONFIGURE_REQUEST__SHADOW_TIME_SHADOW_SECONDS;
+   if (!wanted->shadow && timed)
+      return kv_fail(status, KV_INVALID_ARGUMENT, "shadow_seconds: is given without shadow");
+   if (!wanted->shadow)
+      return KV_OK;
+   if (timed && wanted->shadow_seconds > KV_SHADOW_SECONDS_MAX)
+      return kv_fail(status, KV_INVALID_ARGUMENT, "shadow_seconds: %" PRIu32 " is more than %d",
+                     wanted->shadow_seconds, KV_SHADOW_SECONDS_MAX);
+   admin->shadow = (struct kv_shadow_request){
+       .seconds = timed ? wanted->shadow_seconds : KV_SHADOW_SECONDS_DEFAULT,
+       .gone = shadow_gone,
+       .done = shadow_done,
+   };
+   admin->task.run = shadow_run;
+   return KV_OK;
+}
+
+/* ---- Configure's request ---- */
+
 /* A C string of what was sent, refused when it holds what no name or value may. */
 static enum kv_code take_text(struct kv_arena *arena, const char *field, ProtobufCBinaryData data,
                               const char **text, struct kv_status *status)
@@ -240,10 +304,14 @@ void kv_service_configure(void *context, struct kv_call *call, struct kv_bytes r
       return;
    admin->validate_only = wanted->validate_only;
    struct kv_status status;
-   if (take_configure(kv_call_arena(call), wanted, &admin->request, &status) != KV_OK)
+   if (take_configure(kv_call_arena(call), wanted, &admin->request, &status) != KV_OK ||
+       take_shadow(wanted, admin, &status) != KV_OK) {
       kv_message_fail(call, &status);
-   else
-      kv_control_post(service->config.control, &admin->task);
+      return;
+   }
+   if (wanted->shadow)
+      kv_call_watch(call);
+   kv_control_post(service->config.control, &admin->task);
 }
 
 /* ---- Save ---- */

@@ -2,6 +2,7 @@
 #ifndef KV_SERVICE_INTERNAL_H
 #define KV_SERVICE_INTERNAL_H
 
+#include "core/control/shadow.h"
 #include "core/service/message.h"
 #include "core/service/service.h"
 
@@ -59,6 +60,18 @@ void kv_service_status(void *service, struct kv_call *call, struct kv_bytes requ
 /* recovery.c: how the start went, in the arena; NULL when memory is out. The texts are those of the
  * report. */
 Kvstore__Recovery *kv_service_recovery(struct kv_arena *arena, const struct kv_load_report *report);
+
+/* hooks.c: the figures of one hook; `name` must outlive the message. */
+void kv_service_hook(const char *name, const struct kv_hook_figures *figures, Kvstore__Hook *hook);
+/* hooks.c: fill in hooks and overdue, in the arena; false when memory is out. */
+bool kv_service_hooks(struct kv_arena *arena, const struct kv_control_state *state,
+                      Kvstore__StatusResponse *response);
+bool kv_service_overdue(struct kv_arena *arena, struct kv_control *control,
+                        Kvstore__StatusResponse *response);
+
+/* shadow.c: in the arena; NULL when memory is out. */
+Kvstore__ShadowReport *kv_service_shadow_report(struct kv_arena *arena,
+                                                const struct kv_shadow_report *report);
 
 /* Settings as they go on the wire, in the arena; false when memory is out. */
 bool kv_service_settings(struct kv_arena *arena, const kvs_setting *settings, size_t count,

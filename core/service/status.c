@@ -44,8 +44,10 @@ static void report_control(void *context, const struct kv_control_state *state)
    struct kv_bytes error = kv_bytes_of(state->last_error);
    void *copy = kv_arena_copy(report->arena, error.data, error.size);
    response->n_options = state->plugin->option_count;
-   report->complete = copy && kv_service_settings(report->arena, state->settings,
-                                                  response->n_options, &response->options);
+   report->complete = copy &&
+                      kv_service_settings(report->arena, state->settings, response->n_options,
+                                          &response->options) &&
+                      kv_service_hooks(report->arena, state, response);
    response->last_error = kv_message_bytes(kv_bytes(copy, copy ? error.size : 0));
 }
 
@@ -81,6 +83,8 @@ void kv_service_status(void *context, struct kv_call *call, struct kv_bytes requ
    }
    report.response.recovery =
        kv_service_recovery(report.arena, kv_control_load_report(service->config.control));
+   report.complete = report.complete &&
+                     kv_service_overdue(report.arena, service->config.control, &report.response);
    if (report.complete && report.response.recovery)
       kv_message_reply(call, &report.response.base);
    else

@@ -18,3 +18,10 @@ uint64_t kv_clock_monotonic_ms(void)
 {
    return (uint64_t)read_ms(CLOCK_MONOTONIC);
 }
+
+uint64_t kv_clock_monotonic_ns(void)
+{
+   struct timespec now;
+   clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail with this clock */
+   return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}

@@ -6,5 +6,6 @@
 
 int64_t kv_clock_unix_ms(void);
 uint64_t kv_clock_monotonic_ms(void);
+uint64_t kv_clock_monotonic_ns(void);
 
 #endif

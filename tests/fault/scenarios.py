@@ -53,6 +53,46 @@ def hold_switch(client):
     client.generation = client.server.status().generation
 
 
+def hold_shadow(client):
+    """Writes go on while the checkpoint of a shadow run hangs; it is then given them all, and the
+    mode stays."""
+    for i in range(10):
+        client.set(f"k{i}", b"v" * 500)
+    held = client.shim.arm("fdatasync", 1, "hold", match="snapshots")
+    run = client.server.shadow_call("hybrid", {"fsync": "no"})
+    held.wait_held()
+    for i in range(5):
+        client.set(f"k{i}", b"meanwhile")
+    if run.done():
+        client.note("the shadow run was over before its checkpoint")
+    held.disarm()
+    report = run.result().shadow
+    if report.outcome != harness.kv.ShadowReport.EQUAL or report.records != 5:
+        client.note(f"a shadow run told\n{report}")
+
+
+def failed_shadows(kind, calls):
+    """Fifty shadow runs whose candidate fails, at each of so many calls in turn, say so, leave
+    nothing, and writes go on."""
+    def run(client):
+        for i in range(20):
+            client.set(f"k{i}", b"v" * 1000)
+        for turn in range(50):
+            client.shim.heal()
+            rule = client.shim.arm(kind, 1 + turn % calls, ERROR, errno.EIO, last=faults.FOREVER,
+                                   match="gen-000002")
+            report = client.server.shadow("snapshot")
+            if report.outcome != harness.kv.ShadowReport.FAILED and rule.hits:
+                client.note(f"a shadow run whose {kind} failed told\n{report}")
+            client.shim.heal()
+            if not client.set("k0", b"%d" % turn):
+                client.note("a failed shadow run stopped the writes")
+        left = client.leftovers()
+        if left:
+            client.note(f"left after 50 failed shadow runs: {left[:5]} ({len(left)})")
+    return run
+
+
 def disk_use(folder):
     return sum(os.path.getsize(os.path.join(path, name))
                for path, _, names in os.walk(folder) for name in names)
@@ -231,6 +271,14 @@ def concurrent_sync(client):
 SCENARIOS = {
     "reads while a sync hangs": ("hybrid-always", Fault("fdatasync", 1, "hold", 0), hold_sync),
     "writes while a switch hangs": ("aof-always", Fault("fdatasync", 1, "hold", 0), hold_switch),
+    "writes while a shadow run hangs": ("aof-always", Fault("fdatasync", 1, "hold", 0),
+                                        hold_shadow),
+    "50 failed shadow runs, fsync": ("aof-no", Fault("fsync", 1, ERROR, errno.EIO),
+                                     failed_shadows("fsync", 2)),
+    "50 failed shadow runs, write": ("hybrid-no", Fault("write", 1, ERROR, errno.EIO),
+                                     failed_shadows("write", 3)),
+    "50 failed shadow runs, read": ("hybrid-no", Fault("read", 1, ERROR, errno.EIO),
+                                    failed_shadows("read", 2)),
     "50 failed snapshots, write": ("snapshot", Fault("write", 1, ERROR, errno.EIO),
                                    repeated("write", 2)),
     "50 failed snapshots, rename": ("hybrid-no", Fault("rename", 1, ERROR, errno.EIO),

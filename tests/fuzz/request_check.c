@@ -226,11 +226,12 @@ static void check_configure(const struct check *check)
    bool none = same(bytes_of(configure->plugin), kv_bytes_of("none"));
    if (check->answer->code == KV_OK) {
       const Kvstore__ConfigureResponse *reply = check->reply;
-      REQUIRE(none && configure->n_options == 0);
+      REQUIRE(none && configure->n_options == 0 && !configure->shadow);
       REQUIRE(same(bytes_of(reply->plugin), bytes_of(configure->plugin)));
       REQUIRE(reply->sequence == check->before->sequence);
    } else {
-      REQUIRE(!none || configure->n_options > 0);
+      bool timed = configure->shadow_time_case != KVSTORE__CONFIGURE_REQUEST__SHADOW_TIME__NOT_SET;
+      REQUIRE(!none || configure->n_options > 0 || configure->shadow || timed);
    }
 }
 

@@ -204,10 +204,19 @@ class Load:
                 self.administered.release()
                 self.storm.recorded.saved(self.server.save(), mark)
                 self.storm.counts["saves"] += 1
-            elif draw < 0.65:
+            elif draw < 0.6:
                 self._configure(rng, rng.choice(harness.MODES), ())
+            elif draw < 0.75:
+                self._shadow(rng, rng.choice(harness.MODES))
             else:
                 self._configure(rng, self.storm.plugin, self.storm.fixed)
+
+    def _shadow(self, rng, plugin):
+        self.administered.release()
+        report = self.server.shadow(plugin, random_options(rng, plugin, ()))
+        self.storm.counts["shadow runs"] += 1
+        if report.outcome not in (kv.ShadowReport.EQUAL, kv.ShadowReport.NOTHING_KEPT):
+            raise Defect(f"a shadow run told\n{report}")
 
     def _configure(self, rng, plugin, fixed):
         options = random_options(rng, plugin, fixed)

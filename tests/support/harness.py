@@ -203,6 +203,15 @@ class Server:
             kv.ConfigureRequest(plugin=plugin, options=options or {}, validate_only=validate_only),
             timeout=PATIENCE)
 
+    def shadow(self, plugin, options=None, seconds=0):
+        return self.shadow_call(plugin, options, seconds).result().shadow
+
+    def shadow_call(self, plugin, options=None, seconds=0, timeout=PATIENCE):
+        """A shadow run as a call under way."""
+        return self.stub.Configure.future(
+            kv.ConfigureRequest(plugin=plugin, options=options or {}, shadow=True,
+                                shadow_seconds=seconds), timeout=timeout)
+
     def save(self):
         return self.stub.Save(kv.SaveRequest(), timeout=PATIENCE)
 

@@ -24,6 +24,8 @@ struct fixture {
    struct kv_status status;
    uint64_t sequence; /* what load told */
    unsigned wakes;
+   bool give_up;
+   struct kv_hook_timing *timing;
    uint64_t saved;
 };
 
@@ -65,6 +67,12 @@ static void note_saved(void *context, uint64_t sequence)
    fixture->saved = sequence;
 }
 
+static bool is_given_up(void *context)
+{
+   const struct fixture *fixture = context;
+   return fixture->give_up;
+}
+
 static enum kv_code open_with(struct fixture *fixture, const char *name,
                               const struct kv_option *options, size_t count)
 {
@@ -75,6 +83,9 @@ static enum kv_code open_with(struct fixture *fixture, const char *name,
        .wake_context = fixture,
        .saved = note_saved,
        .saved_context = fixture,
+       .give_up = is_given_up,
+       .give_up_context = fixture,
+       .timing = fixture->timing,
    };
    assert_int_equal(
        kv_plugin_library_find(fixture->library, name, &config.plugin, &fixture->status), KV_OK);
@@ -268,6 +279,55 @@ static void a_failed_load_stops(void **state)
    assert_string_equal(fixture->status.text, "plug-in faulty: told to fail");
    reopen(fixture, "load", "invalid");
    assert_int_equal(load(fixture), KV_INVALID_ARGUMENT);
+}
+
+static void a_load_that_is_given_up_fails_whatever_the_plug_in_says(void **state)
+{
+   struct fixture *fixture = *state;
+   reopen(fixture, "record", "good");
+   fixture->give_up = true;
+   assert_int_equal(load(fixture), KV_CANCELLED);
+   assert_non_null(strstr(fixture->status.text, "given up"));
+   reopen(fixture, "record", "none");
+   assert_int_equal(load(fixture), KV_OK);
+}
+
+static uint64_t calls_of(const struct fixture *fixture, enum kv_hook hook, uint64_t *errors)
+{
+   struct kv_hook_figures figures;
+   kv_hook_timing_read(fixture->timing, hook, &figures);
+   *errors = figures.errors;
+   return figures.calls;
+}
+
+static void each_hook_is_timed(void **state)
+{
+   struct fixture *fixture = *state;
+   const kvs_record record = set_record(1, "a", "1");
+   uint64_t errors;
+   fixture->timing = kv_hook_timing_create("faulty", 0);
+   assert_non_null(fixture->timing);
+   const struct kv_option options[] = {{"write", "io"}, {"healthy_writes", "1"}};
+   assert_int_not_equal(open_faulty(fixture, "open", "io"), KV_OK);
+   assert_int_equal(open_with(fixture, "faulty", options, 2), KV_OK);
+   assert_int_equal(load(fixture), KV_OK);
+   assert_int_equal(write_records(fixture, &record, 1), KV_OK);
+   assert_int_not_equal(write_records(fixture, &record, 1), KV_OK);
+   assert_int_equal(tick(fixture, KVS_TICK_PERIODIC), KV_OK);
+   assert_int_equal(tick(fixture, KVS_TICK_CHECKPOINT), KV_OK);
+   assert_int_equal(tick(fixture, KVS_TICK_SHUTDOWN), KV_OK);
+   kv_instance_close(fixture->instance);
+   fixture->instance = NULL;
+   const struct {
+      enum kv_hook hook;
+      uint64_t calls, errors;
+   } wanted[] = {{KV_HOOK_OPEN, 2, 1}, {KV_HOOK_LOAD, 1, 0},       {KV_HOOK_WRITE, 2, 1},
+                 {KV_HOOK_TICK, 1, 0}, {KV_HOOK_CHECKPOINT, 2, 0}, {KV_HOOK_CLOSE, 1, 0}};
+   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+      assert_int_equal(calls_of(fixture, wanted[i].hook, &errors), wanted[i].calls);
+      assert_int_equal(errors, wanted[i].errors);
+   }
+   kv_hook_timing_destroy(fixture->timing);
 }
 
 static void a_failure_without_a_reason_still_says_what_failed(void **state)
@@ -475,6 +535,8 @@ int main(void)
        TEST(a_failed_write_is_a_rejected_batch_or_a_failed_instance),
        TEST(a_failed_tick_is_reported),
        TEST(a_failed_load_stops),
+       TEST(a_load_that_is_given_up_fails_whatever_the_plug_in_says),
+       TEST(each_hook_is_timed),
        TEST(a_failure_without_a_reason_still_says_what_failed),
        TEST(garbage_in_an_error_text_does_no_harm),
        TEST(an_unacceptable_record_stops_the_load_whatever_the_plug_in_says),

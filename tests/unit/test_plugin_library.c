@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +175,43 @@ static void what_is_no_shared_object_is_refused(void **state)
    assert_refused(fixture, "folder", KV_FAILED_PRECONDITION, "not a regular file");
 }
 
+/* Not when a hook first calls it. */
+static void what_needs_a_function_that_is_not_there_is_refused(void **state)
+{
+   struct fixture *fixture = *state;
+   put(fixture, "unresolved", "unresolved.so");
+   assert_refused(fixture, "unresolved", KV_FAILED_PRECONDITION, "kvstore_nobody_has_this");
+}
+
+static void what_a_plug_in_exports_is_not_seen_by_others(void **state)
+{
+   struct fixture *fixture = *state;
+   put(fixture, "plain", "plain.so");
+   assert_int_equal(find(fixture, "plain"), KV_OK);
+   assert_null(dlsym(RTLD_DEFAULT, KVS_PLUGIN_SYMBOL));
+}
+
+/* Threads of its own may still run in it. One that was refused has run no hook, and goes. */
+static void an_accepted_plug_in_stays_mapped_and_a_refused_one_does_not(void **state)
+{
+   struct fixture *fixture = *state;
+   char path[TEMPORARY_PATH_SIZE];
+   put(fixture, "plain", "plain.so");
+   put(fixture, "other_abi", "other_abi.so");
+   struct kv_plugin_library *library =
+       kv_plugin_library_create(fixture->directory.path, &fixture->status);
+   assert_non_null(library);
+   assert_int_equal(kv_plugin_library_find(library, "plain", &fixture->plugin, &fixture->status),
+                    KV_OK);
+   assert_int_not_equal(
+       kv_plugin_library_find(library, "other_abi", &fixture->plugin, &fixture->status), KV_OK);
+   kv_plugin_library_destroy(library);
+   assert_non_null(
+       dlopen(temporary_path(&fixture->directory, "plain.so", path), RTLD_NOW | RTLD_NOLOAD));
+   assert_null(
+       dlopen(temporary_path(&fixture->directory, "other_abi.so", path), RTLD_NOW | RTLD_NOLOAD));
+}
+
 static void a_wrong_descriptor_is_refused_with_what_is_wrong(void **state)
 {
    struct fixture *fixture = *state;
@@ -301,6 +339,9 @@ int main(void)
        TEST(what_belongs_to_another_user_is_refused),
        TEST(a_link_may_not_leave_the_directory),
        TEST(what_is_no_shared_object_is_refused),
+       TEST(what_needs_a_function_that_is_not_there_is_refused),
+       TEST(what_a_plug_in_exports_is_not_seen_by_others),
+       TEST(an_accepted_plug_in_stays_mapped_and_a_refused_one_does_not),
        TEST(a_wrong_descriptor_is_refused_with_what_is_wrong),
        TEST(a_refused_plug_in_can_be_replaced_by_a_good_one),
        TEST(the_first_directory_that_has_the_file_counts),

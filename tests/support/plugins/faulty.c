@@ -22,6 +22,7 @@ enum {
    OPTION_RECORD,
    OPTION_LOADED_TO,
    OPTION_TEXT,
+   OPTION_SYNC,
    OPTION_COUNT
 };
 
@@ -69,6 +70,7 @@ static const kvs_option options[OPTION_COUNT] = {
                      .type = KVS_OPTION_TEXT,
                      .default_value = "told to fail",
                      .help = "the text of failures; \"garbage\" is bytes without an end"},
+    [OPTION_SYNC] = CODE_OPTION(sync),
 };
 
 struct faulty {
@@ -152,8 +154,9 @@ static int write_faulty(void *self, const kvs_record *records, size_t count, uin
 {
    (void)records;
    (void)count;
-   (void)flags;
    struct faulty *faulty = self;
+   if ((flags & KVS_WRITE_SYNC) && faulty->settings[OPTION_SYNC].integer != KVS_OK)
+      return fail(faulty->settings, OPTION_SYNC, error);
    if (faulty->writes++ < faulty->settings[OPTION_HEALTHY_WRITES].integer)
       return KVS_OK;
    return fail(faulty->settings, OPTION_WRITE, error);

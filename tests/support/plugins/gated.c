@@ -1,7 +1,7 @@
 /*
  * A plug-in whose load tells that it is at 43 per cent, and then waits until somebody opens the
- * named pipe "gate" in its directory for writing; without that pipe it does not wait. It keeps
- * nothing.
+ * named pipe "gate" in its directory for writing; without that pipe it does not wait. So does
+ * each write at "write_gate". It keeps nothing.
  */
 #include "kvstore/plugin.h"
 
@@ -18,6 +18,18 @@ static int open_gated(const kvs_host *host, const kvs_setting *settings, size_t 
    return KVS_OK;
 }
 
+static void wait_at(const kvs_host *host, const char *gate)
+{
+   char path[4096];
+   snprintf(path, sizeof path, "%s/%s", host->directory, gate);
+   int fd = open(path, O_RDONLY);
+   if (fd >= 0) {
+      char byte;
+      (void)!read(fd, &byte, 1); /* until the other side closes it */
+      close(fd);
+   }
+}
+
 static int load_gated(void *self, kvs_error *error)
 {
    (void)error;
@@ -29,21 +41,15 @@ static int load_gated(void *self, kvs_error *error)
    };
    for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)
       host->load_note(host, &notes[i]);
-   char path[4096];
-   snprintf(path, sizeof path, "%s/gate", host->directory);
-   int fd = open(path, O_RDONLY);
-   if (fd >= 0) {
-      char byte;
-      (void)!read(fd, &byte, 1); /* until the other side closes it */
-      close(fd);
-   }
+   wait_at(host, "gate");
    return KVS_OK;
 }
 
 static int write_gated(void *self, const kvs_record *records, size_t count, uint32_t flags,
                        kvs_error *error)
 {
-   (void)self, (void)records, (void)count, (void)flags, (void)error;
+   (void)records, (void)count, (void)flags, (void)error;
+   wait_at(self, "write_gate");
    return KVS_OK;
 }
 

@@ -1,0 +1,208 @@
+#include "core/host/hook_timing.h"
+
+#include "core/support/clock.h"
+#include "core/support/log.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NS_PER_SECOND 1e9
+
+/* Written by the thread that calls the hook alone, so that an addition needs no locked operation.
+ */
+struct counters {
+   atomic_uint_least64_t started_ns; /* of the call under way; 0: none */
+   atomic_uint_least64_t calls, errors, total_ns, max_ns;
+   atomic_uint_least64_t buckets[KV_HOOK_BUCKETS];
+};
+
+struct kv_hook_timing {
+   uint64_t write_budget_ns;
+   char *plugin;
+   struct counters kinds[KV_HOOK_KINDS];
+};
+
+const char *kv_hook_name(enum kv_hook hook)
+{
+   static const char *const names[KV_HOOK_KINDS] = {
+       [KV_HOOK_OPEN] = "open",
+       [KV_HOOK_LOAD] = "on_load",
+       [KV_HOOK_WRITE] = "on_write",
+       [KV_HOOK_TICK] = "on_tick",
+       [KV_HOOK_CHECKPOINT] = "on_tick (checkpoint)",
+       [KV_HOOK_CLOSE] = "close",
+   };
+   return names[hook];
+}
+
+struct kv_hook_timing *kv_hook_timing_create(const char *plugin, uint64_t write_budget_ns)
+{
+   struct kv_hook_timing *timing = calloc(1, sizeof *timing);
+   char *copy = strdup(plugin);
+   if (!timing || !copy) {
+      free(timing);
+      free(copy);
+      return NULL;
+   }
+   timing->plugin = copy;
+   timing->write_budget_ns = write_budget_ns;
+   return timing;
+}
+
+void kv_hook_timing_destroy(struct kv_hook_timing *timing)
+{
+   free(timing->plugin);
+   free(timing);
+}
+
+/* ---- Buckets ---- */
+
+/* 0 to 3 ns have a bucket each; from there on four share a power of two. */
+static size_t bucket_of(uint64_t ns)
+{
+   if (ns < 4)
+      return (size_t)ns;
+   unsigned power = 63 - (unsigned)__builtin_clzll(ns);
+   size_t bucket = (size_t)(power - 1) * 4 + ((ns >> (power - 2)) & 3);
+   return bucket < KV_HOOK_BUCKETS ? bucket : KV_HOOK_BUCKETS - 1;
+}
+
+/* The longest time that the bucket takes. */
+static uint64_t bucket_end_ns(size_t bucket)
+{
+   if (bucket == KV_HOOK_BUCKETS - 1)
+      return UINT64_MAX;
+   if (bucket < 4)
+      return bucket;
+   unsigned power = (unsigned)(bucket / 4) + 1;
+   return (((uint64_t)bucket & 3) + 5) * ((uint64_t)1 << (power - 2)) - 1;
+}
+
+/* ---- Counting ---- */
+
+static uint64_t get(const atomic_uint_least64_t *counter)
+{
+   return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void set(atomic_uint_least64_t *counter, uint64_t value)
+{
+   atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
+void kv_hook_timing_begin(struct kv_hook_timing *timing, enum kv_hook hook)
+{
+   if (timing)
+      set(&timing->kinds[hook].started_ns, kv_clock_monotonic_ns());
+}
+
+void kv_hook_timing_end(struct kv_hook_timing *timing, enum kv_hook hook, bool failed)
+{
+   if (!timing)
+      return;
+   struct counters *counters = &timing->kinds[hook];
+   uint64_t ns = kv_clock_monotonic_ns() - get(&counters->started_ns);
+   size_t bucket = bucket_of(ns);
+   set(&counters->started_ns, 0);
+   set(&counters->errors, get(&counters->errors) + failed);
+   set(&counters->total_ns, get(&counters->total_ns) + ns);
+   set(&counters->buckets[bucket], get(&counters->buckets[bucket]) + 1);
+   if (ns > get(&counters->max_ns))
+      set(&counters->max_ns, ns);
+   set(&counters->calls, get(&counters->calls) + 1);
+   uint64_t budget_ns = kv_hook_timing_budget_ns(timing, hook);
+   if (budget_ns > 0 && ns > budget_ns)
+      kv_log(KV_LOG_WARNING, "%s of %s has ended after %.1f s; its budget is %.1f s",
+             kv_hook_name(hook), timing->plugin, (double)ns / NS_PER_SECOND,
+             (double)budget_ns / NS_PER_SECOND);
+}
+
+/* ---- Reading ---- */
+
+const char *kv_hook_timing_plugin(const struct kv_hook_timing *timing)
+{
+   return timing->plugin;
+}
+
+uint64_t kv_hook_timing_budget_ns(const struct kv_hook_timing *timing, enum kv_hook hook)
+{
+   static const unsigned multiples[KV_HOOK_KINDS] = {
+       [KV_HOOK_OPEN] = KV_HOOK_BUDGET_ASIDE,
+       [KV_HOOK_LOAD] = KV_HOOK_BUDGET_ALL_DATA,
+       [KV_HOOK_WRITE] = 1,
+       [KV_HOOK_TICK] = KV_HOOK_BUDGET_ALL_DATA,
+       [KV_HOOK_CHECKPOINT] = KV_HOOK_BUDGET_ALL_DATA,
+       [KV_HOOK_CLOSE] = KV_HOOK_BUDGET_ASIDE,
+   };
+   return timing->write_budget_ns * multiples[hook];
+}
+
+uint64_t kv_hook_timing_running_ns(const struct kv_hook_timing *timing, enum kv_hook hook,
+                                   uint64_t *started_ns)
+{
+   uint64_t started = get(&timing->kinds[hook].started_ns);
+   if (started_ns)
+      *started_ns = started;
+   uint64_t now_ns = kv_clock_monotonic_ns();
+   return started > 0 && now_ns > started ? now_ns - started : 0;
+}
+
+void kv_hook_timing_read(const struct kv_hook_timing *timing, enum kv_hook hook,
+                         struct kv_hook_figures *figures)
+{
+   const struct counters *counters = &timing->kinds[hook];
+   figures->calls = get(&counters->calls);
+   figures->errors = get(&counters->errors);
+   figures->total_ns = get(&counters->total_ns);
+   figures->max_ns = get(&counters->max_ns);
+   for (size_t i = 0; i < KV_HOOK_BUCKETS; i++)
+      figures->buckets[i] = get(&counters->buckets[i]);
+}
+
+void kv_hook_figures_add(struct kv_hook_figures *figures, const struct kv_hook_figures *more)
+{
+   figures->calls += more->calls;
+   figures->errors += more->errors;
+   figures->total_ns += more->total_ns;
+   if (more->max_ns > figures->max_ns)
+      figures->max_ns = more->max_ns;
+   for (size_t i = 0; i < KV_HOOK_BUCKETS; i++)
+      figures->buckets[i] += more->buckets[i];
+}
+
+void kv_hook_figures_since(struct kv_hook_figures *figures, const struct kv_hook_figures *before)
+{
+   figures->calls -= before->calls;
+   figures->errors -= before->errors;
+   figures->total_ns -= before->total_ns;
+   size_t last = 0;
+   for (size_t i = 0; i < KV_HOOK_BUCKETS; i++) {
+      figures->buckets[i] -= before->buckets[i];
+      if (figures->buckets[i] > 0)
+         last = i;
+   }
+   if (figures->calls == 0)
+      figures->max_ns = 0;
+   else if (figures->max_ns == before->max_ns && bucket_end_ns(last) < figures->max_ns)
+      figures->max_ns = bucket_end_ns(last);
+}
+
+uint64_t kv_hook_figures_percentile_ns(const struct kv_hook_figures *figures, unsigned permille)
+{
+   uint64_t counted = 0;
+   for (size_t i = 0; i < KV_HOOK_BUCKETS; i++)
+      counted += figures->buckets[i];
+   uint64_t wanted = (counted * permille + 999) / 1000, passed = 0;
+   for (size_t i = 0; i < KV_HOOK_BUCKETS && counted > 0; i++) {
+      passed += figures->buckets[i];
+      if (passed >= wanted && passed > 0)
+         return bucket_end_ns(i) < figures->max_ns ? bucket_end_ns(i) : figures->max_ns;
+   }
+   return figures->max_ns;
+}
+
+uint64_t kv_hook_figures_mean_ns(const struct kv_hook_figures *figures)
+{
+   return figures->calls > 0 ? figures->total_ns / figures->calls : 0;
+}

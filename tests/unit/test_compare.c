@@ -1,0 +1,122 @@
+#include "core/control/compare.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+/* A store that holds the words of "key=value key=value", at `sequence`. */
+static struct kv_store *store_of(const char *words, uint64_t sequence)
+{
+   struct kv_store *store = kv_store_create();
+   assert_non_null(store);
+   struct kv_transaction *transaction = kv_store_begin(store);
+   assert_non_null(transaction);
+   while (*words) {
+      size_t key = strcspn(words, "="), value = strcspn(words + key + 1, " ");
+      assert_true(
+          kv_transaction_set(transaction, kv_bytes(words, key), kv_bytes(words + key + 1, value)));
+      words += key + 1 + value;
+      words += *words == ' ';
+   }
+   kv_transaction_commit(transaction, sequence);
+   return store;
+}
+
+static struct kv_comparison compare_at(const char *first, uint64_t first_sequence,
+                                       const char *second, uint64_t second_sequence)
+{
+   struct kv_store *stores[] = {store_of(first, first_sequence), store_of(second, second_sequence)};
+   struct kv_view *views[] = {kv_view_create(stores[0]), kv_view_create(stores[1])};
+   struct kv_comparison comparison;
+   assert_true(kv_compare(kv_view_version(views[0]), kv_view_version(views[1]), &comparison));
+   for (int i = 0; i < 2; i++) {
+      kv_view_destroy(views[i]);
+      kv_store_destroy(stores[i]);
+   }
+   return comparison;
+}
+
+static struct kv_comparison compare(const char *first, const char *second)
+{
+   return compare_at(first, 1, second, 1);
+}
+
+static void equal_data_has_equal_digests_in_whatever_order_it_came(void **state)
+{
+   (void)state;
+   const char *const pairs[][2] = {{"", ""}, {"a=1", "a=1"}, {"a=1 b= c=3", "c=3 a=1 b="}};
+   for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+      struct kv_comparison comparison = compare(pairs[i][0], pairs[i][1]);
+      assert_int_equal(comparison.difference, KV_DIFFERENCE_NONE);
+      assert_int_equal(comparison.differences, 0);
+      assert_string_equal(comparison.first_digest, comparison.second_digest);
+      assert_int_equal(strlen(comparison.first_digest), 32);
+   }
+}
+
+static void the_lowest_key_that_differs_is_told_and_all_are_counted(void **state)
+{
+   (void)state;
+   const struct {
+      const char *first, *second, *key;
+      enum kv_difference difference;
+      uint64_t differences;
+   } cases[] = {
+       {"a=1 b=2", "a=1", "b", KV_DIFFERENCE_MISSING, 1},
+       {"b=2", "a=1 b=2", "a", KV_DIFFERENCE_EXTRA, 1},
+       {"a=1 b=2 c=3", "a=1 b=3 d=4", "b", KV_DIFFERENCE_VALUE, 3},
+       {"a=1", "a=", "a", KV_DIFFERENCE_VALUE, 1},
+       {"a=1", "ab=1", "a", KV_DIFFERENCE_MISSING, 2},
+       {"a=1 b=2 c=3", "", "a", KV_DIFFERENCE_MISSING, 3},
+   };
+   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+      struct kv_comparison comparison = compare(cases[i].first, cases[i].second);
+      assert_int_equal(comparison.difference, cases[i].difference);
+      assert_int_equal(comparison.differences, cases[i].differences);
+      assert_int_equal(comparison.key_size, strlen(cases[i].key));
+      assert_memory_equal(comparison.key, cases[i].key, comparison.key_size);
+      assert_string_not_equal(comparison.first_digest, comparison.second_digest);
+   }
+}
+
+static void bytes_that_move_between_key_and_value_change_the_digest(void **state)
+{
+   (void)state;
+   struct kv_comparison comparison = compare("ab=c", "a=bc");
+   assert_string_not_equal(comparison.first_digest, comparison.second_digest);
+}
+
+static void another_sequence_is_a_difference_without_a_key(void **state)
+{
+   (void)state;
+   struct kv_comparison comparison = compare_at("a=1", 5, "a=1", 4);
+   assert_int_equal(comparison.difference, KV_DIFFERENCE_SEQUENCE);
+   assert_int_equal(comparison.differences, 0);
+   assert_string_equal(comparison.first_digest, comparison.second_digest);
+}
+
+static void of_a_long_key_the_beginning_is_kept(void **state)
+{
+   (void)state;
+   char words[KV_COMPARISON_KEY_SIZE + 100];
+   memset(words, 'k', sizeof words);
+   memcpy(words + sizeof words - 3, "=1", 3);
+   struct kv_comparison comparison = compare(words, "");
+   assert_int_equal(comparison.key_size, sizeof words - 3);
+   assert_memory_equal(comparison.key, words, KV_COMPARISON_KEY_SIZE);
+}
+
+int main(void)
+{
+   const struct CMUnitTest tests[] = {
+       cmocka_unit_test(equal_data_has_equal_digests_in_whatever_order_it_came),
+       cmocka_unit_test(the_lowest_key_that_differs_is_told_and_all_are_counted),
+       cmocka_unit_test(bytes_that_move_between_key_and_value_change_the_digest),
+       cmocka_unit_test(another_sequence_is_a_difference_without_a_key),
+       cmocka_unit_test(of_a_long_key_the_beginning_is_kept),
+   };
+   return cmocka_run_group_tests(tests, NULL, NULL);
+}
