@@ -2,6 +2,8 @@
 import os
 import shutil
 
+import grpc
+
 import harness
 import layout
 
@@ -45,6 +47,8 @@ def ask_server(path):
         return Answer("refused", "", str(refusal))
     try:
         found = digest(dict(server.scan()))
+    except grpc.RpcError as error:
+        found = f"what no client can read: {error.details()}"
     finally:
         server.kill9()
     return Answer("ok", found, server.log.text())
