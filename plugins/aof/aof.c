@@ -29,14 +29,7 @@ static const kvs_option options[OPTION_COUNT] = {
                              .help =
                                  "size of a log segment; the log is compacted when it has grown "
                                  "by this much and by twice the data"},
-    [OPTION_SNAPSHOT_RATE] = {.name = "snapshot_rate",
-                              .type = KVS_OPTION_SIZE,
-                              .default_value = FORMAT_PACE_DEFAULT,
-                              .minimum = FORMAT_PACE_MIN,
-                              .maximum = FORMAT_PACE_MAX,
-                              .help =
-                                  "bytes a second that a snapshot beside traffic may write; none "
-                                  "is slowed down that somebody waits for"},
+    [OPTION_SNAPSHOT_RATE] = FORMAT_PACE_OPTION,
 };
 
 struct aof {

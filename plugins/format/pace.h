@@ -11,10 +11,17 @@
 
 #include <stdint.h>
 
-/* What an option of the kind may be, in bytes a second. */
-#define FORMAT_PACE_DEFAULT "67108864"
+/* The least rate that an option may ask for, in bytes a second. */
 #define FORMAT_PACE_MIN ((int64_t)1 << 20)
-#define FORMAT_PACE_MAX ((int64_t)1 << 40)
+
+/* The option of every plug-in that makes snapshots, as an initializer. */
+#define FORMAT_PACE_OPTION                                                                         \
+   {                                                                                               \
+      .name = "snapshot_rate", .type = KVS_OPTION_SIZE, .default_value = "67108864",               \
+      .minimum = FORMAT_PACE_MIN, .maximum = (int64_t)1 << 40,                                     \
+      .help = "bytes a second that a snapshot beside traffic may write; none is slowed down that " \
+              "somebody waits for",                                                                \
+   }
 
 struct format_pace {
    const kvs_host *host;
