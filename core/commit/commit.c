@@ -16,13 +16,6 @@ struct step {
    sem_t done;
 };
 
-/* Where batches may be committed, besides the commit thread. */
-enum place {
-   PLACE_NOWHERE_ELSE,
-   PLACE_LENT_THREADS, /* where the submitter may wait: every plug-in of `targets` allows it */
-   PLACE_ANY_THREAD,   /* no plug-in of `targets` waits in on_write */
-};
-
 struct kv_commit {
    struct kv_store *store;
    struct kv_commit_options options;
@@ -32,7 +25,7 @@ struct kv_commit {
    /* Shared. Submitters push in front; the committer takes the whole list. Who pushes onto the
     * empty list sees to its being committed, so a busy pipeline costs its callers no wake-up. */
    _Atomic(struct kv_submission *) waiting;
-   _Atomic enum place place;
+   atomic_bool prompt; /* no plug-in of `targets` waits in on_write */
    _Atomic(struct step *) step;
    atomic_bool stopping;
    sem_t work;
@@ -152,38 +145,29 @@ static struct kv_submission *take_waiting(struct kv_commit *commit)
    return batch;
 }
 
-/* The caller is the committer and ceases to be. While more waits, another thread tells the callers
- * where the plug-in `waits`: the disk need not wait for that. True: there is more to do, and
- * submitters leave their work to the one that they find committing, so the caller must come back.
+/* The caller is the committer and ceases to be, with *batch committed or refused as *status says.
  */
-static bool commit_waiting(struct kv_commit *commit, bool waits)
+static enum kv_code commit_taken(struct kv_commit *commit, struct kv_submission **batch,
+                                 struct kv_status *status)
 {
-   struct kv_submission *batch = take_waiting(commit);
-   struct kv_status failure;
-   enum kv_code code = batch ? commit_batch(commit, batch, &failure) : KV_OK;
+   *batch = take_waiting(commit);
+   enum kv_code code = *batch ? commit_batch(commit, *batch, status) : KV_OK;
    pthread_mutex_unlock(&commit->committer);
-   const struct kv_status *status = code == KV_OK ? NULL : &failure;
-   if (waits && batch && atomic_load(&commit->waiting) &&
-       kv_completer_give(commit->completer, batch, status))
-      return true;
-   kv_complete(batch, status);
+   return code;
+}
+
+/* Submitters leave their work to the one that they find committing, so the caller has to come back
+ * when true is returned. */
+static bool is_awaited(struct kv_commit *commit)
+{
    /* A write, if only of the same value: a submitter that pushes after it has seen the unlock. */
    struct kv_submission *none = NULL;
    return !atomic_compare_exchange_strong(&commit->waiting, &none, NULL);
 }
 
-static enum place place_for(const struct kv_instance *instance)
+static bool is_prompt(const struct kv_instance *instance)
 {
-   uint32_t flags = instance ? kv_instance_plugin(instance)->flags : KVS_PLUGIN_PROMPT;
-   if (flags & KVS_PLUGIN_PROMPT)
-      return PLACE_ANY_THREAD;
-   return flags & KVS_PLUGIN_ANY_THREAD ? PLACE_LENT_THREADS : PLACE_NOWHERE_ELSE;
-}
-
-static enum place place_for_all(const struct kv_commit_targets *targets)
-{
-   enum place active = place_for(targets->active), standby = place_for(targets->standby);
-   return active < standby ? active : standby;
+   return !instance || (kv_instance_plugin(instance)->flags & KVS_PLUGIN_PROMPT);
 }
 
 static void wait_for(sem_t *semaphore)
@@ -197,7 +181,8 @@ static void run_steps(struct kv_commit *commit)
    struct step *step;
    while ((step = atomic_exchange(&commit->step, NULL))) {
       step->run(step->context, &commit->targets);
-      atomic_store(&commit->place, place_for_all(&commit->targets));
+      atomic_store(&commit->prompt,
+                   is_prompt(commit->targets.active) && is_prompt(commit->targets.standby));
       publish_health(commit);
       sem_post(&step->done);
    }
@@ -212,34 +197,40 @@ static void hold(void *context, struct kv_commit_targets *targets)
    wait_for(&commit->resumed);
 }
 
-/* Whether the submitter, which is the committer, goes on to commit. Not when a step is ordered: the
- * commit thread comes for it, and sees to what waits, too. */
-static bool may_commit_here(struct kv_commit *commit, const struct kv_lender *lender, bool *lent)
+/* Commits on the submitter's own thread where that cannot keep it waiting: it is spared the way to
+ * the commit thread and back, which costs more than the commit itself. False: nobody does it. */
+static bool commit_here(struct kv_commit *commit)
 {
-   if (atomic_load(&commit->step))
-      return false;
-   enum place place = atomic_load(&commit->place);
-   if (place == PLACE_LENT_THREADS && !*lent && lender && atomic_load(&commit->waiting))
-      *lent = lender->may_wait(lender->context);
-   if (place == PLACE_ANY_THREAD || (place == PLACE_LENT_THREADS && *lent))
-      return true;
-   sem_post(&commit->work);
+   while (atomic_load(&commit->prompt)) {
+      if (pthread_mutex_trylock(&commit->committer) != 0)
+         return true;
+      if (!atomic_load(&commit->prompt)) {
+         pthread_mutex_unlock(&commit->committer);
+         return false;
+      }
+      struct kv_submission *batch;
+      struct kv_status status;
+      enum kv_code code = commit_taken(commit, &batch, &status);
+      kv_complete(batch, code == KV_OK ? NULL : &status);
+      if (!is_awaited(commit))
+         return true;
+   }
    return false;
 }
 
-/* Commits on the submitter's own thread where it may: that spares the way to the commit thread and
- * back, which takes longer than the commit itself where nothing waits, and adds to the latency
- * where a disk does. */
-static void commit_here(struct kv_commit *commit, const struct kv_lender *lender)
+/* One turn of the commit thread; true when there is more to do. While it has more, another thread
+ * tells the callers: the disk need not wait for that. */
+static bool commit_on_thread(struct kv_commit *commit)
 {
-   bool lent = false, more = true;
-   while (more && pthread_mutex_trylock(&commit->committer) == 0) {
-      if (!may_commit_here(commit, lender, &lent)) {
-         pthread_mutex_unlock(&commit->committer);
-         return;
-      }
-      more = commit_waiting(commit, lent);
-   }
+   struct kv_submission *batch;
+   struct kv_status failure;
+   enum kv_code code = commit_taken(commit, &batch, &failure);
+   const struct kv_status *status = code == KV_OK ? NULL : &failure;
+   if (batch && atomic_load(&commit->waiting) &&
+       kv_completer_give(commit->completer, batch, status))
+      return true;
+   kv_complete(batch, status);
+   return is_awaited(commit);
 }
 
 static void *run(void *argument)
@@ -248,7 +239,7 @@ static void *run(void *argument)
    for (;;) {
       pthread_mutex_lock(&commit->committer);
       run_steps(commit);
-      if (commit_waiting(commit, true))
+      if (commit_on_thread(commit))
          continue;
       if (atomic_load(&commit->stopping))
          return NULL;
@@ -312,19 +303,14 @@ void kv_commit_destroy(struct kv_commit *commit)
    release(commit);
 }
 
-void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission,
-                      const struct kv_lender *lender)
+void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission)
 {
    struct kv_submission *newest = atomic_load_explicit(&commit->waiting, memory_order_relaxed);
    do
       submission->next = newest;
    while (!atomic_compare_exchange_weak(&commit->waiting, &newest, submission));
-   if (newest)
-      return;
-   if (atomic_load(&commit->place) == PLACE_NOWHERE_ELSE)
+   if (!newest && !commit_here(commit))
       sem_post(&commit->work);
-   else
-      commit_here(commit, lender);
 }
 
 static void order_step(struct kv_commit *commit, struct step *step)

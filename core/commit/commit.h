@@ -52,14 +52,6 @@ struct kv_submission {
    struct kv_submission *next; /* private to the pipeline until done */
 };
 
-/* Lends the submitting thread to the pipeline. `may_wait` is asked at most once, inside
- * kv_commit_submit, when nobody else commits and the plug-in is going to wait: whether the thread
- * may. It then commits as long as there is something to commit. */
-struct kv_lender {
-   bool (*may_wait)(void *context);
-   void *context;
-};
-
 struct kv_commit_options {
    uint64_t memory_max; /* bound on the sum of key and value sizes; 0 = none */
 };
@@ -83,9 +75,7 @@ struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commi
 /* Commits what has been submitted, then ends the thread. No submission may follow. */
 void kv_commit_destroy(struct kv_commit *commit);
 
-/* `lender` may be NULL. */
-void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission,
-                      const struct kv_lender *lender);
+void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission);
 
 /* Returns between two batches. No further one is committed before the next step has run; what is
  * submitted waits. Control thread. */

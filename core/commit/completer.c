@@ -71,12 +71,13 @@ void kv_completer_destroy(struct kv_completer *completer)
 bool kv_completer_give(struct kv_completer *completer, struct kv_submission *batch,
                        const struct kv_status *status)
 {
-   if (atomic_exchange(&completer->busy, true))
+   if (atomic_load(&completer->busy))
       return false;
    completer->batch = batch;
    completer->failed = status;
    if (status)
       completer->status = *status;
+   atomic_store(&completer->busy, true);
    sem_post(&completer->work);
    return true;
 }

@@ -23,8 +23,7 @@ struct kv_completer *kv_completer_create(struct kv_status *status);
 void kv_completer_destroy(struct kv_completer *completer);
 
 /* Has the thread complete the list; `status`, which may be NULL, is copied. False: it is busy, and
- * the list is still the caller's. Any
- * thread. */
+ * the list is still the caller's. One caller at a time. */
 bool kv_completer_give(struct kv_completer *completer, struct kv_submission *batch,
                        const struct kv_status *status);
 

@@ -5,9 +5,6 @@
  * When it arrives, its gRPC call moves into a pooled kv_call and the slot is armed again, so the
  * number of calls under way does not depend on how many slots there are. Every gRPC event of a call
  * comes back on the queue of its worker; pool, slots and handlers therefore need no lock.
- *
- * There is one thread more than there are workers (thread.c). A handler that is going to wait has
- * it take over the worker, and its own thread becomes the spare one when the handler is done.
  */
 #ifndef KV_RPC_INTERNAL_H
 #define KV_RPC_INTERNAL_H
@@ -19,7 +16,6 @@
 #include <grpc/slice.h>
 
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -52,26 +48,16 @@ static inline void kv_rpc_taken_over(struct kv_rpc_event *event)
 }
 #endif
 
-struct kv_rpc_worker;
-
-struct kv_rpc_thread {
-   struct kv_rpc *rpc;
-   struct kv_rpc_worker *worker; /* whose events it handles; NULL: none's. The thread's own */
-   bool running;                 /* `id` is valid */
-   pthread_t id;
-};
-
-/* A queue with what belongs to it; all but `rpc` and `queue` of the thread that handles its events.
- */
 struct kv_rpc_worker {
    struct kv_rpc *rpc;
    grpc_completion_queue *queue;
    struct kv_rpc_slot *slots;
-   struct kv_call *pool; /* closed calls to be used again */
+   struct kv_call *pool; /* closed calls to be used again; worker's thread only */
    unsigned pool_size;
-   size_t pending; /* armed slots and open calls; the worker ends when there are none */
+   size_t pending; /* armed slots and open calls; the thread ends when there are none */
    unsigned index;
-   struct kv_rpc_thread *thread;
+   bool running; /* `thread` is valid */
+   pthread_t thread;
 };
 
 /* A Unix socket's file, with its identity so that nobody else's is removed in its place. */
@@ -94,13 +80,6 @@ struct kv_rpc {
    struct kv_acceptor *acceptor;
    struct kv_rpc_socket_file *socket_files;
    bool stopped;
-
-   struct kv_rpc_thread *threads; /* worker_count + 1 */
-   atomic_bool spare;             /* a thread waits for a worker to take over */
-   sem_t handed_over;
-   struct kv_rpc_worker *handed; /* who posts the semaphore sets it, who has waited takes it */
-   atomic_uint workers_left;     /* that have not ended */
-
    unsigned worker_count;
    struct kv_rpc_worker workers[];
 };
@@ -144,14 +123,6 @@ struct kv_call {
 enum kv_code kv_rpc_slots_create(struct kv_rpc_worker *worker, struct kv_status *status);
 void kv_rpc_slots_arm(struct kv_rpc_worker *worker);
 void kv_rpc_slots_destroy(struct kv_rpc_worker *worker);
-
-/* thread.c */
-enum kv_code kv_rpc_threads_create(struct kv_rpc *rpc, struct kv_status *status);
-enum kv_code kv_rpc_threads_start(struct kv_rpc *rpc, struct kv_status *status);
-/* Waits until no call is under way, which ends the workers; false when the deadline (monotonic)
- * passed. */
-bool kv_rpc_threads_join(struct kv_rpc *rpc, const struct timespec *deadline);
-void kv_rpc_threads_destroy(struct kv_rpc *rpc);
 
 /* call.c; all on the worker's thread. */
 /* A call from the pool, or NULL when memory is out. Takes over `grpc` and `payload` then. */

@@ -100,8 +100,6 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    rpc->worker_count = options->workers;
    rpc->receive_message_max = options->receive_message_max;
    rpc->reply_memory_max = options->memory_max;
-   if (code == KV_OK)
-      code = kv_rpc_threads_create(rpc, status);
    for (unsigned i = 0; i < rpc->worker_count; i++) {
       struct kv_rpc_worker *worker = &rpc->workers[i];
       worker->rpc = rpc;
@@ -117,13 +115,34 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    return NULL;
 }
 
+/* Handles events until the server has been stopped and nothing of this worker is left in gRPC: its
+ * slots have come back and its calls are closed. Only then may the queue be shut down. */
+static void *work(void *argument)
+{
+   struct kv_rpc_worker *worker = argument;
+   const gpr_timespec never = gpr_inf_future(GPR_CLOCK_MONOTONIC);
+   while (worker->pending > 0) {
+      grpc_event event = grpc_completion_queue_next(worker->queue, never, NULL);
+      struct kv_rpc_event *tag = event.tag;
+      kv_rpc_taken_over(tag);
+      tag->handle(tag->owner, event.success != 0);
+   }
+   return NULL;
+}
+
 enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status)
 {
    grpc_server_start(rpc->server);
-   for (unsigned i = 0; i < rpc->worker_count; i++)
-      kv_rpc_slots_arm(&rpc->workers[i]);
-   enum kv_code code = kv_rpc_threads_start(rpc, status);
-   return code == KV_OK ? kv_acceptor_start(rpc->acceptor, status) : code;
+   for (unsigned i = 0; i < rpc->worker_count; i++) {
+      struct kv_rpc_worker *worker = &rpc->workers[i];
+      kv_rpc_slots_arm(worker);
+      int error = pthread_create(&worker->thread, NULL, work, worker);
+      if (error != 0)
+         return kv_fail_errno(status, error, "cannot start thread %u of %u for the network", i + 1,
+                              rpc->worker_count);
+      worker->running = true;
+   }
+   return kv_acceptor_start(rpc->acceptor, status);
 }
 
 static gpr_timespec in_ms(int64_t ms)
@@ -138,9 +157,19 @@ static bool await_shutdown(struct kv_rpc *rpc, gpr_timespec deadline)
    return grpc_completion_queue_next(rpc->shutdown_queue, deadline, NULL).type == GRPC_OP_COMPLETE;
 }
 
-static bool join_threads(struct kv_rpc *rpc, gpr_timespec deadline)
+/* Waits until no call is under way, which ends the workers; false when the deadline passed. */
+static bool join_workers(struct kv_rpc *rpc, gpr_timespec deadline)
 {
-   return kv_rpc_threads_join(rpc, &(const struct timespec){deadline.tv_sec, deadline.tv_nsec});
+   const struct timespec until = {deadline.tv_sec, deadline.tv_nsec};
+   for (unsigned i = 0; i < rpc->worker_count; i++) {
+      struct kv_rpc_worker *worker = &rpc->workers[i];
+      if (!worker->running)
+         work(worker); /* its thread could not be started, but its slots may be armed */
+      else if (pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
+         return false;
+      worker->running = false;
+   }
+   return true;
 }
 
 void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms)
@@ -151,13 +180,13 @@ void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms)
    if (rpc->acceptor)
       kv_acceptor_stop(rpc->acceptor);
    grpc_server_shutdown_and_notify(rpc->server, rpc->shutdown_queue, NULL);
-   bool joined = join_threads(rpc, in_ms(grace_ms));
+   bool joined = join_workers(rpc, in_ms(grace_ms));
    if (joined && await_shutdown(rpc, in_ms(FAREWELL_MS)))
       return;
    grpc_server_cancel_all_calls(rpc->server);
    await_shutdown(rpc, gpr_inf_future(GPR_CLOCK_MONOTONIC));
    if (!joined)
-      join_threads(rpc, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+      join_workers(rpc, gpr_inf_future(GPR_CLOCK_MONOTONIC));
 }
 
 static void destroy_queue(grpc_completion_queue *queue)
@@ -181,7 +210,6 @@ void kv_rpc_destroy(struct kv_rpc *rpc)
       kv_rpc_slots_destroy(&rpc->workers[i]);
       kv_call_pool_destroy(&rpc->workers[i]);
    }
-   kv_rpc_threads_destroy(rpc);
    kv_rpc_remove_socket_files(rpc);
    grpc_shutdown_blocking();
    free(rpc->methods);

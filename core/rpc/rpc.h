@@ -9,9 +9,9 @@
  *  - A handler never sees a half message, and none above the receive limit.
  *
  * Threads: `workers` threads poll for events, each with its own completion queue. Handlers run on
- * them and must not block on I/O, unless kv_call_leave_worker allowed it. The functions of a call
- * may be used from any thread, one at a time, while the call is open; a unary call closes with its
- * reply or failure and must not be touched afterwards; a stream closes with its `closed` handler.
+ * them and must not block on I/O. The functions of a call may be used from any thread, one at a
+ * time, while the call is open; a unary call closes with its reply or failure and must not be
+ * touched afterwards; a stream closes with its `closed` handler.
  */
 #ifndef KV_RPC_H
 #define KV_RPC_H
@@ -90,10 +90,6 @@ void kv_rpc_destroy(struct kv_rpc *rpc);
 /* Which worker (0 to workers - 1) runs this handler; for state kept per thread. Only in handlers.
  */
 unsigned kv_call_worker(const struct kv_call *call);
-/* The handler is going to wait, for the disk say, and the worker's other calls shall not: another
- * thread takes over the worker. Only in `request` of a unary call; afterwards the call may be used
- * as from any other thread. False: there is no thread to spare, and the handler must not wait. */
-bool kv_call_leave_worker(struct kv_call *call);
 /* Memory that is released when the call closes. */
 struct kv_arena *kv_call_arena(struct kv_call *call);
 /* A place for the handler's own state of a stream; NULL at first. */

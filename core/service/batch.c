@@ -177,7 +177,7 @@ static void submit(struct kv_service *service, struct kv_call *call,
        .service = service,
        .call = call,
    };
-   kv_service_submit(service, call, &batch->submission);
+   kv_commit_submit(service->config.commit, &batch->submission);
 }
 
 static void prefetch(const struct kv_version *version, const struct kv_operation *operations,

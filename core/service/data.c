@@ -29,7 +29,7 @@ static void submit(struct kv_service *service, struct kv_call *call,
        .count = 1,
        .done = done,
    };
-   kv_service_submit(service, call, &write->submission);
+   kv_commit_submit(service->config.commit, &write->submission);
 }
 
 static void set_done(struct kv_submission *submission, const struct kv_status *status)

@@ -21,10 +21,6 @@ struct kv_service {
  * the data is not loaded yet or the request is malformed. */
 void *kv_service_request(struct kv_service *service, struct kv_call *call,
                          const ProtobufCMessageDescriptor *descriptor, struct kv_bytes request);
-/* Submits, and lends the handler's thread for the time that the disk takes. The handler is done
- * with it: nothing but to return may follow. */
-void kv_service_submit(struct kv_service *service, struct kv_call *call,
-                       struct kv_submission *submission);
 
 /* For tasks on the control thread. */
 static inline struct kv_reader *kv_service_control_reader(struct kv_service *service)

@@ -61,18 +61,6 @@ void *kv_service_request(struct kv_service *service, struct kv_call *call,
    return kv_message_decode(call, descriptor, request);
 }
 
-static bool may_wait(void *call)
-{
-   return kv_call_leave_worker(call);
-}
-
-void kv_service_submit(struct kv_service *service, struct kv_call *call,
-                       struct kv_submission *submission)
-{
-   const struct kv_lender lender = {may_wait, call};
-   kv_commit_submit(service->config.commit, submission, &lender);
-}
-
 #define METHOD(name) "/kvstore.KeyValueStore/" name
 
 /* What comes in great numbers at once. */

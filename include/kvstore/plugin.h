@@ -26,9 +26,9 @@
  *  [control]  The host's control thread. open, on_load, on_tick and close of one instance are
  *             called here, one at a time.
  *  [commit]   Where batches are committed. on_write is called here, one at a time: on one thread of
- *             its own, or, with KVS_PLUGIN_PROMPT or KVS_PLUGIN_ANY_THREAD, on changing ones. It
- * may run while on_tick of the same instance runs, and never beside open, on_load or close. [any]
- * Any thread, also one that the plug-in started itself.
+ *             its own, or, with KVS_PLUGIN_PROMPT, on changing ones. It may run while on_tick of
+ *             the same instance runs, and never beside open, on_load or close.
+ *  [any]      Any thread, also one that the plug-in started itself.
  *
  * A plug-in may start threads of its own. They must have ended when close returns.
  */
@@ -260,11 +260,6 @@ typedef struct kvs_tick {
  * view_read again. Whoever makes the records of a view, as a wrapper does, may then use their
  * memory once more. Since 1.1; an older host passes over it. */
 #define KVS_PLUGIN_COPIES 2u
-
-/* kvs_plugin.flags: on_write may wait, and be called on changing threads, still one at a time. The
- * host may then call it on the thread that received the request, which answers sooner when few
- * write. Since 1.1; an older host passes over it. */
-#define KVS_PLUGIN_ANY_THREAD 4u
 
 /* on_write flags: the batch must be on stable storage before on_write returns, whatever the
  * options say. */

@@ -72,12 +72,6 @@ static void end(struct kv_call *call, bool with_message, enum kv_code code, cons
    pthread_mutex_unlock(&call->lock);
 }
 
-bool kv_call_leave_worker(struct kv_call *call)
-{
-   REQUIRE(call->method->kind == KV_RPC_UNARY);
-   return true; /* there is no worker here that would be missed */
-}
-
 void kv_call_reply(struct kv_call *call)
 {
    REQUIRE(call->method->kind == KV_RPC_UNARY);

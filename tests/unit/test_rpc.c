@@ -35,8 +35,6 @@ struct service {
    unsigned requests, half_closed, closed;
    struct kv_call *held[MANY_CALLS]; /* calls that a test answers itself */
    size_t held_count;
-   bool released; /* what waits in its handler may go on */
-   unsigned waiting;
 };
 
 static void note(struct service *service, unsigned *counter)
@@ -100,31 +98,6 @@ static void hold(void *owner, struct kv_call *call, struct kv_bytes request)
    service->held[service->held_count++] = call;
    pthread_mutex_unlock(&service->lock);
    note(service, &service->requests);
-}
-
-/* Waits in the handler where it may, and says whether it did. */
-static void wait_in_handler(void *owner, struct kv_call *call, struct kv_bytes request)
-{
-   struct service *service = owner;
-   (void)request;
-   bool left = kv_call_leave_worker(call);
-   if (left) {
-      note(service, &service->waiting);
-      pthread_mutex_lock(&service->lock);
-      while (!service->released)
-         pthread_cond_wait(&service->changed, &service->lock);
-      pthread_mutex_unlock(&service->lock);
-   }
-   put(call, kv_bytes_of(left ? "waited" : "no thread to spare"));
-   kv_call_reply(call);
-}
-
-static void release_waiting(struct service *service)
-{
-   pthread_mutex_lock(&service->lock);
-   service->released = true;
-   pthread_cond_broadcast(&service->changed);
-   pthread_mutex_unlock(&service->lock);
 }
 
 /* Sends the numbers from 0 up to the one requested. */
@@ -196,7 +169,6 @@ static struct kv_rpc *create_rpc(struct service *service)
        {.path = "/test.Test/Echo", .service = service, .request = echo},
        {.path = "/test.Test/Fail", .service = service, .request = fail_politely},
        {.path = "/test.Test/Hold", .service = service, .request = hold},
-       {.path = "/test.Test/Wait", .service = service, .request = wait_in_handler},
        {.path = "/test.Test/Count",
         .kind = KV_RPC_SERVER_STREAM,
         .service = service,
@@ -566,23 +538,6 @@ static void calls_under_way_are_not_bounded_by_the_armed_slots(void **state)
    free(callers);
 }
 
-static void while_a_handler_waits_all_other_calls_are_answered(void **state)
-{
-   struct world *world = *state;
-   struct caller waiting, refused;
-   begin(&waiting, world, "/test.Test/Wait", kv_bytes_of("x"));
-   await(&world->service, &world->service.waiting, 1);
-   for (size_t i = 0; i < MANY_CALLS; i++)
-      assert_echoes(world, kv_bytes_of("meanwhile"));
-   begin(&refused, world, "/test.Test/Wait", kv_bytes_of("x"));
-   assert_receives(&refused, kv_bytes_of("no thread to spare"));
-   assert_ends(&refused, KV_OK, "");
-   release_waiting(&world->service);
-   assert_receives(&waiting, kv_bytes_of("waited"));
-   assert_ends(&waiting, KV_OK, "");
-   assert_echoes(world, kv_bytes_of("afterwards"));
-}
-
 /* ---- Streams ---- */
 
 static void a_stream_delivers_every_message_in_order(void **state)
@@ -753,21 +708,6 @@ static void stopping_awaits_a_call_under_way(void **state)
    put(world->service.held[0], kv_bytes_of("in time"));
    kv_call_reply(world->service.held[0]);
    assert_receives(&caller, kv_bytes_of("in time"));
-   assert_ends(&caller, KV_OK, "");
-   pthread_join(stopper, NULL);
-}
-
-static void stopping_awaits_a_handler_that_waits(void **state)
-{
-   struct world *world = *state;
-   struct caller caller;
-   pthread_t stopper;
-   begin(&caller, world, "/test.Test/Wait", kv_bytes_of("x"));
-   await(&world->service, &world->service.waiting, 1);
-   assert_int_equal(pthread_create(&stopper, NULL, stop_patiently, world->rpc), 0);
-   await_refusal(world->port);
-   release_waiting(&world->service);
-   assert_receives(&caller, kv_bytes_of("waited"));
    assert_ends(&caller, KV_OK, "");
    pthread_join(stopper, NULL);
 }
@@ -992,7 +932,6 @@ int main(void)
        CASE(a_message_over_the_limit_is_refused_before_the_handler),
        CASE(a_reply_to_a_call_that_was_cancelled_is_dropped),
        CASE(calls_under_way_are_not_bounded_by_the_armed_slots),
-       CASE(while_a_handler_waits_all_other_calls_are_answered),
        CASE(a_stream_delivers_every_message_in_order),
        CASE(a_stream_whose_client_cancels_is_closed_once),
        CASE(a_stream_whose_client_vanishes_is_closed_once),
@@ -1003,7 +942,6 @@ int main(void)
        CASE(half_a_message_reaches_no_handler),
        CASE(garbage_on_the_port_does_no_harm),
        CASE(stopping_awaits_a_call_under_way),
-       CASE(stopping_awaits_a_handler_that_waits),
        CASE(stopping_cancels_a_stream_that_never_ends),
        CASE(stopping_waits_for_no_connection_without_calls),
        CASE(a_server_that_was_never_started_can_be_destroyed),
