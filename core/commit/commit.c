@@ -10,6 +10,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+/* How often a submitter tries to become the committer. */
+#define LOCK_TRIES 100
+
 struct step {
    void (*run)(void *context, struct kv_commit_targets *targets);
    void *context;
@@ -131,11 +134,12 @@ static enum kv_code commit_batch(struct kv_commit *commit, struct kv_submission 
 
 /* ---- The thread ---- */
 
-/* Takes what is waiting, in the order in which it was submitted. */
-static struct kv_submission *take_waiting(struct kv_commit *commit)
+/* Takes what is waiting, in the order in which it was submitted, and `last` (NULL: none) after it.
+ */
+static struct kv_submission *take_waiting(struct kv_commit *commit, struct kv_submission *last)
 {
    struct kv_submission *newest = atomic_exchange(&commit->waiting, NULL);
-   struct kv_submission *batch = NULL;
+   struct kv_submission *batch = last;
    while (newest) {
       struct kv_submission *older = newest->next;
       newest->next = batch;
@@ -147,10 +151,10 @@ static struct kv_submission *take_waiting(struct kv_commit *commit)
 
 /* The caller is the committer and ceases to be, with *batch committed or refused as *status says.
  */
-static enum kv_code commit_taken(struct kv_commit *commit, struct kv_submission **batch,
-                                 struct kv_status *status)
+static enum kv_code commit_taken(struct kv_commit *commit, struct kv_submission *last,
+                                 struct kv_submission **batch, struct kv_status *status)
 {
-   *batch = take_waiting(commit);
+   *batch = take_waiting(commit, last);
    enum kv_code code = *batch ? commit_batch(commit, *batch, status) : KV_OK;
    pthread_mutex_unlock(&commit->committer);
    return code;
@@ -197,25 +201,42 @@ static void hold(void *context, struct kv_commit_targets *targets)
    wait_for(&commit->resumed);
 }
 
-/* Commits on the submitter's own thread where that cannot keep it waiting: it is spared the way to
- * the commit thread and back, which costs more than the commit itself. False: nobody does it. */
-static bool commit_here(struct kv_commit *commit)
+/* Tries for about as long as it takes to commit a few writes. Waiting that long costs less than to
+ * leave the submission to the one who commits: its answer would come from another thread than the
+ * one that handles its connection, and gRPC makes the two wait for each other. */
+static bool lock_soon(struct kv_commit *commit)
 {
-   while (atomic_load(&commit->prompt)) {
-      if (pthread_mutex_trylock(&commit->committer) != 0)
+   for (unsigned tries = 0; tries < LOCK_TRIES; tries++) {
+      if (pthread_mutex_trylock(&commit->committer) == 0)
          return true;
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+   }
+   return false;
+}
+
+/* Commits on the submitter's own thread where that cannot keep it waiting: it is spared the way to
+ * the commit thread and back, which costs more than the commit itself. Tells whether `submission`,
+ * which may be NULL, has been taken. Where more waits afterwards, goes on with that. */
+static bool commit_here(struct kv_commit *commit, struct kv_submission *submission)
+{
+   bool taken = false, more = true;
+   while (more && atomic_load(&commit->prompt) && lock_soon(commit)) {
       if (!atomic_load(&commit->prompt)) {
          pthread_mutex_unlock(&commit->committer);
-         return false;
+         break;
       }
       struct kv_submission *batch;
       struct kv_status status;
-      enum kv_code code = commit_taken(commit, &batch, &status);
+      enum kv_code code = commit_taken(commit, taken ? NULL : submission, &batch, &status);
+      taken = true;
       kv_complete(batch, code == KV_OK ? NULL : &status);
-      if (!is_awaited(commit))
-         return true;
+      more = is_awaited(commit);
    }
-   return false;
+   if (taken && more)
+      sem_post(&commit->work);
+   return taken;
 }
 
 /* One turn of the commit thread; true when there is more to do. While it has more, another thread
@@ -224,7 +245,7 @@ static bool commit_on_thread(struct kv_commit *commit)
 {
    struct kv_submission *batch;
    struct kv_status failure;
-   enum kv_code code = commit_taken(commit, &batch, &failure);
+   enum kv_code code = commit_taken(commit, NULL, &batch, &failure);
    const struct kv_status *status = code == KV_OK ? NULL : &failure;
    if (batch && atomic_load(&commit->waiting) &&
        kv_completer_give(commit->completer, batch, status))
@@ -305,11 +326,14 @@ void kv_commit_destroy(struct kv_commit *commit)
 
 void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission)
 {
+   submission->next = NULL;
+   if (commit_here(commit, submission))
+      return;
    struct kv_submission *newest = atomic_load_explicit(&commit->waiting, memory_order_relaxed);
    do
       submission->next = newest;
    while (!atomic_compare_exchange_weak(&commit->waiting, &newest, submission));
-   if (!newest && !commit_here(commit))
+   if (!newest)
       sem_post(&commit->work);
 }
 
