@@ -10,8 +10,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* How often a submitter tries to become the committer. */
-#define LOCK_TRIES 100
+/* How often a submitter tries to commit for itself: for about as long as a few writes take. Spared
+ * the way to the commit thread and back, it also answers for itself. From another thread than the
+ * one that handles the call's connection gRPC makes the two wait for each other. */
+#define OWN_TURN_TRIES 100
 
 struct step {
    void (*run)(void *context, struct kv_commit_targets *targets);
@@ -201,14 +203,16 @@ static void hold(void *context, struct kv_commit_targets *targets)
    wait_for(&commit->resumed);
 }
 
-/* Tries for about as long as it takes to commit a few writes. Waiting that long costs less than to
- * leave the submission to the one who commits: its answer would come from another thread than the
- * one that handles its connection, and gRPC makes the two wait for each other. */
-static bool lock_soon(struct kv_commit *commit)
+/* Whether the caller has become the committer, where submitters may: no plug-in waits. */
+static bool become_committer(struct kv_commit *commit, unsigned tries)
 {
-   for (unsigned tries = 0; tries < LOCK_TRIES; tries++) {
-      if (pthread_mutex_trylock(&commit->committer) == 0)
-         return true;
+   for (; tries > 0 && atomic_load(&commit->prompt); tries--) {
+      if (pthread_mutex_trylock(&commit->committer) == 0) {
+         if (atomic_load(&commit->prompt))
+            return true;
+         pthread_mutex_unlock(&commit->committer);
+         return false;
+      }
 #if defined(__x86_64__)
       __builtin_ia32_pause();
 #endif
@@ -216,27 +220,27 @@ static bool lock_soon(struct kv_commit *commit)
    return false;
 }
 
-/* Commits on the submitter's own thread where that cannot keep it waiting: it is spared the way to
- * the commit thread and back, which costs more than the commit itself. Tells whether `submission`,
- * which may be NULL, has been taken. Where more waits afterwards, goes on with that. */
-static bool commit_here(struct kv_commit *commit, struct kv_submission *submission)
+/* Whoever commits sees what waits; where that can be the commit thread alone, it is woken. */
+static void leave_to_others(struct kv_commit *commit)
 {
-   bool taken = false, more = true;
-   while (more && atomic_load(&commit->prompt) && lock_soon(commit)) {
-      if (!atomic_load(&commit->prompt)) {
-         pthread_mutex_unlock(&commit->committer);
-         break;
-      }
+   if (!atomic_load(&commit->prompt))
+      sem_post(&commit->work);
+}
+
+/* The caller is the committer: commits what waits and `last` (may be NULL), then what has come
+ * meanwhile. */
+static void commit_here(struct kv_commit *commit, struct kv_submission *last)
+{
+   do {
       struct kv_submission *batch;
       struct kv_status status;
-      enum kv_code code = commit_taken(commit, taken ? NULL : submission, &batch, &status);
-      taken = true;
+      enum kv_code code = commit_taken(commit, last, &batch, &status);
+      last = NULL;
       kv_complete(batch, code == KV_OK ? NULL : &status);
-      more = is_awaited(commit);
-   }
-   if (taken && more)
-      sem_post(&commit->work);
-   return taken;
+      if (!is_awaited(commit))
+         return;
+   } while (become_committer(commit, 1));
+   leave_to_others(commit);
 }
 
 /* One turn of the commit thread; true when there is more to do. While it has more, another thread
@@ -327,14 +331,20 @@ void kv_commit_destroy(struct kv_commit *commit)
 void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission)
 {
    submission->next = NULL;
-   if (commit_here(commit, submission))
+   if (become_committer(commit, OWN_TURN_TRIES)) {
+      commit_here(commit, submission);
       return;
+   }
    struct kv_submission *newest = atomic_load_explicit(&commit->waiting, memory_order_relaxed);
    do
       submission->next = newest;
    while (!atomic_compare_exchange_weak(&commit->waiting, &newest, submission));
-   if (!newest)
-      sem_post(&commit->work);
+   if (newest)
+      return;
+   if (become_committer(commit, 1))
+      commit_here(commit, NULL);
+   else
+      leave_to_others(commit);
 }
 
 static void order_step(struct kv_commit *commit, struct step *step)
