@@ -5,6 +5,7 @@
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -26,7 +27,8 @@
 #define RETRY_MS 100
 
 struct kv_acceptor {
-   grpc_server *server;
+   grpc_server *servers[KV_RPC_WORKERS_MAX];
+   unsigned server_count, next_server;
    grpc_server_credentials *credentials;
    struct pollfd polled[LISTENERS_MAX + 1]; /* the first is `wake`; then listening sockets */
    nfds_t count;
@@ -35,7 +37,7 @@ struct kv_acceptor {
    pthread_t thread;
 };
 
-struct kv_acceptor *kv_acceptor_create(grpc_server *server, struct kv_status *status)
+struct kv_acceptor *kv_acceptor_create(struct kv_status *status)
 {
    struct kv_acceptor *acceptor = calloc(1, sizeof *acceptor);
    int wake = acceptor ? eventfd(0, EFD_CLOEXEC) : -1;
@@ -44,12 +46,17 @@ struct kv_acceptor *kv_acceptor_create(grpc_server *server, struct kv_status *st
       free(acceptor);
       return NULL;
    }
-   acceptor->server = server;
    acceptor->credentials = grpc_insecure_server_credentials_create();
    acceptor->wake = wake;
    acceptor->polled[0] = (struct pollfd){.fd = wake, .events = POLLIN};
    acceptor->count = 1;
    return acceptor;
+}
+
+void kv_acceptor_serve(struct kv_acceptor *acceptor, grpc_server *server)
+{
+   assert(acceptor->server_count < KV_RPC_WORKERS_MAX);
+   acceptor->servers[acceptor->server_count++] = server;
 }
 
 enum kv_code kv_acceptor_add(struct kv_acceptor *acceptor, int fd, struct kv_status *status)
@@ -92,7 +99,9 @@ static void take_in(struct kv_acceptor *acceptor, int fd)
    }
    int on = 1;
    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on a Unix socket */
-   grpc_server_add_channel_from_fd(acceptor->server, fd, acceptor->credentials);
+   grpc_server *server = acceptor->servers[acceptor->next_server];
+   acceptor->next_server = (acceptor->next_server + 1) % acceptor->server_count;
+   grpc_server_add_channel_from_fd(server, fd, acceptor->credentials);
 }
 
 /* Accepts what waits at a socket. False when the system can not accept now. */

@@ -10,6 +10,7 @@
 #ifndef KV_RPC_ACCEPT_H
 #define KV_RPC_ACCEPT_H
 
+#include "core/rpc/rpc.h"
 #include "core/support/status.h"
 
 #include <grpc/grpc.h>
@@ -17,10 +18,12 @@
 struct kv_acceptor;
 
 /* NULL with `status`. */
-struct kv_acceptor *kv_acceptor_create(grpc_server *server, struct kv_status *status);
+struct kv_acceptor *kv_acceptor_create(struct kv_status *status);
+/* Adds a server, at most KV_RPC_WORKERS_MAX; they get connections in turn. Before start. */
+void kv_acceptor_serve(struct kv_acceptor *acceptor, grpc_server *server);
 /* Takes over a listening socket that does not block. Before start. */
 enum kv_code kv_acceptor_add(struct kv_acceptor *acceptor, int fd, struct kv_status *status);
-/* After grpc_server_start. */
+/* After grpc_server_start of each. */
 enum kv_code kv_acceptor_start(struct kv_acceptor *acceptor, struct kv_status *status);
 /* Closes the sockets; when it returns no connection comes in any more. Also without a start. */
 void kv_acceptor_stop(struct kv_acceptor *acceptor);

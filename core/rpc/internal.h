@@ -5,6 +5,9 @@
  * When it arrives, its gRPC call moves into a pooled kv_call and the slot is armed again, so the
  * number of calls under way does not depend on how many slots there are. Every gRPC event of a call
  * comes back on the queue of its worker; pool, slots and handlers therefore need no lock.
+ *
+ * Each worker has a gRPC server of its own. A server with several queues reads a connection on
+ * whichever thread is free and answers its calls on another, and the two wait for each other.
  */
 #ifndef KV_RPC_INTERNAL_H
 #define KV_RPC_INTERNAL_H
@@ -50,7 +53,9 @@ static inline void kv_rpc_taken_over(struct kv_rpc_event *event)
 
 struct kv_rpc_worker {
    struct kv_rpc *rpc;
+   grpc_server *server;
    grpc_completion_queue *queue;
+   void **registered; /* gRPC's handle of each method */
    struct kv_rpc_slot *slots;
    struct kv_call *pool; /* closed calls to be used again; worker's thread only */
    unsigned pool_size;
@@ -69,10 +74,9 @@ struct kv_rpc_socket_file {
 };
 
 struct kv_rpc {
-   grpc_server *server;
    grpc_completion_queue *shutdown_queue;
+   unsigned shutdowns_left; /* servers that will tell it of their end */
    struct kv_rpc_method *methods;
-   void **registered; /* gRPC's handle of each method */
    size_t method_count;
    size_t receive_message_max;
    size_t reply_memory_max;

@@ -34,11 +34,9 @@ static grpc_arg integer(char *key, int value)
    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = key, .value.integer = value};
 }
 
-static grpc_server *create_server(const struct kv_rpc_options *options)
+static grpc_server *create_server(const struct kv_rpc_options *options, grpc_resource_quota *quota)
 {
    assert(options->receive_message_max <= INT32_MAX);
-   grpc_resource_quota *quota = grpc_resource_quota_create("kvstore");
-   grpc_resource_quota_resize(quota, options->memory_max);
    grpc_arg args[] = {
        integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)options->receive_message_max),
        integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, CONCURRENT_STREAMS_MAX),
@@ -56,27 +54,59 @@ static grpc_server *create_server(const struct kv_rpc_options *options)
        integer(GRPC_ARG_HTTP2_BDP_PROBE, 0),
        integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
    };
-   grpc_server *server = grpc_server_create(
+   return grpc_server_create(
        &(grpc_channel_args){.num_args = sizeof args / sizeof args[0], .args = args}, NULL);
-   grpc_resource_quota_unref(quota);
-   return server;
 }
 
-static enum kv_code register_methods(struct kv_rpc *rpc, const struct kv_rpc_method *methods,
-                                     size_t count, struct kv_status *status)
+static enum kv_code register_methods(struct kv_rpc_worker *worker, struct kv_status *status)
 {
-   rpc->methods = calloc(count + 1, sizeof *rpc->methods);
-   rpc->registered = calloc(count + 1, sizeof *rpc->registered);
-   if (!rpc->methods || !rpc->registered)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for a table of %zu methods", count);
-   rpc->method_count = count;
-   for (size_t i = 0; i < count; i++) {
-      rpc->methods[i] = methods[i];
-      rpc->registered[i] = grpc_server_register_method(
-          rpc->server, methods[i].path, NULL, GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
-      if (!rpc->registered[i])
-         return kv_fail(status, KV_ALREADY_EXISTS, "the method %s is there twice", methods[i].path);
+   const struct kv_rpc *rpc = worker->rpc;
+   worker->registered = calloc(rpc->method_count + 1, sizeof *worker->registered);
+   if (!worker->registered)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for a table of %zu methods",
+                     rpc->method_count);
+   for (size_t i = 0; i < rpc->method_count; i++) {
+      const char *path = rpc->methods[i].path;
+      worker->registered[i] = grpc_server_register_method(
+          worker->server, path, NULL, GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
+      if (!worker->registered[i])
+         return kv_fail(status, KV_ALREADY_EXISTS, "the method %s is there twice", path);
    }
+   return KV_OK;
+}
+
+static enum kv_code create_worker(struct kv_rpc *rpc, const struct kv_rpc_options *options,
+                                  grpc_resource_quota *quota, struct kv_status *status)
+{
+   struct kv_rpc_worker *worker = &rpc->workers[rpc->worker_count];
+   worker->rpc = rpc;
+   worker->index = rpc->worker_count++;
+   worker->server = create_server(options, quota);
+   worker->queue = grpc_completion_queue_create_for_next(NULL);
+   grpc_server_register_completion_queue(worker->server, worker->queue, NULL);
+   enum kv_code code = register_methods(worker, status);
+   return code == KV_OK ? kv_rpc_slots_create(worker, status) : code;
+}
+
+static enum kv_code create_workers(struct kv_rpc *rpc, const struct kv_rpc_options *options,
+                                   struct kv_status *status)
+{
+   enum kv_code code = KV_OK;
+   grpc_resource_quota *quota = grpc_resource_quota_create("kvstore"); /* of all together */
+   grpc_resource_quota_resize(quota, options->memory_max);
+   while (code == KV_OK && rpc->worker_count < options->workers)
+      code = create_worker(rpc, options, quota, status);
+   grpc_resource_quota_unref(quota);
+   return code;
+}
+
+static enum kv_code create_acceptor(struct kv_rpc *rpc, struct kv_status *status)
+{
+   rpc->acceptor = kv_acceptor_create(status);
+   if (!rpc->acceptor)
+      return status->code;
+   for (unsigned i = 0; i < rpc->worker_count; i++)
+      kv_acceptor_serve(rpc->acceptor, rpc->workers[i].server);
    return KV_OK;
 }
 
@@ -84,31 +114,28 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
                              const struct kv_rpc_method *methods, size_t count,
                              struct kv_status *status)
 {
-   assert(options->workers >= 1);
+   assert(options->workers >= 1 && options->workers <= KV_RPC_WORKERS_MAX);
    size_t size = sizeof(struct kv_rpc) + options->workers * sizeof(struct kv_rpc_worker);
    struct kv_rpc *rpc = calloc(1, size);
-   if (!rpc) {
+   struct kv_rpc_method *table = calloc(count + 1, sizeof *table);
+   if (!rpc || !table) {
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for %u workers", options->workers);
+      free(rpc);
+      free(table);
       return NULL;
    }
    gpr_set_log_function(forward_log);
    grpc_init();
-   rpc->server = create_server(options);
+   if (count > 0)
+      memcpy(table, methods, count * sizeof *table);
+   rpc->methods = table;
+   rpc->method_count = count;
    rpc->shutdown_queue = grpc_completion_queue_create_for_next(NULL);
-   rpc->acceptor = kv_acceptor_create(rpc->server, status);
-   enum kv_code code = rpc->acceptor ? register_methods(rpc, methods, count, status) : status->code;
-   rpc->worker_count = options->workers;
    rpc->receive_message_max = options->receive_message_max;
    rpc->reply_memory_max = options->memory_max;
-   for (unsigned i = 0; i < rpc->worker_count; i++) {
-      struct kv_rpc_worker *worker = &rpc->workers[i];
-      worker->rpc = rpc;
-      worker->index = i;
-      worker->queue = grpc_completion_queue_create_for_next(NULL);
-      grpc_server_register_completion_queue(rpc->server, worker->queue, NULL);
-      if (code == KV_OK)
-         code = kv_rpc_slots_create(worker, status);
-   }
+   enum kv_code code = create_workers(rpc, options, status);
+   if (code == KV_OK)
+      code = create_acceptor(rpc, status);
    if (code == KV_OK)
       return rpc;
    kv_rpc_destroy(rpc);
@@ -132,9 +159,9 @@ static void *work(void *argument)
 
 enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status)
 {
-   grpc_server_start(rpc->server);
    for (unsigned i = 0; i < rpc->worker_count; i++) {
       struct kv_rpc_worker *worker = &rpc->workers[i];
+      grpc_server_start(worker->server);
       kv_rpc_slots_arm(worker);
       int error = pthread_create(&worker->thread, NULL, work, worker);
       if (error != 0)
@@ -154,7 +181,12 @@ static gpr_timespec in_ms(int64_t ms)
  * their clients have gone. */
 static bool await_shutdown(struct kv_rpc *rpc, gpr_timespec deadline)
 {
-   return grpc_completion_queue_next(rpc->shutdown_queue, deadline, NULL).type == GRPC_OP_COMPLETE;
+   while (rpc->shutdowns_left > 0) {
+      if (grpc_completion_queue_next(rpc->shutdown_queue, deadline, NULL).type != GRPC_OP_COMPLETE)
+         return false;
+      rpc->shutdowns_left--;
+   }
+   return true;
 }
 
 /* Waits until no call is under way, which ends the workers; false when the deadline passed. */
@@ -179,11 +211,14 @@ void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms)
    rpc->stopped = true;
    if (rpc->acceptor)
       kv_acceptor_stop(rpc->acceptor);
-   grpc_server_shutdown_and_notify(rpc->server, rpc->shutdown_queue, NULL);
+   for (; rpc->shutdowns_left < rpc->worker_count; rpc->shutdowns_left++)
+      grpc_server_shutdown_and_notify(rpc->workers[rpc->shutdowns_left].server, rpc->shutdown_queue,
+                                      NULL);
    bool joined = join_workers(rpc, in_ms(grace_ms));
    if (joined && await_shutdown(rpc, in_ms(FAREWELL_MS)))
       return;
-   grpc_server_cancel_all_calls(rpc->server);
+   for (unsigned i = 0; i < rpc->worker_count; i++)
+      grpc_server_cancel_all_calls(rpc->workers[i].server);
    await_shutdown(rpc, gpr_inf_future(GPR_CLOCK_MONOTONIC));
    if (!joined)
       join_workers(rpc, gpr_inf_future(GPR_CLOCK_MONOTONIC));
@@ -203,16 +238,17 @@ void kv_rpc_destroy(struct kv_rpc *rpc)
    kv_rpc_stop(rpc, 0);
    if (rpc->acceptor)
       kv_acceptor_destroy(rpc->acceptor);
-   grpc_server_destroy(rpc->server);
+   for (unsigned i = 0; i < rpc->worker_count; i++)
+      grpc_server_destroy(rpc->workers[i].server);
    destroy_queue(rpc->shutdown_queue);
    for (unsigned i = 0; i < rpc->worker_count; i++) {
       destroy_queue(rpc->workers[i].queue);
       kv_rpc_slots_destroy(&rpc->workers[i]);
       kv_call_pool_destroy(&rpc->workers[i]);
+      free(rpc->workers[i].registered);
    }
    kv_rpc_remove_socket_files(rpc);
    grpc_shutdown_blocking();
    free(rpc->methods);
-   free(rpc->registered);
    free(rpc);
 }

@@ -8,8 +8,8 @@
  *  - An unknown method is answered UNIMPLEMENTED at once.
  *  - A handler never sees a half message, and none above the receive limit.
  *
- * Threads: `workers` threads poll for events, each with its own completion queue. Handlers run on
- * them and must not block on I/O. The functions of a call may be used from any thread, one at a
+ * Threads: `workers` threads poll for events; connections are given to them in turn. Handlers run
+ * on them and must not block on I/O. The functions of a call may be used from any thread, one at a
  * time, while the call is open; a unary call closes with its reply or failure and must not be
  * touched afterwards; a stream closes with its `closed` handler.
  */
@@ -59,8 +59,10 @@ struct kv_rpc_method {
    void (*closed)(void *service, struct kv_call *call);
 };
 
+#define KV_RPC_WORKERS_MAX 64u
+
 struct kv_rpc_options {
-   unsigned workers;           /* polling threads, at least 1 */
+   unsigned workers;           /* polling threads, 1 to KV_RPC_WORKERS_MAX */
    size_t receive_message_max; /* bytes; larger requests are refused with RESOURCE_EXHAUSTED */
    /* Bytes that all connections may take for what they receive (beyond it the largest calls are
     * ended), and bytes of large replies that clients have not read (beyond it kv_call_message has

@@ -49,13 +49,12 @@ static void arm(struct kv_rpc_slot *slot)
    worker->pending++;
    kv_rpc_handed_over(&slot->arrived);
    if (slot->method)
-      error = grpc_server_request_registered_call(
-          worker->rpc->server, slot->registered, &slot->call, &slot->deadline, &slot->metadata,
-          &slot->payload, worker->queue, worker->queue, &slot->arrived);
+      error = grpc_server_request_registered_call(worker->server, slot->registered, &slot->call,
+                                                  &slot->deadline, &slot->metadata, &slot->payload,
+                                                  worker->queue, worker->queue, &slot->arrived);
    else
-      error =
-          grpc_server_request_call(worker->rpc->server, &slot->call, &slot->details,
-                                   &slot->metadata, worker->queue, worker->queue, &slot->arrived);
+      error = grpc_server_request_call(worker->server, &slot->call, &slot->details, &slot->metadata,
+                                       worker->queue, worker->queue, &slot->arrived);
    assert(error == GRPC_CALL_OK);
    (void)error;
 }
@@ -153,7 +152,7 @@ enum kv_code kv_rpc_slots_create(struct kv_rpc_worker *worker, struct kv_status 
    struct kv_rpc_slot *slot = worker->slots;
    for (size_t i = 0; i < rpc->method_count; i++)
       for (size_t armed = slots_of(&rpc->methods[i]); armed > 0; armed--)
-         init_slot(slot++, worker, &rpc->methods[i], rpc->registered[i]);
+         init_slot(slot++, worker, &rpc->methods[i], worker->registered[i]);
    for (size_t armed = SLOTS_FOR_UNKNOWN; armed > 0; armed--)
       init_slot(slot++, worker, NULL, NULL);
    return KV_OK;
