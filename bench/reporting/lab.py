@@ -108,7 +108,9 @@ class Lab:
         command = [f"{self.bin}/kvstore-server", "--listen", f"127.0.0.1:{port}", "--data-dir",
                    data, "--plugin-dir", self.plugins]
         command += ["--mode", mode] if mode else []
-        for option in [*QUIET[mode], *options] if mode else []:
+        given = {option.split("=")[0] for option in options}
+        quiet = [option for option in QUIET.get(mode, ()) if option.split("=")[0] not in given]
+        for option in [*quiet, *options]:
             command += ["--option", option]
         server = self.spawn(command, port, lambda process: "info ready" in process.log())
         server.data = data
