@@ -36,6 +36,11 @@ struct kv_operation {
    enum kv_code code;     /* the result: KV_OK, or why this operation alone was refused */
 };
 
+/* The keys of the first of them, as many as are looked up side by side (kv_version_prefetch).
+ * Returns how many. Any thread. */
+size_t kv_operations_keys(const struct kv_operation *operations, size_t count,
+                          struct kv_bytes keys[KV_PREFETCH_KEYS_MAX]);
+
 /* A group of operations that is evaluated, logged and published together. The submitter owns it and
  * all it points to, and keeps both until `done` has been called. */
 struct kv_submission {

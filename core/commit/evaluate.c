@@ -104,16 +104,14 @@ static bool evaluate_operation(struct kv_operation *operation, struct kv_transac
    return true;
 }
 
-/* Operations that come together are looked up together. */
-static void prefetch(const struct kv_operation *operations, size_t count,
-                     const struct kv_transaction *transaction)
+size_t kv_operations_keys(const struct kv_operation *operations, size_t count,
+                          struct kv_bytes keys[KV_PREFETCH_KEYS_MAX])
 {
-   struct kv_bytes keys[KV_PREFETCH_KEYS_MAX];
    if (count > KV_PREFETCH_KEYS_MAX)
       count = KV_PREFETCH_KEYS_MAX;
    for (size_t i = 0; i < count; i++)
       keys[i] = operations[i].key;
-   kv_transaction_prefetch(transaction, keys, count);
+   return count;
 }
 
 static void join_effects(kvs_record *records, size_t count)
@@ -133,9 +131,12 @@ bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transa
    /* What fitted as a whole is not weighed again one by one. */
    uint64_t bound = submission->atomic ? 0 : memory_max;
    size_t before = effects->count;
+   struct kv_bytes keys[KV_PREFETCH_KEYS_MAX];
    for (size_t i = 0; i < submission->count; i++) {
       if (submission->count > 1 && i % KV_PREFETCH_KEYS_MAX == 0)
-         prefetch(&submission->operations[i], submission->count - i, transaction);
+         kv_transaction_prefetch(
+             transaction, keys,
+             kv_operations_keys(&submission->operations[i], submission->count - i, keys));
       if (!evaluate_operation(&submission->operations[i], transaction, bound, submission, effects))
          return false;
    }

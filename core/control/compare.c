@@ -55,13 +55,6 @@ static void end(struct side *side, char text[KV_DIGEST_TEXT_SIZE])
             (unsigned long long)hash.low64);
 }
 
-static int compare_keys(struct kv_bytes a, struct kv_bytes b)
-{
-   size_t size = a.size < b.size ? a.size : b.size;
-   int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
-   return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 static void note(struct kv_comparison *comparison, enum kv_difference difference,
                  struct kv_bytes key)
 {
@@ -78,14 +71,12 @@ static void step(struct side *first, struct side *second, struct kv_comparison *
 {
    int order = !second->at_entry  ? -1
                : !first->at_entry ? 1
-                                  : compare_keys(first->key, second->key);
+                                  : kv_bytes_compare(first->key, second->key);
    if (order < 0)
       note(comparison, KV_DIFFERENCE_MISSING, first->key);
    else if (order > 0)
       note(comparison, KV_DIFFERENCE_EXTRA, second->key);
-   else if (first->value.size != second->value.size ||
-            (first->value.size > 0 &&
-             memcmp(first->value.data, second->value.data, first->value.size) != 0))
+   else if (kv_bytes_compare(first->value, second->value) != 0)
       note(comparison, KV_DIFFERENCE_VALUE, first->key);
    if (order <= 0)
       advance(first);

@@ -286,11 +286,7 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
    control->repair_delay_ms = REPAIR_DELAY_MIN_MS;
    atomic_store(&control->shadow_end_ms, UINT64_MAX);
    pthread_mutex_init(&control->lock, NULL);
-   pthread_condattr_t attributes;
-   pthread_condattr_init(&attributes);
-   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-   pthread_cond_init(&control->changed, &attributes);
-   pthread_condattr_destroy(&attributes);
+   kv_clock_init_condition(&control->changed);
    kv_commit_on_failure(config->commit, kv_control_note_failure, control);
    return control;
 }

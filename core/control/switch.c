@@ -229,15 +229,11 @@ enum kv_code kv_control_renew(struct kv_control *control, struct kv_status *stat
 {
    kv_control_end_shadow(control, KV_UNAVAILABLE, "the active plug-in failed");
    const struct kv_settings *settings = kv_instance_settings(control->active);
-   const kvs_setting *array = kv_settings_array(settings);
-   size_t count = kv_settings_count(settings);
-   struct kv_option *options = calloc(count + 1, sizeof *options);
+   struct kv_option *options = kv_control_options_of(settings, status);
    if (!options)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
-   for (size_t i = 0; i < count; i++)
-      options[i] = (struct kv_option){array[i].name, array[i].text};
+      return status->code;
    const struct kv_control_request request = {kv_instance_plugin(control->active)->name, options,
-                                              count};
+                                              kv_settings_count(settings)};
    enum kv_code code = kv_control_switch(control, &request, status);
    free(options);
    return code;

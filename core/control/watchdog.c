@@ -1,5 +1,6 @@
 #include "core/control/watchdog.h"
 
+#include "core/support/clock.h"
 #include "core/support/log.h"
 
 #include <inttypes.h>
@@ -66,11 +67,9 @@ static void look(struct watched *watched, enum kv_hook hook)
 
 static void sleep_for(struct kv_watchdog *watchdog, uint64_t ns)
 {
-   struct timespec until;
-   clock_gettime(CLOCK_MONOTONIC, &until); /* cannot fail with this clock */
-   uint64_t end_ns = (uint64_t)until.tv_nsec + ns;
-   until.tv_sec += (time_t)(end_ns / NS_PER_SECOND);
-   until.tv_nsec = (long)(end_ns % NS_PER_SECOND);
+   uint64_t end_ns = kv_clock_monotonic_ns() + ns;
+   const struct timespec until = {.tv_sec = (time_t)(end_ns / NS_PER_SECOND),
+                                  .tv_nsec = (long)(end_ns % NS_PER_SECOND)};
    pthread_cond_timedwait(&watchdog->changed, &watchdog->lock, &until);
 }
 
@@ -102,11 +101,7 @@ struct kv_watchdog *kv_watchdog_create(uint64_t write_budget_ns, struct kv_statu
    }
    watchdog->write_budget_ns = write_budget_ns;
    pthread_mutex_init(&watchdog->lock, NULL);
-   pthread_condattr_t attributes;
-   pthread_condattr_init(&attributes);
-   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-   pthread_cond_init(&watchdog->changed, &attributes);
-   pthread_condattr_destroy(&attributes);
+   kv_clock_init_condition(&watchdog->changed);
    int error = write_budget_ns > 0 ? pthread_create(&watchdog->thread, NULL, run, watchdog) : 0;
    if (error == 0)
       return watchdog;

@@ -180,17 +180,6 @@ static void submit(struct kv_service *service, struct kv_call *call,
    kv_commit_submit(service->config.commit, &batch->submission);
 }
 
-static void prefetch(const struct kv_version *version, const struct kv_operation *operations,
-                     size_t count)
-{
-   struct kv_bytes keys[KV_PREFETCH_KEYS_MAX];
-   if (count > KV_PREFETCH_KEYS_MAX)
-      count = KV_PREFETCH_KEYS_MAX;
-   for (size_t i = 0; i < count; i++)
-      keys[i] = operations[i].key;
-   kv_version_prefetch(version, keys, count);
-}
-
 /* Gets alone need no commit: one version, pinned while the answer is encoded. */
 static void read_all(struct kv_service *service, struct kv_call *call,
                      struct kv_operation *operations, size_t count)
@@ -198,10 +187,11 @@ static void read_all(struct kv_service *service, struct kv_call *call,
    struct kv_reader *reader = service->readers[kv_call_worker(call)];
    const struct kv_version *version = kv_reader_pin(reader);
    size_t left = service->config.message_size_max;
+   struct kv_bytes keys[KV_PREFETCH_KEYS_MAX];
    for (size_t i = 0; i < count; i++) {
       struct kv_operation *get = &operations[i];
       if (i % KV_PREFETCH_KEYS_MAX == 0)
-         prefetch(version, get, count - i);
+         kv_version_prefetch(version, keys, kv_operations_keys(get, count - i, keys));
       get->found = kv_version_get(version, get->key, &get->value);
       if (get->found && get->value.size > left)
          get->code = KV_RESOURCE_EXHAUSTED;

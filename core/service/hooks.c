@@ -51,12 +51,11 @@ struct lines {
 static void add_line(void *context, const char *text)
 {
    struct lines *lines = context;
-   struct kv_bytes bytes = kv_bytes_of(text);
-   void *copy = kv_arena_copy(lines->arena, bytes.data, bytes.size);
-   if (!copy)
+   ProtobufCBinaryData copy;
+   if (!kv_message_copy_text(lines->arena, text, &copy))
       lines->complete = false;
    else if (lines->response->n_overdue < OVERDUE_MAX)
-      lines->array[lines->response->n_overdue++] = kv_message_bytes(kv_bytes(copy, bytes.size));
+      lines->array[lines->response->n_overdue++] = copy;
 }
 
 bool kv_service_overdue(struct kv_arena *arena, struct kv_control *control,

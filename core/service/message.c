@@ -51,6 +51,14 @@ void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *
    return message;
 }
 
+bool kv_message_copy_text(struct kv_arena *arena, const char *text, ProtobufCBinaryData *field)
+{
+   struct kv_bytes bytes = kv_bytes_of(text);
+   void *copy = kv_arena_copy(arena, bytes.data, bytes.size);
+   *field = kv_message_bytes(kv_bytes(copy, copy ? bytes.size : 0));
+   return copy;
+}
+
 bool kv_message_encode(struct kv_call *call, const ProtobufCMessage *message)
 {
    size_t size = protobuf_c_message_get_packed_size(message);

@@ -16,6 +16,9 @@
 void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *descriptor,
                         struct kv_bytes request);
 
+/* Copies a text into the arena, as a field has it. False when memory is out: the field is empty. */
+bool kv_message_copy_text(struct kv_arena *arena, const char *text, ProtobufCBinaryData *field);
+
 /* Encodes into the call's next message. False when memory is out; the call is then failed. */
 bool kv_message_encode(struct kv_call *call, const ProtobufCMessage *message);
 

@@ -28,11 +28,10 @@ static void *allocate(struct listing *listing, size_t size)
 
 static ProtobufCBinaryData copy_text(struct listing *listing, const char *text)
 {
-   size_t size = strlen(text);
-   void *copy = kv_arena_copy(listing->arena, text, size);
-   if (!copy)
+   ProtobufCBinaryData copy;
+   if (!kv_message_copy_text(listing->arena, text, &copy))
       listing->out_of_memory = true;
-   return kv_message_bytes(kv_bytes(copy, copy ? size : 0));
+   return copy;
 }
 
 /* Splits "a|b|c" in place: the parts point into the descriptor's text. */

@@ -1,14 +1,6 @@
 /* The report of a shadow run, as Configure tells it. */
 #include "core/service/internal.h"
 
-static ProtobufCBinaryData copy_text(struct kv_arena *arena, const char *text, bool *complete)
-{
-   struct kv_bytes bytes = kv_bytes_of(text);
-   void *copy = kv_arena_copy(arena, bytes.data, bytes.size);
-   *complete = *complete && copy;
-   return kv_message_bytes(kv_bytes(copy, copy ? bytes.size : 0));
-}
-
 static void fill_numbers(const struct kv_shadow_report *report, Kvstore__ShadowReport *message)
 {
    message->generation = report->generation;
@@ -74,19 +66,19 @@ Kvstore__ShadowReport *kv_service_shadow_report(struct kv_arena *arena,
    kvstore__shadow_report__init(message);
    message->outcome = outcomes[report->outcome];
    fill_numbers(report, message);
-   bool complete = true;
-   message->plugin = copy_text(arena, report->plugin, &complete);
-   if (report->outcome == KV_SHADOW_FAILED)
-      message->error = copy_text(arena, report->failure.text, &complete);
-   message->live_digest = copy_text(arena, report->comparison.first_digest, &complete);
-   message->loaded_digest = copy_text(arena, report->comparison.second_digest, &complete);
+   const char *error = report->outcome == KV_SHADOW_FAILED ? report->failure.text : "";
+   const struct kv_comparison *comparison = &report->comparison;
    message->n_options = kv_settings_count(report->settings);
-   complete = complete &&
-              kv_service_settings(arena, kv_settings_array(report->settings), message->n_options,
-                                  &message->options) &&
-              add_writes(arena, &report->candidate_writes, &message->candidate_writes) &&
-              add_writes(arena, &report->active_writes, &message->active_writes);
-   if (complete && report->comparison.difference != KV_DIFFERENCE_NONE)
-      complete = add_difference(arena, &report->comparison, message);
+   bool complete =
+       kv_message_copy_text(arena, report->plugin, &message->plugin) &&
+       kv_message_copy_text(arena, error, &message->error) &&
+       kv_message_copy_text(arena, comparison->first_digest, &message->live_digest) &&
+       kv_message_copy_text(arena, comparison->second_digest, &message->loaded_digest) &&
+       kv_service_settings(arena, kv_settings_array(report->settings), message->n_options,
+                           &message->options) &&
+       add_writes(arena, &report->candidate_writes, &message->candidate_writes) &&
+       add_writes(arena, &report->active_writes, &message->active_writes);
+   if (complete && comparison->difference != KV_DIFFERENCE_NONE)
+      complete = add_difference(arena, comparison, message);
    return complete ? message : NULL;
 }

@@ -19,14 +19,9 @@ bool kv_service_settings(struct kv_arena *arena, const kvs_setting *settings, si
       return false;
    for (size_t i = 0; i < count; i++) {
       kvstore__map_entry__init(&array[i]);
-      struct kv_bytes name = kv_bytes_of(settings[i].name);
-      struct kv_bytes text = kv_bytes_of(settings[i].text);
-      void *name_copy = kv_arena_copy(arena, name.data, name.size);
-      void *text_copy = kv_arena_copy(arena, text.data, text.size);
-      if (!name_copy || !text_copy)
+      if (!kv_message_copy_text(arena, settings[i].name, &array[i].key) ||
+          !kv_message_copy_text(arena, settings[i].text, &array[i].value))
          return false;
-      array[i].key = kv_message_bytes(kv_bytes(name_copy, name.size));
-      array[i].value = kv_message_bytes(kv_bytes(text_copy, text.size));
       pointers[i] = &array[i];
    }
    *entries = pointers;
@@ -41,14 +36,12 @@ static void report_control(void *context, const struct kv_control_state *state)
    response->generation = state->generation;
    response->last_save_unix_ms = state->last_save_ms;
    response->last_save_sequence = state->last_save_sequence;
-   struct kv_bytes error = kv_bytes_of(state->last_error);
-   void *copy = kv_arena_copy(report->arena, error.data, error.size);
    response->n_options = state->plugin->option_count;
-   report->complete = copy &&
-                      kv_service_settings(report->arena, state->settings, response->n_options,
-                                          &response->options) &&
-                      kv_service_hooks(report->arena, state, response);
-   response->last_error = kv_message_bytes(kv_bytes(copy, copy ? error.size : 0));
+   report->complete =
+       kv_message_copy_text(report->arena, state->last_error, &response->last_error) &&
+       kv_service_settings(report->arena, state->settings, response->n_options,
+                           &response->options) &&
+       kv_service_hooks(report->arena, state, response);
 }
 
 static void report_store(struct kv_service *service, struct kv_call *call,

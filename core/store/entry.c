@@ -40,8 +40,5 @@ struct kv_entry *kv_entry_separator(uint64_t birth, const struct kv_entry *left,
 
 int kv_entry_compare(const struct kv_entry *entry, struct kv_bytes key)
 {
-   struct kv_bytes own = kv_entry_key(entry);
-   size_t shorter = own.size < key.size ? own.size : key.size;
-   int order = shorter > 0 ? memcmp(own.data, key.data, shorter) : 0;
-   return order ? order : (own.size > key.size) - (own.size < key.size);
+   return kv_bytes_compare(kv_entry_key(entry), key);
 }

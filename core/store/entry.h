@@ -20,7 +20,7 @@ struct kv_entry {
    uint8_t bytes[]; /* key, then value */
 };
 
-/* Bytes, of the processors at hand; only speed depends on it. */
+/* Bytes, of the processors at hand; only speed depends on it. Also how readers are aligned. */
 #define KV_CACHE_LINE 64u
 
 /* Asks for the memory of a small entry that is about to be read. */

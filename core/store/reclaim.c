@@ -3,13 +3,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Readers write their slots often: each has a cache line of its own. */
-#define CACHE_LINE_SIZE 64
-
 #define NOTHING_PINNED UINT64_MAX
 
+/* Its thread writes it often: each has a cache line of its own. */
 struct kv_reader {
-   _Alignas(CACHE_LINE_SIZE) _Atomic uint64_t pinned; /* the reader's thread stores, all load */
+   _Alignas(KV_CACHE_LINE) _Atomic uint64_t pinned; /* the reader's thread stores, all load */
    struct kv_store *store;
    struct kv_reader *next, *previous; /* under the store's lock */
 };
@@ -39,7 +37,7 @@ static void unlock(struct kv_store *store)
 
 struct kv_reader *kv_reader_create(struct kv_store *store)
 {
-   struct kv_reader *reader = aligned_alloc(CACHE_LINE_SIZE, sizeof *reader);
+   struct kv_reader *reader = aligned_alloc(KV_CACHE_LINE, sizeof *reader);
    if (!reader)
       return NULL;
    atomic_init(&reader->pinned, NOTHING_PINNED);

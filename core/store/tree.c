@@ -193,7 +193,7 @@ static void insert(struct kv_tree_edit *edit, struct kv_node *leaf, uint32_t ind
 static bool goes_last(const struct kv_tree_edit *edit, struct kv_bytes key)
 {
    const struct kv_node *leaf = edit->last_leaf;
-   return leaf && leaf->count > 0 && leaf->count < leaf->capacity && leaf->count < KV_NODE_FANOUT &&
+   return leaf && leaf->count > 0 && leaf->count < leaf->capacity &&
           kv_entry_compare(kv_node_keys(leaf)[leaf->count - 1], key) < 0;
 }
 

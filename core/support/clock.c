@@ -2,26 +2,36 @@
 
 #include <time.h>
 
-static int64_t read_ms(clockid_t clock)
+#define NS_PER_S UINT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000)
+
+static uint64_t read_ns(clockid_t clock)
 {
    struct timespec now;
    clock_gettime(clock, &now); /* cannot fail with these clocks */
-   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+   return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
 int64_t kv_clock_unix_ms(void)
 {
-   return read_ms(CLOCK_REALTIME);
+   return (int64_t)(read_ns(CLOCK_REALTIME) / NS_PER_MS);
 }
 
 uint64_t kv_clock_monotonic_ms(void)
 {
-   return (uint64_t)read_ms(CLOCK_MONOTONIC);
+   return read_ns(CLOCK_MONOTONIC) / NS_PER_MS;
 }
 
 uint64_t kv_clock_monotonic_ns(void)
 {
-   struct timespec now;
-   clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail with this clock */
-   return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+   return read_ns(CLOCK_MONOTONIC);
+}
+
+void kv_clock_init_condition(pthread_cond_t *condition)
+{
+   pthread_condattr_t attributes;
+   pthread_condattr_init(&attributes);
+   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+   pthread_cond_init(condition, &attributes);
+   pthread_condattr_destroy(&attributes);
 }

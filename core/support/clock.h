@@ -2,10 +2,14 @@
 #ifndef KV_CLOCK_H
 #define KV_CLOCK_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 int64_t kv_clock_unix_ms(void);
 uint64_t kv_clock_monotonic_ms(void);
 uint64_t kv_clock_monotonic_ns(void);
+
+/* A condition whose deadlines are by the monotonic clock. */
+void kv_clock_init_condition(pthread_cond_t *condition);
 
 #endif

@@ -122,22 +122,6 @@ static size_t size_of_batch(const kvs_record *records, size_t count)
    return size;
 }
 
-/* Seals `plain` to `to`; returns how much room that took. */
-static size_t seal_record(const struct seal *seal, const kvs_record *plain,
-                          struct seal_nonce *nonce, uint8_t *to, kvs_record *sealed)
-{
-   uint8_t tag[SEAL_TAG_SIZE];
-   *sealed = *plain;
-   seal_tag(seal, plain->key, tag);
-   sealed->key = (kvs_bytes){to, seal_key(seal, tag, plain->key, to)};
-   if (plain->kind == KVS_SET) {
-      uint8_t *value = to + sealed->key.size;
-      sealed->value = (kvs_bytes){value, seal_value(seal, tag, plain, nonce, value)};
-      sealed->expires_at_ms = 0;
-   }
-   return sealed->key.size + sealed->value.size;
-}
-
 static int on_write(void *self, const kvs_record *records, size_t count, uint32_t flags,
                     kvs_error *error)
 {
@@ -150,8 +134,11 @@ static int on_write(void *self, const kvs_record *records, size_t count, uint32_
    uint8_t *to = memory + count * sizeof *sealed;
    struct seal_nonce nonce;
    seal_nonce_begin(&nonce);
-   for (size_t i = 0; i < count; i++)
-      to += seal_record(encrypt->seal, &records[i], &nonce, to, &sealed[i]);
+   for (size_t i = 0; i < count; i++) {
+      uint8_t tag[SEAL_TAG_SIZE];
+      seal_tag(encrypt->seal, records[i].key, tag);
+      to += seal_record(encrypt->seal, tag, &records[i], &nonce, to, &sealed[i]);
+   }
    int code = inner_write(encrypt->inner, sealed, count, flags, error);
    buffer_release(&encrypt->batch);
    return code;

@@ -69,8 +69,9 @@ static bool is_too_long(size_t key_size)
    return key_size > KEY_SIZE_MAX - SEAL_TAG_SIZE;
 }
 
-size_t seal_key(const struct seal *seal, const uint8_t tag[SEAL_TAG_SIZE], kvs_bytes key,
-                uint8_t *to)
+/* Writes the sealed key to `to`, and returns its size. */
+static size_t seal_key(const struct seal *seal, const uint8_t tag[SEAL_TAG_SIZE], kvs_bytes key,
+                       uint8_t *to)
 {
    memcpy(to, tag, SEAL_TAG_SIZE);
    if (is_too_long(key.size))
@@ -128,8 +129,9 @@ static size_t append(uint8_t *to, size_t at, kvs_bytes bytes)
    return at + bytes.size;
 }
 
-size_t seal_value(const struct seal *seal, const uint8_t tag[SEAL_TAG_SIZE],
-                  const kvs_record *record, struct seal_nonce *nonce, uint8_t *to)
+/* The same for the value of a KVS_SET. */
+static size_t seal_value(const struct seal *seal, const uint8_t tag[SEAL_TAG_SIZE],
+                         const kvs_record *record, struct seal_nonce *nonce, uint8_t *to)
 {
    memcpy(to, nonce->random, sizeof nonce->random);
    format_put64(to + sizeof nonce->random, nonce->count++);
@@ -145,6 +147,20 @@ size_t seal_value(const struct seal *seal, const uint8_t tag[SEAL_TAG_SIZE],
    crypto_aead_xchacha20poly1305_ietf_encrypt(body, NULL, body, size, (const uint8_t *)&bound,
                                               sizeof bound, NULL, to, seal->value);
    return NONCE_SIZE + size + MAC_SIZE;
+}
+
+size_t seal_record(const struct seal *seal, const uint8_t tag[SEAL_TAG_SIZE],
+                   const kvs_record *plain, struct seal_nonce *nonce, uint8_t *to,
+                   kvs_record *sealed)
+{
+   *sealed = *plain;
+   sealed->key = (kvs_bytes){to, seal_key(seal, tag, plain->key, to)};
+   if (plain->kind == KVS_SET) {
+      uint8_t *value = to + sealed->key.size;
+      sealed->value = (kvs_bytes){value, seal_value(seal, tag, plain, nonce, value)};
+      sealed->expires_at_ms = 0;
+   }
+   return sealed->key.size + sealed->value.size;
 }
 
 /* Takes head and key off what was opened. */

@@ -39,9 +39,6 @@ void seal_prove(const struct seal *seal, const void *data, size_t size,
                 uint8_t proof[SEAL_PROOF_SIZE]);
 
 void seal_tag(const struct seal *seal, kvs_bytes key, uint8_t tag[SEAL_TAG_SIZE]);
-/* Write the sealed key, or value, to `to`, and return its size. */
-size_t seal_key(const struct seal *seal, const uint8_t tag[SEAL_TAG_SIZE], kvs_bytes key,
-                uint8_t *to);
 
 /* Nonces that never come twice: random from its beginning on, then counted. */
 struct seal_nonce {
@@ -50,9 +47,11 @@ struct seal_nonce {
 };
 void seal_nonce_begin(struct seal_nonce *nonce);
 
-/* `record` is the plain one, a KVS_SET. */
-size_t seal_value(const struct seal *seal, const uint8_t tag[SEAL_TAG_SIZE],
-                  const kvs_record *record, struct seal_nonce *nonce, uint8_t *to);
+/* Seals a record, whose key has the tag, to `to`, which has room for SEAL_OVERHEAD more than key
+ * and value. Returns how much of it that took. */
+size_t seal_record(const struct seal *seal, const uint8_t tag[SEAL_TAG_SIZE],
+                   const kvs_record *plain, struct seal_nonce *nonce, uint8_t *to,
+                   kvs_record *sealed);
 
 /* Whether a sealed key is its tag alone. */
 bool seal_is_long(kvs_bytes sealed);

@@ -126,16 +126,11 @@ static kvs_record record_of(const kvs_view *view, const struct entry *entry)
 
 static kvs_record seal_entry(kvs_view *view, const struct entry *entry)
 {
-   kvs_record record = record_of(view, entry), sealed = record;
+   kvs_record record = record_of(view, entry), sealed;
    if (record.key.size + record.value.size + SEAL_OVERHEAD > view->memory_size - view->used)
       give_up(view);
-   uint8_t *key = view->memory + view->used;
-   sealed.key = (kvs_bytes){key, seal_key(view->seal, entry->tag, record.key, key)};
-   uint8_t *value = key + sealed.key.size;
-   sealed.value =
-       (kvs_bytes){value, seal_value(view->seal, entry->tag, &record, &view->nonce, value)};
-   sealed.expires_at_ms = 0;
-   view->used += sealed.key.size + sealed.value.size;
+   view->used += seal_record(view->seal, entry->tag, &record, &view->nonce,
+                             view->memory + view->used, &sealed);
    return sealed;
 }
 

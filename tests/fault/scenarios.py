@@ -71,26 +71,40 @@ def hold_shadow(client):
         client.note(f"a shadow run told\n{report}")
 
 
-def failed_shadows(kind, calls):
-    """Fifty shadow runs whose candidate fails, at each of so many calls in turn, say so, leave
-    nothing, and writes go on."""
+def fifty_failures(what, kind, calls, match, attempt):
+    """Fifty failures of `what`, at each of so many calls in turn, leave nothing behind, and writes go
+    on. `attempt` makes one, and is given the rule that makes it fail."""
     def run(client):
         for i in range(20):
             client.set(f"k{i}", b"v" * 1000)
         for turn in range(50):
             client.shim.heal()
-            rule = client.shim.arm(kind, 1 + turn % calls, ERROR, errno.EIO, last=faults.FOREVER,
-                                   match="gen-000002")
-            report = client.server.shadow("snapshot")
-            if report.outcome != harness.kv.ShadowReport.FAILED and rule.hits:
-                client.note(f"a shadow run whose {kind} failed told\n{report}")
+            attempt(client, client.shim.arm(kind, 1 + turn % calls, ERROR, errno.EIO,
+                                            last=faults.FOREVER, match=match))
             client.shim.heal()
             if not client.set("k0", b"%d" % turn):
-                client.note("a failed shadow run stopped the writes")
+                client.note(f"a failed {what} stopped the writes")
         left = client.leftovers()
         if left:
-            client.note(f"left after 50 failed shadow runs: {left[:5]} ({len(left)})")
+            client.note(f"left after 50 failures of a {what}: {left[:5]} ({len(left)})")
     return run
+
+
+def failed_shadows(kind, calls):
+    """The report of each run says that its candidate failed."""
+    def attempt(client, rule):
+        report = client.server.shadow("snapshot")
+        if report.outcome != harness.kv.ShadowReport.FAILED and rule.hits:
+            client.note(f"a shadow run whose {kind} failed told\n{report}")
+    return fifty_failures("shadow run", kind, calls, "gen-000002", attempt)
+
+
+def failed_switches(kind, calls):
+    """Each switch says so."""
+    def attempt(client, _rule):
+        if client.configure("snapshot"):
+            client.note("a switch that cannot write said OK")
+    return fifty_failures("switch", kind, calls, "gen-", attempt)
 
 
 def disk_use(folder):
@@ -121,27 +135,6 @@ def repeated(kind, number):
         if disk_use(client.data) > use + 1_200_000:
             client.note(f"{use} bytes became {disk_use(client.data)} in 50 failed saves")
         client.recover(by_save=True)
-    return run
-
-
-def failed_switches(kind, calls):
-    """Fifty switches that fail, at each of so many calls in turn, leave one generation, and writes
-    go on."""
-    def run(client):
-        for i in range(20):
-            client.set(f"k{i}", b"v" * 1000)
-        for turn in range(50):
-            client.shim.heal()
-            client.shim.arm(kind, 1 + turn % calls, ERROR, errno.EIO, last=faults.FOREVER,
-                            match="gen-")
-            if client.configure("snapshot"):
-                client.note("a switch that cannot write said OK")
-            client.shim.heal()
-            if not client.set("k0", b"%d" % turn):
-                client.note("a failed switch stopped the writes")
-        left = client.leftovers()
-        if left:
-            client.note(f"left after 50 failed switches: {left[:5]} ({len(left)})")
     return run
 
 
