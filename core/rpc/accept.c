@@ -104,19 +104,15 @@ static void take_in(struct kv_acceptor *acceptor, int fd)
    grpc_server_add_channel_from_fd(server, fd, acceptor->credentials);
 }
 
-/* Accepts what waits at a socket. False when the system can not accept now. */
-static bool accept_all(struct kv_acceptor *acceptor, int listener)
+/* Accepts one connection, so that a stream of them keeps neither the other listeners nor a stop
+ * waiting. False when the system can not accept now. */
+static bool accept_one(struct kv_acceptor *acceptor, int listener)
 {
-   for (;;) {
-      int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (fd >= 0)
-         take_in(acceptor, fd);
-      else if (errno == EAGAIN)
-         return true;
-      else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-         return false;
-      /* Anything else concerns that one connection. */
-   }
+   int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+   if (fd >= 0)
+      take_in(acceptor, fd);
+   /* Anything else concerns that one connection. */
+   return fd >= 0 || (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM);
 }
 
 static void *run(void *argument)
@@ -130,7 +126,7 @@ static void *run(void *argument)
       bool able = true;
       for (nfds_t i = 1; i < acceptor->count; i++)
          if (acceptor->polled[i].revents != 0)
-            able &= accept_all(acceptor, acceptor->polled[i].fd);
+            able &= accept_one(acceptor, acceptor->polled[i].fd);
       if (!able) {
          note_full(acceptor, true);
          poll(acceptor->polled, 1, RETRY_MS);

@@ -168,45 +168,14 @@ void **kv_call_state(struct kv_call *call)
    return &call->state;
 }
 
-/* A large reply: counted until gRPC, which keeps it as long as the client does not read, frees it.
- */
-struct large_message {
-   struct kv_rpc *rpc;
-   size_t size;
-   uint8_t data[];
-};
-
-static void free_large(void *memory)
-{
-   struct large_message *large = memory;
-   atomic_fetch_sub(&large->rpc->reply_memory, large->size);
-   free(large);
-}
-
-static uint8_t *allocate_large(struct kv_call *call, size_t size)
-{
-   struct kv_rpc *rpc = call->worker->rpc;
-   size_t before = atomic_fetch_add(&rpc->reply_memory, size);
-   /* One may be larger than all are allowed to be together, but then it is the only one. */
-   bool allowed = before == 0 || before + size <= rpc->reply_memory_max;
-   struct large_message *large = allowed ? malloc(sizeof *large + size) : NULL;
-   if (!large) {
-      atomic_fetch_sub(&rpc->reply_memory, size);
-      return NULL;
-   }
-   large->rpc = rpc;
-   large->size = size;
-   call->message = grpc_slice_new_with_user_data(large->data, size, free_large, large);
-   return large->data;
-}
-
 uint8_t *kv_call_message(struct kv_call *call, size_t size)
 {
    grpc_slice_unref(call->message);
    call->message = grpc_empty_slice();
-   if (size >= LARGE_MESSAGE_SIZE)
-      return allocate_large(call, size);
-   call->message = grpc_slice_malloc(size);
+   if (size < LARGE_MESSAGE_SIZE)
+      call->message = grpc_slice_malloc(size);
+   else if (!kv_outbound_allocate(call->worker->rpc->outbound, size, &call->message))
+      return NULL;
    return GRPC_SLICE_START_PTR(call->message);
 }
 

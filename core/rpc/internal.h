@@ -12,6 +12,7 @@
 #ifndef KV_RPC_INTERNAL_H
 #define KV_RPC_INTERNAL_H
 
+#include "core/rpc/outbound.h"
 #include "core/rpc/rpc.h"
 
 #include <grpc/byte_buffer.h>
@@ -79,8 +80,7 @@ struct kv_rpc {
    struct kv_rpc_method *methods;
    size_t method_count;
    size_t receive_message_max;
-   size_t reply_memory_max;
-   atomic_size_t reply_memory; /* bytes of large replies that clients have not read yet */
+   struct kv_outbound *outbound;
    struct kv_acceptor *acceptor;
    struct kv_rpc_socket_file *socket_files;
    bool stopped;

@@ -118,8 +118,11 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    size_t size = sizeof(struct kv_rpc) + options->workers * sizeof(struct kv_rpc_worker);
    struct kv_rpc *rpc = calloc(1, size);
    struct kv_rpc_method *table = calloc(count + 1, sizeof *table);
-   if (!rpc || !table) {
+   struct kv_outbound *outbound = kv_outbound_create(options->memory_max);
+   if (!rpc || !table || !outbound) {
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for %u workers", options->workers);
+      if (outbound)
+         kv_outbound_close(outbound);
       free(rpc);
       free(table);
       return NULL;
@@ -132,7 +135,7 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    rpc->method_count = count;
    rpc->shutdown_queue = grpc_completion_queue_create_for_next(NULL);
    rpc->receive_message_max = options->receive_message_max;
-   rpc->reply_memory_max = options->memory_max;
+   rpc->outbound = outbound;
    enum kv_code code = create_workers(rpc, options, status);
    if (code == KV_OK)
       code = create_acceptor(rpc, status);
@@ -249,6 +252,7 @@ void kv_rpc_destroy(struct kv_rpc *rpc)
    }
    kv_rpc_remove_socket_files(rpc);
    grpc_shutdown_blocking();
+   kv_outbound_close(rpc->outbound);
    free(rpc->methods);
    free(rpc);
 }
