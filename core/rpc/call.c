@@ -60,12 +60,18 @@ struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc
    call->payload = payload;
    call->joined = NULL;
    call->message = grpc_empty_slice();
+   call->inserted_at = 0;
    call->closing = (struct kv_rpc_event){handle_unary_closed, call};
    call->watched = false;
    atomic_store_explicit(&call->gone, false, memory_order_relaxed);
    call->given_to_handler = false;
    call->state = NULL;
    return call;
+}
+
+static grpc_slice_buffer *pieces_of(struct kv_call *call)
+{
+   return &call->sending->data.raw.slice_buffer;
 }
 
 void kv_call_drop_request(struct kv_call *call)
@@ -90,7 +96,7 @@ void kv_call_release(struct kv_call *call)
    worker->pending--;
    kv_call_drop_request(call);
    grpc_slice_unref(call->message);
-   grpc_slice_buffer_reset_and_unref(&call->sending->data.raw.slice_buffer);
+   grpc_slice_buffer_reset_and_unref(pieces_of(call));
    kv_arena_reset(&call->arena);
    grpc_call_unref(call->grpc);
    if (worker->pool_size >= POOL_MAX) {
@@ -172,11 +178,26 @@ uint8_t *kv_call_message(struct kv_call *call, size_t size)
 {
    grpc_slice_unref(call->message);
    call->message = grpc_empty_slice();
+   call->inserted_at = 0;
+   grpc_slice_buffer_reset_and_unref(pieces_of(call));
    if (size < LARGE_MESSAGE_SIZE)
       call->message = grpc_slice_malloc(size);
    else if (!kv_outbound_allocate(call->worker->rpc->outbound, size, &call->message))
       return NULL;
    return GRPC_SLICE_START_PTR(call->message);
+}
+
+bool kv_call_insert(struct kv_call *call, size_t at, struct kv_bytes bytes,
+                    void (*release)(void *owner), void *owner)
+{
+   assert(at >= call->inserted_at && at <= GRPC_SLICE_LENGTH(call->message));
+   grpc_slice piece;
+   if (!kv_outbound_refer(call->worker->rpc->outbound, bytes, release, owner, &piece))
+      return false;
+   grpc_slice_buffer_add(pieces_of(call), grpc_slice_sub(call->message, call->inserted_at, at));
+   grpc_slice_buffer_add(pieces_of(call), piece);
+   call->inserted_at = at;
+   return true;
 }
 
 void kv_call_start(struct kv_call *call, const grpc_op *ops, size_t count,
@@ -191,11 +212,21 @@ void kv_call_start(struct kv_call *call, const grpc_op *ops, size_t count,
 
 grpc_op kv_call_send_op(struct kv_call *call)
 {
-   grpc_slice_buffer *buffer = &call->sending->data.raw.slice_buffer;
-   grpc_slice_buffer_reset_and_unref(buffer);
-   grpc_slice_buffer_add(buffer, call->message);
+   if (call->inserted_at > 0) {
+      size_t end = GRPC_SLICE_LENGTH(call->message);
+      grpc_slice rest = grpc_slice_sub(call->message, call->inserted_at, end);
+      grpc_slice_unref(call->message);
+      call->message = rest;
+   }
+   grpc_slice_buffer_add(pieces_of(call), call->message);
    call->message = grpc_empty_slice();
+   call->inserted_at = 0;
    return (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = call->sending};
+}
+
+void kv_call_sent(struct kv_call *call)
+{
+   grpc_slice_buffer_reset_and_unref(pieces_of(call));
 }
 
 grpc_op kv_call_status_op(enum kv_code code, grpc_slice *text)

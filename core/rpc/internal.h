@@ -96,8 +96,10 @@ struct kv_call {
 
    grpc_byte_buffer *payload; /* the request as it came, or NULL */
    void *joined;              /* the request in one piece where it came in several or packed */
-   grpc_slice message;        /* the reply being made */
-   grpc_byte_buffer *sending; /* the reply given to gRPC; kept for the next call */
+   grpc_slice message;        /* the room of the reply being made */
+   size_t inserted_at;        /* where in it the last piece was inserted */
+   grpc_byte_buffer *sending; /* the reply's pieces before that, then all of it; kept for the next
+                                 call */
    int cancelled;             /* written by gRPC: what RECV_CLOSE found */
 
    /* Unary calls that are watched: RECV_CLOSE is a batch of its own then. */
@@ -140,8 +142,11 @@ void kv_call_pool_destroy(struct kv_rpc_worker *worker);
 enum kv_code kv_call_join_request(struct kv_call *call, struct kv_bytes *request,
                                   struct kv_status *status);
 void kv_call_drop_request(struct kv_call *call);
-/* The op that sends the message made, and the one that ends the call. */
+/* The op that sends the message made. */
 grpc_op kv_call_send_op(struct kv_call *call);
+/* The message has been sent: lets go of its memory. */
+void kv_call_sent(struct kv_call *call);
+/* The op that ends the call. */
 grpc_op kv_call_status_op(enum kv_code code, grpc_slice *text);
 
 /* stream.c */

@@ -27,8 +27,8 @@ void kv_outbound_close(struct kv_outbound *outbound);
  * too much is under way; one message alone may be larger than all are allowed to be together. */
 /* `size` bytes to be filled in. */
 bool kv_outbound_allocate(struct kv_outbound *outbound, size_t size, grpc_slice *slice);
-/* Bytes that stay where they are: release(owner) follows, on any thread, when the slice is gone; not
- * after a failure. */
+/* Bytes that stay where they are: release(owner) follows, on any thread, when the slice is gone;
+ * not after a failure. */
 bool kv_outbound_refer(struct kv_outbound *outbound, struct kv_bytes bytes,
                        void (*release)(void *owner), void *owner, grpc_slice *slice);
 

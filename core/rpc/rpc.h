@@ -101,6 +101,12 @@ void **kv_call_state(struct kv_call *call);
  * too much is on its way already to clients that do not read. It replaces an earlier one that was
  * not sent. */
 uint8_t *kv_call_message(struct kv_call *call, size_t size);
+/* Has the message go on after the first `at` bytes of its room, which must have been filled in,
+ * with bytes that stay where they are: release(owner) follows, on any thread, when they are needed
+ * no more. The rest of the room comes behind them. `at` must not be below that of an earlier piece.
+ * False when memory is out or too much is on its way; nothing is released then. */
+bool kv_call_insert(struct kv_call *call, size_t at, struct kv_bytes bytes,
+                    void (*release)(void *owner), void *owner);
 
 /* Unary: sends what was put into kv_call_message (nothing: an empty message) with status OK. */
 void kv_call_reply(struct kv_call *call);

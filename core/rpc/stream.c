@@ -84,6 +84,7 @@ static void handle_sent(void *owner, bool ok)
    struct kv_call *call = owner;
    pthread_mutex_lock(&call->lock);
    call->send_under_way = false;
+   kv_call_sent(call);
    if (call->status_waits)
       start_status(call);
    /* A send fails only when the client has gone; RECV_CLOSE tells of that. */

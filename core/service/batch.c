@@ -1,6 +1,7 @@
 /* Batch: many operations in one message. */
 #include "core/service/internal.h"
 #include "core/service/validate.h"
+#include "core/service/values.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,7 +34,9 @@ static const char *text_of_refusal(const struct kv_operation *operation)
                 "raise it";
 }
 
-static void fill_result(struct result *result, const struct kv_operation *operation)
+/* `stored`: where the values are still in the store. */
+static void fill_result(struct result *result, const struct kv_operation *operation,
+                        struct kv_call *call, struct kv_values *stored)
 {
    kvstore__operation_result__init(&result->base);
    if (operation->code != KV_OK) {
@@ -54,7 +57,8 @@ static void fill_result(struct result *result, const struct kv_operation *operat
       kvstore__get_response__init(&result->get);
       result->get.found = operation->found;
       if (operation->found)
-         result->get.value = kv_message_bytes(operation->value);
+         result->get.value = stored ? kv_values_add(stored, call, operation->key, operation->value)
+                                    : kv_message_bytes(operation->value);
       result->base.result_case = KVSTORE__OPERATION_RESULT__RESULT_GET;
       result->base.get = &result->get;
       break;
@@ -67,8 +71,10 @@ static void fill_result(struct result *result, const struct kv_operation *operat
    }
 }
 
-static bool encode_answer(struct kv_call *call, const struct kv_operation *operations, size_t count)
+static bool encode_answer(struct kv_call *call, const struct kv_operation *operations, size_t count,
+                          bool stored)
 {
+   struct kv_values values = {0};
    struct kv_arena *arena = kv_call_arena(call);
    struct result *results = kv_arena_alloc(arena, count * sizeof *results);
    Kvstore__OperationResult **pointers = kv_arena_alloc(arena, count * sizeof(void *));
@@ -77,13 +83,13 @@ static bool encode_answer(struct kv_call *call, const struct kv_operation *opera
       return false;
    }
    for (size_t i = 0; i < count; i++) {
-      fill_result(&results[i], &operations[i]);
+      fill_result(&results[i], &operations[i], call, stored ? &values : NULL);
       pointers[i] = &results[i].base;
    }
    Kvstore__BatchResponse response = KVSTORE__BATCH_RESPONSE__INIT;
    response.n_results = count;
    response.results = pointers;
-   return kv_message_encode(call, &response.base);
+   return kv_values_encode(&values, call, &response.base);
 }
 
 /* ---- The request ---- */
@@ -155,7 +161,7 @@ static void batch_done(struct kv_submission *submission, const struct kv_status 
       kv_message_fail(batch->call, &full);
       return;
    }
-   if (encode_answer(batch->call, submission->operations, submission->count))
+   if (encode_answer(batch->call, submission->operations, submission->count, false))
       kv_call_reply(batch->call);
 }
 
@@ -198,7 +204,7 @@ static void read_all(struct kv_service *service, struct kv_call *call,
       else if (get->found)
          left -= get->value.size;
    }
-   bool encoded = encode_answer(call, operations, count);
+   bool encoded = encode_answer(call, operations, count, true);
    kv_reader_unpin(reader);
    if (encoded)
       kv_call_reply(call);

@@ -1,6 +1,7 @@
 /* Set, Get, Del: one key a call. */
 #include "core/service/internal.h"
 #include "core/service/validate.h"
+#include "core/service/values.h"
 
 #include <inttypes.h>
 
@@ -118,11 +119,12 @@ void kv_service_get(void *context, struct kv_call *call, struct kv_bytes request
 
    struct kv_reader *reader = service->readers[kv_call_worker(call)];
    Kvstore__GetResponse response = KVSTORE__GET_RESPONSE__INIT;
+   struct kv_values values = {0};
    struct kv_bytes value;
    response.found = kv_version_get(kv_reader_pin(reader), key, &value);
    if (response.found)
-      response.value = kv_message_bytes(value);
-   bool encoded = kv_message_encode(call, &response.base);
+      response.value = kv_values_add(&values, call, key, value);
+   bool encoded = kv_values_encode(&values, call, &response.base);
    kv_reader_unpin(reader);
    if (encoded)
       kv_call_reply(call);

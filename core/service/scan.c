@@ -1,6 +1,7 @@
 /* Keys and Scan: what the store holds, from one consistent view. */
 #include "core/service/internal.h"
 #include "core/service/validate.h"
+#include "core/service/values.h"
 
 #include <string.h>
 
@@ -90,6 +91,7 @@ static bool next_entry(struct scan *scan)
 static void send_chunk(struct kv_call *call, struct scan *scan)
 {
    Kvstore__ScanResponse response = KVSTORE__SCAN_RESPONSE__INIT;
+   struct kv_values values = {0};
    response.entries = scan->pointers;
    size_t size = 0;
    while (response.n_entries < CHUNK_ENTRIES && next_entry(scan)) {
@@ -99,14 +101,14 @@ static void send_chunk(struct kv_call *call, struct scan *scan)
       Kvstore__Entry *entry = &scan->entries[response.n_entries];
       kvstore__entry__init(entry);
       entry->key = kv_message_bytes(scan->key);
-      entry->value = kv_message_bytes(scan->value);
+      entry->value = kv_values_add(&values, call, scan->key, scan->value);
       scan->pointers[response.n_entries++] = entry;
       scan->held = false;
       scan->left--;
    }
    if (response.n_entries == 0)
       kv_call_finish(call);
-   else if (kv_message_encode(call, &response.base))
+   else if (kv_values_encode(&values, call, &response.base))
       kv_call_send(call);
 }
 

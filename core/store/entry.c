@@ -9,15 +9,34 @@ struct kv_entry *kv_entry_create(uint64_t birth, struct kv_bytes key, struct kv_
 {
    assert(key.size > 0 && key.size <= KV_KEY_SIZE_MAX && value.size <= KV_VALUE_SIZE_MAX);
    /* Not sizeof: the bytes begin inside what would be the padding. */
-   struct kv_entry *entry = malloc(offsetof(struct kv_entry, bytes) + key.size + value.size);
+   size_t size = offsetof(struct kv_entry, bytes) + key.size + value.size;
+   bool counted = value.size >= KV_VALUE_KEEP_MIN;
+   struct kv_entry *entry = counted ? kv_object_allocate_counted(size) : malloc(size);
    if (!entry)
       return NULL;
    entry->object = kv_object(birth, (uint16_t)(key.size - 1));
+   if (counted)
+      kv_object_set_counted(&entry->object);
    entry->value_size = (uint32_t)value.size;
    memcpy(entry->bytes, key.data, key.size);
    if (value.size > 0)
       memcpy(entry->bytes + key.size, value.data, value.size);
    return entry;
+}
+
+void *kv_value_keep(struct kv_bytes key, struct kv_bytes value)
+{
+   assert(value.size >= KV_VALUE_KEEP_MIN);
+   struct kv_entry *entry =
+       (void *)((char *)value.data - key.size - offsetof(struct kv_entry, bytes));
+   assert(kv_bytes_compare(kv_entry_key(entry), key) == 0);
+   kv_object_keep(entry);
+   return entry;
+}
+
+void kv_value_release(void *kept)
+{
+   kv_object_release(kept);
 }
 
 size_t kv_entry_common(const struct kv_entry *a, const struct kv_entry *b)

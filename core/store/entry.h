@@ -32,7 +32,7 @@ static inline void kv_entry_prefetch(const struct kv_entry *entry)
 
 static inline struct kv_bytes kv_entry_key(const struct kv_entry *entry)
 {
-   return kv_bytes(entry->bytes, (size_t)(uint16_t)entry->object.stamp + 1);
+   return kv_bytes(entry->bytes, (size_t)kv_object_own(entry) + 1);
 }
 
 static inline struct kv_bytes kv_entry_value(const struct kv_entry *entry)
@@ -53,7 +53,8 @@ static inline uint32_t kv_key_head(struct kv_bytes key, size_t skip)
    return be32toh(head);
 }
 
-/* A copy of key and value, or NULL when memory is out. Freed with free(). */
+/* A copy of key and value, or NULL when memory is out; counted if the value is one that can be kept
+ * (store.h). */
 struct kv_entry *kv_entry_create(uint64_t birth, struct kv_bytes key, struct kv_bytes value);
 /* The shortest key that is above `left` and not above `right`, which must ascend; or NULL. */
 struct kv_entry *kv_entry_separator(uint64_t birth, const struct kv_entry *left,

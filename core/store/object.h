@@ -2,28 +2,49 @@
  * The common head of all that versions share: nodes, entries, separators, version records. Each is
  * one block from malloc, so that whoever lets go of it last frees it without knowing its kind.
  *
+ * A counted object can be kept beyond the versions it is in: its count lies before it in the block.
+ *
  * Immutable once its version is published.
  */
 #ifndef KV_STORE_OBJECT_H
 #define KV_STORE_OBJECT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
-/* 2^48 versions: 89 years at 100,000 commits a second. Numbers begin anew with each process. */
-#define KV_BIRTH_MAX ((UINT64_C(1) << 48) - 1)
+/* 2^47 versions: 44 years at 100,000 commits a second. Numbers begin anew with each process. */
+#define KV_BIRTH_MAX ((UINT64_C(1) << 47) - 1)
 
 struct kv_object {
-   uint64_t stamp; /* the version it was born in << 16 | 16 bits for the kind's own use */
+   /* The version it was born in << 17 | whether it is counted << 16 | 16 bits for the kind's own
+    * use */
+   uint64_t stamp;
 };
 
 static inline struct kv_object kv_object(uint64_t birth, uint16_t own)
 {
-   return (struct kv_object){.stamp = birth << 16 | own};
+   return (struct kv_object){.stamp = birth << 17 | own};
 }
 
 static inline uint64_t kv_object_birth(const void *object)
 {
-   return ((const struct kv_object *)object)->stamp >> 16;
+   return ((const struct kv_object *)object)->stamp >> 17;
 }
+
+static inline uint16_t kv_object_own(const void *object)
+{
+   return (uint16_t)((const struct kv_object *)object)->stamp;
+}
+
+/* Memory for a counted object with one holder, for kv_object_set_counted to be told of; or NULL. */
+void *kv_object_allocate_counted(size_t size);
+static inline void kv_object_set_counted(struct kv_object *object)
+{
+   object->stamp |= UINT64_C(1) << 16;
+}
+/* One more holder of a counted object. Any thread that knows of another holder. */
+void kv_object_keep(void *object);
+/* One holder fewer, or, of an object that is not counted, none: it is freed. Any thread. */
+void kv_object_release(void *object);
 
 #endif

@@ -71,7 +71,7 @@ static void sift(struct kv_retired_block *block, uint64_t version)
    size_t kept = 0;
    for (size_t i = 0; i < block->count; i++) {
       if (kv_object_birth(block->objects[i]) > version)
-         free(block->objects[i]);
+         kv_object_release(block->objects[i]);
       else
          block->objects[kept++] = block->objects[i];
    }

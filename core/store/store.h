@@ -97,6 +97,12 @@ bool kv_version_get(const struct kv_version *version, struct kv_bytes key, struc
 #define KV_PREFETCH_KEYS_MAX 32
 void kv_version_prefetch(const struct kv_version *version, const struct kv_bytes *keys,
                          size_t count);
+/* Keeps a value of at least KV_VALUE_KEEP_MIN bytes, which must be as kv_version_get or
+ * kv_cursor_next gave it for `key` and still valid, beyond its version. Returns what to give to
+ * kv_value_release. Both from any thread; the latter even when the store is gone. */
+#define KV_VALUE_KEEP_MIN ((size_t)64 * 1024)
+void *kv_value_keep(struct kv_bytes key, struct kv_bytes value);
+void kv_value_release(void *kept);
 uint64_t kv_version_sequence(const struct kv_version *version);
 uint64_t kv_version_count(const struct kv_version *version);
 uint64_t kv_version_bytes(const struct kv_version *version);

@@ -53,7 +53,7 @@ void kv_tree_prefetch(const struct kv_tree *tree, const struct kv_bytes *keys, s
 static void discard(struct kv_tree_edit *edit, void *object)
 {
    if (kv_object_birth(object) == edit->birth)
-      free(object);
+      kv_object_release(object);
    else
       kv_retired_push(&edit->retired, object);
 }
@@ -212,7 +212,7 @@ bool kv_tree_set(struct kv_tree_edit *edit, struct kv_bytes key, struct kv_bytes
    struct kv_node *leaf = leaf_with_room(edit, key, &last);
    edit->last_leaf = last ? leaf : NULL;
    if (!leaf) {
-      free(entry);
+      kv_object_release(entry);
       return false;
    }
    uint32_t index = kv_node_find(leaf, key, &equal);
@@ -358,7 +358,7 @@ static void free_node(struct kv_node *node, uint64_t since)
    for (uint32_t i = 0; i < node->count; i++) {
       struct kv_entry *key = kv_node_keys(node)[i];
       if (key && kv_object_birth(key) >= since)
-         free(key);
+         kv_object_release(key);
       if (node->level > 0)
          free_node(kv_node_children(node)[i], since); /* at most KV_CURSOR_DEPTH_MAX deep */
    }

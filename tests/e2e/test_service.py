@@ -6,6 +6,7 @@ import grpc
 from google.protobuf import descriptor_pb2
 
 import harness
+import http2
 from harness import (NOT_SERVING, PATIENCE, SERVING, health, health_grpc, kv, reflection,
                      reflection_grpc, reflection_v1alpha, reflection_v1alpha_grpc)
 
@@ -101,6 +102,79 @@ class Batch(harness.Case):
         self.assertEqual(results[0].WhichOneof("result"), "set")
         self.assertEqual(results[1].error.code, Code.RESOURCE_EXHAUSTED.value[0])
         self.assertEqual(small.keys(), ["a"])
+
+
+class LargeValues(harness.Case):
+    """They are sent from where the store has them."""
+
+    SIZE = 1 << 20
+
+    def ask_without_reading(self, *requests):
+        """A connection on which each (method, request) has been begun to be answered, of which
+        nothing but the head has come yet."""
+        connection = http2.Connection(self.server.port, http2.settings((http2.INITIAL_WINDOW, 0)),
+                                      keeps_data=True)
+        self.addCleanup(connection.close)
+        for i, (method, request) in enumerate(requests):
+            stream = 2 * i + 1
+            connection.send(http2.call(stream, method,
+                                       http2.message(request.SerializeToString())))
+            self.assertTrue(connection.wait(lambda kind, _, number, __:
+                                            (kind, number) == (http2.HEADERS, stream)))
+            self.assertEqual(connection.data[stream], b"")
+        return connection
+
+    def read(self, connection, count):
+        """The answers to calls 1 to `count`, each of one message."""
+        for stream in [0] + list(range(1, 2 * count, 2)):
+            connection.send(http2.window_update(stream, 1 << 30))
+        for stream in range(1, 2 * count, 2):
+            self.assertEqual(connection.outcome(stream), 0)
+            yield bytes(connection.data[stream][5:])
+
+    def answers_read_late(self, *requests):
+        """The answers to the requests, and the value that they ask for, which is replaced and
+        deleted before they are read."""
+        self.server = self.start(mode="none")
+        value = os.urandom(self.SIZE)
+        self.server.set("large", value)
+        connection = self.ask_without_reading(*requests)
+        for i in range(8):
+            self.server.set("large", bytes([i]) * self.SIZE)
+        self.server.delete("large")
+        return value, *self.read(connection, len(requests))
+
+    def test_a_value_on_its_way_stays_as_it_was_read_whatever_becomes_of_its_key(self):
+        gets = [getting("none"), getting("large"), getting("large")]
+        value, get, batch = self.answers_read_late(("Get", kv.GetRequest(key="large")),
+                                                   ("Batch", kv.BatchRequest(operations=gets)))
+        self.assertTrue(kv.GetResponse.FromString(get) == kv.GetResponse(value=value, found=True))
+        results = kv.BatchResponse.FromString(batch).results
+        self.assertTrue([result.get.value for result in results] == [b"", value, value])
+
+    def test_so_do_values_of_a_scan(self):
+        value, scan = self.answers_read_late(("Scan", kv.ScanRequest()))
+        entries = kv.ScanResponse.FromString(scan).entries
+        self.assertTrue([(entry.key, entry.value) for entry in entries] == [("large", value)])
+
+    def test_values_of_all_sizes_about_the_bound_come_back_whole(self):
+        self.server = self.start(mode="none")
+        values = {f"k{size}": os.urandom(size)
+                  for size in (65534, 65535, 65536, 65537, 131072, 300001)}
+        for key, value in values.items():
+            self.server.set(key, value)
+        results = self.server.stub.Batch(
+            kv.BatchRequest(operations=[getting(key) for key in values]), timeout=PATIENCE).results
+        self.assertEqual([result.get.value for result in results], list(values.values()))
+        self.assertEqual(dict(self.server.scan()), values)
+        for key, value in values.items():
+            self.assertEqual(self.server.get(key), value)
+
+    def test_a_stop_waits_for_no_client_that_does_not_read(self):
+        self.server = self.start(mode="none", flags=["--shutdown-grace-ms", "1"])
+        self.server.set("large", bytes(self.SIZE))
+        self.ask_without_reading(("Get", kv.GetRequest(key="large")))
+        self.server.stop()
 
 
 class Scan(harness.Case):

@@ -12,6 +12,9 @@ struct kv_call {
    void *state;
    uint8_t *message;
    size_t message_size;
+   char
+       *before; /* a copy of what comes before the rest of the message, once pieces were inserted */
+   size_t before_size, inserted_at;
    struct fake_answer *answer;
 
    /* Handlers may answer from other threads. */
@@ -41,13 +44,54 @@ uint8_t *kv_call_message(struct kv_call *call, size_t size)
    free(call->message);
    call->message = malloc(size > 0 ? size : 1);
    call->message_size = size;
+   free(call->before);
+   call->before = NULL;
+   call->before_size = call->inserted_at = 0;
    return call->message;
+}
+
+static void append(struct kv_call *call, struct kv_bytes bytes)
+{
+   call->before = realloc(call->before, call->before_size + bytes.size + 1);
+   REQUIRE(call->before);
+   if (bytes.size > 0)
+      memcpy(call->before + call->before_size, bytes.data, bytes.size);
+   call->before_size += bytes.size;
+}
+
+static void append_room(struct kv_call *call, size_t end)
+{
+   REQUIRE(end >= call->inserted_at && end <= call->message_size);
+   append(call, kv_bytes(call->message + call->inserted_at, end - call->inserted_at));
+   call->inserted_at = end;
+}
+
+bool kv_call_insert(struct kv_call *call, size_t at, struct kv_bytes bytes,
+                    void (*release)(void *owner), void *owner)
+{
+   append_room(call, at);
+   append(call, bytes);
+   release(owner);
+   return true;
+}
+
+static void join_message(struct kv_call *call)
+{
+   if (!call->before)
+      return;
+   append_room(call, call->message_size);
+   free(call->message);
+   call->message = (uint8_t *)call->before;
+   call->message_size = call->before_size;
+   call->before = NULL;
+   call->before_size = call->inserted_at = 0;
 }
 
 /* With the lock held. */
 static void keep_message(struct kv_call *call)
 {
    struct fake_answer *answer = call->answer;
+   join_message(call);
    if (answer->count < FAKE_MESSAGES_MAX)
       answer->messages[answer->count] = kv_bytes(call->message, call->message_size);
    else
@@ -167,6 +211,7 @@ void fake_call_run(const struct kv_rpc_method *method, struct kv_bytes request,
    pthread_cond_destroy(&call->changed);
    pthread_mutex_destroy(&call->lock);
    free(call->message);
+   free(call->before);
    free(call);
 }
 

@@ -2,6 +2,7 @@
 
 Nothing here keeps to the protocol by itself; what is sent is what the test wrote.
 """
+import collections
 import select
 import socket
 import time
@@ -83,15 +84,17 @@ def message(data, flag=0, length=None):
 
 
 class Connection:
-    """A client's side. With reads=False nothing is ever read from the socket."""
+    """A client's side. With reads=False nothing is ever read from the socket; with keeps_data
+    `data` has what came on each stream."""
 
-    def __init__(self, port, *first, reads=True):
+    def __init__(self, port, *first, reads=True, keeps_data=False):
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self.socket.setblocking(False)
         self.reads = reads
         self.closed = False
         self.buffer = bytearray()
         self.frames = []
+        self.data = collections.defaultdict(bytearray) if keeps_data else None
         self.decoder = hpack.Decoder()
         self.owed = 0  # acknowledgements of settings: they go out between frames
         self._write(PREFACE + b"".join(first or [settings()]))
@@ -128,6 +131,8 @@ class Connection:
                 self.owed += 1
             if kind == HEADERS:
                 payload = self.decoder.decode(payload)
+            if kind == DATA and self.data is not None:
+                self.data[stream] += payload
             if kind != DATA:
                 self.frames.append((kind, flags, stream, payload))
 

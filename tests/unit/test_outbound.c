@@ -48,8 +48,7 @@ static void bytes_referred_to_are_released_with_the_last_part_of_their_message(v
    static const char value[] = "a value that is sent from where it is, in parts, copied nowhere";
    bool released = false;
    grpc_slice whole;
-   assert_true(
-       kv_outbound_refer(outbound, kv_bytes(value, sizeof value), mark, &released, &whole));
+   assert_true(kv_outbound_refer(outbound, kv_bytes(value, sizeof value), mark, &released, &whole));
    assert_ptr_equal(GRPC_SLICE_START_PTR(whole), value);
    grpc_slice part = grpc_slice_sub(whole, 8, sizeof value);
    grpc_slice_unref(whole);
@@ -102,8 +101,8 @@ static int close_it(void **state)
 int main(void)
 {
    const struct CMUnitTest tests[] = {
-       cmocka_unit_test_setup_teardown(
-           beyond_the_bound_messages_are_refused_until_others_are_gone, create, close_it),
+       cmocka_unit_test_setup_teardown(beyond_the_bound_messages_are_refused_until_others_are_gone,
+                                       create, close_it),
        cmocka_unit_test_setup_teardown(a_message_larger_than_the_bound_goes_out_alone, create,
                                        close_it),
        cmocka_unit_test_setup_teardown(

@@ -32,7 +32,7 @@
 struct service {
    pthread_mutex_t lock;
    pthread_cond_t changed;
-   unsigned requests, half_closed, closed;
+   unsigned requests, half_closed, closed, released;
    struct kv_call *held[MANY_CALLS]; /* calls that a test answers itself */
    size_t held_count;
 };
@@ -78,6 +78,48 @@ static void echo(void *service, struct kv_call *call, struct kv_bytes request)
 {
    note(service, &((struct service *)service)->requests);
    put(call, request);
+   kv_call_reply(call);
+}
+
+/* A piece of a message that lies elsewhere. */
+struct piece {
+   struct service *service;
+   char data[];
+};
+
+static void release_piece(void *owner)
+{
+   struct piece *piece = owner;
+   struct service *service = piece->service;
+   free(piece);
+   note(service, &service->released);
+}
+
+static void insert(struct service *service, struct kv_call *call, size_t at, struct kv_bytes bytes)
+{
+   struct piece *piece = malloc(sizeof *piece + bytes.size);
+   piece->service = service;
+   memcpy(piece->data, bytes.data, bytes.size);
+   assert_true(kv_call_insert(call, at, kv_bytes(piece->data, bytes.size), release_piece, piece));
+}
+
+/* The request five times, before, in and behind the room of four bytes; a message with a piece was
+ * begun before and dropped. */
+static void put_in_pieces(struct service *service, struct kv_call *call, struct kv_bytes request)
+{
+   put(call, kv_bytes_of("to be replaced"));
+   insert(service, call, 2, request);
+   put(call, kv_bytes_of("<>[]"));
+   insert(service, call, 0, request);
+   insert(service, call, 1, request);
+   insert(service, call, 3, request);
+   insert(service, call, 3, request);
+   insert(service, call, 4, request);
+}
+
+static void echo_in_pieces(void *service, struct kv_call *call, struct kv_bytes request)
+{
+   put_in_pieces(service, call, request);
    kv_call_reply(call);
 }
 
@@ -141,6 +183,12 @@ static void chat_sent(void *service, struct kv_call *call)
    kv_call_read_next(call);
 }
 
+static void chat_in_pieces(void *service, struct kv_call *call, struct kv_bytes request)
+{
+   put_in_pieces(service, call, request);
+   kv_call_send(call);
+}
+
 static void chat_half_closed(void *service, struct kv_call *call)
 {
    note(service, &((struct service *)service)->half_closed);
@@ -167,6 +215,7 @@ static struct kv_rpc *create_rpc(struct service *service)
 {
    const struct kv_rpc_method methods[] = {
        {.path = "/test.Test/Echo", .service = service, .request = echo},
+       {.path = "/test.Test/Pieces", .service = service, .request = echo_in_pieces},
        {.path = "/test.Test/Fail", .service = service, .request = fail_politely},
        {.path = "/test.Test/Hold", .service = service, .request = hold},
        {.path = "/test.Test/Count",
@@ -184,6 +233,13 @@ static struct kv_rpc *create_rpc(struct service *service)
         .kind = KV_RPC_BIDI,
         .service = service,
         .request = chat,
+        .sent = chat_sent,
+        .half_closed = chat_half_closed,
+        .closed = stream_closed},
+       {.path = "/test.Test/ChatInPieces",
+        .kind = KV_RPC_BIDI,
+        .service = service,
+        .request = chat_in_pieces,
         .sent = chat_sent,
         .half_closed = chat_half_closed,
         .closed = stream_closed},
@@ -462,6 +518,51 @@ static void a_message_that_comes_in_many_pieces_arrives_in_one(void **state)
       large[i] = (char)(i * 31 >> 3);
    assert_echoes(*state, kv_bytes(large, LIMIT));
    free(large);
+}
+
+enum { PIECES = 5, PIECES_DROPPED = 1 };
+
+/* What put_in_pieces makes; freed by the caller. */
+static struct kv_bytes in_pieces(struct kv_bytes request)
+{
+   static const char *const rooms[] = {"", "<", ">[", "", "]"};
+   char *all = malloc(PIECES * (request.size + 2));
+   size_t size = 0;
+   for (size_t i = 0; i < PIECES; i++) {
+      memcpy(all + size, rooms[i], strlen(rooms[i]));
+      size += strlen(rooms[i]);
+      memcpy(all + size, request.data, request.size);
+      size += request.size;
+   }
+   return kv_bytes(all, size);
+}
+
+static void pieces_come_in_their_places_and_are_released(void **state)
+{
+   struct world *world = *state;
+   struct caller caller;
+   static const char large[100000] = "large";
+   const struct kv_bytes requests[] = {kv_bytes_of("a"), kv_bytes(large, sizeof large)};
+   unsigned released = 0;
+   for (size_t i = 0; i < 2; i++) {
+      struct kv_bytes expected = in_pieces(requests[i]);
+      begin(&caller, world, "/test.Test/Pieces", requests[i]);
+      assert_receives(&caller, expected);
+      assert_ends(&caller, KV_OK, "");
+      await(&world->service, &world->service.released, released += PIECES + PIECES_DROPPED);
+
+      caller = open_call(world, "/test.Test/ChatInPieces");
+      await_status_from_now(&caller);
+      for (int j = 0; j < 2; j++) {
+         send_message(&caller, requests[i]);
+         assert_receives(&caller, expected);
+         await(&world->service, &world->service.released, released += PIECES + PIECES_DROPPED);
+      }
+      half_close(&caller);
+      assert_ends(&caller, KV_OK, "");
+      free((void *)expected.data);
+   }
+   assert_int_equal(seen(&world->service, &world->service.released), released);
 }
 
 static void a_failure_carries_its_code_and_text(void **state)
@@ -926,6 +1027,7 @@ int main(void)
    const struct CMUnitTest tests[] = {
        CASE(a_unary_call_gets_what_its_handler_made),
        CASE(a_message_that_comes_in_many_pieces_arrives_in_one),
+       CASE(pieces_come_in_their_places_and_are_released),
        CASE(a_failure_carries_its_code_and_text),
        CASE(an_unknown_method_is_answered_and_named),
        CASE(a_call_without_a_message_is_refused),

@@ -173,6 +173,55 @@ static void a_held_view_costs_only_what_it_alone_needs(void **state)
    assert_int_equal(blocks_in_use, alone);
 }
 
+static void a_kept_value_outlives_its_key_its_versions_and_the_store(void **state)
+{
+   static const char large[KV_VALUE_KEEP_MIN] = "large";
+   const struct kv_bytes key = kv_bytes_of("key"), text = kv_bytes(large, sizeof large);
+   struct kv_store *other = kv_store_create();
+   struct kv_bytes value;
+   struct kv_transaction *transaction = kv_store_begin(other);
+   assert_true(kv_transaction_set(transaction, key, text));
+   kv_transaction_commit(transaction, 1);
+   struct kv_reader *reader = kv_reader_create(other);
+   assert_true(kv_version_get(kv_reader_pin(reader), key, &value));
+   void *first = kv_value_keep(key, value), *second = kv_value_keep(key, value);
+   kv_reader_unpin(reader);
+   kv_reader_destroy(reader);
+
+   long kept = blocks_in_use;
+   transaction = kv_store_begin(other);
+   assert_true(kv_transaction_set(transaction, key, kv_bytes_of("small")));
+   kv_transaction_commit(transaction, 2);
+   kv_transaction_commit(kv_store_begin(other), 3);
+   assert_true(blocks_in_use >= kept);
+   kv_store_destroy(other);
+   kv_value_release(first);
+   assert_true(store_same(value, text));
+   kv_value_release(second);
+   assert_nothing_kept(*state);
+}
+
+static void values_that_nobody_keeps_are_freed_whatever_their_size(void **state)
+{
+   static const char large[KV_VALUE_KEEP_MIN + 1] = "large";
+   for (size_t size = KV_VALUE_KEEP_MIN - 1; size <= sizeof large; size++) {
+      for (unsigned i = 0; i < 3; i++) {
+         struct kv_transaction *transaction = kv_store_begin(*state);
+         assert_true(kv_transaction_set(transaction, kv_bytes_of("k"), kv_bytes(large, size)));
+         /* Replaced within its transaction, then aborted, committed, or deleted. */
+         assert_true(kv_transaction_set(transaction, kv_bytes_of("k"), kv_bytes(large, size)));
+         bool existed;
+         if (i == 2)
+            assert_true(kv_transaction_delete(transaction, kv_bytes_of("k"), &existed));
+         if (i == 0)
+            kv_transaction_abort(transaction);
+         else
+            kv_transaction_commit(transaction, 1);
+      }
+      assert_nothing_kept(*state);
+   }
+}
+
 /* Version n of this test sets every (n + 1)th key to n, all others stay as they were. */
 static unsigned expected_number(unsigned key, uint64_t version)
 {
@@ -307,6 +356,8 @@ int main(void)
    const struct CMUnitTest tests[] = {
        STORE_TEST(a_tree_emptied_in_any_order_keeps_nothing),
        STORE_TEST(an_aborted_transaction_frees_what_it_made),
+       STORE_TEST(a_kept_value_outlives_its_key_its_versions_and_the_store),
+       STORE_TEST(values_that_nobody_keeps_are_freed_whatever_their_size),
        STORE_TEST(what_an_unpinned_version_used_is_freed_by_the_next_commit),
        STORE_TEST(a_held_view_costs_only_what_it_alone_needs),
        STORE_TEST(views_may_end_in_any_order),

@@ -1,0 +1,26 @@
+/*
+ * Answers that hold stored values: a large one is not copied into the answer, but sent from where
+ * the store has it, which keeps it until it has left.
+ *
+ * Threads: as for the call.
+ */
+#ifndef KV_SERVICE_VALUES_H
+#define KV_SERVICE_VALUES_H
+
+#include "core/service/message.h"
+
+struct kv_values_large;
+
+struct kv_values { /* zeroed: none yet */
+   struct kv_values_large *first, *last;
+};
+
+/* A field that holds a stored value, as the store gave it for `key`. In the order in which they are
+ * in the message; kv_values_encode must follow. */
+ProtobufCBinaryData kv_values_add(struct kv_values *values, struct kv_call *call,
+                                  struct kv_bytes key, struct kv_bytes value);
+/* As kv_message_encode, of a message with these values; they need not be valid any more then. */
+bool kv_values_encode(struct kv_values *values, struct kv_call *call,
+                      const ProtobufCMessage *message);
+
+#endif
