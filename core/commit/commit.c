@@ -128,7 +128,7 @@ static enum kv_code commit_batch(struct kv_commit *commit, struct kv_submission 
    if (code == KV_OK && commit->effects.count > 0)
       code = make_durable(commit, status);
    if (code == KV_OK && commit->effects.count > 0)
-      kv_transaction_commit(transaction, commit->effects.last_sequence);
+      kv_transaction_publish(transaction, commit->effects.last_sequence);
    else
       kv_transaction_abort(transaction);
    return code;
@@ -152,13 +152,16 @@ static struct kv_submission *take_waiting(struct kv_commit *commit, struct kv_su
 }
 
 /* The caller is the committer and ceases to be, with *batch committed or refused as *status says.
- */
+ * It is to tell the callers, and to reclaim what the batch has replaced: the next committer need
+ * wait for neither. */
 static enum kv_code commit_taken(struct kv_commit *commit, struct kv_submission *last,
                                  struct kv_submission **batch, struct kv_status *status)
 {
    *batch = take_waiting(commit, last);
    enum kv_code code = *batch ? commit_batch(commit, *batch, status) : KV_OK;
    pthread_mutex_unlock(&commit->committer);
+   for (struct kv_submission *each = code == KV_OK ? NULL : *batch; each; each = each->next)
+      kv_drop_prepared(each);
    return code;
 }
 
@@ -237,6 +240,7 @@ static void commit_here(struct kv_commit *commit, struct kv_submission *last)
       enum kv_code code = commit_taken(commit, last, &batch, &status);
       last = NULL;
       kv_complete(batch, code == KV_OK ? NULL : &status);
+      kv_store_reclaim(commit->store);
       if (!is_awaited(commit))
          return;
    } while (become_committer(commit, 1));
@@ -251,11 +255,12 @@ static bool commit_on_thread(struct kv_commit *commit)
    struct kv_status failure;
    enum kv_code code = commit_taken(commit, NULL, &batch, &failure);
    const struct kv_status *status = code == KV_OK ? NULL : &failure;
-   if (batch && atomic_load(&commit->waiting) &&
-       kv_completer_give(commit->completer, batch, status))
-      return true;
-   kv_complete(batch, status);
-   return is_awaited(commit);
+   bool given = batch && atomic_load(&commit->waiting) &&
+                kv_completer_give(commit->completer, batch, status);
+   if (!given)
+      kv_complete(batch, status);
+   kv_store_reclaim(commit->store);
+   return given || is_awaited(commit);
 }
 
 static void *run(void *argument)
@@ -331,6 +336,7 @@ void kv_commit_destroy(struct kv_commit *commit)
 void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission)
 {
    submission->next = NULL;
+   kv_prepare(submission);
    if (become_committer(commit, OWN_TURN_TRIES)) {
       commit_here(commit, submission);
       return;

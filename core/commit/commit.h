@@ -30,10 +30,11 @@ enum kv_operation_kind { KV_OPERATION_SET, KV_OPERATION_DELETE, KV_OPERATION_GET
 
 struct kv_operation {
    enum kv_operation_kind kind;
-   struct kv_bytes key;   /* already validated */
-   struct kv_bytes value; /* SET: what to store. GET: the result, in the submission's arena */
-   bool found;            /* DELETE, GET: the result: the key existed */
-   enum kv_code code;     /* the result: KV_OK, or why this operation alone was refused */
+   struct kv_bytes key;    /* already validated */
+   struct kv_bytes value;  /* SET: what to store. GET: the result, in the submission's arena */
+   bool found;             /* DELETE, GET: the result: the key existed */
+   enum kv_code code;      /* the result: KV_OK, or why this operation alone was refused */
+   struct kv_entry *entry; /* private to the pipeline */
 };
 
 /* The keys of the first of them, as many as are looked up side by side (kv_version_prefetch).

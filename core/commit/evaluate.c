@@ -81,6 +81,20 @@ static bool evaluate_get(struct kv_operation *operation, const struct kv_transac
    return copy != NULL;
 }
 
+static void drop_prepared(struct kv_operation *operation)
+{
+   kv_store_drop_entry(operation->entry);
+   operation->entry = NULL;
+}
+
+static bool evaluate_set(struct kv_operation *operation, struct kv_transaction *transaction)
+{
+   struct kv_entry *entry = operation->entry;
+   operation->entry = NULL;
+   return entry ? kv_transaction_put(transaction, entry)
+                : kv_transaction_set(transaction, operation->key, operation->value);
+}
+
 static bool evaluate_operation(struct kv_operation *operation, struct kv_transaction *transaction,
                                uint64_t memory_max, struct kv_submission *submission,
                                struct kv_effects *effects)
@@ -96,12 +110,28 @@ static bool evaluate_operation(struct kv_operation *operation, struct kv_transac
    case KV_OPERATION_SET:
       if (memory_max > 0 && exceeds(memory_max, growth_of(operation, transaction), transaction)) {
          operation->code = KV_RESOURCE_EXHAUSTED;
+         drop_prepared(operation);
          return true;
       }
-      return kv_transaction_set(transaction, operation->key, operation->value) &&
-             append_effect(effects, KVS_SET, operation);
+      return evaluate_set(operation, transaction) && append_effect(effects, KVS_SET, operation);
    }
    return true;
+}
+
+void kv_prepare(struct kv_submission *submission)
+{
+   for (size_t i = 0; i < submission->count; i++) {
+      struct kv_operation *operation = &submission->operations[i];
+      operation->entry = operation->kind == KV_OPERATION_SET
+                             ? kv_store_make_entry(operation->key, operation->value)
+                             : NULL;
+   }
+}
+
+void kv_drop_prepared(struct kv_submission *submission)
+{
+   for (size_t i = 0; i < submission->count; i++)
+      drop_prepared(&submission->operations[i]);
 }
 
 size_t kv_operations_keys(const struct kv_operation *operations, size_t count,
@@ -126,6 +156,7 @@ bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transa
    if (submission->atomic && memory_max > 0 &&
        atomic_exceeds(submission, transaction, memory_max)) {
       submission->refused = true;
+      kv_drop_prepared(submission);
       return true;
    }
    /* What fitted as a whole is not weighed again one by one. */

@@ -1,6 +1,6 @@
 /*
  * Evaluation: turns submissions into changes of a working version and the records that describe
- * them. Commit thread only; no I/O.
+ * them. Committer only, but for preparing; no I/O.
  */
 #ifndef KV_EVALUATE_H
 #define KV_EVALUATE_H
@@ -24,6 +24,10 @@ struct kv_effects {
 void kv_effects_reset(struct kv_effects *effects, uint64_t sequence);
 void kv_effects_deinit(struct kv_effects *effects);
 
+/* Does ahead what evaluation need not do itself, as far as there is memory. Any thread. */
+void kv_prepare(struct kv_submission *submission);
+/* Frees what was prepared and has not been evaluated. */
+void kv_drop_prepared(struct kv_submission *submission);
 /* Evaluates one submission in order, results into its operations. False when memory is out: the
  * transaction must be aborted and every submission in it refused. */
 bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transaction,

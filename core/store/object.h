@@ -26,6 +26,12 @@ static inline struct kv_object kv_object(uint64_t birth, uint16_t own)
    return (struct kv_object){.stamp = birth << 17 | own};
 }
 
+/* Another version than the object was made with. */
+static inline void kv_object_set_birth(struct kv_object *object, uint64_t birth)
+{
+   object->stamp = birth << 17 | (object->stamp & 0x1ffff);
+}
+
 static inline uint64_t kv_object_birth(const void *object)
 {
    return ((const struct kv_object *)object)->stamp >> 17;

@@ -84,16 +84,15 @@ void kv_reader_unpin(struct kv_reader *reader)
    atomic_store_explicit(&reader->pinned, NOTHING_PINNED, memory_order_release);
 }
 
+/* With the lock held. */
 static uint64_t oldest_pinned(struct kv_store *store)
 {
    uint64_t oldest = NOTHING_PINNED;
-   lock(store);
    for (struct kv_reader *reader = store->readers; reader; reader = reader->next) {
       uint64_t pinned = atomic_load(&reader->pinned);
       if (pinned < oldest)
          oldest = pinned;
    }
-   unlock(store);
    return oldest;
 }
 
@@ -127,24 +126,38 @@ static void settle(struct kv_store *store, struct kv_retired *list, uint64_t las
    }
 }
 
-void kv_reclaim(struct kv_store *store, struct kv_transaction *committed)
+void kv_reclaim_later(struct kv_store *store, struct kv_transaction *committed)
 {
    committed->next = NULL;
-   if (store->queue_last)
+   lock(store);
+   if (store->queue_first)
       store->queue_last->next = committed;
    else
       store->queue_first = committed;
    store->queue_last = committed;
+   unlock(store);
+}
 
-   uint64_t oldest = oldest_pinned(store);
-   while (store->queue_first && store->queue_first->edit.birth <= oldest) {
-      struct kv_transaction *first = store->queue_first;
-      settle(store, &first->edit.retired, first->edit.birth - 1);
+/* The first of the queue, unless a reader has pinned a version older than its own; or NULL. */
+static struct kv_transaction *take_unpinned(struct kv_store *store)
+{
+   lock(store);
+   struct kv_transaction *first = store->queue_first;
+   if (first && first->edit.birth <= oldest_pinned(store))
       store->queue_first = first->next;
-      free(first);
+   else
+      first = NULL;
+   unlock(store);
+   return first;
+}
+
+void kv_store_reclaim(struct kv_store *store)
+{
+   struct kv_transaction *committed;
+   while ((committed = take_unpinned(store))) {
+      settle(store, &committed->edit.retired, committed->edit.birth - 1);
+      free(committed);
    }
-   if (!store->queue_first)
-      store->queue_last = NULL;
 }
 
 /* ---- Views ---- */

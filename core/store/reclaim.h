@@ -30,16 +30,14 @@ struct kv_store {
    _Atomic(struct kv_version *) current;
    _Atomic uint64_t number; /* of the current version; the current one may be newer */
 
-   /* The writer's. */
-   struct kv_transaction *queue_first, *queue_last; /* committed, not yet reclaimed; by version */
-
    pthread_mutex_t lock;
+   /* Under the lock: committed, not yet reclaimed; by version. */
+   struct kv_transaction *queue_first, *queue_last;
    struct kv_reader *readers;   /* under the lock; what they pin is atomic */
    struct kv_view *newest_view; /* under the lock, with the whole list, by version descending */
 };
 
-/* Takes over a transaction whose version has been published, and frees what nobody needs. Writer.
- */
-void kv_reclaim(struct kv_store *store, struct kv_transaction *committed);
+/* Takes over a transaction whose version has been published. Writer. */
+void kv_reclaim_later(struct kv_store *store, struct kv_transaction *committed);
 
 #endif

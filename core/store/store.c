@@ -77,10 +77,27 @@ void kv_transaction_prefetch(const struct kv_transaction *transaction, const str
    kv_version_prefetch(transaction->version, keys, count);
 }
 
+struct kv_entry *kv_store_make_entry(struct kv_bytes key, struct kv_bytes value)
+{
+   return kv_entry_create(0, key, value);
+}
+
+void kv_store_drop_entry(struct kv_entry *entry)
+{
+   if (entry)
+      kv_object_release(entry);
+}
+
+bool kv_transaction_put(struct kv_transaction *transaction, struct kv_entry *entry)
+{
+   return kv_tree_set(&transaction->edit, entry);
+}
+
 bool kv_transaction_set(struct kv_transaction *transaction, struct kv_bytes key,
                         struct kv_bytes value)
 {
-   return kv_tree_set(&transaction->edit, key, value);
+   struct kv_entry *entry = kv_store_make_entry(key, value);
+   return entry && kv_transaction_put(transaction, entry);
 }
 
 bool kv_transaction_delete(struct kv_transaction *transaction, struct kv_bytes key, bool *existed)
@@ -98,13 +115,20 @@ uint64_t kv_transaction_bytes(const struct kv_transaction *transaction)
    return transaction->version->tree.bytes;
 }
 
-void kv_transaction_commit(struct kv_transaction *transaction, uint64_t sequence)
+void kv_transaction_publish(struct kv_transaction *transaction, uint64_t sequence)
 {
    struct kv_store *store = transaction->store;
    transaction->version->sequence = sequence;
    atomic_store(&store->current, transaction->version);
    atomic_store(&store->number, transaction->edit.birth);
-   kv_reclaim(store, transaction);
+   kv_reclaim_later(store, transaction);
+}
+
+void kv_transaction_commit(struct kv_transaction *transaction, uint64_t sequence)
+{
+   struct kv_store *store = transaction->store;
+   kv_transaction_publish(transaction, sequence);
+   kv_store_reclaim(store);
 }
 
 void kv_transaction_abort(struct kv_transaction *transaction)

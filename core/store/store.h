@@ -38,6 +38,7 @@ struct kv_transaction;
 struct kv_reader;
 struct kv_view;
 struct kv_version; /* one immutable state */
+struct kv_entry;   /* a key with its value */
 
 /* NULL when memory is out. The first version is empty, at sequence 0. */
 struct kv_store *kv_store_create(void);
@@ -59,6 +60,12 @@ void kv_transaction_prefetch(const struct kv_transaction *transaction, const str
  * then be aborted. */
 bool kv_transaction_set(struct kv_transaction *transaction, struct kv_bytes key,
                         struct kv_bytes value);
+/* The same in two parts, of which any thread can do the first ahead. The entry is NULL when memory
+ * is out; the second takes it over in any case. */
+struct kv_entry *kv_store_make_entry(struct kv_bytes key, struct kv_bytes value);
+bool kv_transaction_put(struct kv_transaction *transaction, struct kv_entry *entry);
+/* Frees an entry that was not put into any transaction (NULL: nothing). */
+void kv_store_drop_entry(struct kv_entry *entry);
 /* *existed tells whether the key was there. False as for set. */
 bool kv_transaction_delete(struct kv_transaction *transaction, struct kv_bytes key, bool *existed);
 /* Keys and sum of key and value sizes of the working version. */
@@ -67,6 +74,10 @@ uint64_t kv_transaction_bytes(const struct kv_transaction *transaction);
 /* Publishes the working version as the state at `sequence`. Cannot fail. Frees the transaction, and
  * what no reader or view needs any more. */
 void kv_transaction_commit(struct kv_transaction *transaction, uint64_t sequence);
+/* The same in two parts, for a writer who lets the next one begin in between. Reclaiming: any
+ * thread. */
+void kv_transaction_publish(struct kv_transaction *transaction, uint64_t sequence);
+void kv_store_reclaim(struct kv_store *store);
 /* Drops the working version and frees the transaction. */
 void kv_transaction_abort(struct kv_transaction *transaction);
 

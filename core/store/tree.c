@@ -197,13 +197,14 @@ static bool goes_last(const struct kv_tree_edit *edit, struct kv_bytes key)
           kv_entry_compare(kv_node_keys(leaf)[leaf->count - 1], key) < 0;
 }
 
-bool kv_tree_set(struct kv_tree_edit *edit, struct kv_bytes key, struct kv_bytes value)
+bool kv_tree_set(struct kv_tree_edit *edit, struct kv_entry *entry)
 {
-   if (!kv_retired_reserve(&edit->retired, RETIRED_PER_CHANGE))
+   struct kv_bytes key = kv_entry_key(entry);
+   kv_object_set_birth(&entry->object, edit->birth);
+   if (!kv_retired_reserve(&edit->retired, RETIRED_PER_CHANGE)) {
+      kv_object_release(entry);
       return false;
-   struct kv_entry *entry = kv_entry_create(edit->birth, key, value);
-   if (!entry)
-      return false;
+   }
    if (goes_last(edit, key)) {
       insert(edit, edit->last_leaf, edit->last_leaf->count, entry);
       return true;
@@ -220,7 +221,7 @@ bool kv_tree_set(struct kv_tree_edit *edit, struct kv_bytes key, struct kv_bytes
       insert(edit, leaf, index, entry);
       return true;
    }
-   edit->tree->bytes += value.size;
+   edit->tree->bytes += entry->value_size;
    edit->tree->bytes -= kv_node_keys(leaf)[index]->value_size;
    discard(edit, kv_node_keys(leaf)[index]);
    kv_node_set_key(leaf, index, entry);

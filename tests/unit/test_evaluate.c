@@ -138,6 +138,7 @@ static void what_passes_the_memory_bound_is_refused_alone(void **state)
    struct kv_operation operations[] = {set("long", "x"), set("k", "12"), delete ("old"),
                                        set("long", "x")};
    struct kv_submission all = submission(fixture, operations, 4);
+   kv_prepare(&all);
    assert_true(kv_evaluate(&all, fixture->transaction, 8, &fixture->effects));
    assert_int_equal(operations[0].code, KV_RESOURCE_EXHAUSTED); /* 9 of 8 */
    assert_int_equal(operations[1].code, KV_OK);                 /* 7 of 8 */
@@ -163,6 +164,7 @@ static void an_atomic_submission_that_passes_the_bound_is_refused_whole(void **s
    struct kv_operation operations[] = {set("k", "1"), set("l", "12")};
    struct kv_submission atomic = submission(fixture, operations, 2);
    atomic.atomic = true;
+   kv_prepare(&atomic);
    assert_true(kv_evaluate(&atomic, fixture->transaction, 8, &fixture->effects));
    assert_true(atomic.refused);
    assert_int_equal(fixture->effects.count, 0);
@@ -191,6 +193,25 @@ static void a_value_got_outlives_its_being_overwritten(void **state)
    assert_value(&operations[1], "first");
 }
 
+static void what_was_prepared_is_evaluated_alike_or_dropped(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_operation operations[] = {set("k", "first"), delete ("k"), set("k", "second"),
+                                       get("k")};
+   struct kv_submission all = submission(fixture, operations, 4);
+   kv_prepare(&all);
+   kv_drop_prepared(&all);
+   kv_prepare(&all);
+   assert_true(kv_evaluate(&all, fixture->transaction, 0, &fixture->effects));
+   assert_true(operations[1].found);
+   assert_value(&operations[3], "second");
+   assert_int_equal(fixture->effects.count, 3);
+   kv_drop_prepared(&all); /* nothing is left of it */
+   struct kv_bytes value;
+   assert_true(kv_transaction_get(fixture->transaction, kv_bytes_of("k"), &value));
+   assert_memory_equal(value.data, "second", 6);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -204,6 +225,7 @@ int main(void)
        TEST(an_atomic_submission_that_passes_the_bound_is_refused_whole),
        TEST(gets_are_refused_beyond_the_bound_on_results),
        TEST(a_value_got_outlives_its_being_overwritten),
+       TEST(what_was_prepared_is_evaluated_alike_or_dropped),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -231,6 +231,49 @@ static unsigned expected_number(unsigned key, uint64_t version)
    return number;
 }
 
+static void an_entry_made_ahead_is_freed_whether_it_is_put_or_dropped(void **state)
+{
+   store_fill(*state, 100);
+   kv_transaction_commit(kv_store_begin(*state), 2);
+   long before = blocks_in_use;
+   char text[16];
+   struct kv_entry *put = kv_store_make_entry(store_numbered(text, 8), kv_bytes("ahead", 5));
+   struct kv_entry *undone = kv_store_make_entry(store_numbered(text, 9), kv_bytes("undone", 6));
+   struct kv_entry *dropped = kv_store_make_entry(store_numbered(text, 10), kv_bytes("no", 2));
+   kv_store_drop_entry(dropped);
+   kv_store_drop_entry(NULL);
+
+   struct kv_transaction *transaction = kv_store_begin(*state);
+   assert_true(kv_transaction_put(transaction, undone));
+   kv_transaction_abort(transaction);
+   transaction = kv_store_begin(*state);
+   assert_true(kv_transaction_put(transaction, put));
+   struct kv_bytes value;
+   assert_true(kv_version_get(transaction->version, store_numbered(text, 8), &value));
+   assert_memory_equal(value.data, "ahead", 5);
+   assert_false(kv_version_get(transaction->version, store_numbered(text, 9), &value));
+   kv_transaction_commit(transaction, 3);
+   kv_transaction_commit(kv_store_begin(*state), 4);
+   assert_int_equal(blocks_in_use, before);
+}
+
+static void what_was_published_keeps_what_it_replaced_until_it_is_reclaimed(void **state)
+{
+   store_fill(*state, 100);
+   kv_transaction_commit(kv_store_begin(*state), 2);
+   long before = blocks_in_use;
+   for (uint64_t sequence = 3; sequence <= 5; sequence++) {
+      char text[16];
+      struct kv_transaction *transaction = kv_store_begin(*state);
+      assert_true(kv_transaction_set(transaction, store_numbered(text, 8), kv_bytes("new", 3)));
+      kv_transaction_publish(transaction, sequence);
+   }
+   assert_true(blocks_in_use > before);
+   kv_store_reclaim(*state);
+   kv_transaction_commit(kv_store_begin(*state), 6);
+   assert_int_equal(blocks_in_use, before);
+}
+
 static void views_may_end_in_any_order(void **state)
 {
    enum { VERSIONS = 6, VIEWS = 2 * VERSIONS, KEYS = 300 };
@@ -360,6 +403,8 @@ int main(void)
        STORE_TEST(values_that_nobody_keeps_are_freed_whatever_their_size),
        STORE_TEST(what_an_unpinned_version_used_is_freed_by_the_next_commit),
        STORE_TEST(a_held_view_costs_only_what_it_alone_needs),
+       STORE_TEST(an_entry_made_ahead_is_freed_whether_it_is_put_or_dropped),
+       STORE_TEST(what_was_published_keeps_what_it_replaced_until_it_is_reclaimed),
        STORE_TEST(views_may_end_in_any_order),
        STORE_TEST(a_transaction_without_memory_can_be_aborted),
        STORE_TEST(a_store_reader_or_view_without_memory_is_null),

@@ -1,5 +1,5 @@
 /*
- * Readers and holders of views beside the writer: what any of them sees is one version, whole.
+ * Readers and holders of views beside the writers: what any of them sees is one version, whole.
  * Meant for the thread sanitizer too.
  */
 #include "core/store/store.h"
@@ -15,14 +15,16 @@
 
 #include <cmocka.h>
 
-enum { KEYS = 500, TRANSACTIONS = 1500, READERS = 3, HOLDERS = 2, VIEWS_A_HOLDER = 3 };
+enum { KEYS = 500, TRANSACTIONS = 1500, WRITERS = 2, READERS = 3, HOLDERS = 2, VIEWS_A_HOLDER = 3 };
 
 /* Version n holds the key i exactly if (i + n) % 5 != 0, with the value n. */
 struct shared {
    struct kv_store *store;
-   atomic_bool done;   /* by the writer, when it has committed all */
-   atomic_uint ready;  /* threads that have looked at a version */
-   atomic_uint faults; /* versions that were not what they must be */
+   pthread_mutex_t turn; /* the writers' */
+   uint64_t sequence;    /* under it: the last one published */
+   atomic_bool done;     /* all has been committed */
+   atomic_uint ready;    /* threads that have looked at a version */
+   atomic_uint faults;   /* versions that were not what they must be */
 };
 
 static bool holds(uint64_t sequence, uint64_t key)
@@ -136,9 +138,13 @@ static void change_all(struct kv_transaction *transaction, uint64_t sequence)
    }
 }
 
-static void write_versions(struct shared *shared)
+/* One writer at a time, each reclaiming what it has replaced while the next one writes. */
+static void *write_versions(void *context)
 {
-   for (uint64_t sequence = 1; sequence <= TRANSACTIONS; sequence++) {
+   struct shared *shared = context;
+   for (bool more = true; more;) {
+      assert_int_equal(pthread_mutex_lock(&shared->turn), 0);
+      uint64_t sequence = shared->sequence + 1;
       struct kv_transaction *transaction = kv_store_begin(shared->store);
       change_all(transaction, sequence);
       if (sequence % 7 == 0) {
@@ -146,16 +152,21 @@ static void write_versions(struct shared *shared)
          transaction = kv_store_begin(shared->store);
          change_all(transaction, sequence);
       }
-      kv_transaction_commit(transaction, sequence);
+      kv_transaction_publish(transaction, sequence);
+      shared->sequence = sequence;
+      more = sequence < TRANSACTIONS;
+      assert_int_equal(pthread_mutex_unlock(&shared->turn), 0);
+      kv_store_reclaim(shared->store);
    }
+   return NULL;
 }
 
-static void everybody_sees_whole_versions_while_the_writer_goes_on(void **state)
+static void everybody_sees_whole_versions_while_writers_go_on(void **state)
 {
    (void)state;
    enum { THREADS = READERS + HOLDERS + 1 };
-   pthread_t threads[THREADS];
-   struct shared shared = {.store = kv_store_create()};
+   pthread_t threads[THREADS], writers[WRITERS];
+   struct shared shared = {.store = kv_store_create(), .turn = PTHREAD_MUTEX_INITIALIZER};
    assert_non_null(shared.store);
    for (size_t i = 0; i < THREADS; i++) {
       void *(*run)(void *) = i < READERS             ? read_versions
@@ -163,7 +174,10 @@ static void everybody_sees_whole_versions_while_the_writer_goes_on(void **state)
                                                      : come_and_go;
       assert_int_equal(pthread_create(&threads[i], NULL, run, &shared), 0);
    }
-   write_versions(&shared);
+   for (size_t i = 0; i < WRITERS; i++)
+      assert_int_equal(pthread_create(&writers[i], NULL, write_versions, &shared), 0);
+   for (size_t i = 0; i < WRITERS; i++)
+      assert_int_equal(pthread_join(writers[i], NULL), 0);
    atomic_store(&shared.done, true);
    for (size_t i = 0; i < THREADS; i++)
       assert_int_equal(pthread_join(threads[i], NULL), 0);
@@ -251,7 +265,7 @@ static void what_a_reader_has_left_is_freed_after_its_last_read(void **state)
 int main(void)
 {
    const struct CMUnitTest tests[] = {
-       cmocka_unit_test(everybody_sees_whole_versions_while_the_writer_goes_on),
+       cmocka_unit_test(everybody_sees_whole_versions_while_writers_go_on),
        cmocka_unit_test(views_may_end_on_any_thread),
        cmocka_unit_test(what_a_reader_has_left_is_freed_after_its_last_read),
    };
