@@ -9,11 +9,13 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
-/* How often a submitter tries to commit for itself: for about as long as a few writes take. Spared
- * the way to the commit thread and back, it also answers for itself. From another thread than the
- * one that handles the call's connection gRPC makes the two wait for each other. */
+/* A submitter waits its turn to commit for itself: first at once, for as long as a few writes take,
+ * then asleep, for as long as some batches take. From another thread than the one that handles the
+ * call's connection an answer costs more, as gRPC makes the two wait for each other. */
 #define OWN_TURN_TRIES 100
+#define OWN_TURN_WAIT_NS 1000000
 
 struct step {
    void (*run)(void *context, struct kv_commit_targets *targets);
@@ -136,28 +138,26 @@ static enum kv_code commit_batch(struct kv_commit *commit, struct kv_submission 
 
 /* ---- The thread ---- */
 
-/* Takes what is waiting, in the order in which it was submitted, and `last` (NULL: none) after it.
- */
-static struct kv_submission *take_waiting(struct kv_commit *commit, struct kv_submission *last)
+/* Puts a list in front of another one, in reverse. */
+static struct kv_submission *turn_over(struct kv_submission *list, struct kv_submission *onto)
 {
-   struct kv_submission *newest = atomic_exchange(&commit->waiting, NULL);
-   struct kv_submission *batch = last;
-   while (newest) {
-      struct kv_submission *older = newest->next;
-      newest->next = batch;
-      batch = newest;
-      newest = older;
+   while (list) {
+      struct kv_submission *next = list->next;
+      list->next = onto;
+      onto = list;
+      list = next;
    }
-   return batch;
+   return onto;
 }
 
-/* The caller is the committer and ceases to be, with *batch committed or refused as *status says.
+/* The caller is the committer and ceases to be, with what was waiting and `last` (may be NULL) in
+ * *batch, in the order in which it was submitted, committed or refused as *status says.
  * It is to tell the callers, and to reclaim what the batch has replaced: the next committer need
  * wait for neither. */
 static enum kv_code commit_taken(struct kv_commit *commit, struct kv_submission *last,
                                  struct kv_submission **batch, struct kv_status *status)
 {
-   *batch = take_waiting(commit, last);
+   *batch = turn_over(atomic_exchange(&commit->waiting, NULL), last);
    enum kv_code code = *batch ? commit_batch(commit, *batch, status) : KV_OK;
    pthread_mutex_unlock(&commit->committer);
    for (struct kv_submission *each = code == KV_OK ? NULL : *batch; each; each = each->next)
@@ -206,20 +206,34 @@ static void hold(void *context, struct kv_commit_targets *targets)
    wait_for(&commit->resumed);
 }
 
-/* Whether the caller has become the committer, where submitters may: no plug-in waits. */
-static bool become_committer(struct kv_commit *commit, unsigned tries)
+/* A clock that is set back meanwhile lengthens the wait, at most until the mutex is free. */
+static bool lock_soon(pthread_mutex_t *mutex)
 {
-   for (; tries > 0 && atomic_load(&commit->prompt); tries--) {
-      if (pthread_mutex_trylock(&commit->committer) == 0) {
-         if (atomic_load(&commit->prompt))
-            return true;
-         pthread_mutex_unlock(&commit->committer);
-         return false;
-      }
+   for (unsigned tries = OWN_TURN_TRIES; tries > 0; tries--) {
+      if (pthread_mutex_trylock(mutex) == 0)
+         return true;
 #if defined(__x86_64__)
       __builtin_ia32_pause();
 #endif
    }
+   struct timespec until;
+   clock_gettime(CLOCK_REALTIME, &until);
+   until.tv_nsec += OWN_TURN_WAIT_NS;
+   until.tv_sec += until.tv_nsec / 1000000000;
+   until.tv_nsec %= 1000000000;
+   return pthread_mutex_timedlock(mutex, &until) == 0;
+}
+
+/* Whether the caller has become the committer, where submitters may: no plug-in waits. */
+static bool become_committer(struct kv_commit *commit, bool waits)
+{
+   if (!atomic_load(&commit->prompt))
+      return false;
+   if (waits ? !lock_soon(&commit->committer) : pthread_mutex_trylock(&commit->committer) != 0)
+      return false;
+   if (atomic_load(&commit->prompt))
+      return true;
+   pthread_mutex_unlock(&commit->committer);
    return false;
 }
 
@@ -243,7 +257,7 @@ static void commit_here(struct kv_commit *commit, struct kv_submission *last)
       kv_store_reclaim(commit->store);
       if (!is_awaited(commit))
          return;
-   } while (become_committer(commit, 1));
+   } while (become_committer(commit, false));
    leave_to_others(commit);
 }
 
@@ -333,21 +347,22 @@ void kv_commit_destroy(struct kv_commit *commit)
    release(commit);
 }
 
-void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission)
+void kv_commit_submit(struct kv_commit *commit, struct kv_submission *list)
 {
-   submission->next = NULL;
-   kv_prepare(submission);
-   if (become_committer(commit, OWN_TURN_TRIES)) {
-      commit_here(commit, submission);
+   for (struct kv_submission *each = list; each; each = each->next)
+      kv_prepare(each);
+   if (become_committer(commit, true)) {
+      commit_here(commit, list);
       return;
    }
-   struct kv_submission *newest = atomic_load_explicit(&commit->waiting, memory_order_relaxed);
+   struct kv_submission *newest = turn_over(list, NULL);
+   struct kv_submission *waiting = atomic_load_explicit(&commit->waiting, memory_order_relaxed);
    do
-      submission->next = newest;
-   while (!atomic_compare_exchange_weak(&commit->waiting, &newest, submission));
-   if (newest)
+      list->next = waiting;
+   while (!atomic_compare_exchange_weak(&commit->waiting, &waiting, newest));
+   if (waiting)
       return;
-   if (become_committer(commit, 1))
+   if (become_committer(commit, false))
       commit_here(commit, NULL);
    else
       leave_to_others(commit);

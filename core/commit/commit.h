@@ -55,7 +55,7 @@ struct kv_submission {
    /* Called exactly once. `status` is NULL when the submission was committed; then each operation
     * has its own result. Otherwise nothing of it happened. */
    void (*done)(struct kv_submission *submission, const struct kv_status *status);
-   struct kv_submission *next; /* private to the pipeline until done */
+   struct kv_submission *next; /* the submitter's until submitted, then private until done */
 };
 
 struct kv_commit_options {
@@ -81,7 +81,9 @@ struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commi
 /* Commits what has been submitted, then ends the thread. No submission may follow. */
 void kv_commit_destroy(struct kv_commit *commit);
 
-void kv_commit_submit(struct kv_commit *commit, struct kv_submission *submission);
+/* Submits a list, at least one. What is submitted together is committed together, which costs less,
+ * and in this order. May wait for a batch under way, a millisecond at most. */
+void kv_commit_submit(struct kv_commit *commit, struct kv_submission *list);
 
 /* Returns between two batches. No further one is committed before the next step has run; what is
  * submitted waits. Control thread. */

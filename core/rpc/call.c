@@ -159,6 +159,17 @@ enum kv_code kv_call_join_request(struct kv_call *call, struct kv_bytes *request
    return KV_OK;
 }
 
+void kv_call_defer(struct kv_call *call, void (*run)(void *service, unsigned worker))
+{
+   struct kv_rpc_worker *worker = call->worker;
+   void *service = call->method->service;
+   if (worker->deferred > 0 && (worker->run_deferred != run || worker->deferred_service != service))
+      kv_rpc_run_deferred(worker);
+   worker->run_deferred = run;
+   worker->deferred_service = service;
+   worker->deferred++;
+}
+
 unsigned kv_call_worker(const struct kv_call *call)
 {
    return call->worker->index;

@@ -61,6 +61,12 @@ struct kv_rpc_worker {
    struct kv_call *pool; /* closed calls to be used again; worker's thread only */
    unsigned pool_size;
    size_t pending; /* armed slots and open calls; the thread ends when there are none */
+   /* Worker's thread only, see rpc.c. */
+   void (*run_deferred)(void *service, unsigned worker);
+   void *deferred_service;
+   unsigned deferred; /* calls that wait for it */
+   bool one_by_one;   /* it was run for a single call the last time */
+   unsigned lone;     /* calls that came one by one */
    unsigned index;
    bool running; /* `thread` is valid */
    pthread_t thread;
@@ -155,6 +161,9 @@ void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text);
 
 /* listen.c */
 void kv_rpc_remove_socket_files(struct kv_rpc *rpc);
+
+/* rpc.c: does what calls have deferred, at least one. */
+void kv_rpc_run_deferred(struct kv_rpc_worker *worker);
 
 /* Hands operations to gRPC. Only a bug of this room makes it refuse them. */
 void kv_call_start(struct kv_call *call, const grpc_op *ops, size_t count,

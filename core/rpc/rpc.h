@@ -92,6 +92,10 @@ void kv_rpc_destroy(struct kv_rpc *rpc);
 /* Which worker (0 to workers - 1) runs this handler; for state kept per thread. Only in handlers.
  */
 unsigned kv_call_worker(const struct kv_call *call);
+/* In a `request` handler: has run(service, worker) called on this thread once the worker has
+ * handled all that has arrived, or knows that calls come one by one; for work that costs less when
+ * it is done for several calls together. It is run once for all that ask for the same. */
+void kv_call_defer(struct kv_call *call, void (*run)(void *service, unsigned worker));
 /* Memory that is released when the call closes. */
 struct kv_arena *kv_call_arena(struct kv_call *call);
 /* A place for the handler's own state of a stream; NULL at first. */

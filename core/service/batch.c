@@ -183,14 +183,14 @@ static void submit(struct kv_service *service, struct kv_call *call,
        .service = service,
        .call = call,
    };
-   kv_commit_submit(service->config.commit, &batch->submission);
+   kv_service_submit(service, call, &batch->submission);
 }
 
 /* Gets alone need no commit: one version, pinned while the answer is encoded. */
 static void read_all(struct kv_service *service, struct kv_call *call,
                      struct kv_operation *operations, size_t count)
 {
-   struct kv_reader *reader = service->readers[kv_call_worker(call)];
+   struct kv_reader *reader = kv_service_reader(service, call);
    const struct kv_version *version = kv_reader_pin(reader);
    size_t left = service->config.message_size_max;
    struct kv_bytes keys[KV_PREFETCH_KEYS_MAX];

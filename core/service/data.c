@@ -30,7 +30,7 @@ static void submit(struct kv_service *service, struct kv_call *call,
        .count = 1,
        .done = done,
    };
-   kv_commit_submit(service->config.commit, &write->submission);
+   kv_service_submit(service, call, &write->submission);
 }
 
 static void set_done(struct kv_submission *submission, const struct kv_status *status)
@@ -117,7 +117,7 @@ void kv_service_get(void *context, struct kv_call *call, struct kv_bytes request
       return;
    }
 
-   struct kv_reader *reader = service->readers[kv_call_worker(call)];
+   struct kv_reader *reader = kv_service_reader(service, call);
    Kvstore__GetResponse response = KVSTORE__GET_RESPONSE__INIT;
    struct kv_values values = {0};
    struct kv_bytes value;

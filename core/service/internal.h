@@ -5,16 +5,24 @@
 #include "core/control/shadow.h"
 #include "core/service/message.h"
 #include "core/service/service.h"
+#include "core/support/cache_line.h"
 
 #include "kvstore.pb-c.h"
 
 #include <stdatomic.h>
 
+/* What a thread that serves calls has for itself. */
+struct kv_service_thread {
+   _Alignas(KV_CACHE_LINE) struct kv_reader *reader;
+   struct kv_submission *first, *last; /* writes that are not submitted yet (submit.c) */
+   size_t submissions, operations;     /* in them */
+};
+
 struct kv_service {
    struct kv_service_config config;
    atomic_bool loaded;
-   uint64_t started_ms;         /* monotonic */
-   struct kv_reader *readers[]; /* one a worker, then that of the control thread */
+   uint64_t started_ms;                /* monotonic */
+   struct kv_service_thread threads[]; /* one a worker, then the control thread */
 };
 
 /* The start of every handler: the decoded request, or NULL and the call has been failed, because
@@ -22,16 +30,28 @@ struct kv_service {
 void *kv_service_request(struct kv_service *service, struct kv_call *call,
                          const ProtobufCMessageDescriptor *descriptor, struct kv_bytes request);
 
+/* For handlers. */
+static inline struct kv_reader *kv_service_reader(struct kv_service *service,
+                                                  const struct kv_call *call)
+{
+   return service->threads[kv_call_worker(call)].reader;
+}
+
 /* For tasks on the control thread. */
 static inline struct kv_reader *kv_service_control_reader(struct kv_service *service)
 {
-   return service->readers[service->config.workers];
+   return service->threads[service->config.workers].reader;
 }
 
 static inline struct kv_bytes kv_service_bytes(ProtobufCBinaryData data)
 {
    return kv_bytes(data.data, data.len);
 }
+
+/* submit.c: gives a write to the commit pipeline, together with others that arrive with it. For
+ * handlers. */
+void kv_service_submit(struct kv_service *service, struct kv_call *call,
+                       struct kv_submission *submission);
 
 /* data.c */
 void kv_service_set(void *service, struct kv_call *call, struct kv_bytes request);

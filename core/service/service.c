@@ -3,21 +3,24 @@
 #include "core/support/clock.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct kv_service *kv_service_create(const struct kv_service_config *config,
                                      struct kv_status *status)
 {
-   const unsigned readers = config->workers + 1;
-   struct kv_service *service = calloc(1, sizeof *service + readers * sizeof *service->readers);
+   const unsigned threads = config->workers + 1;
+   const size_t size = sizeof(struct kv_service) + threads * sizeof(struct kv_service_thread);
+   struct kv_service *service = aligned_alloc(_Alignof(struct kv_service), size);
    if (!service) {
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the service");
       return NULL;
    }
+   memset(service, 0, size);
    service->config = *config;
    service->started_ms = kv_clock_monotonic_ms();
-   for (unsigned i = 0; i < readers; i++) {
-      service->readers[i] = kv_reader_create(config->store);
-      if (!service->readers[i]) {
+   for (unsigned i = 0; i < threads; i++) {
+      service->threads[i].reader = kv_reader_create(config->store);
+      if (!service->threads[i].reader) {
          kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the service's readers");
          kv_service_destroy(service);
          return NULL;
@@ -29,8 +32,8 @@ struct kv_service *kv_service_create(const struct kv_service_config *config,
 void kv_service_destroy(struct kv_service *service)
 {
    for (unsigned i = 0; i <= service->config.workers; i++)
-      if (service->readers[i])
-         kv_reader_destroy(service->readers[i]);
+      if (service->threads[i].reader)
+         kv_reader_destroy(service->threads[i].reader);
    free(service);
 }
 

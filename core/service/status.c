@@ -47,7 +47,7 @@ static void report_control(void *context, const struct kv_control_state *state)
 static void report_store(struct kv_service *service, struct kv_call *call,
                          Kvstore__StatusResponse *response)
 {
-   struct kv_reader *reader = service->readers[kv_call_worker(call)];
+   struct kv_reader *reader = kv_service_reader(service, call);
    const struct kv_version *version = kv_reader_pin(reader);
    response->sequence = kv_version_sequence(version);
    response->keys = kv_version_count(version);

@@ -10,6 +10,7 @@
 
 #include "core/store/object.h"
 #include "core/support/bytes.h"
+#include "core/support/cache_line.h"
 
 #include <endian.h>
 #include <stdint.h>
@@ -19,9 +20,6 @@ struct kv_entry {
    uint32_t value_size;
    uint8_t bytes[]; /* key, then value */
 };
-
-/* Bytes, of the processors at hand; only speed depends on it. Also how readers are aligned. */
-#define KV_CACHE_LINE 64u
 
 /* Asks for the memory of a small entry that is about to be read. */
 static inline void kv_entry_prefetch(const struct kv_entry *entry)

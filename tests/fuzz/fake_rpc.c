@@ -16,6 +16,7 @@ struct kv_call {
        *before; /* a copy of what comes before the rest of the message, once pieces were inserted */
    size_t before_size, inserted_at;
    struct fake_answer *answer;
+   void (*deferred)(void *service, unsigned worker);
 
    /* Handlers may answer from other threads. */
    pthread_mutex_t lock;
@@ -27,6 +28,11 @@ unsigned kv_call_worker(const struct kv_call *call)
 {
    (void)call;
    return 0;
+}
+
+void kv_call_defer(struct kv_call *call, void (*run)(void *service, unsigned worker))
+{
+   call->deferred = run;
 }
 
 struct kv_arena *kv_call_arena(struct kv_call *call)
@@ -201,6 +207,8 @@ void fake_call_run(const struct kv_rpc_method *method, struct kv_bytes request,
    pthread_cond_init(&call->changed, NULL);
    kv_arena_init(&call->arena);
    method->request(method->service, call, request);
+   if (call->deferred)
+      call->deferred(method->service, 0);
    if (method->kind != KV_RPC_UNARY)
       run_stream(call);
    pthread_mutex_lock(&call->lock);

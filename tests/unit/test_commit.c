@@ -144,8 +144,7 @@ static void note_done(struct kv_submission *submission, const struct kv_status *
    sem_post(&write->done);
 }
 
-static void submit_set(struct fixture *fixture, struct write *write, const char *key,
-                       const char *value)
+static void prepare_set(struct write *write, const char *key, const char *value)
 {
    *write = (struct write){
        .operation = {.kind = KV_OPERATION_SET},
@@ -155,6 +154,12 @@ static void submit_set(struct fixture *fixture, struct write *write, const char 
    write->operation.key = kv_bytes_of(key);
    write->operation.value = kv_bytes_of(write->text);
    sem_init(&write->done, 0, 0);
+}
+
+static void submit_set(struct fixture *fixture, struct write *write, const char *key,
+                       const char *value)
+{
+   prepare_set(write, key, value);
    kv_commit_submit(fixture->commit, &write->submission);
 }
 
@@ -349,6 +354,38 @@ static void one_submitters_writes_are_committed_in_its_order(void **state)
    }
 }
 
+/* Sets a key to 1, 2 and 3. */
+static void submit_three(struct fixture *fixture, struct write writes[static 3])
+{
+   static const char *const values[] = {"1", "2", "3"};
+   for (unsigned n = 0; n < 3; n++)
+      prepare_set(&writes[n], "k", values[n]);
+   writes[0].submission.next = &writes[1].submission;
+   writes[1].submission.next = &writes[2].submission;
+   kv_commit_submit(fixture->commit, &writes[0].submission);
+}
+
+static void what_is_submitted_together_is_one_batch_in_its_order(void **state)
+{
+   struct fixture *fixture = *state;
+   struct write writes[3];
+   set_targets(fixture, open_faulty(fixture, 0, "io", "1"), NULL);
+   submit_three(fixture, writes);
+   for (unsigned n = 0; n < 3; n++)
+      assert_int_equal(await(&writes[n]), KV_OK);
+   assert_readable(fixture, "k", "3");
+   submit_three(fixture, writes);
+   for (unsigned n = 0; n < 3; n++)
+      assert_int_equal(await(&writes[n]), KV_UNAVAILABLE);
+   set_targets(fixture, open_target(fixture, 1, "prompt", NULL, 0), NULL);
+   submit_three(fixture, writes);
+   for (unsigned n = 0; n < 3; n++) {
+      assert_int_equal(await(&writes[n]), KV_OK);
+      assert_int_equal(writes[n].completions, 1);
+   }
+   assert_kept(fixture, 1, "k", "3");
+}
+
 /* ---- Many threads, while the targets change ---- */
 
 struct submitter {
@@ -410,21 +447,25 @@ static void no_write_is_lost_when_targets_change_under_many_threads(void **state
    kv_view_destroy(view);
 }
 
+/* Also where a submitter may commit for itself: it must not wait for the end of the hold. */
 static void what_is_submitted_while_held_waits_for_the_next_step(void **state)
 {
    struct fixture *fixture = *state;
-   struct kv_instance *old = open_target(fixture, 0, "memory", NULL, 0);
-   struct kv_instance *new = open_target(fixture, 1, "memory", NULL, 0);
-   set_targets(fixture, old, NULL);
-   assert_int_equal(set(fixture, "k", "before"), KV_OK);
-   kv_commit_hold(fixture->commit);
-   struct write write;
-   submit_set(fixture, &write, "k", "while held");
-   assert_readable(fixture, "k", "before");
-   set_targets(fixture, new, NULL);
-   assert_int_equal(await(&write), KV_OK);
-   assert_kept(fixture, 0, "k", "before");
-   assert_kept(fixture, 1, "k", "while held");
+   static const char *const names[] = {"memory", "prompt"};
+   struct kv_instance *new = open_target(fixture, 2, "memory", NULL, 0);
+   for (size_t i = 0; i < 2; i++) {
+      struct write writes[3];
+      set_targets(fixture, open_target(fixture, i, names[i], NULL, 0), NULL);
+      assert_int_equal(set(fixture, "k", "before"), KV_OK);
+      kv_commit_hold(fixture->commit);
+      submit_three(fixture, writes);
+      assert_readable(fixture, "k", "before");
+      set_targets(fixture, new, NULL);
+      for (unsigned n = 0; n < 3; n++)
+         assert_int_equal(await(&writes[n]), KV_OK);
+      assert_kept(fixture, i, "k", "before");
+      assert_kept(fixture, 2, "k", "3");
+   }
 }
 
 static void destroy_commits_what_was_submitted(void **state)
@@ -456,6 +497,7 @@ int main(void)
        TEST(what_the_active_plugin_refused_is_not_given_to_the_standby),
        TEST(a_failing_standby_costs_no_acknowledgement),
        TEST(one_submitters_writes_are_committed_in_its_order),
+       TEST(what_is_submitted_together_is_one_batch_in_its_order),
        TEST(no_write_is_lost_when_targets_change_under_many_threads),
        TEST(what_is_submitted_while_held_waits_for_the_next_step),
        TEST(destroy_commits_what_was_submitted),

@@ -35,6 +35,7 @@ struct service {
    unsigned requests, half_closed, closed, released;
    struct kv_call *held[MANY_CALLS]; /* calls that a test answers itself */
    size_t held_count;
+   unsigned answered_together, answered_otherwise;
 };
 
 static void note(struct service *service, unsigned *counter)
@@ -142,6 +143,47 @@ static void hold(void *owner, struct kv_call *call, struct kv_bytes request)
    note(service, &service->requests);
 }
 
+static void answer_held(void *owner, unsigned worker)
+{
+   struct service *service = owner;
+   for (size_t i = 0; i < service->held_count; i++) {
+      assert_int_equal(kv_call_worker(service->held[i]), worker);
+      kv_call_reply(service->held[i]);
+   }
+   service->held_count = 0;
+}
+
+static void answer_together(void *owner, unsigned worker)
+{
+   note(owner, &((struct service *)owner)->answered_together);
+   answer_held(owner, worker);
+}
+
+static void answer_otherwise(void *owner, unsigned worker)
+{
+   note(owner, &((struct service *)owner)->answered_otherwise);
+   answer_held(owner, worker);
+}
+
+static void defer(void *service, struct kv_call *call, struct kv_bytes request)
+{
+   kv_call_defer(call, answer_together);
+   hold(service, call, request);
+}
+
+static void defer_twice(void *service, struct kv_call *call, struct kv_bytes request)
+{
+   kv_call_defer(call, answer_together);
+   defer(service, call, request);
+}
+
+static void defer_both(void *service, struct kv_call *call, struct kv_bytes request)
+{
+   kv_call_defer(call, answer_together);
+   kv_call_defer(call, answer_otherwise);
+   hold(service, call, request);
+}
+
 /* Sends the numbers from 0 up to the one requested. */
 struct count {
    uint32_t next, end;
@@ -218,6 +260,9 @@ static struct kv_rpc *create_rpc(struct service *service)
        {.path = "/test.Test/Pieces", .service = service, .request = echo_in_pieces},
        {.path = "/test.Test/Fail", .service = service, .request = fail_politely},
        {.path = "/test.Test/Hold", .service = service, .request = hold},
+       {.path = "/test.Test/Defer", .service = service, .request = defer},
+       {.path = "/test.Test/DeferTwice", .service = service, .request = defer_twice},
+       {.path = "/test.Test/DeferBoth", .service = service, .request = defer_both},
        {.path = "/test.Test/Count",
         .kind = KV_RPC_SERVER_STREAM,
         .service = service,
@@ -639,6 +684,38 @@ static void calls_under_way_are_not_bounded_by_the_armed_slots(void **state)
    free(callers);
 }
 
+/* ---- Deferred work ---- */
+
+static void assert_answered(struct caller *caller)
+{
+   assert_receives(caller, kv_bytes(NULL, 0));
+   assert_ends(caller, KV_OK, "");
+}
+
+static void calls_that_come_one_by_one_have_their_deferred_work_done(void **state)
+{
+   struct world *world = *state;
+   struct caller caller;
+   for (unsigned i = 0; i < 40; i++) {
+      begin(&caller, world, "/test.Test/Defer", kv_bytes_of("x"));
+      assert_answered(&caller);
+   }
+   assert_int_equal(seen(&world->service, &world->service.answered_together), 40);
+}
+
+static void deferred_work_is_done_once_for_all_that_ask_for_the_same(void **state)
+{
+   struct world *world = *state;
+   struct caller caller;
+   begin(&caller, world, "/test.Test/DeferTwice", kv_bytes_of("x"));
+   assert_answered(&caller);
+   assert_int_equal(seen(&world->service, &world->service.answered_together), 1);
+   begin(&caller, world, "/test.Test/DeferBoth", kv_bytes_of("x"));
+   assert_answered(&caller);
+   assert_int_equal(seen(&world->service, &world->service.answered_together), 2);
+   assert_int_equal(seen(&world->service, &world->service.answered_otherwise), 1);
+}
+
 /* ---- Streams ---- */
 
 static void a_stream_delivers_every_message_in_order(void **state)
@@ -1034,6 +1111,8 @@ int main(void)
        CASE(a_message_over_the_limit_is_refused_before_the_handler),
        CASE(a_reply_to_a_call_that_was_cancelled_is_dropped),
        CASE(calls_under_way_are_not_bounded_by_the_armed_slots),
+       CASE(calls_that_come_one_by_one_have_their_deferred_work_done),
+       CASE(deferred_work_is_done_once_for_all_that_ask_for_the_same),
        CASE(a_stream_delivers_every_message_in_order),
        CASE(a_stream_whose_client_cancels_is_closed_once),
        CASE(a_stream_whose_client_vanishes_is_closed_once),
