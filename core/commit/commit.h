@@ -82,7 +82,7 @@ struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commi
 void kv_commit_destroy(struct kv_commit *commit);
 
 /* Submits a list, at least one. What is submitted together is committed together, which costs less,
- * and in this order. May wait for a batch under way, a millisecond at most. */
+ * and in this order. May wait for what is under way, for some millisecond. */
 void kv_commit_submit(struct kv_commit *commit, struct kv_submission *list);
 
 /* Returns between two batches. No further one is committed before the next step has run; what is
@@ -99,7 +99,7 @@ void kv_commit_at_boundary(struct kv_commit *commit,
  * Any thread. */
 bool kv_commit_read_only(struct kv_commit *commit, struct kv_status *status);
 
-/* Called on the commit thread when the pipeline becomes read-only. Set before the first batch. */
+/* Called by whoever commits when the pipeline becomes read-only. Set before the first batch. */
 void kv_commit_on_failure(struct kv_commit *commit, void (*failed)(void *context), void *context);
 
 #endif

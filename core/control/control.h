@@ -37,7 +37,7 @@ struct kv_control_config {
    struct kv_store *store;
    struct kv_commit *commit;
    /* Tells when writes begin to be refused because the plug-in failed, and when they are accepted
-    * again. Must not block; called on the commit thread. */
+    * again. Must not block; called by whoever commits, or on the control thread. */
    void (*writable_changed)(void *context, bool writable);
    void *writable_context;
    uint64_t hook_budget_ms; /* of on_write, see core/host/hook_timing.h; 0: no hook is overdue */

@@ -159,17 +159,6 @@ enum kv_code kv_call_join_request(struct kv_call *call, struct kv_bytes *request
    return KV_OK;
 }
 
-void kv_call_defer(struct kv_call *call, void (*run)(void *service, unsigned worker))
-{
-   struct kv_rpc_worker *worker = call->worker;
-   void *service = call->method->service;
-   if (worker->deferred > 0 && (worker->run_deferred != run || worker->deferred_service != service))
-      kv_rpc_run_deferred(worker);
-   worker->run_deferred = run;
-   worker->deferred_service = service;
-   worker->deferred++;
-}
-
 unsigned kv_call_worker(const struct kv_call *call)
 {
    return call->worker->index;
@@ -190,10 +179,12 @@ uint8_t *kv_call_message(struct kv_call *call, size_t size)
    grpc_slice_unref(call->message);
    call->message = grpc_empty_slice();
    call->inserted_at = 0;
+   call->counted = 0;
    grpc_slice_buffer_reset_and_unref(pieces_of(call));
    if (size < LARGE_MESSAGE_SIZE)
       call->message = grpc_slice_malloc(size);
-   else if (!kv_outbound_allocate(call->worker->rpc->outbound, size, &call->message))
+   else if (!kv_outbound_allocate(call->worker->rpc->outbound, &call->counted, size,
+                                  &call->message))
       return NULL;
    return GRPC_SLICE_START_PTR(call->message);
 }
@@ -203,7 +194,8 @@ bool kv_call_insert(struct kv_call *call, size_t at, struct kv_bytes bytes,
 {
    assert(at >= call->inserted_at && at <= GRPC_SLICE_LENGTH(call->message));
    grpc_slice piece;
-   if (!kv_outbound_refer(call->worker->rpc->outbound, bytes, release, owner, &piece))
+   if (!kv_outbound_refer(call->worker->rpc->outbound, &call->counted, bytes, release, owner,
+                          &piece))
       return false;
    grpc_slice_buffer_add(pieces_of(call), grpc_slice_sub(call->message, call->inserted_at, at));
    grpc_slice_buffer_add(pieces_of(call), piece);

@@ -52,6 +52,16 @@ static inline void kv_rpc_taken_over(struct kv_rpc_event *event)
 }
 #endif
 
+/* What calls of one worker have deferred (defer.c). */
+struct kv_deferral {
+   void (*run)(void *service, unsigned worker);
+   void *service;
+   unsigned calls;  /* that wait for it; 0: nothing is deferred */
+   unsigned events; /* handled since the first of them */
+   bool one_by_one; /* it was run for a single call the last time */
+   unsigned lone;   /* calls that came one by one */
+};
+
 struct kv_rpc_worker {
    struct kv_rpc *rpc;
    grpc_server *server;
@@ -61,12 +71,7 @@ struct kv_rpc_worker {
    struct kv_call *pool; /* closed calls to be used again; worker's thread only */
    unsigned pool_size;
    size_t pending; /* armed slots and open calls; the thread ends when there are none */
-   /* Worker's thread only, see rpc.c. */
-   void (*run_deferred)(void *service, unsigned worker);
-   void *deferred_service;
-   unsigned deferred; /* calls that wait for it */
-   bool one_by_one;   /* it was run for a single call the last time */
-   unsigned lone;     /* calls that came one by one */
+   struct kv_deferral deferral; /* worker's thread only */
    unsigned index;
    bool running; /* `thread` is valid */
    pthread_t thread;
@@ -104,6 +109,7 @@ struct kv_call {
    void *joined;              /* the request in one piece where it came in several or packed */
    grpc_slice message;        /* the room of the reply being made */
    size_t inserted_at;        /* where in it the last piece was inserted */
+   size_t counted;            /* bytes of the reply in the account of large ones */
    grpc_byte_buffer *sending; /* the reply's pieces before that, then all of it; kept for the next
                                  call */
    int cancelled;             /* written by gRPC: what RECV_CLOSE found */
@@ -162,8 +168,11 @@ void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text);
 /* listen.c */
 void kv_rpc_remove_socket_files(struct kv_rpc *rpc);
 
-/* rpc.c: does what calls have deferred, at least one. */
-void kv_rpc_run_deferred(struct kv_rpc_worker *worker);
+/* defer.c: does what has been deferred, if anything. Also to be called before what may take long.
+ */
+void kv_deferral_run(struct kv_rpc_worker *worker);
+/* After each event; does it when it is time. */
+void kv_deferral_event(struct kv_rpc_worker *worker);
 
 /* Hands operations to gRPC. Only a bug of this room makes it refuse them. */
 void kv_call_start(struct kv_call *call, const grpc_op *ops, size_t count,

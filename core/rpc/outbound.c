@@ -7,10 +7,10 @@
 struct kv_outbound {
    size_t max;
    atomic_size_t bytes;
-   atomic_size_t users; /* the owner, and each message under way */
+   atomic_size_t users; /* the owner, and each part under way */
 };
 
-struct message {
+struct part {
    struct kv_outbound *outbound;
    size_t size;
    void (*release)(void *owner); /* NULL: the bytes are in `data` */
@@ -35,49 +35,52 @@ void kv_outbound_close(struct kv_outbound *outbound)
       free(outbound);
 }
 
-static void end_message(void *memory)
+static void end_part(void *memory)
 {
-   struct message *message = memory;
-   struct kv_outbound *outbound = message->outbound;
-   if (message->release)
-      message->release(message->owner);
-   atomic_fetch_sub(&outbound->bytes, message->size);
-   free(message);
+   struct part *part = memory;
+   struct kv_outbound *outbound = part->outbound;
+   if (part->release)
+      part->release(part->owner);
+   atomic_fetch_sub(&outbound->bytes, part->size);
+   free(part);
    kv_outbound_close(outbound);
 }
 
-/* Counts `size` bytes and makes a message of which `own` bytes lie in itself. */
-static struct message *begin_message(struct kv_outbound *outbound, size_t size, size_t own)
+/* Counts `size` bytes and makes a part of a message; `own` bytes lie in itself. */
+static struct part *begin_part(struct kv_outbound *outbound, size_t *counted, size_t size,
+                               size_t own)
 {
    size_t before = atomic_fetch_add(&outbound->bytes, size);
-   bool allowed = before == 0 || before + size <= outbound->max;
-   struct message *message = allowed ? malloc(sizeof *message + own) : NULL;
-   if (!message) {
+   bool allowed = before <= *counted || before + size <= outbound->max;
+   struct part *part = allowed ? malloc(sizeof *part + own) : NULL;
+   if (!part) {
       atomic_fetch_sub(&outbound->bytes, size);
       return NULL;
    }
+   *counted += size;
    atomic_fetch_add(&outbound->users, 1);
-   *message = (struct message){.outbound = outbound, .size = size};
-   return message;
+   *part = (struct part){.outbound = outbound, .size = size};
+   return part;
 }
 
-bool kv_outbound_allocate(struct kv_outbound *outbound, size_t size, grpc_slice *slice)
+bool kv_outbound_allocate(struct kv_outbound *outbound, size_t *counted, size_t size,
+                          grpc_slice *slice)
 {
-   struct message *message = begin_message(outbound, size, size);
-   if (message)
-      *slice = grpc_slice_new_with_user_data(message->data, size, end_message, message);
-   return message;
+   struct part *part = begin_part(outbound, counted, size, size);
+   if (part)
+      *slice = grpc_slice_new_with_user_data(part->data, size, end_part, part);
+   return part;
 }
 
-bool kv_outbound_refer(struct kv_outbound *outbound, struct kv_bytes bytes,
+bool kv_outbound_refer(struct kv_outbound *outbound, size_t *counted, struct kv_bytes bytes,
                        void (*release)(void *owner), void *owner, grpc_slice *slice)
 {
-   struct message *message = begin_message(outbound, bytes.size, 0);
-   if (message) {
-      message->release = release;
-      message->owner = owner;
+   struct part *part = begin_part(outbound, counted, bytes.size, 0);
+   if (part) {
+      part->release = release;
+      part->owner = owner;
       /* gRPC only reads what it sends. */
-      *slice = grpc_slice_new_with_user_data((void *)bytes.data, bytes.size, end_message, message);
+      *slice = grpc_slice_new_with_user_data((void *)bytes.data, bytes.size, end_part, part);
    }
-   return message;
+   return part;
 }

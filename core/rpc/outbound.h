@@ -24,12 +24,15 @@ struct kv_outbound *kv_outbound_create(size_t max);
 void kv_outbound_close(struct kv_outbound *outbound);
 
 /* Both make *slice one that is counted until its last reference goes. False when memory is out or
- * too much is under way; one message alone may be larger than all are allowed to be together. */
+ * too much is under way; one message alone may be larger than all are allowed to be together.
+ * *counted has the bytes that are counted already for other slices of the same message, and grows
+ * by these. */
 /* `size` bytes to be filled in. */
-bool kv_outbound_allocate(struct kv_outbound *outbound, size_t size, grpc_slice *slice);
+bool kv_outbound_allocate(struct kv_outbound *outbound, size_t *counted, size_t size,
+                          grpc_slice *slice);
 /* Bytes that stay where they are: release(owner) follows, on any thread, when the slice is gone;
  * not after a failure. */
-bool kv_outbound_refer(struct kv_outbound *outbound, struct kv_bytes bytes,
+bool kv_outbound_refer(struct kv_outbound *outbound, size_t *counted, struct kv_bytes bytes,
                        void (*release)(void *owner), void *owner, grpc_slice *slice);
 
 #endif

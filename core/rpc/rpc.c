@@ -20,8 +20,6 @@
 #define CONCURRENT_STREAMS_MAX 1024
 /* Once its calls are done, a client that was told of the stop gets this long to close by itself. */
 #define FAREWELL_MS 100
-/* Of the calls that come one by one, those before which a worker looks whether they still do. */
-#define LOOK_EVERY 8
 
 /* gRPC's own complaints become lines of our log, as no caller sees them. */
 static void forward_log(gpr_log_func_args *line)
@@ -147,20 +145,6 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    return NULL;
 }
 
-void kv_rpc_run_deferred(struct kv_rpc_worker *worker)
-{
-   worker->one_by_one = worker->deferred == 1;
-   worker->deferred = 0;
-   worker->run_deferred(worker->deferred_service, worker->index);
-}
-
-/* A look into an empty queue makes a call a tenth longer. Calls that come one by one are spared it,
- * but for a few that tell whether they still do. */
-static bool spares_look(struct kv_rpc_worker *worker)
-{
-   return worker->deferred == 1 && worker->one_by_one && ++worker->lone % LOOK_EVERY != 0;
-}
-
 /* Handles events until the server has been stopped and nothing of this worker is left in gRPC: its
  * slots have come back and its calls are closed. Only then may the queue be shut down. */
 static void *work(void *argument)
@@ -170,16 +154,15 @@ static void *work(void *argument)
    const gpr_timespec never = gpr_inf_future(GPR_CLOCK_MONOTONIC);
    while (worker->pending > 0) {
       grpc_event event =
-          grpc_completion_queue_next(worker->queue, worker->deferred > 0 ? now : never, NULL);
+          grpc_completion_queue_next(worker->queue, worker->deferral.calls > 0 ? now : never, NULL);
       if (event.type == GRPC_QUEUE_TIMEOUT) {
-         kv_rpc_run_deferred(worker);
+         kv_deferral_run(worker);
          continue;
       }
       struct kv_rpc_event *tag = event.tag;
       kv_rpc_taken_over(tag);
       tag->handle(tag->owner, event.success != 0);
-      if (spares_look(worker))
-         kv_rpc_run_deferred(worker);
+      kv_deferral_event(worker);
    }
    return NULL;
 }

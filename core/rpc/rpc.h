@@ -44,6 +44,9 @@ struct kv_rpc_method {
     * KV_RPC_ARMED_MAX; 0: one. More wait inside gRPC, which loses nothing, but costs more than to
     * have been ready for them. */
    unsigned armed;
+   /* Its handlers may take long: what other calls have deferred is done before. So it is before any
+    * request of 64 KiB or more. */
+   bool lengthy;
 
    /* A request has arrived. `request` lives until the call closes (unary, server stream) or until
     * the next request (bidi). Unary: end with kv_call_reply or kv_call_fail, now or later. Bidi:
@@ -65,8 +68,8 @@ struct kv_rpc_options {
    unsigned workers;           /* polling threads, 1 to KV_RPC_WORKERS_MAX */
    size_t receive_message_max; /* bytes; larger requests are refused with RESOURCE_EXHAUSTED */
    /* Bytes that all connections may take for what they receive (beyond it the largest calls are
-    * ended), and bytes of large replies that clients have not read (beyond it kv_call_message has
-    * no room). */
+    * ended), and bytes of large replies that clients have not read (beyond it kv_call_message and
+    * kv_call_insert have no room). */
    size_t memory_max;
 };
 

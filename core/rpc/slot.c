@@ -11,6 +11,9 @@
 
 #define SLOTS_FOR_UNKNOWN 1
 
+/* Bytes of a request that takes its time. */
+#define LENGTHY_SIZE ((size_t)64 * 1024)
+
 #define METHOD_TEXT_MAX 256 /* of an unknown method's name in the answer */
 
 struct kv_rpc_slot {
@@ -98,6 +101,8 @@ static void handle_arrived(void *owner, bool ok)
    grpc_call *grpc = slot->call;
    grpc_byte_buffer *payload = slot->payload;
    arm(slot);
+   if (slot->method->lengthy || (payload && grpc_byte_buffer_length(payload) >= LENGTHY_SIZE))
+      kv_deferral_run(slot->worker);
    struct kv_call *call = kv_call_create(slot->worker, slot->method, grpc, payload);
    if (!call)
       refuse(grpc, payload);

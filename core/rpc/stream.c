@@ -88,8 +88,11 @@ static void handle_sent(void *owner, bool ok)
    if (call->status_waits)
       start_status(call);
    /* A send fails only when the client has gone; RECV_CLOSE tells of that. */
-   if (batch_ended(call) && ok && call->method->sent)
-      call->method->sent(call->method->service, call);
+   if (!batch_ended(call) || !ok || !call->method->sent)
+      return;
+   if (call->method->lengthy)
+      kv_deferral_run(call->worker);
+   call->method->sent(call->method->service, call);
 }
 
 /* Gives what was read, or the end of the client's side, to the handler. */

@@ -68,6 +68,7 @@ struct scan {
    bool keys_only;
    bool held; /* key and value were read, but did not fit into the last part */
    struct kv_bytes key, value;
+   struct kv_values values; /* of the part being made */
    Kvstore__Entry entries[CHUNK_ENTRIES];
    Kvstore__Entry *pointers[CHUNK_ENTRIES];
 };
@@ -91,7 +92,6 @@ static bool next_entry(struct scan *scan)
 static void send_chunk(struct kv_call *call, struct scan *scan)
 {
    Kvstore__ScanResponse response = KVSTORE__SCAN_RESPONSE__INIT;
-   struct kv_values values = {0};
    response.entries = scan->pointers;
    size_t size = 0;
    while (response.n_entries < CHUNK_ENTRIES && next_entry(scan)) {
@@ -101,14 +101,14 @@ static void send_chunk(struct kv_call *call, struct scan *scan)
       Kvstore__Entry *entry = &scan->entries[response.n_entries];
       kvstore__entry__init(entry);
       entry->key = kv_message_bytes(scan->key);
-      entry->value = kv_values_add(&values, call, scan->key, scan->value);
+      entry->value = kv_values_add(&scan->values, call, scan->key, scan->value);
       scan->pointers[response.n_entries++] = entry;
       scan->held = false;
       scan->left--;
    }
    if (response.n_entries == 0)
       kv_call_finish(call);
-   else if (kv_values_encode(&values, call, &response.base))
+   else if (kv_values_encode(&scan->values, call, &response.base))
       kv_call_send(call);
 }
 
@@ -125,6 +125,7 @@ static struct scan *begin_scan(struct kv_service *service, struct kv_call *call,
    scan->left = request->limit ? request->limit : UINT64_MAX;
    scan->keys_only = request->keys_only;
    scan->held = false;
+   scan->values = (struct kv_values){0};
    kv_cursor_seek(&scan->cursor, kv_view_version(scan->view), scan->prefix);
    return scan;
 }

@@ -3,8 +3,8 @@
  * and encodes the answer. Handlers never block on I/O: writes go to the commit pipeline, everything
  * that touches a plug-in's life goes to the control thread as a task.
  *
- * Threads: handlers run on the workers of the rpc room; completions on the commit and the control
- * thread.
+ * Threads: handlers run on the workers of the rpc room; completions there, on the threads of the
+ * commit pipeline and on the control thread.
  */
 #ifndef KV_SERVICE_H
 #define KV_SERVICE_H

@@ -10,12 +10,23 @@ struct kv_values_large {
    void *kept;
 };
 
+static struct kv_values_large *take_spare(struct kv_values *values)
+{
+   struct kv_values_large *spare = values->spare;
+   if (spare)
+      values->spare = spare->next;
+   return spare;
+}
+
 ProtobufCBinaryData kv_values_add(struct kv_values *values, struct kv_call *call,
                                   struct kv_bytes key, struct kv_bytes value)
 {
    struct kv_values_large *large = NULL;
-   if (value.size >= KV_VALUE_KEEP_MIN)
-      large = kv_arena_alloc(kv_call_arena(call), sizeof *large);
+   if (value.size >= KV_VALUE_KEEP_MIN) {
+      large = take_spare(values);
+      if (!large)
+         large = kv_arena_alloc(kv_call_arena(call), sizeof *large);
+   }
    if (large) { /* else, out of memory or small, it is copied */
       *large = (struct kv_values_large){.value = value, .kept = kv_value_keep(key, value)};
       if (values->last)
@@ -75,7 +86,8 @@ bool kv_values_encode(struct kv_values *values, struct kv_call *call,
                            .room = kv_call_message(call, size),
                            .next = values->first};
    protobuf_c_message_pack_to_buffer(message, &writer.buffer);
-   *values = (struct kv_values){0};
+   values->last->next = values->spare;
+   *values = (struct kv_values){.spare = values->first};
    if (writer.refused)
       kv_message_out_of_memory(call);
    return !writer.refused;

@@ -13,10 +13,12 @@ struct kv_values_large;
 
 struct kv_values { /* zeroed: none yet */
    struct kv_values_large *first, *last;
+   struct kv_values_large *spare; /* of earlier messages of the same call */
 };
 
 /* A field that holds a stored value, as the store gave it for `key`. In the order in which they are
- * in the message; kv_values_encode must follow. */
+ * in the message; kv_values_encode must follow. A large one takes some of the call's arena, which
+ * the next message uses again. */
 ProtobufCBinaryData kv_values_add(struct kv_values *values, struct kv_call *call,
                                   struct kv_bytes key, struct kv_bytes value);
 /* As kv_message_encode, of a message with these values; they need not be valid any more then. */

@@ -2,8 +2,8 @@
  * The index: an ordered map from key to value in memory, in versions.
  *
  * Promises
- *  - One writer prepares the next version in a transaction; nobody sees any of it until commit
- *    publishes it with one pointer store. Abort leaves no trace.
+ *  - One writer prepares the next version in a transaction; nobody sees any of it until it is
+ *    published with one pointer store. Abort leaves no trace.
  *  - Readers never lock and never wait: they pin the current version and read it while the writer
  *    goes on. A pinned version never changes.
  *  - A view holds a version for as long as its owner likes. Taking one is O(1). While it is held,
@@ -16,8 +16,8 @@
  * shadow-paging B-trees of Rodeh ("B-trees, shadowing, and clones", 2008) and the dead lists of
  * ZFS.
  *
- * Threads: kv_store_begin, the kv_transaction functions: one writer thread. A kv_reader belongs to
- * one thread. Views: any thread, and one view may be read by one thread at a time.
+ * Threads: kv_store_begin, the kv_transaction functions: one writer at a time. A kv_reader belongs
+ * to one thread. Views: any thread, and one view may be read by one thread at a time.
  *
  * It never does I/O, and knows nothing of sequences beyond carrying the number it is given.
  */
@@ -45,7 +45,7 @@ struct kv_store *kv_store_create(void);
 /* All readers and views must have been destroyed. */
 void kv_store_destroy(struct kv_store *store);
 
-/* ---- Writing: one thread, one transaction at a time ---- */
+/* ---- Writing: one transaction at a time ---- */
 
 /* NULL when memory is out. */
 struct kv_transaction *kv_store_begin(struct kv_store *store);

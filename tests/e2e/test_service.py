@@ -170,6 +170,20 @@ class LargeValues(harness.Case):
         for key, value in values.items():
             self.assertEqual(self.server.get(key), value)
 
+    def test_an_answer_alone_may_be_larger_than_the_bound_on_all(self):
+        server = self.start(mode="snapshot")
+        values = {"large": os.urandom(3 * self.SIZE),
+                  **{f"small{i:04}": os.urandom(1024) for i in range(1024)}}
+        for key, value in values.items():
+            server.set(key, value)
+        server.stop()
+        bound = str(4 * self.SIZE)  # what the values have, without anything around them
+        server = self.start(flags=["--max-value-size", str(3 * self.SIZE),
+                                   "--max-message-size", bound, "--max-wire-memory", bound])
+        request = kv.BatchRequest(operations=[getting(key) for key in values])
+        results = server.stub.Batch(request, timeout=PATIENCE).results
+        self.assertTrue([result.get.value for result in results] == list(values.values()))
+
     def test_a_stop_waits_for_no_client_that_does_not_read(self):
         self.server = self.start(mode="none", flags=["--shutdown-grace-ms", "1"])
         self.server.set("large", bytes(self.SIZE))

@@ -36,6 +36,8 @@ struct service {
    struct kv_call *held[MANY_CALLS]; /* calls that a test answers itself */
    size_t held_count;
    unsigned answered_together, answered_otherwise;
+   bool open;        /* the gate */
+   bool were_behind; /* a lengthy handler ran before deferred work */
 };
 
 static void note(struct service *service, unsigned *counter)
@@ -184,6 +186,28 @@ static void defer_both(void *service, struct kv_call *call, struct kv_bytes requ
    hold(service, call, request);
 }
 
+/* Keeps its worker until the test opens the gate. */
+static void wait_at_gate(void *owner, struct kv_call *call, struct kv_bytes request)
+{
+   struct service *service = owner;
+   note(service, &service->requests);
+   pthread_mutex_lock(&service->lock);
+   while (!service->open)
+      pthread_cond_wait(&service->changed, &service->lock);
+   service->open = false;
+   pthread_mutex_unlock(&service->lock);
+   put(call, request);
+   kv_call_reply(call);
+}
+
+static void take_long(void *owner, struct kv_call *call, struct kv_bytes request)
+{
+   struct service *service = owner;
+   service->were_behind |= service->held_count > 0;
+   put(call, request);
+   kv_call_reply(call);
+}
+
 /* Sends the numbers from 0 up to the one requested. */
 struct count {
    uint32_t next, end;
@@ -263,6 +287,8 @@ static struct kv_rpc *create_rpc(struct service *service)
        {.path = "/test.Test/Defer", .service = service, .request = defer},
        {.path = "/test.Test/DeferTwice", .service = service, .request = defer_twice},
        {.path = "/test.Test/DeferBoth", .service = service, .request = defer_both},
+       {.path = "/test.Test/Gate", .service = service, .request = wait_at_gate},
+       {.path = "/test.Test/Lengthy", .lengthy = true, .service = service, .request = take_long},
        {.path = "/test.Test/Count",
         .kind = KV_RPC_SERVER_STREAM,
         .service = service,
@@ -716,6 +742,31 @@ static void deferred_work_is_done_once_for_all_that_ask_for_the_same(void **stat
    assert_int_equal(seen(&world->service, &world->service.answered_otherwise), 1);
 }
 
+/* Whatever comes in one go while the worker is kept at the gate. */
+static void deferred_work_does_not_wait_for_what_takes_long(void **state)
+{
+   static const char *const paths[] = {"/test.Test/DeferTwice", "/test.Test/Lengthy",
+                                       "/test.Test/DeferTwice", "/test.Test/Lengthy"};
+   struct world *world = *state;
+   struct service *service = &world->service;
+   for (unsigned round = 0; round < 50; round++) {
+      struct caller gate, callers[4];
+      unsigned before = seen(service, &service->requests);
+      begin(&gate, world, "/test.Test/Gate", kv_bytes(NULL, 0));
+      await(service, &service->requests, before + 1);
+      for (size_t i = 0; i < 4; i++)
+         begin(&callers[i], world, paths[i], kv_bytes(NULL, 0));
+      pthread_mutex_lock(&service->lock);
+      service->open = true;
+      pthread_cond_broadcast(&service->changed);
+      pthread_mutex_unlock(&service->lock);
+      assert_answered(&gate);
+      for (size_t i = 0; i < 4; i++)
+         assert_answered(&callers[i]);
+      assert_false(service->were_behind);
+   }
+}
+
 /* ---- Streams ---- */
 
 static void a_stream_delivers_every_message_in_order(void **state)
@@ -1113,6 +1164,7 @@ int main(void)
        CASE(calls_under_way_are_not_bounded_by_the_armed_slots),
        CASE(calls_that_come_one_by_one_have_their_deferred_work_done),
        CASE(deferred_work_is_done_once_for_all_that_ask_for_the_same),
+       CASE(deferred_work_does_not_wait_for_what_takes_long),
        CASE(a_stream_delivers_every_message_in_order),
        CASE(a_stream_whose_client_cancels_is_closed_once),
        CASE(a_stream_whose_client_vanishes_is_closed_once),
