@@ -80,7 +80,7 @@ struct driver *driver_create(const struct driver_target *target, struct kv_statu
    if (connect_all(driver))
       return driver;
    kv_fail(status, KV_UNAVAILABLE,
-           "no server answers at %s; start kvstore-server there, or name another address with "
+           "cannot connect to %s; start kvstore-server there, or give another address with "
            "-a HOST:PORT or KVSTORE_SERVER_ADDR",
            target->address);
    driver_destroy(driver);

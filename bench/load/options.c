@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEFAULT_ADDRESS "localhost:50051"
+#define DEFAULT_ADDRESS "127.0.0.1:50051"
 #define VALUE_SIZE_MAX ((uint64_t)1 << 30)
 #define SECONDS_MAX 1e6
 #define CALLS_IN_FLIGHT_MAX 1000000
@@ -35,45 +35,47 @@ enum flag {
    CSV,
    SET_METHOD,
    GET_METHOD,
-   HELP,
    VERSION
 };
 
 void options_print_help(FILE *file)
 {
-   fputs("kvstore-bench: puts load on a kvstore server and measures it\n\n"
-         "Usage: kvstore-bench [FLAGS]\n\n"
+   fputs("kvstore-bench: loads a kvstore server and measures rate and latency\n\n"
+         "Usage: kvstore-bench [OPTIONS]\n\n"
          "  -a, --address ADDR     server, HOST:PORT or unix:PATH (default $KVSTORE_SERVER_ADDR,\n"
-         "                         localhost:50051)\n\n"
-         "What is asked\n"
-         "  --mix KIND=N[,...]     parts of set, get and del (default set=50,get=50)\n"
-         "  --batch N              Batch messages of N operations instead of single calls\n"
-         "  --scan[=keys]          scans of everything instead, or of the keys alone\n"
+         "                         127.0.0.1:50051)\n\n"
+         "Workload\n"
+         "  --mix KIND=N[,...]     weights of set, get and del (default set=50,get=50)\n"
+         "  --batch N              send Batch calls of N operations instead of single calls\n"
+         "  --scan[=keys]          scan all entries instead, or only the keys\n"
          "  --keys N               size of the key space (default 100000)\n"
          "  --distribution NAME    uniform, zipfian or sequential (default uniform)\n"
-         "  --value-size N[-MAX]   bytes of a value (default 100)\n"
-         "  --fill                 set every key once before\n"
-         "  --seed N               another chance (default 1)\n\n"
-         "How much at once\n"
-         "  -c, --connections N    (default 8)\n"
-         "  -s, --streams N        calls in flight on each (default 16)\n"
-         "  --threads N            of the generator (default: processors, at most connections)\n"
-         "  --rate N               calls a second, due at fixed times, whose latency counts from\n"
-         "                         then (default: the next call starts as one ends)\n"
-         "  --timeout SECONDS      of a call (default 60)\n\n"
-         "How long\n"
-         "  -d, --duration SECONDS (default 10)\n"
-         "  -n, --requests N       until so many calls instead; 0: none, for --fill alone\n"
-         "  --warm-up SECONDS      of load that does not count, before (default 0)\n\n"
-         "What is printed\n"
-         "  --json                 the result as JSON\n"
-         "  --csv FILE             a row an interval\n"
-         "  --interval SECONDS     (default 1)\n"
-         "  --help, --version      print this, or the version, and exit\n\n"
-         "Other servers, whose messages have the key in field 1 and the value in field 2\n"
+         "  --value-size N[-MAX]   size of a value in bytes (default 100)\n"
+         "  --fill                 set every key once before measuring\n"
+         "  --seed N               random seed (default 1)\n\n"
+         "Concurrency\n"
+         "  -c, --connections N    connections (default 8)\n"
+         "  -s, --streams N        calls in flight on each connection (default 16)\n"
+         "  --threads N            generator threads (default: processors, at most connections)\n"
+         "  --rate N               open loop: N calls a second at fixed times, latency measured "
+         "from\n"
+         "                         the time a call was due (default: closed loop)\n"
+         "  --timeout SECONDS      deadline of each call (default 60)\n\n"
+         "Length\n"
+         "  -d, --duration SECONDS length of the measurement (default 10)\n"
+         "  -n, --requests N       stop after N calls instead; 0 with --fill only fills\n"
+         "  --warm-up SECONDS      load before the measurement, not counted (default 0)\n\n"
+         "Output\n"
+         "  --json                 print the result as JSON\n"
+         "  --csv FILE             write one row per interval\n"
+         "  --interval SECONDS     length of an interval (default 1)\n"
+         "  -h, --help             print this help and exit\n"
+         "  --version              print the version and exit\n\n"
+         "Other servers (key in field 1, value in field 2 of the request)\n"
          "  --set-method NAME      (default /kvstore.KeyValueStore/Set)\n"
          "  --get-method NAME      (default /kvstore.KeyValueStore/Get)\n\n"
-         "Exit codes: 0 done, 1 any call or operation failed, or no server answers, 2 wrong use.\n",
+         "Exit codes: 0 success, 1 a call or operation failed or the server cannot be reached,\n"
+         "2 usage error.\n",
          file);
 }
 
@@ -162,7 +164,7 @@ static bool distribution(enum workload_distribution *distribution)
          return true;
       }
    }
-   return refuse("--distribution", optarg, "is none; there are uniform, zipfian, sequential");
+   return refuse("--distribution", optarg, "is unknown; choose uniform, zipfian or sequential");
 }
 
 static bool value_size(struct workload_plan *plan)
@@ -217,7 +219,7 @@ static const struct option flags[] = {
     {"csv", required_argument, NULL, CSV},
     {"set-method", required_argument, NULL, SET_METHOD},
     {"get-method", required_argument, NULL, GET_METHOD},
-    {"help", no_argument, NULL, HELP},
+    {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, VERSION},
     {0},
 };
@@ -291,7 +293,7 @@ static bool read_flag(struct options *options, int flag)
       return options->fill = true;
    case JSON:
       return options->json = true;
-   case HELP:
+   case 'h':
       return options->help = true;
    case VERSION:
       return options->version = true;
@@ -352,15 +354,15 @@ bool options_read(struct options *options, int argc, char **argv)
 {
    set_defaults(options);
    opterr = 0;
-   for (int flag; (flag = getopt_long(argc, argv, ":a:c:s:d:n:", flags, NULL)) != -1;) {
+   for (int flag; (flag = getopt_long(argc, argv, ":a:c:s:d:n:h", flags, NULL)) != -1;) {
       if (flag == ':')
-         return refuse("flag", argv[optind - 1], "needs a value");
+         return refuse("option", argv[optind - 1], "needs a value");
       if (flag == '?')
-         return refuse("flag", argv[optind - 1], "is not known");
+         return refuse("option", argv[optind - 1], "is unknown");
       if (!read_flag(options, flag))
          return false;
    }
    if (optind < argc)
-      return refuse("argument", argv[optind], "is not known");
+      return refuse("argument", argv[optind], "is unexpected");
    return options->help || options->version || check(options);
 }

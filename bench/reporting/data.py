@@ -248,11 +248,11 @@ def scale(section):
     for mix in ("get", "set"):
         figures = section.alternate(f"{mix}, us of the server's processor a call", {
             keys: lambda keys=keys: load(keys, mix) for keys in sizes})
-        section.compare(f"{mix.capitalize()} by chance, processor time a call at 10^7 keys / at "
+        section.compare(f"{mix.capitalize()} at random, processor time a call at 10^7 keys / at "
                         "10^4", " us", figures[sizes[-1]], figures[sizes[0]], 1.3, at_most=True)
         series.append([mix.capitalize(), [[keys, median(figures[keys])] for keys in sizes]])
     section.chart("cost-as-keys-grow.svg", "lines", title="Processor time of the server a call, "
-                  "keys by chance", x_title="keys", y_title="us", log_x=True, series=series)
+                  "random keys", x_title="keys", y_title="us", log_x=True, series=series)
 
 
 def index(section):
@@ -274,7 +274,7 @@ def index(section):
                   ("insert_ns", "get_ns", "set_ns", "bytes_per_key"))] for keys in sizes]
     section.table("The index alone", ["keys", "insert, ns", "get, ns", "set, ns", "bytes a key"],
                   rows)
-    section.chart("index.svg", "lines", title="The index alone, one thread, keys by chance",
+    section.chart("index.svg", "lines", title="The index alone, one thread, random keys",
                   x_title="keys", y_title="ns an operation", log_x=True, series=series)
 
 

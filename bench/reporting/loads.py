@@ -86,7 +86,7 @@ def h2load(lab, server, method, requests, connections, streams):
 # ---- Redis ----
 
 def redis_benchmark(server, kind, requests, pipeline=100, clients=4):
-    """A second and p99 in microseconds; keys by chance of the same million as kvstore-bench's."""
+    """A second and p99 in microseconds; random keys of the same million as kvstore-bench's."""
     output = run(["redis-benchmark", "-p", str(server.port), "-P", str(pipeline), "-t", kind, "-d",
                   str(VALUE_SIZE), "-c", str(clients), "-n", str(requests), "-r", str(KEYS),
                   "--csv"])

@@ -29,16 +29,16 @@ static const char usage[] =
     "usage: kvstore-plugin-check [options] FILE.so\n"
     "\n"
     "Checks a persistence plug-in: each case in a process of its own. Exits with 0 when all cases\n"
-    "passed, 1 when one failed, 2 when it could not begin.\n"
+    "passed, 1 when one failed, 2 when it could not start.\n"
     "\n"
-    "  --list               what cases there are, and what each one checks\n"
-    "  --case NAME          only this case; repeatable\n"
+    "  --list               list the cases and what each one checks\n"
+    "  --case NAME          run only this case; repeatable\n"
     "  --option NAME=VALUE  an option of the plug-in; repeatable\n"
-    "  --seed N             of all that is random; printed, so that a run can be repeated\n"
-    "  --rounds N           how often the cases that kill do so (16)\n"
+    "  --seed N             random seed; printed, so that a run can be repeated\n"
+    "  --rounds N           how often the cases that kill a worker repeat (16)\n"
     "  --timeout SECONDS    instead of each case's own limit\n"
     "  --json FILE          write the results to FILE; - is standard output\n"
-    "  --keep               leave the files of cases that failed\n"
+    "  --keep               keep the files of failed cases\n"
     "  --version\n"
     "  --help\n";
 
@@ -86,7 +86,7 @@ static void choose_case(struct arguments *arguments, const char *name)
 {
    const struct check_case *found = check_find(name);
    if (!found)
-      fail_usage("there is no case \"%s\"; --list shows them", name);
+      fail_usage("unknown case \"%s\"; --list shows all cases", name);
    arguments->chosen[found - check_cases] = true;
    arguments->chosen_count++;
 }

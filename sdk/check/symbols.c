@@ -13,7 +13,7 @@ static Elf_Scn *find_symbols(Elf *elf, GElf_Shdr *header)
    for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section))
       if (gelf_getshdr(section, header) && header->sh_type == SHT_DYNSYM)
          return section;
-   check_fail("it is no shared object: it has no dynamic symbols");
+   check_fail("it is not a shared object: it has no dynamic symbols");
 }
 
 static bool is_exported(const GElf_Sym *symbol)
@@ -73,7 +73,7 @@ void case_symbols(const struct check_subject *subject)
       check_broken("libelf is of another version");
    Elf *elf = elf_begin(fd, ELF_C_READ, NULL);
    if (!elf || elf_kind(elf) != ELF_K_ELF)
-      check_fail("it is no ELF file");
+      check_fail("it is not an ELF file");
    check_symbols(elf);
    elf_end(elf);
    close(fd);
