@@ -22,14 +22,14 @@ struct watcher {
    enum kv_health_service service; /* KV_HEALTH_SERVICES: an unknown one */
    serving_status told;
    bool told_any, sending;
-   struct watcher *next;
+   struct watcher *previous, *next;
 };
 
 struct kv_health {
    pthread_mutex_t lock; /* for everything; also held while a watcher is sent to */
    bool serving[KV_HEALTH_SERVICES];
    bool draining;
-   struct watcher *watchers;
+   struct watcher *watchers; /* in both directions: many may leave at once */
 };
 
 static enum kv_health_service find_service(ProtobufCBinaryData name)
@@ -126,6 +126,8 @@ static void on_watch(void *context, struct kv_call *call, struct kv_bytes reques
    pthread_mutex_lock(&health->lock);
    *watcher = (struct watcher){
        .call = call, .service = find_service(check->service), .next = health->watchers};
+   if (watcher->next)
+      watcher->next->previous = watcher;
    health->watchers = watcher;
    tell(health, watcher);
    pthread_mutex_unlock(&health->lock);
@@ -148,10 +150,12 @@ static void on_watch_closed(void *context, struct kv_call *call)
    if (!watcher)
       return;
    pthread_mutex_lock(&health->lock);
-   struct watcher **link = &health->watchers;
-   while (*link != watcher)
-      link = &(*link)->next;
-   *link = watcher->next;
+   if (watcher->previous)
+      watcher->previous->next = watcher->next;
+   else
+      health->watchers = watcher->next;
+   if (watcher->next)
+      watcher->next->previous = watcher->previous;
    pthread_mutex_unlock(&health->lock);
 }
 

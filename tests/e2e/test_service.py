@@ -377,6 +377,21 @@ class Health(harness.Case):
                 self.assertNotEqual(error.code(), Code.DEADLINE_EXCEEDED)
         server.stop()
 
+    def test_watchers_may_leave_in_any_order_and_the_others_are_told(self):
+        server = self.start(mode="none")
+        stub = health_grpc.HealthStub(server.channel)
+        for leaving in ((0,), (4,), (2, 1), (1, 3, 0), (4, 2, 3), (0, 1, 2, 3, 4)):
+            watches = [stub.Watch(health.HealthCheckRequest(), timeout=PATIENCE) for _ in range(5)]
+            self.assertEqual([next(watch).status for watch in watches], [SERVING] * 5)
+            for number in leaving:
+                watches[number].cancel()
+                stub.Check(health.HealthCheckRequest(), timeout=PATIENCE)
+        last = stub.Watch(health.HealthCheckRequest(), timeout=PATIENCE)
+        self.assertEqual(next(last).status, SERVING)
+        server.terminate()
+        self.assertEqual(next(last).status, NOT_SERVING)
+        server.stop()
+
     def watch_store(self, server):
         return health_grpc.HealthStub(server.channel).Watch(
             health.HealthCheckRequest(service="kvstore.KeyValueStore"), timeout=PATIENCE)

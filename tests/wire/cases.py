@@ -452,6 +452,23 @@ def streams_before_the_settings(field):
     return count * len(connections)
 
 
+def watchers(field):
+    """Watchers of the health that leave all at once."""
+    per_connection = 1000
+    connections = [field.connect() for _ in range(field.scaled(5, 100))]
+    opening = block("/grpc.health.v1.Health/Watch")
+    for connection in connections:
+        connection.wait(lambda kind, flags, *_: kind == SETTINGS and not flags & ACK)
+        connection.reaction()
+        connection.send(b"".join(headers(stream, opening) + frame(DATA, END_STREAM, stream, message(b""))
+                                 for stream in range(1, 2 * per_connection, 2)))
+        connection.reaction()
+    for connection in connections:
+        connection.close()
+    field.witness_goes_on()
+    return per_connection * len(connections)
+
+
 def slow(field, method, streams):
     """Asks for all there is and never opens its window, or never reads."""
     connections = [field.connect(settings((INITIAL_WINDOW, 0)), reads=reads)
@@ -520,5 +537,5 @@ CASES = [bad_frames, frames_cut_short, random_frames, hpack_garbage, hpack_bomb,
          ping_flood, priority_flood, window_flood, resets, resets_by_mistake, grpc_framing,
          gzip_bomb, decoding_bomb, upload_above_the_limit, data_beyond_the_window,
          silent_connections, descriptors_run_out, silent_streams,
-         streams_before_the_settings, slow_scans, slow_keys, slow_gets,
+         streams_before_the_settings, watchers, slow_scans, slow_keys, slow_gets,
          halted_uploads, halted_uploads_side_by_side]
