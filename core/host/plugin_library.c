@@ -1,13 +1,14 @@
 #include "core/host/plugin_library.h"
 
+#include "core/host/plugin_code.h"
 #include "core/host/settings.h"
 #include "core/host/text.h"
+#include "core/host/trusted_path.h"
 #include "core/support/log.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +17,21 @@
 
 #define SUFFIX ".so"
 
+/* A file that was loaded and refused. It is not loaded again while its bytes are the same: its
+ * constructors have run, and the linker may have kept it. */
+struct refusal {
+   struct refusal *next;
+   uint64_t digest;
+   struct kv_status status;
+   char name[]; /* of the plug-in */
+};
+
 struct kv_plugin_library {
-   char **directories; /* real paths */
+   char **directories; /* absolute */
    size_t directory_count;
    const kvs_plugin **accepted;
    size_t accepted_count;
+   struct refusal *refusals;
 };
 
 static enum kv_code fail_memory(struct kv_status *status)
@@ -30,6 +41,21 @@ static enum kv_code fail_memory(struct kv_status *status)
 
 /* ---- Directories ---- */
 
+/* `path` from the root on, or NULL with errno. Links are followed when a file is opened, since each
+ * directory on the way is checked then. */
+static char *make_absolute(const char *path)
+{
+   if (path[0] == '/')
+      return strdup(path);
+   char *here = getcwd(NULL, 0), *absolute = NULL;
+   if (here && asprintf(&absolute, "%s/%s", here, path) < 0) {
+      absolute = NULL;
+      errno = ENOMEM;
+   }
+   free(here);
+   return absolute;
+}
+
 static enum kv_code add_directory(struct kv_plugin_library *library, const char *path,
                                   struct kv_status *status)
 {
@@ -37,16 +63,19 @@ static enum kv_code add_directory(struct kv_plugin_library *library, const char 
    if (!grown)
       return fail_memory(status);
    library->directories = grown;
-   char *real = realpath(path, NULL);
-   if (!real)
-      return kv_fail_errno(status, errno, "cannot use the plug-in directory %s", path);
+   char *absolute = make_absolute(path);
    struct stat info;
-   if (stat(real, &info) != 0 || !S_ISDIR(info.st_mode)) {
-      free(real);
+   if (!absolute || stat(absolute, &info) != 0) {
+      int reason = errno;
+      free(absolute);
+      return kv_fail_errno(status, reason, "cannot use the plug-in directory %s", path);
+   }
+   if (!S_ISDIR(info.st_mode)) {
+      free(absolute);
       return kv_fail(status, KV_FAILED_PRECONDITION,
                      "cannot use the plug-in directory %s: it is no directory", path);
    }
-   library->directories[library->directory_count++] = real;
+   library->directories[library->directory_count++] = absolute;
    return KV_OK;
 }
 
@@ -81,6 +110,11 @@ void kv_plugin_library_destroy(struct kv_plugin_library *library)
       free(library->directories[i]);
    free(library->directories);
    free(library->accepted);
+   while (library->refusals) {
+      struct refusal *refusal = library->refusals;
+      library->refusals = refusal->next;
+      free(refusal);
+   }
    free(library);
 }
 
@@ -154,54 +188,9 @@ static enum kv_code fail_unknown(const struct kv_plugin_library *library, const 
       used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "",
                                names.array[i]);
    free_names(&names);
-   return kv_fail(status, KV_NOT_FOUND, "there is no plug-in \"%s\" in %s%s; known: %s", name,
-                  library->directories[0], library->directory_count > 1 ? " and others" : "",
+   return kv_fail(status, KV_NOT_FOUND,
+                  "there is no plug-in \"%s\" in the server's plug-in directories; known: %s", name,
                   used > 0 ? list : "none");
-}
-
-/* ---- Trust ---- */
-
-/* A plug-in runs with all that the server may do: whoever can replace it is the server. */
-static enum kv_code check_owner(const char *path, const struct stat *info, struct kv_status *status)
-{
-   if (info->st_uid != 0 && info->st_uid != geteuid())
-      return kv_fail(status, KV_PERMISSION_DENIED,
-                     "%s belongs to user id %u; plug-ins are loaded only where root or the "
-                     "server's user (id %u) owns file and directory: use chown",
-                     path, (unsigned)info->st_uid, (unsigned)geteuid());
-   if (info->st_mode & (S_IWGRP | S_IWOTH))
-      return kv_fail(status, KV_PERMISSION_DENIED,
-                     "%s may be written by others than its owner (mode %04o); plug-ins are not "
-                     "loaded from there: use chmod go-w",
-                     path, (unsigned)(info->st_mode & 07777));
-   return KV_OK;
-}
-
-/* `real` is the file that `directory`/<name>.so leads to. */
-static enum kv_code check_file(const char *directory, const char *real, struct kv_status *status)
-{
-   struct stat info;
-   if (stat(directory, &info) != 0)
-      return kv_fail_errno(status, errno, "cannot look at the plug-in directory %s", directory);
-   enum kv_code code = check_owner(directory, &info, status);
-   if (code != KV_OK)
-      return code;
-
-   size_t directory_size = (size_t)(strrchr(real, '/') - real);
-   bool inside =
-       strlen(directory) == directory_size && memcmp(directory, real, directory_size) == 0;
-   bool inside_root = strcmp(directory, "/") == 0 && directory_size == 0;
-   if (!inside && !inside_root)
-      return kv_fail(status, KV_PERMISSION_DENIED,
-                     "the plug-in file is a link that leaves its directory, to %s; put the file "
-                     "itself into %s",
-                     real, directory);
-   if (stat(real, &info) != 0)
-      return kv_fail_errno(status, errno, "cannot look at the plug-in file %s", real);
-   if (!S_ISREG(info.st_mode))
-      return kv_fail(status, KV_FAILED_PRECONDITION, "%s is no plug-in: it is not a regular file",
-                     real);
-   return check_owner(real, &info, status);
 }
 
 /* ---- The descriptor ---- */
@@ -262,45 +251,99 @@ static enum kv_code check_descriptor(const char *name, const kvs_plugin *plugin,
    return kv_settings_check_declaration(plugin, status);
 }
 
+/* ---- Refusals ---- */
+
+static struct refusal **find_refusal(struct kv_plugin_library *library, const char *name)
+{
+   struct refusal **at = &library->refusals;
+   while (*at && strcmp((*at)->name, name) != 0)
+      at = &(*at)->next;
+   return at;
+}
+
+/* Where memory is out it is not remembered. */
+static void remember_refusal(struct kv_plugin_library *library, const char *name, uint64_t digest,
+                             const struct kv_status *status)
+{
+   struct refusal **at = find_refusal(library, name);
+   if (!*at) {
+      *at = calloc(1, sizeof **at + strlen(name) + 1);
+      if (!*at)
+         return;
+      memcpy((*at)->name, name, strlen(name) + 1);
+   }
+   (*at)->digest = digest;
+   (*at)->status = *status;
+}
+
 /* ---- Loading ---- */
 
-static enum kv_code load_library(const char *name, const char *path, const kvs_plugin **plugin,
-                                 struct kv_status *status)
+static enum kv_code find_descriptor(const char *name, const struct kv_plugin_code *code,
+                                    const kvs_plugin **plugin, struct kv_status *status)
 {
    struct kv_status reason;
-   void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-   if (!handle)
-      return kv_fail(status, KV_FAILED_PRECONDITION, "plug-in %s cannot be loaded: %s", name,
-                     dlerror());
-   const kvs_plugin *found = dlsym(handle, KVS_PLUGIN_SYMBOL);
-   enum kv_code code = found ? check_descriptor(name, found, &reason)
-                             : kv_fail(&reason, KV_FAILED_PRECONDITION,
-                                       "it does not export the symbol %s", KVS_PLUGIN_SYMBOL);
-   if (code != KV_OK) {
-      kv_fail(status, code, "plug-in %s (%s) cannot be used: %s", name, path, reason.text);
-      dlclose(handle);
-      return code;
-   }
+   const kvs_plugin *found = dlsym(code->handle, KVS_PLUGIN_SYMBOL);
+   enum kv_code result = found ? check_descriptor(name, found, &reason)
+                               : kv_fail(&reason, KV_FAILED_PRECONDITION,
+                                         "it does not export the symbol %s", KVS_PLUGIN_SYMBOL);
+   if (result != KV_OK)
+      return kv_fail(status, result, "plug-in %s cannot be used: %s", name, reason.text);
    *plugin = found;
    return KV_OK;
 }
 
-/* KV_NOT_FOUND when the directory has no such file. */
-static enum kv_code load_from(const char *directory, const char *name, const kvs_plugin **plugin,
+static enum kv_code load_file(struct kv_plugin_library *library, const char *name,
+                              const struct kv_trusted_file *file, const kvs_plugin **plugin,
                               struct kv_status *status)
 {
-   char path[PATH_MAX], real[PATH_MAX];
-   int size = snprintf(path, sizeof path, "%s/%s%s", directory, name, SUFFIX);
-   if (size < 0 || (size_t)size >= sizeof path)
-      return kv_fail(status, KV_FAILED_PRECONDITION, "the path %s/%s%s is too long", directory,
-                     name, SUFFIX);
-   if (!realpath(path, real)) {
-      if (errno == ENOENT)
-         return KV_NOT_FOUND;
-      return kv_fail_errno(status, errno, "cannot look at the plug-in file %s", path);
+   struct kv_plugin_bytes bytes;
+   struct kv_plugin_code code;
+   enum kv_code result = kv_plugin_bytes_read(name, file, &bytes, status);
+   if (result != KV_OK)
+      return result;
+   const struct refusal *refusal = *find_refusal(library, name);
+   if (refusal && bytes.copy >= 0 && refusal->digest == bytes.digest) {
+      kv_plugin_bytes_drop(&bytes);
+      *status = refusal->status;
+      return status->code;
    }
-   enum kv_code code = check_file(directory, real, status);
-   return code == KV_OK ? load_library(name, real, plugin, status) : code;
+   bool private = bytes.copy >= 0;
+   result = kv_plugin_code_map(name, file, &bytes, &code, status);
+   if (result != KV_OK)
+      return result;
+   result = find_descriptor(name, &code, plugin, status);
+   if (result == KV_OK) {
+      free(code.name);
+      return KV_OK;
+   }
+   kv_log(KV_LOG_WARNING, "%s: %s", file->path, status->text);
+   if (private)
+      remember_refusal(library, name, bytes.digest, status);
+   kv_plugin_code_unmap(&code);
+   return result;
+}
+
+/* KV_NOT_FOUND when the directory has no such file. */
+static enum kv_code load_from(struct kv_plugin_library *library, const char *directory,
+                              const char *name, const kvs_plugin **plugin, struct kv_status *status)
+{
+   char file_name[KV_PLUGIN_NAME_SIZE_MAX + sizeof SUFFIX];
+   struct kv_trusted_file file;
+   snprintf(file_name, sizeof file_name, "%s" SUFFIX, name);
+   enum kv_code code = kv_trusted_file_open(directory, file_name, &file, status);
+   if (code == KV_NOT_FOUND)
+      return code;
+   if (code != KV_OK) {
+      /* The status may go to a client, which is not to learn of paths and owners. */
+      kv_log(KV_LOG_WARNING, "plug-in %s: %s", name, status->text);
+      return kv_fail(status, code,
+                     "plug-in %s is not loaded: its file, or a directory above it, cannot be read "
+                     "or others could change it; the server's log says which",
+                     name);
+   }
+   code = load_file(library, name, &file, plugin, status);
+   kv_trusted_file_close(&file);
+   return code;
 }
 
 enum kv_code kv_plugin_library_find(struct kv_plugin_library *library, const char *name,
@@ -327,7 +370,7 @@ enum kv_code kv_plugin_library_find(struct kv_plugin_library *library, const cha
    library->accepted = grown;
    enum kv_code code = KV_NOT_FOUND;
    for (size_t i = 0; code == KV_NOT_FOUND && i < library->directory_count; i++)
-      code = load_from(library->directories[i], name, plugin, status);
+      code = load_from(library, library->directories[i], name, plugin, status);
    if (code == KV_NOT_FOUND)
       return fail_unknown(library, name, status);
    if (code == KV_OK)

@@ -3,13 +3,15 @@
  *
  * A plug-in is `<name>.so` in one of the directories fixed at start. A name is lower-case letters,
  * digits, '-' and '_', never a path. Refused with a text that says what and why: unknown name
- * (lists the known ones), a file or directory that others may write or that belongs to somebody
- * else than root or the server's user, a link that leaves the directory, no symbol, wrong ABI
- * version (names both), missing hook, options that make no sense, a descriptor whose name is not
- * the file's.
+ * (lists the known ones), a file that others could replace (trusted_path.h), a link that leaves the
+ * directory, no symbol, wrong ABI version (names both), missing hook, options that make no sense, a
+ * descriptor whose name is not the file's.
  *
- * A loaded library stays mapped until the process ends: its threads or thread-local data may
- * outlive an instance, and unmapping code under them crashes.
+ * What runs is a private copy of the bytes that were checked (plugin_code.h). It stays mapped until
+ * the process ends: its threads or thread-local data may outlive an instance, and unmapping code
+ * under them crashes.
+ *
+ * Texts of a status may go to a client and name no path; the log has the path.
  *
  * Threads: all functions on the control thread, but for kv_plugin_library_create before it runs.
  */
@@ -26,8 +28,8 @@
 
 struct kv_plugin_library;
 
-/* `directories`: absolute or relative paths separated by ':'; resolved now. One that does not exist
- * is left out, with a warning in the log. NULL with `status` when none does. */
+/* `directories`: absolute paths, or relative to the working directory of now, separated by ':'. One
+ * that does not exist is left out, with a warning in the log. NULL with `status` when none does. */
 struct kv_plugin_library *kv_plugin_library_create(const char *directories,
                                                    struct kv_status *status);
 void kv_plugin_library_destroy(struct kv_plugin_library *library);

@@ -295,9 +295,13 @@ void case_unload(const struct check_subject *subject)
    driver_tick(&driver, KVS_TICK_SHUTDOWN);
    driver_end(&driver);
    check_step("unmapping its library after the last instance was closed");
-   /* Once for each time that it was mapped, the library's own included. */
+   /* The host runs a copy of the file, which the linker knows by another name. Once for each time
+    * that it was mapped, the host's own included. */
+   Dl_info loaded;
+   if (!dladdr(subject->plugin, &loaded))
+      check_broken("cannot find the library that is in use");
    void *handle;
-   while ((handle = dlopen(subject->file, RTLD_NOW | RTLD_NOLOAD))) {
+   while ((handle = dlopen(loaded.dli_fname, RTLD_NOW | RTLD_NOLOAD))) {
       dlclose(handle);
       if (dlclose(handle) != 0)
          break;

@@ -8,13 +8,12 @@
 
 #include <cmocka.h>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define OTHER_USER 4711
 
 /* Each test has a plug-in directory of its own, so that modes and owners are known. */
 struct fixture {
@@ -117,51 +116,27 @@ static void a_file_that_others_may_write_is_refused(void **state)
    put(fixture, "plain", "plain.so");
    temporary_path(&fixture->directory, "plain.so", path);
    assert_int_equal(chmod(path, 0775), 0);
-   assert_refused(fixture, "plain", KV_PERMISSION_DENIED, "mode 0775");
-   assert_int_equal(chmod(path, 0757), 0);
-   assert_refused(fixture, "plain", KV_PERMISSION_DENIED, "mode 0757");
+   assert_refused(fixture, "plain", KV_PERMISSION_DENIED, "others could change it");
    assert_int_equal(chmod(path, 0755), 0);
    assert_int_equal(find(fixture, "plain"), KV_OK);
 }
 
-static void a_directory_that_others_may_write_is_refused(void **state)
+/* It goes to clients. */
+static void no_status_names_a_path(void **state)
 {
    struct fixture *fixture = *state;
+   put(fixture, "no_symbol", "no_symbol.so");
+   put(fixture, "unresolved", "unresolved.so");
    put(fixture, "plain", "plain.so");
-   assert_int_equal(chmod(fixture->directory.path, 0770), 0);
-   assert_int_equal(find(fixture, "plain"), KV_PERMISSION_DENIED);
-   assert_non_null(strstr(fixture->status.text, fixture->directory.path));
-   assert_int_equal(chmod(fixture->directory.path, 01707), 0);
-   assert_int_equal(find(fixture, "plain"), KV_PERMISSION_DENIED);
-}
-
-static void what_belongs_to_another_user_is_refused(void **state)
-{
-   struct fixture *fixture = *state;
-   if (geteuid() != 0)
-      skip(); /* only root can give files away */
+   temporary_write(&fixture->directory, "empty.so", "", 0);
    char path[TEMPORARY_PATH_SIZE];
-   put(fixture, "plain", "plain.so");
-   assert_int_equal(chown(temporary_path(&fixture->directory, "plain.so", path), OTHER_USER, 0), 0);
-   assert_refused(fixture, "plain", KV_PERMISSION_DENIED, "belongs to user id 4711");
-   assert_int_equal(chown(path, 0, 0), 0);
-   assert_int_equal(chown(fixture->directory.path, OTHER_USER, 0), 0);
-   assert_int_equal(find(fixture, "plain"), KV_PERMISSION_DENIED);
-   assert_non_null(strstr(fixture->status.text, "belongs to user id 4711"));
-}
-
-static void a_link_may_not_leave_the_directory(void **state)
-{
-   struct fixture *fixture = *state;
-   char path[TEMPORARY_PATH_SIZE];
-   temporary_path(&fixture->directory, "plain.so", path);
-   assert_int_equal(symlink(TEST_PLUGIN_DIR "/plain.so", path), 0);
-   assert_refused(fixture, "plain", KV_PERMISSION_DENIED, "a link that leaves its directory");
-
-   put(fixture, "memory", "memory.so.1");
-   temporary_path(&fixture->directory, "memory.so", path);
-   assert_int_equal(symlink("memory.so.1", path), 0);
-   assert_int_equal(find(fixture, "memory"), KV_OK);
+   assert_int_equal(chmod(temporary_path(&fixture->directory, "empty.so", path), 0755), 0);
+   assert_int_equal(chmod(temporary_path(&fixture->directory, "plain.so", path), 0777), 0);
+   static const char *const names[] = {"no_symbol", "unresolved", "plain", "empty", "absent"};
+   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+      assert_int_not_equal(find(fixture, names[i]), KV_OK);
+      assert_null(strchr(fixture->status.text, '/'));
+   }
 }
 
 static void what_is_no_shared_object_is_refused(void **state)
@@ -172,7 +147,7 @@ static void what_is_no_shared_object_is_refused(void **state)
    assert_int_equal(chmod(temporary_path(&fixture->directory, "empty.so", path), 0755), 0);
    assert_refused(fixture, "empty", KV_FAILED_PRECONDITION, "cannot be loaded");
    assert_int_equal(mkdir(temporary_path(&fixture->directory, "folder.so", path), 0755), 0);
-   assert_refused(fixture, "folder", KV_FAILED_PRECONDITION, "not a regular file");
+   assert_refused(fixture, "folder", KV_FAILED_PRECONDITION, "the server's log says which");
 }
 
 /* Not when a hook first calls it. */
@@ -191,25 +166,73 @@ static void what_a_plug_in_exports_is_not_seen_by_others(void **state)
    assert_null(dlsym(RTLD_DEFAULT, KVS_PLUGIN_SYMBOL));
 }
 
+/* Where the code of the latest copy of a plug-in's file is mapped; 0: nowhere. */
+static uintptr_t mapped_at(const char *name)
+{
+   FILE *maps = fopen("/proc/self/maps", "r");
+   char line[512], wanted[64];
+   uintptr_t found = 0;
+   assert_non_null(maps);
+   snprintf(wanted, sizeof wanted, "/memfd:%s.so", name);
+   while (fgets(line, sizeof line, maps))
+      if (found == 0 && strstr(line, wanted))
+         found = strtoul(line, NULL, 16);
+   fclose(maps);
+   return found;
+}
+
 /* Threads of its own may still run in it. One that was refused has run no hook, and goes. */
 static void an_accepted_plug_in_stays_mapped_and_a_refused_one_does_not(void **state)
 {
    struct fixture *fixture = *state;
-   char path[TEMPORARY_PATH_SIZE];
-   put(fixture, "plain", "plain.so");
+   put(fixture, "prompt", "prompt.so");
    put(fixture, "other_abi", "other_abi.so");
    struct kv_plugin_library *library =
        kv_plugin_library_create(fixture->directory.path, &fixture->status);
    assert_non_null(library);
-   assert_int_equal(kv_plugin_library_find(library, "plain", &fixture->plugin, &fixture->status),
+   assert_int_equal(kv_plugin_library_find(library, "prompt", &fixture->plugin, &fixture->status),
                     KV_OK);
    assert_int_not_equal(
        kv_plugin_library_find(library, "other_abi", &fixture->plugin, &fixture->status), KV_OK);
    kv_plugin_library_destroy(library);
-   assert_non_null(
-       dlopen(temporary_path(&fixture->directory, "plain.so", path), RTLD_NOW | RTLD_NOLOAD));
-   assert_null(
-       dlopen(temporary_path(&fixture->directory, "other_abi.so", path), RTLD_NOW | RTLD_NOLOAD));
+   assert_int_not_equal(mapped_at("prompt"), 0);
+   assert_int_equal(mapped_at("other_abi"), 0);
+}
+
+/* cp writes into the file that is there. */
+static void a_loaded_plug_in_does_not_see_its_file_change(void **state)
+{
+   struct fixture *fixture = *state;
+   char path[TEMPORARY_PATH_SIZE];
+   put(fixture, "plain", "plain.so");
+   assert_int_equal(find(fixture, "plain"), KV_OK);
+   assert_int_equal(truncate(temporary_path(&fixture->directory, "plain.so", path), 0), 0);
+   assert_string_equal(fixture->plugin->name, "plain");
+   assert_int_not_equal(strlen(fixture->plugin->description), 0);
+   const kvs_plugin *first = fixture->plugin;
+   assert_int_equal(find(fixture, "plain"), KV_OK);
+   assert_ptr_equal(fixture->plugin, first);
+}
+
+static size_t open_files(void)
+{
+   size_t count = 0;
+   for (int fd = 0; fd < 1024; fd++)
+      count += fcntl(fd, F_GETFD) >= 0;
+   return count;
+}
+
+static void asking_again_for_a_refused_plug_in_takes_no_more_files(void **state)
+{
+   struct fixture *fixture = *state;
+   put(fixture, "no_symbol", "no_symbol.so");
+   put(fixture, "unresolved", "unresolved.so");
+   size_t before = open_files();
+   for (int i = 0; i < 5; i++) {
+      assert_refused(fixture, "no_symbol", KV_FAILED_PRECONDITION, "does not export");
+      assert_refused(fixture, "unresolved", KV_FAILED_PRECONDITION, "kvstore_nobody_has_this");
+   }
+   assert_int_equal(open_files(), before);
 }
 
 static void a_wrong_descriptor_is_refused_with_what_is_wrong(void **state)
@@ -251,7 +274,7 @@ static void the_first_directory_that_has_the_file_counts(void **state)
 {
    struct fixture *fixture = *state;
    struct temporary second;
-   char list[2 * TEMPORARY_PATH_SIZE], plain[TEMPORARY_PATH_SIZE];
+   char list[2 * TEMPORARY_PATH_SIZE];
    temporary_create(&second);
    temporary_copy(&second, TEST_PLUGIN_DIR "/plain.so", "plain.so");
    temporary_copy(&second, TEST_PLUGIN_DIR "/memory.so", "memory.so");
@@ -264,8 +287,7 @@ static void the_first_directory_that_has_the_file_counts(void **state)
                     KV_OK);
    assert_int_equal(kv_plugin_library_find(library, "plain", &fixture->plugin, &fixture->status),
                     KV_FAILED_PRECONDITION);
-   assert_non_null(
-       strstr(fixture->status.text, temporary_path(&fixture->directory, "plain.so", plain)));
+   assert_non_null(strstr(fixture->status.text, "does not export"));
    kv_plugin_library_destroy(library);
    temporary_remove(&second);
 }
@@ -335,13 +357,13 @@ int main(void)
        TEST(an_unknown_name_is_refused_with_a_list_of_the_known),
        TEST(a_name_is_never_a_path),
        TEST(a_file_that_others_may_write_is_refused),
-       TEST(a_directory_that_others_may_write_is_refused),
-       TEST(what_belongs_to_another_user_is_refused),
-       TEST(a_link_may_not_leave_the_directory),
+       TEST(no_status_names_a_path),
        TEST(what_is_no_shared_object_is_refused),
        TEST(what_needs_a_function_that_is_not_there_is_refused),
        TEST(what_a_plug_in_exports_is_not_seen_by_others),
        TEST(an_accepted_plug_in_stays_mapped_and_a_refused_one_does_not),
+       TEST(a_loaded_plug_in_does_not_see_its_file_change),
+       TEST(asking_again_for_a_refused_plug_in_takes_no_more_files),
        TEST(a_wrong_descriptor_is_refused_with_what_is_wrong),
        TEST(a_refused_plug_in_can_be_replaced_by_a_good_one),
        TEST(the_first_directory_that_has_the_file_counts),

@@ -1,0 +1,277 @@
+#include "core/host/trusted_path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LINKS_MAX 40 /* as the kernel's */
+
+/* A directory on the way, and what of the way is left. */
+struct walk {
+   int fd;              /* -1: not begun */
+   char path[PATH_MAX]; /* of fd, without links */
+   char left[PATH_MAX]; /* may begin with a '/' */
+   unsigned links;
+   struct kv_status *status;
+};
+
+static enum kv_code fail_long(struct kv_status *status)
+{
+   return kv_fail(status, KV_FAILED_PRECONDITION, "a path to the plug-ins is longer than %d bytes",
+                  PATH_MAX - 1);
+}
+
+/* ---- Owners and modes ---- */
+
+static bool is_trusted_owner(const struct stat *info)
+{
+   return info->st_uid == 0 || info->st_uid == geteuid();
+}
+
+static enum kv_code fail_owner(const char *path, const struct stat *info, struct kv_status *status)
+{
+   return kv_fail(status, KV_PERMISSION_DENIED,
+                  "%s belongs to user id %u; plug-ins are loaded only where root or the server's "
+                  "user (id %u) owns the file and every directory above it: use chown",
+                  path, (unsigned)info->st_uid, (unsigned)geteuid());
+}
+
+static enum kv_code check(const char *path, const struct stat *info, bool sticky_will_do,
+                          struct kv_status *status)
+{
+   if (!is_trusted_owner(info))
+      return fail_owner(path, info, status);
+   bool writable = info->st_mode & (S_IWGRP | S_IWOTH);
+   if (writable && !(sticky_will_do && info->st_mode & S_ISVTX))
+      return kv_fail(status, KV_PERMISSION_DENIED,
+                     "%s may be written by others than its owner (mode %04o); plug-ins are not "
+                     "loaded from there: use chmod go-w",
+                     path, (unsigned)(info->st_mode & 07777));
+   return KV_OK;
+}
+
+/* ---- The way ---- */
+
+/* Appends to a path; false when it gets too long. */
+static bool append(char path[PATH_MAX], const char *component)
+{
+   size_t used = strlen(path);
+   int size = snprintf(path + used, PATH_MAX - used, "%s%s", used > 1 ? "/" : "", component);
+   return size >= 0 && (size_t)size < PATH_MAX - used;
+}
+
+/* Makes `fd` the place where the walk is. It takes over `fd`. */
+static enum kv_code stand_on(struct walk *walk, int fd)
+{
+   struct stat info;
+   if (walk->fd >= 0)
+      close(walk->fd);
+   walk->fd = fd;
+   if (fstat(fd, &info) != 0)
+      return kv_fail_errno(walk->status, errno, "cannot look at %s", walk->path);
+   if (!S_ISDIR(info.st_mode))
+      return kv_fail_errno(walk->status, ENOTDIR, "cannot use %s as a plug-in directory",
+                           walk->path);
+   return check(walk->path, &info, true, walk->status);
+}
+
+static enum kv_code go_to_root(struct walk *walk)
+{
+   strcpy(walk->path, "/");
+   int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+   return fd < 0 ? kv_fail_errno(walk->status, errno, "cannot look at /") : stand_on(walk, fd);
+}
+
+static enum kv_code go_up(struct walk *walk)
+{
+   int fd = openat(walk->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+   if (fd < 0)
+      return kv_fail_errno(walk->status, errno, "cannot look above %s", walk->path);
+   char *slash = strrchr(walk->path, '/');
+   slash[slash == walk->path ? 1 : 0] = '\0';
+   return stand_on(walk, fd);
+}
+
+/* Puts where the link leads before what is left of the way. */
+static enum kv_code follow(struct walk *walk, int link, const char *name)
+{
+   char target[PATH_MAX], left[PATH_MAX];
+   struct stat info;
+   ssize_t size = readlinkat(link, "", target, sizeof target - 1);
+   if (size < 0 || fstat(link, &info) != 0)
+      return kv_fail_errno(walk->status, errno, "cannot read the link %s in %s", name, walk->path);
+   target[size] = '\0';
+   if (!is_trusted_owner(&info))
+      return append(walk->path, name) ? fail_owner(walk->path, &info, walk->status)
+                                      : fail_long(walk->status);
+   if (++walk->links > LINKS_MAX)
+      return kv_fail_errno(walk->status, ELOOP, "cannot follow the link %s in %s", name,
+                           walk->path);
+   int needed = snprintf(left, sizeof left, "%s/%s", target, walk->left);
+   if (needed < 0 || (size_t)needed >= sizeof left)
+      return fail_long(walk->status);
+   strcpy(walk->left, left);
+   return target[0] == '/' ? go_to_root(walk) : KV_OK;
+}
+
+/* Takes one step, to `name` in the directory where the walk is. */
+static enum kv_code step(struct walk *walk, const char *name)
+{
+   if (strcmp(name, "..") == 0)
+      return go_up(walk);
+   int fd = openat(walk->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+   struct stat info;
+   if (fd < 0 || fstat(fd, &info) != 0) {
+      int reason = errno;
+      if (fd >= 0)
+         close(fd);
+      return reason == ENOENT
+                 ? KV_NOT_FOUND
+                 : kv_fail_errno(walk->status, reason, "cannot look at %s in %s", name, walk->path);
+   }
+   if (S_ISLNK(info.st_mode)) {
+      enum kv_code code = follow(walk, fd, name);
+      close(fd);
+      return code;
+   }
+   if (!append(walk->path, name)) {
+      close(fd);
+      return fail_long(walk->status);
+   }
+   return stand_on(walk, fd);
+}
+
+/* Walks all that is left. */
+static enum kv_code go_on(struct walk *walk)
+{
+   enum kv_code code = walk->left[0] == '/' ? go_to_root(walk) : KV_OK;
+   while (code == KV_OK) {
+      char name[PATH_MAX];
+      size_t skipped = strspn(walk->left, "/");
+      size_t size = strcspn(walk->left + skipped, "/");
+      if (size == 0)
+         break;
+      memcpy(name, walk->left + skipped, size);
+      name[size] = '\0';
+      memmove(walk->left, walk->left + skipped + size, strlen(walk->left + skipped + size) + 1);
+      if (strcmp(name, ".") != 0)
+         code = step(walk, name);
+   }
+   return code;
+}
+
+/* Walks to a directory that itself is open to nobody else, sticky or not. */
+static enum kv_code walk_to(struct walk *walk, const char *path)
+{
+   struct stat info;
+   if (strlen(path) >= sizeof walk->left)
+      return fail_long(walk->status);
+   strcpy(walk->left, path);
+   enum kv_code code = go_on(walk);
+   if (code == KV_OK && fstat(walk->fd, &info) != 0)
+      code = kv_fail_errno(walk->status, errno, "cannot look at %s", walk->path);
+   return code == KV_OK ? check(walk->path, &info, false, walk->status) : code;
+}
+
+static void end_walk(struct walk *walk)
+{
+   if (walk->fd >= 0)
+      close(walk->fd);
+}
+
+/* ---- The file ---- */
+
+static enum kv_code fail_outside(const struct walk *walk, const char *target)
+{
+   return kv_fail(walk->status, KV_PERMISSION_DENIED,
+                  "the plug-in file is a link that leaves its directory, to %s; put the file "
+                  "itself into %s",
+                  target, walk->path);
+}
+
+/* Whether what stands before the last slash of a link is the directory itself. */
+static bool leads_here(const struct walk *walk, const char *target, const char *slash)
+{
+   char directory[PATH_MAX];
+   struct stat there, here;
+   size_t size = slash > target ? (size_t)(slash - target) : 1;
+   memcpy(directory, target, size);
+   directory[size] = '\0';
+   return fstatat(walk->fd, directory, &there, 0) == 0 && fstat(walk->fd, &here) == 0 &&
+          there.st_dev == here.st_dev && there.st_ino == here.st_ino;
+}
+
+/* Replaces `name`, while it is a link, by the name in the same directory that it leads to. */
+static enum kv_code resolve(const struct walk *walk, char name[PATH_MAX])
+{
+   for (unsigned links = 0; links < LINKS_MAX; links++) {
+      char target[PATH_MAX];
+      ssize_t size = readlinkat(walk->fd, name, target, sizeof target - 1);
+      if (size < 0) {
+         if (errno == EINVAL)
+            return KV_OK; /* no link */
+         return errno == ENOENT
+                    ? KV_NOT_FOUND
+                    : kv_fail_errno(walk->status, errno, "cannot look at the plug-in file %s in %s",
+                                    name, walk->path);
+      }
+      target[size] = '\0';
+      char *slash = strrchr(target, '/');
+      if (slash && !leads_here(walk, target, slash))
+         return fail_outside(walk, target);
+      strcpy(name, slash ? slash + 1 : target);
+   }
+   return kv_fail_errno(walk->status, ELOOP, "cannot follow the link %s in %s", name, walk->path);
+}
+
+static enum kv_code open_in(const struct walk *walk, const char *given,
+                            struct kv_trusted_file *file)
+{
+   char name[PATH_MAX];
+   if (strlen(given) >= sizeof name)
+      return fail_long(walk->status);
+   strcpy(name, given);
+   enum kv_code code = resolve(walk, name);
+   if (code != KV_OK)
+      return code;
+   strcpy(file->path, walk->path);
+   if (!append(file->path, name))
+      return fail_long(walk->status);
+   struct stat info;
+   /* Without waiting, should it be a pipe. */
+   file->fd = openat(walk->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+   if (file->fd < 0)
+      return errno == ENOENT ? KV_NOT_FOUND
+                             : kv_fail_errno(walk->status, errno, "cannot open the plug-in file %s",
+                                             file->path);
+   if (fstat(file->fd, &info) != 0)
+      code = kv_fail_errno(walk->status, errno, "cannot look at the plug-in file %s", file->path);
+   else if (!S_ISREG(info.st_mode))
+      code = kv_fail(walk->status, KV_FAILED_PRECONDITION,
+                     "%s is no plug-in: it is not a regular file", file->path);
+   else
+      code = check(file->path, &info, false, walk->status);
+   if (code != KV_OK)
+      close(file->fd);
+   return code;
+}
+
+enum kv_code kv_trusted_file_open(const char *directory, const char *name,
+                                  struct kv_trusted_file *file, struct kv_status *status)
+{
+   struct walk walk = {.fd = -1, .status = status};
+   enum kv_code code = walk_to(&walk, directory);
+   if (code == KV_OK)
+      code = open_in(&walk, name, file);
+   end_walk(&walk);
+   return code;
+}
+
+void kv_trusted_file_close(struct kv_trusted_file *file)
+{
+   close(file->fd);
+}
