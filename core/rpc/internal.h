@@ -62,6 +62,12 @@ struct kv_deferral {
    unsigned lone;   /* calls that came one by one */
 };
 
+/* Slow calls of one worker that wait for their turn (turn.c). */
+struct kv_turns {
+   struct kv_call *first, *last;
+   unsigned events; /* handled since the last turn */
+};
+
 struct kv_rpc_worker {
    struct kv_rpc *rpc;
    grpc_server *server;
@@ -72,6 +78,7 @@ struct kv_rpc_worker {
    unsigned pool_size;
    size_t pending; /* armed slots and open calls; the thread ends when there are none */
    struct kv_deferral deferral; /* worker's thread only */
+   struct kv_turns turns;       /* worker's thread only */
    unsigned index;
    bool running; /* `thread` is valid */
    pthread_t thread;
@@ -103,7 +110,9 @@ struct kv_call {
    struct kv_rpc_worker *worker;
    const struct kv_rpc_method *method; /* NULL: an unknown one */
    grpc_call *grpc;
-   struct kv_call *next; /* in the pool */
+   struct kv_call *next; /* in the pool, or among those that wait for their turn */
+   void (*turn)(struct kv_call *call);
+   void (*go_on)(void *service, struct kv_call *call); /* the handler's, after kv_call_yield */
 
    grpc_byte_buffer *payload; /* the request as it came, or NULL */
    void *joined;              /* the request in one piece where it came in several or packed */
@@ -162,7 +171,7 @@ void kv_call_sent(struct kv_call *call);
 grpc_op kv_call_status_op(enum kv_code code, grpc_slice *text);
 
 /* stream.c */
-void kv_stream_open(struct kv_call *call);
+void kv_stream_open(struct kv_call *call, bool slow);
 void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text);
 
 /* listen.c */
@@ -173,6 +182,14 @@ void kv_rpc_remove_socket_files(struct kv_rpc *rpc);
 void kv_deferral_run(struct kv_rpc_worker *worker);
 /* After each event; does it when it is time. */
 void kv_deferral_event(struct kv_rpc_worker *worker);
+
+/* turn.c; on the worker's thread. Has turn(call) called when those before it have had their turn.
+ */
+void kv_turn_await(struct kv_call *call, void (*turn)(struct kv_call *call));
+/* Gives the first of those that wait its turn, if there is one. */
+void kv_turn_give(struct kv_rpc_worker *worker);
+/* After each event; gives a turn when it is time. */
+void kv_turn_event(struct kv_rpc_worker *worker);
 
 /* Hands operations to gRPC. Only a bug of this room makes it refuse them. */
 void kv_call_start(struct kv_call *call, const grpc_op *ops, size_t count,

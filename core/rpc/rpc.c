@@ -153,16 +153,18 @@ static void *work(void *argument)
    const gpr_timespec now = gpr_inf_past(GPR_CLOCK_MONOTONIC);
    const gpr_timespec never = gpr_inf_future(GPR_CLOCK_MONOTONIC);
    while (worker->pending > 0) {
-      grpc_event event =
-          grpc_completion_queue_next(worker->queue, worker->deferral.calls > 0 ? now : never, NULL);
+      bool work_waits = worker->deferral.calls > 0 || worker->turns.first;
+      grpc_event event = grpc_completion_queue_next(worker->queue, work_waits ? now : never, NULL);
       if (event.type == GRPC_QUEUE_TIMEOUT) {
          kv_deferral_run(worker);
+         kv_turn_give(worker);
          continue;
       }
       struct kv_rpc_event *tag = event.tag;
       kv_rpc_taken_over(tag);
       tag->handle(tag->owner, event.success != 0);
       kv_deferral_event(worker);
+      kv_turn_event(worker);
    }
    return NULL;
 }

@@ -44,9 +44,11 @@ struct kv_rpc_method {
     * KV_RPC_ARMED_MAX; 0: one. More wait inside gRPC, which loses nothing, but costs more than to
     * have been ready for them. */
    unsigned armed;
-   /* Its handlers may take long: what other calls have deferred is done before. So it is before any
-    * request of 64 KiB or more. */
-   bool lengthy;
+   /* Its handlers may take long. A slow call waits for its turn, behind the slow ones before it:
+    * the worker first handles what has arrived, and does what other calls have deferred. If its
+    * client has gone by then it is never begun. So it is with any request that came compressed,
+    * and, if `slow_when_large`, with those of 64 KiB or more. */
+   bool slow, slow_when_large;
 
    /* A request has arrived. `request` lives until the call closes (unary, server stream) or until
     * the next request (bidi). Unary: end with kv_call_reply or kv_call_fail, now or later. Bidi:
@@ -120,8 +122,14 @@ void kv_call_reply(struct kv_call *call);
 /* Any kind: ends the call with a status other than OK; `text` is copied. */
 void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text);
 
+/* Unary, in the `request` handler of a slow call, or in `go_on`: hands the thread back, and has
+ * go_on called when the worker has handled what has arrived meanwhile. No other slow call of this
+ * worker is begun in between. First ask kv_call_is_gone then: the call still has to be ended. */
+void kv_call_yield(struct kv_call *call, void (*go_on)(void *service, struct kv_call *call));
+
 /* Unary, in the `request` handler: from now on kv_call_is_gone tells whether the client went away,
- * its deadline passed, or the server is being stopped. The call is to be answered all the same. */
+ * its deadline passed, or the server is being stopped. The call is to be answered all the same.
+ * Slow calls are watched from the start. */
 void kv_call_watch(struct kv_call *call);
 /* Any thread, until the call is answered. */
 bool kv_call_is_gone(const struct kv_call *call);

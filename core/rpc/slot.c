@@ -11,8 +11,7 @@
 
 #define SLOTS_FOR_UNKNOWN 1
 
-/* Bytes of a request that takes its time. */
-#define LENGTHY_SIZE ((size_t)64 * 1024)
+#define LARGE_SIZE ((size_t)64 * 1024) /* of a request */
 
 #define METHOD_TEXT_MAX 256 /* of an unknown method's name in the answer */
 
@@ -82,6 +81,10 @@ static void refuse(grpc_call *call, grpc_byte_buffer *payload)
 
 static void begin_unary(struct kv_call *call)
 {
+   if (call->watched && kv_call_is_gone(call)) {
+      kv_call_fail(call, KV_CANCELLED, "the caller has gone");
+      return;
+   }
    struct kv_bytes request;
    struct kv_status status;
    if (!call->payload)
@@ -90,6 +93,26 @@ static void begin_unary(struct kv_call *call)
       kv_call_fail(call, status.code, status.text);
    else
       call->method->request(call->method->service, call, request);
+}
+
+static bool is_slow(const struct kv_rpc_method *method, const grpc_byte_buffer *payload)
+{
+   if (!payload)
+      return method->slow;
+   return method->slow || payload->data.raw.compression != GRPC_COMPRESS_NONE ||
+          (method->slow_when_large && payload->data.raw.slice_buffer.length >= LARGE_SIZE);
+}
+
+static void begin(struct kv_call *call, bool slow)
+{
+   if (call->method->kind != KV_RPC_UNARY) {
+      kv_stream_open(call, slow);
+   } else if (slow) {
+      kv_call_watch(call);
+      kv_turn_await(call, begin_unary);
+   } else {
+      begin_unary(call);
+   }
 }
 
 static void handle_arrived(void *owner, bool ok)
@@ -101,15 +124,12 @@ static void handle_arrived(void *owner, bool ok)
    grpc_call *grpc = slot->call;
    grpc_byte_buffer *payload = slot->payload;
    arm(slot);
-   if (slot->method->lengthy || (payload && grpc_byte_buffer_length(payload) >= LENGTHY_SIZE))
-      kv_deferral_run(slot->worker);
+   bool slow = is_slow(slot->method, payload);
    struct kv_call *call = kv_call_create(slot->worker, slot->method, grpc, payload);
    if (!call)
       refuse(grpc, payload);
-   else if (call->method->kind == KV_RPC_UNARY)
-      begin_unary(call);
    else
-      kv_stream_open(call);
+      begin(call, slow);
 }
 
 static void handle_unknown(void *owner, bool ok)

@@ -90,7 +90,7 @@ static void handle_sent(void *owner, bool ok)
    /* A send fails only when the client has gone; RECV_CLOSE tells of that. */
    if (!batch_ended(call) || !ok || !call->method->sent)
       return;
-   if (call->method->lengthy)
+   if (call->method->slow)
       kv_deferral_run(call->worker);
    call->method->sent(call->method->service, call);
 }
@@ -123,7 +123,15 @@ static void handle_read(void *owner, bool ok)
       deliver(call);
 }
 
-void kv_stream_open(struct kv_call *call)
+/* Its turn counts as a batch, so that the call lives until then. */
+static void take_turn(struct kv_call *call)
+{
+   pthread_mutex_lock(&call->lock);
+   if (batch_ended(call))
+      deliver(call);
+}
+
+void kv_stream_open(struct kv_call *call, bool slow)
 {
    call->closing = (struct kv_rpc_event){handle_closing, call};
    call->sent = (struct kv_rpc_event){handle_sent, call};
@@ -139,8 +147,13 @@ void kv_stream_open(struct kv_call *call)
                        .data.recv_close_on_server.cancelled = &call->cancelled};
    pthread_mutex_lock(&call->lock);
    start(call, &op, 1, &call->closing);
+   if (slow)
+      call->batches++;
    pthread_mutex_unlock(&call->lock);
-   deliver(call);
+   if (slow)
+      kv_turn_await(call, take_turn);
+   else
+      deliver(call);
 }
 
 void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text)

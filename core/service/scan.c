@@ -16,31 +16,88 @@
 
 /* ---- Keys ---- */
 
-static void reply_keys(struct kv_call *call, const struct kv_version *version)
-{
-   size_t count = kv_version_count(version);
-   ProtobufCBinaryData *keys = kv_arena_alloc(kv_call_arena(call), count * sizeof *keys);
-   if (!keys) {
-      kv_message_out_of_memory(call);
-      return;
-   }
+/* Two walks over one view: the first measures the reply, the second writes it. A walk goes on for
+ * some milliseconds at a time, so that the worker serves others in between and hears when the
+ * caller has gone. */
+struct keys {
+   struct kv_view *view;
    struct kv_cursor cursor;
+   size_t size;   /* of the reply: measured so far, then all */
+   uint8_t *next; /* where the second walk writes; NULL in the first */
+};
+
+#define KEYS_AT_ONCE 16384
+
+/* KeysResponse has one field, `repeated string keys = 1`: a tag, the key's size, the key. */
+#define KEYS_TAG 0x0a
+#define VARINT_BITS 7
+
+static size_t size_of_key(struct kv_bytes key)
+{
+   size_t size = 2 + key.size;
+   for (size_t rest = key.size >> VARINT_BITS; rest > 0; rest >>= VARINT_BITS)
+      size++;
+   return size;
+}
+
+static uint8_t *put_key(uint8_t *to, struct kv_bytes key)
+{
+   *to++ = KEYS_TAG;
+   size_t rest = key.size;
+   for (; rest >> VARINT_BITS > 0; rest >>= VARINT_BITS)
+      *to++ = (uint8_t)(rest | 1u << VARINT_BITS);
+   *to++ = (uint8_t)rest;
+   memcpy(to, key.data, key.size);
+   return to + key.size;
+}
+
+static void end_keys(struct kv_call *call, struct keys *keys, enum kv_code code, const char *text)
+{
+   kv_view_destroy(keys->view);
+   if (code == KV_OK)
+      kv_call_reply(call);
+   else
+      kv_call_fail(call, code, text);
+}
+
+/* Goes on with the walk; false at its end. */
+static bool walk_keys(struct keys *keys)
+{
    struct kv_bytes key, value;
-   size_t filled = 0, size = 0;
-   kv_cursor_seek(&cursor, version, kv_bytes(NULL, 0));
-   while (kv_cursor_next(&cursor, &key, &value)) {
-      size += key.size + ENTRY_OVERHEAD;
-      keys[filled++] = kv_message_bytes(key);
+   for (int i = 0; i < KEYS_AT_ONCE; i++) {
+      if (!kv_cursor_next(&keys->cursor, &key, &value))
+         return false;
+      if (keys->next)
+         keys->next = put_key(keys->next, key);
+      else
+         keys->size += size_of_key(key);
    }
-   if (size > REPLY_SIZE_MAX) {
-      kv_call_fail(call, KV_RESOURCE_EXHAUSTED,
-                   "the keys do not fit into one message; use Scan, which sends them in parts");
-      return;
+   return true;
+}
+
+static void go_on_with_keys(void *context, struct kv_call *call)
+{
+   (void)context;
+   struct keys *keys = *kv_call_state(call);
+   if (kv_call_is_gone(call)) {
+      end_keys(call, keys, KV_CANCELLED, "the caller has gone");
+   } else if (walk_keys(keys)) {
+      kv_call_yield(call, go_on_with_keys);
+   } else if (keys->next) {
+      end_keys(call, keys, KV_OK, NULL);
+   } else if (keys->size > REPLY_SIZE_MAX) {
+      end_keys(call, keys, KV_RESOURCE_EXHAUSTED,
+               "the keys do not fit into one message; use Scan, which sends them in parts");
+   } else {
+      keys->next = kv_call_message(call, keys->size);
+      if (!keys->next) {
+         kv_view_destroy(keys->view);
+         kv_message_out_of_memory(call);
+         return;
+      }
+      kv_cursor_seek(&keys->cursor, kv_view_version(keys->view), kv_bytes(NULL, 0));
+      kv_call_yield(call, go_on_with_keys);
    }
-   Kvstore__KeysResponse response = KVSTORE__KEYS_RESPONSE__INIT;
-   response.n_keys = filled;
-   response.keys = keys;
-   kv_message_reply(call, &response.base);
 }
 
 void kv_service_keys(void *context, struct kv_call *call, struct kv_bytes request)
@@ -48,14 +105,16 @@ void kv_service_keys(void *context, struct kv_call *call, struct kv_bytes reques
    struct kv_service *service = context;
    if (!kv_service_request(service, call, &kvstore__keys_request__descriptor, request))
       return;
-   /* A walk over everything is too long for a pin. */
-   struct kv_view *view = kv_view_create(service->config.store);
+   struct keys *keys = kv_arena_alloc(kv_call_arena(call), sizeof *keys);
+   struct kv_view *view = keys ? kv_view_create(service->config.store) : NULL;
    if (!view) {
       kv_message_out_of_memory(call);
       return;
    }
-   reply_keys(call, kv_view_version(view));
-   kv_view_destroy(view);
+   *keys = (struct keys){.view = view};
+   kv_cursor_seek(&keys->cursor, kv_view_version(view), kv_bytes(NULL, 0));
+   *kv_call_state(call) = keys;
+   go_on_with_keys(service, call);
 }
 
 /* ---- Scan ---- */

@@ -191,6 +191,48 @@ class LargeValues(harness.Case):
         self.server.stop()
 
 
+class Keys(harness.Case):
+    def test_all_keys_come_whatever_their_number_and_size(self):
+        server = self.start(mode="none")
+        long = ["k" * size for size in (1, 127, 128, 16383, 16384, 65536)]
+        many = [f"key{i:05}" for i in range(40000)]  # more than are looked at in one go
+        for first in range(0, len(many), 5000):
+            server.stub.Batch(kv.BatchRequest(operations=[
+                kv.Operation(set=kv.SetRequest(key=key, value=b"v"))
+                for key in many[first:first + 5000]]), timeout=PATIENCE)
+        for key in long:
+            server.set(key, b"v")
+        self.assertEqual(server.keys(), sorted(long + many))
+
+    def processor_ticks(self, server):
+        with open(f"/proc/{server.pid}/stat", encoding="ascii") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    def test_nothing_is_done_for_callers_that_have_gone(self):
+        server = self.start(mode="none")
+        for first in range(0, 200000, 5000):
+            server.stub.Batch(kv.BatchRequest(operations=[
+                kv.Operation(set=kv.SetRequest(key=f"{i:08}", value=b""))
+                for i in range(first, first + 5000)]), timeout=PATIENCE)
+        begun = self.processor_ticks(server)
+        for _ in range(10):
+            server.keys()
+        for_ten = self.processor_ticks(server) - begun
+        large = 1 << 30
+        with http2.Connection(server.port, http2.settings((http2.INITIAL_WINDOW, large)),
+                              http2.window_update(0, large)) as connection:
+            streams = range(1, 2000, 2)
+            connection.send(b"".join(http2.call(stream, "Keys", http2.message(b""))
+                                     for stream in streams))
+            connection.reaction()  # they have arrived
+            connection.send(b"".join(http2.reset(stream) for stream in streams))
+            connection.send(http2.call(2001, "Keys", http2.message(b"")))  # waits behind them
+            self.assertEqual(connection.outcome(2001), 0)
+        for_all = self.processor_ticks(server) - begun - for_ten
+        self.assertLess(for_all, 25 * for_ten, f"ten took {for_ten} ticks")
+
+
 class Scan(harness.Case):
     def setUp(self):
         super().setUp()

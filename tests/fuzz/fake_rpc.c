@@ -22,6 +22,7 @@ struct kv_call {
    pthread_mutex_t lock;
    pthread_cond_t changed;
    bool sending, reading, ended;
+   bool watched;
 };
 
 unsigned kv_call_worker(const struct kv_call *call)
@@ -138,12 +139,18 @@ void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)
 void kv_call_watch(struct kv_call *call)
 {
    REQUIRE(call->method->kind == KV_RPC_UNARY);
+   call->watched = true;
 }
 
 bool kv_call_is_gone(const struct kv_call *call)
 {
-   (void)call;
-   return true;
+   return call->watched;
+}
+
+void kv_call_yield(struct kv_call *call, void (*go_on)(void *service, struct kv_call *call))
+{
+   REQUIRE(call->method->kind == KV_RPC_UNARY && call->method->slow);
+   go_on(call->method->service, call);
 }
 
 void kv_call_finish(struct kv_call *call)

@@ -37,7 +37,7 @@ struct service {
    size_t held_count;
    unsigned answered_together, answered_otherwise;
    bool open;        /* the gate */
-   bool were_behind; /* a lengthy handler ran before deferred work */
+   bool were_behind; /* a slow handler ran before deferred work */
 };
 
 static void note(struct service *service, unsigned *counter)
@@ -208,6 +208,32 @@ static void take_long(void *owner, struct kv_call *call, struct kv_bytes request
    kv_call_reply(call);
 }
 
+/* Hands its worker back until the gate is open or its client has gone. */
+static void look_at_gate(void *owner, struct kv_call *call)
+{
+   struct service *service = owner;
+   if (kv_call_is_gone(call)) {
+      note(service, &service->closed);
+      kv_call_fail(call, KV_CANCELLED, "gone");
+      return;
+   }
+   pthread_mutex_lock(&service->lock);
+   bool open = service->open;
+   pthread_mutex_unlock(&service->lock);
+   if (open)
+      kv_call_reply(call);
+   else
+      kv_call_yield(call, look_at_gate);
+}
+
+static void come_to_gate(void *owner, struct kv_call *call, struct kv_bytes request)
+{
+   struct service *service = owner;
+   (void)request;
+   note(service, &service->requests);
+   look_at_gate(owner, call);
+}
+
 /* Sends the numbers from 0 up to the one requested. */
 struct count {
    uint32_t next, end;
@@ -288,7 +314,15 @@ static struct kv_rpc *create_rpc(struct service *service)
        {.path = "/test.Test/DeferTwice", .service = service, .request = defer_twice},
        {.path = "/test.Test/DeferBoth", .service = service, .request = defer_both},
        {.path = "/test.Test/Gate", .service = service, .request = wait_at_gate},
-       {.path = "/test.Test/Lengthy", .lengthy = true, .service = service, .request = take_long},
+       {.path = "/test.Test/Slow", .slow = true, .service = service, .request = take_long},
+       {.path = "/test.Test/Turns", .slow = true, .service = service, .request = come_to_gate},
+       {.path = "/test.Test/SlowCount",
+        .kind = KV_RPC_SERVER_STREAM,
+        .slow = true,
+        .service = service,
+        .request = count_from_zero,
+        .sent = count_on,
+        .closed = stream_closed},
        {.path = "/test.Test/Count",
         .kind = KV_RPC_SERVER_STREAM,
         .service = service,
@@ -712,6 +746,14 @@ static void calls_under_way_are_not_bounded_by_the_armed_slots(void **state)
 
 /* ---- Deferred work ---- */
 
+static void open_gate(struct service *service)
+{
+   pthread_mutex_lock(&service->lock);
+   service->open = true;
+   pthread_cond_broadcast(&service->changed);
+   pthread_mutex_unlock(&service->lock);
+}
+
 static void assert_answered(struct caller *caller)
 {
    assert_receives(caller, kv_bytes(NULL, 0));
@@ -745,8 +787,8 @@ static void deferred_work_is_done_once_for_all_that_ask_for_the_same(void **stat
 /* Whatever comes in one go while the worker is kept at the gate. */
 static void deferred_work_does_not_wait_for_what_takes_long(void **state)
 {
-   static const char *const paths[] = {"/test.Test/DeferTwice", "/test.Test/Lengthy",
-                                       "/test.Test/DeferTwice", "/test.Test/Lengthy"};
+   static const char *const paths[] = {"/test.Test/DeferTwice", "/test.Test/Slow",
+                                       "/test.Test/DeferTwice", "/test.Test/Slow"};
    struct world *world = *state;
    struct service *service = &world->service;
    for (unsigned round = 0; round < 50; round++) {
@@ -756,15 +798,65 @@ static void deferred_work_does_not_wait_for_what_takes_long(void **state)
       await(service, &service->requests, before + 1);
       for (size_t i = 0; i < 4; i++)
          begin(&callers[i], world, paths[i], kv_bytes(NULL, 0));
-      pthread_mutex_lock(&service->lock);
-      service->open = true;
-      pthread_cond_broadcast(&service->changed);
-      pthread_mutex_unlock(&service->lock);
+      open_gate(service);
       assert_answered(&gate);
       for (size_t i = 0; i < 4; i++)
          assert_answered(&callers[i]);
       assert_false(service->were_behind);
    }
+}
+
+/* ---- Slow calls ---- */
+
+static void a_slow_call_that_hands_its_worker_back_lets_others_be_served(void **state)
+{
+   struct world *world = *state;
+   struct caller slow;
+   begin(&slow, world, "/test.Test/Turns", kv_bytes_of("x"));
+   await(&world->service, &world->service.requests, 1);
+   for (unsigned i = 0; i < 200; i++)
+      assert_echoes(world, kv_bytes_of("meanwhile"));
+   open_gate(&world->service);
+   assert_answered(&slow);
+}
+
+static void a_slow_call_hears_that_its_client_has_gone(void **state)
+{
+   struct world *world = *state;
+   struct caller slow;
+   begin(&slow, world, "/test.Test/Turns", kv_bytes_of("x"));
+   await(&world->service, &world->service.requests, 1);
+   grpc_call_cancel(slow.call, NULL);
+   assert_ends(&slow, KV_CANCELLED, NULL);
+   await(&world->service, &world->service.closed, 1);
+   assert_echoes(world, kv_bytes_of("still here"));
+}
+
+/* They wait behind another slow one; the echo shows that the server has heard of the cancelling. */
+static void a_slow_call_whose_client_has_gone_before_its_turn_is_never_begun(void **state)
+{
+   struct world *world = *state;
+   struct service *service = &world->service;
+   const uint32_t three = 3;
+   struct caller first, gone, gone_stream, last;
+   begin(&first, world, "/test.Test/Turns", kv_bytes_of("x"));
+   await(service, &service->requests, 1);
+   begin(&gone, world, "/test.Test/Turns", kv_bytes_of("x"));
+   begin(&gone_stream, world, "/test.Test/SlowCount", number(&three));
+   begin(&last, world, "/test.Test/SlowCount", number(&three));
+   assert_echoes(world, kv_bytes_of("they have arrived"));
+   grpc_call_cancel(gone.call, NULL);
+   grpc_call_cancel(gone_stream.call, NULL);
+   assert_ends(&gone, KV_CANCELLED, NULL);
+   assert_ends(&gone_stream, KV_CANCELLED, NULL);
+   assert_echoes(world, kv_bytes_of("they have gone"));
+   open_gate(service);
+   assert_answered(&first);
+   for (uint32_t i = 0; i < three; i++)
+      assert_receives(&last, number(&i));
+   assert_ends(&last, KV_OK, "");
+   await(service, &service->closed, 1);
+   assert_int_equal(seen(service, &service->requests), 1 + 2 + 1);
 }
 
 /* ---- Streams ---- */
@@ -1165,6 +1257,9 @@ int main(void)
        CASE(calls_that_come_one_by_one_have_their_deferred_work_done),
        CASE(deferred_work_is_done_once_for_all_that_ask_for_the_same),
        CASE(deferred_work_does_not_wait_for_what_takes_long),
+       CASE(a_slow_call_that_hands_its_worker_back_lets_others_be_served),
+       CASE(a_slow_call_hears_that_its_client_has_gone),
+       CASE(a_slow_call_whose_client_has_gone_before_its_turn_is_never_begun),
        CASE(a_stream_delivers_every_message_in_order),
        CASE(a_stream_whose_client_cancels_is_closed_once),
        CASE(a_stream_whose_client_vanishes_is_closed_once),
