@@ -1,5 +1,7 @@
 #include "core/host/data_directory_internal.h"
 
+#include "core/support/log.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,9 +10,13 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOCK "LOCK"
+/* A process that was killed holds its lock until the system has taken its memory apart. */
+#define LOCK_PATIENCE_MS 2000
+#define LOCK_LOOK_EVERY_MS 20
 #define NAME_SIZE_MAX 32 /* of anything in the directory, with the slash before it */
 
 /* ---- What the other files use ---- */
@@ -111,16 +117,46 @@ static enum kv_code check_owner(const struct kv_data_directory *directory, struc
    return KV_OK;
 }
 
-static enum kv_code fail_locked(const struct kv_data_directory *directory, struct kv_status *status)
+/* The process id in LOCK, or "unknown". */
+#define HOLDER_SIZE 24
+static void read_holder(const struct kv_data_directory *directory, char holder[HOLDER_SIZE])
 {
-   char holder[24];
-   ssize_t size = pread(directory->lock_fd, holder, sizeof holder - 1, 0);
+   ssize_t size = pread(directory->lock_fd, holder, HOLDER_SIZE - 1, 0);
    holder[size > 0 ? size : 0] = '\0';
    holder[strspn(holder, "0123456789")] = '\0';
+   if (holder[0] == '\0')
+      snprintf(holder, HOLDER_SIZE, "unknown");
+}
+
+static enum kv_code fail_locked(const struct kv_data_directory *directory, struct kv_status *status)
+{
+   char holder[HOLDER_SIZE];
+   read_holder(directory, holder);
    return kv_fail(status, KV_FAILED_PRECONDITION,
                   "the data directory %s is in use by another server, process id %s; stop that one "
                   "or use another directory",
-                  directory->path, holder[0] != '\0' ? holder : "unknown");
+                  directory->path, holder);
+}
+
+/* False with errno. Waits a moment for a holder that is ending, and says so. */
+static bool lock_soon(const struct kv_data_directory *directory, int operation)
+{
+   const struct timespec pause = {.tv_nsec = LOCK_LOOK_EVERY_MS * 1000000L};
+   for (int waited_ms = 0; flock(directory->lock_fd, operation | LOCK_NB) != 0;) {
+      if (errno == EINTR)
+         continue;
+      if (errno != EWOULDBLOCK || waited_ms >= LOCK_PATIENCE_MS)
+         return false;
+      if (waited_ms == 0) {
+         char holder[HOLDER_SIZE];
+         read_holder(directory, holder);
+         kv_log(KV_LOG_INFO, "waiting at most %d ms for the lock of %s; its LOCK names process %s",
+                LOCK_PATIENCE_MS, directory->path, holder);
+      }
+      nanosleep(&pause, NULL);
+      waited_ms += LOCK_LOOK_EVERY_MS;
+   }
+   return true;
 }
 
 static enum kv_code take_lock(struct kv_data_directory *directory, struct kv_status *status)
@@ -128,7 +164,7 @@ static enum kv_code take_lock(struct kv_data_directory *directory, struct kv_sta
    directory->lock_fd = kv_data_directory_open_file(directory, LOCK, O_RDWR);
    if (directory->lock_fd < 0)
       return kv_fail_errno(status, errno, "cannot open %s/" LOCK, directory->path);
-   if (flock(directory->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+   if (!lock_soon(directory, LOCK_EX)) {
       if (errno == EWOULDBLOCK && flock(directory->lock_fd, LOCK_SH | LOCK_NB) == 0)
          return kv_fail(status, KV_FAILED_PRECONDITION,
                         "the data directory %s is being read by kvstore-check; start again when "
@@ -138,7 +174,7 @@ static enum kv_code take_lock(struct kv_data_directory *directory, struct kv_sta
          return fail_locked(directory, status);
       return kv_fail_errno(status, errno, "cannot lock %s/" LOCK, directory->path);
    }
-   char holder[24];
+   char holder[HOLDER_SIZE];
    int size = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
    int emptied;
    do
@@ -209,7 +245,7 @@ static enum kv_code share_lock(struct kv_data_directory *directory, struct kv_st
       return KV_OK;
    if (directory->lock_fd < 0)
       return kv_fail_errno(status, errno, "cannot open %s/" LOCK, directory->path);
-   if (flock(directory->lock_fd, LOCK_SH | LOCK_NB) == 0)
+   if (lock_soon(directory, LOCK_SH))
       return KV_OK;
    if (errno == EWOULDBLOCK)
       return fail_locked(directory, status);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,6 +198,43 @@ static void a_lock_ends_with_its_process(void **state)
    assert_int_equal(waitpid(child, &result, 0), child);
    assert_int_equal(result, 0);
    assert_int_equal(open_it(fixture), KV_OK);
+}
+
+/* The child holds the lock until it reads in the log of the parent that it is being waited for. */
+static void hold_until_waited_for(struct fixture *fixture, int ready, int log)
+{
+   char line[256];
+   if (open_it(fixture) != KV_OK || write(ready, "", 1) != 1 || read(log, line, sizeof line) <= 0)
+      _exit(1);
+   _exit(strstr(line, "for the lock of") ? 0 : 2);
+}
+
+static void a_lock_is_waited_for_whose_holder_is_ending(void **state)
+{
+   struct fixture *fixture = *state;
+   int ready[2], log[2];
+   char byte;
+   close_it(fixture);
+   assert_int_equal(pipe(ready), 0);
+   assert_int_equal(pipe(log), 0);
+   pid_t child = fork();
+   assert_true(child >= 0);
+   if (child == 0)
+      hold_until_waited_for(fixture, ready[1], log[0]);
+   assert_int_equal(read(ready[0], &byte, 1), 1);
+   int kept = dup(STDERR_FILENO);
+   assert_true(kept >= 0 && dup2(log[1], STDERR_FILENO) >= 0);
+   enum kv_code code = open_it(fixture);
+   assert_true(dup2(kept, STDERR_FILENO) >= 0);
+   if (code != KV_OK)
+      kill(child, SIGKILL);
+   int result;
+   assert_int_equal(waitpid(child, &result, 0), child);
+   assert_int_equal(code, KV_OK);
+   assert_int_equal(result, 0);
+   const int used[] = {kept, ready[0], ready[1], log[0], log[1]};
+   for (size_t i = 0; i < sizeof used / sizeof *used; i++)
+      close(used[i]);
 }
 
 static void a_directory_that_everybody_may_write_is_refused(void **state)
@@ -500,6 +538,7 @@ int main(void)
        TEST(readers_share_the_directory_and_keep_servers_out),
        TEST(reading_makes_nothing),
        TEST(a_lock_ends_with_its_process),
+       TEST(a_lock_is_waited_for_whose_holder_is_ending),
        TEST(a_directory_that_everybody_may_write_is_refused),
        TEST(a_directory_of_another_user_is_refused),
        TEST(a_path_that_cannot_be_a_directory_is_refused),
