@@ -85,6 +85,18 @@ static bool in_force(struct kv_control *control, const struct kv_control_request
    return true;
 }
 
+enum kv_code kv_control_try(struct kv_control *control, const struct kv_control_request *request,
+                            struct kv_settings **settings, struct kv_status *status)
+{
+   enum kv_code code = kv_control_validate(control, request, settings, status);
+   if (code != KV_OK || in_force(control, request, *settings))
+      return code;
+   code = kv_control_open_briefly(control, request, status);
+   if (code != KV_OK)
+      kv_settings_destroy(*settings);
+   return code;
+}
+
 enum kv_code kv_control_configure(struct kv_control *control,
                                   const struct kv_control_request *request,
                                   struct kv_status *status)

@@ -106,10 +106,14 @@ struct kv_control_request {
    size_t option_count;
 };
 
-/* Checks plug-in and options and changes nothing; *settings is the caller's. [control] */
+/* Checks plug-in and options by what the plug-in declares; *settings is the caller's. [control] */
 enum kv_code kv_control_validate(struct kv_control *control,
                                  const struct kv_control_request *request,
                                  struct kv_settings **settings, struct kv_status *status);
+/* Whether a switch to it could begin: the same, and opens an instance in a directory of its own,
+ * which is removed again. Only that shows what a plug-in itself refuses. [control] */
+enum kv_code kv_control_try(struct kv_control *control, const struct kv_control_request *request,
+                            struct kv_settings **settings, struct kv_status *status);
 /* Switches to a plug-in, or to other options of the same one. Nothing to do when both are in force
  * already and work. [control] */
 enum kv_code kv_control_configure(struct kv_control *control,

@@ -68,6 +68,10 @@ enum kv_code kv_control_recover(struct kv_control *control,
 /* switch.c: moves to `request` by way of a fresh generation. */
 enum kv_code kv_control_switch(struct kv_control *control, const struct kv_control_request *request,
                                struct kv_status *status);
+/* switch.c: opens an instance in a generation of its own, closes it and removes that. */
+enum kv_code kv_control_open_briefly(struct kv_control *control,
+                                     const struct kv_control_request *request,
+                                     struct kv_status *status);
 /* switch.c: the same plug-in with the same options in a fresh generation. */
 enum kv_code kv_control_renew(struct kv_control *control, struct kv_status *status);
 

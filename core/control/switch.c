@@ -225,6 +225,27 @@ enum kv_code kv_control_switch(struct kv_control *control, const struct kv_contr
    return code;
 }
 
+enum kv_code kv_control_open_briefly(struct kv_control *control,
+                                     const struct kv_control_request *request,
+                                     struct kv_status *status)
+{
+   uint64_t generation;
+   struct kv_instance *instance;
+   struct kv_status leftover;
+   enum kv_code code = kv_data_directory_create_generation(
+       control->config.directory, control->state.generation, &generation, status);
+   if (code != KV_OK)
+      return code;
+   code =
+       kv_control_open_instance(control, request, generation, KV_INSTANCE_ASIDE, &instance, status);
+   if (code == KV_OK)
+      kv_control_close_instance(control, instance);
+   if (kv_data_directory_remove_generation(control->config.directory, generation, &leftover) !=
+       KV_OK)
+      kv_log(KV_LOG_WARNING, "cannot remove what a validation left behind: %s", leftover.text);
+   return code;
+}
+
 enum kv_code kv_control_renew(struct kv_control *control, struct kv_status *status)
 {
    kv_control_end_shadow(control, KV_UNAVAILABLE, "the active plug-in failed");

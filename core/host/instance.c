@@ -1,7 +1,7 @@
 #include "core/host/instance.h"
 
 #include "core/host/stack.h"
-#include "core/host/text.h"
+#include "core/support/text.h"
 #include "core/support/clock.h"
 #include "core/support/log.h"
 

@@ -1,6 +1,6 @@
 #include "core/host/load_report.h"
 
-#include "core/host/text.h"
+#include "core/support/text.h"
 #include "core/support/clock.h"
 #include "core/support/log.h"
 

@@ -2,7 +2,7 @@
 
 #include "core/host/plugin_code.h"
 #include "core/host/settings.h"
-#include "core/host/text.h"
+#include "core/support/text.h"
 #include "core/host/trusted_path.h"
 #include "core/support/log.h"
 

@@ -1,6 +1,6 @@
 #include "core/host/settings.h"
 
-#include "core/host/text.h"
+#include "core/support/text.h"
 
 #include <errno.h>
 #include <inttypes.h>

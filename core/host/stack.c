@@ -1,7 +1,7 @@
 #include "core/host/stack.h"
 
 #include "core/host/settings.h"
-#include "core/host/text.h"
+#include "core/support/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

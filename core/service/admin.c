@@ -177,10 +177,9 @@ static void configure_run(struct kv_control_task *task)
    struct kv_control *control = admin->service->config.control;
    struct answer answer = {.admin = admin, .plugin = admin->request.plugin};
    struct kv_status status;
-   enum kv_code code =
-       admin->validate_only
-           ? kv_control_validate(control, &admin->request, &answer.settings, &status)
-           : kv_control_configure(control, &admin->request, &status);
+   enum kv_code code = admin->validate_only
+                           ? kv_control_try(control, &admin->request, &answer.settings, &status)
+                           : kv_control_configure(control, &admin->request, &status);
    if (code != KV_OK) {
       kv_message_fail(admin->call, &status);
       return;

@@ -1,5 +1,7 @@
 #include "core/support/log.h"
 
+#include "core/support/text.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,14 +17,6 @@ void kv_log_set_level(enum kv_log_level level)
    log_level = level;
 }
 
-/* A message may quote what a client sent; it must neither forge a line nor steer a terminal. */
-static void escape_control_characters(char *text)
-{
-   for (unsigned char *c = (unsigned char *)text; *c != '\0'; c++)
-      if (*c < 0x20 || *c == 0x7f)
-         *c = '?';
-}
-
 void kv_log(enum kv_log_level level, const char *format, ...)
 {
    static const char *const names[] = {"", "error", "warning", "info", "debug"};
@@ -34,7 +28,8 @@ void kv_log(enum kv_log_level level, const char *format, ...)
    va_start(arguments, format);
    vsnprintf(message, sizeof message, format, arguments);
    va_end(arguments);
-   escape_control_characters(message);
+   /* It may quote what a client sent, which must neither forge a line nor steer a terminal. */
+   kv_text_clean(message);
 
    struct timespec now;
    struct tm utc;

@@ -64,7 +64,7 @@ static void close_encrypt(void *self)
 /* The key first: with a wrong one nothing is touched. */
 static int open_parts(struct encrypt *encrypt, const kvs_setting *settings, kvs_error *error)
 {
-   int code = key_read(encrypt->key_path, encrypt->host->store_id, &encrypt->seal, error);
+   int code = key_read(encrypt->host, encrypt->key_path, &encrypt->seal, error);
    if (code == KVS_OK)
       code = key_check(encrypt->host, encrypt->seal, encrypt->key_path, &encrypt->recorded, error);
    if (code == KVS_OK)

@@ -90,23 +90,43 @@ static int read_open(int fd, const char *path, const uint8_t store_id[16], struc
    return code;
 }
 
-int key_read(const char *path, const uint8_t store_id[16], struct seal **seal, kvs_error *error)
+/* What anything but a file would do on being opened nobody knows. */
+static int open_file(const char *path, int *fd, kvs_error *error)
+{
+   struct stat info;
+   *fd = -1;
+   if (stat(path, &info) == 0) {
+      if (!S_ISREG(info.st_mode))
+         return refuse(error, path, "is not a regular file");
+      *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+   }
+   if (*fd < 0)
+      return format_fail(error, KVS_INVALID,
+                         "cannot open key_file " SHOWN " (%s); the server must be able to read it "
+                         "whenever it starts or changes its mode",
+                         path, strerror(errno));
+   return KVS_OK;
+}
+
+int key_read(const kvs_host *host, const char *path, struct seal **seal, kvs_error *error)
 {
    if (path[0] != '/')
       return format_fail(error, KVS_INVALID,
                          "option key_file must be the absolute path of a file with the key, not "
                          "\"" SHOWN "\"; make one with: (umask 077; openssl rand -hex 32 >FILE)",
                          path);
-   /* Without waiting, should it be a pipe. */
-   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-   if (fd < 0)
-      return format_fail(error, KVS_INVALID,
-                         "cannot open key_file " SHOWN " (%s); the server must be able to read it "
-                         "whenever it starts or changes its mode",
-                         path, strerror(errno));
-   int code = read_open(fd, path, store_id, seal, error);
-   close(fd);
-   return code;
+   int fd;
+   int code = open_file(path, &fd, error);
+   if (code == KVS_OK) {
+      code = read_open(fd, path, host->store_id, seal, error);
+      close(fd);
+   }
+   if (code == KVS_OK || code == KVS_NO_SPACE)
+      return code;
+   host->log(host, KVS_LOG_ERROR, error->text);
+   return format_fail(error, code,
+                      "the file that key_file names holds no key that the server can use; the "
+                      "server's log says why");
 }
 
 /* ---- The file that knows the key ---- */
@@ -129,9 +149,9 @@ int key_check(const kvs_host *host, const struct seal *seal, const char *path, b
    prove(seal, own);
    if (sodium_memcmp(own, found, sizeof own) != 0)
       return format_fail(error, KVS_INVALID,
-                         "the key in key_file " SHOWN " is not the one that %.160s was encrypted "
+                         "the key in key_file " SHOWN " is not the one that the data was encrypted "
                          "with; put the right key there",
-                         path, host->directory);
+                         path);
    return KVS_OK;
 }
 

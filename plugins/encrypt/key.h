@@ -1,8 +1,7 @@
 /*
  * The key file, and the file in the instance's directory by which a wrong key is known.
  *
- * Of the key file only the path is ever told: no error, log line or file holds anything of its
- * content.
+ * Nothing of the key file's content is ever in an error, a log line or a file.
  *
  * Threads: one at a time.
  */
@@ -14,9 +13,10 @@
 
 #include <stdbool.h>
 
-/* Reads the key file and makes the seal of the store from it. KVS_INVALID, with what is wrong and
- * what to do, for a file that cannot serve. */
-int key_read(const char *path, const uint8_t store_id[16], struct seal **seal, kvs_error *error);
+/* Reads the key file and makes the seal of the store from it. KVS_INVALID for a file that cannot
+ * serve: what is wrong with it, and what to do, is in the log. The text is the same for all, since
+ * it may go to a client, which could ask about any path. */
+int key_read(const kvs_host *host, const char *path, struct seal **seal, kvs_error *error);
 
 /* Compares the key with the one that host->directory was written with. *known is false when there
  * is no file that tells. KVS_INVALID for another key or another store, KVS_CORRUPT for a damaged

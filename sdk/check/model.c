@@ -1,6 +1,6 @@
 #include "sdk/check/model.h"
 
-#include "core/host/text.h"
+#include "core/support/text.h"
 #include "sdk/check/check.h"
 
 #include <inttypes.h>

@@ -196,6 +196,19 @@ class Plugins(harness.Case):
         generations = [name for name in os.listdir(again.data) if name not in ("LOCK", "ACTIVE")]
         self.assertEqual(len(generations), 1, generations)
 
+    def test_what_could_hide_or_turn_text_reaches_neither_an_answer_nor_the_log(self):
+        """Line ends, escapes, and what shows `gpj.exe` as `exe.jpg`."""
+        bad = "a\n\x1b[2J\u202eb\u200b\u2028\u2066\u00ad\ufeff\x9b"
+        server = self.start(mode="none", plugins=BOTH)
+        for plugin, options in ((bad, {}), ("aof", {bad: "1"}), ("aof", {"fsync": bad}),
+                                ("faulty", {"open": "invalid", "text": bad})):
+            text = self.assertFails(Code.INVALID_ARGUMENT,
+                                    lambda: server.configure(plugin, options))
+            self.assertTrue(text.isprintable(), ascii(text))
+        server.stop()
+        for line in server.log.lines:
+            self.assertTrue(line.isprintable(), ascii(line))
+
     def test_at_the_start_the_same_faults_stop_the_server(self):
         for plugin, options, _, texts in self.FAULTS:
             with self.subTest(plugin=plugin, options=options):
@@ -290,6 +303,8 @@ class Connections(harness.Case):
         operations = [kv.Operation(set=kv.SetRequest(key=f"k{i:04}", value=b"v" * 10000))
                       for i in range(1000)]
         self.server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
+        # A plug-in's private copy stays open from the first time that it is asked for.
+        self.server.stub.ListPlugins(kv.ListPluginsRequest(), timeout=PATIENCE)
         self.before = descriptors(self.server.pid)
 
     def check_recovered(self):

@@ -170,13 +170,19 @@ class Refusals(EncryptCase):
         self.make_key("longer", content=b"0" * 66)
         os.mkdir(os.path.join(self.folder, "folder"))
         os.mkfifo(os.path.join(self.folder, "pipe"), 0o600)
+        told = set()
         for name, words in (("missing", "No such file"), ("open", "chmod 600"),
                             ("short", "64 hexadecimal digits"), ("no-hex", "64 hexadecimal digits"),
                             ("longer", "64 hexadecimal digits"), ("folder", "regular file"),
                             ("pipe", "regular file")):
             with self.subTest(key=name):
-                self.assertFails(INVALID, lambda: server.configure("encrypt", self.options(key=name)),
-                                 "key_file", name, words)
+                told.add(self.assertFails(
+                    INVALID, lambda: server.configure("encrypt", self.options(key=name)),
+                    "key_file", "server's log"))
+                line = server.log.wait_for(os.path.join(self.folder, name))
+                self.assertIn(words, line)
+        self.assertEqual(len(told), 1, "a client learns which files there are")
+        self.assertNotIn("/", told.pop())
         self.assertFails(INVALID, lambda: server.configure("encrypt", {}), "key_file", "openssl rand")
         self.assertFails(INVALID, lambda: server.configure("encrypt", {"key_file": "key"}),
                          "absolute path")
@@ -189,7 +195,8 @@ class Refusals(EncryptCase):
     def test_a_key_file_of_somebody_else_is_refused(self):
         server = self.start(mode="aof")
         os.chown(self.make_key(), 12345, 12345)
-        self.assertFails(INVALID, lambda: server.configure("encrypt", self.options()), "chown")
+        self.assertFails(INVALID, lambda: server.configure("encrypt", self.options()), "server's log")
+        self.assertTrue(server.log.wait_for("belongs to user id 12345"))
 
     def test_inner_plugins_that_do_not_fit_are_refused_with_a_list(self):
         self.make_key()
@@ -199,16 +206,22 @@ class Refusals(EncryptCase):
                              ("snapshot", ("only the last checkpoint", "aof, hybrid")),
                              ("none", ("keeps nothing", "aof, hybrid")),
                              ("../hybrid", ("never a path",))):
-            with self.subTest(inner=inner):
-                self.assertFails(INVALID, lambda: server.configure("encrypt", self.options(inner)),
-                                 *texts)
+            for validate_only in (True, False):
+                with self.subTest(inner=inner, validate_only=validate_only):
+                    self.assertFails(INVALID, lambda: server.configure(
+                        "encrypt", self.options(inner), validate_only), *texts)
         for given, texts in (("fsync=never", ("inner_options", "always|everysec|no", "never")),
                              ("color=red", ("no option \"color\"", "fsync")),
                              ("fsync", ("name=value",)),
                              ("fsync=no,fsync=no", ("twice",))):
-            with self.subTest(inner_options=given):
-                self.assertFails(INVALID, lambda: server.configure(
-                    "encrypt", self.options(inner_options=given)), *texts)
+            for validate_only in (True, False):
+                with self.subTest(inner_options=given, validate_only=validate_only):
+                    self.assertFails(INVALID, lambda: server.configure(
+                        "encrypt", self.options(inner_options=given), validate_only), *texts)
+        generation = server.status().generation
+        server.configure("encrypt", self.options(), validate_only=True)
+        self.assertEqual(os.listdir(server.data).count(f"gen-{generation:06}"), 1)
+        self.assertEqual(sum(name.startswith("gen-") for name in os.listdir(server.data)), 1)
         self.assertEqual(server.status().plugin, "aof")
 
     def test_a_wrong_key_is_told_before_anything_is_touched(self):

@@ -1,7 +1,7 @@
 #include "core/host/instance.h"
 
 #include "core/host/plugin_library.h"
-#include "core/host/text.h"
+#include "core/support/text.h"
 #include "tests/support/temporary.h"
 
 #include <setjmp.h>

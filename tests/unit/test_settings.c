@@ -1,5 +1,5 @@
 #include "core/host/settings.h"
-#include "core/host/text.h"
+#include "core/support/text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -267,11 +267,25 @@ static void text_is_printable_when_it_is_well_formed_and_has_no_controls(void **
                                      "\xed\xa0\x80", "\xf4\x90\x80\x80",
                                      "\xc2\x9b",     "\xe2\x82",
                                      "\xff",         "\xf8\x88\x80\x80\x80",
-                                     "\xe0\x82\xa9", "\xf0\x82\x82\xac"};
+                                     "\xe0\x82\xa9", "\xf0\x82\x82\xac",
+                                     "\u00ad",       "\u061c",
+                                     "\u200b",       "\u200e",
+                                     "\u2028",       "\u2029",
+                                     "\u202a",       "\u202e",
+                                     "\u2066",       "\u2069",
+                                     "\ufeff",       "\U000e0041"};
    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
       assert_true(kv_text_is_printable(good[i]));
    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
       assert_false(kv_text_is_printable(bad[i]));
+}
+
+static void a_text_is_cleaned_of_what_is_not_printable(void **state)
+{
+   (void)state;
+   char text[] = "ä\n\033[2J\u202e|\xc3";
+   kv_text_clean(text);
+   assert_string_equal(text, "ä??[2J???|?");
 }
 
 int main(void)
@@ -290,6 +304,7 @@ int main(void)
        cmocka_unit_test(choices_must_be_words),
        cmocka_unit_test(more_options_than_the_bound_are_refused),
        cmocka_unit_test(text_to_be_shown_is_cut_between_characters),
+       cmocka_unit_test(a_text_is_cleaned_of_what_is_not_printable),
        cmocka_unit_test(text_is_printable_when_it_is_well_formed_and_has_no_controls),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);

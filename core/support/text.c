@@ -1,7 +1,29 @@
-#include "core/host/text.h"
+#include "core/support/text.h"
 
 #include <stdint.h>
 #include <string.h>
+
+struct range {
+   uint32_t first, last;
+};
+
+/* Controls beyond ASCII, format characters, and separators of lines and paragraphs, of Unicode 15:
+ * what could hide in a text or show it otherwise than it is. */
+static const struct range invisible[] = {
+    {0x80, 0x9f},       {0xad, 0xad},       {0x600, 0x605},     {0x61c, 0x61c},
+    {0x6dd, 0x6dd},     {0x70f, 0x70f},     {0x890, 0x891},     {0x8e2, 0x8e2},
+    {0x180e, 0x180e},   {0x200b, 0x200f},   {0x2028, 0x202e},   {0x2060, 0x206f},
+    {0xfeff, 0xfeff},   {0xfff9, 0xfffb},   {0x110bd, 0x110bd}, {0x110cd, 0x110cd},
+    {0x13430, 0x1343f}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe007f},
+};
+
+static bool is_invisible(uint32_t point)
+{
+   for (size_t i = 0; i < sizeof invisible / sizeof *invisible; i++)
+      if (point >= invisible[i].first && point <= invisible[i].last)
+         return true;
+   return false;
+}
 
 /* The size of the well-formed, printable UTF-8 character that `text` begins with; 0 when there is
  * none. The NUL at the end stops every look ahead. */
@@ -22,8 +44,8 @@ static size_t character_size(const char *text)
       point = point << 6 | (c[i] & 0x3fu);
    }
    bool surrogate = point >= 0xd800 && point <= 0xdfff;
-   bool control = point < 0xa0;
-   return point >= smallest[size] && point <= 0x10ffff && !surrogate && !control ? size : 0;
+   bool shown = !surrogate && !is_invisible(point);
+   return point >= smallest[size] && point <= 0x10ffff && shown ? size : 0;
 }
 
 bool kv_text_is_printable(const char *text)
@@ -71,4 +93,16 @@ const char *kv_text_show(const char *text, char *to, size_t capacity)
    }
    to[used] = '\0';
    return to;
+}
+
+void kv_text_clean(char *text)
+{
+   while (*text != '\0') {
+      size_t size = character_size(text);
+      if (size == 0) {
+         *text = '?';
+         size = 1;
+      }
+      text += size;
+   }
 }

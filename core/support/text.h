@@ -1,6 +1,8 @@
 /*
- * Text from outside the host (a user's value, a plug-in's message) made fit to show: valid UTF-8
- * without control characters, cut between two characters.
+ * Text from outside (a user's value, a plug-in's message) made fit to show: valid UTF-8, cut
+ * between two characters, and nothing in it that steers a terminal, breaks a line, or changes how
+ * the text around it looks: no control characters, and none of those that are invisible or turn the
+ * direction of writing (Unicode's categories Cc, Cf, Zl, Zp).
  *
  * Threads: any.
  */
@@ -21,5 +23,8 @@ bool kv_text_is_plain_name(const char *text, const char *others, size_t size_max
 /* Copies `text` into a buffer of `capacity` (at least 4) bytes: '?' stands for each byte that is
  * not printable, "..." at the end for what did not fit. Returns `to`. */
 const char *kv_text_show(const char *text, char *to, size_t capacity);
+
+/* Puts '?' for each byte that is not printable, in place. */
+void kv_text_clean(char *text);
 
 #endif
