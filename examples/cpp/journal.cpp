@@ -2,11 +2,12 @@
 //
 // Files, each a row of blocks; a block is whole or it does not count, so a batch is all or nothing.
 //
-//    log-N    the batches, one block each; N goes up at each checkpoint
+//    log-S    the batches after sequence S, one block each, up to where the next log begins
 //    base     one block: all data at the sequence of a checkpoint
 //
 // A checkpoint first begins a new log, then writes the view as a new base, and then removes the
-// logs before the one that it found: what lies between the view and the new log is in that one.
+// logs whose successor begins at or below the sequence of the view. Only the sequence tells: a view
+// may lack batches whose on_write has returned, however many checkpoints have passed.
 // Loading takes the base and then all logs in order, and passes over what the base has already.
 //
 // Exceptions end at the hooks: none may cross the boundary. `guarded` turns them into codes.
@@ -208,14 +209,14 @@ class Journal
                           file.path().string() + ": damaged at offset 0; restore it from a backup"};
       }
       sequence = base;
-      const std::vector<std::uint64_t> numbers = find_logs();
-      number_ = numbers.empty() ? 1 : numbers.back();
-      for (const std::uint64_t number : numbers) {
-         const File file(log_path(number), O_RDONLY);
+      const std::vector<std::uint64_t> logs = find_logs();
+      for (const std::uint64_t start : logs) {
+         const File file(log_path(start), O_RDONLY);
          end_ = load_blocks(file, file.read(), base, sequence);
       }
-      log_ = begin_log(number_);
+      log_ = begin_log(logs.empty() ? base : logs.back());
       log_->truncate(end_); // an unfinished batch was never acknowledged
+      sequence_ = sequence;
       if (sequence > 0)
          host_->loaded_to(host_, sequence);
    }
@@ -224,16 +225,18 @@ class Journal
    {
       Block block;
       std::for_each(records, records + count, [&](const kvs_record &record) { block.add(record); });
-      const Bytes &bytes = block.finish(host_->store_id, records[count - 1].sequence);
+      const std::uint64_t sequence = records[count - 1].sequence;
+      const Bytes &bytes = block.finish(host_->store_id, sequence);
       const std::lock_guard<std::mutex> guard(lock_);
       log_->write_at(end_, bytes); // half a block does not count, and is written over
       log_->sync();
       end_ += bytes.size();
+      sequence_ = sequence;
    }
 
    void checkpoint(const kvs_tick &tick)
    {
-      const std::uint64_t before = rotate();
+      rotate();
       Block block;
       kvs_record record;
       while (host_->view_read(tick.view, &record, 1) == 1)
@@ -245,46 +248,53 @@ class Journal
       }
       fs::rename(directory_ / "base.new", directory_ / "base");
       sync_directory(directory_);
-      for (const std::uint64_t number : find_logs())
-         if (number < before)
-            fs::remove(log_path(number));
+      remove_logs(tick.view_sequence);
       if (host_->size >= offsetof(kvs_host, saved) + sizeof host_->saved)
          host_->saved(host_, tick.view_sequence);
    }
 
  private:
-   fs::path log_path(std::uint64_t number) const
+   fs::path log_path(std::uint64_t start) const
    {
-      return directory_ / ("log-" + std::to_string(number));
+      return directory_ / ("log-" + std::to_string(start));
    }
 
    std::vector<std::uint64_t> find_logs() const
    {
-      std::vector<std::uint64_t> numbers;
+      std::vector<std::uint64_t> starts;
       for (const fs::directory_entry &entry : fs::directory_iterator(directory_)) {
          const std::string name = entry.path().filename().string();
-         if (name.rfind("log-", 0) == 0 && name.size() < 20 &&
+         if (name.rfind("log-", 0) == 0 && name.size() < 24 &&
              name.find_first_not_of("0123456789", 4) == std::string::npos && name.size() > 4)
-            numbers.push_back(std::stoull(name.substr(4)));
+            starts.push_back(std::stoull(name.substr(4)));
       }
-      std::sort(numbers.begin(), numbers.end());
-      return numbers;
+      std::sort(starts.begin(), starts.end());
+      return starts;
    }
 
-   std::unique_ptr<File> begin_log(std::uint64_t number) const
+   std::unique_ptr<File> begin_log(std::uint64_t start) const
    {
-      auto file = std::make_unique<File>(log_path(number), O_RDWR | O_CREAT);
+      auto file = std::make_unique<File>(log_path(start), O_RDWR | O_CREAT);
       sync_directory(directory_);
       return file;
    }
 
-   // The number of the log that was in use.
-   std::uint64_t rotate()
+   // An empty log goes on: a new one would have its name.
+   void rotate()
    {
       const std::lock_guard<std::mutex> guard(lock_);
-      log_ = begin_log(number_ + 1);
+      if (end_ == 0)
+         return;
+      log_ = begin_log(sequence_);
       end_ = 0;
-      return number_++;
+   }
+
+   // All batches of a log are at or below the start of the next one.
+   void remove_logs(std::uint64_t covered) const
+   {
+      const std::vector<std::uint64_t> logs = find_logs();
+      for (std::size_t i = 0; i + 1 < logs.size() && logs[i + 1] <= covered; i++)
+         fs::remove(log_path(logs[i]));
    }
 
    // Hands over all whole blocks and returns where they end.
@@ -333,8 +343,8 @@ class Journal
    fs::path directory_;
    std::mutex lock_; // the log, between on_write and on_tick
    std::unique_ptr<File> log_;
-   std::uint64_t number_ = 1;
-   std::size_t end_ = 0; // of what was acknowledged
+   std::size_t end_ = 0;        // of what was acknowledged in it
+   std::uint64_t sequence_ = 0; // of the last batch that was
 };
 
 // ---- Hooks -------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 //! kvstore/plugin.h, as far as this plug-in needs it: the structs field by field, in their order.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::os::raw::{c_char, c_int, c_void};
 
 pub const OK: c_int = 0;
 pub const INVALID: c_int = 1;

@@ -1,15 +1,18 @@
 //! rusty: a durable log in Rust, without crates.
 //!
-//! Each batch is one block, in `log-N`; a block is whole or it does not count. A checkpoint begins a
-//! new log, writes the view as the one block of `base`, and removes the logs before the one that it
-//! found: what lies between the view and the new log is in that one.
+//! Each batch is one block; `log-S` has those after sequence S, up to where the next log begins. A
+//! block is whole or it does not count. A checkpoint begins a new log, writes the view as the one
+//! block of `base`, and removes the logs whose successor begins at or below the sequence of the
+//! view. Only the sequence tells: a view may lack batches whose on_write has returned, however many
+//! checkpoints have passed.
 
 mod abi;
 
 use abi::{Bytes, Error, Host, Plugin, Record, Tick};
-use std::ffi::{c_char, c_int, c_void, CStr, OsStr};
+use std::ffi::{CStr, OsStr};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::os::raw::{c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -93,9 +96,10 @@ fn finish(block: &mut [u8], store_id: &[u8; 16], sequence: u64) {
 struct Log {
     file: File,
     path: PathBuf,
-    number: u64,
-    /// Of what was acknowledged.
+    /// Of what was acknowledged in it.
     end: u64,
+    /// Of the last batch that was.
+    sequence: u64,
 }
 
 struct Journal {
@@ -110,32 +114,33 @@ impl Journal {
         unsafe { &*self.host }
     }
 
-    fn log_path(&self, number: u64) -> PathBuf {
-        self.directory.join(format!("log-{number}"))
+    fn log_path(&self, start: u64) -> PathBuf {
+        self.directory.join(format!("log-{start}"))
     }
 
     fn logs(&self) -> Outcome<Vec<u64>> {
-        let mut numbers = Vec::new();
+        let mut starts = Vec::new();
         for entry in fs::read_dir(&self.directory).at(&self.directory)? {
             let name = entry.at(&self.directory)?.file_name();
             let digits = name.to_str().and_then(|name| name.strip_prefix("log-"));
-            numbers.extend(digits.and_then(|digits| digits.parse::<u64>().ok()));
+            starts.extend(digits.and_then(|digits| digits.parse::<u64>().ok()));
         }
-        numbers.sort_unstable();
-        Ok(numbers)
+        starts.sort_unstable();
+        Ok(starts)
     }
 
     fn sync_directory(&self) -> Outcome<()> {
         File::open(&self.directory).and_then(|file| file.sync_all()).at(&self.directory)
     }
 
-    fn begin_log(&self, number: u64) -> Outcome<Log> {
-        let path = self.log_path(number);
+    /// With the batches after `start`.
+    fn begin_log(&self, start: u64) -> Outcome<Log> {
+        let path = self.log_path(start);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(&path).at(&path)?;
         self.sync_directory()?;
-        Ok(Log { file, path, number, end: 0 })
+        Ok(Log { file, path, end: 0, sequence: start })
     }
 
     fn load(&self) -> Outcome<()> {
@@ -152,15 +157,16 @@ impl Journal {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error).at(&path),
         }
-        let (mut sequence, mut last, mut end) = (base, 1, 0);
-        for number in self.logs()? {
-            let path = self.log_path(number);
+        let (mut sequence, mut last, mut end) = (base, base, 0);
+        for start in self.logs()? {
+            let path = self.log_path(start);
             let bytes = fs::read(&path).at(&path)?;
             end = self.load_blocks(&path, &bytes, base, &mut sequence)?;
-            last = number;
+            last = start;
         }
         let mut log = self.begin_log(last)?;
         log.end = end as u64;
+        log.sequence = sequence;
         // An unfinished batch was never acknowledged.
         log.file.set_len(log.end).at(&log.path)?;
         *self.log.lock().unwrap() = Some(log);
@@ -222,7 +228,8 @@ impl Journal {
     fn write(&self, records: &[Record]) -> Outcome<()> {
         let mut block = vec![0; HEAD_SIZE];
         records.iter().for_each(|record| add(&mut block, record));
-        finish(&mut block, &self.host().store_id, records[records.len() - 1].sequence);
+        let sequence = records[records.len() - 1].sequence;
+        finish(&mut block, &self.host().store_id, sequence);
         let mut guard = self.log.lock().unwrap();
         let log = guard.as_mut().expect("on_load came first");
         // Half a block does not count, and is written over.
@@ -230,11 +237,12 @@ impl Journal {
         // What the disk has after a failed sync is not known: never a matter of room alone.
         log.file.sync_data().map_err(|error| Failure::new(abi::IO, &log.path, &error.to_string()))?;
         log.end += block.len() as u64;
+        log.sequence = sequence;
         Ok(())
     }
 
     fn checkpoint(&self, tick: &Tick) -> Outcome<()> {
-        let before = self.rotate()?;
+        self.rotate()?;
         let mut block = vec![0; HEAD_SIZE];
         let mut record: Record = unsafe { mem::zeroed() };
         while (self.host().view_read)(tick.view, &mut record, 1) == 1 {
@@ -246,10 +254,7 @@ impl Journal {
         file.write_all_at(&block, 0).and_then(|()| file.sync_all()).at(&new)?;
         fs::rename(&new, &base).at(&base)?;
         self.sync_directory()?;
-        for number in self.logs()?.into_iter().filter(|number| *number < before) {
-            let path = self.log_path(number);
-            fs::remove_file(&path).at(&path)?;
-        }
+        self.remove_logs(tick.view_sequence)?;
         let host = self.host();
         // `saved` is the last that abi.rs knows of.
         if host.size as usize >= mem::size_of::<Host>() {
@@ -258,12 +263,23 @@ impl Journal {
         Ok(())
     }
 
-    /// Begins a new log; tells the number of the one that was in use.
-    fn rotate(&self) -> Outcome<u64> {
+    /// Begins a new log. An empty one goes on: the new one would have its name.
+    fn rotate(&self) -> Outcome<()> {
         let mut guard = self.log.lock().unwrap();
-        let before = guard.as_ref().expect("on_load came first").number;
-        *guard = Some(self.begin_log(before + 1)?);
-        Ok(before)
+        let log = guard.as_mut().expect("on_load came first");
+        if log.end > 0 {
+            *log = self.begin_log(log.sequence)?;
+        }
+        Ok(())
+    }
+
+    /// All batches of a log are at or below the start of the next one.
+    fn remove_logs(&self, covered: u64) -> Outcome<()> {
+        for pair in self.logs()?.windows(2).filter(|pair| pair[1] <= covered) {
+            let path = self.log_path(pair[0]);
+            fs::remove_file(&path).at(&path)?;
+        }
+        Ok(())
     }
 }
 

@@ -234,14 +234,17 @@ struct kvs_host {
 #define KVS_TICK_SHUTDOWN 3
 
 typedef struct kvs_tick {
-   uint32_t size;          /* sizeof(kvs_tick) */
-   uint32_t reason;        /* KVS_TICK_* */
-   int64_t now_ms;         /* Unix time */
-   uint64_t monotonic_ms;  /* never goes back; use for intervals */
-   kvs_view *view;         /* the state at view_sequence, valid until the hook returns */
-   uint64_t view_sequence; /* the view holds exactly the effects of records up to here */
-   uint64_t view_count;    /* keys in the view */
-   uint64_t view_bytes;    /* sum of all key and value sizes in the view */
+   uint32_t size;         /* sizeof(kvs_tick) */
+   uint32_t reason;       /* KVS_TICK_* */
+   int64_t now_ms;        /* Unix time */
+   uint64_t monotonic_ms; /* never goes back; use for intervals */
+   kvs_view *view;        /* the state at view_sequence, valid until the hook returns */
+   /* The view holds exactly the effects of records up to here. It may lack batches whose on_write
+    * has returned: a batch is published, and views hold it, a moment after. It never goes back from
+    * one tick of an instance to the next. */
+   uint64_t view_sequence;
+   uint64_t view_count; /* keys in the view */
+   uint64_t view_bytes; /* sum of all key and value sizes in the view */
 } kvs_tick;
 
 /* ---- The plug-in -------------------------------------------------------------------------- */
@@ -298,7 +301,12 @@ typedef struct kvs_plugin {
 
    /* Work beside the traffic; may take as long as it needs and never delays a write. NULL: nothing
     * to do; only with the promise KVS_VOLATILE, since every other mode must make checkpoints.
-    * KVS_OK, KVS_NO_SPACE or KVS_IO. [control] */
+    * KVS_OK, KVS_NO_SPACE or KVS_IO; KVS_OK for a reason that it does not know.
+    *
+    * What a checkpoint lets it remove, it removes by sequence: what is at or below view_sequence,
+    * and nothing above. That a batch was there when the hook began, or before the last checkpoint,
+    * says nothing: any number of ticks may pass between its on_write and its publication.
+    * [control] */
    int (*on_tick)(void *self, const kvs_tick *tick, kvs_error *error);
 
    /* Ends the instance and frees all it owns. Called once for each successful open, also when other

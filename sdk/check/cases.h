@@ -35,6 +35,13 @@ void case_switch_in(const struct check_subject *subject);
 void case_copies(const struct check_subject *subject);
 void case_switch_out(const struct check_subject *subject);
 
+/* cases_between.c: what the host may do between two hooks */
+void case_unpublished(const struct check_subject *subject);
+void case_behind(const struct check_subject *subject);
+void case_attach(const struct check_subject *subject);
+void case_short_reads(const struct check_subject *subject);
+void case_load_refused(const struct check_subject *subject);
+
 /* cases_files.c: its directory and others' */
 void case_foreign_files(const struct check_subject *subject);
 void case_other_store(const struct check_subject *subject);

@@ -30,8 +30,8 @@ struct disk {
 static void begin(struct disk *disk, const struct check_subject *subject, const char *what,
                   uint64_t n)
 {
-   char name[48];
-   snprintf(name, sizeof name, "%s-%" PRIu64, what, n);
+   char name[64];
+   snprintf(name, sizeof name, "%.40s-%" PRIu64, what, n);
    *disk = (struct disk){.workload = disk_workload(subject)};
    driver_begin(&disk->driver, subject, name);
    faults_watch(disk->driver.directory);
@@ -98,6 +98,19 @@ static void write_into_fault(struct disk *disk, int count)
       write_group(disk, 0, &status); /* stays open, and may fail again */
 }
 
+/* What was refused is not written at a tick either. An instance that has failed is given one tick
+ * more, when the server ends before a fresh one took over. */
+static void tick_after_failure(struct disk *disk, uint64_t n)
+{
+   struct kv_status status;
+   if (disk->failed) {
+      check_step("in on_tick, reason KVS_TICK_SHUTDOWN, after on_write has failed");
+      driver_try_tick(&disk->driver, KVS_TICK_SHUTDOWN, &status);
+      check_step("running");
+   } else
+      driver_tick(&disk->driver, n % 2 == 0 ? KVS_TICK_CHECKPOINT : KVS_TICK_PERIODIC);
+}
+
 static bool fill_in_write(const struct check_subject *subject, uint64_t n)
 {
    struct disk disk;
@@ -108,6 +121,7 @@ static bool fill_in_write(const struct check_subject *subject, uint64_t n)
    write_into_fault(&disk, 20);
    bool hit = faults_hits() > 0;
    faults_heal();
+   tick_after_failure(&disk, n);
    for (int i = 0; !disk.failed && i < 3; i++)
       must_write(&disk, "with room on the disk again,");
    if (subject->plugin->promise != KVS_DURABLE)
@@ -155,14 +169,29 @@ static void check_tick_code(enum kv_code code, const struct kv_status *status, b
       check_fail("on_tick reports a finished checkpoint although nothing could be synced");
 }
 
-/* A checkpoint that fails from its n-th call on, and what is left when the server then dies. True
- * when there was such a call. */
-static bool fail_in_checkpoint(const struct check_subject *subject, uint32_t kinds, int error,
-                               uint64_t n)
+/* Writes that come after a checkpoint that failed, until one is refused. */
+static void write_on(struct disk *disk)
+{
+   struct kv_status status;
+   for (int i = 0; i < 3 && write_group(disk, 0, &status) == KV_OK; i++) {
+   }
+}
+
+/* The tick that fails from its n-th call on, and what is left when the server then dies. True when
+ * there was such a call. */
+struct bad_tick {
+   uint32_t reason, kinds; /* KVS_TICK_*, FAULT_* */
+   int error;
+   uint64_t n;
+};
+
+static bool fail_in_tick(const struct check_subject *subject, const struct bad_tick *bad)
 {
    struct disk disk;
    struct kv_status status;
-   begin(&disk, subject, kinds & FAULT_SYNC ? "tick-sync" : "tick-write", n);
+   char name[40];
+   snprintf(name, sizeof name, "tick-%u-%u", bad->reason, bad->kinds);
+   begin(&disk, subject, name, bad->n);
    for (int i = 0; i < 5; i++)
       must_write(&disk, "before a checkpoint");
    driver_tick(&disk.driver, KVS_TICK_CHECKPOINT);
@@ -170,22 +199,41 @@ static bool fail_in_checkpoint(const struct check_subject *subject, uint32_t kin
    for (int i = 0; i < 5; i++)
       must_write(&disk, "after a checkpoint");
    uint64_t syncs = faults_count(FAULT_SYNC);
-   faults_arm(kinds, FAULT_FAIL, error, n);
-   enum kv_code code = driver_try_tick(&disk.driver, KVS_TICK_CHECKPOINT, &status);
+   faults_before_power_cut();
+   faults_arm(bad->kinds, FAULT_FAIL, bad->error, bad->n);
+   enum kv_code code = driver_try_tick(&disk.driver, bad->reason, &status);
    bool hit = faults_hits() > 0;
    faults_heal();
-   check_tick_code(code, &status, (kinds & FAULT_SYNC) && all_syncs_failed(syncs));
-   /* Room again: the next one must succeed. */
-   if (code != KV_OK && error == ENOSPC && n % 2 == 0) {
-      driver_tick(&disk.driver, KVS_TICK_CHECKPOINT);
-      code = KV_OK;
+   check_tick_code(code, &status, (bad->kinds & FAULT_SYNC) && all_syncs_failed(syncs));
+   if (code == KV_OK)
+      least = model_sequence(disk.driver.store);
+   else if (bad->reason == KVS_TICK_CHECKPOINT && bad->n % 2 == 1)
+      write_on(&disk);
+   else if (bad->reason == KVS_TICK_CHECKPOINT && bad->error == ENOSPC) {
+      driver_tick(&disk.driver, KVS_TICK_CHECKPOINT); /* room again: it must succeed */
+      least = model_sequence(disk.driver.store);
    }
-   if (code == KV_OK || subject->plugin->promise == KVS_DURABLE)
+   if (subject->plugin->promise == KVS_DURABLE)
       least = model_sequence(disk.driver.store);
    driver_close(&disk.driver);
-   check_state(&disk, least, "a checkpoint that met a failing disk, and a restart");
+   bool cut = code == KV_OK && faults_power_cut() > 0;
+   check_state(
+       &disk, least,
+       cut ? "a checkpoint that was reported as done although the sync of a file failed, and "
+             "a power cut"
+           : "a checkpoint that met a failing disk, and a restart");
    driver_end(&disk.driver);
    return hit;
+}
+
+/* A checkpoint, and that of an orderly end. */
+static bool fail_in_ticks(const struct check_subject *subject, uint32_t kinds, int error,
+                          uint64_t n)
+{
+   struct bad_tick bad = {.reason = KVS_TICK_CHECKPOINT, .kinds = kinds, .error = error, .n = n};
+   bool hit = fail_in_tick(subject, &bad);
+   bad.reason = KVS_TICK_SHUTDOWN;
+   return fail_in_tick(subject, &bad) || hit;
 }
 
 enum { CALLS_MAX = 12 };
@@ -202,7 +250,7 @@ static bool fail_each(bool (*fault)(const struct check_subject *subject, uint64_
 
 static bool fill_in_tick(const struct check_subject *subject, uint64_t n)
 {
-   return fail_in_checkpoint(subject, FAULT_WRITE, ENOSPC, n);
+   return fail_in_ticks(subject, FAULT_WRITE, ENOSPC, n);
 }
 
 void case_disk_full(const struct check_subject *subject)
@@ -270,6 +318,7 @@ static bool fail_sync_in_write(const struct check_subject *subject, uint64_t n)
    if (code == KV_OK && subject->plugin->promise == KVS_DURABLE && all_syncs_failed(syncs))
       check_fail("on_write with KVS_WRITE_SYNC returns KVS_OK although its sync failed");
    faults_heal();
+   tick_after_failure(&disk, n);
    if (!disk.failed)
       must_write(&disk, "after a failed sync, with the disk sound again,");
    if (subject->plugin->promise != KVS_DURABLE)
@@ -282,7 +331,7 @@ static bool fail_sync_in_write(const struct check_subject *subject, uint64_t n)
 
 static bool fail_sync_in_tick(const struct check_subject *subject, uint64_t n)
 {
-   return fail_in_checkpoint(subject, FAULT_SYNC, EIO, n);
+   return fail_in_ticks(subject, FAULT_SYNC, EIO, n);
 }
 
 void case_sync_fails(const struct check_subject *subject)

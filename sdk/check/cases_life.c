@@ -313,10 +313,10 @@ void case_unload(const struct check_subject *subject)
 
 /* ---- Hosts of other versions --------------------------------------------------------------- */
 
-static void live_with_host(const struct check_subject *subject)
+static void live_with_host(const struct check_subject *subject, const char *name)
 {
    struct driver driver;
-   driver_begin(&driver, subject, "data");
+   driver_begin(&driver, subject, name);
    for (int i = 0; i < 20; i++) {
       char key[16];
       snprintf(key, sizeof key, "key %d", i % 7);
@@ -331,16 +331,46 @@ static void live_with_host(const struct check_subject *subject)
    driver_end(&driver);
 }
 
-/* The smallest host table that ABI 1 allows; whoever looks beyond it fails. */
+/* The smallest host table that ABI 1 allows; whoever looks beyond it fails. And one of today's size
+ * in which what may be NULL is. */
 void case_older_host(const struct check_subject *subject)
 {
+   spy.bare_host = true;
+   check_context(" with a host that leaves load_note and awaited NULL");
+   live_with_host(subject, "bare");
+   check_context("%s", "");
    spy.host_size = offsetof(kvs_host, saved);
-   live_with_host(subject);
+   live_with_host(subject, "small");
+}
+
+/* A flag of a batch and a reason for a tick that are none of this version's. */
+static void use_later_constants(const struct check_subject *subject)
+{
+   struct driver driver;
+   struct kv_status status;
+   struct batch batch = {0};
+   uint64_t sequence = 0;
+   driver_begin(&driver, subject, "constants");
+   driver_set(&driver, "first", "value");
+   batch_add(&batch, &sequence, KVS_SET, "flagged", 7, "value", 5);
+   if (driver_try_write(&driver, &batch, UINT32_C(1) << 30, &status) != KV_OK)
+      check_fail("on_write refuses a batch for a flag that it does not know; it must pass over "
+                 "it: %s",
+                 status.text);
+   batch_deinit(&batch);
+   if (driver_try_tick(&driver, UINT32_C(1000), &status) != KV_OK)
+      check_fail("on_tick fails for a reason that it does not know; it must return KVS_OK: %s",
+                 status.text);
+   driver_set(&driver, "after", "value");
+   if (subject->plugin->promise != KVS_VOLATILE)
+      driver_reload(&driver);
+   driver_end(&driver);
 }
 
 void case_newer_host(const struct check_subject *subject)
 {
    spy.host_size = sizeof(kvs_host) + 128;
    spy.host_minor = KVS_ABI_MINOR + 7;
-   live_with_host(subject);
+   live_with_host(subject, "larger");
+   use_later_constants(subject);
 }

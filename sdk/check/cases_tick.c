@@ -35,25 +35,6 @@ static void write_groups(struct driver *driver, uint64_t first, uint64_t count)
    batch_deinit(&batch);
 }
 
-/* A copy of the current state. */
-static struct kv_store *copy_state(struct driver *driver)
-{
-   struct kv_store *store = model_create();
-   struct kv_view *view = kv_view_create(driver->store);
-   struct kv_transaction *transaction = kv_store_begin(store);
-   struct kv_cursor cursor;
-   struct kv_bytes key, value;
-   if (!view || !transaction)
-      check_broken("no memory for a copy of the state");
-   kv_cursor_seek(&cursor, kv_view_version(view), kv_bytes(NULL, 0));
-   while (kv_cursor_next(&cursor, &key, &value))
-      if (!kv_transaction_set(transaction, key, value))
-         check_broken("no memory for a copy of the state");
-   kv_transaction_commit(transaction, kv_version_sequence(kv_view_version(view)));
-   kv_view_destroy(view);
-   return store;
-}
-
 void case_checkpoint(const struct check_subject *subject)
 {
    struct driver driver;
@@ -63,7 +44,7 @@ void case_checkpoint(const struct check_subject *subject)
    for (uint64_t round = 0; round < 3; round++) {
       write_groups(&driver, round * 30, 30);
       driver_tick(&driver, KVS_TICK_CHECKPOINT);
-      struct kv_store *expected = copy_state(&driver);
+      struct kv_store *expected = model_copy(driver.store);
       driver_close(&driver); /* abandoned: only the checkpoint counts */
       driver_open_and_compare(&driver, expected, "a checkpoint and a kill");
       kv_store_destroy(expected);

@@ -132,24 +132,40 @@ void driver_close(struct driver *driver)
 
 /* ---- Writing and ticking ------------------------------------------------------------------- */
 
-enum kv_code driver_try_write(struct driver *driver, struct batch *batch, uint32_t flags,
-                              struct kv_status *status)
+static enum kv_code take(struct driver *driver, struct batch *batch, uint32_t flags,
+                         struct kv_status *status)
 {
    uint64_t sequence = model_sequence(driver->store);
    for (size_t i = 0; i < batch->count; i++)
       batch->records[i].sequence = ++sequence;
-   enum kv_code code =
-       kv_instance_write(driver->instance, batch->records, batch->count, flags, status);
+   return kv_instance_write(driver->instance, batch->records, batch->count, flags, status);
+}
+
+enum kv_code driver_try_write(struct driver *driver, struct batch *batch, uint32_t flags,
+                              struct kv_status *status)
+{
+   enum kv_code code = take(driver, batch, flags, status);
    if (code == KV_OK)
-      model_apply(driver->store, batch->records, batch->count);
+      driver_publish(driver, batch);
    return code;
+}
+
+void driver_take(struct driver *driver, struct batch *batch)
+{
+   struct kv_status status;
+   if (take(driver, batch, 0, &status) != KV_OK)
+      check_fail("on_write refuses a batch of %zu records: %s", batch->count, status.text);
+}
+
+void driver_publish(struct driver *driver, const struct batch *batch)
+{
+   model_apply(driver->store, batch->records, batch->count);
 }
 
 void driver_write(struct driver *driver, struct batch *batch)
 {
-   struct kv_status status;
-   if (driver_try_write(driver, batch, 0, &status) != KV_OK)
-      check_fail("on_write refuses a batch of %zu records: %s", batch->count, status.text);
+   driver_take(driver, batch);
+   driver_publish(driver, batch);
 }
 
 void driver_set(struct driver *driver, const char *key, const char *value)
@@ -162,24 +178,37 @@ void driver_set(struct driver *driver, const char *key, const char *value)
    batch_deinit(&batch);
 }
 
-enum kv_code driver_try_tick(struct driver *driver, uint32_t reason, struct kv_status *status)
+struct kv_view *driver_view(struct driver *driver)
 {
    struct kv_view *view = kv_view_create(driver->store);
    if (!view)
       check_broken("no memory for a view");
+   return view;
+}
+
+enum kv_code driver_try_tick(struct driver *driver, uint32_t reason, struct kv_status *status)
+{
+   struct kv_view *view = driver_view(driver);
    enum kv_code code = kv_instance_tick(driver->instance, reason, view, status);
    kv_view_destroy(view);
    return code;
 }
 
-void driver_tick(struct driver *driver, uint32_t reason)
+void driver_tick_view(struct driver *driver, uint32_t reason, const struct kv_view *view)
 {
    static const char *const reasons[] = {"", "PERIODIC", "CHECKPOINT", "SHUTDOWN"};
    struct kv_status status;
    check_step("in on_tick, reason KVS_TICK_%s", reasons[reason]);
-   if (driver_try_tick(driver, reason, &status) != KV_OK)
+   if (kv_instance_tick(driver->instance, reason, view, &status) != KV_OK)
       check_fail("on_tick fails, reason KVS_TICK_%s: %s", reasons[reason], status.text);
    check_step("running");
+}
+
+void driver_tick(struct driver *driver, uint32_t reason)
+{
+   struct kv_view *view = driver_view(driver);
+   driver_tick_view(driver, reason, view);
+   kv_view_destroy(view);
 }
 
 /* ---- Reading back -------------------------------------------------------------------------- */

@@ -10,12 +10,17 @@
 #include "sdk/fault/fault.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 bool faults_available(void);
 /* Calls below `directory`, which must exist, are looked at from now on. */
 void faults_watch(const char *directory);
 /* The calls of `kinds` from the `first`-th on meet the action; replaces an earlier rule. */
 void faults_arm(uint32_t kinds, enum fault_action action, int error, uint64_t first);
+/* Between these two, a rule for FAULT_SYNC: files made meanwhile whose every sync has failed lose
+ * all that is in them, as a power cut may do it. Returns how many. */
+void faults_before_power_cut(void);
+size_t faults_power_cut(void);
 /* Ends the rule; its hits can be read until the next one. */
 void faults_heal(void);
 uint64_t faults_hits(void);

@@ -52,6 +52,24 @@ uint64_t model_sequence(struct kv_store *store)
    return sequence;
 }
 
+struct kv_store *model_copy(struct kv_store *store)
+{
+   struct kv_store *copy = model_create();
+   struct kv_view *view = view_of(store);
+   struct kv_transaction *transaction = kv_store_begin(copy);
+   struct kv_cursor cursor;
+   struct kv_bytes key, value;
+   if (!transaction)
+      check_broken("no memory for a copy of the state");
+   kv_cursor_seek(&cursor, kv_view_version(view), kv_bytes(NULL, 0));
+   while (kv_cursor_next(&cursor, &key, &value))
+      if (!kv_transaction_set(transaction, key, value))
+         check_broken("no memory for a copy of the state");
+   kv_transaction_commit(transaction, kv_version_sequence(kv_view_version(view)));
+   kv_view_destroy(view);
+   return copy;
+}
+
 /* ---- Comparing ----------------------------------------------------------------------------- */
 
 #define SHOWN_SIZE 48

@@ -18,6 +18,7 @@ struct kv_store *model_create(void);
 /* Applies the records and publishes the state at the sequence of the last one. */
 void model_apply(struct kv_store *store, const kvs_record *records, size_t count);
 uint64_t model_sequence(struct kv_store *store);
+struct kv_store *model_copy(struct kv_store *store);
 /* False with the first difference in words. */
 bool model_equal(struct kv_store *expected, struct kv_store *found, char *difference, size_t size);
 

@@ -3,6 +3,7 @@
 #include "sdk/check/check.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,11 +38,27 @@ static void check_expiry(const kvs_record *record)
                  record->expires_at_ms, expiry, record->sequence);
 }
 
+/* Whether the host refuses what it is handed over. */
+static bool refuses_load(kvs_error *error)
+{
+   static uint64_t loaded;
+   if (spy.refuse_load_at == 0)
+      return false;
+   if (!spy.load_refused && ++loaded < spy.refuse_load_at)
+      return false;
+   loaded = 0;
+   spy.load_refused = true;
+   snprintf(error->text, sizeof error->text, "the host takes no more records");
+   return true;
+}
+
 static int host_load(const kvs_host *host, const kvs_record *records, size_t count,
                      kvs_error *error)
 {
    for (size_t i = 0; i < count; i++) {
       kvs_record record = records[i];
+      if (refuses_load(error))
+         return spy.refuse_load_with;
       check_expiry(&record);
       if (spy.loaded)
          spy.loaded(&record);
@@ -95,6 +112,8 @@ static void move_records(kvs_record *records, size_t count)
 
 static size_t host_view_read(kvs_view *view, kvs_record *records, size_t capacity)
 {
+   if (spy.short_reads && capacity > 1)
+      capacity = capacity / 2;
    size_t count = real_view_read(view, records, capacity);
    for (size_t i = 0; spy.expiry_of && i < count; i++)
       records[i].expires_at_ms = spy.expiry_of(records[i].key);
@@ -165,6 +184,10 @@ static void fill_table(struct spied *spied, const kvs_host *host)
    table->saved = host_saved;
    table->load_note = host_load_note;
    table->awaited = host_awaited;
+   if (spy.bare_host) {
+      table->load_note = NULL;
+      table->awaited = NULL;
+   }
    if (spy.host_minor)
       table->abi_minor = spy.host_minor;
    if (spy.host_size)
@@ -214,7 +237,8 @@ static void close_spied(void *self)
 
 const kvs_plugin *spy_stand_in(const kvs_plugin *plugin)
 {
-   if (!spy.host_size && !spy.host_minor && !spy.expiry_of && !spy.loaded && !spy.reuses_view)
+   if (!spy.host_size && !spy.host_minor && !spy.expiry_of && !spy.loaded && !spy.reuses_view &&
+       !spy.short_reads && !spy.refuse_load_at && !spy.bare_host)
       return plugin;
    real_plugin = plugin;
    stand_in = *plugin;

@@ -23,6 +23,15 @@ struct spy {
    /* Views give their records in memory that the next read uses again, which KVS_PLUGIN_COPIES
     * allows. */
    bool reuses_view;
+   /* Views give fewer records than there is room for before they end. */
+   bool short_reads;
+   /* host->load refuses the record of this number, counted from 1, and what follows, with the code;
+    * 0: none. Whether it did. */
+   uint64_t refuse_load_at;
+   int refuse_load_with;
+   bool load_refused;
+   /* The table has no function that a host may leave NULL. */
+   bool bare_host;
    /* Each record that on_load hands over, in order. May be NULL. */
    void (*loaded)(const kvs_record *record);
 };

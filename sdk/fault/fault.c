@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -164,14 +165,27 @@ EXPORT int posix_fallocate64(int fd, off64_t offset, off64_t size)
 
 /* ---- Syncs and names ----------------------------------------------------------------------- */
 
+static int note_sync(int fd, int result)
+{
+   int error = errno;
+   struct stat info;
+   if (CONTROL.kinds && is_ours(fd) && fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {
+      uint32_t at = CONTROL.file_sync_count++;
+      if (at < FAULT_FILE_SYNCS_MAX)
+         CONTROL.file_syncs[at] = (struct fault_file_sync){info.st_ino, result != 0};
+   }
+   errno = error;
+   return result;
+}
+
 EXPORT int fsync(int fd)
 {
-   return judge_fd(FAULT_SYNC, fd) == FAIL ? -1 : REAL(fsync)(fd);
+   return note_sync(fd, judge_fd(FAULT_SYNC, fd) == FAIL ? -1 : REAL(fsync)(fd));
 }
 
 EXPORT int fdatasync(int fd)
 {
-   return judge_fd(FAULT_SYNC, fd) == FAIL ? -1 : REAL(fdatasync)(fd);
+   return note_sync(fd, judge_fd(FAULT_SYNC, fd) == FAIL ? -1 : REAL(fdatasync)(fd));
 }
 
 EXPORT int msync(void *address, size_t size, int flags)

@@ -28,6 +28,15 @@ enum fault_action {
    FAULT_TEAR_THEN_KILL, /* a write transfers half; at the next call the process ends */
 };
 
+/* The syncs of regular files since the rule was set, as far as there is room: what only failed ones
+ * cover, a power cut may take. */
+#define FAULT_FILE_SYNCS_MAX 256
+
+struct fault_file_sync {
+   uint64_t inode;
+   uint64_t failed;
+};
+
 struct fault_control {
    char root[FAULT_ROOT_SIZE]; /* a real path; empty: nothing is looked at */
    _Atomic uint32_t kinds;     /* 0: no rule; set last */
@@ -37,6 +46,8 @@ struct fault_control {
    _Atomic uint64_t seen;                /* calls of the rule's kinds since it was set */
    _Atomic uint64_t hits;                /* how often it acted */
    _Atomic uint64_t counts[FAULT_KINDS]; /* all calls below the root, by the number of the bit */
+   _Atomic uint32_t file_sync_count;     /* may be more than there is room for */
+   struct fault_file_sync file_syncs[FAULT_FILE_SYNCS_MAX];
 };
 
 #endif

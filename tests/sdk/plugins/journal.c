@@ -2,12 +2,13 @@
  * A durable plug-in that is right in all that the conformance kit checks, and, built with FAULT as
  * one of the names below, wrong in one thing.
  *
- * `base` holds all data at one sequence, `log-N` the batches after that. A checkpoint begins a new
- * log, writes a new base, and removes the logs before the one that it found: what lies between the
- * view and the new log is in that one.
+ * `base` holds all data at one sequence, `log-S` the batches after sequence S, up to where the next
+ * log begins. A checkpoint begins a new log, writes a new base, and removes the logs whose
+ * successor begins at or below the sequence of the base.
  */
 #include "kvstore/plugin.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -36,11 +37,14 @@ enum {
    DROPS_LARGE,
    DROPS_MANY,
    IGNORES_FAILED_SYNC,
+   IGNORES_FAILED_SYNC_IN_TICK,
+   IGNORES_FAILED_SYNC_OF_BASE,
    NEVER_SYNCS,
    WRITES_OUTSIDE,
    CRASHES_ON_EMPTY,
    KEEPS_THREAD,
    KEEPS_REFUSED,
+   KEEPS_REFUSED_FOR_TICK,
    FORGETS_SEQUENCE,
    FORGETS_EXPIRY,
    TAKES_OTHER_STORE,
@@ -49,6 +53,16 @@ enum {
    IGNORES_VIEW,
    KEEPS_VIEW,
    CHECKPOINT_DROPS_LATER,
+   DROPS_UNPUBLISHED,
+   DECLARES_LAST,
+   TRUSTS_FIRST_BATCH,
+   READS_UNTIL_SHORT,
+   GOES_ON_LOADING,
+   REFUSES_UNKNOWN_TICK,
+   CALLS_NULL,
+   CRASHES_WHEN_FAILED,
+   SHUTDOWN_DROPS_FIRST,
+   FORGETS_ROTATION,
    SHARES_STATE,
    BOUND_TO_THREAD,
    CRASHES_ON_OPTION,
@@ -72,10 +86,12 @@ struct journal {
    const kvs_host *host;
    pthread_mutex_t lock; /* the log, between on_write and on_tick */
    int log;
-   uint64_t number; /* of the log */
-   off_t end;       /* of what was acknowledged */
-   uint8_t *late;   /* of two faults: not yet written */
+   uint64_t start;    /* of the log: its batches are above it */
+   off_t end;         /* of what was acknowledged in it */
+   uint64_t sequence; /* of the last batch that was */
+   uint8_t *late;     /* of three faults: not yet written */
    size_t late_size;
+   bool failed, in_tick, has_base;
    pthread_t opener;
 };
 
@@ -194,18 +210,23 @@ static int open_file(const struct journal *journal, const char *name, int flags)
    return open(path, flags | O_CLOEXEC, 0600);
 }
 
-static int sync_file(int fd)
+static bool ignores_failed_sync(const struct journal *journal)
+{
+   return FAULTS(IGNORES_FAILED_SYNC) || (FAULTS(IGNORES_FAILED_SYNC_IN_TICK) && journal->in_tick);
+}
+
+static int sync_file(const struct journal *journal, int fd)
 {
    if (FAULTS(NEVER_SYNCS))
       return 0;
    int result = fdatasync(fd);
-   return FAULTS(IGNORES_FAILED_SYNC) ? 0 : result;
+   return ignores_failed_sync(journal) ? 0 : result;
 }
 
 static bool sync_directory(const struct journal *journal)
 {
    int fd = open_file(journal, ".", O_RDONLY | O_DIRECTORY);
-   bool good = fd >= 0 && (fsync(fd) == 0 || FAULTS(IGNORES_FAILED_SYNC));
+   bool good = fd >= 0 && (fsync(fd) == 0 || ignores_failed_sync(journal));
    if (fd >= 0)
       close(fd);
    return good;
@@ -241,15 +262,35 @@ static bool read_file(int fd, struct buffer *buffer)
    return buffer->data != NULL;
 }
 
-static void name_log(uint64_t number, char name[32])
+static void name_log(uint64_t start, char name[32])
 {
-   snprintf(name, 32, "log-%llu", (unsigned long long)number);
+   snprintf(name, 32, "log-%llu", (unsigned long long)start);
 }
 
-static int open_log(struct journal *journal, uint64_t number)
+#define NO_LOG UINT64_MAX
+
+/* The lowest start of a log that is not below `least`. */
+static uint64_t find_log(const struct journal *journal, uint64_t least)
+{
+   uint64_t found = NO_LOG;
+   DIR *listing = opendir(journal->host->directory);
+   for (const struct dirent *entry; listing && (entry = readdir(listing));) {
+      char *end;
+      if (strncmp(entry->d_name, "log-", 4) != 0)
+         continue;
+      uint64_t each = strtoull(entry->d_name + 4, &end, 10);
+      if (*end == '\0' && each >= least && each < found)
+         found = each;
+   }
+   if (listing)
+      closedir(listing);
+   return found;
+}
+
+static int open_log(struct journal *journal, uint64_t start)
 {
    char name[32];
-   name_log(number, name);
+   name_log(start, name);
    int fd = open_file(journal, name, O_RDWR | O_CREAT);
    if (fd < 0 || !sync_directory(journal)) {
       if (fd >= 0)
@@ -294,6 +335,8 @@ static int load_entries(const struct journal *journal, const uint8_t *data, size
       const kvs_record *record = &records[FAULTS(WRONG_ORDER) ? kept - 1 - i : i];
       if (record->sequence > after)
          code = host->load(host, record, 1, error);
+      if (FAULTS(GOES_ON_LOADING))
+         code = KVS_OK;
    }
    free(records);
    return code;
@@ -351,45 +394,41 @@ static int load_base(struct journal *journal, uint64_t *sequence, kvs_error *err
    return code;
 }
 
-/* The oldest log that there is. */
-static uint64_t find_first_log(const struct journal *journal)
-{
-   uint64_t number = 1;
-   int fd = open_file(journal, "first", O_RDONLY);
-   if (fd >= 0) {
-      if (read(fd, &number, sizeof number) != sizeof number)
-         number = 1;
-      close(fd);
-   }
-   return number;
-}
-
 static int load_logs(struct journal *journal, uint64_t *sequence, kvs_error *error)
 {
-   uint64_t base = *sequence;
-   char name[32];
+   uint64_t base = *sequence, start = find_log(journal, 0);
    int code = KVS_OK;
-   journal->number = find_first_log(journal);
-   journal->log = open_log(journal, journal->number);
+   journal->start = start == NO_LOG ? base : start;
+   journal->log = open_log(journal, journal->start);
    while (code == KVS_OK && journal->log >= 0) {
       code = load_file(journal, journal->log, base, sequence, &journal->end, error);
-      name_log(journal->number + 1, name);
-      int next = code == KVS_OK ? open_file(journal, name, O_RDWR) : -1;
-      if (next < 0)
+      start = find_log(journal, journal->start + 1);
+      if (code != KVS_OK || start == NO_LOG)
          break;
       close(journal->log);
-      journal->log = next;
-      journal->number++;
+      journal->log = open_log(journal, start);
+      journal->start = start;
    }
    if (code == KVS_OK && (journal->log < 0 || ftruncate(journal->log, journal->end) != 0))
       return fail(error, KVS_IO, "the log: %s", strerror(errno));
    return code;
 }
 
+/* What a host may leave out is looked at before it is called. */
+static void note_load(const struct journal *journal)
+{
+   const kvs_host *host = journal->host;
+   const kvs_load_note note = {.size = sizeof note, .kind = KVS_LOAD_EXPECTED, .bytes = 1};
+   if (host->size >= offsetof(kvs_host, load_note) + sizeof host->load_note &&
+       (host->load_note || FAULTS(CALLS_NULL)))
+      host->load_note(host, &note);
+}
+
 static int load_journal(void *self, kvs_error *error)
 {
    struct journal *journal = self;
    uint64_t sequence = 0;
+   note_load(journal);
    if (FAULTS(REMOVES_FOREIGN))
       remove_foreign(journal);
    int code = load_base(journal, &sequence, error);
@@ -397,6 +436,8 @@ static int load_journal(void *self, kvs_error *error)
       abort();
    if (code == KVS_OK)
       code = load_logs(journal, &sequence, error);
+   journal->sequence = sequence;
+   journal->has_base = sequence > 0;
    if (code == KVS_OK && sequence > 0 && !FAULTS(FORGETS_SEQUENCE))
       journal->host->loaded_to(journal->host, sequence);
    return code;
@@ -404,7 +445,7 @@ static int load_journal(void *self, kvs_error *error)
 
 /* ---- Writing ------------------------------------------------------------------------------- */
 
-/* KEEPS_REFUSED: goes before the next batch after all. */
+/* KEEPS_REFUSED: is written at the end after all. KEEPS_REFUSED_FOR_TICK: at the next tick. */
 static void put_aside(struct journal *journal, const uint8_t *data, size_t size)
 {
    free(journal->late);
@@ -418,13 +459,18 @@ static void put_aside(struct journal *journal, const uint8_t *data, size_t size)
 static int append(struct journal *journal, const uint8_t *data, size_t size, kvs_error *error)
 {
    if (write_all(journal->log, data, size, journal->end)) {
-      if (sync_file(journal->log) != 0)
+      if (sync_file(journal, journal->log) != 0) {
+         journal->failed = true;
          return fail(error, KVS_IO, "the log: %s", strerror(errno));
+      }
+      struct head head;
+      memcpy(&head, data, sizeof head);
+      journal->sequence = head.sequence;
       journal->end += (off_t)size;
       return KVS_OK;
    }
    int reason = errno;
-   if (FAULTS(KEEPS_REFUSED))
+   if (FAULTS(KEEPS_REFUSED) || FAULTS(KEEPS_REFUSED_FOR_TICK))
       put_aside(journal, data, size);
    if (reason != ENOSPC)
       return fail(error, KVS_IO, "the log: %s", strerror(reason));
@@ -494,10 +540,12 @@ static bool replace_file(const struct journal *journal, const char *name, const 
    snprintf(from, sizeof from, "%s/new", journal->host->directory);
    snprintf(to, sizeof to, "%s/%s", journal->host->directory, name);
    int fd = open_file(journal, "new", O_WRONLY | O_CREAT | O_TRUNC);
-   bool good = fd >= 0 && write_all(fd, data, size, 0) && sync_file(fd) == 0;
+   bool good = fd >= 0 && write_all(fd, data, size, 0) &&
+               (sync_file(journal, fd) == 0 || FAULTS(IGNORES_FAILED_SYNC_OF_BASE));
    if (fd >= 0)
       good = close(fd) == 0 && good;
-   return good && rename(from, to) == 0 && sync_directory(journal);
+   return good && rename(from, to) == 0 &&
+          (sync_directory(journal) || FAULTS(IGNORES_FAILED_SYNC_OF_BASE));
 }
 
 #ifdef KVS_PLUGIN_COPIES
@@ -531,63 +579,101 @@ static void check_order(kvs_bytes before, kvs_bytes key)
    }
 }
 
+/* The fault: fewer than there is room for pass for the last ones. */
+static bool put_many(const struct journal *journal, const kvs_tick *tick, struct buffer *buffer)
+{
+   kvs_record records[8];
+   size_t count;
+   bool good = true;
+   do {
+      count = journal->host->view_read(tick->view, records, 8);
+      for (size_t i = 0; good && i < count; i++)
+         good = put_record(buffer, &records[i]);
+   } while (good && count == 8);
+   return good;
+}
+
+static bool ignores_view(const struct journal *journal)
+{
+   return FAULTS(IGNORES_VIEW) ||
+          (FAULTS(TRUSTS_FIRST_BATCH) && !journal->has_base && journal->sequence > 0);
+}
+
 static bool encode_view(const struct journal *journal, const kvs_tick *tick, struct buffer *buffer)
 {
    kvs_record record;
-   bool good = begin(journal, buffer) && (!FAULTS(KEEPS_VIEW) || put_late(journal, tick, buffer));
+   bool good = begin(journal, buffer) && (!FAULTS(KEEPS_VIEW) || put_late(journal, tick, buffer)) &&
+               (!FAULTS(READS_UNTIL_SHORT) || put_many(journal, tick, buffer));
    kvs_bytes before = {NULL, 0};
-   while (good && !FAULTS(IGNORES_VIEW) && journal->host->view_read(tick->view, &record, 1) == 1) {
+   while (good && !ignores_view(journal) && !FAULTS(READS_UNTIL_SHORT) &&
+          journal->host->view_read(tick->view, &record, 1) == 1) {
       check_order(before, record.key);
       before = record.key;
       good = put_record(buffer, &record);
    }
    if (good)
-      finish(buffer, 0, tick->view_sequence);
+      finish(buffer, 0, FAULTS(DECLARES_LAST) ? journal->sequence : tick->view_sequence);
    return good;
 }
 
-/* The log that on_write goes on in from now; the one before it is returned. */
-static bool rotate(struct journal *journal, uint64_t *before)
+/* A new log, for on_write to go on in. An empty one goes on: the new one would have its name. */
+static bool rotate(struct journal *journal)
 {
-   *before = journal->number;
-   int next = open_log(journal, journal->number + 1);
+   if (journal->end == 0)
+      return true;
+   int next = open_log(journal, journal->sequence);
    if (next < 0)
       return false;
    close(journal->log);
    journal->log = next;
-   journal->number++;
+   journal->start = journal->sequence;
    journal->end = 0;
    return true;
 }
 
-static void remove_logs(const struct journal *journal, uint64_t below)
+static void remove_log(const struct journal *journal, uint64_t start)
 {
    char path[4096], name[32];
-   uint64_t number = find_first_log(journal);
-   if (!replace_file(journal, "first", &below, sizeof below))
-      return; /* the logs are left, and skipped by their sequences */
-   for (; number < below; number++) {
-      name_log(number, name);
-      snprintf(path, sizeof path, "%s/%s", journal->host->directory, name);
-      unlink(path);
-   }
+   name_log(start, name);
+   snprintf(path, sizeof path, "%s/%s", journal->host->directory, name);
+   unlink(path);
+}
+
+/* Those of which all is at or below `covered`. */
+static void remove_logs(const struct journal *journal, uint64_t covered)
+{
+   uint64_t next, start = find_log(journal, 0);
+   for (; (next = find_log(journal, start + 1)) <= covered && next != NO_LOG; start = next)
+      remove_log(journal, start);
+}
+
+static uint64_t covered_by(const struct journal *journal, const kvs_tick *tick, uint64_t found)
+{
+   if (FAULTS(CHECKPOINT_DROPS_LATER))
+      return journal->start;
+   return FAULTS(DROPS_UNPUBLISHED) ? found : tick->view_sequence;
 }
 
 static int checkpoint(struct journal *journal, const kvs_tick *tick, kvs_error *error)
 {
    struct buffer buffer = {0};
-   uint64_t before;
    lock(journal);
-   bool good = rotate(journal, &before);
+   uint64_t found = journal->start;
+   bool good = rotate(journal);
    unlock(journal);
+   if (FAULTS(SHUTDOWN_DROPS_FIRST) && tick->reason == KVS_TICK_SHUTDOWN)
+      remove_logs(journal, tick->view_sequence);
    good = good && encode_view(journal, tick, &buffer) &&
           replace_file(journal, "base", buffer.data, buffer.size);
    int reason = errno;
    free(buffer.data);
+   if (!good && FAULTS(FORGETS_ROTATION))
+      remove_log(journal, journal->start);
    if (!good)
       return fail(error, reason == ENOSPC ? KVS_NO_SPACE : KVS_IO, "the checkpoint: %s",
                   strerror(reason));
-   remove_logs(journal, FAULTS(CHECKPOINT_DROPS_LATER) ? before + 1 : before);
+   journal->has_base = true;
+   remove_logs(journal, covered_by(journal, tick, found));
    const kvs_host *host = journal->host;
    if (FAULTS(IGNORES_HOST_SIZE) || host->size >= offsetof(kvs_host, saved) + sizeof host->saved)
       host->saved(host, tick->view_sequence);
@@ -596,7 +682,20 @@ static int checkpoint(struct journal *journal, const kvs_tick *tick, kvs_error *
 
 static int tick_journal(void *self, const kvs_tick *tick, kvs_error *error)
 {
-   return tick->reason == KVS_TICK_PERIODIC ? KVS_OK : checkpoint(self, tick, error);
+   struct journal *journal = self;
+   bool known = tick->reason == KVS_TICK_CHECKPOINT || tick->reason == KVS_TICK_SHUTDOWN;
+   if (FAULTS(CRASHES_WHEN_FAILED) && journal->failed)
+      abort();
+   if (FAULTS(REFUSES_UNKNOWN_TICK) && !known && tick->reason != KVS_TICK_PERIODIC)
+      return fail(error, KVS_IO, "the reason %u is unknown", (unsigned)tick->reason);
+   if (FAULTS(KEEPS_REFUSED_FOR_TICK) && journal->late_size > 0) {
+      append(journal, journal->late, journal->late_size, error);
+      journal->late_size = 0;
+   }
+   journal->in_tick = true;
+   int code = known ? checkpoint(journal, tick, error) : KVS_OK;
+   journal->in_tick = false;
+   return code;
 }
 
 /* ---- Life ---------------------------------------------------------------------------------- */
@@ -649,9 +748,9 @@ static void close_journal(void *self)
 {
    struct journal *journal = self;
    kvs_error error;
-   if (journal->late_size > 0)
+   if (journal->late_size > 0 && !FAULTS(KEEPS_REFUSED_FOR_TICK))
       append(journal, journal->late, journal->late_size, &error);
-   free(journal->late); /* ACKNOWLEDGES_FIRST, KEEPS_REFUSED */
+   free(journal->late);
    if (journal->log >= 0 && !FAULTS(LEAKS_FILES))
       close(journal->log);
    pthread_mutex_destroy(&journal->lock);
