@@ -55,6 +55,7 @@ struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc
    if (!call)
       return NULL;
    worker->pending++;
+   atomic_fetch_add(&worker->calls, 1);
    call->method = method;
    call->grpc = grpc;
    call->payload = payload;
@@ -90,10 +91,20 @@ static void destroy_call(struct kv_call *call)
    free(call);
 }
 
+/* A stop may be waiting for it. */
+static void note_quiet(struct kv_rpc *rpc)
+{
+   pthread_mutex_lock(&rpc->lock);
+   pthread_cond_signal(&rpc->quiet);
+   pthread_mutex_unlock(&rpc->lock);
+}
+
 void kv_call_release(struct kv_call *call)
 {
    struct kv_rpc_worker *worker = call->worker;
    worker->pending--;
+   if (atomic_fetch_sub(&worker->calls, 1) == 1 && atomic_load(&worker->rpc->stopping))
+      note_quiet(worker->rpc);
    kv_call_drop_request(call);
    grpc_slice_unref(call->message);
    grpc_slice_buffer_reset_and_unref(pieces_of(call));

@@ -76,7 +76,8 @@ struct kv_rpc_worker {
    struct kv_rpc_slot *slots;
    struct kv_call *pool; /* closed calls to be used again; worker's thread only */
    unsigned pool_size;
-   size_t pending; /* armed slots and open calls; the thread ends when there are none */
+   size_t pending;      /* armed slots and open calls; the thread ends when there are none */
+   atomic_size_t calls; /* open ones; written by the worker's thread */
    struct kv_deferral deferral; /* worker's thread only */
    struct kv_turns turns;       /* worker's thread only */
    unsigned index;
@@ -94,7 +95,6 @@ struct kv_rpc_socket_file {
 
 struct kv_rpc {
    grpc_completion_queue *shutdown_queue;
-   unsigned shutdowns_left; /* servers that will tell it of their end */
    struct kv_rpc_method *methods;
    size_t method_count;
    size_t receive_message_max;
@@ -102,6 +102,10 @@ struct kv_rpc {
    struct kv_acceptor *acceptor;
    struct kv_rpc_socket_file *socket_files;
    bool stopped;
+   atomic_bool stopping; /* nothing is begun any more */
+   atomic_bool refused;  /* a call since then */
+   pthread_mutex_t lock; /* of the condition: a worker has no open calls while stopping */
+   pthread_cond_t quiet;
    unsigned worker_count;
    struct kv_rpc_worker workers[];
 };
@@ -155,6 +159,9 @@ void kv_rpc_slots_destroy(struct kv_rpc_worker *worker);
 /* A call from the pool, or NULL when memory is out. Takes over `grpc` and `payload` then. */
 struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc_method *method,
                                grpc_call *grpc, grpc_byte_buffer *payload);
+/* For what is not begun as the server is being stopped. */
+#define KV_RPC_STOPPING_TEXT "the server is stopping; try again"
+
 /* Ends gRPC's part and gives the call back to the pool. */
 void kv_call_release(struct kv_call *call);
 void kv_call_pool_destroy(struct kv_rpc_worker *worker);

@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* A client that vanished without a word (no FIN) is found out this way, and its streams end. */
 #define KEEPALIVE_TIME_MS 120000
@@ -18,7 +19,9 @@
 #define PING_INTERVAL_MIN_MS 1000
 /* Calls under way on one connection; a client waits with those beyond. */
 #define CONCURRENT_STREAMS_MAX 1024
-/* Once its calls are done, a client that was told of the stop gets this long to close by itself. */
+/* Where calls were in flight at a stop: how long their replies have to reach the clients before the
+ * connections are closed. What is still to be read then makes the system reset them, and with that
+ * drop what is on its way to the client. */
 #define FAREWELL_MS 100
 
 /* gRPC's own complaints become lines of our log, as no caller sees them. */
@@ -110,6 +113,15 @@ static enum kv_code create_acceptor(struct kv_rpc *rpc, struct kv_status *status
    return KV_OK;
 }
 
+static void init_condition(pthread_cond_t *condition)
+{
+   pthread_condattr_t attributes;
+   pthread_condattr_init(&attributes);
+   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+   pthread_cond_init(condition, &attributes);
+   pthread_condattr_destroy(&attributes);
+}
+
 struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
                              const struct kv_rpc_method *methods, size_t count,
                              struct kv_status *status)
@@ -127,6 +139,8 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
       free(table);
       return NULL;
    }
+   pthread_mutex_init(&rpc->lock, NULL);
+   init_condition(&rpc->quiet);
    gpr_set_log_function(forward_log);
    grpc_init();
    if (count > 0)
@@ -189,31 +203,55 @@ static gpr_timespec in_ms(int64_t ms)
    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(ms, GPR_TIMESPAN));
 }
 
-/* Waits until gRPC has closed all connections. Calls may still be with their handlers then, if
- * their clients have gone. */
-static bool await_shutdown(struct kv_rpc *rpc, gpr_timespec deadline)
+static void sleep_ms(int64_t ms)
 {
-   while (rpc->shutdowns_left > 0) {
-      if (grpc_completion_queue_next(rpc->shutdown_queue, deadline, NULL).type != GRPC_OP_COMPLETE)
-         return false;
-      rpc->shutdowns_left--;
-   }
-   return true;
+   struct timespec left = {ms / 1000, ms % 1000 * 1000000};
+   while (nanosleep(&left, &left) != 0)
+      ;
 }
 
-/* Waits until no call is under way, which ends the workers; false when the deadline passed. */
-static bool join_workers(struct kv_rpc *rpc, gpr_timespec deadline)
+static bool has_calls(const struct kv_rpc *rpc)
+{
+   for (unsigned i = 0; i < rpc->worker_count; i++)
+      if (atomic_load(&rpc->workers[i].calls) > 0)
+         return true;
+   return false;
+}
+
+/* Waits until no call is open, at most until the deadline. */
+static void await_quiet(struct kv_rpc *rpc, gpr_timespec deadline)
 {
    const struct timespec until = {deadline.tv_sec, deadline.tv_nsec};
+   int error = 0;
+   pthread_mutex_lock(&rpc->lock);
+   while (has_calls(rpc) && error == 0)
+      error = pthread_cond_timedwait(&rpc->quiet, &rpc->lock, &until);
+   pthread_mutex_unlock(&rpc->lock);
+}
+
+static void join_workers(struct kv_rpc *rpc)
+{
    for (unsigned i = 0; i < rpc->worker_count; i++) {
       struct kv_rpc_worker *worker = &rpc->workers[i];
-      if (!worker->running)
+      if (worker->running)
+         pthread_join(worker->thread, NULL);
+      else
          work(worker); /* its thread could not be started, but its slots may be armed */
-      else if (pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
-         return false;
       worker->running = false;
    }
-   return true;
+}
+
+/* Calls that arrive from now on are refused, see slot.c. gRPC's own way is to shut the server down
+ * first, but from then on it ends what arrives as CANCELLED, which no client tries again. So the
+ * connections are closed first: what they still carry then fails as UNAVAILABLE. */
+static void refuse_calls(struct kv_rpc *rpc, int64_t grace_ms)
+{
+   bool busy = has_calls(rpc);
+   await_quiet(rpc, in_ms(grace_ms));
+   if (busy || atomic_load(&rpc->refused))
+      sleep_ms(grace_ms < FAREWELL_MS ? grace_ms : FAREWELL_MS);
+   for (unsigned i = 0; i < rpc->worker_count; i++)
+      grpc_server_cancel_all_calls(rpc->workers[i].server);
 }
 
 void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms)
@@ -221,19 +259,15 @@ void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms)
    if (rpc->stopped)
       return;
    rpc->stopped = true;
+   atomic_store(&rpc->stopping, true);
    if (rpc->acceptor)
       kv_acceptor_stop(rpc->acceptor);
-   for (; rpc->shutdowns_left < rpc->worker_count; rpc->shutdowns_left++)
-      grpc_server_shutdown_and_notify(rpc->workers[rpc->shutdowns_left].server, rpc->shutdown_queue,
-                                      NULL);
-   bool joined = join_workers(rpc, in_ms(grace_ms));
-   if (joined && await_shutdown(rpc, in_ms(FAREWELL_MS)))
-      return;
+   refuse_calls(rpc, grace_ms);
    for (unsigned i = 0; i < rpc->worker_count; i++)
-      grpc_server_cancel_all_calls(rpc->workers[i].server);
-   await_shutdown(rpc, gpr_inf_future(GPR_CLOCK_MONOTONIC));
-   if (!joined)
-      join_workers(rpc, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+      grpc_server_shutdown_and_notify(rpc->workers[i].server, rpc->shutdown_queue, NULL);
+   for (unsigned left = rpc->worker_count; left > 0; left--)
+      grpc_completion_queue_next(rpc->shutdown_queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+   join_workers(rpc);
 }
 
 static void destroy_queue(grpc_completion_queue *queue)
@@ -262,6 +296,8 @@ void kv_rpc_destroy(struct kv_rpc *rpc)
    kv_rpc_remove_socket_files(rpc);
    grpc_shutdown_blocking();
    kv_outbound_close(rpc->outbound);
+   pthread_cond_destroy(&rpc->quiet);
+   pthread_mutex_destroy(&rpc->lock);
    free(rpc->methods);
    free(rpc);
 }

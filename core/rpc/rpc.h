@@ -86,8 +86,9 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
 enum kv_code kv_rpc_listen(struct kv_rpc *rpc, const char *address, int *port,
                            struct kv_status *status);
 enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status);
-/* Refuses new calls and waits until those under way are finished, at most `grace_ms`; then cancels
- * the rest and waits for them. Returns when no handler runs and none will. Not from a handler. */
+/* Refuses new calls as UNAVAILABLE and waits until those in flight are finished, at most
+ * `grace_ms`; then closes all connections, cancels the rest and waits for them. Returns when no
+ * handler runs and none will. Not from a handler. */
 void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms);
 /* After kv_rpc_stop, or without a start. */
 void kv_rpc_destroy(struct kv_rpc *rpc);

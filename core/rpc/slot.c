@@ -69,22 +69,34 @@ static void disarmed(struct kv_rpc_slot *slot)
    grpc_metadata_array_init(&slot->metadata);
 }
 
-/* Without memory for a kv_call: gRPC ends the call and needs nothing of ours for it. */
-static void refuse(grpc_call *call, grpc_byte_buffer *payload)
+/* Without a kv_call: gRPC ends the call and needs nothing of ours for it. */
+static void refuse(grpc_call *call, grpc_byte_buffer *payload, enum kv_code code, const char *text)
 {
-   grpc_call_cancel_with_status(call, GRPC_STATUS_RESOURCE_EXHAUSTED,
-                                "the server is out of memory for this call", NULL);
+   grpc_call_cancel_with_status(call, (grpc_status_code)code, text, NULL);
    if (payload)
       grpc_byte_buffer_destroy(payload);
    grpc_call_unref(call);
 }
 
-static void begin_unary(struct kv_call *call)
+/* False, and the call is ended, when it is not to be begun any more. */
+static bool may_begin(struct kv_call *call)
 {
+   if (atomic_load(&call->worker->rpc->stopping)) {
+      atomic_store(&call->worker->rpc->refused, true);
+      kv_call_fail(call, KV_UNAVAILABLE, KV_RPC_STOPPING_TEXT);
+      return false;
+   }
    if (call->watched && kv_call_is_gone(call)) {
       kv_call_fail(call, KV_CANCELLED, "the caller has gone");
-      return;
+      return false;
    }
+   return true;
+}
+
+static void begin_unary(struct kv_call *call)
+{
+   if (!may_begin(call))
+      return;
    struct kv_bytes request;
    struct kv_status status;
    if (!call->payload)
@@ -127,7 +139,7 @@ static void handle_arrived(void *owner, bool ok)
    bool slow = is_slow(slot->method, payload);
    struct kv_call *call = kv_call_create(slot->worker, slot->method, grpc, payload);
    if (!call)
-      refuse(grpc, payload);
+      refuse(grpc, payload, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this call");
    else
       begin(call, slow);
 }
@@ -152,7 +164,7 @@ static void handle_unknown(void *owner, bool ok)
    if (call)
       kv_call_fail(call, KV_UNIMPLEMENTED, text);
    else
-      refuse(grpc, NULL);
+      refuse(grpc, NULL, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this call");
 }
 
 /* `method` NULL: for unknown ones. */

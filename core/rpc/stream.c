@@ -98,6 +98,11 @@ static void handle_sent(void *owner, bool ok)
 /* Gives what was read, or the end of the client's side, to the handler. */
 static void deliver(struct kv_call *call)
 {
+   if (!call->given_to_handler && atomic_load(&call->worker->rpc->stopping)) {
+      atomic_store(&call->worker->rpc->refused, true);
+      kv_stream_end(call, KV_UNAVAILABLE, KV_RPC_STOPPING_TEXT);
+      return;
+   }
    const struct kv_rpc_method *method = call->method;
    struct kv_bytes request;
    struct kv_status status;

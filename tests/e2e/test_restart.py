@@ -1,7 +1,10 @@
 """What a restart brings back, in every mode: after an orderly stop and after kill -9."""
+import collections
 import os
 import stat
+import threading
 
+import grpc
 
 import harness
 from harness import PATIENCE, kv
@@ -21,6 +24,40 @@ def name_of(mode, options):
 
 def flags_of(options):
     return [f"{name}={value}" for name, value in options.items()]
+
+
+class Stop(harness.Case):
+    CALLERS = 32
+
+    def call_until_the_end(self, server, codes, all_call):
+        """Writes until the server has ended; counts how calls failed."""
+        channel = server.connect()
+        stub = harness.kv_grpc.KeyValueStoreStub(channel)
+        for i in range(1 << 30):
+            try:
+                stub.Set(kv.SetRequest(key="k", value=b"v" * 100), timeout=PATIENCE)
+            except grpc.RpcError as error:
+                codes[error.code()] += 1
+                if server.process.poll() is not None:
+                    return
+            if i == 10:
+                all_call.wait(PATIENCE)
+
+    def test_calls_that_a_stop_cuts_off_are_unavailable_and_never_cancelled(self):
+        for i in range(4):
+            server = self.start(data=f"data{i}", mode="none")
+            codes, all_call = collections.Counter(), threading.Barrier(self.CALLERS + 1)
+            callers = [threading.Thread(target=self.call_until_the_end,
+                                        args=(server, codes, all_call))
+                       for _ in range(self.CALLERS)]
+            for caller in callers:
+                caller.start()
+            all_call.wait(PATIENCE)
+            server.terminate()
+            for caller in callers:
+                caller.join(PATIENCE)
+            server.stop()
+            self.assertEqual(list(codes), [grpc.StatusCode.UNAVAILABLE], codes)
 
 
 class Restart(harness.Case):

@@ -582,9 +582,9 @@ static size_t put_header(char *to, const char *name, const char *value)
 }
 
 /* Begins a call and announces a message of `announced` bytes, of which it sends what `sent` is. */
-static int begin_raw(int port, const char *path, uint8_t announced, struct kv_bytes sent)
+static void call_raw(int fd, uint8_t stream, const char *path, uint8_t announced,
+                     struct kv_bytes sent)
 {
-   int fd = connect_raw(port);
    char headers[512], message[260] = {0, 0, 0, 0, (char)announced};
    size_t size = put_header(headers, ":method", "POST");
    size += put_header(headers + size, ":scheme", "http");
@@ -593,11 +593,33 @@ static int begin_raw(int port, const char *path, uint8_t announced, struct kv_by
    size += put_header(headers + size, "content-type", "application/grpc");
    size += put_header(headers + size, "te", "trailers");
    memcpy(message + 5, sent.data, sent.size);
+   write_frame(fd, 1, 4, stream, kv_bytes(headers, size));          /* HEADERS, complete */
+   write_frame(fd, 0, 0, stream, kv_bytes(message, 5 + sent.size)); /* DATA */
+}
+
+/* The same as the first call of a connection. */
+static int begin_raw(int port, const char *path, uint8_t announced, struct kv_bytes sent)
+{
+   int fd = connect_raw(port);
    write_all(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
-   write_frame(fd, 4, 0, 0, kv_bytes(NULL, 0));                /* SETTINGS */
-   write_frame(fd, 1, 4, 1, kv_bytes(headers, size));          /* HEADERS, complete */
-   write_frame(fd, 0, 0, 1, kv_bytes(message, 5 + sent.size)); /* DATA */
+   write_frame(fd, 4, 0, 0, kv_bytes(NULL, 0)); /* SETTINGS */
+   call_raw(fd, 1, path, announced, sent);
    return fd;
+}
+
+/* Reads until the server has sent this; false when it has closed the connection. */
+static bool reads_until(int fd, struct kv_bytes wanted)
+{
+   char data[8192];
+   size_t size = 0;
+   ssize_t got = 0;
+   while (!memmem(data, size, wanted.data, wanted.size)) {
+      got = size < sizeof data ? read(fd, data + size, sizeof data - size) : 0;
+      if (got <= 0)
+         return false;
+      size += (size_t)got;
+   }
+   return true;
 }
 
 /* Goes away with a reset, as a killed machine's connection would. */
@@ -1033,6 +1055,50 @@ static void stopping_awaits_a_call_under_way(void **state)
    pthread_join(stopper, NULL);
 }
 
+/* As a client does that has not heard of the stop yet. */
+static void calls_that_come_while_stopping_are_unavailable(void **state)
+{
+   static const char unavailable[] = "grpc-status\00214"; /* a literal of HPACK */
+   struct world *world = *state;
+   struct caller caller;
+   pthread_t stopper;
+   begin(&caller, world, "/test.Test/Hold", kv_bytes_of("x"));
+   int fd = begin_raw(world->port, "/test.Test/Echo", 5, kv_bytes_of("hello"));
+   await(&world->service, &world->service.requests, 2);
+   assert_int_equal(pthread_create(&stopper, NULL, stop_patiently, world->rpc), 0);
+   await_refusal(world->port);
+   call_raw(fd, 3, "/test.Test/Echo", 5, kv_bytes_of("hello"));
+   assert_true(reads_until(fd, kv_bytes(unavailable, sizeof unavailable - 1)));
+   call_raw(fd, 5, "/test.Test/Count", 4, kv_bytes("\5\0\0\0", 4));
+   assert_true(reads_until(fd, kv_bytes_of("is stopping")));
+   kv_call_reply(world->service.held[0]);
+   assert_answered(&caller);
+   pthread_join(stopper, NULL);
+   assert_int_equal(seen(&world->service, &world->service.requests), 2);
+   close(fd);
+}
+
+static void slow_calls_that_wait_for_their_turn_while_stopping_are_unavailable(void **state)
+{
+   struct world *world = *state;
+   const uint32_t three = 3;
+   struct caller first, unary, stream;
+   pthread_t stopper;
+   begin(&first, world, "/test.Test/Turns", kv_bytes_of("x"));
+   await(&world->service, &world->service.requests, 1);
+   begin(&unary, world, "/test.Test/Turns", kv_bytes_of("x"));
+   begin(&stream, world, "/test.Test/SlowCount", number(&three));
+   assert_echoes(world, kv_bytes_of("they have arrived"));
+   assert_int_equal(pthread_create(&stopper, NULL, stop_patiently, world->rpc), 0);
+   await_refusal(world->port);
+   open_gate(&world->service);
+   assert_answered(&first);
+   assert_ends(&unary, KV_UNAVAILABLE, "the server is stopping; try again");
+   assert_ends(&stream, KV_UNAVAILABLE, "the server is stopping; try again");
+   pthread_join(stopper, NULL);
+   assert_int_equal(seen(&world->service, &world->service.requests), 2);
+}
+
 static void stopping_cancels_a_stream_that_never_ends(void **state)
 {
    struct world *world = *state;
@@ -1270,6 +1336,8 @@ int main(void)
        CASE(half_a_message_reaches_no_handler),
        CASE(garbage_on_the_port_does_no_harm),
        CASE(stopping_awaits_a_call_under_way),
+       CASE(calls_that_come_while_stopping_are_unavailable),
+       CASE(slow_calls_that_wait_for_their_turn_while_stopping_are_unavailable),
        CASE(stopping_cancels_a_stream_that_never_ends),
        CASE(stopping_waits_for_no_connection_without_calls),
        CASE(a_server_that_was_never_started_can_be_destroyed),
