@@ -206,6 +206,7 @@ class Plugins(harness.Case):
                                     lambda: server.configure(plugin, options))
             self.assertTrue(text.isprintable(), ascii(text))
         server.stop()
+        self.assertIn("stopped", server.log.text())
         for line in server.log.lines:
             self.assertTrue(line.isprintable(), ascii(line))
 

@@ -1,4 +1,5 @@
 """What the service answers: the calls beside the frozen five, health, reflection."""
+import concurrent.futures
 import os
 import threading
 
@@ -73,22 +74,25 @@ class Batch(harness.Case):
     def test_readers_see_all_of_an_atomic_batch_or_nothing(self):
         """The values of both keys are always equal, whoever looks while they change."""
         stop = threading.Event()
-        torn = []
 
         def look():
+            """What was seen, each time."""
+            seen = []
             while not stop.is_set():
-                entries = self.server.scan(prefix="pair")
-                if len({value for _, value in entries}) > 1:
-                    torn.append(entries)
+                seen.append([value for _, value in self.server.scan(prefix="pair")])
+            return seen
 
-        reader = threading.Thread(target=look)
-        reader.start()
-        for i in range(300):
-            value = str(i).encode()
-            self.batch(setting("pair1", value), setting("pair2", value), atomic=True)
-        stop.set()
-        reader.join()
-        self.assertEqual(torn, [])
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            reader = pool.submit(look)
+            try:
+                for i in range(300):
+                    value = str(i).encode()
+                    self.batch(setting("pair1", value), setting("pair2", value), atomic=True)
+            finally:
+                stop.set()
+        seen = reader.result()
+        self.assertEqual([values for values in seen if len(set(values)) > 1], [])
+        self.assertGreater(len({value for values in seen for value in values}), 1, "it saw no change")
 
     def test_an_atomic_batch_above_the_memory_bound_changes_nothing(self):
         small = self.start(data="small", mode="none", flags=["--max-memory", "1000"])

@@ -62,13 +62,15 @@ class Writer(threading.Thread):
                     self.server.set(key, b"%d" % self.counter)
                 self.acknowledged[key] = self.counter
                 self.progress.release()
-        except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was closed
+        except Exception as error:  # of whatever kind: there is no load without this writer
             self.error = error
             self.progress.release()
 
     def stop(self):
         self.stopping.set()
         self.join(PATIENCE)
+        if self.is_alive():
+            raise AssertionError("a write is not answered")
 
 
 def start_writers(server, start=0):
@@ -79,11 +81,13 @@ def start_writers(server, start=0):
 
 
 def await_progress(writers, count):
-    """Until each writer had that many more writes acknowledged, or failed."""
+    """Until each writer had that many more writes acknowledged."""
     for writer in writers:
         for _ in range(count):
-            if writer.error or not writer.progress.acquire(timeout=PATIENCE):
-                return
+            if not writer.progress.acquire(timeout=PATIENCE):
+                raise AssertionError("no write is acknowledged")
+            if writer.error:
+                raise AssertionError(f"a write failed: {writer.error}")
 
 
 def faults(entries, writers):
@@ -129,11 +133,13 @@ class Switch(harness.Case):
         """While writing goes on: what was acknowledged before the look must be there."""
         before = [dict(writer.acknowledged) for writer in writers]
         entries = dict(server.scan())
+        sent = {key: counter for writer in writers for key, counter in dict(writer.sent).items()}
         for acknowledged in before:
             for key, counter in acknowledged.items():
                 value = entries.get(key)
-                # A rewrite under way deletes its key first; only then may it be missing.
-                if value is not None:
+                if value is None:  # a rewrite, which deletes its key first, has begun since
+                    self.assertGreater(sent[key], counter, f"{message}: {key} is missing")
+                else:
                     self.assertGreaterEqual(int(value), counter, f"{message}: {key}")
 
     def test_each_direction_leaves_what_the_new_mode_promises_after_kill_9(self):

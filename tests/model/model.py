@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import threading
 import time
+import traceback
 
 import grpc
 
@@ -259,10 +260,13 @@ class Scenario:
             thread.start()
         if middle:
             for _ in range(after):
-                stepped.acquire(timeout=PATIENCE)
+                if not self.errors and not stepped.acquire(timeout=PATIENCE):
+                    self.errors.append("a client is not answered")
             self._end(ending)
         for thread in threads:
             thread.join(PATIENCE)
+            if thread.is_alive():
+                self.errors.append("a caller still waits")
         if self.errors:
             raise Violation(self.errors[0])
         if not middle:
@@ -284,6 +288,8 @@ class Scenario:
                 self.errors.append(repr(error))
         except Violation as violation:
             self.errors.append(str(violation))
+        except Exception:  # of the harness itself: without this client less is tried
+            self.errors.append(traceback.format_exc())
 
     def _administer(self, actions):
         for plugin, options in actions:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 
 import grpc
 
@@ -96,12 +97,15 @@ class Load:
             time.sleep(rng.uniform(*LOAD_MS) / 1000)
         else:  # while the administrator's work is done, or right after
             for _ in range(rng.randint(1, 3)):
-                self.administered.acquire(timeout=PATIENCE)
+                if not self.administered.acquire(timeout=PATIENCE):
+                    self.defects.append("the administrator is not answered")
             time.sleep(rng.expovariate(1 / 0.004))
         self.killed = True
         self.server.kill9()
         for thread in self.threads:
             thread.join(PATIENCE)
+            if thread.is_alive():
+                self.defects.append("a caller still waits for a server that was killed")
         if self.defects:
             raise Defect(self.defects[0])
 
@@ -116,6 +120,8 @@ class Load:
                 self.defects.append(repr(error))
         except Defect as defect:
             self.defects.append(str(defect))
+        except Exception:  # of the harness itself: without this caller there is less of a storm
+            self.defects.append(traceback.format_exc())
         finally:
             self.administered.release(8)  # nobody waits for one who has ended
 

@@ -38,6 +38,8 @@ def prepare(chosen, folder):
 def in_parallel(function, tasks):
     """The results of the tasks, in their order. Each runs in a process of its own kind, since one
     Python process uses one core."""
+    if not tasks:
+        sys.exit("nothing was run: no task is chosen")
     processes = min(len(tasks), len(os.sched_getaffinity(0)))
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
@@ -46,7 +48,10 @@ def in_parallel(function, tasks):
 
 def report(chosen, name, began, rows):
     """Prints the table, writes the JSON file; returns the exit code. A row is a dictionary with
-    `what`, `count`, `failures` and more numbers, the same in each row."""
+    `what`, `count`, `failures` and more numbers, the same in each row. A run that tried nothing has
+    failed: it proves nothing."""
+    if not any(row["count"] for row in rows):
+        sys.exit(f"nothing was run: {name} has counted nothing")
     seconds = time.monotonic() - began
     titles = [title for title in rows[0] if title != "what"]
     first = max(len(row["what"]) for row in rows)

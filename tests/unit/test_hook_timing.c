@@ -7,10 +7,12 @@
 #include <cmocka.h>
 
 static uint64_t now_ns = 1;
+static unsigned clock_reads;
 
 uint64_t __wrap_kv_clock_monotonic_ns(void);
 uint64_t __wrap_kv_clock_monotonic_ns(void)
 {
+   clock_reads++;
    return now_ns;
 }
 
@@ -53,10 +55,16 @@ static void calls_failures_and_times_are_counted_apart_for_each_hook(void **stat
    kv_hook_timing_destroy(timing);
 }
 
-static void without_a_timing_nothing_is_counted(void **state)
+static void without_a_timing_a_call_costs_not_even_a_look_at_the_clock(void **state)
 {
    (void)state;
+   clock_reads = 0;
    call(NULL, KV_HOOK_WRITE, 100, false);
+   assert_int_equal(clock_reads, 0);
+   struct kv_hook_timing *timing = create(0);
+   call(timing, KV_HOOK_WRITE, 100, false);
+   assert_int_equal(clock_reads, 2);
+   kv_hook_timing_destroy(timing);
 }
 
 static void a_percentile_is_at_most_a_fourth_too_high_and_never_too_low(void **state)
@@ -175,7 +183,7 @@ int main(void)
 {
    const struct CMUnitTest tests[] = {
        cmocka_unit_test(calls_failures_and_times_are_counted_apart_for_each_hook),
-       cmocka_unit_test(without_a_timing_nothing_is_counted),
+       cmocka_unit_test(without_a_timing_a_call_costs_not_even_a_look_at_the_clock),
        cmocka_unit_test(a_percentile_is_at_most_a_fourth_too_high_and_never_too_low),
        cmocka_unit_test(a_percentile_leaves_its_part_of_the_calls_above),
        cmocka_unit_test(a_time_beyond_all_buckets_is_the_longest),

@@ -188,16 +188,17 @@ def endless_trailers(field):
 # ---- Floods ----
 
 def flood(field, first, once, each=1000):
-    total = field.scaled(20000, 100000)
+    total, sent = field.scaled(20000, 100000), 0
     for reads in (True, False):
         with field.connect(reads=reads) as connection:
             connection.send(first)
             for _ in range(total // each):
                 if not connection.send(once * each, patience=2):
                     break
+                sent += each
             if reads:
                 connection.reaction()
-    return 2 * total
+    return sent
 
 
 def empty_data(field):
