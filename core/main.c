@@ -255,6 +255,9 @@ static enum kv_code check_mode(const struct kv_config *config, struct kv_status 
    return code;
 }
 
+/* A log that nobody reads holds up nothing, the end of the process included. */
+#define LOG_PATIENCE_MS 1000
+
 static int run(const struct kv_config *config)
 {
    if (config->show_help) {
@@ -283,6 +286,10 @@ static int run(const struct kv_config *config)
    sigaddset(&signals, SIGINT);
    pthread_sigmask(SIG_BLOCK, &signals, NULL);
    signal(SIGPIPE, SIG_IGN);
+   if (kv_log_start(&status) != KV_OK) {
+      kv_log(KV_LOG_ERROR, "%s", status.text);
+      return EXIT_FAILURE;
+   }
    if (serve(config, &signals, &status) != KV_OK) {
       kv_log(KV_LOG_ERROR, "%s", status.text);
       return EXIT_FAILURE;
@@ -296,9 +303,10 @@ int main(int argc, char **argv)
    struct kv_config config;
    struct kv_status status;
    int exit_code = EXIT_USAGE;
-   if (kv_config_read(&config, argc, argv, &status) == KV_OK)
+   if (kv_config_read(&config, argc, argv, &status) == KV_OK) {
       exit_code = run(&config);
-   else
+      kv_log_stop(LOG_PATIENCE_MS);
+   } else
       fprintf(stderr, "kvstore-server: %s\nTry: kvstore-server --help\n", status.text);
    kv_config_deinit(&config);
    return exit_code;

@@ -1,13 +1,39 @@
 /*
- * The server's log: one line an event on standard error, "time level message", control characters
- * escaped. Any thread. The level is set once, before other threads start.
+ * The log: one line an event on standard error, "time level message", control characters escaped.
+ * Any thread.
+ *
+ * Between kv_log_start and kv_log_stop, which a server calls, nobody waits for the log: a thread of
+ * its own writes it, what it cannot take is dropped and counted, and lines that repeat are limited
+ * (log_writer.h). Otherwise each line is written at once by who logs it.
+ *
+ * It is the one thing of a process that is reached without being handed on, and so the one that has
+ * state of its own.
  */
 #ifndef KV_LOG_H
 #define KV_LOG_H
 
+#include "core/support/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
 enum kv_log_level { KV_LOG_ERROR = 1, KV_LOG_WARNING = 2, KV_LOG_INFO = 3, KV_LOG_DEBUG = 4 };
 
+/* Before other threads start. */
 void kv_log_set_level(enum kv_log_level level);
 void kv_log(enum kv_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Once, by main. */
+enum kv_code kv_log_start(struct kv_status *status);
+/* Waits until what was logged is written, at most for `patience_ms`; false when it was not. What is
+ * logged from now on is dropped. */
+bool kv_log_stop(int64_t patience_ms);
+
+/* What a line begins with, without a NUL; returns its size. */
+#define KV_LOG_STAMP_SIZE 64
+size_t kv_log_stamp(enum kv_log_level level, const struct timespec *time,
+                    char stamp[KV_LOG_STAMP_SIZE]);
 
 #endif

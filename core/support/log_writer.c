@@ -1,0 +1,211 @@
+#include "core/support/log_writer.h"
+
+#include "core/support/clock.h"
+#include "core/support/log_limit.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOOK_EVERY_MS 1000
+
+struct line {
+   enum kv_log_level level;
+   struct timespec time;
+   uint64_t dropped_before; /* lines that there was no room for, right before this one */
+   char message[KV_LOG_MESSAGE_SIZE];
+};
+
+struct kv_log_writer {
+   int fd;
+   pthread_t thread;
+   struct line taken; /* the thread's */
+
+   pthread_mutex_t lock; /* for what follows */
+   pthread_cond_t changed;
+   bool closed, ended;
+   size_t first, count; /* of `lines`, a ring */
+   uint64_t dropped;    /* since the last line that was put */
+   struct kv_log_limit limit;
+   struct line lines[KV_LOG_QUEUE_LINES];
+};
+
+/* ---- The thread ---- */
+
+/* One write(2) a line keeps lines of different processes whole. A log that cannot be written has
+ * nowhere left to complain to. */
+static void write_line(int fd, const struct line *line)
+{
+   char text[KV_LOG_MESSAGE_SIZE + KV_LOG_STAMP_SIZE + 1];
+   size_t size = kv_log_stamp(line->level, &line->time, text);
+   size_t message_size = strlen(line->message);
+   memcpy(text + size, line->message, message_size);
+   size += message_size;
+   text[size++] = '\n';
+   for (size_t done = 0; done < size;) {
+      ssize_t written = write(fd, text + done, size - done);
+      if (written > 0)
+         done += (size_t)written;
+      else if (written < 0 && errno == EAGAIN) /* somebody else has made it non-blocking */
+         poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
+      else if (written == 0 || errno != EINTR)
+         return;
+   }
+}
+
+static void write_notice(struct kv_log_writer *writer, const struct timespec *time,
+                         const char *message)
+{
+   struct line notice = {.level = KV_LOG_WARNING, .time = *time};
+   snprintf(notice.message, sizeof notice.message, "%s", message);
+   write_line(writer->fd, &notice);
+}
+
+static void write_dropped(struct kv_log_writer *writer, const struct timespec *time,
+                          uint64_t dropped)
+{
+   char message[128];
+   snprintf(message, sizeof message,
+            "%" PRIu64 " lines are missing here: the log was not read fast enough", dropped);
+   write_notice(writer, time, message);
+}
+
+/* Takes what is to be written next: a line, or a message about lines that were not. Under the lock.
+ * False: there is nothing. */
+static bool take(struct kv_log_writer *writer)
+{
+   struct line *taken = &writer->taken;
+   if (writer->count > 0) {
+      *taken = writer->lines[writer->first];
+      writer->first = (writer->first + 1) % KV_LOG_QUEUE_LINES;
+      writer->count--;
+      return true;
+   }
+   taken->level = KV_LOG_WARNING;
+   clock_gettime(CLOCK_REALTIME, &taken->time);
+   taken->dropped_before = writer->dropped;
+   writer->dropped = 0;
+   bool reported = kv_log_limit_report(&writer->limit, kv_clock_monotonic_ms(), writer->closed,
+                                       taken->message, sizeof taken->message);
+   if (!reported)
+      taken->message[0] = '\0';
+   return reported || taken->dropped_before > 0;
+}
+
+static void wait_for_lines(struct kv_log_writer *writer)
+{
+   if (!kv_log_limit_pending(&writer->limit)) {
+      pthread_cond_wait(&writer->changed, &writer->lock);
+      return;
+   }
+   uint64_t until_ms = kv_clock_monotonic_ms() + LOOK_EVERY_MS;
+   const struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+                                  .tv_nsec = (long)(until_ms % 1000) * 1000000};
+   pthread_cond_timedwait(&writer->changed, &writer->lock, &until);
+}
+
+static void *run(void *argument)
+{
+   struct kv_log_writer *writer = argument;
+   pthread_mutex_lock(&writer->lock);
+   for (;;) {
+      if (take(writer)) {
+         pthread_mutex_unlock(&writer->lock);
+         if (writer->taken.dropped_before > 0)
+            write_dropped(writer, &writer->taken.time, writer->taken.dropped_before);
+         if (writer->taken.message[0] != '\0')
+            write_line(writer->fd, &writer->taken);
+         pthread_mutex_lock(&writer->lock);
+      } else if (writer->closed) {
+         break;
+      } else {
+         wait_for_lines(writer);
+      }
+   }
+   writer->ended = true;
+   pthread_cond_broadcast(&writer->changed);
+   pthread_mutex_unlock(&writer->lock);
+   return NULL;
+}
+
+/* ---- Interface ---- */
+
+struct kv_log_writer *kv_log_writer_create(int fd, struct kv_status *status)
+{
+   struct kv_log_writer *writer = calloc(1, sizeof *writer);
+   if (!writer) {
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the log");
+      return NULL;
+   }
+   writer->fd = fd;
+   pthread_mutex_init(&writer->lock, NULL);
+   kv_clock_init_condition(&writer->changed);
+   int error = pthread_create(&writer->thread, NULL, run, writer);
+   if (error == 0)
+      return writer;
+   kv_fail_errno(status, error, "cannot start the thread that writes the log");
+   pthread_cond_destroy(&writer->changed);
+   pthread_mutex_destroy(&writer->lock);
+   free(writer);
+   return NULL;
+}
+
+static void append(struct kv_log_writer *writer, enum kv_log_level level, const char *message)
+{
+   if (writer->count == KV_LOG_QUEUE_LINES) {
+      writer->dropped++;
+      return;
+   }
+   struct line *line = &writer->lines[(writer->first + writer->count) % KV_LOG_QUEUE_LINES];
+   line->level = level;
+   clock_gettime(CLOCK_REALTIME, &line->time);
+   line->dropped_before = writer->dropped;
+   snprintf(line->message, sizeof line->message, "%s", message);
+   writer->dropped = 0;
+   writer->count++;
+}
+
+void kv_log_writer_put(struct kv_log_writer *writer, enum kv_log_level level, uint64_t origin,
+                       const char *message)
+{
+   pthread_mutex_lock(&writer->lock);
+   /* Who asked for debug lines wants them all. */
+   bool admitted = !writer->closed &&
+                   (level >= KV_LOG_DEBUG ||
+                    kv_log_limit_admit(&writer->limit, origin, message, kv_clock_monotonic_ms()));
+   if (admitted)
+      append(writer, level, message);
+   pthread_cond_signal(&writer->changed);
+   pthread_mutex_unlock(&writer->lock);
+}
+
+bool kv_log_writer_close(struct kv_log_writer *writer, int64_t patience_ms)
+{
+   uint64_t until_ms = kv_clock_monotonic_ms() + (uint64_t)patience_ms;
+   const struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+                                  .tv_nsec = (long)(until_ms % 1000) * 1000000};
+   pthread_mutex_lock(&writer->lock);
+   writer->closed = true;
+   pthread_cond_broadcast(&writer->changed);
+   int error = 0;
+   while (!writer->ended && error == 0)
+      error = pthread_cond_timedwait(&writer->changed, &writer->lock, &until);
+   bool ended = writer->ended;
+   pthread_mutex_unlock(&writer->lock);
+   if (ended)
+      pthread_join(writer->thread, NULL);
+   return ended;
+}
+
+void kv_log_writer_destroy(struct kv_log_writer *writer)
+{
+   pthread_cond_destroy(&writer->changed);
+   pthread_mutex_destroy(&writer->lock);
+   free(writer);
+}
