@@ -163,6 +163,8 @@ static const struct setting settings[] = {
      apply_listen, 0, 0, 0, true},
     {"data-dir", "DIR", "./data", "where the data is kept", apply_text, MEMBER(data_dir), 0, 0,
      false},
+    {"user", "USER[:GROUP]", NULL, "whom a server that is started as root becomes", apply_text,
+     MEMBER(user), 0, 0, false},
     {"plugin-dir", "DIR[:DIR]", KVSTORE_PLUGIN_DIR, "where plug-ins are looked for", apply_text,
      MEMBER(plugin_dir), 0, 0, false},
     {"mode", "NAME", NULL, "plug-in of a first start (hybrid); later the recorded one wins",

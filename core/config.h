@@ -29,6 +29,7 @@ struct kv_config {
    const char *listen[KV_CONFIG_LISTEN_MAX];
    size_t listen_count;
    const char *data_dir;
+   const char *user;                               /* whom to become; NULL: nobody else */
    const char *plugin_dir;                         /* one or more, separated by ':' */
    const char *mode;                               /* NULL: not given */
    struct kv_option options[KV_CONFIG_OPTION_MAX]; /* of the mode */

@@ -8,6 +8,7 @@
 #include "core/host/data_directory.h"
 #include "core/host/plugin_library.h"
 #include "core/rpc/rpc.h"
+#include "core/run_as.h"
 #include "core/service/health.h"
 #include "core/service/reflection.h"
 #include "core/service/service.h"
@@ -219,6 +220,10 @@ static enum kv_code serve(const struct kv_config *config, const sigset_t *signal
    if (code == KV_OK) {
       kv_log(KV_LOG_INFO, "kvstore-server " KVSTORE_VERSION ", process %d, data in %s", getpid(),
              config->data_dir);
+      if (geteuid() == 0)
+         kv_log(KV_LOG_WARNING,
+                "the server runs as root, which it has no need of; start it with --user USER, or "
+                "as another user");
       code = listen_and_start(&server, status);
    }
    if (code == KV_OK) {
@@ -270,6 +275,10 @@ static int run(const struct kv_config *config)
    }
    struct kv_status status;
    kv_log_set_level(config->log_level);
+   if (config->user && kv_run_as(config->user, &status) != KV_OK) {
+      kv_log(KV_LOG_ERROR, "%s", status.text);
+      return EXIT_USAGE;
+   }
    if (config->check_only) {
       if (check_mode(config, &status) != KV_OK) {
          kv_log(KV_LOG_ERROR, "%s", status.text);
