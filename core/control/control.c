@@ -133,6 +133,29 @@ static enum kv_code tick(struct kv_control *control, uint32_t reason, uint64_t *
    return code;
 }
 
+static void refuse_writes(void *context, struct kv_commit_targets *targets)
+{
+   const struct kv_status *cause = context;
+   targets->read_only = true;
+   kv_fail(&targets->read_only_status, KV_UNAVAILABLE,
+           "writes are refused since what they change would not be found again (%s); reads go on",
+           cause->text);
+}
+
+/* Whether what is written now is there after a restart; when not, writes are refused from now on,
+ * until a fresh generation is durable where a restart looks for it. */
+static enum kv_code check_directory(struct kv_control *control, struct kv_status *status)
+{
+   enum kv_code code =
+       kv_data_directory_check(control->config.directory, control->state.generation, status);
+   struct kv_status already;
+   if (code == KV_OK || kv_commit_read_only(control->config.commit, &already))
+      return code;
+   kv_commit_at_boundary(control->config.commit, refuse_writes, status);
+   kv_control_note_failure(control);
+   return code;
+}
+
 enum kv_code kv_control_save(struct kv_control *control, uint64_t *sequence,
                              struct kv_status *status)
 {
@@ -144,6 +167,7 @@ enum kv_code kv_control_save(struct kv_control *control, uint64_t *sequence,
                      plugin->name);
    struct kv_status failure;
    enum kv_code code;
+   (void)check_directory(control, &failure); /* what it finds makes writes refused */
    if (kv_commit_read_only(control->config.commit, &failure)) {
       code = kv_control_renew(control, status);
       *sequence = control->state.last_save_sequence;
@@ -182,6 +206,9 @@ static void try_repair(struct kv_control *control)
    if (now_ms < control->next_repair_ms)
       return;
    struct kv_status status;
+   /* Looking costs nothing, and before it is back nothing can be repaired. */
+   if (kv_data_directory_check_place(control->config.directory, &status) != KV_OK)
+      return;
    if (kv_control_renew(control, &status) == KV_OK) {
       kv_log(KV_LOG_INFO, "a fresh generation is durable; writes are accepted again");
       control->repair_delay_ms = REPAIR_DELAY_MIN_MS;
@@ -197,6 +224,7 @@ static void try_repair(struct kv_control *control)
 static void periodic_tick(struct kv_control *control)
 {
    struct kv_status status;
+   (void)check_directory(control, &status);
    if (kv_commit_read_only(control->config.commit, &status)) {
       kv_control_note_error(control, &status);
       try_repair(control);
@@ -353,7 +381,14 @@ enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *statu
 
    kv_commit_at_boundary(control->config.commit, set_active, NULL);
    uint64_t sequence;
-   return tick(control, KVS_TICK_SHUTDOWN, &sequence, status);
+   struct kv_status unreachable;
+   enum kv_code code = tick(control, KVS_TICK_SHUTDOWN, &sequence, status);
+   if (code == KV_OK && kv_data_directory_check(control->config.directory,
+                                                control->state.generation, &unreachable) != KV_OK) {
+      *status = unreachable;
+      code = status->code;
+   }
+   return code;
 }
 
 void kv_control_destroy(struct kv_control *control)

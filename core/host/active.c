@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ACTIVE "ACTIVE"
+#define ACTIVE KV_ACTIVE_NAME
 #define ACTIVE_TEMPORARY "ACTIVE.tmp"
 #define STARTING "STARTING"
 
@@ -25,9 +25,9 @@
 enum kv_code kv_data_directory_mark_starting(const struct kv_data_directory *directory,
                                              struct kv_status *status)
 {
-   int fd = kv_data_directory_open_file(directory, STARTING, O_WRONLY);
+   int fd = kv_data_directory_open_or_create(directory, STARTING);
    if (fd < 0)
-      return kv_fail_errno(status, errno, "cannot create %s/" STARTING, directory->path);
+      return kv_data_directory_fail(directory, errno, "create", STARTING, status);
    close(fd);
    return kv_data_directory_sync(directory, status);
 }
@@ -44,11 +44,14 @@ static void remove_marker(struct kv_data_directory *directory)
 
 /* ---- Reading ---- */
 
-static enum kv_code look_if_empty(const char *path, bool *empty, struct kv_status *status)
+static enum kv_code look_if_empty(const struct kv_data_directory *directory, uint64_t generation,
+                                  bool *empty, struct kv_status *status)
 {
-   DIR *entries = opendir(path);
+   char name[KV_GENERATION_NAME_SIZE];
+   kv_generation_name(generation, name);
+   DIR *entries = kv_data_directory_list(directory->fd, name);
    if (!entries)
-      return kv_fail_errno(status, errno, "cannot list the directory %s", path);
+      return kv_data_directory_fail(directory, errno, "list", name, status);
    size_t count = 0;
    errno = 0;
    while (count <= 2 && readdir(entries)) /* "." and ".." are always there */
@@ -56,7 +59,7 @@ static enum kv_code look_if_empty(const char *path, bool *empty, struct kv_statu
    int error = errno;
    closedir(entries);
    *empty = count <= 2;
-   return error == 0 ? KV_OK : kv_fail_errno(status, error, "cannot list the directory %s", path);
+   return error == 0 ? KV_OK : kv_data_directory_fail(directory, error, "list", name, status);
 }
 
 static bool is_unfinished(const struct kv_data_directory *directory)
@@ -75,7 +78,7 @@ static enum kv_code check_fresh(const struct kv_data_directory *directory, struc
       char path[KV_GENERATION_PATH_SIZE];
       bool empty = false;
       kv_data_directory_generation_path(directory, existing.numbers[i], path);
-      code = look_if_empty(path, &empty, status);
+      code = look_if_empty(directory, existing.numbers[i], &empty, status);
       if (code == KV_OK && !empty)
          code = kv_fail(status, KV_DATA_LOSS,
                         "%s holds data, but %s/" ACTIVE
@@ -121,43 +124,72 @@ static enum kv_code read_text(const struct kv_data_directory *directory, int fd,
 static enum kv_code check_generation(const struct kv_data_directory *directory,
                                      const struct kv_active *active, struct kv_status *status)
 {
-   char path[KV_GENERATION_PATH_SIZE];
+   char name[KV_GENERATION_NAME_SIZE];
    struct stat info;
-   kv_data_directory_generation_path(directory, active->generation, path);
-   if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+   kv_generation_name(active->generation, name);
+   bool there = fstatat(directory->fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0;
+   if (there && S_ISDIR(info.st_mode))
       return KV_OK;
    return kv_fail(status, KV_DATA_LOSS,
-                  "the data is missing: %s/" ACTIVE " names %s, which is not there; " REMEDY,
-                  directory->path, path);
+                  "the data is missing: %s/" ACTIVE " names %s/%s, which is %s; " REMEDY,
+                  directory->path, directory->path, name,
+                  there ? "no directory (links are not followed)" : "not there");
+}
+
+/* Takes `text` over as what ACTIVE holds now. */
+static void remember(struct kv_data_directory *directory, char *text, size_t size)
+{
+   struct kv_active_record *record = &directory->record;
+   struct stat info;
+   if (text != record->text)
+      free(record->text);
+   *record = (struct kv_active_record){.text = text, .size = size};
+   if (fstatat(directory->fd, ACTIVE, &info, AT_SYMLINK_NOFOLLOW) == 0) {
+      record->file = kv_file_identity_of(&info);
+      record->changed = info.st_mtim;
+   }
+}
+
+static enum kv_code decode(struct kv_data_directory *directory, const char *text, size_t size,
+                           struct kv_active *active, struct kv_status *status)
+{
+   struct kv_status fault;
+   char *decoded = malloc(size + 1); /* decoding changes it */
+   if (!decoded)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the record of the mode");
+   memcpy(decoded, text, size);
+   decoded[size] = '\0';
+   enum kv_code code = kv_active_decode(decoded, size, active, directory->store_id, &fault);
+   free(decoded);
+   if (code != KV_OK)
+      return kv_fail(status, code, "%s/" ACTIVE " cannot be used: %s; " REMEDY, directory->path,
+                     fault.text);
+   code = check_generation(directory, active, status);
+   if (code != KV_OK)
+      kv_active_deinit(active);
+   return code;
 }
 
 enum kv_code kv_data_directory_inspect_active(struct kv_data_directory *directory,
                                               struct kv_active *active, bool *found,
                                               struct kv_status *status)
 {
-   int fd = kv_data_directory_open_at(directory->fd, ACTIVE, O_RDONLY | O_NOFOLLOW);
+   int fd = kv_data_directory_open_file(directory, ACTIVE, O_RDONLY);
    *found = fd >= 0;
    if (fd < 0 && errno == ENOENT)
       return check_fresh(directory, status);
    if (fd < 0)
-      return kv_fail_errno(status, errno, "cannot open %s/" ACTIVE, directory->path);
+      return kv_data_directory_fail(directory, errno, "open", ACTIVE, status);
    char *text = NULL;
    size_t size = 0;
    enum kv_code code = read_text(directory, fd, &text, &size, status);
    close(fd);
-   struct kv_status fault;
-   if (code == KV_OK) {
-      code = kv_active_decode(text, size, active, directory->store_id, &fault);
-      if (code != KV_OK)
-         kv_fail(status, code, "%s/" ACTIVE " cannot be used: %s; " REMEDY, directory->path,
-                 fault.text);
-   }
-   free(text);
-   if (code != KV_OK)
-      return code;
-   code = check_generation(directory, active, status);
-   if (code != KV_OK)
-      kv_active_deinit(active);
+   if (code == KV_OK)
+      code = decode(directory, text, size, active, status);
+   if (code == KV_OK)
+      remember(directory, text, size);
+   else
+      free(text);
    return code;
 }
 
@@ -178,9 +210,9 @@ enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
 static enum kv_code write_temporary(const struct kv_data_directory *directory, const char *text,
                                     size_t size, struct kv_status *status)
 {
-   int fd = kv_data_directory_open_file(directory, ACTIVE_TEMPORARY, O_WRONLY | O_TRUNC);
+   int fd = kv_data_directory_create_file(directory, ACTIVE_TEMPORARY, false);
    if (fd < 0)
-      return kv_fail_errno(status, errno, "cannot create %s/" ACTIVE_TEMPORARY, directory->path);
+      return kv_data_directory_fail(directory, errno, "create", ACTIVE_TEMPORARY, status);
    bool written = kv_data_directory_write_file(fd, text, size) && fsync(fd) == 0;
    int error = errno;
    if (close(fd) != 0 && written) {
@@ -188,8 +220,26 @@ static enum kv_code write_temporary(const struct kv_data_directory *directory, c
       error = errno;
    }
    if (!written)
-      return kv_fail_errno(status, error, "cannot write %s/" ACTIVE_TEMPORARY, directory->path);
+      return kv_data_directory_fail(directory, error, "write", ACTIVE_TEMPORARY, status);
    return KV_OK;
+}
+
+static enum kv_code put_record(struct kv_data_directory *directory, const char *text, size_t size,
+                               struct kv_status *status)
+{
+   enum kv_code code = write_temporary(directory, text, size, status);
+   if (code == KV_OK) {
+      directory->active_in_doubt = true;
+      if (renameat(directory->fd, ACTIVE_TEMPORARY, directory->fd, ACTIVE) != 0)
+         code = kv_data_directory_fail(directory, errno, "put in place", ACTIVE, status);
+   }
+   if (code == KV_OK) {
+      code = kv_data_directory_sync(directory, status);
+      directory->active_in_doubt = code != KV_OK;
+   } else {
+      unlinkat(directory->fd, ACTIVE_TEMPORARY, 0);
+   }
+   return code;
 }
 
 enum kv_code kv_data_directory_write_active(struct kv_data_directory *directory,
@@ -201,24 +251,56 @@ enum kv_code kv_data_directory_write_active(struct kv_data_directory *directory,
    enum kv_code code = kv_active_encode(active, directory->store_id, &text, &size, status);
    if (code != KV_OK)
       return code;
-   code = write_temporary(directory, text, size, status);
-   free(text);
-   if (code == KV_OK) {
-      directory->active_in_doubt = true;
-      if (renameat(directory->fd, ACTIVE_TEMPORARY, directory->fd, ACTIVE) != 0)
-         code = kv_fail_errno(status, errno, "cannot put %s/" ACTIVE " in place", directory->path);
-   }
-   if (code == KV_OK) {
-      code = kv_data_directory_sync(directory, status);
-      directory->active_in_doubt = code != KV_OK;
-   } else {
-      unlinkat(directory->fd, ACTIVE_TEMPORARY, 0);
-   }
+   code = put_record(directory, text, size, status);
+   if (code == KV_OK)
+      remember(directory, text, size);
+   else
+      free(text);
    if (directory->fresh && code == KV_OK)
       remove_marker(directory);
    else if (directory->fresh)
       unlinkat(directory->fd, ACTIVE, 0); /* the caller gives up a store that nothing was put in */
    return code;
+}
+
+static bool holds_record(const struct kv_data_directory *directory)
+{
+   const struct kv_active_record *record = &directory->record;
+   struct kv_status ignored;
+   char *text = NULL;
+   size_t size = 0;
+   int fd = kv_data_directory_open_file(directory, ACTIVE, O_RDONLY);
+   if (fd < 0)
+      return false;
+   bool same = read_text(directory, fd, &text, &size, &ignored) == KV_OK && size == record->size &&
+               memcmp(text, record->text, size) == 0;
+   free(text);
+   close(fd);
+   return same;
+}
+
+enum kv_code kv_data_directory_keep_active(struct kv_data_directory *directory,
+                                           struct kv_status *status)
+{
+   struct kv_active_record *record = &directory->record;
+   struct stat info;
+   if (!record->text || directory->active_in_doubt)
+      return KV_OK;
+   if (fstatat(directory->fd, ACTIVE, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+       kv_file_identity_equal(kv_file_identity_of(&info), record->file) &&
+       (size_t)info.st_size == record->size && info.st_mtim.tv_sec == record->changed.tv_sec &&
+       info.st_mtim.tv_nsec == record->changed.tv_nsec)
+      return KV_OK;
+   if (!holds_record(directory)) {
+      if (put_record(directory, record->text, record->size, status) != KV_OK)
+         return status->code;
+      kv_log(KV_LOG_WARNING,
+             "%s/" ACTIVE " was removed or changed, and was written again; keep "
+             "other programs out of the data directory",
+             directory->path);
+   }
+   remember(directory, record->text, record->size);
+   return KV_OK;
 }
 
 bool kv_data_directory_active_in_doubt(const struct kv_data_directory *directory)

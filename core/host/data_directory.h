@@ -1,11 +1,17 @@
 /*
  * The data directory: its lock, the record of what is active, one directory a generation.
  *
- *   LOCK        held exclusively for the life of the process; holds the owner's process id
+ *   LOCK        held exclusively for the life of the process, as is the directory itself; holds the
+ *               owner's process id
  *   ACTIVE      which plug-in, with which options, in which generation; replaced atomically
  *   STARTING    there from the first start until the first ACTIVE is durable: as long as it stands
  *               alone nothing in the generations was ever acknowledged, and they are removed
  *   gen-NNNNNN/ private to the plug-in of that generation
+ *
+ * The directory is opened once, and all work in it is done through that descriptor: no link in it
+ * is followed, no name is opened that is not a regular file, and nothing is overwritten that was
+ * not just created. What is written into a directory that was moved or removed would not be found
+ * again: kv_data_directory_check tells.
  *
  * Directories are 0700 and files 0600 whatever the umask. The format of ACTIVE is in
  * docs/formats.md. It knows no persistence format.
@@ -39,8 +45,8 @@ void kv_active_deinit(struct kv_active *active);
 
 /* Creates the directory where it is missing (its parent must exist), and takes the lock:
  * FAILED_PRECONDITION naming the holder's process id when another server has it. Refuses
- * (PERMISSION_DENIED) a directory of another user, unless the server is root, and one that
- * everybody may write. */
+ * (PERMISSION_DENIED) a directory that others than root and the server's user may change, but for
+ * the members of a group that the server is in when it is not root. */
 enum kv_code kv_data_directory_open(const char *path, struct kv_data_directory **directory,
                                     struct kv_status *status);
 /* Opens a directory that is there for reading alone: creates and changes nothing, and holds off a
@@ -48,6 +54,14 @@ enum kv_code kv_data_directory_open(const char *path, struct kv_data_directory *
  * functions below, only those that say so may follow. */
 enum kv_code kv_data_directory_open_to_read(const char *path, struct kv_data_directory **directory,
                                             struct kv_status *status);
+/* Whether the path still leads to the directory that is open; UNAVAILABLE when not. */
+enum kv_code kv_data_directory_check_place(const struct kv_data_directory *directory,
+                                           struct kv_status *status);
+/* About once a second, while `generation` is the active one: whether a restart would find what is
+ * written now. LOCK and ACTIVE are put back where somebody removed them. UNAVAILABLE, or why they
+ * cannot be. */
+enum kv_code kv_data_directory_check(struct kv_data_directory *directory, uint64_t generation,
+                                     struct kv_status *status);
 /* Releases the lock. */
 void kv_data_directory_close(struct kv_data_directory *directory);
 

@@ -62,8 +62,7 @@ class PluginFiles(Case):
                    os.path.join(self.folder, "data")]
         answer = subprocess.run(["unshare", "--mount", "sh", "-c", 'umount -l /proc && exec "$@"',
                                  "sh", *command], capture_output=True, text=True,
-                                # The leak checker needs /proc.
-                                env=environment(ASAN_OPTIONS="detect_leaks=0"))
+                                env=environment())
         if "unshare failed" in answer.stderr or "umount:" in answer.stderr:
             self.skipTest("this system lets nobody unmount /proc")
         self.assertEqual(answer.returncode, 0, answer.stderr)

@@ -36,7 +36,6 @@ FAULTS = {
     "stat": [(ERROR, errno.EIO)],
     "chmod": [(ERROR, errno.EIO)],
     "flock": [(ERROR, errno.EIO)],
-    "walk": [(ERROR, errno.EIO)],
     "memory": [(ERROR, errno.ENOMEM)],
 }
 # Those that only tell a caller to go on. An interrupted sync is not among them: what it has

@@ -44,14 +44,13 @@ enum shim_kind {
    SHIM_FTRUNCATE, /* */
    SHIM_RENAME,    /* rename, renameat; the path is the new one */
    SHIM_UNLINK,    /* unlink, unlinkat, rmdir, remove */
-   SHIM_MKDIR,     /* */
-   SHIM_OPENDIR,   /* */
+   SHIM_MKDIR,     /* mkdir, mkdirat */
+   SHIM_OPENDIR,   /* opendir, fdopendir */
    SHIM_READDIR,   /* */
    SHIM_CLOSE,     /* */
-   SHIM_STAT,      /* stat, fstat, lstat, faccessat, realpath */
+   SHIM_STAT,      /* stat, fstat, lstat, fstatat, faccessat, realpath */
    SHIM_CHMOD,     /* chmod, fchmod */
    SHIM_FLOCK,     /* */
-   SHIM_WALK,      /* nftw: the removal of a whole generation */
    SHIM_MEMORY,    /* malloc and its like, called from the server's own code or a plug-in */
    SHIM_KINDS
 };

@@ -9,7 +9,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -275,6 +274,12 @@ EXPORT int lstat(const char *name, struct stat *status)
    SIMPLE(judge_name(SHIM_STAT, AT_FDCWD, name), REAL(lstat)(name, status));
 }
 
+EXPORT int fstatat(int directory_fd, const char *name, struct stat *status, int flags)
+{
+   SIMPLE(judge_name(SHIM_STAT, directory_fd, name),
+          REAL(fstatat)(directory_fd, name, status, flags));
+}
+
 EXPORT int faccessat(int directory_fd, const char *name, int mode, int flags)
 {
    SIMPLE(judge_name(SHIM_STAT, directory_fd, name),
@@ -355,6 +360,17 @@ EXPORT DIR *opendir(const char *name)
    return directory;
 }
 
+/* What opened the descriptor has it watched already. */
+EXPORT DIR *fdopendir(int fd)
+{
+   struct shim_verdict verdict = judge_fd(SHIM_OPENDIR, fd);
+   if (verdict.action == SHIM_ERROR || verdict.action == SHIM_LATE) {
+      errno = verdict.error;
+      return NULL;
+   }
+   return REAL(fdopendir)(fd);
+}
+
 EXPORT struct dirent *readdir(DIR *directory)
 {
    struct shim_verdict verdict = judge_fd(SHIM_READDIR, dirfd(directory));
@@ -369,9 +385,4 @@ EXPORT int closedir(DIR *directory)
 {
    watch(dirfd(directory), false);
    return REAL(closedir)(directory);
-}
-
-EXPORT int nftw(const char *name, __nftw_func_t visit, int descriptors, int flags)
-{
-   SIMPLE(judge_name(SHIM_WALK, AT_FDCWD, name), REAL(nftw)(name, visit, descriptors, flags));
 }

@@ -22,8 +22,7 @@ import time
 
 # In the order of shim.h.
 KINDS = ("open", "read", "write", "fsync", "fdatasync", "fallocate", "ftruncate", "rename",
-         "unlink", "mkdir", "opendir", "readdir", "close", "stat", "chmod", "flock", "walk",
-         "memory")
+         "unlink", "mkdir", "opendir", "readdir", "close", "stat", "chmod", "flock", "memory")
 ACTIONS = ("pass", "error", "late", "short", "delay", "hold", "skip", "kill")
 DISK = tuple(kind for kind in KINDS if kind != "memory")
 # All that needs room on the disk, and all that changes it.

@@ -118,10 +118,10 @@ class Log:
 
 class Server:
     """A running server. `flags` are added to the command line as they are, `variables` to the
-    environment."""
+    environment; `identity` says as whom it runs, in the words of Popen."""
 
     def __init__(self, data, mode=None, options=(), flags=(), plugins=PLUGINS, listen="127.0.0.1:0",
-                 wait=True, variables=None):
+                 wait=True, variables=None, identity=None):
         self.data = data
         command = [SERVER, "--listen", listen, "--data-dir", data, "--plugin-dir", plugins]
         if mode:
@@ -130,7 +130,7 @@ class Server:
             command += ["--option", option]
         self.process = subprocess.Popen([*command, *flags], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                        env=environment(**(variables or {})))
+                                        env=environment(**(variables or {})), **(identity or {}))
         self.pid = self.process.pid
         self.log = Log(self.process.stderr)
         self.channels = []

@@ -263,7 +263,112 @@ static void a_directory_of_another_user_is_refused(void **state)
    assert_int_equal(seteuid(0), 0);
    assert_int_equal(code, KV_PERMISSION_DENIED);
    assert_refused(fixture, KV_PERMISSION_DENIED, "belongs to user id 4712");
-   assert_int_equal(open_it(fixture), KV_OK); /* root may */
+   /* Root neither, for it would do what the owner wants. */
+   assert_int_equal(open_it(fixture), KV_PERMISSION_DENIED);
+   assert_refused(fixture, KV_PERMISSION_DENIED, "--user 4712");
+}
+
+/* Makes `name` in the data directory a link to a file beside it that must stay as it is. */
+static void plant_link(const struct fixture *fixture, const char *name)
+{
+   char path[TEMPORARY_PATH_SIZE];
+   temporary_write(&fixture->parent, "precious", "precious", 8);
+   (void)unlink(temporary_path(&fixture->parent, name, path));
+   assert_int_equal(symlink("../precious", path), 0);
+}
+
+static void assert_precious_is_whole(const struct fixture *fixture)
+{
+   size_t size;
+   char *content = temporary_read(&fixture->parent, "precious", &size);
+   assert_int_equal(size, 8);
+   assert_memory_equal(content, "precious", 8);
+   free(content);
+}
+
+static void no_link_is_followed(void **state)
+{
+   struct fixture *fixture = *state;
+   char path[TEMPORARY_PATH_SIZE];
+   begin_store(fixture);
+   plant_link(fixture, "data/ACTIVE.tmp"); /* gives way */
+   assert_int_equal(record(fixture, 1), KV_OK);
+   close_it(fixture);
+   plant_link(fixture, "data/LOCK");
+   assert_int_not_equal(open_it(fixture), KV_OK);
+   assert_refused(fixture, KV_FAILED_PRECONDITION, "LOCK: it is no regular file");
+   assert_int_equal(unlink(temporary_path(&fixture->parent, "data/LOCK", path)), 0);
+   assert_int_equal(open_it(fixture), KV_OK);
+   plant_link(fixture, "data/ACTIVE");
+   assert_int_not_equal(read_it(fixture), KV_OK);
+   assert_refused(fixture, KV_FAILED_PRECONDITION, "ACTIVE: it is no regular file");
+   assert_precious_is_whole(fixture);
+}
+
+static void a_lock_with_another_name_is_not_emptied(void **state)
+{
+   struct fixture *fixture = *state;
+   char from[TEMPORARY_PATH_SIZE], to[TEMPORARY_PATH_SIZE];
+   close_it(fixture);
+   temporary_write(&fixture->parent, "precious", "precious", 8);
+   temporary_path(&fixture->parent, "precious", from);
+   assert_int_equal(unlink(temporary_path(&fixture->parent, "data/LOCK", to)), 0);
+   assert_int_equal(link(from, to), 0);
+   assert_int_equal(open_it(fixture), KV_FAILED_PRECONDITION);
+   assert_precious_is_whole(fixture);
+}
+
+static void a_generation_that_is_a_link_is_refused_and_never_emptied(void **state)
+{
+   struct fixture *fixture = *state;
+   char path[TEMPORARY_PATH_SIZE], away[TEMPORARY_PATH_SIZE];
+   begin_store(fixture);
+   temporary_path(&fixture->parent, "data/gen-000001", path);
+   temporary_path(&fixture->parent, "away", away);
+   assert_int_equal(rename(path, away), 0);
+   assert_int_equal(symlink("../away", path), 0);
+   assert_int_equal(reopen_and_read(fixture), KV_DATA_LOSS);
+   assert_refused(fixture, KV_DATA_LOSS, "links are not followed");
+   assert_int_equal(kv_data_directory_remove_generation(fixture->directory, 1, &fixture->status),
+                    KV_OK);
+   assert_false(temporary_has(&fixture->parent, "data/gen-000001"));
+   assert_true(temporary_has(&fixture->parent, "away/file"));
+}
+
+static void a_pipe_in_place_of_a_file_holds_nothing_up(void **state)
+{
+   struct fixture *fixture = *state;
+   char path[TEMPORARY_PATH_SIZE];
+   begin_store(fixture);
+   temporary_path(&fixture->parent, "data/ACTIVE", path);
+   assert_int_equal(unlink(path), 0);
+   assert_int_equal(mkfifo(path, 0600), 0);
+   assert_int_not_equal(read_it(fixture), KV_OK);
+   assert_refused(fixture, KV_FAILED_PRECONDITION, "no regular file");
+}
+
+static void what_was_moved_away_is_not_the_data_directory_any_more(void **state)
+{
+   struct fixture *fixture = *state;
+   char away[TEMPORARY_PATH_SIZE];
+   uint64_t generation;
+   begin_store(fixture);
+   temporary_path(&fixture->parent, "away", away);
+   assert_int_equal(kv_data_directory_check(fixture->directory, 1, &fixture->status), KV_OK);
+   assert_int_equal(rename(fixture->path, away), 0);
+   assert_int_equal(kv_data_directory_check(fixture->directory, 1, &fixture->status),
+                    KV_UNAVAILABLE);
+   assert_refused(fixture, KV_UNAVAILABLE, "is not there any more");
+   assert_int_equal(mkdir(fixture->path, 0700), 0);
+   assert_int_equal(kv_data_directory_check(fixture->directory, 1, &fixture->status),
+                    KV_UNAVAILABLE);
+   assert_refused(fixture, KV_UNAVAILABLE, "is not the one");
+   assert_int_equal(
+       kv_data_directory_create_generation(fixture->directory, 1, &generation, &fixture->status),
+       KV_UNAVAILABLE);
+   assert_int_equal(rmdir(fixture->path), 0);
+   assert_int_equal(rename(away, fixture->path), 0);
+   assert_int_equal(kv_data_directory_check(fixture->directory, 1, &fixture->status), KV_OK);
 }
 
 static void a_path_that_cannot_be_a_directory_is_refused(void **state)
@@ -541,6 +646,11 @@ int main(void)
        TEST(a_lock_is_waited_for_whose_holder_is_ending),
        TEST(a_directory_that_everybody_may_write_is_refused),
        TEST(a_directory_of_another_user_is_refused),
+       TEST(no_link_is_followed),
+       TEST(a_lock_with_another_name_is_not_emptied),
+       TEST(a_generation_that_is_a_link_is_refused_and_never_emptied),
+       TEST(a_pipe_in_place_of_a_file_holds_nothing_up),
+       TEST(what_was_moved_away_is_not_the_data_directory_any_more),
        TEST(a_path_that_cannot_be_a_directory_is_refused),
        TEST(a_fresh_directory_has_no_record),
        TEST(what_was_recorded_is_read_again),

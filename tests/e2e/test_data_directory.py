@@ -1,0 +1,275 @@
+"""What others do to the data directory: under a running server, and before a start."""
+import fcntl
+import os
+import shutil
+import time
+import unittest
+
+import grpc
+
+import harness
+from harness import NOT_SERVING, PATIENCE, SERVING, health, health_grpc
+
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+
+GROUP, USER, OTHER = 4710, 4711, 4712
+
+
+def as_root(test):
+    return unittest.skipUnless(os.geteuid() == 0, "only root can be several users")(test)
+
+
+class DirectoryCase(harness.Case):
+    def path(self, *names):
+        return os.path.join(self.folder, *names)
+
+    def refused_write(self, server):
+        """Tries a key of its own again and again; the refusal's text."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                server.set("probe", b"v")
+            except grpc.RpcError as error:
+                self.assertEqual(error.code(), UNAVAILABLE, error.details())
+                return error.details()
+        raise AssertionError("writes went on")
+
+    def await_health(self, server, wanted):
+        watch = health_grpc.HealthStub(server.channel).Watch(
+            health.HealthCheckRequest(service="kvstore.KeyValueStore"), timeout=PATIENCE)
+        for state in watch:
+            if state.status == wanted:
+                watch.cancel()
+                return
+        raise AssertionError("the health stream ended")
+
+    def await_writable(self, server):
+        self.await_health(server, SERVING)
+        server.set("after", b"v")
+
+
+class UnderARunningServer(DirectoryCase):
+    def assertReadOnly(self, server, *texts):
+        refusal = self.refused_write(server)
+        self.await_health(server, NOT_SERVING)
+        status = server.status()
+        self.assertTrue(status.read_only)
+        for text in texts:
+            self.assertIn(text, refusal)
+            self.assertIn(text, status.last_error)
+            self.assertTrue(server.log.wait_for(text), server.log.text())
+        self.assertEqual(server.get("kept"), b"before")
+
+    def test_a_removed_directory_makes_the_server_read_only(self):
+        for mode in ("aof", "hybrid", "snapshot"):
+            server = self.start(data=mode, mode=mode)
+            server.set("kept", b"before")
+            shutil.rmtree(server.data)
+            self.assertReadOnly(server, server.data, "is not there any more")
+            self.assertFails(UNAVAILABLE, server.save, "is not there any more")
+            # An empty one in its place is another one.
+            os.mkdir(server.data, 0o700)
+            self.assertFails(UNAVAILABLE, server.save, "is not the one")
+            self.assertEqual(os.listdir(server.data), [])
+            server.terminate()
+            self.assertEqual(server.wait_exit(), 1, server.log.text())
+
+    def test_a_directory_that_was_moved_is_used_again_when_it_is_back(self):
+        for mode in ("aof", "hybrid", "snapshot"):
+            server = self.start(data=mode, mode=mode)
+            server.set("kept", b"before")
+            os.rename(server.data, server.data + ".away")
+            self.assertReadOnly(server, "is not there any more")
+            os.rename(server.data + ".away", server.data)
+            self.await_writable(server)
+            self.assertFalse(server.status().read_only)
+            server.kill9()
+            again = self.start(data=mode)
+            self.assertEqual(again.get("kept"), b"before")
+            if mode != "snapshot":
+                self.assertEqual(again.get("after"), b"v")
+
+    def test_a_second_server_on_the_moved_directory_is_refused(self):
+        server = self.start(mode="aof")
+        os.rename(server.data, server.data + ".away")
+        self.assertRefusesToStart("in use by another server", f"process id {server.pid}",
+                                  data="data.away")
+
+    def test_a_link_that_leads_elsewhere_now_makes_the_server_read_only(self):
+        os.mkdir(self.path("one"), 0o700)
+        os.mkdir(self.path("two"), 0o700)
+        os.symlink("one", self.path("data"))
+        server = self.start(mode="aof")
+        server.set("kept", b"before")
+        os.symlink("two", self.path("new"))
+        os.rename(self.path("new"), self.path("data"))
+        self.assertReadOnly(server, "is not the one")
+
+    def test_a_removed_generation_is_replaced_by_a_fresh_one(self):
+        for mode in ("aof", "hybrid", "snapshot"):
+            server = self.start(data=mode, mode=mode)
+            server.set("kept", b"before")
+            shutil.rmtree(os.path.join(server.data, "gen-000001"))
+            self.assertTrue(server.log.wait_for("a fresh generation is durable"))
+            self.await_writable(server)
+            server.kill9()
+            self.assertEqual(self.start(data=mode).get("kept"), b"before")
+
+    def test_a_removed_lock_lets_no_second_server_in_and_is_put_back(self):
+        server = self.start(mode="aof")
+        os.unlink(os.path.join(server.data, "LOCK"))
+        self.assertRefusesToStart("in use by another server")
+        self.assertTrue(server.log.wait_for("LOCK was removed or replaced"))
+        with open(os.path.join(server.data, "LOCK"), encoding="ascii") as file:
+            self.assertEqual(file.read(), f"{server.pid}\n")
+        self.assertRefusesToStart(f"process id {server.pid}")
+        server.set("k", b"v")
+        server.stop()
+
+    def test_a_lock_that_another_process_holds_makes_the_server_read_only(self):
+        server = self.start(mode="aof")
+        server.set("kept", b"before")
+        with open(self.path("other"), "w", encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            os.rename(self.path("other"), os.path.join(server.data, "LOCK"))
+            self.assertReadOnly(server, "in use by another server")
+        self.await_writable(server)
+
+    def test_a_removed_or_damaged_record_is_written_again(self):
+        server = self.start(mode="aof")
+        server.set("kept", b"before")
+        active = os.path.join(server.data, "ACTIVE")
+        with open(active, "rb") as file:
+            record = file.read()
+        os.unlink(active)
+        self.assertTrue(server.log.wait_for("ACTIVE was removed or changed"))
+        with open(active, "rb") as file:
+            self.assertEqual(file.read(), record)
+        with open(active, "wb") as file:
+            file.write(b"nonsense")
+        deadline = time.monotonic() + PATIENCE
+        while server.log.text().count("ACTIVE was removed or changed") < 2:
+            self.assertLess(time.monotonic(), deadline, server.log.text())
+            server.status()
+        with open(active, "rb") as file:
+            self.assertEqual(file.read(), record)
+        server.set("k", b"v")
+        server.kill9()
+        self.assertEqual(self.start().get("kept"), b"before")
+
+    def test_a_record_that_cannot_be_put_back_makes_the_server_read_only(self):
+        server = self.start(mode="aof")
+        server.set("kept", b"before")
+        os.mkdir(os.path.join(server.data, "ACTIVE.tmp"))
+        os.unlink(os.path.join(server.data, "ACTIVE"))
+        self.assertReadOnly(server, "ACTIVE.tmp")
+        os.rmdir(os.path.join(server.data, "ACTIVE.tmp"))
+        self.await_writable(server)
+        server.kill9()
+        self.assertEqual(self.start().get("kept"), b"before")
+
+
+class OfOtherUsers(DirectoryCase):
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.folder, 0o755)
+
+    def volume(self, owner, group, mode, data="data"):
+        path = self.path(data)
+        os.mkdir(path)
+        os.chown(path, owner, group)
+        os.chmod(path, mode)
+        return path
+
+    @as_root
+    def test_root_serves_no_directory_that_others_may_change(self):
+        for owner, group, mode, text in ((USER, 0, 0o700, f"--user {USER}"),
+                                         (0, GROUP, 0o770, "chmod g-w"),
+                                         (0, 0, 0o777, "everybody may write")):
+            self.volume(owner, group, mode, "data")
+            self.assertRefusesToStart(text, self.path("data"))
+            self.assertEqual(os.listdir(self.path("data")), [])
+            os.rmdir(self.path("data"))
+
+    @as_root
+    def test_a_volume_of_root_for_a_group_of_the_servers_can_be_used(self):
+        """As Kubernetes (fsGroup) and OpenShift make them: root, the group, setgid."""
+        for data, kind in (("own", {"group": GROUP, "extra_groups": []}),
+                           ("extra", {"group": USER, "extra_groups": [GROUP]})):
+            path = self.volume(0, GROUP, 0o2775, data)
+            identity = {"user": USER, **kind}
+            server = self.start(data=data, mode="hybrid", identity=identity)
+            server.set("k", b"v")
+            server.stop()
+            for name in os.listdir(path):
+                info = os.lstat(os.path.join(path, name))
+                self.assertEqual((info.st_uid, info.st_mode & 0o7077), (USER, 0), name)
+            # What the kubelet does to the content when the volume is mounted again.
+            for top, folders, files in os.walk(path):
+                for name in folders + files:
+                    os.chown(os.path.join(top, name), -1, GROUP)
+                    os.chmod(os.path.join(top, name), 0o2770 if name in folders else 0o660)
+            again = self.start(data=data, identity=identity)
+            self.assertEqual(again.get("k"), b"v")
+            again.stop()
+
+    @as_root
+    def test_a_volume_of_root_that_the_server_may_not_write_is_refused_with_the_remedy(self):
+        identity = {"user": USER, "group": USER, "extra_groups": []}
+        self.volume(0, GROUP, 0o2755)
+        self.assertRefusesToStart("belongs to root", f"user id {USER}", f"chown -R {USER}",
+                                  identity=identity)
+        os.chmod(self.path("data"), 0o2775)
+        self.assertRefusesToStart(f"group id {GROUP}, which the server is not in",
+                                  identity=identity)
+
+    @as_root
+    def test_a_server_that_root_starts_becomes_the_user_named(self):
+        path = self.volume(USER, USER, 0o700)
+        self.assertRefusesToStart("give both, as in 4711:4711", flags=["--user", f"{USER}"])
+        self.assertRefusesToStart("there is no user", flags=["--user", "nobody-of-that-name"])
+        server = self.start(mode="aof", flags=["--user", f"{USER}:{GROUP}"])
+        server.set("k", b"v")
+        with open(f"/proc/{server.pid}/status", encoding="ascii") as file:
+            status = dict(line.split(":", 1) for line in file.read().splitlines())
+        self.assertEqual(status["Uid"].split(), [f"{USER}"] * 4)
+        self.assertEqual(status["Gid"].split(), [f"{GROUP}"] * 4)
+        self.assertEqual(status["Groups"].split(), [f"{GROUP}"])
+        self.assertEqual(int(status["CapEff"], 16), 0)
+        self.assertNotIn("runs as root", server.log.text())
+        server.stop()
+        for top, folders, files in os.walk(path):
+            for name in folders + files:
+                self.assertEqual(os.lstat(os.path.join(top, name)).st_uid, USER)
+        # Nobody else becomes anybody.
+        self.assertRefusesToStart(f"only root can become user id {USER}",
+                                  flags=["--user", f"{USER}:{USER}"],
+                                  identity={"user": OTHER, "group": OTHER, "extra_groups": []})
+        self.assertRefusesToStart(f"--user {USER}", flags=["--user", "root"])
+
+    @as_root
+    def test_a_server_that_runs_as_root_says_what_to_do(self):
+        self.assertIn("--user USER", self.start(mode="aof").log.text())
+
+    @as_root
+    def test_a_start_as_another_user_says_whose_the_files_are(self):
+        """Root wrote there, and then the directory alone was given away."""
+        identity = {"user": USER, "group": USER, "extra_groups": []}
+        texts = (f"belongs to user id 0", f"runs as user id {USER}", f"chown -R {USER}",
+                 self.path("data"))
+        server = self.start(mode="aof")
+        server.set("k", b"v")
+        server.stop()
+        os.chown(self.path("data"), USER, USER)
+        self.assertRefusesToStart("/LOCK", "mode 0600", *texts, identity=identity)
+        os.chown(self.path("data", "LOCK"), USER, USER)
+        self.assertRefusesToStart("/ACTIVE", "mode 0600", *texts, identity=identity)
+        os.chown(self.path("data", "ACTIVE"), USER, USER)
+        for top, folders, files in os.walk(self.path("data")):
+            for name in folders + files:
+                os.chown(os.path.join(top, name), USER, USER)
+        self.assertEqual(self.start(identity=identity).get("k"), b"v")
+
+
+if __name__ == "__main__":
+    harness.main()
