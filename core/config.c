@@ -1,9 +1,12 @@
 #include "core/config.h"
 
+#include "core/config_file.h"
+#include "core/support/size.h"
+#include "core/support/text.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
-#include <ini.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +21,7 @@ struct reading {
    struct kv_config *config;
    enum source source;
    enum source listen_source, option_source; /* who gave the lists as they stand */
-   const char *file;
+   unsigned *lines; /* of the file, where each setting stands; 0: nowhere yet */
    struct kv_status *status;
 };
 
@@ -38,11 +41,13 @@ struct setting {
 static enum kv_code refuse(struct reading *reading, const struct setting *setting,
                            const char *value, const char *reason)
 {
-   static const char *const sources[] = {"default", "file", "environment", "command line"};
-   bool from_file = reading->source == SOURCE_FILE;
-   return kv_fail(reading->status, KV_INVALID_ARGUMENT, "%s (%s%s%s): \"%s\" %s", setting->name,
-                  sources[reading->source], from_file ? " " : "", from_file ? reading->file : "",
-                  value, reason);
+   static const char *const sources[] = {"default", "", "environment", "command line"};
+   char shown[KV_TEXT_SHOWN_SIZE];
+   kv_text_show(value, shown, sizeof shown);
+   if (reading->source == SOURCE_FILE) /* whose reader says where */
+      return kv_fail(reading->status, KV_INVALID_ARGUMENT, "\"%s\" %s", shown, reason);
+   return kv_fail(reading->status, KV_INVALID_ARGUMENT, "%s (%s): \"%s\" %s", setting->name,
+                  sources[reading->source], shown, reason);
 }
 
 static void *member(struct reading *reading, const struct setting *setting)
@@ -72,40 +77,37 @@ static bool parse_number(const char *text, uint64_t *number)
       return false;
    char *end;
    errno = 0;
-   unsigned long long value = strtoull(text, &end, 10);
-   unsigned shift = 0;
-   switch (toupper((unsigned char)*end)) {
-   case 'K':
-      shift = 10;
-      break;
-   case 'M':
-      shift = 20;
-      break;
-   case 'G':
-      shift = 30;
-      break;
-   default:
-      break;
+   *number = strtoull(text, &end, 10);
+   return errno == 0 && *end == '\0';
+}
+
+static enum kv_code take_number(struct reading *reading, const struct setting *setting,
+                                const char *value, bool parsed, uint64_t number, const char *units)
+{
+   if (!parsed || number < setting->minimum || number > setting->maximum) {
+      char reason[200];
+      snprintf(reason, sizeof reason, "is not a %s from %llu to %llu%s",
+               units[0] ? "size" : "number", (unsigned long long)setting->minimum,
+               (unsigned long long)setting->maximum, units);
+      return refuse(reading, setting, value, reason);
    }
-   if (errno != 0 || end[shift ? 1 : 0] != '\0' || value > UINT64_MAX >> shift)
-      return false;
-   *number = (uint64_t)value << shift;
-   return true;
+   *(uint64_t *)member(reading, setting) = number;
+   return KV_OK;
 }
 
 static enum kv_code apply_number(struct reading *reading, const struct setting *setting,
                                  char *value)
 {
-   uint64_t number;
-   if (!parse_number(value, &number) || number < setting->minimum || number > setting->maximum) {
-      char reason[160];
-      snprintf(reason, sizeof reason,
-               "is not a number from %llu to %llu (K, M, G may follow for powers of 1024)",
-               (unsigned long long)setting->minimum, (unsigned long long)setting->maximum);
-      return refuse(reading, setting, value, reason);
-   }
-   *(uint64_t *)member(reading, setting) = number;
-   return KV_OK;
+   uint64_t number = 0;
+   bool parsed = parse_number(value, &number);
+   return take_number(reading, setting, value, parsed, number, "");
+}
+
+static enum kv_code apply_size(struct reading *reading, const struct setting *setting, char *value)
+{
+   uint64_t bytes = 0;
+   bool parsed = kv_size_parse(value, &bytes);
+   return take_number(reading, setting, value, parsed, bytes, " bytes; units are " KV_SIZE_UNITS);
 }
 
 static enum kv_code apply_level(struct reading *reading, const struct setting *setting, char *value)
@@ -130,7 +132,7 @@ static enum kv_code apply_listen(struct reading *reading, const struct setting *
       config->listen_count = 0;
    }
    if (config->listen_count == KV_CONFIG_LISTEN_MAX)
-      return refuse(reading, setting, value, "is one address too many; at most 16 are served");
+      return refuse(reading, setting, value, "is one address too many; at most 16 are possible");
    config->listen[config->listen_count++] = value;
    return KV_OK;
 }
@@ -147,7 +149,7 @@ static enum kv_code apply_option(struct reading *reading, const struct setting *
       config->option_count = 0;
    }
    if (config->option_count == KV_CONFIG_OPTION_MAX)
-      return refuse(reading, setting, value, "is one option too many; at most 64 are taken");
+      return refuse(reading, setting, value, "is one option too many; at most 64 are possible");
    *equals = '\0';
    config->options[config->option_count++] = (struct kv_option){value, equals + 1};
    return KV_OK;
@@ -159,38 +161,40 @@ static enum kv_code apply_option(struct reading *reading, const struct setting *
 /* The receive limit leaves room for a value of the default size with a key and the message around.
  */
 static const struct setting settings[] = {
-    {"listen", "ADDR", "127.0.0.1:50051", "address to serve, HOST:PORT or unix:PATH; repeatable",
-     apply_listen, 0, 0, 0, true},
-    {"data-dir", "DIR", "./data", "where the data is kept", apply_text, MEMBER(data_dir), 0, 0,
-     false},
-    {"user", "USER[:GROUP]", NULL, "whom a server that is started as root becomes", apply_text,
+    {"listen", "ADDR", "127.0.0.1:50051",
+     "address to listen on, HOST:PORT or unix:PATH; repeatable", apply_listen, 0, 0, 0, true},
+    {"data-dir", "DIR", "./data", "directory that holds the data", apply_text, MEMBER(data_dir), 0,
+     0, false},
+    {"user", "USER[:GROUP]", NULL, "run a server that is started as root as this user", apply_text,
      MEMBER(user), 0, 0, false},
-    {"plugin-dir", "DIR[:DIR]", KVSTORE_PLUGIN_DIR, "where plug-ins are looked for", apply_text,
+    {"plugin-dir", "DIR[:DIR]", KVSTORE_PLUGIN_DIR, "directories to load plug-ins from", apply_text,
      MEMBER(plugin_dir), 0, 0, false},
-    {"mode", "NAME", NULL, "plug-in of a first start (hybrid); later the recorded one wins",
-     apply_text, MEMBER(mode), 0, 0, false},
-    {"option", "NAME=VALUE", NULL, "option of that plug-in, e.g. fsync=everysec; repeatable",
+    {"mode", "NAME", NULL, "persistence plug-in of a new store; hybrid when not given", apply_text,
+     MEMBER(mode), 0, 0, false},
+    {"option", "NAME=VALUE", NULL, "option of that plug-in, such as fsync=everysec; repeatable",
      apply_option, 0, 0, 0, true},
-    {"max-value-size", "BYTES", "64M", "largest value accepted", apply_number,
-     MEMBER(max_value_size), 1, 1024 * MEGABYTE, false},
-    {"max-message-size", "BYTES", "80M", "largest request accepted", apply_number,
+    {"max-value-size", "SIZE", "64M", "largest value accepted", apply_size, MEMBER(max_value_size),
+     1, 1024 * MEGABYTE, false},
+    {"max-message-size", "SIZE", "80M", "largest request accepted", apply_size,
      MEMBER(max_message_size), 1024, 2047 * MEGABYTE, false},
-    {"max-memory", "BYTES", "0", "bound on the sum of keys and values; 0 = none", apply_number,
-     MEMBER(max_memory), 0, UINT64_MAX >> 1, false},
-    {"max-wire-memory", "BYTES", "512M", "bound on requests, and on replies, that are on their way",
-     apply_number, MEMBER(max_wire_memory), 1024, UINT64_MAX >> 1, false},
-    {"workers", "N", "2", "threads that serve calls", apply_number, MEMBER(workers), 1, 64, false},
-    {"shutdown-grace-ms", "MS", "10000", "how long calls under way may take at the end",
+    {"max-memory", "SIZE", "0", "limit on the total size of keys and values; 0 means none",
+     apply_size, MEMBER(max_memory), 0, UINT64_MAX >> 1, false},
+    {"max-wire-memory", "SIZE", "512M", "limit on the memory of requests and replies in flight",
+     apply_size, MEMBER(max_wire_memory), 1024, UINT64_MAX >> 1, false},
+    {"workers", "N", "2", "number of threads that serve calls", apply_number, MEMBER(workers), 1,
+     64, false},
+    {"shutdown-grace-ms", "MS", "10000", "how long calls in flight may take to finish at shutdown",
      apply_number, MEMBER(shutdown_grace_ms), 0, 3600000, false},
-    {"hook-budget", "SECONDS", "5", "a plug-in's write is reported when it takes longer; 0 = never",
+    {"hook-budget", "SECONDS", "5", "warn when a plug-in's write takes longer; 0 means never",
      apply_number, MEMBER(hook_budget), 0, 86400, false},
     {"log-level", "LEVEL", "info", "error, warning, info or debug", apply_level, MEMBER(log_level),
      0, 0, false},
-    {"check-config", NULL, NULL, "check the configuration and exit", apply_switch,
+    {"check-config", NULL, NULL, "check everything that a start checks, and exit", apply_switch,
      MEMBER(check_only), 0, 0, false},
     {"version", NULL, NULL, "print the version and exit", apply_switch, MEMBER(show_version), 0, 0,
      false},
-    {"help", NULL, NULL, "print this and exit", apply_switch, MEMBER(show_help), 0, 0, false},
+    {"help", NULL, NULL, "print this help and exit (also -h)", apply_switch, MEMBER(show_help), 0,
+     0, false},
 };
 #define SETTING_COUNT (sizeof settings / sizeof *settings)
 
@@ -234,36 +238,33 @@ static enum kv_code read_defaults(struct reading *reading)
    return KV_OK;
 }
 
-/* inih calls this for each line; 0 stops it there. */
-static int read_line(void *context, const char *section, const char *name, const char *value)
+static enum kv_code take_line(void *context, const struct kv_config_line *line,
+                              struct kv_status *status)
 {
    struct reading *reading = context;
-   const struct setting *setting = find_setting(name);
-   if (section[0] != '\0' || !setting || !setting->argument) {
-      kv_fail(reading->status, KV_INVALID_ARGUMENT,
-              "%s: \"%s%s%s\" is no setting; see --help for those there are", reading->file,
-              section, section[0] ? "." : "", name);
-      return 0;
-   }
-   return apply(reading, setting, value) == KV_OK;
+   reading->status = status;
+   const struct setting *setting = find_setting(line->name);
+   if (!setting || !setting->argument)
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "there is no such setting for a file; --help lists those there are");
+   unsigned *first = &reading->lines[setting - settings];
+   if (*first != 0 && !setting->repeatable)
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "the setting stands in line %u already; give it once", *first);
+   *first = line->number;
+   return apply(reading, setting, line->value);
 }
 
 static enum kv_code read_file(struct reading *reading, const char *path)
 {
+   unsigned lines[SETTING_COUNT] = {0};
+   struct kv_status *status = reading->status;
    reading->source = SOURCE_FILE;
-   reading->file = path;
-   reading->status->code = KV_OK;
-   errno = 0;
-   int line = ini_parse(path, read_line, reading);
-   if (line == 0)
-      return KV_OK;
-   if (line < 0)
-      return kv_fail_errno(reading->status, errno ? errno : ENOMEM,
-                           "cannot read configuration file %s", path);
-   if (reading->status->code != KV_OK)
-      return reading->status->code;
-   return kv_fail(reading->status, KV_INVALID_ARGUMENT,
-                  "%s, line %d: not of the form \"name = value\"", path, line);
+   reading->lines = lines;
+   enum kv_code code = kv_config_file_read(path, take_line, reading, status);
+   reading->lines = NULL;
+   reading->status = status;
+   return code;
 }
 
 static const char *environment_name(const struct setting *setting, char name[64])
@@ -281,8 +282,8 @@ static enum kv_code apply_list(struct reading *reading, const struct setting *se
    if (!list)
       return reading->status->code;
    char *rest = list;
-   for (char *part; (part = strsep(&rest, ",")) != NULL;)
-      if (setting->apply(reading, setting, part) != KV_OK)
+   while (rest)
+      if (setting->apply(reading, setting, kv_text_next_item(&rest)) != KV_OK)
          return reading->status->code;
    return KV_OK;
 }
@@ -304,6 +305,18 @@ static enum kv_code read_environment(struct reading *reading)
    return KV_OK;
 }
 
+/* What getopt_long found wrong. */
+static enum kv_code fail_flag(char **argv, int found, struct kv_status *status)
+{
+   char shown[KV_TEXT_SHOWN_SIZE], letter[] = {'-', (char)optopt, '\0'};
+   bool is_letter = found == '?' && isgraph(optopt);
+   kv_text_show(is_letter ? letter : argv[optind - 1], shown, sizeof shown);
+   return kv_fail(status, KV_INVALID_ARGUMENT,
+                  found == ':' ? "option %s needs a value; see --help"
+                               : "unknown option %s; see --help",
+                  shown);
+}
+
 /* Goes through the flags: with `reading` applies them, without only looks for --config. */
 static enum kv_code scan_flags(struct reading *reading, int argc, char **argv, const char **file,
                                struct kv_status *status)
@@ -317,20 +330,19 @@ static enum kv_code scan_flags(struct reading *reading, int argc, char **argv, c
    opterr = 0;
    optind = 0;
    int index = 0;
-   for (int found; (found = getopt_long(argc, argv, ":", flags, &index)) != -1;) {
-      if (found == ':')
-         return kv_fail(status, KV_INVALID_ARGUMENT, "%s needs a value; see --help",
-                        argv[optind - 1]);
-      if (found == '?')
-         return kv_fail(status, KV_INVALID_ARGUMENT, "%s is no flag; see --help", argv[optind - 1]);
-      if (found == 2)
+   for (int found; (found = getopt_long(argc, argv, ":h", flags, &index)) != -1;) {
+      if (found == ':' || found == '?')
+         return fail_flag(argv, found, status);
+      if (found == 'h') {
+         if (reading)
+            reading->config->show_help = true;
+      } else if (found == 2)
          *file = optarg;
       else if (reading && apply(reading, &settings[index], optarg ? optarg : "") != KV_OK)
          return status->code;
    }
    if (optind < argc)
-      return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "\"%s\" is not expected; settings are given as flags, see --help",
+      return kv_fail(status, KV_INVALID_ARGUMENT, "unexpected argument \"%.80s\"; see --help",
                      argv[optind]);
    return KV_OK;
 }
@@ -384,7 +396,7 @@ void kv_config_deinit(struct kv_config *config)
 void kv_config_print_help(FILE *out)
 {
    fputs("kvstore-server: a key-value store with persistence plug-ins, served over gRPC\n\n"
-         "Usage: kvstore-server [FLAGS]\n\n",
+         "Usage: kvstore-server [OPTIONS]\n\n",
          out);
    for (size_t i = 0; i < SETTING_COUNT; i++) {
       char flag[64];
@@ -395,9 +407,11 @@ void kv_config_print_help(FILE *out)
          fprintf(out, " (default %s)", settings[i].fallback);
       fputc('\n', out);
    }
-   fputs("  --config FILE                  read settings from FILE, lines of \"name = value\"\n\n"
-         "Every setting with a value is also an environment variable (--data-dir:\n"
-         "KVSTORE_DATA_DIR; lists separated by commas) and a line of the file. A flag wins over\n"
-         "the environment, the environment over the file.\n",
+   fputs("  --config FILE                  read settings from FILE, one \"name = value\" a line\n\n"
+         "SIZE is a number of bytes, or has a unit: " KV_SIZE_UNITS ".\n\n"
+         "Each option that takes a value can also be set in the environment (--data-dir as\n"
+         "KVSTORE_DATA_DIR) and in the file (data-dir = ...). The command line takes precedence\n"
+         "over the environment, and the environment over the file. In the environment, commas\n"
+         "separate the values of a repeatable option; write \"\\,\" for a comma within a value.\n",
          out);
 }

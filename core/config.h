@@ -2,9 +2,10 @@
  * The server's configuration: flags, environment and file brought together into one checked struct.
  *
  * Every setting is a flag (--data-dir), an environment variable (KVSTORE_DATA_DIR) and a line of
- * the configuration file (data-dir = ...). A flag wins over the environment, the environment over
- * the file, the file over the default. A repeatable setting (listen, option) is taken whole from
- * the strongest source that names it; in the environment its parts are separated by commas.
+ * the configuration file (data-dir = ..., see config_file.h). A flag wins over the environment, the
+ * environment over the file, the file over the default. A repeatable setting (listen, option) is
+ * taken whole from the strongest source that names it; in the environment its parts are separated
+ * by commas, and "\," stands for a comma within one, "\\" for a backslash.
  *
  * Used by main before any thread exists.
  */

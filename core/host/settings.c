@@ -1,5 +1,6 @@
 #include "core/host/settings.h"
 
+#include "core/support/size.h"
 #include "core/support/text.h"
 
 #include <errno.h>
@@ -16,26 +17,24 @@ struct kv_settings {
 
 /* ---- One value ---- */
 
-static bool parse_number(const char *text, bool with_suffix, int64_t *value)
+static bool parse_number(const char *text, int64_t *value)
 {
    const char *digits = text + (*text == '-');
    if (*digits < '0' || *digits > '9')
       return false; /* strtoll would also take blanks and '+' */
    char *end;
    errno = 0;
-   long long number = strtoll(text, &end, 10);
-   if (errno != 0)
+   *value = strtoll(text, &end, 10);
+   return errno == 0 && *end == '\0';
+}
+
+static bool parse_size(const char *text, int64_t *value)
+{
+   uint64_t bytes;
+   if (!kv_size_parse(text + (*text == '-'), &bytes) || bytes > INT64_MAX)
       return false;
-   int64_t factor = 1;
-   if (with_suffix && *end != '\0') {
-      static const char suffixes[] = "KMG";
-      const char *suffix = strchr(suffixes, *end);
-      if (!suffix)
-         return false;
-      factor = INT64_C(1) << (10 * (suffix - suffixes + 1));
-      end++;
-   }
-   return *end == '\0' && !__builtin_mul_overflow(number, factor, value);
+   *value = *text == '-' ? -(int64_t)bytes : (int64_t)bytes;
+   return true;
 }
 
 /* The index of `word` in "a|b|c", or -1. */
@@ -58,7 +57,8 @@ static bool check_value(const kvs_option *option, const char *text, int64_t *val
    switch (option->type) {
    case KVS_OPTION_INTEGER:
    case KVS_OPTION_SIZE:
-      return parse_number(text, option->type == KVS_OPTION_SIZE, value) &&
+      return (option->type == KVS_OPTION_SIZE ? parse_size(text, value)
+                                              : parse_number(text, value)) &&
              *value >= option->minimum && *value <= option->maximum;
    case KVS_OPTION_CHOICE:
       *value = find_choice(option->choices, text);
@@ -80,7 +80,7 @@ static const char *describe_allowed(const kvs_option *option, char allowed[ALLOW
       break;
    case KVS_OPTION_SIZE:
       snprintf(allowed, ALLOWED_SIZE,
-               "a size from %" PRId64 " to %" PRId64 " bytes, with K, M or G if you like",
+               "a size from %" PRId64 " to %" PRId64 " bytes, as 4096, 4K, 4KiB or 4 KB",
                option->minimum, option->maximum);
       break;
    case KVS_OPTION_CHOICE:

@@ -95,20 +95,6 @@ static int find(const kvs_stack *extension, const char *name, uint32_t promise,
 
 /* ---- Settings ---- */
 
-/* Cuts the next item off `*rest`, undoing the escapes, in place. */
-static char *next_item(char **rest)
-{
-   char *item = *rest, *to = item, *from = item;
-   for (; *from != '\0' && *from != ','; from++) {
-      if (*from == '\\' && (from[1] == ',' || from[1] == '\\'))
-         from++;
-      *to++ = *from;
-   }
-   *rest = *from == ',' ? from + 1 : NULL;
-   *to = '\0';
-   return item;
-}
-
 /* Splits `text` in place into at most KV_OPTION_COUNT_MAX options. */
 static enum kv_code split(char *text, struct kv_option *options, size_t *count,
                           struct kv_status *status)
@@ -116,7 +102,7 @@ static enum kv_code split(char *text, struct kv_option *options, size_t *count,
    *count = 0;
    char *rest = *text == '\0' ? NULL : text;
    while (rest) {
-      char *item = next_item(&rest), *equals = strchr(item, '=');
+      char *item = kv_text_next_item(&rest), *equals = strchr(item, '=');
       if (!equals || equals == item)
          return kv_fail(status, KV_INVALID_ARGUMENT,
                         "options are written as name=value,name=value; \"%.80s\" is not", item);

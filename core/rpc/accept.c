@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* A name may stand for several addresses. */
@@ -68,6 +69,56 @@ enum kv_code kv_acceptor_add(struct kv_acceptor *acceptor, int fd, struct kv_sta
    }
    acceptor->polled[acceptor->count++] = (struct pollfd){.fd = fd, .events = POLLIN};
    return KV_OK;
+}
+
+static bool covers(const struct sockaddr *a, const struct sockaddr *b)
+{
+   if (a->sa_family != b->sa_family)
+      return false;
+   if (a->sa_family == AF_INET) {
+      const struct sockaddr_in *x = (const void *)a, *y = (const void *)b;
+      return x->sin_port == y->sin_port &&
+             (x->sin_addr.s_addr == htonl(INADDR_ANY) || x->sin_addr.s_addr == y->sin_addr.s_addr);
+   }
+   if (a->sa_family == AF_INET6) {
+      const struct sockaddr_in6 *x = (const void *)a, *y = (const void *)b;
+      return x->sin6_port == y->sin6_port && (IN6_IS_ADDR_UNSPECIFIED(&x->sin6_addr) ||
+                                              (IN6_ARE_ADDR_EQUAL(&x->sin6_addr, &y->sin6_addr) &&
+                                               x->sin6_scope_id == y->sin6_scope_id));
+   }
+   const struct sockaddr_un *x = (const void *)a, *y = (const void *)b;
+   return a->sa_family == AF_UNIX && strcmp(x->sun_path, y->sun_path) == 0;
+}
+
+/* The address that a listener has; cleared where the system does not tell. */
+static void get_address(const struct pollfd *listener, struct sockaddr_storage *address)
+{
+   socklen_t size = sizeof *address;
+   memset(address, 0, sizeof *address);
+   if (getsockname(listener->fd, (struct sockaddr *)address, &size) != 0)
+      address->ss_family = AF_UNSPEC;
+}
+
+bool kv_acceptor_covers(const struct kv_acceptor *acceptor, const struct sockaddr *address)
+{
+   struct sockaddr_storage own;
+   for (nfds_t i = 1; i < acceptor->count; i++) {
+      get_address(&acceptor->polled[i], &own);
+      if (covers((const struct sockaddr *)&own, address))
+         return true;
+   }
+   return false;
+}
+
+bool kv_acceptor_is_covered(const struct kv_acceptor *acceptor, const struct sockaddr *address)
+{
+   struct sockaddr_storage own;
+   for (nfds_t i = 1; i < acceptor->count; i++) {
+      get_address(&acceptor->polled[i], &own);
+      if (covers(address, (const struct sockaddr *)&own))
+         return true;
+   }
+   return false;
 }
 
 /* Descriptors are given lowest first: one from here on means that hardly any is left. */

@@ -14,6 +14,8 @@
 #include "core/support/status.h"
 
 #include <grpc/grpc.h>
+#include <stdbool.h>
+#include <sys/socket.h>
 
 struct kv_acceptor;
 
@@ -23,6 +25,11 @@ struct kv_acceptor *kv_acceptor_create(struct kv_status *status);
 void kv_acceptor_serve(struct kv_acceptor *acceptor, grpc_server *server);
 /* Takes over a listening socket that does not block. Before start. */
 enum kv_code kv_acceptor_add(struct kv_acceptor *acceptor, int fd, struct kv_status *status);
+/* Whether a connection to `address` would come in by what was added: the same address, or all of
+ * its family. */
+bool kv_acceptor_covers(const struct kv_acceptor *acceptor, const struct sockaddr *address);
+/* The other way round: whether something was added that `address` covers. */
+bool kv_acceptor_is_covered(const struct kv_acceptor *acceptor, const struct sockaddr *address);
 /* After grpc_server_start of each. */
 enum kv_code kv_acceptor_start(struct kv_acceptor *acceptor, struct kv_status *status);
 /* Closes the sockets; when it returns no connection comes in any more. Also without a start. */

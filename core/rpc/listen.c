@@ -3,6 +3,7 @@
 #include "core/rpc/internal.h"
 #include "core/rpc/port_owner.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -23,7 +24,10 @@ static bool open_socket(const struct sockaddr *address, socklen_t size, int *fd,
 {
    const int on = 1;
    *fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+   /* Each family has sockets of its own, so that neither takes a port from the other. */
    if (*fd >= 0 && setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+       (address->sa_family != AF_INET6 ||
+        setsockopt(*fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0) &&
        bind(*fd, address, size) == 0 && listen(*fd, SOMAXCONN) == 0)
       return true;
    *reason = errno;
@@ -103,6 +107,8 @@ static enum kv_code listen_numeric(struct kv_rpc *rpc, const struct addrinfo *in
    memcpy(address, info->ai_addr, info->ai_addrlen);
    set_port(address, *port);
    print_numeric(info, numeric, *port);
+   if (*port != 0 && kv_acceptor_covers(rpc->acceptor, address))
+      return KV_OK; /* given twice, or by two names */
    int fd;
    socklen_t size = sizeof storage;
    if (open_socket(address, info->ai_addrlen, &fd, reason)) {
@@ -110,6 +116,11 @@ static enum kv_code listen_numeric(struct kv_rpc *rpc, const struct addrinfo *in
          *port = get_port(address);
       return kv_acceptor_add(rpc->acceptor, fd, status);
    }
+   if (*reason == EADDRINUSE && kv_acceptor_is_covered(rpc->acceptor, address))
+      return kv_fail_errno(status, *reason,
+                           "cannot listen on %s: it covers an address that stands before it; leave "
+                           "that one out",
+                           numeric);
    if (*reason == EADDRINUSE) {
       kv_port_owner_of_address(address, owner);
       return kv_fail_errno(status, *reason,
@@ -126,16 +137,11 @@ static bool is_family_missing(int reason)
    return reason == EAFNOSUPPORT || reason == EADDRNOTAVAIL;
 }
 
-static enum kv_code listen_tcp(struct kv_rpc *rpc, const char *address, int *port,
-                               struct kv_status *status)
+/* Listens on all addresses that `host` stands for, and counts them; status->code says what the last
+ * one met. */
+static enum kv_code listen_host(struct kv_rpc *rpc, const char *address, const char *host,
+                                unsigned *port, unsigned *listening, struct kv_status *status)
 {
-   char host[NAME_SIZE];
-   unsigned number;
-   if (!split(address, host, &number))
-      return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "\"%s\" is no address to listen on; write host:port, [v6]:port with a port of "
-                     "at most 65535, or unix:PATH",
-                     address);
    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
    struct addrinfo *all = NULL;
    int error = getaddrinfo(host, NULL, &hints, &all);
@@ -144,20 +150,42 @@ static enum kv_code listen_tcp(struct kv_rpc *rpc, const char *address, int *por
                      "cannot listen on %s: the name \"%s\" means nothing: %s", address, host,
                      gai_strerror(error));
    enum kv_code code = KV_OK;
-   unsigned listening = 0;
    for (const struct addrinfo *info = all; info && code == KV_OK; info = info->ai_next) {
       int reason = 0;
       if (is_repeated(all, info))
          continue;
-      code = listen_numeric(rpc, info, &number, &reason, status);
+      code = listen_numeric(rpc, info, port, &reason, status);
       if (code == KV_OK)
-         listening++;
-      else if (is_family_missing(reason) && (listening > 0 || info->ai_next))
+         (*listening)++;
+      else if (is_family_missing(reason))
          code = KV_OK;
    }
    freeaddrinfo(all);
+   return code;
+}
+
+static bool is_every_ipv6_address(const char *host)
+{
+   struct in6_addr parsed;
+   return inet_pton(AF_INET6, host, &parsed) == 1 && IN6_IS_ADDR_UNSPECIFIED(&parsed);
+}
+
+static enum kv_code listen_tcp(struct kv_rpc *rpc, const char *address, int *port,
+                               struct kv_status *status)
+{
+   char host[NAME_SIZE];
+   unsigned number, listening = 0;
+   if (!split(address, host, &number))
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "\"%s\" is no address to listen on; write host:port, [v6]:port with a port of "
+                     "at most 65535, or unix:PATH",
+                     address);
+   enum kv_code code = listen_host(rpc, address, host, &number, &listening, status);
+   /* "[::]" stands for every address there is, as it does elsewhere. */
+   if (code == KV_OK && is_every_ipv6_address(host))
+      code = listen_host(rpc, address, "0.0.0.0", &number, &listening, status);
    if (code == KV_OK && listening == 0)
-      return status->code;
+      return status->code; /* of the last address; each had a family that is missing here */
    if (code == KV_OK && port)
       *port = (int)number;
    return code;
@@ -226,6 +254,8 @@ static enum kv_code listen_unix(struct kv_rpc *rpc, const char *path, struct kv_
                      "cannot listen on unix:%s: the path has %zu bytes; write 1 to %zu", path,
                      strlen(path), sizeof address.sun_path - 1);
    memcpy(address.sun_path, path, strlen(path) + 1);
+   if (kv_acceptor_covers(rpc->acceptor, (const struct sockaddr *)(const void *)&address))
+      return KV_OK;
    if (clear_path(&address, status) != KV_OK)
       return status->code;
    int fd, reason;

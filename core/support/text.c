@@ -106,3 +106,16 @@ void kv_text_clean(char *text)
       text += size;
    }
 }
+
+char *kv_text_next_item(char **rest)
+{
+   char *item = *rest, *to = item, *from = item;
+   for (; *from != '\0' && *from != ','; from++) {
+      if (*from == '\\' && (from[1] == ',' || from[1] == '\\'))
+         from++;
+      *to++ = *from;
+   }
+   *rest = *from == ',' ? from + 1 : NULL;
+   *to = '\0';
+   return item;
+}

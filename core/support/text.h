@@ -24,6 +24,11 @@ bool kv_text_is_plain_name(const char *text, const char *others, size_t size_max
  * not printable, "..." at the end for what did not fit. Returns `to`. */
 const char *kv_text_show(const char *text, char *to, size_t capacity);
 
+/* Cuts the next item off a list "a,b\,c" in place, undoing the escapes: "\," stands for a comma,
+ * "\\" for a backslash, and a backslash before anything else for itself. *rest is NULL after the
+ * last item. */
+char *kv_text_next_item(char **rest);
+
 /* Puts '?' for each byte that is not printable, in place. */
 void kv_text_clean(char *text);
 

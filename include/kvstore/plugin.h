@@ -108,7 +108,7 @@ typedef struct kvs_view kvs_view;
 
 /* kvs_option.type */
 #define KVS_OPTION_INTEGER 1 /* a whole number */
-#define KVS_OPTION_SIZE 2    /* bytes; the user may write a suffix K, M or G (powers of 1024) */
+#define KVS_OPTION_SIZE 2    /* bytes; users may write 4K, 4KiB, 4 KB (K, M, G, T) */
 #define KVS_OPTION_CHOICE 3  /* one word of `choices` */
 #define KVS_OPTION_TEXT 4    /* any text without control characters */
 

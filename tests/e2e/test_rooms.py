@@ -22,6 +22,7 @@ ALLOWED = {
     "core/main.c": ["core/"],
     "core/config.": ["core/"],
     "core/run_as.": ["core/run_as.", "core/support/"],
+    "core/config_file.": ["core/config_file.h", "core/support/"],
     "plugins/": [ABI, "plugins/format/"],
     "plugins/encrypt/": [ABI, "plugins/format/", "plugins/encrypt/"],
     "check/": ["check/", "core/host/", "core/store/", "core/support/", "plugins/format/", ABI],

@@ -1205,6 +1205,56 @@ static void a_name_is_listened_on_at_all_its_addresses_and_one_port(void **state
    kv_rpc_destroy(rpc);
 }
 
+/* Asks `rpc` for an address on a port that a listener of its own has. */
+static enum kv_code listen_again(struct kv_rpc *rpc, const char *format, int port)
+{
+   char address[64];
+   struct kv_status status;
+   int again = port;
+   snprintf(address, sizeof address, format, port);
+   enum kv_code code = kv_rpc_listen(rpc, address, &again, &status);
+   if (code == KV_OK)
+      assert_int_equal(again, port);
+   else
+      print_message("%s: %s\n", address, status.text);
+   return code;
+}
+
+static void an_address_that_is_listened_on_already_is_no_second_one(void **state)
+{
+   static const char *const pairs[][2] = {
+       {"127.0.0.1:%d", "127.0.0.1:%d"}, {"127.0.0.1:%d", "localhost:%d"},
+       {"localhost:%d", "127.0.0.1:%d"}, {"0.0.0.0:%d", "127.0.0.1:%d"},
+       {"0.0.0.0:%d", "[::]:%d"},        {"[::]:%d", "0.0.0.0:%d"},
+       {"[::]:%d", "localhost:%d"}};
+   struct world *world = *state;
+   for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+      struct kv_rpc *rpc = create_rpc(&world->service);
+      struct kv_status status;
+      char first[64];
+      int port;
+      snprintf(first, sizeof first, pairs[i][0], 0);
+      assert_int_equal(kv_rpc_listen(rpc, first, &port, &status), KV_OK);
+      assert_int_equal(listen_again(rpc, pairs[i][1], port), KV_OK);
+      close(connect_raw(port));
+      kv_rpc_destroy(rpc);
+   }
+}
+
+/* The narrower one would have to be given up first. */
+static void an_address_that_covers_an_earlier_one_is_refused_with_what_to_do(void **state)
+{
+   struct world *world = *state;
+   struct kv_rpc *rpc = create_rpc(&world->service);
+   struct kv_status status;
+   char address[32];
+   int port;
+   assert_int_equal(kv_rpc_listen(rpc, "127.0.0.1:0", &port, &status), KV_OK);
+   snprintf(address, sizeof address, "0.0.0.0:%d", port);
+   assert_refused(rpc, address, "it covers an address that stands before it");
+   kv_rpc_destroy(rpc);
+}
+
 static void a_malformed_address_is_refused(void **state)
 {
    static const char *const addresses[] = {"",       "localhost", "localhost:", "localhost:x",
@@ -1249,6 +1299,7 @@ static void a_unix_socket_serves_its_owner_only_and_goes_with_the_server(void **
    struct kv_status status;
    struct stat file;
    assert_int_equal(kv_rpc_listen(rpc, place.address, NULL, &status), KV_OK);
+   assert_int_equal(kv_rpc_listen(rpc, place.address, NULL, &status), KV_OK); /* is one */
    assert_int_equal(lstat(place.path, &file), 0);
    assert_int_equal(file.st_mode & 0777, 0600);
    assert_int_equal(kv_rpc_start(rpc, &status), KV_OK);
@@ -1345,6 +1396,8 @@ int main(void)
        CASE(a_port_in_use_is_refused_and_its_holder_named),
        CASE(an_ipv6_port_in_use_is_refused_and_its_holder_named),
        CASE(a_name_is_listened_on_at_all_its_addresses_and_one_port),
+       CASE(an_address_that_is_listened_on_already_is_no_second_one),
+       CASE(an_address_that_covers_an_earlier_one_is_refused_with_what_to_do),
        CASE(a_malformed_address_is_refused),
        CASE(a_unix_socket_serves_its_owner_only_and_goes_with_the_server),
        CASE(a_second_server_on_a_unix_socket_is_refused),

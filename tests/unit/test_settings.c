@@ -106,6 +106,11 @@ static void a_size_takes_a_suffix_of_powers_of_1024(void **state)
    assert_accepted(SEGMENT, "4K", "4096", 4096);
    assert_accepted(SEGMENT, "3M", "3145728", 3145728);
    assert_accepted(SEGMENT, "2G", "2147483648", INT64_C(2147483648));
+   assert_accepted(SEGMENT, "1T", "1099511627776", INT64_C(1099511627776));
+   static const char *const same[] = {"4k",    "4KB",    "4kb",   "4KiB",  "4 K",
+                                      "4 KiB", "4 \tkb", "4096B", "4096 B"};
+   for (size_t i = 0; i < sizeof same / sizeof same[0]; i++)
+      assert_accepted(SEGMENT, same[i], "4096", 4096);
    assert_accepted(SEGMENT, "9223372036854775807", "9223372036854775807", INT64_MAX);
 }
 
@@ -113,17 +118,28 @@ static void a_size_that_overflows_or_is_malformed_is_refused(void **state)
 {
    (void)state;
    static const char *const values[] = {"K",
-                                        "4k",
-                                        "4KB",
-                                        "4 K",
                                         "4KK",
-                                        "4T",
+                                        "4KiBB",
+                                        "4Ki",
+                                        "4P",
                                         "-4K",
                                         "1K",
+                                        "4096 ",
+                                        " 4K",
+                                        "4K ",
+                                        "4 K B",
+                                        "4.5K",
+                                        "4i",
+                                        "4iB",
+                                        "4 0 96",
+                                        "+4K",
+                                        "0x10K",
                                         "9007199254740992K",
                                         "8589934592G",
+                                        "8388608T",
                                         "9223372036854775808",
-                                        "18014398509481988K"};
+                                        "18014398509481988K",
+                                        "18446744073709551616"};
    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
       assert_refused(SEGMENT, values[i], "a size from 4096");
 }
