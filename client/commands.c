@@ -30,7 +30,8 @@ static const struct command commands[] = {
      1, ANY, command_configure},
     {"plugins", "plugins", "list the plug-ins and their options", 0, 0, command_plugins},
     {"save", "save", "make a checkpoint now", 0, 0, command_save},
-    {"status", "status", "show how the server is", 0, 0, command_status},
+    {"status", "status", "show the mode, counts, errors and times of the server", 0, 0,
+     command_status},
     {"help", "help [COMMAND]", "show this, or one command", 0, 1, command_help},
     {"exit", "exit", "leave; so does quit, and the end of input", 0, 0, command_exit},
     {"quit", "quit", "leave", 0, 0, command_exit},
@@ -53,20 +54,20 @@ static int shown(struct kv_bytes word)
 
 static int unknown(struct session *session, struct kv_bytes name)
 {
-   return session_misuse(session, "\"%.*s\" is no command; see help", shown(name),
+   return session_misuse(session, "unknown command \"%.*s\"; see help", shown(name),
                          (const char *)name.data);
 }
 
 static int command_help(struct session *session, const struct kv_bytes *arguments, size_t count)
 {
    if (count == 0) {
-      commands_print_help(stdout);
+      commands_print_help(session->out);
       return EXIT_DONE;
    }
    const struct command *command = find(arguments[0]);
    if (!command)
       return unknown(session, arguments[0]);
-   printf("%s\n   %s\n", command->usage, command->help);
+   fprintf(session->out, "%s\n   %s\n", command->usage, command->help);
    return EXIT_DONE;
 }
 

@@ -1,12 +1,13 @@
 /*
  * The commands: a table of names, what they take and what they do. A command prints its answer,
- * tells of its failure, and returns the exit code (client/session.h).
+ * reports its failure, and returns the exit code (client/session.h).
  */
 #ifndef CLIENT_COMMANDS_H
 #define CLIENT_COMMANDS_H
 
 #include "client/session.h"
 
+#include <kvstore.pb-c.h>
 #include <stdio.h>
 
 struct command {
@@ -25,6 +26,12 @@ const struct command *commands_all(void);
 
 /* The usage of every command, for --help and `help`. */
 void commands_print_help(FILE *out);
+
+/* ---- What the answer to one operation looks like; the exit code ---- */
+
+int data_show_set(struct session *session);
+int data_show_get(struct session *session, struct kv_bytes key, const Kvstore__GetResponse *answer);
+int data_show_del(struct session *session, struct kv_bytes key, bool existed);
 
 /* ---- The handlers: the data (data.c), the server (server.c) ---- */
 

@@ -1,6 +1,7 @@
 #include "client/connection.h"
 
-#include "client/channel.h"
+#include "client/dial.h"
+#include "core/support/clock.h"
 
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
@@ -10,8 +11,6 @@
 #include <signal.h>
 #include <stdlib.h>
 
-/* How long one address may take to answer before the next one is tried, at most. */
-#define CONNECT_TIMEOUT_MS 5000
 /* How often a wait looks for ^C. */
 #define INTERRUPT_CHECK_MS 50
 /* After a pause of this length the server may be gone without our having noticed. */
@@ -20,13 +19,12 @@
 #define DEADLINE_EXCEEDED ((enum kv_code)GRPC_STATUS_DEADLINE_EXCEEDED)
 
 struct connection {
-   char *addresses; /* the list as given */
-   bool interruptible;
+   struct address_list addresses;
+   bool interruptible, interrupted;
    bool unreached;
-   grpc_completion_queue *queue; /* never has more than one event under way */
-   grpc_channel *channel;        /* NULL: not connected */
-   char *list;                   /* what `address` points into */
-   const char *address;          /* of the channel */
+   grpc_completion_queue *queue;  /* never has more than one event in flight, but in dial() */
+   grpc_channel *channel;         /* NULL: not connected */
+   const struct address *address; /* of the channel */
    gpr_timespec last_use;
 };
 
@@ -40,14 +38,20 @@ static bool is_past(gpr_timespec time)
    return gpr_time_cmp(gpr_now(GPR_CLOCK_MONOTONIC), time) >= 0;
 }
 
-/* Takes a pending ^C, if there is one. */
-static bool take_interrupt(const struct connection *connection)
+bool connection_interrupted(struct connection *connection)
 {
    sigset_t interrupt;
    sigemptyset(&interrupt);
    sigaddset(&interrupt, SIGINT);
-   return connection->interruptible &&
-          sigtimedwait(&interrupt, NULL, &(struct timespec){0}) == SIGINT;
+   if (connection->interruptible && !connection->interrupted)
+      connection->interrupted = sigtimedwait(&interrupt, NULL, &(struct timespec){0}) == SIGINT;
+   return connection->interrupted;
+}
+
+void connection_forget_interrupt(struct connection *connection)
+{
+   connection_interrupted(connection);
+   connection->interrupted = false;
 }
 
 /* ---- Connecting ---- */
@@ -60,32 +64,11 @@ static void watch(struct connection *connection, grpc_channel *channel,
    grpc_completion_queue_next(connection->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
 }
 
-enum outcome { ANSWERED, SILENT, INTERRUPTED };
-
-static enum outcome await_ready(struct connection *connection, grpc_channel *channel,
-                                int64_t timeout_ms)
-{
-   gpr_timespec deadline = in_ms(timeout_ms);
-   for (;;) {
-      grpc_connectivity_state state = grpc_channel_check_connectivity_state(channel, 1);
-      if (state == GRPC_CHANNEL_READY)
-         return ANSWERED;
-      if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN ||
-          is_past(deadline))
-         return SILENT;
-      if (take_interrupt(connection))
-         return INTERRUPTED;
-      watch(connection, channel, state, INTERRUPT_CHECK_MS);
-   }
-}
-
 static void disconnect(struct connection *connection)
 {
    if (connection->channel)
       grpc_channel_destroy(connection->channel);
-   free(connection->list);
    connection->channel = NULL;
-   connection->list = NULL;
    connection->address = NULL;
 }
 
@@ -93,50 +76,43 @@ static bool is_connected(struct connection *connection)
 {
    if (!connection->channel)
       return false;
-   /* gRPC reads sockets only while it is waited on: give it a chance to see an end of file. */
+   /* gRPC reads sockets only while it is waited on, and an end of file only then. */
    gpr_timespec idle = gpr_time_from_millis(IDLE_MS, GPR_TIMESPAN);
    if (is_past(gpr_time_add(connection->last_use, idle)))
       watch(connection, connection->channel, GRPC_CHANNEL_READY, 1);
    return grpc_channel_check_connectivity_state(connection->channel, 0) == GRPC_CHANNEL_READY;
 }
 
-static enum kv_code connect_to_first(struct connection *connection, int64_t timeout_ms,
-                                     struct kv_status *status)
+static bool is_interrupted(void *context)
 {
-   if (timeout_ms == 0 || timeout_ms > CONNECT_TIMEOUT_MS)
-      timeout_ms = CONNECT_TIMEOUT_MS;
+   return connection_interrupted(context);
+}
+
+/* Takes the time that it needs off `left_ms`, where that is a limit. */
+static enum kv_code connect_anew(struct connection *connection, const struct connection_call *call,
+                                 int64_t *left_ms, struct kv_status *status)
+{
    disconnect(connection);
-   connection->list = strdup(connection->addresses);
-   if (!connection->list)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
-   char *rest = connection->list;
-   enum outcome outcome = SILENT;
-   for (char *address; outcome == SILENT && (address = strsep(&rest, ",")) != NULL;) {
-      grpc_channel *channel = channel_create(address, NULL, 0);
-      outcome = await_ready(connection, channel, timeout_ms);
-      if (outcome == ANSWERED) {
-         connection->channel = channel;
-         connection->address = address;
-      } else {
-         grpc_channel_destroy(channel);
-      }
-   }
-   connection->unreached = outcome == SILENT;
-   if (outcome == INTERRUPTED)
-      return kv_fail(status, KV_CANCELLED, "interrupted while connecting");
-   if (outcome == SILENT)
-      return kv_fail(status, KV_UNAVAILABLE,
-                     "no server answers at %s; start kvstore-server there, or name another address "
-                     "with -a HOST:PORT or KVSTORE_SERVER_ADDR",
-                     connection->addresses);
-   return KV_OK;
+   bool shorter = *left_ms > 0 && *left_ms < call->connect_timeout_ms;
+   const struct dial what = {
+       .addresses = &connection->addresses,
+       .queue = connection->queue,
+       .timeout_ms = shorter ? *left_ms : call->connect_timeout_ms,
+       .is_interrupted = is_interrupted,
+       .context = connection,
+   };
+   int64_t start_ms = (int64_t)kv_clock_monotonic_ms();
+   enum kv_code code = dial(&what, &connection->channel, &connection->address, status);
+   connection->unreached = code == KV_UNAVAILABLE;
+   *left_ms -= (int64_t)kv_clock_monotonic_ms() - start_ms;
+   return code;
 }
 
 /* ---- One call ---- */
 
 /* Runs a batch to its end. A ^C cancels the call; the batch ends all the same. */
 static bool run_batch(struct connection *connection, grpc_call *call, const grpc_op *ops,
-                      size_t count, bool *interrupted)
+                      size_t count)
 {
    if (grpc_call_start_batch(call, ops, count, NULL, NULL) != GRPC_CALL_OK)
       abort();
@@ -146,15 +122,12 @@ static bool run_batch(struct connection *connection, grpc_call *call, const grpc
       grpc_event event = grpc_completion_queue_next(connection->queue, until, NULL);
       if (event.type == GRPC_OP_COMPLETE)
          return event.success != 0;
-      if (take_interrupt(connection)) {
-         *interrupted = true;
+      if (connection_interrupted(connection))
          grpc_call_cancel(call, NULL);
-      }
    }
 }
 
-static bool send_request(struct connection *connection, grpc_call *call, struct kv_bytes request,
-                         bool *interrupted)
+static bool send_request(struct connection *connection, grpc_call *call, struct kv_bytes request)
 {
    /* Copied, because gRPC may hold on to it after a cancelled call has ended. */
    grpc_slice slice = grpc_slice_from_copied_buffer(request.data, request.size);
@@ -169,7 +142,7 @@ static bool send_request(struct connection *connection, grpc_call *call, struct 
        {.op = GRPC_OP_RECV_INITIAL_METADATA,
         .data.recv_initial_metadata.recv_initial_metadata = &headers},
    };
-   bool sent = run_batch(connection, call, ops, sizeof ops / sizeof *ops, interrupted);
+   bool sent = run_batch(connection, call, ops, sizeof ops / sizeof *ops);
    grpc_metadata_array_destroy(&headers);
    grpc_byte_buffer_destroy(message);
    return sent;
@@ -190,19 +163,24 @@ static enum kv_code hand_over(grpc_byte_buffer *message, connection_reply_fn *on
 }
 
 static enum kv_code receive_replies(struct connection *connection, grpc_call *call,
-                                    connection_reply_fn *on_reply, void *context, bool *interrupted,
+                                    connection_reply_fn *on_reply, void *context,
                                     struct kv_status *status)
 {
    for (;;) {
       grpc_byte_buffer *message = NULL;
       const grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &message};
-      bool received = run_batch(connection, call, &op, 1, interrupted);
+      bool received = run_batch(connection, call, &op, 1);
       if (!message)
          return KV_OK;
       enum kv_code code = received ? hand_over(message, on_reply, context, status) : KV_OK;
       grpc_byte_buffer_destroy(message);
       if (code != KV_OK)
          return code;
+      /* Messages may follow each other without a wait that would look for it. */
+      if (connection_interrupted(connection)) {
+         grpc_call_cancel(call, NULL);
+         return KV_OK;
+      }
    }
 }
 
@@ -214,19 +192,18 @@ static enum kv_code explain(struct connection *connection, enum kv_code code, co
       return kv_fail(status, code,
                      "no answer from %s within %.3g s, it may still take effect; --timeout SECONDS "
                      "waits longer",
-                     connection->address, (double)call->timeout_ms / 1000);
+                     connection->address->text, (double)call->timeout_ms / 1000);
    if (code == KV_UNAVAILABLE &&
        grpc_channel_check_connectivity_state(connection->channel, 0) != GRPC_CHANNEL_READY)
       return kv_fail(status, code,
                      "the connection to %s broke during the call, which may or may not have taken "
                      "effect: %s",
-                     connection->address, text);
+                     connection->address->text, text);
    return kv_fail(status, code, "%s", text);
 }
 
 static enum kv_code receive_status(struct connection *connection, grpc_call *call,
-                                   const struct connection_call *what, bool *interrupted,
-                                   struct kv_status *status)
+                                   const struct connection_call *what, struct kv_status *status)
 {
    grpc_metadata_array trailers;
    grpc_metadata_array_init(&trailers);
@@ -236,9 +213,9 @@ static enum kv_code receive_status(struct connection *connection, grpc_call *cal
                        .data.recv_status_on_client = {.trailing_metadata = &trailers,
                                                       .status = &code,
                                                       .status_details = &details}};
-   run_batch(connection, call, &op, 1, interrupted);
+   run_batch(connection, call, &op, 1);
    char *text = grpc_slice_to_c_string(details);
-   if (*interrupted && code == GRPC_STATUS_CANCELLED)
+   if (connection->interrupted && code == GRPC_STATUS_CANCELLED)
       kv_fail(status, KV_CANCELLED, "interrupted; the call may or may not have taken effect");
    else if (code != GRPC_STATUS_OK)
       explain(connection, (enum kv_code)code, text, what, status);
@@ -254,17 +231,15 @@ struct connection *connection_create(const char *addresses, bool interruptible,
                                      struct kv_status *status)
 {
    struct connection *connection = calloc(1, sizeof *connection);
-   char *copy = connection ? strdup(addresses) : NULL;
-   if (!copy) {
-      free(connection);
+   if (!connection) {
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
       return NULL;
    }
-   /* The system's own name resolution, as every other program has it: hosts file, mDNS, search
-    * domains. gRPC's built-in one knows less. */
-   setenv("GRPC_DNS_RESOLVER", "native", 0);
+   if (address_list_init(&connection->addresses, addresses, status) != KV_OK) {
+      free(connection);
+      return NULL;
+   }
    grpc_init();
-   connection->addresses = copy;
    connection->interruptible = interruptible;
    connection->queue = grpc_completion_queue_create_for_next(NULL);
    return connection;
@@ -279,31 +254,30 @@ void connection_destroy(struct connection *connection)
       ;
    grpc_completion_queue_destroy(connection->queue);
    grpc_shutdown();
-   free(connection->addresses);
+   address_list_deinit(&connection->addresses);
    free(connection);
 }
 
 enum kv_code connection_call(struct connection *connection, const struct connection_call *call,
                              connection_reply_fn *on_reply, void *context, struct kv_status *status)
 {
-   take_interrupt(connection); /* one that came before the call is not meant for it */
    connection->unreached = false;
-   if (!is_connected(connection) && connect_to_first(connection, call->timeout_ms, status) != KV_OK)
+   int64_t left_ms = call->timeout_ms;
+   if (!is_connected(connection) && connect_anew(connection, call, &left_ms, status) != KV_OK)
       return status->code;
 
    gpr_timespec deadline =
-       call->timeout_ms ? in_ms(call->timeout_ms) : gpr_inf_future(GPR_CLOCK_MONOTONIC);
+       call->timeout_ms ? in_ms(left_ms > 0 ? left_ms : 1) : gpr_inf_future(GPR_CLOCK_MONOTONIC);
    grpc_call *rpc = grpc_channel_create_call(
        connection->channel, NULL, GRPC_PROPAGATE_DEFAULTS, connection->queue,
        grpc_slice_from_static_string(call->method), NULL, deadline, NULL);
-   bool interrupted = false;
    enum kv_code code = KV_OK;
    struct kv_status reply_status = {.code = KV_OK};
-   if (send_request(connection, rpc, call->request, &interrupted))
-      code = receive_replies(connection, rpc, on_reply, context, &interrupted, &reply_status);
+   if (send_request(connection, rpc, call->request))
+      code = receive_replies(connection, rpc, on_reply, context, &reply_status);
    if (code != KV_OK)
       grpc_call_cancel(rpc, NULL);
-   enum kv_code ended = receive_status(connection, rpc, call, &interrupted, status);
+   enum kv_code ended = receive_status(connection, rpc, call, status);
    grpc_call_unref(rpc);
    connection->last_use = gpr_now(GPR_CLOCK_MONOTONIC);
    if (code == KV_OK)

@@ -2,7 +2,7 @@
  * The way to the server: connects to the first of several addresses that answers, makes one call at
  * a time, and connects again where the connection was lost in between. No call is ever sent twice.
  *
- * One thread. With channel.h the only module of the client that includes gRPC.
+ * One thread. With channel.h and dial.h the only module of the client that includes gRPC.
  */
 #ifndef CLIENT_CONNECTION_H
 #define CLIENT_CONNECTION_H
@@ -18,8 +18,8 @@ struct connection;
 struct connection_call {
    const char *method; /* full name, "/kvstore.KeyValueStore/Get" */
    struct kv_bytes request;
-   int64_t timeout_ms; /* 0: none; connecting comes before and has the same time again, at most
-                          5 s for an address */
+   int64_t timeout_ms;         /* 0: none; of the call, and of connecting where that comes before */
+   int64_t connect_timeout_ms; /* of connecting */
 };
 
 /* Takes one message of the answer; `reply` is valid during the call only. Anything but KV_OK, with
@@ -27,9 +27,9 @@ struct connection_call {
 typedef enum kv_code connection_reply_fn(void *context, struct kv_bytes reply,
                                          struct kv_status *status);
 
-/* `addresses`: HOST:PORT or unix:PATH, several separated by commas. Nothing is sent before the
- * first call. An `interruptible` connection ends calls with KV_CANCELLED when a SIGINT is pending;
- * the caller has blocked that signal before. NULL with status on failure. */
+/* `addresses` as in client/address.h. Nothing is sent before the first call. An `interruptible`
+ * connection ends calls with KV_CANCELLED when a SIGINT is pending; the caller has blocked that
+ * signal before. NULL with status on failure. */
 struct connection *connection_create(const char *addresses, bool interruptible,
                                      struct kv_status *status);
 void connection_destroy(struct connection *connection);
@@ -39,6 +39,10 @@ void connection_destroy(struct connection *connection);
 enum kv_code connection_call(struct connection *connection, const struct connection_call *call,
                              connection_reply_fn *on_reply, void *context,
                              struct kv_status *status);
+
+/* Whether ^C was pressed since the connection was made or told to forget it. */
+bool connection_interrupted(struct connection *connection);
+void connection_forget_interrupt(struct connection *connection);
 
 /* False where the last call failed because no address answered. */
 bool connection_reached(const struct connection *connection);

@@ -6,6 +6,12 @@
 #include <kvstore.pb-c.h>
 #include <stdlib.h>
 
+int data_show_set(struct session *session)
+{
+   fputs("OK\n", session->out);
+   return EXIT_DONE;
+}
+
 int command_set(struct session *session, const struct kv_bytes *arguments, size_t count)
 {
    (void)count;
@@ -20,7 +26,22 @@ int command_set(struct session *session, const struct kv_bytes *arguments, size_
    if (result != EXIT_DONE)
       return result;
    protobuf_c_message_free_unpacked(answer, NULL);
-   fputs("OK\n", stdout);
+   return data_show_set(session);
+}
+
+int data_show_get(struct session *session, struct kv_bytes key, const Kvstore__GetResponse *answer)
+{
+   /* A server of the five frozen calls alone does not send `found`. */
+   if (!answer->found && answer->value.len == 0) {
+      session_not_found(session, key);
+      return EXIT_NOT_FOUND;
+   }
+   if (session->terminal)
+      print_text(session->out, session_bytes(answer->value));
+   else if (answer->value.len > 0)
+      fwrite(answer->value.data, 1, answer->value.len, session->out);
+   if (!session->no_newline)
+      fputc('\n', session->out);
    return EXIT_DONE;
 }
 
@@ -36,19 +57,7 @@ int command_get(struct session *session, const struct kv_bytes *arguments, size_
                              &message);
    if (result != EXIT_DONE)
       return result;
-   const Kvstore__GetResponse *answer = (const Kvstore__GetResponse *)message;
-   /* A server of the five frozen calls alone does not send `found`. */
-   if (!answer->found && answer->value.len == 0) {
-      session_not_found(session, arguments[0]);
-      result = EXIT_NOT_FOUND;
-   } else {
-      if (session->terminal)
-         print_text(stdout, session_bytes(answer->value));
-      else if (answer->value.len > 0)
-         fwrite(answer->value.data, 1, answer->value.len, stdout);
-      if (!session->no_newline)
-         fputc('\n', stdout);
-   }
+   result = data_show_get(session, arguments[0], (const Kvstore__GetResponse *)message);
    protobuf_c_message_free_unpacked(message, NULL);
    return result;
 }
@@ -75,6 +84,23 @@ static int delete_key(struct session *session, struct kv_bytes key, size_t *dele
    return EXIT_NOT_FOUND;
 }
 
+static void show_deleted(struct session *session, size_t deleted, int result)
+{
+   if (session->terminal && deleted > 0)
+      fprintf(session->out, "(%zu deleted)\n", deleted);
+   else if (!session->terminal && (deleted > 0 || result < EXIT_GRPC_BASE))
+      fprintf(session->out, "%zu\n", deleted);
+}
+
+int data_show_del(struct session *session, struct kv_bytes key, bool existed)
+{
+   if (!existed)
+      session_not_found(session, key);
+   int result = existed ? EXIT_DONE : EXIT_NOT_FOUND;
+   show_deleted(session, existed, result);
+   return result;
+}
+
 int command_del(struct session *session, const struct kv_bytes *arguments, size_t count)
 {
    size_t deleted = 0;
@@ -84,10 +110,7 @@ int command_del(struct session *session, const struct kv_bytes *arguments, size_
       if (one != EXIT_DONE)
          result = one;
    }
-   if (session->terminal && deleted > 0)
-      printf("(%zu deleted)\n", deleted);
-   else if (!session->terminal && (deleted > 0 || result < EXIT_GRPC_BASE))
-      printf("%zu\n", deleted);
+   show_deleted(session, deleted, result);
    return result;
 }
 
@@ -96,10 +119,10 @@ int command_del(struct session *session, const struct kv_bytes *arguments, size_
 static void print_key(const struct session *session, struct kv_bytes key)
 {
    if (session->terminal)
-      print_text(stdout, key);
+      print_text(session->out, key);
    else
-      fwrite(key.data, 1, key.size, stdout);
-   fputc('\n', stdout);
+      fwrite(key.data, 1, key.size, session->out);
+   fputc('\n', session->out);
 }
 
 static void print_keys(void *context, const ProtobufCMessage *answer)
@@ -111,13 +134,13 @@ static void print_keys(void *context, const ProtobufCMessage *answer)
 
 static void print_entries(void *context, const ProtobufCMessage *answer)
 {
-   (void)context;
+   FILE *out = ((struct session *)context)->out;
    const Kvstore__ScanResponse *part = (const Kvstore__ScanResponse *)answer;
    for (size_t i = 0; i < part->n_entries; i++) {
-      print_word(stdout, session_bytes(part->entries[i]->key));
-      fputc('\t', stdout);
-      print_word(stdout, session_bytes(part->entries[i]->value));
-      fputc('\n', stdout);
+      print_word(out, session_bytes(part->entries[i]->key));
+      fputc('\t', out);
+      print_word(out, session_bytes(part->entries[i]->value));
+      fputc('\n', out);
    }
 }
 

@@ -1,11 +1,12 @@
 #include "client/editor.h"
 
 #include "client/commands.h"
+#include "client/history.h"
+#include "client/restore_terminal.h"
 
 #include <errno.h>
 #include <histedit.h>
 #include <langinfo.h>
-#include <limits.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -13,15 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #define HISTORY_LINES 1000
 
 struct editor {
    EditLine *line;
    History *history;
+   struct history_file *file; /* NULL: no history is kept */
    const char *prompt;
-   char path[PATH_MAX]; /* of the history; empty: none is kept */
 };
 
 static char *prompt_of(EditLine *line)
@@ -53,6 +55,14 @@ static unsigned char stop(EditLine *line, int key)
    return CC_REDISPLAY;
 }
 
+/* The marks that a terminal puts around what is pasted, where an earlier program has asked it to.
+ */
+static unsigned char pass_over(EditLine *line, int key)
+{
+   (void)line, (void)key;
+   return CC_NORM;
+}
+
 /* The longest beginning that all commands starting with this prefix share. */
 static size_t common_beginning(const char *prefix, size_t size, const char **name, size_t *matches)
 {
@@ -81,6 +91,15 @@ static void list_matches(const char *prefix, size_t size)
    fflush(stdout);
 }
 
+/* Whether a TAB is text: what is pasted has more behind it, and past the command's name there is
+ * nothing to complete. */
+static bool is_text(const char *before, size_t size)
+{
+   int waiting = 0;
+   return memchr(before, ' ', size) || memchr(before, '\t', size) ||
+          (ioctl(STDIN_FILENO, FIONREAD, &waiting) == 0 && waiting > 0);
+}
+
 static unsigned char complete(EditLine *line, int key)
 {
    (void)key;
@@ -89,8 +108,8 @@ static unsigned char complete(EditLine *line, int key)
    if (info->cursor - start >= 5 && strncasecmp(start, "help ", 5) == 0)
       start += 5;
    size_t size = (size_t)(info->cursor - start);
-   if (memchr(start, ' ', size))
-      return CC_ERROR;
+   if (is_text(start, size))
+      return el_insertstr(line, "\t") == 0 ? CC_REFRESH : CC_ERROR;
 
    const char *name = NULL;
    size_t matches;
@@ -109,23 +128,6 @@ static unsigned char complete(EditLine *line, int key)
 
 /* ---- History ---- */
 
-/* KVSTORE_HISTORY (empty: no history), else the state folder where the user has one, else home. */
-static void choose_path(char path[PATH_MAX])
-{
-   const char *file = getenv("KVSTORE_HISTORY");
-   const char *state = getenv("XDG_STATE_HOME");
-   const char *home = getenv("HOME");
-   int size = 0;
-   if (file)
-      size = snprintf(path, PATH_MAX, "%s", file);
-   else if (state && state[0] == '/')
-      size = snprintf(path, PATH_MAX, "%s/kvstore_history", state);
-   else if (home && home[0] == '/')
-      size = snprintf(path, PATH_MAX, "%s/.kvstore_history", home);
-   if (size >= PATH_MAX)
-      path[0] = '\0';
-}
-
 static bool open_history(struct editor *editor)
 {
    HistEvent event;
@@ -134,20 +136,27 @@ static bool open_history(struct editor *editor)
        history(editor->history, &event, H_SETUNIQUE, 1) < 0 ||
        el_set(editor->line, EL_HIST, history, editor->history) != 0)
       return false;
-   choose_path(editor->path);
-   if (editor->path[0])
-      history(editor->history, &event, H_LOAD, editor->path);
+   struct history_problem problem;
+   editor->file = history_open(HISTORY_LINES, &problem);
+   if (editor->file)
+      history(editor->history, &event, H_LOAD, history_path(editor->file));
+   else if (problem.text[0])
+      fprintf(stderr, "No history is kept: %s\n", problem.text);
    return true;
 }
 
-static void save_history(struct editor *editor)
+static void remember(struct editor *editor, const char *line)
 {
    HistEvent event;
-   if (!editor->path[0])
+   if (line[strspn(line, " \t\n")] == '\0')
       return;
-   mode_t mask = umask(077);
-   history(editor->history, &event, H_SAVE, editor->path);
-   umask(mask);
+   history(editor->history, &event, H_ENTER, line);
+   if (editor->file && !history_append(editor->file, line)) {
+      fprintf(stderr, "The history is not kept from here on: cannot write %s\n",
+              history_path(editor->file));
+      history_close(editor->file);
+      editor->file = NULL;
+   }
 }
 
 /* ---- Interface ---- */
@@ -166,18 +175,26 @@ static bool set_up(struct editor *editor)
    /* The wide call keeps these texts where the narrow one would copy and lose them. */
    if (el_wset(line, EL_ADDFN, L"kv-complete", L"complete a command", complete) != 0 ||
        el_wset(line, EL_ADDFN, L"kv-drop", L"drop the line", drop_line) != 0 ||
-       el_wset(line, EL_ADDFN, L"kv-stop", L"stop the program", stop) != 0)
+       el_wset(line, EL_ADDFN, L"kv-stop", L"stop the program", stop) != 0 ||
+       el_wset(line, EL_ADDFN, L"kv-pass", L"pass over a mark of pasted text", pass_over) != 0)
       return false;
    if (el_set(line, EL_CLIENTDATA, editor) != 0 || el_set(line, EL_PROMPT, prompt_of) != 0 ||
        el_set(line, EL_EDITOR, "emacs") != 0 || el_set(line, EL_SIGNAL, 1) != 0 ||
        !open_history(editor))
       return false;
    el_source(line, NULL); /* the user's ~/.editrc, if there is one */
+   /* What is pasted while a command runs comes in meanwhile. As lines, which is the terminal's way
+    * then, it would be cut at 4095 bytes each without a word. */
+   if (!restore_terminal_on_signals() ||
+       el_set(line, EL_SETTY, "-x", "-icanon", "-echo", NULL) != 0)
+      return false;
    /* At the prompt ^C is a key and no signal, and so is ^Z. */
    return el_set(line, EL_SETTY, "-d", "-isig", NULL) == 0 &&
           el_set(line, EL_BIND, "^C", "kv-drop", NULL) == 0 &&
           el_set(line, EL_BIND, "^Z", "kv-stop", NULL) == 0 &&
-          el_set(line, EL_BIND, "^I", "kv-complete", NULL) == 0;
+          el_set(line, EL_BIND, "^I", "kv-complete", NULL) == 0 &&
+          el_set(line, EL_BIND, "\\e[200~", "kv-pass", NULL) == 0 &&
+          el_set(line, EL_BIND, "\\e[201~", "kv-pass", NULL) == 0;
 }
 
 struct editor *editor_create(const char *prompt)
@@ -190,17 +207,16 @@ struct editor *editor_create(const char *prompt)
    editor->line = el_init("kvstore-cli", stdin, stdout, stderr);
    if (editor->line && set_up(editor))
       return editor;
-   editor->path[0] = '\0';
    editor_destroy(editor);
    return NULL;
 }
 
 void editor_destroy(struct editor *editor)
 {
-   if (editor->history) {
-      save_history(editor);
+   if (editor->file)
+      history_close(editor->file);
+   if (editor->history)
       history_end(editor->history);
-   }
    if (editor->line)
       el_end(editor->line);
    free(editor);
@@ -217,9 +233,7 @@ const char *editor_read(struct editor *editor, size_t *size)
       fputc('\n', stdout);
       return NULL;
    }
-   HistEvent event;
-   if (line[strspn(line, " \t\n")] != '\0')
-      history(editor->history, &event, H_ENTER, line);
+   remember(editor, line);
    *size = (size_t)length - (line[length - 1] == '\n');
    return line;
 }

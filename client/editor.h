@@ -2,8 +2,8 @@
  * The prompt: a line with history, and completion of command names by TAB. ^C drops the line, ^D on
  * an empty one is the end of input.
  *
- * One thread. The history is read at creation and written at destruction, readable by its owner
- * alone; where it cannot be read or written the editor works without.
+ * One thread. The history is kept in a file (client/history.h); where that cannot be, the editor
+ * says so on standard error and works without.
  */
 #ifndef CLIENT_EDITOR_H
 #define CLIENT_EDITOR_H

@@ -1,6 +1,8 @@
 /* kvstore-cli: reads the flags, then runs one command, the lines of a pipe, or a prompt. */
+#include "client/address.h"
 #include "client/commands.h"
 #include "client/editor.h"
+#include "client/pipe.h"
 #include "client/words.h"
 
 #include <errno.h>
@@ -14,7 +16,6 @@
 #error "KVSTORE_VERSION must be the version as a string"
 #endif
 
-#define DEFAULT_ADDRESS "localhost:50051"
 #define PROMPT "kvstore> "
 
 struct settings {
@@ -35,26 +36,40 @@ static void print_help(void)
          "Without a command it reads commands, one a line: at a terminal with a prompt, from a\n"
          "pipe without.\n\n"
          "  -a, --address ADDR    server, HOST:PORT or unix:PATH; of a list with commas the first\n"
-         "                        that answers (default $KVSTORE_SERVER_ADDR, localhost:50051)\n"
+         "                        that answers (default $KVSTORE_SERVER_ADDR, else\n"
+         "                        " ADDRESS_DEFAULT ")\n"
          "  -x                    take the last argument from standard input, to its end\n"
          "  -n, --no-newline      print no newline after the value of get\n"
-         "  --timeout SECONDS     limit of every call, 0 for none (default 30, none for calls\n"
-         "                        that go through the whole store)\n"
-         "  --help, --version     print this, or the version, and exit\n\n"
+         "  --timeout SECONDS     limit of every call with connecting, 0 for none (default 30,\n"
+         "                        none for calls that go through the whole store, and 5 to\n"
+         "                        connect)\n"
+         "  -h, --help            print this and exit\n"
+         "  --version             print the version and exit\n\n"
          "Commands:\n",
          stdout);
    commands_print_help(stdout);
    fputs("\nAt the prompt and in a pipe, words with spaces are quoted: \"...\" knows the escapes\n"
-         "\\n \\r \\t \\\\ \\\" \\xHH, '...' takes everything as it is.\n\n"
+         "\\n \\r \\t \\\\ \\\" \\xHH, '...' takes everything as it is. A word that begins with #\n"
+         "begins a comment.\n\n"
          "Exit codes: 0 done, 1 key not found, 2 wrong use, 3 input, output or memory failed,\n"
          "4 a shadow run failed or gave back other data,\n"
-         "64 + code for a gRPC error (78: no server answers).\n",
+         "64 + code for a gRPC error (78: cannot connect).\n",
          stdout);
 }
 
 static int refuse(const char *what, const char *value, const char *remedy)
 {
    fprintf(stderr, "error: %s \"%s\" %s; see --help\n", what, value, remedy);
+   return EXIT_USAGE;
+}
+
+/* Of several letters behind one dash getopt tells which it is. */
+static int refuse_unknown(char **argv, int index)
+{
+   if (optopt)
+      fprintf(stderr, "error: unknown flag -%c; see --help\n", optopt);
+   else
+      fprintf(stderr, "error: unknown flag \"%s\"; see --help\n", argv[index - 1]);
    return EXIT_USAGE;
 }
 
@@ -70,21 +85,6 @@ static bool parse_seconds(const char *text, int64_t *ms)
    return true;
 }
 
-/* Each part needs a port or a path: gRPC would take the bare name of a host for port 443. */
-static bool are_addresses(const char *list)
-{
-   while (*list) {
-      size_t size = strcspn(list, ",");
-      const char *colon = memchr(list, ':', size);
-      if (!colon || colon == list || colon == list + size - 1)
-         return false;
-      list += size;
-      if (*list == ',' && *++list == '\0')
-         return false;
-   }
-   return true;
-}
-
 static int read_flags(struct settings *settings, int argc, char **argv)
 {
    static const struct option flags[] = {
@@ -94,7 +94,7 @@ static int read_flags(struct settings *settings, int argc, char **argv)
    };
    opterr = 0;
    /* "+": what follows the command is the command's, even where it looks like a flag. */
-   for (int flag; (flag = getopt_long(argc, argv, "+:a:xn", flags, NULL)) != -1;) {
+   for (int flag; (flag = getopt_long(argc, argv, "+:a:hxn", flags, NULL)) != -1;) {
       switch (flag) {
       case 'a':
          settings->addresses = optarg;
@@ -118,7 +118,7 @@ static int read_flags(struct settings *settings, int argc, char **argv)
       case ':':
          return refuse("flag", argv[optind - 1], "needs a value");
       default:
-         return refuse("flag", argv[optind - 1], "is not known");
+         return refuse_unknown(argv, optind);
       }
    }
    settings->words = argv + optind;
@@ -128,20 +128,12 @@ static int read_flags(struct settings *settings, int argc, char **argv)
 
 static int check_flags(const struct settings *settings)
 {
-   if (settings->addresses[0] == '\0' || !are_addresses(settings->addresses))
-      return refuse("address", settings->addresses, "is not of the form HOST:PORT or unix:PATH");
    if (settings->value_from_input && settings->word_count == 0)
-      return refuse("flag", "-x", "needs a command: kvstore-cli -x set KEY");
+      return refuse("flag", "-x", "needs a command, such as kvstore-cli -x set KEY");
    return EXIT_DONE;
 }
 
 /* ---- One command ---- */
-
-static int local_failure(const char *what)
-{
-   fprintf(stderr, "error: %s: %s\n", what, strerror(errno));
-   return EXIT_LOCAL;
-}
 
 /* Standard input to its end. The caller frees *data. */
 static bool read_input(char **data, size_t *size)
@@ -172,7 +164,7 @@ static int run_once(struct session *session, const struct settings *settings)
    int result;
    struct kv_bytes *words = calloc(count + 1, sizeof *words);
    if (!words || (settings->value_from_input && !read_input(&input, &input_size))) {
-      result = local_failure("cannot read standard input");
+      result = session_local_failure("cannot read standard input", errno);
       goto out;
    }
    for (size_t i = 0; i < count; i++)
@@ -186,63 +178,32 @@ out:
    return result;
 }
 
-/* ---- Many commands ---- */
+/* ---- The prompt ---- */
 
 static int run_line(struct session *session, const char *line, size_t size)
 {
    struct words words;
    struct words_error error;
-   if (!words_split(line, size, &words, &error)) {
-      if (error.column)
-         return session_misuse(session, "column %zu: %s", error.column, error.reason);
-      return session_misuse(session, "%s", error.reason);
-   }
+   if (!words_split(line, size, &words, &error))
+      return session_misread(session, &error);
    int result = commands_run(session, words.items, words.count);
    words_deinit(&words);
    return result;
-}
-
-static bool is_comment(const char *line, size_t size)
-{
-   return size > 0 && line[0] == '#';
-}
-
-/* Goes on after a failing command; only where no server answers the rest would fail alike. */
-static int run_pipe(struct session *session)
-{
-   char *line = NULL;
-   size_t capacity = 0;
-   int first_failure = EXIT_DONE;
-   ssize_t length;
-   while (!session->ended && (length = getline(&line, &capacity, stdin)) > 0) {
-      size_t size = (size_t)length;
-      size -= line[size - 1] == '\n';
-      size -= size > 0 && line[size - 1] == '\r';
-      session->line++;
-      if (is_comment(line, size))
-         continue;
-      int result = run_line(session, line, size);
-      if (first_failure == EXIT_DONE)
-         first_failure = result;
-      if (fflush(stdout) != 0 || !connection_reached(session->connection))
-         break;
-   }
-   if (ferror(stdin))
-      first_failure = local_failure("cannot read standard input");
-   free(line);
-   return first_failure;
 }
 
 static int run_prompt(struct session *session)
 {
    struct editor *editor = editor_create(PROMPT);
    if (!editor)
-      return run_pipe(session);
+      return pipe_run(session);
    size_t size;
    for (const char *line; !session->ended && (line = editor_read(editor, &size)) != NULL;) {
-      if (!is_comment(line, size))
-         run_line(session, line, size);
-      fflush(stdout);
+      session->cut = false;
+      connection_forget_interrupt(session->connection);
+      int result = run_line(session, line, size);
+      fflush(session->out);
+      if (session->cut && result == EXIT_DONE)
+         fputs("\nerror: interrupted; the rest of the answer is not shown\n", stderr);
    }
    editor_destroy(editor);
    return EXIT_DONE;
@@ -268,15 +229,23 @@ static int run(const struct settings *settings)
    struct kv_status status;
    struct session session = {
        .connection = connection_create(settings->addresses, prompt, &status),
+       .out = stdout,
        .terminal = isatty(STDOUT_FILENO),
        .no_newline = settings->no_newline,
        .timeout_ms = settings->timeout_ms,
    };
    if (!session.connection)
-      return session_report(&session, status.code, &status);
-   int result = prompt                      ? run_prompt(&session)
-                : settings->word_count == 0 ? run_pipe(&session)
-                                            : run_once(&session, settings);
+      return status.code == KV_INVALID_ARGUMENT ? session_misuse(&session, "%s", status.text)
+                                                : session_report(&session, status.code, &status);
+   int result;
+   if (prompt && !(session.out = session_open_output(&session)))
+      result = session_local_failure("cannot open the output", errno);
+   else
+      result = prompt                      ? run_prompt(&session)
+               : settings->word_count == 0 ? pipe_run(&session)
+                                           : run_once(&session, settings);
+   if (prompt && session.out)
+      fclose(session.out);
    connection_destroy(session.connection);
    return result;
 }
@@ -285,7 +254,7 @@ int main(int argc, char **argv)
 {
    const char *address = getenv("KVSTORE_SERVER_ADDR");
    struct settings settings = {
-       .addresses = address && address[0] ? address : DEFAULT_ADDRESS,
+       .addresses = address && address[0] ? address : ADDRESS_DEFAULT,
        .timeout_ms = -1,
    };
    int result = read_flags(&settings, argc, argv);

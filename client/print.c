@@ -1,5 +1,7 @@
 #include "client/print.h"
 
+#include "client/words.h"
+
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,11 +42,14 @@ static size_t printable(const unsigned char *text, size_t size)
 
 static bool needs_quotes(const unsigned char *text, size_t size, bool one_word)
 {
-   if (size == 0 || text[0] == '"' || text[0] == '\'' || text[0] == ' ' || text[size - 1] == ' ')
+   if (size == 0 || text[0] == '"' || text[0] == '\'' || text[0] == ' ' || text[size - 1] == ' ' ||
+       (one_word && text[0] == '#'))
       return true;
    for (size_t i = 0, length; i < size; i += length) {
       length = printable(text + i, size - i);
-      if (length == 0 || (one_word && strchr(" \"'", text[i])))
+      if (length == 0)
+         return true;
+      if (one_word && (strchr(" \"'", text[i]) || words_lookalike((const char *)text + i, length)))
          return true;
    }
    return false;

@@ -83,17 +83,17 @@ int command_config(struct session *session, const struct kv_bytes *arguments, si
                                     "the server did not switch to %s and gave no reason",
                                     mode->name),
                             &status);
-   fputs("OK\n", stdout);
+   fputs("OK\n", session->out);
    return EXIT_DONE;
 }
 
 /* ---- configure ---- */
 
-static void print_bytes_field(const char *name, ProtobufCBinaryData value)
+static void print_bytes_field(FILE *out, const char *name, ProtobufCBinaryData value)
 {
-   print_label(stdout, name);
-   print_text(stdout, session_bytes(value));
-   fputc('\n', stdout);
+   print_label(out, name);
+   print_text(out, session_bytes(value));
+   fputc('\n', out);
 }
 
 /* Splits NAME=VALUE. */
@@ -145,7 +145,7 @@ static int configure(struct session *session, const Kvstore__ConfigureRequest *r
    if (request->shadow) {
       struct kv_status status;
       result = answer->shadow
-                   ? report_shadow(answer->shadow)
+                   ? report_shadow(session->out, answer->shadow)
                    : session_report(session,
                                     kv_fail(&status, KV_UNIMPLEMENTED,
                                             "this server is older than shadow runs; nothing was "
@@ -155,11 +155,11 @@ static int configure(struct session *session, const Kvstore__ConfigureRequest *r
       return result;
    }
    if (request->validate_only)
-      fputs("valid; nothing was changed\n", stdout);
-   print_bytes_field("plugin", answer->plugin);
-   report_options(answer->options, answer->n_options);
-   print_field(stdout, "generation", "%" PRIu64, answer->generation);
-   print_field(stdout, "sequence", "%" PRIu64, answer->sequence);
+      fputs("valid; nothing was changed\n", session->out);
+   print_bytes_field(session->out, "plugin", answer->plugin);
+   report_options(session->out, answer->options, answer->n_options);
+   print_field(session->out, "generation", "%" PRIu64, answer->generation);
+   print_field(session->out, "sequence", "%" PRIu64, answer->sequence);
    protobuf_c_message_free_unpacked(message, NULL);
    return EXIT_DONE;
 }
@@ -208,49 +208,49 @@ out:
 
 /* ---- plugins ---- */
 
-static void print_range(const Kvstore__Plugin__Option *option)
+static void print_range(FILE *out, const Kvstore__Plugin__Option *option)
 {
    for (size_t i = 0; i < option->n_choices; i++) {
-      fputs(i ? "|" : "  ", stdout);
-      print_word(stdout, session_bytes(option->choices[i]));
+      fputs(i ? "|" : "  ", out);
+      print_word(out, session_bytes(option->choices[i]));
    }
    if (option->minimum != 0 || option->maximum != 0)
-      printf("  %" PRId64 "..%" PRId64, option->minimum, option->maximum);
+      fprintf(out, "  %" PRId64 "..%" PRId64, option->minimum, option->maximum);
 }
 
-static void print_option(const Kvstore__Plugin__Option *option)
+static void print_option(FILE *out, const Kvstore__Plugin__Option *option)
 {
-   fputs("   ", stdout);
-   print_word(stdout, session_bytes(option->name));
-   fputc('=', stdout);
-   print_word(stdout, session_bytes(option->default_value));
-   fputs("  ", stdout);
-   print_plain(stdout, session_bytes(option->type));
-   print_range(option);
-   fputs("  ", stdout);
-   print_plain(stdout, session_bytes(option->help));
-   fputc('\n', stdout);
+   fputs("   ", out);
+   print_word(out, session_bytes(option->name));
+   fputc('=', out);
+   print_word(out, session_bytes(option->default_value));
+   fputs("  ", out);
+   print_plain(out, session_bytes(option->type));
+   print_range(out, option);
+   fputs("  ", out);
+   print_plain(out, session_bytes(option->help));
+   fputc('\n', out);
 }
 
-static void print_plugin(const Kvstore__Plugin *plugin)
+static void print_plugin(FILE *out, const Kvstore__Plugin *plugin)
 {
    static const char *const promises[] = {"volatile", "periodic", "durable"};
-   fputs(plugin->active ? "* " : "  ", stdout);
-   print_word(stdout, session_bytes(plugin->name));
+   fputs(plugin->active ? "* " : "  ", out);
+   print_word(out, session_bytes(plugin->name));
    if (plugin->error.len > 0) {
-      fputs("  cannot be loaded: ", stdout);
-      print_plain(stdout, session_bytes(plugin->error));
-      fputc('\n', stdout);
+      fputs("  cannot be loaded: ", out);
+      print_plain(out, session_bytes(plugin->error));
+      fputc('\n', out);
       return;
    }
-   fputc(' ', stdout);
-   print_plain(stdout, session_bytes(plugin->version));
+   fputc(' ', out);
+   print_plain(out, session_bytes(plugin->version));
    unsigned promise = (unsigned)plugin->promise;
-   printf("  %s  ", promise < sizeof promises / sizeof *promises ? promises[promise] : "?");
-   print_plain(stdout, session_bytes(plugin->description));
-   fputc('\n', stdout);
+   fprintf(out, "  %s  ", promise < sizeof promises / sizeof *promises ? promises[promise] : "?");
+   print_plain(out, session_bytes(plugin->description));
+   fputc('\n', out);
    for (size_t i = 0; i < plugin->n_options; i++)
-      print_option(plugin->options[i]);
+      print_option(out, plugin->options[i]);
 }
 
 int command_plugins(struct session *session, const struct kv_bytes *arguments, size_t count)
@@ -266,7 +266,7 @@ int command_plugins(struct session *session, const struct kv_bytes *arguments, s
       return result;
    const Kvstore__ListPluginsResponse *answer = (const Kvstore__ListPluginsResponse *)message;
    for (size_t i = 0; i < answer->n_plugins; i++)
-      print_plugin(answer->plugins[i]);
+      print_plugin(session->out, answer->plugins[i]);
    protobuf_c_message_free_unpacked(message, NULL);
    return EXIT_DONE;
 }
@@ -284,70 +284,70 @@ int command_save(struct session *session, const struct kv_bytes *arguments, size
                              &message);
    if (result != EXIT_DONE)
       return result;
-   printf("OK, saved up to sequence %" PRIu64 "\n",
-          ((const Kvstore__SaveResponse *)message)->sequence);
+   fprintf(session->out, "OK, saved up to sequence %" PRIu64 "\n",
+           ((const Kvstore__SaveResponse *)message)->sequence);
    protobuf_c_message_free_unpacked(message, NULL);
    return EXIT_DONE;
 }
 
-static void print_last_save(const Kvstore__StatusResponse *answer)
+static void print_last_save(FILE *out, const Kvstore__StatusResponse *answer)
 {
    time_t seconds = (time_t)(answer->last_save_unix_ms / 1000);
    struct tm local;
    char text[64];
    if (seconds == 0 || !localtime_r(&seconds, &local) ||
        strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S %z", &local) == 0)
-      print_field(stdout, "last save", "none since the start");
+      print_field(out, "last save", "none since the start");
    else
-      print_field(stdout, "last save", "%s, up to sequence %" PRIu64, text,
+      print_field(out, "last save", "%s, up to sequence %" PRIu64, text,
                   answer->last_save_sequence);
 }
 
-static void print_recovery(const Kvstore__Recovery *recovery)
+static void print_recovery(FILE *out, const Kvstore__Recovery *recovery)
 {
-   print_field(stdout, "recovery",
+   print_field(out, "recovery",
                "%" PRIu64 " records from %" PRIu64 " files in %" PRIu64 " ms: %" PRIu64
                " keys, up to sequence %" PRIu64,
                recovery->records, recovery->file_count, recovery->duration_ms, recovery->keys,
                recovery->sequence);
    for (size_t i = 0; i < recovery->n_torn; i++) {
       const Kvstore__Recovery__Torn *torn = recovery->torn[i];
-      print_label(stdout, "torn");
-      print_plain(stdout, session_bytes(torn->file));
-      printf(" at offset %" PRIu64 ", %" PRIu64 " bytes ", torn->offset, torn->bytes);
-      print_plain(stdout, session_bytes(torn->outcome));
-      fputc('\n', stdout);
+      print_label(out, "torn");
+      print_plain(out, session_bytes(torn->file));
+      fprintf(out, " at offset %" PRIu64 ", %" PRIu64 " bytes ", torn->offset, torn->bytes);
+      print_plain(out, session_bytes(torn->outcome));
+      fputc('\n', out);
    }
    for (size_t i = 0; i < recovery->n_passed_over; i++) {
-      print_label(stdout, "passed over");
-      print_plain(stdout, session_bytes(recovery->passed_over[i]->reason));
-      fputc('\n', stdout);
+      print_label(out, "passed over");
+      print_plain(out, session_bytes(recovery->passed_over[i]->reason));
+      fputc('\n', out);
    }
 }
 
-static void print_status(const Kvstore__StatusResponse *answer)
+static void print_status(FILE *out, const Kvstore__StatusResponse *answer)
 {
    uint64_t seconds = answer->uptime_ms / 1000;
-   print_bytes_field("version", answer->version);
-   print_bytes_field("store", answer->store_id);
-   print_bytes_field("plugin", answer->plugin);
-   report_options(answer->options, answer->n_options);
-   print_field(stdout, "keys", "%" PRIu64, answer->keys);
-   print_field(stdout, "bytes", "%" PRIu64, answer->bytes);
-   print_field(stdout, "sequence", "%" PRIu64, answer->sequence);
-   print_field(stdout, "generation", "%" PRIu64, answer->generation);
+   print_bytes_field(out, "version", answer->version);
+   print_bytes_field(out, "store", answer->store_id);
+   print_bytes_field(out, "plugin", answer->plugin);
+   report_options(out, answer->options, answer->n_options);
+   print_field(out, "keys", "%" PRIu64, answer->keys);
+   print_field(out, "bytes", "%" PRIu64, answer->bytes);
+   print_field(out, "sequence", "%" PRIu64, answer->sequence);
+   print_field(out, "generation", "%" PRIu64, answer->generation);
    if (answer->recovery)
-      print_recovery(answer->recovery);
-   print_last_save(answer);
-   print_field(stdout, "uptime", "%" PRIu64 "d %02u:%02u:%02u", seconds / 86400,
+      print_recovery(out, answer->recovery);
+   print_last_save(out, answer);
+   print_field(out, "uptime", "%" PRIu64 "d %02u:%02u:%02u", seconds / 86400,
                (unsigned)(seconds / 3600 % 24), (unsigned)(seconds / 60 % 60),
                (unsigned)(seconds % 60));
-   print_field(stdout, "writes", "%s", answer->read_only ? "REFUSED (read-only)" : "accepted");
-   print_label(stdout, "last error");
-   print_plain(stdout, answer->last_error.len > 0 ? session_bytes(answer->last_error)
-                                                  : kv_bytes_of("none since the start"));
-   fputc('\n', stdout);
-   report_hooks(answer);
+   print_field(out, "writes", "%s", answer->read_only ? "REFUSED (read-only)" : "accepted");
+   print_label(out, "last error");
+   print_plain(out, answer->last_error.len > 0 ? session_bytes(answer->last_error)
+                                               : kv_bytes_of("none since the start"));
+   fputc('\n', out);
+   report_hooks(out, answer);
 }
 
 int command_status(struct session *session, const struct kv_bytes *arguments, size_t count)
@@ -361,7 +361,7 @@ int command_status(struct session *session, const struct kv_bytes *arguments, si
                              &message);
    if (result != EXIT_DONE)
       return result;
-   print_status((const Kvstore__StatusResponse *)message);
+   print_status(session->out, (const Kvstore__StatusResponse *)message);
    protobuf_c_message_free_unpacked(message, NULL);
    return EXIT_DONE;
 }

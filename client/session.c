@@ -5,8 +5,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SERVICE "/kvstore.KeyValueStore/"
+/* How long connecting may take where the user sets no limit. */
+#define CONNECT_TIMEOUT_MS 5000
 
 /* ---- Calls ---- */
 
@@ -17,7 +20,8 @@ static ProtobufCMessage *unpack(const struct session_request *request, struct kv
        protobuf_c_message_unpack(request->answer, NULL, reply.size, reply.data);
    if (!answer)
       kv_fail(status, KV_INTERNAL,
-              "the answer to %s is no %s, or memory is short; is this a kvstore server?",
+              "the answer to %s is not a valid %s message, or memory is short; is this a kvstore "
+              "server?",
               request->method, request->answer->short_name);
    return answer;
 }
@@ -40,8 +44,12 @@ static enum kv_code call(struct session *session, const struct session_request *
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a request of %zu bytes",
                      size);
    protobuf_c_message_pack(request->message, packed);
-   struct connection_call what = {method, kv_bytes(packed, size),
-                                  timeout_of(session, request->pace)};
+   struct connection_call what = {
+       .method = method,
+       .request = kv_bytes(packed, size),
+       .timeout_ms = timeout_of(session, request->pace),
+       .connect_timeout_ms = session->timeout_ms > 0 ? session->timeout_ms : CONNECT_TIMEOUT_MS,
+   };
    enum kv_code code = connection_call(session->connection, &what, on_reply, context, status);
    free(packed);
    return code;
@@ -85,28 +93,62 @@ static enum kv_code keep(void *context, struct kv_bytes reply, struct kv_status 
    return keeping->answer ? KV_OK : status->code;
 }
 
-int session_call(struct session *session, const struct session_request *request,
-                 ProtobufCMessage **answer)
+enum kv_code session_try(struct session *session, const struct session_request *request,
+                         ProtobufCMessage **answer, struct kv_status *status)
 {
    struct keeping keeping = {.request = request};
-   struct kv_status status;
-   enum kv_code code = call(session, request, keep, &keeping, &status);
+   enum kv_code code = call(session, request, keep, &keeping, status);
    if (code == KV_OK && !keeping.answer)
-      code = kv_fail(&status, KV_INTERNAL, "%s ended without an answer", request->method);
+      code = kv_fail(status, KV_INTERNAL, "%s ended without an answer", request->method);
    if (code != KV_OK && keeping.answer) {
       protobuf_c_message_free_unpacked(keeping.answer, NULL);
       keeping.answer = NULL;
    }
    *answer = keeping.answer;
-   return session_report(session, code, &status);
+   return code;
 }
 
-/* ---- Telling ---- */
+int session_call(struct session *session, const struct session_request *request,
+                 ProtobufCMessage **answer)
+{
+   struct kv_status status;
+   return session_report(session, session_try(session, request, answer, &status), &status);
+}
+
+/* ---- Output ---- */
+
+/* In pieces, so that an interrupt is seen before the whole of a large value is on the terminal. */
+#define PIECE_SIZE 4096
+
+static ssize_t write_answer(void *cookie, const char *data, size_t size)
+{
+   struct session *session = cookie;
+   size_t done = 0;
+   while (done < size) {
+      if (connection_interrupted(session->connection)) {
+         session->cut = true;
+         break;
+      }
+      size_t left = size - done;
+      ssize_t written = write(STDOUT_FILENO, data + done, left < PIECE_SIZE ? left : PIECE_SIZE);
+      if (written < 0)
+         return 0;
+      done += (size_t)written;
+   }
+   return (ssize_t)size;
+}
+
+FILE *session_open_output(struct session *session)
+{
+   return fopencookie(session, "w", (cookie_io_functions_t){.write = write_answer});
+}
+
+/* ---- Reports ---- */
 
 /* Opens a line on standard error, after all that was answered before. */
 static void begin_message(const struct session *session)
 {
-   fflush(stdout);
+   fflush(session->out);
    if (session->line)
       fprintf(stderr, "line %zu: ", session->line);
 }
@@ -138,10 +180,23 @@ int session_misuse(const struct session *session, const char *format, ...)
    return EXIT_USAGE;
 }
 
+int session_misread(const struct session *session, const struct words_error *error)
+{
+   if (error->column)
+      return session_misuse(session, "column %zu: %s", error->column, error->reason);
+   return session_misuse(session, "%s", error->reason);
+}
+
+int session_local_failure(const char *what, int reason)
+{
+   fprintf(stderr, "error: %s: %s\n", what, strerror(reason));
+   return EXIT_LOCAL;
+}
+
 void session_not_found(const struct session *session, struct kv_bytes key)
 {
    if (session->terminal) {
-      fputs("(not found)\n", stdout);
+      fputs("(not found)\n", session->out);
       return;
    }
    begin_message(session);

@@ -1,23 +1,25 @@
 /*
  * What a command works with: the connection, how to answer, and calls that take and give protobuf
- * messages. Failures are told on standard error here, once, so that a command only returns the
+ * messages. Failures are reported on standard error here, once, so that a command only returns the
  * code.
  *
- * One thread. Prints answers on standard output, everything else on standard error.
+ * One thread. Answers go to the session's output, everything else to standard error.
  */
 #ifndef CLIENT_SESSION_H
 #define CLIENT_SESSION_H
 
 #include "client/connection.h"
+#include "client/words.h"
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdio.h>
 
 /* What a command returns and the program exits with. */
 enum exit_code {
    EXIT_DONE = 0,
    EXIT_NOT_FOUND = 1,
    EXIT_USAGE = 2,
-   EXIT_LOCAL = 3,      /* this side failed: memory, input, output */
+   EXIT_LOCAL = 3,      /* the client itself failed: memory, input, output */
    EXIT_DIFFERENT = 4,  /* a shadow run failed, or gave back other data */
    EXIT_GRPC_BASE = 64, /* + the gRPC status code */
 };
@@ -26,6 +28,8 @@ enum exit_code {
 
 struct session {
    struct connection *connection;
+   FILE *out;          /* for answers */
+   bool cut;           /* of `out`: an interrupt has dropped some */
    bool terminal;      /* a person reads standard output */
    bool no_newline;    /* `get` adds none */
    int64_t timeout_ms; /* for every call, 0: none; negative: as each command sees fit */
@@ -46,22 +50,36 @@ struct session_request {
 
 typedef void session_answer_fn(void *context, const ProtobufCMessage *answer);
 
-/* Makes a call and hands over each message of the answer. Tells nobody of a failure. */
+/* A stream to standard output that drops the rest of an answer once ^C was pressed; for `out`. NULL
+ * where memory is out. The caller closes it. */
+FILE *session_open_output(struct session *session);
+
+/* Makes a call and hands over each message of the answer. Reports no failure. */
 enum kv_code session_stream(struct session *session, const struct session_request *request,
                             session_answer_fn *on_answer, void *context, struct kv_status *status);
 
-/* Makes a unary call. EXIT_DONE: the caller frees *answer with protobuf_c_message_free_unpacked;
- * else the failure has been told and *answer is NULL. */
+/* Makes a unary call. KV_OK: the caller frees *answer with protobuf_c_message_free_unpacked; else
+ * *answer is NULL. Reports no failure. */
+enum kv_code session_try(struct session *session, const struct session_request *request,
+                         ProtobufCMessage **answer, struct kv_status *status);
+
+/* The same; EXIT_DONE, or the exit code of a failure that has been reported. */
 int session_call(struct session *session, const struct session_request *request,
                  ProtobufCMessage **answer);
 
-/* Tells of a failed call and returns its exit code; EXIT_DONE for KV_OK. */
+/* Reports a failed call and returns its exit code; EXIT_DONE for KV_OK. */
 int session_report(const struct session *session, enum kv_code code,
                    const struct kv_status *status);
 
-/* Tells of a wrong use (printf style) and returns EXIT_USAGE. */
+/* Reports a wrong use (printf style) and returns EXIT_USAGE. */
 int session_misuse(const struct session *session, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Reports a line that cannot be split into words and returns EXIT_USAGE. */
+int session_misread(const struct session *session, const struct words_error *error);
+
+/* Reports a failure of the client itself and returns EXIT_LOCAL. */
+int session_local_failure(const char *what, int reason);
 
 /* Says that a key is missing: to a person as the answer, else on standard error. */
 void session_not_found(const struct session *session, struct kv_bytes key);

@@ -1,10 +1,15 @@
 /*
- * What a person types, taken apart: a line becomes words, a word becomes a number.
+ * What a person types or an editor has saved, taken apart: a line becomes words, a word becomes a
+ * number.
  *
  * Words stand between spaces and tabs. Inside "double quotes" spaces count, and so do the escapes
  * \n \r \t \\ \" \xHH; inside 'single quotes' every byte stands for itself; outside of quotes a
  * backslash is a plain character. Quoted and bare parts that touch are one word; "" is an empty
- * one.
+ * one. A # at the beginning of a word begins a comment.
+ *
+ * What editors, terminals and Windows add is left out: a byte order mark before the line, carriage
+ * returns after it. What only looks like a space or a quote is refused outside of quotes, with its
+ * column, because the line would not mean what it seems to.
  *
  * Pure functions, any thread; nothing here reads input or prints.
  */
@@ -26,11 +31,16 @@ struct words {
 struct words_error {
    const char *reason;
    size_t column; /* in characters, from 1; 0: the line as a whole */
+   bool all;      /* the lines after it cannot be read either */
 };
 
 /* Splits `size` bytes, without the newline. On failure there is nothing to deinit. */
 bool words_split(const char *line, size_t size, struct words *words, struct words_error *error);
 void words_deinit(struct words *words);
+
+/* The length of a character at `text` that is easily taken for a space or a quote: a no-break or
+ * zero-width space, a typographic quote. 0 where there is none. */
+size_t words_lookalike(const char *text, size_t size);
 
 /* The word as a whole number in decimal; false where it is none or out of bounds. */
 bool words_integer(struct kv_bytes word, int64_t minimum, int64_t maximum, int64_t *number);

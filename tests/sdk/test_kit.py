@@ -93,6 +93,10 @@ def is_sanitized():
 # Cases that need the fault library, or the C library's memory as it is.
 UNSANITIZED = {"sync", "sync-fails", "disk-full"}
 
+# A plug-in that reads memory of the host's after its time: a sanitizer ends it before the kit can
+# compare what it read.
+READS_FREED_MEMORY = {"keeps_view"}
+
 
 class Kit(unittest.TestCase):
     def passes(self, path, *arguments, skips=()):
@@ -193,6 +197,8 @@ class Faults(unittest.TestCase):
         for name, case, words in FAULTS:
             if is_sanitized() and case in UNSANITIZED | {"reopen", "joined"}:
                 continue
+            if is_sanitized() and name in READS_FREED_MEMORY:
+                words = "it ended the process"
             with self.subTest(fault=name, case=case):
                 limit = ("--timeout", "2") if name == "hangs" else ()
                 code, cases, text = check(os.path.join(OWN, name + ".so"), "--case", case, *limit)

@@ -139,6 +139,81 @@ static void any_byte_can_stand_in_a_word(void **state)
    words_deinit(&words);
 }
 
+/* ---- What editors, terminals and Windows produce ---- */
+
+static void a_mark_before_the_line_and_carriage_returns_after_it_are_left_out(void **state)
+{
+   (void)state;
+   EXPECT_WORDS("\xEF\xBB\xBFset k v", WORD("set"), WORD("k"), WORD("v"));
+   EXPECT_WORDS("set k v\r", WORD("set"), WORD("k"), WORD("v"));
+   EXPECT_WORDS("set k 'v' \r\r", WORD("set"), WORD("k"), WORD("v"));
+   expect_words("\xEF\xBB\xBF\r", 0, NULL);
+   expect_words("\r", 0, NULL);
+   /* The mark is no part of the line's columns. */
+   expect_error("\xEF\xBB\xBFset k \"", 7);
+}
+
+static void a_carriage_return_inside_is_kept_in_quotes_and_refused_outside(void **state)
+{
+   (void)state;
+   EXPECT_WORDS("set k \"a\rb\"", WORD("set"), WORD("k"), WORD("a\rb"));
+   expect_error("set a 1\rset b 2", 8);
+   expect_error("set a 1 \rset b 2", 9);
+}
+
+static void a_comment_begins_at_a_word_and_ends_with_the_line(void **state)
+{
+   (void)state;
+   expect_words("# set k v", 0, NULL);
+   expect_words("  \t# \"never closed", 0, NULL);
+   EXPECT_WORDS("get k     # it's a comment", WORD("get"), WORD("k"));
+   EXPECT_WORDS("get k #", WORD("get"), WORD("k"));
+   EXPECT_WORDS("get C# a#b", WORD("get"), WORD("C#"), WORD("a#b"));
+   EXPECT_WORDS("get '#fff' \"# x\" ''#", WORD("get"), WORD("#fff"), WORD("# x"), WORD("#"));
+}
+
+static void what_only_looks_like_a_space_is_refused_outside_of_quotes(void **state)
+{
+   (void)state;
+   static const char *const spaces[] = {"\xC2\xA0", "\xE2\x80\xAF", "\xE2\x80\x8B", "\xEF\xBB\xBF"};
+   for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) {
+      char line[64], word[64];
+      snprintf(line, sizeof line, "get%sk", spaces[i]);
+      expect_error(line, 4);
+      snprintf(line, sizeof line, "get '%s'", spaces[i]);
+      snprintf(word, sizeof word, "%s", spaces[i]);
+      const struct kv_bytes expected[] = {kv_bytes_of("get"), kv_bytes_of(word)};
+      expect_words(line, 2, expected);
+   }
+}
+
+static void a_typographic_quote_is_refused_but_an_apostrophe_is_not(void **state)
+{
+   (void)state;
+   expect_error("set k \xE2\x80\x9Ctwo words\xE2\x80\x9D", 7);
+   expect_error("set k \xE2\x80\x98v\xE2\x80\x99", 7);
+   expect_error("set k name=\xE2\x80\x9Ev\xE2\x80\x9C", 12);
+   EXPECT_WORDS("set k don\xE2\x80\x99t", WORD("set"), WORD("k"), WORD("don\xE2\x80\x99t"));
+   EXPECT_WORDS("set k '\xE2\x80\x9Cv\xE2\x80\x9D'", WORD("set"), WORD("k"),
+                WORD("\xE2\x80\x9Cv\xE2\x80\x9D"));
+   /* Others of the same first bytes are text. */
+   EXPECT_WORDS("\xE2\x82\xAC \xC2\xA7 \xEF\xBC\x81 \xE2", WORD("\xE2\x82\xAC"), WORD("\xC2\xA7"),
+                WORD("\xEF\xBC\x81"), WORD("\xE2"));
+}
+
+static void utf16_is_named_as_such_and_ends_all(void **state)
+{
+   (void)state;
+   static const char *const lines[] = {"\xFF\xFEs\0e\0t\0", "\xFE\xFF\0s\0e\0t"};
+   for (size_t i = 0; i < 2; i++) {
+      struct words words;
+      struct words_error error;
+      assert_false(words_split(lines[i], 8, &words, &error));
+      assert_non_null(strstr(error.reason, "UTF-16"));
+      assert_true(error.all);
+   }
+}
+
 static void integers_are_whole_and_within_bounds(void **state)
 {
    (void)state;
@@ -257,6 +332,15 @@ static void expect_round_trip(print_fn *print, struct kv_bytes bytes)
 static void every_printed_word_reads_back_as_the_same_bytes(void **state)
 {
    (void)state;
+   static const char *const lookalikes[] = {"\xC2\xA0",     "\xE2\x80\xAF", "\xE2\x80\x8B",
+                                            "\xEF\xBB\xBF", "\xE2\x80\x9C", "\xE2\x80\x99"};
+   for (size_t i = 0; i < sizeof lookalikes / sizeof *lookalikes; i++) {
+      char text[16];
+      snprintf(text, sizeof text, "%sa", lookalikes[i]);
+      expect_round_trip(print_word, kv_bytes_of(text));
+      snprintf(text, sizeof text, "a%s", lookalikes[i]);
+      expect_round_trip(print_word, kv_bytes_of(text));
+   }
    char all[512];
    for (size_t i = 0; i < sizeof all; i++)
       all[i] = (char)(i * (i < 256 ? 1 : 7));
@@ -284,6 +368,12 @@ int main(void)
        cmocka_unit_test(an_unknown_escape_is_refused_at_its_column),
        cmocka_unit_test(an_escape_ends_with_its_line),
        cmocka_unit_test(any_byte_can_stand_in_a_word),
+       cmocka_unit_test(a_mark_before_the_line_and_carriage_returns_after_it_are_left_out),
+       cmocka_unit_test(a_carriage_return_inside_is_kept_in_quotes_and_refused_outside),
+       cmocka_unit_test(a_comment_begins_at_a_word_and_ends_with_the_line),
+       cmocka_unit_test(what_only_looks_like_a_space_is_refused_outside_of_quotes),
+       cmocka_unit_test(a_typographic_quote_is_refused_but_an_apostrophe_is_not),
+       cmocka_unit_test(utf16_is_named_as_such_and_ends_all),
        cmocka_unit_test(integers_are_whole_and_within_bounds),
        cmocka_unit_test(names_match_whatever_their_capitals),
        cmocka_unit_test(readable_text_is_printed_bare),

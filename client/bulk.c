@@ -1,0 +1,237 @@
+#include "client/bulk.h"
+
+#include "client/commands.h"
+
+#include <kvstore.pb-c.h>
+#include <stdlib.h>
+
+/* Large enough that the way to the server and its disk are shared by many, and small enough that
+ * nobody else waits long for the server. */
+#define OPERATIONS_MAX 1000
+#define BYTES_MAX ((size_t)1024 * 1024)
+
+struct item {
+   struct words words;
+   size_t line;
+   Kvstore__Operation operation;
+   union {
+      Kvstore__SetRequest set;
+      Kvstore__GetRequest get;
+      Kvstore__DelRequest del;
+   };
+};
+
+struct bulk {
+   struct session *session;
+   size_t count, bytes;
+   bool unsupported; /* by the server */
+   struct item items[OPERATIONS_MAX];
+   Kvstore__Operation *operations[OPERATIONS_MAX];
+};
+
+struct bulk *bulk_create(struct session *session)
+{
+   struct bulk *bulk = calloc(1, sizeof *bulk);
+   if (bulk)
+      bulk->session = session;
+   return bulk;
+}
+
+static void clear(struct bulk *bulk)
+{
+   for (size_t i = 0; i < bulk->count; i++)
+      words_deinit(&bulk->items[i].words);
+   bulk->count = bulk->bytes = 0;
+}
+
+void bulk_destroy(struct bulk *bulk)
+{
+   clear(bulk);
+   free(bulk);
+}
+
+/* ---- Taking ---- */
+
+static Kvstore__Operation__OperationCase kind_of(const struct words *words)
+{
+   if (words->count == 3 && words_same(words->items[0], "set"))
+      return KVSTORE__OPERATION__OPERATION_SET;
+   if (words->count == 2 && words_same(words->items[0], "get"))
+      return KVSTORE__OPERATION__OPERATION_GET;
+   if (words->count == 2 && words_same(words->items[0], "del"))
+      return KVSTORE__OPERATION__OPERATION_DEL;
+   return KVSTORE__OPERATION__OPERATION__NOT_SET;
+}
+
+static bool is_read(Kvstore__Operation__OperationCase kind)
+{
+   return kind == KVSTORE__OPERATION__OPERATION_GET;
+}
+
+static size_t size_of(const struct words *words)
+{
+   return words->items[1].size + (words->count > 2 ? words->items[2].size : 0);
+}
+
+static void fill(struct item *item)
+{
+   const struct kv_bytes *words = item->words.items;
+   switch (item->operation.operation_case) {
+   case KVSTORE__OPERATION__OPERATION_SET:
+      kvstore__set_request__init(&item->set);
+      item->set.key = session_field(words[1]);
+      item->set.value = session_field(words[2]);
+      item->operation.set = &item->set;
+      break;
+   case KVSTORE__OPERATION__OPERATION_GET:
+      kvstore__get_request__init(&item->get);
+      item->get.key = session_field(words[1]);
+      item->operation.get = &item->get;
+      break;
+   default:
+      kvstore__del_request__init(&item->del);
+      item->del.key = session_field(words[1]);
+      item->operation.del = &item->del;
+      break;
+   }
+}
+
+bool bulk_add(struct bulk *bulk, const struct words *words, size_t line)
+{
+   Kvstore__Operation__OperationCase kind = kind_of(words);
+   if (bulk->unsupported || kind == KVSTORE__OPERATION__OPERATION__NOT_SET ||
+       bulk->count == OPERATIONS_MAX)
+      return false;
+   size_t size = size_of(words);
+   if (bulk->count > 0 && (bulk->bytes + size > BYTES_MAX ||
+                           is_read(bulk->items[0].operation.operation_case) != is_read(kind)))
+      return false;
+   struct item *item = &bulk->items[bulk->count];
+   *item = (struct item){.words = *words, .line = line};
+   kvstore__operation__init(&item->operation);
+   item->operation.operation_case = kind;
+   fill(item);
+   bulk->operations[bulk->count++] = &item->operation;
+   bulk->bytes += size;
+   return true;
+}
+
+/* ---- Running ---- */
+
+static void note(int *first_failure, int result)
+{
+   if (*first_failure == EXIT_DONE)
+      *first_failure = result;
+}
+
+static int run_alone(struct bulk *bulk, const struct item *item)
+{
+   bulk->session->line = item->line;
+   return commands_run(bulk->session, item->words.items, item->words.count);
+}
+
+/* As a list of lines is run (client/pipe.c): on after a failure, unless no server is there. */
+static int run_one_by_one(struct bulk *bulk)
+{
+   int first_failure = EXIT_DONE;
+   for (size_t i = 0; i < bulk->count; i++) {
+      note(&first_failure, run_alone(bulk, &bulk->items[i]));
+      if (!connection_reached(bulk->session->connection))
+         break;
+   }
+   return first_failure;
+}
+
+static int show_result(struct bulk *bulk, const struct item *item,
+                       const Kvstore__OperationResult *result)
+{
+   struct session *session = bulk->session;
+   const struct kv_bytes key = item->words.items[1];
+   session->line = item->line;
+   switch (result->result_case) {
+   case KVSTORE__OPERATION_RESULT__RESULT_SET:
+      return data_show_set(session);
+   case KVSTORE__OPERATION_RESULT__RESULT_GET:
+      return data_show_get(session, key, result->get);
+   case KVSTORE__OPERATION_RESULT__RESULT_DEL:
+      return data_show_del(session, key, result->del->success);
+   default:
+      break;
+   }
+   /* A value that does not fit beside the others comes by itself. */
+   if (is_read(item->operation.operation_case))
+      return run_alone(bulk, item);
+   struct kv_status status;
+   if (result->result_case != KVSTORE__OPERATION_RESULT__RESULT_ERROR)
+      return session_report(
+          session, kv_fail(&status, KV_INTERNAL, "the server gave no result for this line"),
+          &status);
+   return session_report(session,
+                         kv_fail(&status, (enum kv_code)result->error->code, "%.*s",
+                                 (int)result->error->message.len,
+                                 (const char *)result->error->message.data),
+                         &status);
+}
+
+static int show_results(struct bulk *bulk, const Kvstore__BatchResponse *answer)
+{
+   int first_failure = EXIT_DONE;
+   static const Kvstore__OperationResult none = KVSTORE__OPERATION_RESULT__INIT;
+   for (size_t i = 0; i < bulk->count; i++)
+      note(&first_failure,
+           show_result(bulk, &bulk->items[i], i < answer->n_results ? answer->results[i] : &none));
+   return first_failure;
+}
+
+/* Whether a server that answers so has changed nothing, so that the lines can be sent again to
+ * learn which of them it refuses. With other codes the call may have got lost on its way. */
+static bool is_refusal(enum kv_code code)
+{
+   return code == KV_INVALID_ARGUMENT || code == KV_RESOURCE_EXHAUSTED ||
+          code == KV_FAILED_PRECONDITION || code == KV_UNIMPLEMENTED;
+}
+
+static int report_for_each(struct bulk *bulk, const struct kv_status *status)
+{
+   int result = EXIT_DONE;
+   for (size_t i = 0; i < bulk->count; i++) {
+      bulk->session->line = bulk->items[i].line;
+      result = session_report(bulk->session, status->code, status);
+      if (!connection_reached(bulk->session->connection))
+         break;
+   }
+   return result;
+}
+
+static int run_together(struct bulk *bulk)
+{
+   Kvstore__BatchRequest request = KVSTORE__BATCH_REQUEST__INIT;
+   request.n_operations = bulk->count;
+   request.operations = bulk->operations;
+   ProtobufCMessage *answer;
+   struct kv_status status;
+   enum kv_code code = session_try(bulk->session,
+                                   &(struct session_request){"Batch", SESSION_QUICK, &request.base,
+                                                             &kvstore__batch_response__descriptor},
+                                   &answer, &status);
+   if (code == KV_OK) {
+      int result = show_results(bulk, (const Kvstore__BatchResponse *)answer);
+      protobuf_c_message_free_unpacked(answer, NULL);
+      return result;
+   }
+   bulk->unsupported = code == KV_UNIMPLEMENTED;
+   bool again = connection_reached(bulk->session->connection) &&
+                (is_refusal(code) || is_read(bulk->items[0].operation.operation_case));
+   return again ? run_one_by_one(bulk) : report_for_each(bulk, &status);
+}
+
+int bulk_run(struct bulk *bulk)
+{
+   int result = EXIT_DONE;
+   if (bulk->count == 1)
+      result = run_alone(bulk, &bulk->items[0]);
+   else if (bulk->count > 1)
+      result = run_together(bulk);
+   clear(bulk);
+   return result;
+}

@@ -1,0 +1,49 @@
+#include "client/restore_terminal.h"
+
+#include <signal.h>
+#include <termios.h>
+#include <unistd.h>
+
+static const int signals[] = {SIGHUP, SIGQUIT, SIGTERM, SIGTSTP};
+
+/* Written once, before the handler is installed. */
+static struct termios found;
+
+static bool install(int number);
+
+/* Whoever waits for us, or stopped us, sees what the default action shows. Returns after a stop. */
+static void on_signal(int number)
+{
+   /* Of a terminal that belongs to another job nothing is ours to change, and trying would stop us.
+    */
+   if (tcgetpgrp(STDIN_FILENO) == getpgrp())
+      tcsetattr(STDIN_FILENO, TCSANOW, &found);
+   sigset_t this_one;
+   sigemptyset(&this_one);
+   sigaddset(&this_one, number);
+   signal(number, SIG_DFL);
+   raise(number);
+   sigprocmask(SIG_UNBLOCK, &this_one, NULL);
+   install(number);
+}
+
+static bool install(int number)
+{
+   struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+   sigemptyset(&action.sa_mask);
+   return sigaction(number, &action, NULL) == 0;
+}
+
+bool restore_terminal_on_signals(void)
+{
+   if (tcgetattr(STDIN_FILENO, &found) != 0)
+      return false;
+   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+      /* What was ignored when we were started stays so (nohup). */
+      struct sigaction present;
+      if (sigaction(signals[i], NULL, &present) != 0 ||
+          (present.sa_handler != SIG_IGN && !install(signals[i])))
+         return false;
+   }
+   return true;
+}
