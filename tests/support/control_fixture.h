@@ -1,0 +1,69 @@
+/*
+ * The control plane over a real store, commit pipeline and data directory, with a plug-in that does
+ * what the test says and a clock that the test moves: the next tick or repair comes when the test
+ * lets the time pass, and never by itself.
+ *
+ * The plug-in is the only one that there is, whatever its name. It promises KVS_DURABLE and keeps
+ * nothing; its one option, `level`, is for switches to other options.
+ *
+ * Link with --wrap=kv_plugin_library_find,--wrap=kv_clock_monotonic_ms,--wrap=fsync.
+ *
+ * Threads: the test's; the script is read by those of the server.
+ */
+#ifndef TESTS_CONTROL_FIXTURE_H
+#define TESTS_CONTROL_FIXTURE_H
+
+#include "core/control/control.h"
+#include "core/control/shadow.h"
+#include "tests/support/temporary.h"
+
+#include <stdatomic.h>
+
+/* What the plug-in does, and what was asked of it. All instances share it. */
+struct control_script {
+   atomic_int open, write, tick, checkpoint; /* what the hooks return, KVS_* */
+   atomic_uint_least64_t loaded_to; /* what a load of a used directory declares; 0: nothing */
+   atomic_uint opens, writes, ticks, checkpoints, shutdowns, closes;
+   void (*in_checkpoint)(void); /* called by on_tick; may be NULL */
+};
+
+struct control_fixture {
+   struct temporary folder; /* data/, plugins/ */
+   struct kv_data_directory *directory;
+   struct kv_plugin_library *library;
+   struct kv_store *store;
+   struct kv_commit *commit;
+   struct kv_control *control;
+   atomic_bool writable;
+   struct kv_status status; /* of the last call that failed */
+};
+
+extern struct control_script control_script;
+
+/* For cmocka: the fixture is *state, and has begun an empty store. */
+int control_fixture_set_up(void **state);
+int control_fixture_tear_down(void **state);
+
+/* Runs `act` on the control thread and returns when it and the tick that was due are done. */
+void control_fixture_run(struct control_fixture *fixture,
+                         void (*act)(struct control_fixture *fixture, void *context),
+                         void *context);
+/* Lets that much time pass, and returns when what was due is done. */
+void control_fixture_advance(struct control_fixture *fixture, uint64_t ms);
+/* The next syncs of directories, so many of them, fail. */
+void control_fixture_fail_directory_syncs(unsigned count);
+
+enum kv_code control_fixture_set(struct control_fixture *fixture, const char *key,
+                                 const char *value);
+enum kv_code control_fixture_delete(struct control_fixture *fixture, const char *key);
+/* Configures the plug-in with this level. */
+enum kv_code control_fixture_configure(struct control_fixture *fixture, const char *level);
+enum kv_code control_fixture_save(struct control_fixture *fixture, uint64_t *sequence);
+/* The outcome of a shadow run of no length. */
+enum kv_shadow_outcome control_fixture_shadow(struct control_fixture *fixture);
+
+bool control_fixture_has_generation(const struct control_fixture *fixture, unsigned number);
+/* As Status shows it. */
+uint64_t control_fixture_generation(struct control_fixture *fixture);
+
+#endif
