@@ -10,10 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef KVSTORE_PLUGIN_DIR
-#error "KVSTORE_PLUGIN_DIR must name the default plug-in directory"
-#endif
-
 /* Where a value came from; a later one wins. */
 enum source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG };
 
@@ -167,7 +163,8 @@ static const struct setting settings[] = {
      0, false},
     {"user", "USER[:GROUP]", NULL, "run a server that is started as root as this user", apply_text,
      MEMBER(user), 0, 0, false},
-    {"plugin-dir", "DIR[:DIR]", KVSTORE_PLUGIN_DIR, "directories to load plug-ins from", apply_text,
+    {"plugin-dir", "DIR[:DIR]", NULL,
+     "directories to load plug-ins from (default: the installed one)", apply_text,
      MEMBER(plugin_dir), 0, 0, false},
     {"mode", "NAME", NULL, "persistence plug-in of a new store; hybrid when not given", apply_text,
      MEMBER(mode), 0, 0, false},

@@ -30,9 +30,9 @@ struct kv_config {
    const char *listen[KV_CONFIG_LISTEN_MAX];
    size_t listen_count;
    const char *data_dir;
-   const char *user;                               /* whom to become; NULL: nobody else */
-   const char *plugin_dir;                         /* one or more, separated by ':' */
-   const char *mode;                               /* NULL: not given */
+   const char *user;       /* whom to become; NULL: nobody else */
+   const char *plugin_dir; /* one or more, separated by ':'; NULL: the installed one */
+   const char *mode;       /* NULL: not given */
    struct kv_option options[KV_CONFIG_OPTION_MAX]; /* of the mode */
    size_t option_count;
    uint64_t max_value_size;   /* bytes */

@@ -7,6 +7,7 @@
 #include "core/control/control.h"
 #include "core/host/data_directory.h"
 #include "core/host/plugin_library.h"
+#include "core/installation.h"
 #include "core/rpc/rpc.h"
 #include "core/run_as.h"
 #include "core/service/health.h"
@@ -312,11 +313,15 @@ int main(int argc, char **argv)
    struct kv_config config;
    struct kv_status status;
    int exit_code = EXIT_USAGE;
+   char plugin_dir[PATH_MAX];
    if (kv_config_read(&config, argc, argv, &status) == KV_OK) {
+      if (!config.plugin_dir)
+         config.plugin_dir = kv_installation_plugin_dir(plugin_dir);
       exit_code = run(&config);
       kv_log_stop(LOG_PATIENCE_MS);
-   } else
+   } else {
       fprintf(stderr, "kvstore-server: %s\nTry: kvstore-server --help\n", status.text);
+   }
    kv_config_deinit(&config);
    return exit_code;
 }

@@ -23,6 +23,7 @@ ALLOWED = {
     "core/config.": ["core/"],
     "core/run_as.": ["core/run_as.", "core/support/"],
     "core/config_file.": ["core/config_file.h", "core/support/"],
+    "core/installation.": ["core/installation."],
     "plugins/": [ABI, "plugins/format/"],
     "plugins/encrypt/": [ABI, "plugins/format/", "plugins/encrypt/"],
     "check/": ["check/", "core/host/", "core/store/", "core/support/", "plugins/format/", ABI],

@@ -57,7 +57,8 @@ static struct arguments as_flags(const struct kv_config *config)
    for (size_t i = 0; i < config->listen_count; i++)
       add_flag(&flags, "listen", config->listen[i]);
    add_flag(&flags, "data-dir", config->data_dir);
-   add_flag(&flags, "plugin-dir", config->plugin_dir);
+   if (config->plugin_dir)
+      add_flag(&flags, "plugin-dir", config->plugin_dir);
    if (config->mode)
       add_flag(&flags, "mode", config->mode);
    for (size_t i = 0; i < config->option_count; i++) {
@@ -105,7 +106,7 @@ static void check_bounds(const struct kv_config *config)
    REQUIRE(config->option_count <= KV_CONFIG_OPTION_MAX);
    for (size_t i = 0; i < config->option_count; i++)
       REQUIRE(config->options[i].name[0] != '\0');
-   REQUIRE(config->data_dir[0] != '\0' && config->plugin_dir[0] != '\0');
+   REQUIRE(config->data_dir[0] != '\0' && (!config->plugin_dir || config->plugin_dir[0] != '\0'));
    REQUIRE(!config->mode || config->mode[0] != '\0');
    REQUIRE(config->workers >= 1 && config->workers <= 64);
    REQUIRE(config->max_value_size >= 1);

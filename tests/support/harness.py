@@ -121,9 +121,11 @@ class Server:
     environment; `identity` says as whom it runs, in the words of Popen."""
 
     def __init__(self, data, mode=None, options=(), flags=(), plugins=PLUGINS, listen="127.0.0.1:0",
-                 wait=True, variables=None, identity=None):
+                 wait=True, variables=None, identity=None, program=SERVER):
         self.data = data
-        command = [SERVER, "--listen", listen, "--data-dir", data, "--plugin-dir", plugins]
+        command = [program, "--listen", listen, "--data-dir", data]
+        if plugins:
+            command += ["--plugin-dir", plugins]
         if mode:
             command += ["--mode", mode]
         for option in options:
