@@ -8,6 +8,7 @@
 #include "core/host/data_directory.h"
 #include "core/host/plugin_library.h"
 #include "core/installation.h"
+#include "core/preflight.h"
 #include "core/rpc/rpc.h"
 #include "core/run_as.h"
 #include "core/service/health.h"
@@ -240,27 +241,6 @@ static enum kv_code serve(const struct kv_config *config, const sigset_t *signal
    return code;
 }
 
-/* Beyond what kv_config_read has checked: that the plug-in is there and takes the options. */
-static enum kv_code check_mode(const struct kv_config *config, struct kv_status *status)
-{
-   struct kv_plugin_library *library = kv_plugin_library_create(config->plugin_dir, status);
-   if (!library)
-      return status->code;
-   const kvs_plugin *plugin;
-   struct kv_settings *settings;
-   enum kv_code code = KV_OK;
-   if (config->mode) {
-      code = kv_plugin_library_find(library, config->mode, &plugin, status);
-      if (code == KV_OK)
-         code =
-             kv_settings_create(plugin, config->options, config->option_count, &settings, status);
-      if (code == KV_OK)
-         kv_settings_destroy(settings);
-   }
-   kv_plugin_library_destroy(library);
-   return code;
-}
-
 /* A log that nobody reads holds up nothing, the end of the process included. */
 #define LOG_PATIENCE_MS 1000
 
@@ -281,7 +261,7 @@ static int run(const struct kv_config *config)
       return EXIT_USAGE;
    }
    if (config->check_only) {
-      if (check_mode(config, &status) != KV_OK) {
+      if (kv_preflight(config, &status) != KV_OK) {
          kv_log(KV_LOG_ERROR, "%s", status.text);
          return EXIT_USAGE;
       }

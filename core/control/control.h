@@ -43,6 +43,9 @@ struct kv_control_config {
    uint64_t hook_budget_ms; /* of on_write, see core/host/hook_timing.h; 0: no hook is overdue */
 };
 
+/* The mode of a new store where none is asked for. */
+#define KV_CONTROL_DEFAULT_MODE "hybrid"
+
 /* What was asked for at the start; NULL and 0 where nothing was. */
 struct kv_control_first_choice {
    const char *mode;
@@ -71,6 +74,11 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
 enum kv_code kv_control_start(struct kv_control *control,
                               const struct kv_control_first_choice *choice,
                               struct kv_status *status);
+/* Whether kv_control_start would take the choice over what is recorded. Any thread, while none is
+ * running. */
+enum kv_code kv_control_check_choice(struct kv_plugin_library *library,
+                                     const struct kv_control_first_choice *choice,
+                                     const struct kv_active *recorded, struct kv_status *status);
 /* Ends what lasts and is not needed: a shadow run. Before the wire is stopped, so that its call
  * gets an answer. Any thread. */
 void kv_control_wind_down(struct kv_control *control);

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_MODE "hybrid"
-
 static const char *find_option(const struct kv_option *options, size_t count, const char *name)
 {
    for (size_t i = 0; i < count; i++)
@@ -19,21 +17,22 @@ static const char *find_option(const struct kv_option *options, size_t count, co
 
 /* The recorded mode wins, and a differing flag is refused: a person who changes a flag expects it
  * to act, and a restart must not switch modes in passing. */
-static enum kv_code check_choice(struct kv_control *control,
-                                 const struct kv_control_first_choice *choice,
-                                 const struct kv_active *recorded, struct kv_status *status)
+enum kv_code kv_control_check_choice(struct kv_plugin_library *library,
+                                     const struct kv_control_first_choice *choice,
+                                     const struct kv_active *recorded, struct kv_status *status)
 {
    if (choice->mode && strcmp(choice->mode, recorded->plugin) != 0)
       return kv_fail(status, KV_FAILED_PRECONDITION,
-                     "mode \"%s\" was asked for, but this data directory is in mode \"%s\"; leave "
-                     "the setting out, start, and switch with: kvstore-cli configure %s",
+                     "mode \"%s\" was asked for, but this data directory is in mode \"%s\"; start "
+                     "the server without that setting, then switch with: kvstore-cli configure %s",
                      choice->mode, recorded->plugin, choice->mode);
 
    /* Settings bring both to the same spelling: 10M is 10485760. */
-   const struct kv_control_request request = {recorded->plugin, choice->options,
-                                              choice->option_count};
+   const kvs_plugin *plugin;
    struct kv_settings *settings;
-   enum kv_code code = kv_control_validate(control, &request, &settings, status);
+   enum kv_code code = kv_plugin_library_find(library, recorded->plugin, &plugin, status);
+   if (code == KV_OK)
+      code = kv_settings_create(plugin, choice->options, choice->option_count, &settings, status);
    if (code != KV_OK)
       return code;
    const kvs_setting *array = kv_settings_array(settings);
@@ -43,8 +42,9 @@ static enum kv_code check_choice(struct kv_control *control,
       if (find_option(choice->options, choice->option_count, array[i].name) && recorded_value &&
           strcmp(array[i].text, recorded_value) != 0)
          code = kv_fail(status, KV_FAILED_PRECONDITION,
-                        "option %s=%s was asked for, but this data directory has %s=%s; leave the "
-                        "setting out, start, and change it with: kvstore-cli configure %s %s=%s",
+                        "option %s=%s was asked for, but this data directory has %s=%s; start the "
+                        "server without that setting, then change it with: kvstore-cli configure "
+                        "%s %s=%s",
                         array[i].name, array[i].text, array[i].name, recorded_value,
                         recorded->plugin, array[i].name, array[i].text);
    }
@@ -74,7 +74,7 @@ static enum kv_code load_data(struct kv_control *control, struct kv_status *stat
 static enum kv_code resume(struct kv_control *control, const struct kv_control_first_choice *choice,
                            const struct kv_active *recorded, struct kv_status *status)
 {
-   enum kv_code code = check_choice(control, choice, recorded, status);
+   enum kv_code code = kv_control_check_choice(control->config.library, choice, recorded, status);
    if (code == KV_OK)
       code = kv_data_directory_remove_stale(control->config.directory, recorded, status);
    if (code != KV_OK)
@@ -99,7 +99,7 @@ static enum kv_code begin_store(struct kv_control *control,
                                 const struct kv_control_first_choice *choice,
                                 struct kv_status *status)
 {
-   const struct kv_control_request request = {choice->mode ? choice->mode : DEFAULT_MODE,
+   const struct kv_control_request request = {choice->mode ? choice->mode : KV_CONTROL_DEFAULT_MODE,
                                               choice->options, choice->option_count};
    uint64_t generation;
    enum kv_code code =

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -12,15 +13,20 @@
 
 /* ---- Opening ---- */
 
+static enum kv_code fail_parent(const char *path, struct kv_status *status)
+{
+   return kv_fail(
+       status, KV_FAILED_PRECONDITION,
+       "cannot create the directory %s: its parent directory does not exist; create that "
+       "first",
+       path);
+}
+
 static enum kv_code make(const char *path, bool *created, struct kv_status *status)
 {
    *created = mkdir(path, 0700) == 0;
    if (!*created && errno == ENOENT)
-      return kv_fail(
-          status, KV_FAILED_PRECONDITION,
-          "cannot create the directory %s: the one that it is to be in does not exist; create "
-          "that first",
-          path);
+      return fail_parent(path, status);
    if (!*created && errno != EEXIST)
       return kv_fail_errno(status, errno, "cannot create the directory %s", path);
    return KV_OK;
@@ -138,6 +144,36 @@ enum kv_code kv_data_directory_open_to_read(const char *path, struct kv_data_dir
    }
    *directory = opened;
    return KV_OK;
+}
+
+/* Whether `path`, which is not there, could be made. */
+static enum kv_code check_parent(const char *path, struct kv_status *status)
+{
+   char *copy = strdup(path);
+   if (!copy)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the data directory");
+   int error = faccessat(AT_FDCWD, dirname(copy), W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
+   free(copy);
+   if (error == ENOENT)
+      return fail_parent(path, status);
+   return error == 0 ? KV_OK : kv_fail_errno(status, error, "cannot create the directory %s", path);
+}
+
+enum kv_code kv_data_directory_try(const char *path, struct kv_data_directory **directory,
+                                   struct kv_status *status)
+{
+   struct stat info;
+   *directory = NULL;
+   if (lstat(path, &info) != 0 && errno == ENOENT)
+      return check_parent(path, status);
+   enum kv_code code = kv_data_directory_open_to_read(path, directory, status);
+   if (code == KV_OK)
+      code = kv_data_directory_check_access(*directory, status);
+   if (code != KV_OK && *directory) {
+      kv_data_directory_close(*directory);
+      *directory = NULL;
+   }
+   return code;
 }
 
 /* ---- While it is open ---- */

@@ -54,6 +54,10 @@ enum kv_code kv_data_directory_open(const char *path, struct kv_data_directory *
  * functions below, only those that say so may follow. */
 enum kv_code kv_data_directory_open_to_read(const char *path, struct kv_data_directory **directory,
                                             struct kv_status *status);
+/* Whether kv_data_directory_open would do: opens a directory that is there to read, after the same
+ * checks, and leaves *directory NULL where it would make one. */
+enum kv_code kv_data_directory_try(const char *path, struct kv_data_directory **directory,
+                                   struct kv_status *status);
 /* Whether the path still leads to the directory that is open; UNAVAILABLE when not. */
 enum kv_code kv_data_directory_check_place(const struct kv_data_directory *directory,
                                            struct kv_status *status);

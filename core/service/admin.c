@@ -1,9 +1,11 @@
 /* Config, Configure, Save: what acts on the plug-ins. Each runs on the control thread. */
 #include "core/service/internal.h"
 #include "core/service/validate.h"
+#include "core/support/log.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A call on its way to the control thread; lives in the call's arena. */
@@ -33,11 +35,44 @@ static struct admin *new_admin(struct kv_service *service, struct kv_call *call,
 
 #define NUMBER_TEXT_SIZE 24
 
+/* Brings the number that an option of `plugin` has to what the plug-in takes. Clients of the frozen
+ * call were never told of bounds, so none is turned away by them. `option->value` has
+ * NUMBER_TEXT_SIZE bytes. */
+static void clamp_number(const kvs_plugin *plugin, const struct kv_option *option)
+{
+   int64_t given = strtoll(option->value, NULL, 10), taken = given;
+   for (size_t i = 0; i < plugin->option_count; i++) {
+      const kvs_option *declared = &plugin->options[i];
+      if (strcmp(declared->name, option->name) != 0)
+         continue;
+      if (taken < declared->minimum)
+         taken = declared->minimum;
+      if (taken > declared->maximum)
+         taken = declared->maximum;
+   }
+   if (taken == given)
+      return;
+   kv_log(KV_LOG_WARNING,
+          "a client's Config asks for %s %" PRId64
+          ", which plug-in %s cannot have; it gets %" PRId64,
+          option->name, given, plugin->name, taken);
+   snprintf((char *)option->value, NUMBER_TEXT_SIZE, "%" PRId64, taken);
+}
+
 static void config_run(struct kv_control_task *task)
 {
    struct admin *admin = (struct admin *)task;
+   struct kv_control *control = admin->service->config.control;
+   const kvs_plugin *plugin;
    struct kv_status status;
-   if (kv_control_configure(admin->service->config.control, &admin->request, &status) != KV_OK) {
+   if (kv_plugin_library_find(kv_control_library(control), admin->request.plugin, &plugin,
+                              &status) != KV_OK) {
+      kv_message_fail(admin->call, &status);
+      return;
+   }
+   for (size_t i = 0; i < admin->request.option_count; i++)
+      clamp_number(plugin, &admin->request.options[i]);
+   if (kv_control_configure(control, &admin->request, &status) != KV_OK) {
       kv_message_fail(admin->call, &status);
       return;
    }
@@ -97,9 +132,9 @@ static enum kv_code map_mode(struct kv_arena *arena, const Kvstore__ConfigReques
        {"aof_max_size", "aof_max_size", config->aof_max_size, modes[mode].log},
    };
    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-      /* Old clients send all numbers with every mode: those that do not apply are only checked. */
-      int64_t number = numbers[i].applies || numbers[i].number < 0 ? numbers[i].number : 0;
-      if (add_number(arena, request, numbers[i].field, numbers[i].option, number, status) != KV_OK)
+      /* Old clients send all numbers with every mode: those that do not apply mean nothing. */
+      if (numbers[i].applies && add_number(arena, request, numbers[i].field, numbers[i].option,
+                                           numbers[i].number, status) != KV_OK)
          return status->code;
    }
    return KV_OK;

@@ -78,6 +78,19 @@ class Frozen(harness.Case):
                               timeout=harness.PATIENCE).stdout.decode()
         return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
+    def test_numbers_beyond_what_is_possible_are_brought_to_it(self):
+        """The call never had bounds; Configure, which tells them, stays strict."""
+        for name, number in (("aof_max_size", 1), ("aof_max_size", (1 << 63) - 1),
+                             ("snapshot_interval", 2147483647), ("max_snapshots", 2147483647)):
+            with self.subTest(name=name, number=number):
+                self.assertTrue(self.config(storage_mode=kv.HYBRID, **{name: number}).success)
+                self.assertTrue(self.server.log.wait_for(f"{name} {number}, which plug-in hybrid"))
+        self.assertTrue(self.config(storage_mode=kv.AOF, max_snapshots=-1, snapshot_interval=-5,
+                                    aof_max_size=8192).success)
+        self.assertTrue(self.config(storage_mode=kv.SNAPSHOT, aof_max_size=-(1 << 63)).success)
+        self.assertTrue(self.config(storage_mode=kv.NON_PERSISTENT, aof_max_size=-1,
+                                    max_snapshots=-1, snapshot_interval=-1).success)
+
     def test_an_empty_config_means_snapshot_as_its_zero_does(self):
         self.assertTrue(self.config().success)
         self.set("k", b"v")

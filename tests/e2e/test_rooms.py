@@ -22,6 +22,7 @@ ALLOWED = {
     "core/main.c": ["core/"],
     "core/config.": ["core/"],
     "core/run_as.": ["core/run_as.", "core/support/"],
+    "core/preflight.": ["core/"],
     "core/config_file.": ["core/config_file.h", "core/support/"],
     "core/installation.": ["core/installation."],
     "plugins/": [ABI, "plugins/format/"],

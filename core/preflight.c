@@ -1,0 +1,145 @@
+#include "core/preflight.h"
+
+#include "core/control/control.h"
+#include "core/host/data_directory.h"
+#include "core/host/instance.h"
+#include "core/host/plugin_library.h"
+#include "core/rpc/rpc.h"
+#include "core/support/log.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a start would open. */
+struct choice {
+   const char *mode;
+   const struct kv_option *options;
+   size_t option_count;
+   const uint8_t *store_id; /* NULL: of a new store */
+};
+
+/* ---- The plug-in ---- */
+
+static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *position)
+{
+   (void)info;
+   (void)type;
+   (void)position;
+   return remove(path);
+}
+
+static void ignore(void *context)
+{
+   (void)context;
+}
+
+static enum kv_code open_in(struct kv_plugin_library *library, const struct choice *choice,
+                            const char *directory, struct kv_status *status)
+{
+   struct kv_instance_config config = {.library = library, .directory = directory, .wake = ignore};
+   struct kv_instance *instance;
+   if (choice->store_id)
+      memcpy(config.store_id, choice->store_id, sizeof config.store_id);
+   enum kv_code code = kv_plugin_library_find(library, choice->mode, &config.plugin, status);
+   if (code == KV_OK)
+      code = kv_settings_create(config.plugin, choice->options, choice->option_count,
+                                &config.settings, status);
+   if (code == KV_OK)
+      code = kv_instance_open(&config, &instance, status);
+   if (code == KV_OK)
+      kv_instance_close(instance);
+   return code;
+}
+
+/* Only the plug-in itself knows what it refuses, as a key that cannot be read. */
+static enum kv_code check_plugin(struct kv_plugin_library *library, const struct choice *choice,
+                                 struct kv_status *status)
+{
+   enum { OPEN_DIRECTORIES_MAX = 16 };
+   const char *parent = getenv("TMPDIR");
+   char *path;
+   if (asprintf(&path, "%s/kvstore-check-XXXXXX", parent ? parent : "/tmp") < 0)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
+   enum kv_code code = KV_OK;
+   if (!mkdtemp(path)) {
+      code =
+          kv_fail_errno(status, errno, "cannot make a directory to try the plug-in in (%s)", path);
+   } else {
+      code = open_in(library, choice, path, status);
+      if (nftw(path, remove_entry, OPEN_DIRECTORIES_MAX, FTW_DEPTH | FTW_PHYS) != 0)
+         kv_log(KV_LOG_WARNING, "cannot remove %s", path);
+   }
+   free(path);
+   return code;
+}
+
+/* ---- The store ---- */
+
+static enum kv_code check_recorded(struct kv_plugin_library *library,
+                                   const struct kv_control_first_choice *first,
+                                   const struct kv_data_directory *directory,
+                                   const struct kv_active *recorded, struct kv_status *status)
+{
+   enum kv_code code = kv_control_check_choice(library, first, recorded, status);
+   if (code != KV_OK)
+      return code;
+   const struct choice choice = {recorded->plugin, recorded->options, recorded->option_count,
+                                 kv_data_directory_store_id(directory)};
+   return check_plugin(library, &choice, status);
+}
+
+static enum kv_code check_store(const struct kv_config *config, struct kv_plugin_library *library,
+                                struct kv_status *status)
+{
+   const struct kv_control_first_choice first = {config->mode, config->options,
+                                                 config->option_count};
+   struct kv_data_directory *directory;
+   struct kv_active recorded = {0};
+   bool found = false;
+   enum kv_code code = kv_data_directory_try(config->data_dir, &directory, status);
+   if (code == KV_OK && directory)
+      code = kv_data_directory_inspect_active(directory, &recorded, &found, status);
+   if (code == KV_OK && found) {
+      code = check_recorded(library, &first, directory, &recorded, status);
+      kv_active_deinit(&recorded);
+   } else if (code == KV_OK) {
+      const struct choice choice = {first.mode ? first.mode : KV_CONTROL_DEFAULT_MODE,
+                                    first.options, first.option_count, NULL};
+      code = check_plugin(library, &choice, status);
+   }
+   if (directory)
+      kv_data_directory_close(directory);
+   return code;
+}
+
+/* ---- The addresses ---- */
+
+static enum kv_code check_addresses(const struct kv_config *config, struct kv_status *status)
+{
+   const struct kv_rpc_options options = {
+       .workers = 1,
+       .receive_message_max = config->max_message_size,
+       .memory_max = config->max_wire_memory,
+   };
+   struct kv_rpc *rpc = kv_rpc_create(&options, NULL, 0, status);
+   if (!rpc)
+      return status->code;
+   enum kv_code code = KV_OK;
+   for (size_t i = 0; code == KV_OK && i < config->listen_count; i++)
+      code = kv_rpc_listen(rpc, config->listen[i], NULL, status);
+   kv_rpc_destroy(rpc);
+   return code;
+}
+
+enum kv_code kv_preflight(const struct kv_config *config, struct kv_status *status)
+{
+   struct kv_plugin_library *library = kv_plugin_library_create(config->plugin_dir, status);
+   if (!library)
+      return status->code;
+   enum kv_code code = check_store(config, library, status);
+   kv_plugin_library_destroy(library);
+   return code == KV_OK ? check_addresses(config, status) : code;
+}
