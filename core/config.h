@@ -38,7 +38,8 @@ struct kv_config {
    uint64_t max_value_size;   /* bytes */
    uint64_t max_message_size; /* bytes, of one request */
    uint64_t max_memory;       /* bytes of keys and values; 0 = no bound */
-   uint64_t max_wire_memory;  /* bytes of requests on their way in, and of replies on theirs out */
+   uint64_t max_wire_memory;  /* bytes that calls may hold */
+   uint64_t reader_timeout;   /* seconds that a reply may stand still */
    uint64_t workers;          /* threads that serve the wire */
    uint64_t shutdown_grace_ms;
    uint64_t hook_budget; /* seconds, of one write to the plug-in; 0: none */

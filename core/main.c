@@ -110,6 +110,7 @@ static enum kv_code create_rpc(struct server *server, struct kv_status *status)
        .workers = (unsigned)server->config->workers,
        .receive_message_max = server->config->max_message_size,
        .memory_max = server->config->max_wire_memory,
+       .reader_timeout_ms = (int64_t)server->config->reader_timeout * 1000,
    };
    server->rpc = kv_rpc_create(&options, methods, count, status);
    return server->rpc ? KV_OK : status->code;

@@ -63,22 +63,26 @@ static bool atomic_exceeds(const struct kv_submission *submission,
    return exceeds(memory_max, growth, transaction);
 }
 
-static bool evaluate_get(struct kv_operation *operation, const struct kv_transaction *transaction,
+/* A value that the submission has no memory for is refused: it is nobody else's failure. */
+static void evaluate_get(struct kv_operation *operation, const struct kv_transaction *transaction,
                          struct kv_submission *submission)
 {
    struct kv_bytes value;
    operation->found = kv_transaction_get(transaction, operation->key, &value);
    if (!operation->found)
-      return true;
+      return;
    if (value.size > submission->result_max) {
       operation->code = KV_RESOURCE_EXHAUSTED;
-      return true;
+      return;
    }
-   submission->result_max -= value.size;
    /* A later write of the same batch may free the value. */
    void *copy = kv_arena_copy(submission->arena, value.data, value.size);
-   operation->value = kv_bytes(copy, value.size);
-   return copy != NULL;
+   if (copy) {
+      submission->result_max -= value.size;
+      operation->value = kv_bytes(copy, value.size);
+   } else {
+      operation->code = KV_RESOURCE_EXHAUSTED;
+   }
 }
 
 static void drop_prepared(struct kv_operation *operation)
@@ -102,7 +106,8 @@ static bool evaluate_operation(struct kv_operation *operation, struct kv_transac
    operation->code = KV_OK;
    switch (operation->kind) {
    case KV_OPERATION_GET:
-      return evaluate_get(operation, transaction, submission);
+      evaluate_get(operation, transaction, submission);
+      return true;
    case KV_OPERATION_DELETE:
       if (!kv_transaction_delete(transaction, operation->key, &operation->found))
          return false;

@@ -12,12 +12,14 @@
 #ifndef KV_RPC_INTERNAL_H
 #define KV_RPC_INTERNAL_H
 
+#include "core/rpc/account.h"
 #include "core/rpc/outbound.h"
 #include "core/rpc/rpc.h"
 
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
 #include <grpc/slice.h>
+#include <grpc/support/time.h>
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -74,8 +76,14 @@ struct kv_rpc_worker {
    grpc_completion_queue *queue;
    void **registered; /* gRPC's handle of each method */
    struct kv_rpc_slot *slots;
+   struct kv_connection **connections; /* by number; worker's thread only (connections.c) */
+   size_t connection_count;
    struct kv_call *pool; /* closed calls to be used again; worker's thread only */
    unsigned pool_size;
+   struct kv_call *newest; /* of the open ones; worker's thread only (stall.c) */
+   gpr_timespec look_at;   /* the next time to look at them */
+   unsigned looks;
+   unsigned events;     /* handled since it was compared with the clock */
    size_t pending;      /* armed slots and open calls; the thread ends when there are none */
    atomic_size_t calls; /* open ones; written by the worker's thread */
    struct kv_deferral deferral; /* worker's thread only */
@@ -83,6 +91,22 @@ struct kv_rpc_worker {
    unsigned index;
    bool running; /* `thread` is valid */
    pthread_t thread;
+};
+
+/* A connection, as far as gRPC shows it: worker's thread only, but for `share`. */
+struct kv_connection {
+   struct kv_share *share;
+   int fd;         /* gRPC's; to ask about alone */
+   unsigned look;  /* the last one */
+   unsigned still; /* looks in a row at which it had not moved */
+   uint64_t taken; /* by the client, in bytes, when it moved the last time */
+};
+
+/* What a look at an open call has found; worker's thread only (stall.c). */
+struct kv_progress {
+   unsigned sent, sent_before; /* replies that have left; at the last look */
+   unsigned still;             /* looks in a row at which the same one had not */
+   bool ended;                 /* gRPC has been told to end the call */
 };
 
 /* A Unix socket's file, with its identity so that nobody else's is removed in its place. */
@@ -98,7 +122,9 @@ struct kv_rpc {
    struct kv_rpc_method *methods;
    size_t method_count;
    size_t receive_message_max;
-   struct kv_outbound *outbound;
+   struct kv_account *account;
+   size_t memory_max;
+   int64_t reader_timeout_ms;
    struct kv_acceptor *acceptor;
    struct kv_rpc_socket_file *socket_files;
    bool stopped;
@@ -118,14 +144,24 @@ struct kv_call {
    void (*turn)(struct kv_call *call);
    void (*go_on)(void *service, struct kv_call *call); /* the handler's, after kv_call_yield */
 
-   grpc_byte_buffer *payload; /* the request as it came, or NULL */
-   void *joined;              /* the request in one piece where it came in several or packed */
-   grpc_slice message;        /* the room of the reply being made */
-   size_t inserted_at;        /* where in it the last piece was inserted */
-   size_t counted;            /* bytes of the reply in the account of large ones */
+   grpc_byte_buffer *payload;    /* the request as it came, or NULL */
+   void *joined;                 /* the request in one piece where it came in several or packed */
+   grpc_slice message;           /* the room of the reply being made */
+   size_t inserted_at;           /* where in it the last piece was inserted */
+   struct kv_outbound *outbound; /* that reply, where it is large; else NULL */
    grpc_byte_buffer *sending; /* the reply's pieces before that, then all of it; kept for the next
                                  call */
    int cancelled;             /* written by gRPC: what RECV_CLOSE found */
+
+   struct kv_connection *connection; /* worker's thread only */
+   struct kv_share *share;           /* the connection's */
+   size_t charged;                   /* bytes in it but those of the reply being made or sent */
+   size_t reply_charged;             /* those, where they are not in `outbound` */
+   bool refused;                     /* the share had no room for this call */
+   size_t kept;                      /* bytes of old versions in it; worker's thread only */
+   struct kv_call *older, *newer;    /* open ones of the worker */
+   struct kv_progress progress;
+   atomic_bool awaits_reader; /* gRPC has a reply, or a status, that the client is to read */
 
    /* Unary calls that are watched: RECV_CLOSE is a batch of its own then. */
    bool watched;
@@ -156,9 +192,11 @@ void kv_rpc_slots_arm(struct kv_rpc_worker *worker);
 void kv_rpc_slots_destroy(struct kv_rpc_worker *worker);
 
 /* call.c; all on the worker's thread. */
-/* A call from the pool, or NULL when memory is out. Takes over `grpc` and `payload` then. */
+/* A call from the pool; takes over `grpc` and `payload`. Or NULL, with `status`, when memory is out
+ * or the connection's share has no room for it. */
 struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc_method *method,
-                               grpc_call *grpc, grpc_byte_buffer *payload);
+                               grpc_call *grpc, grpc_byte_buffer *payload,
+                               struct kv_status *status);
 /* For what is not begun as the server is being stopped. */
 #define KV_RPC_STOPPING_TEXT "the server is stopping; try again"
 
@@ -180,6 +218,21 @@ grpc_op kv_call_status_op(enum kv_code code, grpc_slice *text);
 /* stream.c */
 void kv_stream_open(struct kv_call *call, bool slow);
 void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text);
+
+/* connections.c; on the worker's thread. */
+/* The connection that a call came on; NULL when memory is out. */
+struct kv_connection *kv_connection_of(struct kv_rpc_worker *worker, grpc_call *call);
+/* At how many looks in a row, this one included, the client had taken nothing that counts. */
+unsigned kv_connection_still(struct kv_connection *connection, unsigned look);
+void kv_connections_destroy(struct kv_rpc_worker *worker);
+
+/* stall.c; on the worker's thread. */
+/* Looks at the open calls if it is time to. */
+void kv_stall_look(struct kv_rpc_worker *worker);
+/* After each event; looks when it may be time to. */
+void kv_stall_event(struct kv_rpc_worker *worker);
+void kv_stall_call_opened(struct kv_call *call);
+void kv_stall_call_closed(struct kv_call *call);
 
 /* listen.c */
 void kv_rpc_remove_socket_files(struct kv_rpc *rpc);

@@ -5,12 +5,13 @@
 #include <stdlib.h>
 
 struct kv_outbound {
-   size_t max;
-   atomic_size_t bytes;
-   atomic_size_t users; /* the owner, and each part under way */
+   struct kv_share *share;
+   size_t size;
+   atomic_size_t users; /* the owner, and each region */
 };
 
-struct part {
+/* Bytes that were counted. */
+struct region {
    struct kv_outbound *outbound;
    size_t size;
    void (*release)(void *owner); /* NULL: the bytes are in `data` */
@@ -18,69 +19,77 @@ struct part {
    uint8_t data[];
 };
 
-struct kv_outbound *kv_outbound_create(size_t max)
+struct kv_outbound *kv_outbound_create(struct kv_share *share)
 {
    struct kv_outbound *outbound = malloc(sizeof *outbound);
    if (outbound) {
-      outbound->max = max;
-      atomic_init(&outbound->bytes, 0);
+      outbound->share = share;
+      outbound->size = 0;
       atomic_init(&outbound->users, 1);
+      kv_share_add(share, sizeof *outbound); /* which keeps the share */
    }
    return outbound;
 }
 
 void kv_outbound_close(struct kv_outbound *outbound)
 {
-   if (atomic_fetch_sub(&outbound->users, 1) == 1)
+   if (atomic_fetch_sub(&outbound->users, 1) == 1) {
+      kv_share_give(outbound->share, sizeof *outbound);
       free(outbound);
+   }
 }
 
-static void end_part(void *memory)
+size_t kv_outbound_size(const struct kv_outbound *outbound)
 {
-   struct part *part = memory;
-   struct kv_outbound *outbound = part->outbound;
-   if (part->release)
-      part->release(part->owner);
-   atomic_fetch_sub(&outbound->bytes, part->size);
-   free(part);
+   return outbound->size;
+}
+
+static void end_region(void *memory)
+{
+   struct region *region = memory;
+   struct kv_outbound *outbound = region->outbound;
+   if (region->release)
+      region->release(region->owner);
+   kv_share_give(outbound->share, region->size);
+   free(region);
    kv_outbound_close(outbound);
 }
 
-/* Counts `size` bytes and makes a part of a message; `own` bytes lie in itself. */
-static struct part *begin_part(struct kv_outbound *outbound, size_t *counted, size_t size,
-                               size_t own)
+/* Counts `size` bytes; `inside` of them lie in the region itself. */
+static struct region *begin_region(struct kv_outbound *outbound, size_t own, size_t size,
+                                   size_t inside)
 {
-   size_t before = atomic_fetch_add(&outbound->bytes, size);
-   bool allowed = before <= *counted || before + size <= outbound->max;
-   struct part *part = allowed ? malloc(sizeof *part + own) : NULL;
-   if (!part) {
-      atomic_fetch_sub(&outbound->bytes, size);
+   if (!kv_share_take(outbound->share, KV_CLAIM_SHARE, size,
+                      own + outbound->size + sizeof *outbound))
+      return NULL;
+   struct region *region = malloc(sizeof *region + inside);
+   if (!region) {
+      kv_share_give(outbound->share, size);
       return NULL;
    }
-   *counted += size;
+   outbound->size += size;
    atomic_fetch_add(&outbound->users, 1);
-   *part = (struct part){.outbound = outbound, .size = size};
-   return part;
+   *region = (struct region){.outbound = outbound, .size = size};
+   return region;
 }
 
-bool kv_outbound_allocate(struct kv_outbound *outbound, size_t *counted, size_t size,
-                          grpc_slice *slice)
+bool kv_outbound_allocate(struct kv_outbound *outbound, size_t own, size_t size, grpc_slice *slice)
 {
-   struct part *part = begin_part(outbound, counted, size, size);
-   if (part)
-      *slice = grpc_slice_new_with_user_data(part->data, size, end_part, part);
-   return part;
+   struct region *region = begin_region(outbound, own, size, size);
+   if (region)
+      *slice = grpc_slice_new_with_user_data(region->data, size, end_region, region);
+   return region;
 }
 
-bool kv_outbound_refer(struct kv_outbound *outbound, size_t *counted, struct kv_bytes bytes,
+bool kv_outbound_refer(struct kv_outbound *outbound, size_t own, struct kv_bytes bytes,
                        void (*release)(void *owner), void *owner, grpc_slice *slice)
 {
-   struct part *part = begin_part(outbound, counted, bytes.size, 0);
-   if (part) {
-      part->release = release;
-      part->owner = owner;
+   struct region *region = begin_region(outbound, own, bytes.size, 0);
+   if (region) {
+      region->release = release;
+      region->owner = owner;
       /* gRPC only reads what it sends. */
-      *slice = grpc_slice_new_with_user_data((void *)bytes.data, bytes.size, end_part, part);
+      *slice = grpc_slice_new_with_user_data((void *)bytes.data, bytes.size, end_region, region);
    }
-   return part;
+   return region;
 }

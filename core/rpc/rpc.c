@@ -84,6 +84,7 @@ static enum kv_code create_worker(struct kv_rpc *rpc, const struct kv_rpc_option
    struct kv_rpc_worker *worker = &rpc->workers[rpc->worker_count];
    worker->rpc = rpc;
    worker->index = rpc->worker_count++;
+   worker->look_at = gpr_now(GPR_CLOCK_MONOTONIC);
    worker->server = create_server(options, quota);
    worker->queue = grpc_completion_queue_create_for_next(NULL);
    grpc_server_register_completion_queue(worker->server, worker->queue, NULL);
@@ -127,14 +128,15 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
                              struct kv_status *status)
 {
    assert(options->workers >= 1 && options->workers <= KV_RPC_WORKERS_MAX);
+   assert(options->reader_timeout_ms > 0);
    size_t size = sizeof(struct kv_rpc) + options->workers * sizeof(struct kv_rpc_worker);
    struct kv_rpc *rpc = calloc(1, size);
    struct kv_rpc_method *table = calloc(count + 1, sizeof *table);
-   struct kv_outbound *outbound = kv_outbound_create(options->memory_max);
-   if (!rpc || !table || !outbound) {
+   struct kv_account *account = kv_account_create(options->memory_max);
+   if (!rpc || !table || !account) {
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for %u workers", options->workers);
-      if (outbound)
-         kv_outbound_close(outbound);
+      if (account)
+         kv_account_close(account);
       free(rpc);
       free(table);
       return NULL;
@@ -149,7 +151,9 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    rpc->method_count = count;
    rpc->shutdown_queue = grpc_completion_queue_create_for_next(NULL);
    rpc->receive_message_max = options->receive_message_max;
-   rpc->outbound = outbound;
+   rpc->account = account;
+   rpc->memory_max = options->memory_max;
+   rpc->reader_timeout_ms = options->reader_timeout_ms;
    enum kv_code code = create_workers(rpc, options, status);
    if (code == KV_OK)
       code = create_acceptor(rpc, status);
@@ -159,19 +163,24 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    return NULL;
 }
 
+static gpr_timespec time_to_wait(const struct kv_rpc_worker *worker)
+{
+   if (worker->deferral.calls > 0 || worker->turns.first)
+      return gpr_inf_past(GPR_CLOCK_MONOTONIC);
+   return worker->newest ? worker->look_at : gpr_inf_future(GPR_CLOCK_MONOTONIC);
+}
+
 /* Handles events until the server has been stopped and nothing of this worker is left in gRPC: its
  * slots have come back and its calls are closed. Only then may the queue be shut down. */
 static void *work(void *argument)
 {
    struct kv_rpc_worker *worker = argument;
-   const gpr_timespec now = gpr_inf_past(GPR_CLOCK_MONOTONIC);
-   const gpr_timespec never = gpr_inf_future(GPR_CLOCK_MONOTONIC);
    while (worker->pending > 0) {
-      bool work_waits = worker->deferral.calls > 0 || worker->turns.first;
-      grpc_event event = grpc_completion_queue_next(worker->queue, work_waits ? now : never, NULL);
+      grpc_event event = grpc_completion_queue_next(worker->queue, time_to_wait(worker), NULL);
       if (event.type == GRPC_QUEUE_TIMEOUT) {
          kv_deferral_run(worker);
          kv_turn_give(worker);
+         kv_stall_look(worker);
          continue;
       }
       struct kv_rpc_event *tag = event.tag;
@@ -179,6 +188,7 @@ static void *work(void *argument)
       tag->handle(tag->owner, event.success != 0);
       kv_deferral_event(worker);
       kv_turn_event(worker);
+      kv_stall_event(worker);
    }
    return NULL;
 }
@@ -291,11 +301,12 @@ void kv_rpc_destroy(struct kv_rpc *rpc)
       destroy_queue(rpc->workers[i].queue);
       kv_rpc_slots_destroy(&rpc->workers[i]);
       kv_call_pool_destroy(&rpc->workers[i]);
+      kv_connections_destroy(&rpc->workers[i]);
       free(rpc->workers[i].registered);
    }
    kv_rpc_remove_socket_files(rpc);
    grpc_shutdown_blocking();
-   kv_outbound_close(rpc->outbound);
+   kv_account_close(rpc->account);
    pthread_cond_destroy(&rpc->quiet);
    pthread_mutex_destroy(&rpc->lock);
    free(rpc->methods);

@@ -62,6 +62,12 @@ struct kv_rpc_method {
     * belongs to it. No other handler follows and the call must not be touched afterwards. Called
     * exactly once for each stream whose `request` or `half_closed` was called. */
    void (*closed)(void *service, struct kv_call *call);
+   /* Streams only, may be NULL: bytes that the call keeps which nothing else counts. Asked now and
+    * then, on the worker's thread. */
+   size_t (*kept)(void *service, struct kv_call *call);
+   /* Streams only, may be NULL: the call is about to be ended as its client does not read, or too
+    * much is kept for it. Adds to the status text how the client can go on. */
+   void (*resume)(void *service, struct kv_call *call, char *text, size_t size);
 };
 
 #define KV_RPC_WORKERS_MAX 64u
@@ -69,10 +75,14 @@ struct kv_rpc_method {
 struct kv_rpc_options {
    unsigned workers;           /* polling threads, 1 to KV_RPC_WORKERS_MAX */
    size_t receive_message_max; /* bytes; larger requests are refused with RESOURCE_EXHAUSTED */
-   /* Bytes that all connections may take for what they receive (beyond it the largest calls are
-    * ended), and bytes of large replies that clients have not read (beyond it kv_call_message and
-    * kv_call_insert have no room). */
+   /* Bytes that all connections may hold: what gRPC has received for them (beyond it the largest
+    * calls are ended), and as much again for calls in flight, in every form (account.h; beyond it
+    * calls are refused, and arenas, kv_call_message and kv_call_insert have no room). */
    size_t memory_max;
+   /* A reply whose client has taken nothing for so long is ended: ABORTED. It gets longer where
+    * something else moves on its connection, and half a second where the account is short, then
+    * RESOURCE_EXHAUSTED (stall.c). */
+   int64_t reader_timeout_ms;
 };
 
 /* Takes the method table (copied; paths and services must outlive the server). NULL with `status`.
@@ -102,19 +112,20 @@ unsigned kv_call_worker(const struct kv_call *call);
  * handled all that has arrived, or knows that calls come one by one; for work that costs less when
  * it is done for several calls together. It is run once for all that ask for the same. */
 void kv_call_defer(struct kv_call *call, void (*run)(void *service, unsigned worker));
-/* Memory that is released when the call closes. */
+/* Memory that is released when the call closes. It counts as the connection's. */
 struct kv_arena *kv_call_arena(struct kv_call *call);
 /* A place for the handler's own state of a stream; NULL at first. */
 void **kv_call_state(struct kv_call *call);
 
+/* Why arena, kv_call_message or kv_call_insert had no memory; RESOURCE_EXHAUSTED. */
+void kv_call_exhausted(const struct kv_call *call, struct kv_status *status);
 /* Room for a message of `size` bytes to be filled in by the caller, or NULL when memory is out or
- * too much is on its way already to clients that do not read. It replaces an earlier one that was
- * not sent. */
+ * the connection holds too much already. It replaces an earlier one that was not sent. */
 uint8_t *kv_call_message(struct kv_call *call, size_t size);
 /* Has the message go on after the first `at` bytes of its room, which must have been filled in,
  * with bytes that stay where they are: release(owner) follows, on any thread, when they are needed
  * no more. The rest of the room comes behind them. `at` must not be below that of an earlier piece.
- * False when memory is out or too much is on its way; nothing is released then. */
+ * False when memory is out or the connection holds too much; nothing is released then. */
 bool kv_call_insert(struct kv_call *call, size_t at, struct kv_bytes bytes,
                     void (*release)(void *owner), void *owner);
 

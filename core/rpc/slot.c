@@ -69,10 +69,11 @@ static void disarmed(struct kv_rpc_slot *slot)
    grpc_metadata_array_init(&slot->metadata);
 }
 
-/* Without a kv_call: gRPC ends the call and needs nothing of ours for it. */
-static void refuse(grpc_call *call, grpc_byte_buffer *payload, enum kv_code code, const char *text)
+/* Without a kv_call: gRPC ends the call and needs nothing of ours for it, nor waits for the client
+ * to read. */
+static void refuse(grpc_call *call, grpc_byte_buffer *payload, const struct kv_status *status)
 {
-   grpc_call_cancel_with_status(call, (grpc_status_code)code, text, NULL);
+   grpc_call_cancel_with_status(call, (grpc_status_code)status->code, status->text, NULL);
    if (payload)
       grpc_byte_buffer_destroy(payload);
    grpc_call_unref(call);
@@ -137,9 +138,10 @@ static void handle_arrived(void *owner, bool ok)
    grpc_byte_buffer *payload = slot->payload;
    arm(slot);
    bool slow = is_slow(slot->method, payload);
-   struct kv_call *call = kv_call_create(slot->worker, slot->method, grpc, payload);
+   struct kv_status status;
+   struct kv_call *call = kv_call_create(slot->worker, slot->method, grpc, payload, &status);
    if (!call)
-      refuse(grpc, payload, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this call");
+      refuse(grpc, payload, &status);
    else
       begin(call, slow);
 }
@@ -160,11 +162,12 @@ static void handle_unknown(void *owner, bool ok)
    grpc_call_details_destroy(&slot->details);
    grpc_call_details_init(&slot->details);
    arm(slot);
-   struct kv_call *call = kv_call_create(slot->worker, NULL, grpc, NULL);
+   struct kv_status status;
+   struct kv_call *call = kv_call_create(slot->worker, NULL, grpc, NULL, &status);
    if (call)
       kv_call_fail(call, KV_UNIMPLEMENTED, text);
    else
-      refuse(grpc, NULL, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this call");
+      refuse(grpc, NULL, &status);
 }
 
 /* `method` NULL: for unknown ones. */

@@ -191,6 +191,7 @@ void kv_call_send(struct kv_call *call)
       size_t count = add_metadata(call, ops);
       ops[count++] = kv_call_send_op(call);
       call->send_under_way = true;
+      atomic_store_explicit(&call->awaits_reader, true, memory_order_release);
       start(call, ops, count, &call->sent);
    }
    pthread_mutex_unlock(&call->lock);

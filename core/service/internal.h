@@ -64,6 +64,8 @@ void kv_service_keys(void *service, struct kv_call *call, struct kv_bytes reques
 void kv_service_scan(void *service, struct kv_call *call, struct kv_bytes request);
 void kv_service_scan_sent(void *service, struct kv_call *call);
 void kv_service_scan_closed(void *service, struct kv_call *call);
+size_t kv_service_scan_kept(void *service, struct kv_call *call);
+void kv_service_scan_resume(void *service, struct kv_call *call, char *text, size_t size);
 /* admin.c */
 void kv_service_config(void *service, struct kv_call *call, struct kv_bytes request);
 void kv_service_configure(void *service, struct kv_call *call, struct kv_bytes request);

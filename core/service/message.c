@@ -8,17 +8,19 @@
 struct decoding {
    struct kv_arena *arena;
    size_t left;
-   bool exhausted;
+   bool has_too_many_parts, exhausted;
 };
 
 static void *allocate(void *context, size_t size)
 {
    struct decoding *decoding = context;
-   void *memory = size <= decoding->left ? kv_arena_alloc(decoding->arena, size) : NULL;
-   if (memory)
-      decoding->left -= size;
-   else
-      decoding->exhausted = true;
+   if (size > decoding->left) {
+      decoding->has_too_many_parts = true;
+      return NULL;
+   }
+   void *memory = kv_arena_alloc(decoding->arena, size);
+   decoding->exhausted |= !memory;
+   decoding->left -= size;
    return memory;
 }
 
@@ -38,11 +40,13 @@ void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *
    void *message = protobuf_c_message_unpack(descriptor, &allocator, request.size, request.data);
    if (!message) {
       struct kv_status status;
-      if (decoding.exhausted)
+      if (decoding.has_too_many_parts)
          kv_fail(&status, KV_RESOURCE_EXHAUSTED,
-                 "the request's %zu bytes hold too many parts, or the server is out of memory; "
-                 "send fewer at once",
-                 request.size);
+                 "the request's %zu bytes hold too many parts: they would take more than %zu bytes "
+                 "beside them; send fewer at once",
+                 request.size, DECODED_EXTRA_MAX);
+      else if (decoding.exhausted)
+         kv_call_exhausted(call, &status);
       else
          kv_fail(&status, KV_INVALID_ARGUMENT, "the request's %zu bytes are no valid %s message",
                  request.size, descriptor->name);
@@ -84,5 +88,7 @@ void kv_message_fail(struct kv_call *call, const struct kv_status *status)
 
 void kv_message_out_of_memory(struct kv_call *call)
 {
-   kv_call_fail(call, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this call");
+   struct kv_status status;
+   kv_call_exhausted(call, &status);
+   kv_message_fail(call, &status);
 }

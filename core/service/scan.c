@@ -3,6 +3,7 @@
 #include "core/service/validate.h"
 #include "core/service/values.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Gross size of one Scan message, but for a single larger entry: well below the 4 MiB that clients
@@ -125,7 +126,8 @@ struct scan {
    struct kv_bytes prefix;
    uint64_t left; /* entries still wanted */
    bool keys_only;
-   bool held; /* key and value were read, but did not fit into the last part */
+   bool held;             /* key and value were read, but did not fit into the last part */
+   struct kv_bytes first; /* the first key of the part being sent */
    struct kv_bytes key, value;
    struct kv_values values; /* of the part being made */
    Kvstore__Entry entries[CHUNK_ENTRIES];
@@ -161,6 +163,8 @@ static void send_chunk(struct kv_call *call, struct scan *scan)
       kvstore__entry__init(entry);
       entry->key = kv_message_bytes(scan->key);
       entry->value = kv_values_add(&scan->values, call, scan->key, scan->value);
+      if (response.n_entries == 0)
+         scan->first = scan->key;
       scan->pointers[response.n_entries++] = entry;
       scan->held = false;
       scan->left--;
@@ -185,7 +189,9 @@ static struct scan *begin_scan(struct kv_service *service, struct kv_call *call,
    scan->keys_only = request->keys_only;
    scan->held = false;
    scan->values = (struct kv_values){0};
-   kv_cursor_seek(&scan->cursor, kv_view_version(scan->view), scan->prefix);
+   struct kv_bytes start = kv_service_bytes(request->start);
+   kv_cursor_seek(&scan->cursor, kv_view_version(scan->view),
+                  kv_bytes_compare(start, scan->prefix) > 0 ? start : scan->prefix);
    return scan;
 }
 
@@ -197,7 +203,8 @@ void kv_service_scan(void *context, struct kv_call *call, struct kv_bytes reques
    if (!wanted)
       return;
    struct kv_status status;
-   if (kv_validate_prefix("prefix", kv_service_bytes(wanted->prefix), &status) != KV_OK) {
+   if (kv_validate_prefix("prefix", kv_service_bytes(wanted->prefix), &status) != KV_OK ||
+       kv_validate_prefix("start", kv_service_bytes(wanted->start), &status) != KV_OK) {
       kv_message_fail(call, &status);
       return;
    }
@@ -222,4 +229,23 @@ void kv_service_scan_closed(void *context, struct kv_call *call)
    struct scan *scan = *kv_call_state(call);
    if (scan)
       kv_view_destroy(scan->view);
+}
+
+size_t kv_service_scan_kept(void *context, struct kv_call *call)
+{
+   (void)context;
+   const struct scan *scan = *kv_call_state(call);
+   return scan ? kv_view_kept(scan->view) : 0;
+}
+
+/* A part that is being sent may have arrived in part, which is as good as not at all. */
+void kv_service_scan_resume(void *context, struct kv_call *call, char *text, size_t size)
+{
+   (void)context;
+   const struct scan *scan = *kv_call_state(call);
+   if (scan && scan->first.size < size / 2)
+      snprintf(text, size, "; go on with start = \"%.*s\"", (int)scan->first.size,
+               (const char *)scan->first.data);
+   else
+      snprintf(text, size, "; go on with start = the last key received");
 }

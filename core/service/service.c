@@ -89,7 +89,9 @@ size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *meth
         .slow = true,
         .request = kv_service_scan,
         .sent = kv_service_scan_sent,
-        .closed = kv_service_scan_closed},
+        .closed = kv_service_scan_closed,
+        .kept = kv_service_scan_kept,
+        .resume = kv_service_scan_resume},
        {.path = METHOD("Save"), .request = kv_service_save},
        {.path = METHOD("Status"), .request = kv_service_status},
    };

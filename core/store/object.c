@@ -1,5 +1,6 @@
 #include "core/store/object.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -31,6 +32,11 @@ void *kv_object_allocate_counted(size_t size)
 void kv_object_keep(void *object)
 {
    atomic_fetch_add_explicit(&count_of(object)->holders, 1, memory_order_relaxed);
+}
+
+size_t kv_object_size(void *object)
+{
+   return malloc_usable_size(is_counted(object) ? count_of(object) : object);
 }
 
 void kv_object_release(void *object)

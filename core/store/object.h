@@ -50,6 +50,8 @@ static inline void kv_object_set_counted(struct kv_object *object)
 }
 /* One more holder of a counted object. Any thread that knows of another holder. */
 void kv_object_keep(void *object);
+/* Bytes that it takes. */
+size_t kv_object_size(void *object);
 /* One holder fewer, or, of an object that is not counted, none: it is freed. Any thread. */
 void kv_object_release(void *object);
 

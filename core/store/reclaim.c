@@ -17,6 +17,7 @@ struct kv_view {
    const struct kv_version *version;
    struct kv_view *newer, *older; /* under the store's lock */
    struct kv_retired dead;        /* the same; objects this view needs and no newer one does */
+   atomic_size_t dead_size;       /* bytes of them */
 };
 
 static void lock(struct kv_store *store)
@@ -109,20 +110,27 @@ static uint64_t number_of(const struct kv_view *view)
 static void settle(struct kv_store *store, struct kv_retired *list, uint64_t last)
 {
    uint64_t sifted = last;
+   size_t size = 0;
+   bool sized = false;
    for (;;) {
       lock(store);
       struct kv_view *view = store->newest_view;
       while (view && number_of(view) > last)
          view = view->older;
       uint64_t number = view ? number_of(view) : 0;
-      bool settled = sifted == number;
-      if (settled && view)
+      bool settled = sifted == number && (sized || !view);
+      if (settled && view) {
          kv_retired_append(&view->dead, list);
+         atomic_fetch_add(&view->dead_size, size);
+      }
       unlock(store);
       if (settled)
          return;
-      kv_retired_free_born_after(list, number);
+      if (sifted != number)
+         kv_retired_free_born_after(list, number);
       sifted = number;
+      size = number > 0 ? kv_retired_size(list) : 0;
+      sized = true;
    }
 }
 
@@ -193,6 +201,11 @@ void kv_view_destroy(struct kv_view *view)
    unlock(store);
    settle(store, &view->dead, number);
    free(view);
+}
+
+size_t kv_view_kept(const struct kv_view *view)
+{
+   return atomic_load(&view->dead_size);
 }
 
 const struct kv_version *kv_view_version(const struct kv_view *view)

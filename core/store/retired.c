@@ -91,6 +91,15 @@ void kv_retired_free_born_after(struct kv_retired *list, uint64_t version)
    *list = kept;
 }
 
+size_t kv_retired_size(const struct kv_retired *list)
+{
+   size_t size = 0;
+   for (const struct kv_retired_block *block = list->first; block; block = block->next)
+      for (size_t i = 0; i < block->count; i++)
+         size += kv_object_size(block->objects[i]);
+   return size;
+}
+
 void kv_retired_forget(struct kv_retired *list)
 {
    struct kv_retired_block *next;

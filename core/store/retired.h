@@ -29,6 +29,8 @@ void kv_retired_push(struct kv_retired *list, void *object);
 void kv_retired_append(struct kv_retired *list, struct kv_retired *more);
 /* Frees the objects born after `version` (0: all of them) and keeps the others. */
 void kv_retired_free_born_after(struct kv_retired *list, uint64_t version);
+/* What the objects take, in bytes. */
+size_t kv_retired_size(const struct kv_retired *list);
 /* Forgets the objects without freeing them. */
 void kv_retired_forget(struct kv_retired *list);
 

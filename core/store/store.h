@@ -97,6 +97,9 @@ void kv_reader_unpin(struct kv_reader *reader);
 struct kv_view *kv_view_create(struct kv_store *store);
 void kv_view_destroy(struct kv_view *view);
 const struct kv_version *kv_view_version(const struct kv_view *view);
+/* Bytes that would be freed by now, were it not for this view; what an older view needs as well
+ * counts for the newer one. Any thread. */
+size_t kv_view_kept(const struct kv_view *view);
 
 /* ---- What a version holds ---- */
 

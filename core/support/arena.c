@@ -12,11 +12,23 @@ struct kv_arena_block {
    _Alignas(max_align_t) char data[];
 };
 
-void kv_arena_init(struct kv_arena *arena)
+static void begin(struct kv_arena *arena)
 {
    arena->overflow = NULL;
    arena->next = arena->first;
    arena->end = arena->first + sizeof arena->first;
+}
+
+void kv_arena_init(struct kv_arena *arena)
+{
+   begin(arena);
+   arena->admit = NULL;
+}
+
+void kv_arena_ask(struct kv_arena *arena, bool (*admit)(void *context, size_t size), void *context)
+{
+   arena->admit = admit;
+   arena->context = context;
 }
 
 void kv_arena_reset(struct kv_arena *arena)
@@ -26,13 +38,15 @@ void kv_arena_reset(struct kv_arena *arena)
       free(arena->overflow);
       arena->overflow = older;
    }
-   kv_arena_init(arena);
+   begin(arena);
 }
 
 /* A block of its own for what is large, so that the rest of the block in use is not wasted. */
 static void *alloc_overflow(struct kv_arena *arena, size_t size)
 {
    size_t data_size = size > BLOCK_SIZE / 4 ? size : BLOCK_SIZE;
+   if (arena->admit && !arena->admit(arena->context, sizeof(struct kv_arena_block) + data_size))
+      return NULL;
    struct kv_arena_block *block = malloc(sizeof *block + data_size);
    if (!block)
       return NULL;

@@ -7,6 +7,7 @@
 #ifndef KV_ARENA_H
 #define KV_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define KV_ARENA_FIRST_SIZE 4096
@@ -16,13 +17,18 @@ struct kv_arena_block;
 struct kv_arena {
    struct kv_arena_block *overflow; /* further blocks, newest first */
    char *next, *end;                /* free part of the block in use */
+   /* Asked before each further block; false: there is to be none. NULL: not asked. */
+   bool (*admit)(void *context, size_t size);
+   void *context;
    _Alignas(max_align_t) char first[KV_ARENA_FIRST_SIZE];
 };
 
 void kv_arena_init(struct kv_arena *arena);
+/* Has each block but the first admitted. */
+void kv_arena_ask(struct kv_arena *arena, bool (*admit)(void *context, size_t size), void *context);
 /* Frees everything allocated; the arena can be used again. */
 void kv_arena_reset(struct kv_arena *arena);
-/* Uninitialized memory, or NULL when the system has none. */
+/* Uninitialized memory, or NULL when the system has none or it was not admitted. */
 void *kv_arena_alloc(struct kv_arena *arena, size_t size);
 /* A copy of `size` bytes, or NULL. */
 void *kv_arena_copy(struct kv_arena *arena, const void *data, size_t size);

@@ -46,6 +46,12 @@ void **kv_call_state(struct kv_call *call)
    return &call->state;
 }
 
+void kv_call_exhausted(const struct kv_call *call, struct kv_status *status)
+{
+   (void)call;
+   kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
+}
+
 uint8_t *kv_call_message(struct kv_call *call, size_t size)
 {
    free(call->message);

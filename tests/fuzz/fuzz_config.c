@@ -71,6 +71,7 @@ static struct arguments as_flags(const struct kv_config *config)
    add_number(&flags, "max-message-size", config->max_message_size);
    add_number(&flags, "max-memory", config->max_memory);
    add_number(&flags, "max-wire-memory", config->max_wire_memory);
+   add_number(&flags, "reader-timeout", config->reader_timeout);
    add_number(&flags, "workers", config->workers);
    add_number(&flags, "shutdown-grace-ms", config->shutdown_grace_ms);
    add_flag(&flags, "log-level", levels[config->log_level - KV_LOG_ERROR]);
@@ -94,7 +95,7 @@ static void check_same(const struct kv_config *a, const struct kv_config *b)
    REQUIRE(same_text(a->mode, b->mode) && a->log_level == b->log_level);
    REQUIRE(a->max_value_size == b->max_value_size && a->max_message_size == b->max_message_size);
    REQUIRE(a->max_memory == b->max_memory && a->max_wire_memory == b->max_wire_memory);
-   REQUIRE(a->workers == b->workers);
+   REQUIRE(a->reader_timeout == b->reader_timeout && a->workers == b->workers);
    REQUIRE(a->shutdown_grace_ms == b->shutdown_grace_ms);
 }
 

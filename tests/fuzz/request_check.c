@@ -200,14 +200,17 @@ static void check_scan(const struct check *check)
 {
    const Kvstore__ScanRequest *scan = check->request;
    struct kv_status status;
-   bool valid = kv_validate_prefix("prefix", bytes_of(scan->prefix), &status) == KV_OK;
+   struct kv_bytes start = bytes_of(scan->start);
+   bool valid = kv_validate_prefix("prefix", bytes_of(scan->prefix), &status) == KV_OK &&
+                kv_validate_prefix("start", start, &status) == KV_OK;
    require_code(check, valid, true);
    if (!valid)
       return;
    struct kv_cursor cursor;
    struct kv_bytes key, value;
    size_t count = 0;
-   kv_cursor_seek(&cursor, check->now, bytes_of(scan->prefix));
+   bool from_start = kv_bytes_compare(start, bytes_of(scan->prefix)) > 0;
+   kv_cursor_seek(&cursor, check->now, from_start ? start : bytes_of(scan->prefix));
    for (size_t i = 0; i < check->answer->count; i++)
       count += check_part(check, check->answer->messages[i], &cursor);
    if (scan->limit > 0 && count == scan->limit)

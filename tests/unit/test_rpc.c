@@ -350,8 +350,10 @@ static struct kv_rpc *create_rpc(struct service *service)
         .closed = stream_closed},
    };
    struct kv_status status;
-   const struct kv_rpc_options options = {
-       .workers = 2, .receive_message_max = LIMIT, .memory_max = MEMORY_MAX};
+   const struct kv_rpc_options options = {.workers = 2,
+                                          .receive_message_max = LIMIT,
+                                          .memory_max = MEMORY_MAX,
+                                          .reader_timeout_ms = 30000};
    struct kv_rpc *rpc =
        kv_rpc_create(&options, methods, sizeof methods / sizeof methods[0], &status);
    assert_non_null(rpc);
@@ -1142,8 +1144,10 @@ static void a_method_that_is_there_twice_is_refused(void **state)
    (void)state;
    const struct kv_rpc_method methods[] = {{.path = "/a.B/C", .request = echo},
                                            {.path = "/a.B/C", .request = echo}};
-   const struct kv_rpc_options options = {
-       .workers = 1, .receive_message_max = LIMIT, .memory_max = MEMORY_MAX};
+   const struct kv_rpc_options options = {.workers = 1,
+                                          .receive_message_max = LIMIT,
+                                          .memory_max = MEMORY_MAX,
+                                          .reader_timeout_ms = 30000};
    struct kv_status status;
    assert_null(kv_rpc_create(&options, methods, 2, &status));
    assert_int_equal(status.code, KV_ALREADY_EXISTS);

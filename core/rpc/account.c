@@ -1,0 +1,135 @@
+#include "core/rpc/account.h"
+
+#include "core/support/cache_line.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* The parts of the account for small holders alone, and for work and single calls. */
+#define RESERVED_PART 8
+#define WORK_PART 4
+/* Up to which part of the account one holds little: a client with a hundred calls in flight, or a
+ * reply of 2 MiB, of the default account. */
+#define SMALL_PART 256
+
+struct kv_account {
+   size_t max;
+   atomic_size_t users; /* the owner, and each share */
+   _Alignas(KV_CACHE_LINE) atomic_size_t held;
+};
+
+struct kv_share {
+   struct kv_account *account;
+   /* One more than the bytes held, as long as the share is open: whoever brings it to 0 frees it.
+    */
+   _Alignas(KV_CACHE_LINE) atomic_size_t held;
+};
+
+struct kv_account *kv_account_create(size_t max)
+{
+   struct kv_account *account = aligned_alloc(KV_CACHE_LINE, sizeof *account);
+   if (account) {
+      account->max = max;
+      atomic_init(&account->held, 0);
+      atomic_init(&account->users, 1);
+   }
+   return account;
+}
+
+void kv_account_close(struct kv_account *account)
+{
+   if (atomic_fetch_sub(&account->users, 1) == 1)
+      free(account);
+}
+
+size_t kv_account_held(const struct kv_account *account)
+{
+   return atomic_load_explicit(&account->held, memory_order_relaxed);
+}
+
+size_t kv_account_max(const struct kv_account *account)
+{
+   return account->max;
+}
+
+struct kv_share *kv_share_open(struct kv_account *account)
+{
+   struct kv_share *share = aligned_alloc(KV_CACHE_LINE, sizeof *share);
+   if (share) {
+      share->account = account;
+      atomic_init(&share->held, 1);
+      atomic_fetch_add(&account->users, 1);
+   }
+   return share;
+}
+
+/* Takes off what `held` has; frees the share when nothing is left. */
+static void take_off(struct kv_share *share, size_t size)
+{
+   struct kv_account *account = share->account;
+   size_t before = atomic_fetch_sub_explicit(&share->held, size, memory_order_acq_rel);
+   assert(before >= size);
+   if (before == size) {
+      free(share);
+      kv_account_close(account);
+   }
+}
+
+void kv_share_close(struct kv_share *share)
+{
+   take_off(share, 1);
+}
+
+size_t kv_share_held(const struct kv_share *share)
+{
+   return atomic_load_explicit(&share->held, memory_order_relaxed) - 1;
+}
+
+void kv_share_add(struct kv_share *share, size_t size)
+{
+   atomic_fetch_add_explicit(&share->account->held, size, memory_order_relaxed);
+   atomic_fetch_add_explicit(&share->held, size, memory_order_relaxed);
+}
+
+void kv_share_give(struct kv_share *share, size_t size)
+{
+   atomic_fetch_sub_explicit(&share->account->held, size, memory_order_relaxed);
+   take_off(share, size);
+}
+
+/* All counts are those after the bytes were added. */
+static bool is_allowed(size_t max, enum kv_claim claim, size_t all, size_t held, size_t own)
+{
+   if (all <= own)
+      return true;
+   if (all > max)
+      return false;
+   if (held <= max / SMALL_PART)
+      return true;
+   size_t general = max - max / RESERVED_PART;
+   if (claim == KV_CLAIM_WORK || held <= own)
+      return all <= general;
+   size_t shared = general - max / WORK_PART;
+   return all <= shared && held / 2 <= shared - all;
+}
+
+bool kv_share_take(struct kv_share *share, enum kv_claim claim, size_t size, size_t own)
+{
+   struct kv_account *account = share->account;
+   size_t all = atomic_fetch_add_explicit(&account->held, size, memory_order_relaxed) + size;
+   size_t held = atomic_fetch_add_explicit(&share->held, size, memory_order_relaxed) - 1 + size;
+   if (is_allowed(account->max, claim, all, held, own + size))
+      return true;
+   kv_share_give(share, size);
+   return false;
+}
+
+enum kv_code kv_share_refusal(const struct kv_share *share, struct kv_status *status)
+{
+   return kv_fail(status, KV_RESOURCE_EXHAUSTED,
+                  "calls hold %zu of at most %zu bytes (server setting max-wire-memory), those of "
+                  "this connection %zu, which leaves it no room for more; have fewer or smaller "
+                  "calls in flight, and read their replies",
+                  kv_account_held(share->account), share->account->max, kv_share_held(share));
+}

@@ -1,0 +1,218 @@
+"""What connections may hold: a fair share each, and for no longer than they read."""
+import threading
+import time
+import unittest
+import urllib.parse
+
+import grpc
+import harness
+import http2
+from harness import kv
+
+MIB = 1 << 20
+ABORTED, RESOURCE_EXHAUSTED = 10, 8
+
+
+
+def status_of(connection, stream=1):
+    """The status that a call ended with, and its text."""
+    answer = connection.wait(lambda kind, flags, number, _: number == stream and
+                             kind == http2.HEADERS and flags & http2.END_STREAM)
+    if not answer:
+        raise AssertionError("the connection was closed")
+    trailers = dict(answer[3])
+    return int(trailers["grpc-status"]), urllib.parse.unquote(trailers.get("grpc-message", ""))
+
+
+def get(key):
+    return http2.message(kv.GetRequest(key=key).SerializeToString())
+
+
+class MemoryTest(harness.Case):
+    def fill(self, server, count, size, letter=b"v"):
+        for first in range(0, count, 100):
+            server.stub.Batch(kv.BatchRequest(operations=[
+                kv.Operation(set=kv.SetRequest(key=f"key{i:06}", value=letter * size))
+                for i in range(first, min(count, first + 100))]), timeout=harness.PATIENCE)
+
+    def connect(self, server, *first, **keywords):
+        connection = http2.Connection(server.port, *first, **keywords)
+        self.addCleanup(connection.close)
+        return connection
+
+    def reads_nothing(self, server):
+        return self.connect(server, http2.settings((http2.INITIAL_WINDOW, 0)))
+
+    # ---- Readers that stand still ----
+
+    def test_a_scan_that_nobody_reads_is_ended_and_can_be_gone_on_with(self):
+        server = self.start(mode="none", flags=["--reader-timeout", "1"])
+        self.fill(server, 1000, 2000)
+        connection = self.reads_nothing(server)
+        connection.send(http2.call(1, "Scan", http2.message(b"")))
+        code, text = status_of(connection)
+        self.assertEqual(code, ABORTED, text)
+        self.assertIn("reader-timeout", text)
+        self.assertIn('go on with start = "key000000"', text)
+
+    def test_the_key_to_go_on_with_is_the_first_that_did_not_arrive(self):
+        server = self.start(mode="none", flags=["--reader-timeout", "1"])
+        self.fill(server, 1000, 2000)
+        connection = self.connect(server, http2.settings((http2.INITIAL_WINDOW, 600000)),
+                                  keeps_data=True)
+        connection.send(http2.window_update(0, 1 << 30) +
+                        http2.call(1, "Scan", http2.message(b"")))
+        code, text = status_of(connection)
+        self.assertEqual(code, ABORTED, text)
+        start = text.split('go on with start = "', 1)[1].split('"', 1)[0]
+        arrived, data = [], bytes(connection.data[1])
+        while len(data) >= 5 and len(data) >= 5 + int.from_bytes(data[1:5], "big"):
+            size = int.from_bytes(data[1:5], "big")
+            arrived += [entry.key for entry in kv.ScanResponse.FromString(data[5:5 + size]).entries]
+            data = data[5 + size:]
+        self.assertTrue(arrived)
+        rest = [key for key, _ in server.scan(start=start)]
+        self.assertEqual(arrived + rest, [f"key{i:06}" for i in range(1000)])
+
+    def test_a_reply_that_nobody_reads_is_ended(self):
+        server = self.start(mode="none", flags=["--reader-timeout", "1"])
+        server.set("large", bytes(MIB))
+        server.set("small", bytes(100))
+        connection = self.reads_nothing(server)
+        for stream, key in ((1, "large"), (3, "small")):
+            connection.send(http2.call(stream, "Get", get(key)))
+        for stream in (1, 3):
+            code, text = status_of(connection, stream)
+            self.assertEqual(code, ABORTED, text)
+            self.assertIn("1 s", text)
+            self.assertIn("reader-timeout", text)
+
+    def test_a_reader_that_is_slow_but_reads_is_not_ended(self):
+        server = self.start(mode="none", flags=["--reader-timeout", "3"])
+        size = 6 * MIB
+        server.set("large", bytes(size))
+        connection = self.connect(server, keeps_data=True)
+        connection.send(http2.call(1, "Get", get("large")))
+        taken = 0
+        while len(connection.data[1]) < size and not any(
+                kind == http2.HEADERS and flags & http2.END_STREAM
+                for kind, flags, *_ in connection.frames):
+            # Waits on purpose: longer in all than a reader may stand still.
+            time.sleep(0.1)
+            connection.wait(lambda *_: True)
+            connection._receive()
+            arrived = len(connection.data[1])
+            if arrived > taken:
+                connection.send(http2.window_update(0, 160000) + http2.window_update(1, 160000))
+                taken = arrived
+        self.assertEqual(status_of(connection)[0], 0)
+
+    # ---- Shares ----
+
+    def test_one_connection_leaves_room_for_all_others(self):
+        server = self.start(mode="none", flags=[
+            "--max-wire-memory", "64M", "--max-message-size", "16M", "--max-value-size", "8M",
+            "--reader-timeout", "3600"])
+        server.set("large", bytes(8 * MIB - 100))
+        server.set("middle", bytes(100000))
+        self.fill(server, 1000, 500)
+        hog = self.reads_nothing(server)
+        streams = range(1, 41, 2)
+        hog.send(b"".join(http2.call(stream, "Get", get("large")) for stream in streams))
+        refused = hog.wait(lambda kind, flags, *_: kind == http2.HEADERS and
+                           flags & http2.END_STREAM)
+        code, text = status_of(hog, refused[2])
+        self.assertEqual(code, RESOURCE_EXHAUSTED)
+        self.assertIn("max-wire-memory", text)
+        for _ in range(10):
+            self.assertEqual(len(server.get("middle")), 100000)
+            self.assertEqual(len(server.get("large")), 8 * MIB - 100)
+            self.assertEqual(len(server.scan(prefix="key")), 1000)
+            self.assertEqual(len(server.keys()), 1002)
+
+    def test_small_replies_count_too(self):
+        server = self.start(mode="none", flags=[
+            "--max-wire-memory", "16M", "--max-message-size", "8M", "--max-value-size", "4M",
+            "--reader-timeout", "3600"])
+        server.set("small", bytes(60000))
+        hog = self.reads_nothing(server)
+        hog.send(b"".join(http2.call(stream, "Get", get("small"))
+                          for stream in range(1, 1801, 2)))
+        code, text = 0, ""
+        while code != RESOURCE_EXHAUSTED:
+            ended = hog.wait(lambda kind, flags, *_: kind == http2.HEADERS and
+                             flags & http2.END_STREAM)
+            code, text = status_of(hog, ended[2])
+        self.assertIn("max-wire-memory", text)
+        self.assertEqual(len(server.get("small")), 60000)
+
+    def test_who_holds_the_most_is_ended_first_when_memory_is_short(self):
+        server = self.start(mode="none", flags=[
+            "--max-wire-memory", "16M", "--max-message-size", "8M", "--max-value-size", "4M",
+            "--reader-timeout", "3600", "--workers", "1"])
+        server.set("large", bytes(2 * MIB))
+        worst, *others = [self.reads_nothing(server) for _ in range(4)]
+        worst.send(b"".join(http2.call(stream, "Get", get("large")) for stream in (1, 3, 5)))
+        for each in (1, 3, 5):  # each reply is there when its headers have come
+            worst.wait(lambda kind, _, number, __: kind == http2.HEADERS and number == each)
+        for other in others:
+            other.send(http2.call(1, "Get", get("large")))
+        for stream in (1, 3, 5):
+            code, text = status_of(worst, stream)
+            self.assertEqual(code, RESOURCE_EXHAUSTED)
+            self.assertIn("max-wire-memory", text)
+        for other in others:
+            other.send(http2.window_update(0, 1 << 30) + http2.window_update(1, 1 << 30))
+            self.assertEqual(status_of(other)[0], 0)
+
+    # ---- Old versions ----
+
+    def test_a_scan_whose_version_takes_too_much_is_ended(self):
+        server = self.start(mode="none", flags=[
+            "--max-wire-memory", "16M", "--max-message-size", "8M", "--max-value-size", "4M",
+            "--reader-timeout", "3600"])
+        self.fill(server, 2000, 10000)
+        connection = self.reads_nothing(server)
+        connection.send(http2.call(1, "Scan", http2.message(b"")))
+        connection.wait(lambda kind, *_: kind == http2.HEADERS)
+        self.fill(server, 2000, 10000, b"w")
+        code, text = status_of(connection)
+        self.assertEqual(code, RESOURCE_EXHAUSTED, text)
+        self.assertIn('go on with start = "key000000"', text)
+
+    def test_a_scan_that_is_read_goes_on_beside_writes(self):
+        server = self.start(mode="none", flags=["--reader-timeout", "1"])
+        self.fill(server, 2000, 10000)
+        ended = threading.Event()
+
+        def overwrite():
+            while not ended.is_set():
+                self.fill(server, 2000, 10000, b"w")
+        writer = threading.Thread(target=overwrite)
+        writer.start()
+        try:
+            for _ in range(10):
+                keys = [key for key, _ in server.scan()]
+                self.assertEqual(keys, [f"key{i:06}" for i in range(2000)])
+        finally:
+            ended.set()
+            writer.join()
+
+    # ---- Scan's start ----
+
+    def test_a_scan_begins_at_its_start(self):
+        server = self.start(mode="none")
+        for key in ("a", "b1", "b2", "b3", "c"):
+            server.set(key, b"")
+        self.assertEqual([key for key, _ in server.scan(start="b2")], ["b2", "b3", "c"])
+        self.assertEqual([key for key, _ in server.scan(prefix="b", start="b11")], ["b2", "b3"])
+        self.assertEqual([key for key, _ in server.scan(prefix="b", start="a")],
+                         ["b1", "b2", "b3"])
+        self.assertEqual([key for key, _ in server.scan(prefix="b", start="c")], [])
+        self.assertEqual([key for key, _ in server.scan(start="b2", limit=1)], ["b2"])
+        self.assertFails(grpc.StatusCode.INVALID_ARGUMENT,
+                         lambda: server.scan(start="x" * 70000), "start")
+
+
+if __name__ == "__main__":
+    harness.main()
