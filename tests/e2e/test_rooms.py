@@ -35,7 +35,8 @@ ALLOWED = {
     "include/": [],
 }
 
-MAY_INCLUDE_GRPC = ("core/rpc/", "client/connection.", "client/channel.", "bench/")
+MAY_INCLUDE_GRPC = ("core/rpc/", "client/connection.", "client/dial.", "client/channel.",
+                    "bench/")
 MAY_INCLUDE_PROTO = ("core/service/", "client/", "bench/")
 PROJECT = ("core/", "plugins/", "client/", "check/", "sdk/", "kvstore/", "tests/", "bench/",
            "include/")
