@@ -23,6 +23,7 @@ struct kv_call {
    pthread_cond_t changed;
    bool sending, reading, ended;
    bool watched;
+   size_t cut_at; /* the client goes away with this message; 0: it stays */
 };
 
 unsigned kv_call_worker(const struct kv_call *call)
@@ -193,10 +194,13 @@ static void run_stream(struct kv_call *call)
    for (;;) {
       pthread_mutex_lock(&call->lock);
       bool ended = call->ended, sent = call->sending, read = call->reading;
+      bool cut = call->cut_at > 0 && call->answer->count >= call->cut_at;
       call->sending = false;
       if (!sent)
          call->reading = false;
       pthread_mutex_unlock(&call->lock);
+      if (cut)
+         break;
       if (sent && !ended && method->sent)
          method->sent(method->service, call);
       else if (!sent && read && !ended && method->half_closed)
@@ -211,9 +215,16 @@ static void run_stream(struct kv_call *call)
 void fake_call_run(const struct kv_rpc_method *method, struct kv_bytes request,
                    struct fake_answer *answer)
 {
+   fake_call_cut(method, request, 0, answer);
+}
+
+void fake_call_cut(const struct kv_rpc_method *method, struct kv_bytes request, size_t count,
+                   struct fake_answer *answer)
+{
    struct kv_call *call = calloc(1, sizeof *call);
    REQUIRE(call);
    call->method = method;
+   call->cut_at = count;
    call->answer = answer;
    memset(answer, 0, sizeof *answer);
    pthread_mutex_init(&call->lock, NULL);

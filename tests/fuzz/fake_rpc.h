@@ -26,6 +26,9 @@ struct fake_answer {
  * answer with fake_answer_deinit. */
 void fake_call_run(const struct kv_rpc_method *method, struct kv_bytes request,
                    struct fake_answer *answer);
+/* The same for a stream whose client goes away while message number `count` is on its way. */
+void fake_call_cut(const struct kv_rpc_method *method, struct kv_bytes request, size_t count,
+                   struct fake_answer *answer);
 void fake_answer_deinit(struct fake_answer *answer);
 
 #endif

@@ -16,10 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define TARGETS_MAX 3
 #define SUBMITTERS 4
 #define ROUNDS 500
+#define PATIENCE_S 60
 
 /* A pipeline over a real store and real plug-in instances, each in a directory of its own. */
 struct fixture {
@@ -163,10 +165,19 @@ static void submit_set(struct fixture *fixture, struct write *write, const char 
    kv_commit_submit(fixture->commit, &write->submission);
 }
 
+/* A write that nobody commits fails the test, and does not hang it. */
+static void await_within_patience(sem_t *semaphore)
+{
+   struct timespec until;
+   clock_gettime(CLOCK_REALTIME, &until);
+   until.tv_sec += PATIENCE_S;
+   while (sem_timedwait(semaphore, &until) != 0)
+      assert_int_equal(errno, EINTR);
+}
+
 static enum kv_code await(struct write *write)
 {
-   while (sem_wait(&write->done) != 0)
-      assert_int_equal(errno, EINTR);
+   await_within_patience(&write->done);
    sem_destroy(&write->done);
    return write->code;
 }
@@ -386,6 +397,92 @@ static void what_is_submitted_together_is_one_batch_in_its_order(void **state)
    assert_kept(fixture, 1, "k", "3");
 }
 
+/* ---- A plug-in that lets submitters commit for themselves, and can be held in on_write ---- */
+
+static sem_t write_entered, write_gate;
+
+static int open_held(const kvs_host *host, const kvs_setting *settings, size_t count, void **self,
+                     kvs_error *error)
+{
+   (void)host, (void)settings, (void)count, (void)error;
+   *self = NULL;
+   return KVS_OK;
+}
+
+static int write_held(void *self, const kvs_record *records, size_t count, uint32_t flags,
+                      kvs_error *error)
+{
+   (void)self, (void)records, (void)count, (void)flags, (void)error;
+   sem_post(&write_entered);
+   await_within_patience(&write_gate);
+   return KVS_OK;
+}
+
+static void close_held(void *self)
+{
+   (void)self;
+}
+
+static const kvs_plugin held_plugin = {
+    .size = sizeof held_plugin,
+    .abi_major = KVS_ABI_MAJOR,
+    .name = "held",
+    .version = "1",
+    .description = "waits in on_write",
+    .promise = KVS_VOLATILE,
+    .flags = KVS_PLUGIN_PROMPT,
+    .open = open_held,
+    .on_write = write_held,
+    .close = close_held,
+};
+
+static struct kv_instance *open_held_target(struct fixture *fixture)
+{
+   struct kv_instance_config config = {
+       .plugin = &held_plugin, .directory = fixture->plugins.path, .wake = ignore_wake};
+   assert_int_equal(kv_settings_create(&held_plugin, NULL, 0, &config.settings, &fixture->status),
+                    KV_OK);
+   assert_int_equal(kv_instance_open(&config, &fixture->instances[0], &fixture->status), KV_OK);
+   return fixture->instances[0];
+}
+
+struct first_write {
+   struct fixture *fixture;
+   struct write write;
+};
+
+static void *submit_first(void *argument)
+{
+   struct first_write *first = argument;
+   submit_set(first->fixture, &first->write, "first", "1");
+   return NULL;
+}
+
+/* Nobody else comes: neither another write nor a step of the control thread. */
+static void what_is_submitted_while_another_commits_is_committed_by_that_one(void **state)
+{
+   struct fixture *fixture = *state;
+   struct first_write first = {.fixture = fixture};
+   struct write second, third;
+   pthread_t thread;
+   sem_init(&write_entered, 0, 0);
+   sem_init(&write_gate, 0, 0);
+   set_targets(fixture, open_held_target(fixture), NULL);
+   assert_int_equal(pthread_create(&thread, NULL, submit_first, &first), 0);
+   await_within_patience(&write_entered);
+   submit_set(fixture, &second, "second", "2");
+   submit_set(fixture, &third, "third", "3");
+   for (unsigned i = 0; i < 3; i++)
+      sem_post(&write_gate);
+   assert_int_equal(await(&second), KV_OK);
+   assert_int_equal(await(&third), KV_OK);
+   pthread_join(thread, NULL);
+   assert_int_equal(await(&first.write), KV_OK);
+   assert_readable(fixture, "third", "3");
+   sem_destroy(&write_entered);
+   sem_destroy(&write_gate);
+}
+
 /* ---- Many threads, while the targets change ---- */
 
 struct submitter {
@@ -498,6 +595,7 @@ int main(void)
        TEST(a_failing_standby_costs_no_acknowledgement),
        TEST(one_submitters_writes_are_committed_in_its_order),
        TEST(what_is_submitted_together_is_one_batch_in_its_order),
+       TEST(what_is_submitted_while_another_commits_is_committed_by_that_one),
        TEST(no_write_is_lost_when_targets_change_under_many_threads),
        TEST(what_is_submitted_while_held_waits_for_the_next_step),
        TEST(destroy_commits_what_was_submitted),
