@@ -92,6 +92,7 @@ static enum kv_code create_services(struct server *server, struct kv_status *sta
        .message_size_max = config->max_message_size,
        .memory_max = config->max_memory,
        .store_id = kv_data_directory_store_id(server->directory),
+       .private_path = kv_data_directory_path(server->directory),
    };
    server->service = kv_service_create(&service, status);
    if (!server->service)
@@ -111,6 +112,7 @@ static enum kv_code create_rpc(struct server *server, struct kv_status *status)
        .receive_message_max = server->config->max_message_size,
        .memory_max = server->config->max_wire_memory,
        .reader_timeout_ms = (int64_t)server->config->reader_timeout * 1000,
+       .private_path = kv_data_directory_path(server->directory),
    };
    server->rpc = kv_rpc_create(&options, methods, count, status);
    return server->rpc ? KV_OK : status->code;

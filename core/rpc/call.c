@@ -1,6 +1,8 @@
 #include "core/rpc/inflate.h"
 #include "core/rpc/internal.h"
 
+#include "core/support/text.h"
+
 #include <grpc/slice_buffer.h>
 
 #include <assert.h>
@@ -410,6 +412,12 @@ void kv_call_reply(struct kv_call *call)
 void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)
 {
    assert(code != KV_OK);
+   const char *path = call->worker->rpc->private_path;
+   char shown[KV_STATUS_TEXT_SIZE];
+   if (path) {
+      kv_text_hide_path(text, path, KV_RPC_PRIVATE_PATH_SHOWN, shown, sizeof shown);
+      text = shown;
+   }
    if (call->method && call->method->kind != KV_RPC_UNARY)
       kv_stream_end(call, code, text);
    else

@@ -246,7 +246,7 @@ static void shadow_done(struct kv_shadow_request *request, const struct kv_shado
       kv_message_fail(admin->call, status);
       return;
    }
-   admin->report = kv_service_shadow_report(kv_call_arena(admin->call), report);
+   admin->report = kv_service_shadow_report(admin->service, kv_call_arena(admin->call), report);
    if (!admin->report) {
       kv_message_out_of_memory(admin->call);
       return;

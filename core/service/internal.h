@@ -88,8 +88,14 @@ bool kv_service_overdue(struct kv_arena *arena, struct kv_control *control,
                         Kvstore__StatusResponse *response);
 
 /* shadow.c: in the arena; NULL when memory is out. */
-Kvstore__ShadowReport *kv_service_shadow_report(struct kv_arena *arena,
+Kvstore__ShadowReport *kv_service_shadow_report(const struct kv_service *service,
+                                                struct kv_arena *arena,
                                                 const struct kv_shadow_report *report);
+
+/* status.c: a copy of the text of a failure in the arena, without the private path; false when
+ * memory is out. */
+bool kv_service_failure_text(const struct kv_service *service, struct kv_arena *arena,
+                             const char *text, ProtobufCBinaryData *field);
 
 /* Settings as they go on the wire, in the arena; false when memory is out. */
 bool kv_service_settings(struct kv_arena *arena, const kvs_setting *settings, size_t count,

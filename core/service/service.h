@@ -29,6 +29,7 @@ struct kv_service_config {
    uint64_t message_size_max; /* bytes; also bounds the values in the answer to one Batch */
    uint64_t memory_max;       /* as the commit pipeline has it, for texts */
    const uint8_t *store_id;   /* 16 bytes; read once the data is loaded */
+   const char *private_path;  /* as the rpc room has it, for texts in replies; NULL: none */
 };
 
 struct kv_service *kv_service_create(const struct kv_service_config *config,

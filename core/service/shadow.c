@@ -51,7 +51,8 @@ static bool add_difference(struct kv_arena *arena, const struct kv_comparison *c
    return true;
 }
 
-Kvstore__ShadowReport *kv_service_shadow_report(struct kv_arena *arena,
+Kvstore__ShadowReport *kv_service_shadow_report(const struct kv_service *service,
+                                                struct kv_arena *arena,
                                                 const struct kv_shadow_report *report)
 {
    static const Kvstore__ShadowReport__Outcome outcomes[] = {
@@ -71,7 +72,7 @@ Kvstore__ShadowReport *kv_service_shadow_report(struct kv_arena *arena,
    message->n_options = kv_settings_count(report->settings);
    bool complete =
        kv_message_copy_text(arena, report->plugin, &message->plugin) &&
-       kv_message_copy_text(arena, error, &message->error) &&
+       kv_service_failure_text(service, arena, error, &message->error) &&
        kv_message_copy_text(arena, comparison->first_digest, &message->live_digest) &&
        kv_message_copy_text(arena, comparison->second_digest, &message->loaded_digest) &&
        kv_service_settings(arena, kv_settings_array(report->settings), message->n_options,

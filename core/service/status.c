@@ -2,13 +2,27 @@
 #include "core/service/internal.h"
 
 #include "core/support/clock.h"
+#include "core/support/text.h"
 #include "core/support/uuid.h"
 
 struct report {
+   const struct kv_service *service;
    struct kv_arena *arena;
    Kvstore__StatusResponse response;
    bool complete;
 };
+
+bool kv_service_failure_text(const struct kv_service *service, struct kv_arena *arena,
+                             const char *text, ProtobufCBinaryData *field)
+{
+   char shown[KV_STATUS_TEXT_SIZE];
+   if (service->config.private_path) {
+      kv_text_hide_path(text, service->config.private_path, KV_RPC_PRIVATE_PATH_SHOWN, shown,
+                        sizeof shown);
+      text = shown;
+   }
+   return kv_message_copy_text(arena, text, field);
+}
 
 bool kv_service_settings(struct kv_arena *arena, const kvs_setting *settings, size_t count,
                          Kvstore__MapEntry ***entries)
@@ -37,11 +51,11 @@ static void report_control(void *context, const struct kv_control_state *state)
    response->last_save_unix_ms = state->last_save_ms;
    response->last_save_sequence = state->last_save_sequence;
    response->n_options = state->plugin->option_count;
-   report->complete =
-       kv_message_copy_text(report->arena, state->last_error, &response->last_error) &&
-       kv_service_settings(report->arena, state->settings, response->n_options,
-                           &response->options) &&
-       kv_service_hooks(report->arena, state, response);
+   report->complete = kv_service_failure_text(report->service, report->arena, state->last_error,
+                                              &response->last_error) &&
+                      kv_service_settings(report->arena, state->settings, response->n_options,
+                                          &response->options) &&
+                      kv_service_hooks(report->arena, state, response);
 }
 
 static void report_store(struct kv_service *service, struct kv_call *call,
@@ -60,7 +74,8 @@ void kv_service_status(void *context, struct kv_call *call, struct kv_bytes requ
    struct kv_service *service = context;
    if (!kv_service_request(service, call, &kvstore__status_request__descriptor, request))
       return;
-   struct report report = {.arena = kv_call_arena(call),
+   struct report report = {.service = service,
+                           .arena = kv_call_arena(call),
                            .response = KVSTORE__STATUS_RESPONSE__INIT};
    char uuid[KV_UUID_TEXT_SIZE];
    kv_uuid_format(service->config.store_id, uuid);
@@ -72,7 +87,9 @@ void kv_service_status(void *context, struct kv_call *call, struct kv_bytes requ
    struct kv_status failure;
    if (kv_commit_read_only(service->config.commit, &failure)) {
       report.response.read_only = true;
-      report.response.last_error = kv_message_text(failure.text);
+      report.complete =
+          report.complete &&
+          kv_service_failure_text(service, report.arena, failure.text, &report.response.last_error);
    }
    report.response.recovery =
        kv_service_recovery(report.arena, kv_control_load_report(service->config.control));

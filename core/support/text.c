@@ -119,3 +119,33 @@ char *kv_text_next_item(char **rest)
    *to = '\0';
    return item;
 }
+
+/* Whether a path can go on with this byte. */
+static bool is_in_name(char c)
+{
+   return (unsigned char)c >= 0x80 || (c != '\0' && strchr("-._/", c)) || (c >= '0' && c <= '9') ||
+          (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+void kv_text_hide_path(const char *text, const char *path, const char *placeholder, char *to,
+                       size_t capacity)
+{
+   size_t size = strlen(path), used = 0;
+   bool inside = false; /* a longer name, that only contains the path */
+   while (*text != '\0' && used + 1 < capacity) {
+      bool here = !inside && size > 1 && strncmp(text, path, size) == 0 &&
+                  (text[size] == '/' || !is_in_name(text[size]));
+      if (here) {
+         size_t left = capacity - used - 1, wanted = strlen(placeholder);
+         size_t taken = wanted < left ? wanted : left;
+         memcpy(to + used, placeholder, taken);
+         used += taken;
+         text += size;
+         inside = true;
+      } else {
+         inside = is_in_name(*text);
+         to[used++] = *text++;
+      }
+   }
+   to[used] = '\0';
+}

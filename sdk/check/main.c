@@ -193,7 +193,7 @@ static void take_argument(struct arguments *arguments, int option)
 
 static void parse(struct arguments *arguments, int argc, char **argv)
 {
-   for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;)
+   for (int option; (option = getopt_long(argc, argv, "h", long_options, NULL)) != -1;)
       take_argument(arguments, option);
    if (arguments->list)
       return;

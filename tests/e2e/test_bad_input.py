@@ -237,6 +237,17 @@ class Flags(harness.Case):
                 self.assertRefusesToStart(*texts, flags=flags)
 
 
+    def test_every_program_tells_its_usage_when_asked_by_one_letter(self):
+        for program in ("server", "cli", "check", "bench", "plugin-check"):
+            answers = [subprocess.run([os.path.join(harness.BIN, f"kvstore-{program}"), flag],
+                                      capture_output=True, text=True, timeout=PATIENCE,
+                                      stdin=subprocess.DEVNULL, env=harness.environment())
+                       for flag in ("-h", "--help")]
+            with self.subTest(program=program):
+                self.assertEqual([answer.returncode for answer in answers], [0, 0])
+                self.assertEqual(answers[0].stdout, answers[1].stdout)
+                self.assertIn("sage: kvstore-" + program, answers[0].stdout)
+
     def run_server(self, *flags, **settings):
         return subprocess.run([harness.SERVER, "--plugin-dir", PLUGINS, *flags],
                               capture_output=True, text=True, timeout=PATIENCE,
@@ -319,6 +330,23 @@ class Flags(harness.Case):
         self.assertEqual(bad.returncode, 2)
         self.assertIn(path, bad.stderr)
         self.assertIn("colour", bad.stderr)
+
+
+class Strangers(harness.Case):
+    def test_a_client_is_not_told_where_the_data_is(self):
+        server = self.start(mode="aof")
+        server.set("k", b"v")
+        os.rename(server.data, server.data + "-elsewhere")
+        self.assertTrue(server.log.wait_for(f"{server.data} is not there any more"))
+        for call in (lambda: server.set("k", b"w"), server.save, lambda: server.configure("hybrid")):
+            with self.assertRaises(grpc.RpcError) as caught:
+                call()
+            self.assertIn("DATA_DIR", caught.exception.details())
+            self.assertNotIn(self.folder, caught.exception.details())
+        status = server.status()
+        self.assertIn("DATA_DIR", status.last_error)
+        self.assertNotIn(self.folder, str(status))
+        os.rename(server.data + "-elsewhere", server.data)
 
 
 class Second(harness.Case):

@@ -235,6 +235,28 @@ static void asking_again_for_a_refused_plug_in_takes_no_more_files(void **state)
    assert_int_equal(open_files(), before);
 }
 
+/* The linker keeps some libraries, and knows them by a name that must not come to lead elsewhere.
+ */
+static void
+a_refused_plug_in_that_stays_mapped_is_mapped_once_and_mistaken_for_no_other(void **state)
+{
+   struct fixture *fixture = *state;
+   put(fixture, "stays", "stays.so");
+   assert_refused(fixture, "stays", KV_FAILED_PRECONDITION, "plug-in ABI 99");
+   size_t before = open_files();
+   for (int i = 0; i < 5; i++)
+      assert_refused(fixture, "stays", KV_FAILED_PRECONDITION, "plug-in ABI 99");
+   assert_int_equal(open_files(), before);
+   put(fixture, "memory", "memory.so");
+   assert_int_equal(find(fixture, "memory"), KV_OK);
+   assert_string_equal(fixture->plugin->name, "memory");
+
+   char path[TEMPORARY_PATH_SIZE];
+   assert_int_equal(unlink(temporary_path(&fixture->directory, "stays.so", path)), 0);
+   put(fixture, "other_name", "stays.so");
+   assert_refused(fixture, "stays", KV_FAILED_PRECONDITION, "has the name \"elsewhere\"");
+}
+
 static void a_wrong_descriptor_is_refused_with_what_is_wrong(void **state)
 {
    struct fixture *fixture = *state;
@@ -364,6 +386,7 @@ int main(void)
        TEST(an_accepted_plug_in_stays_mapped_and_a_refused_one_does_not),
        TEST(a_loaded_plug_in_does_not_see_its_file_change),
        TEST(asking_again_for_a_refused_plug_in_takes_no_more_files),
+       TEST(a_refused_plug_in_that_stays_mapped_is_mapped_once_and_mistaken_for_no_other),
        TEST(a_wrong_descriptor_is_refused_with_what_is_wrong),
        TEST(a_refused_plug_in_can_be_replaced_by_a_good_one),
        TEST(the_first_directory_that_has_the_file_counts),

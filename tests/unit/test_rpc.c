@@ -1245,6 +1245,17 @@ static void an_address_that_is_listened_on_already_is_no_second_one(void **state
    }
 }
 
+static void the_address_for_all_serves_ipv4_too(void **state)
+{
+   struct world *world = *state;
+   struct kv_rpc *rpc = create_rpc(&world->service);
+   struct kv_status status;
+   int port;
+   assert_int_equal(kv_rpc_listen(rpc, "[::]:0", &port, &status), KV_OK);
+   close(connect_raw(port));
+   kv_rpc_destroy(rpc);
+}
+
 /* The narrower one would have to be given up first. */
 static void an_address_that_covers_an_earlier_one_is_refused_with_what_to_do(void **state)
 {
@@ -1401,6 +1412,7 @@ int main(void)
        CASE(an_ipv6_port_in_use_is_refused_and_its_holder_named),
        CASE(a_name_is_listened_on_at_all_its_addresses_and_one_port),
        CASE(an_address_that_is_listened_on_already_is_no_second_one),
+       CASE(the_address_for_all_serves_ipv4_too),
        CASE(an_address_that_covers_an_earlier_one_is_refused_with_what_to_do),
        CASE(a_malformed_address_is_refused),
        CASE(a_unix_socket_serves_its_owner_only_and_goes_with_the_server),

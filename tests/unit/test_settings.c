@@ -304,6 +304,30 @@ static void a_text_is_cleaned_of_what_is_not_printable(void **state)
    assert_string_equal(text, "ä??[2J???|?");
 }
 
+static void a_path_is_hidden_where_it_stands_and_nowhere_else(void **state)
+{
+   (void)state;
+   static const struct {
+      const char *text, *wanted;
+   } cases[] = {
+       {"/srv/kv", "DATA_DIR"},
+       {"/srv/kv/gen-1/x.log: no", "DATA_DIR/gen-1/x.log: no"},
+       {"cannot open \"/srv/kv\", (/srv/kv/a), /srv/kv: no",
+        "cannot open \"DATA_DIR\", (DATA_DIR/a), DATA_DIR: no"},
+       {"/srv/kv2 /srv/kv.d /mnt/srv/kv srv/kv", "/srv/kv2 /srv/kv.d /mnt/srv/kv srv/kv"},
+       {"", ""},
+   };
+   char shown[80];
+   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+      kv_text_hide_path(cases[i].text, "/srv/kv", "DATA_DIR", shown, sizeof shown);
+      assert_string_equal(shown, cases[i].wanted);
+   }
+   kv_text_hide_path("a /srv/kv b", "/srv/kv", "DATA_DIR", shown, 8);
+   assert_string_equal(shown, "a DATA_");
+   kv_text_hide_path("a / b", "/", "DATA_DIR", shown, sizeof shown);
+   assert_string_equal(shown, "a / b");
+}
+
 int main(void)
 {
    const struct CMUnitTest tests[] = {
@@ -320,6 +344,7 @@ int main(void)
        cmocka_unit_test(choices_must_be_words),
        cmocka_unit_test(more_options_than_the_bound_are_refused),
        cmocka_unit_test(text_to_be_shown_is_cut_between_characters),
+       cmocka_unit_test(a_path_is_hidden_where_it_stands_and_nowhere_else),
        cmocka_unit_test(a_text_is_cleaned_of_what_is_not_printable),
        cmocka_unit_test(text_is_printable_when_it_is_well_formed_and_has_no_controls),
    };
