@@ -1,5 +1,6 @@
 #include "core/commit/commit.h"
 
+#include "core/commit/backlog.h"
 #include "core/commit/completer.h"
 #include "core/commit/evaluate.h"
 
@@ -32,6 +33,7 @@ struct kv_commit {
    /* Shared. Submitters push in front; the committer takes the whole list. Who pushes onto the
     * empty list sees to its being committed, so a busy pipeline costs its callers no wake-up. */
    _Atomic(struct kv_submission *) waiting;
+   atomic_bool more;   /* `backlog` holds some */
    atomic_bool prompt; /* no plug-in of `targets` waits in on_write */
    _Atomic(struct step *) step;
    atomic_bool stopping;
@@ -47,6 +49,7 @@ struct kv_commit {
    struct kv_reader *reader;
    struct kv_commit_targets targets;
    struct kv_effects effects;
+   struct kv_backlog backlog;
    void (*failed)(void *context);
    void *failed_context;
 
@@ -150,15 +153,19 @@ static struct kv_submission *turn_over(struct kv_submission *list, struct kv_sub
    return onto;
 }
 
-/* The caller is the committer and ceases to be, with what was waiting and `last` (may be NULL) in
- * *batch, in the order in which it was submitted, committed or refused as *status says.
- * It is to tell the callers, and to reclaim what the batch has replaced: the next committer need
- * wait for neither. */
+/* The caller is the committer and ceases to be, with what is done of what was waiting and of `last`
+ * (may be NULL) in *batch, in the order in which it was submitted, committed or refused as *status
+ * says. It is to tell the callers, and to reclaim what the batch has replaced: the next committer
+ * need wait for neither. */
 static enum kv_code commit_taken(struct kv_commit *commit, struct kv_submission *last,
                                  struct kv_submission **batch, struct kv_status *status)
 {
-   *batch = turn_over(atomic_exchange(&commit->waiting, NULL), last);
+   struct kv_backlog *backlog = &commit->backlog;
+   *batch = kv_backlog_next(backlog, turn_over(atomic_exchange(&commit->waiting, NULL), last));
    enum kv_code code = *batch ? commit_batch(commit, *batch, status) : KV_OK;
+   if (code == KV_OK)
+      *batch = kv_backlog_settle(backlog, *batch);
+   atomic_store(&commit->more, backlog->first != NULL);
    pthread_mutex_unlock(&commit->committer);
    for (struct kv_submission *each = code == KV_OK ? NULL : *batch; each; each = each->next)
       kv_drop_prepared(each);
@@ -245,7 +252,7 @@ static void leave_to_others(struct kv_commit *commit)
 }
 
 /* The caller is the committer: commits what waits and `last` (may be NULL), then what has come
- * meanwhile. */
+ * meanwhile. What a batch has no room for is left to the commit thread. */
 static void commit_here(struct kv_commit *commit, struct kv_submission *last)
 {
    do {
@@ -255,6 +262,10 @@ static void commit_here(struct kv_commit *commit, struct kv_submission *last)
       last = NULL;
       kv_complete(batch, code == KV_OK ? NULL : &status);
       kv_store_reclaim(commit->store);
+      if (atomic_load(&commit->more)) {
+         sem_post(&commit->work);
+         return;
+      }
       if (!is_awaited(commit))
          return;
    } while (become_committer(commit, false));
@@ -274,7 +285,7 @@ static bool commit_on_thread(struct kv_commit *commit)
    if (!given)
       kv_complete(batch, status);
    kv_store_reclaim(commit->store);
-   return given || is_awaited(commit);
+   return given || atomic_load(&commit->more) || is_awaited(commit);
 }
 
 static void *run(void *argument)

@@ -1,7 +1,8 @@
 /*
  * The commit pipeline: one writer that turns waiting submissions into batches.
  *
- * For each batch, in this order: evaluate every operation against a private working version of the
+ * A batch is what waits, but for large submissions, of which it takes a part only (backlog.h). For
+ * each batch, in this order: evaluate every operation against a private working version of the
  * store; give the effects to the plug-in as one batch (its return is the acknowledgement); publish
  * the version; complete the submissions. So nothing is readable before it could be acknowledged, a
  * rejected batch changes nothing, and callers that wait while a batch is being made durable share
@@ -42,8 +43,10 @@ struct kv_operation {
 size_t kv_operations_keys(const struct kv_operation *operations, size_t count,
                           struct kv_bytes keys[KV_PREFETCH_KEYS_MAX]);
 
-/* A group of operations that is evaluated, logged and published together. The submitter owns it and
- * all it points to, and keeps both until `done` has been called. */
+/* A group of operations. One that is atomic is evaluated, logged and published together, and so is
+ * any that is not large (backlog.h); others may be in parts, in their order, with submissions of
+ * others in between. The submitter owns it and all it points to, and keeps both until `done` has
+ * been called. */
 struct kv_submission {
    struct kv_operation *operations;
    size_t count;
@@ -53,8 +56,11 @@ struct kv_submission {
    size_t result_max; /* bound on the sum of the values got, in bytes; 0 = no GET in it. One that
                        * would pass it is refused with RESOURCE_EXHAUSTED */
    /* Called exactly once. `status` is NULL when the submission was committed; then each operation
-    * has its own result. Otherwise nothing of it happened. */
+    * has its own result. Otherwise only the first `committed` of them have; nothing of the others
+    * happened. */
    void (*done)(struct kv_submission *submission, const struct kv_status *status);
+   size_t committed; /* operations of it that have been */
+   size_t batch_end; /* private to the pipeline: of its part in the batch being committed */
    struct kv_submission *next; /* the submitter's until submitted, then private until done */
 };
 
@@ -82,7 +88,8 @@ struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commi
 void kv_commit_destroy(struct kv_commit *commit);
 
 /* Submits a list, at least one. What is submitted together is committed together, which costs less,
- * and in this order. May wait for what is under way, for some millisecond. */
+ * and in this order; large ones (backlog.h) after the others, and where they need more than a batch
+ * over several. May wait for what is under way, for some millisecond. */
 void kv_commit_submit(struct kv_commit *commit, struct kv_submission *list);
 
 /* Returns between two batches. No further one is committed before the next step has run; what is

@@ -168,11 +168,11 @@ bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transa
    uint64_t bound = submission->atomic ? 0 : memory_max;
    size_t before = effects->count;
    struct kv_bytes keys[KV_PREFETCH_KEYS_MAX];
-   for (size_t i = 0; i < submission->count; i++) {
-      if (submission->count > 1 && i % KV_PREFETCH_KEYS_MAX == 0)
+   for (size_t i = submission->committed; i < submission->batch_end; i++) {
+      if (submission->count > 1 && (i - submission->committed) % KV_PREFETCH_KEYS_MAX == 0)
          kv_transaction_prefetch(
              transaction, keys,
-             kv_operations_keys(&submission->operations[i], submission->count - i, keys));
+             kv_operations_keys(&submission->operations[i], submission->batch_end - i, keys));
       if (!evaluate_operation(&submission->operations[i], transaction, bound, submission, effects))
          return false;
    }

@@ -28,8 +28,8 @@ void kv_effects_deinit(struct kv_effects *effects);
 void kv_prepare(struct kv_submission *submission);
 /* Frees what was prepared and has not been evaluated. */
 void kv_drop_prepared(struct kv_submission *submission);
-/* Evaluates one submission in order, results into its operations. False when memory is out: the
- * transaction must be aborted and every submission in it refused. */
+/* Evaluates one submission's part of the batch (backlog.h) in order, results into its operations.
+ * False when memory is out: the transaction must be aborted and every submission in it refused. */
 bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transaction,
                  uint64_t memory_max, struct kv_effects *effects);
 

@@ -34,15 +34,15 @@ static const char *text_of_refusal(const struct kv_operation *operation)
                 "raise it";
 }
 
-/* `stored`: where the values are still in the store. */
+/* `refusal`: the text for one with a code; `stored`: where the values are still in the store. */
 static void fill_result(struct result *result, const struct kv_operation *operation,
-                        struct kv_call *call, struct kv_values *stored)
+                        const char *refusal, struct kv_call *call, struct kv_values *stored)
 {
    kvstore__operation_result__init(&result->base);
    if (operation->code != KV_OK) {
       kvstore__operation_error__init(&result->error);
       result->error.code = (int32_t)operation->code;
-      result->error.message = kv_message_text(text_of_refusal(operation));
+      result->error.message = kv_message_text(refusal);
       result->base.result_case = KVSTORE__OPERATION_RESULT__RESULT_ERROR;
       result->base.error = &result->error;
       return;
@@ -71,8 +71,9 @@ static void fill_result(struct result *result, const struct kv_operation *operat
    }
 }
 
+/* `failure`: of the operations from `failed` on, or NULL; `stored` as above. */
 static bool encode_answer(struct kv_call *call, const struct kv_operation *operations, size_t count,
-                          bool stored)
+                          size_t failed, const struct kv_status *failure, bool stored)
 {
    struct kv_values values = {0};
    struct kv_arena *arena = kv_call_arena(call);
@@ -83,7 +84,9 @@ static bool encode_answer(struct kv_call *call, const struct kv_operation *opera
       return false;
    }
    for (size_t i = 0; i < count; i++) {
-      fill_result(&results[i], &operations[i], call, stored ? &values : NULL);
+      const char *refusal =
+          failure && i >= failed ? failure->text : text_of_refusal(&operations[i]);
+      fill_result(&results[i], &operations[i], refusal, call, stored ? &values : NULL);
       pointers[i] = &results[i].base;
    }
    Kvstore__BatchResponse response = KVSTORE__BATCH_RESPONSE__INIT;
@@ -145,9 +148,24 @@ static enum kv_code take_operations(const struct kv_service *service,
 
 /* ---- The two ways ---- */
 
+/* Some operations were committed before the failure: it is that of the others. */
+static void reply_in_part(struct batch *batch, const struct kv_status *status)
+{
+   struct kv_submission *submission = &batch->submission;
+   for (size_t i = submission->committed; i < submission->count; i++)
+      submission->operations[i].code = status->code;
+   if (encode_answer(batch->call, submission->operations, submission->count, submission->committed,
+                     status, false))
+      kv_call_reply(batch->call);
+}
+
 static void batch_done(struct kv_submission *submission, const struct kv_status *status)
 {
    struct batch *batch = (struct batch *)submission;
+   if (status && submission->committed > 0) {
+      reply_in_part(batch, status);
+      return;
+   }
    if (status) {
       kv_message_fail(batch->call, status);
       return;
@@ -161,7 +179,7 @@ static void batch_done(struct kv_submission *submission, const struct kv_status 
       kv_message_fail(batch->call, &full);
       return;
    }
-   if (encode_answer(batch->call, submission->operations, submission->count, false))
+   if (encode_answer(batch->call, submission->operations, submission->count, 0, NULL, false))
       kv_call_reply(batch->call);
 }
 
@@ -204,7 +222,7 @@ static void read_all(struct kv_service *service, struct kv_call *call,
       else if (get->found)
          left -= get->value.size;
    }
-   bool encoded = encode_answer(call, operations, count, true);
+   bool encoded = encode_answer(call, operations, count, 0, NULL, true);
    kv_reader_unpin(reader);
    if (encoded)
       kv_call_reply(call);

@@ -579,6 +579,82 @@ static void destroy_commits_what_was_submitted(void **state)
    assert_kept(fixture, 0, "k", "last");
 }
 
+/* ---- Large submissions ---- */
+
+#define LARGE_COUNT 10000
+#define KEY_SIZE 16
+
+struct large {
+   struct write write; /* first: for note_done; its operation is not used */
+   struct kv_operation operations[LARGE_COUNT];
+   char keys[LARGE_COUNT][KEY_SIZE];
+};
+
+static struct large *submit_large(struct fixture *fixture, bool atomic)
+{
+   struct large *large = calloc(1, sizeof *large);
+   assert_non_null(large);
+   prepare_set(&large->write, "", "");
+   for (size_t i = 0; i < LARGE_COUNT; i++) {
+      snprintf(large->keys[i], KEY_SIZE, "large%06zu", i);
+      large->operations[i] = (struct kv_operation){
+          .kind = KV_OPERATION_SET, .key = kv_bytes_of(large->keys[i]), .value = kv_bytes_of("v")};
+   }
+   large->write.submission.operations = large->operations;
+   large->write.submission.count = LARGE_COUNT;
+   large->write.submission.atomic = atomic;
+   kv_commit_submit(fixture->commit, &large->write.submission);
+   return large;
+}
+
+static void assert_first_are_readable(struct fixture *fixture, const struct large *large,
+                                      size_t count)
+{
+   struct kv_view *view = kv_view_create(fixture->store);
+   assert_int_equal(kv_version_count(kv_view_version(view)), count);
+   struct kv_bytes value;
+   for (size_t i = 0; i < count; i++)
+      assert_true(kv_version_get(kv_view_version(view), kv_bytes_of(large->keys[i]), &value));
+   kv_view_destroy(view);
+}
+
+static void a_large_submission_is_committed_whole(void **state)
+{
+   struct fixture *fixture = *state;
+   static const char *const plugins[] = {"memory", "prompt"};
+   for (size_t i = 0; i < 2; i++) {
+      set_targets(fixture, open_target(fixture, i, plugins[i], NULL, 0), NULL);
+      struct large *large = submit_large(fixture, false);
+      assert_int_equal(await(&large->write), KV_OK);
+      assert_int_equal(large->write.completions, 1);
+      assert_first_are_readable(fixture, large, LARGE_COUNT);
+      free(large);
+   }
+}
+
+static void one_that_fails_midway_says_how_much_of_it_was_committed(void **state)
+{
+   struct fixture *fixture = *state;
+   set_targets(fixture, open_faulty(fixture, 0, "no_space", "1"), NULL);
+   struct large *large = submit_large(fixture, false);
+   assert_int_equal(await(&large->write), KV_RESOURCE_EXHAUSTED);
+   assert_int_equal(large->write.completions, 1);
+   assert_in_range(large->write.submission.committed, 1, LARGE_COUNT - 1);
+   assert_first_are_readable(fixture, large, large->write.submission.committed);
+   free(large);
+}
+
+static void an_atomic_one_that_fails_has_changed_nothing(void **state)
+{
+   struct fixture *fixture = *state;
+   set_targets(fixture, open_faulty(fixture, 0, "no_space", "0"), NULL);
+   struct large *large = submit_large(fixture, true);
+   assert_int_equal(await(&large->write), KV_RESOURCE_EXHAUSTED);
+   assert_int_equal(large->write.submission.committed, 0);
+   assert_first_are_readable(fixture, large, 0);
+   free(large);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -599,6 +675,9 @@ int main(void)
        TEST(no_write_is_lost_when_targets_change_under_many_threads),
        TEST(what_is_submitted_while_held_waits_for_the_next_step),
        TEST(destroy_commits_what_was_submitted),
+       TEST(a_large_submission_is_committed_whole),
+       TEST(one_that_fails_midway_says_how_much_of_it_was_committed),
+       TEST(an_atomic_one_that_fails_has_changed_nothing),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,8 +62,11 @@ static struct kv_operation get(const char *key)
 static struct kv_submission submission(struct fixture *fixture, struct kv_operation *operations,
                                        size_t count)
 {
-   return (struct kv_submission){
-       .operations = operations, .count = count, .arena = &fixture->arena, .result_max = 100};
+   return (struct kv_submission){.operations = operations,
+                                 .count = count,
+                                 .batch_end = count,
+                                 .arena = &fixture->arena,
+                                 .result_max = 100};
 }
 
 static void assert_value(const struct kv_operation *operation, const char *expected)

@@ -1,0 +1,24 @@
+/*
+ * Which of the waiting submissions are committed next. Small ones are at once; of the large ones,
+ * first come first served, as many operations as a batch may take of them: so a small write waits
+ * for a part of them at most, however much waits. A submission that is not atomic is committed in
+ * several batches where it does not fit into one.
+ *
+ * Threads: the committer alone.
+ */
+#ifndef KV_BACKLOG_H
+#define KV_BACKLOG_H
+
+#include "core/commit/commit.h"
+
+struct kv_backlog { /* zeroed: nothing waits */
+   struct kv_submission *first, *last;
+};
+
+/* Takes over a list and returns what is to be committed next, of it and of what has waited before;
+ * NULL: nothing is. Each has its part in the batch: from `committed` to `batch_end`. */
+struct kv_submission *kv_backlog_next(struct kv_backlog *backlog, struct kv_submission *list);
+/* Those of a batch that has been committed that are complete now; the rest waits again. */
+struct kv_submission *kv_backlog_settle(struct kv_backlog *backlog, struct kv_submission *batch);
+
+#endif
