@@ -1,15 +1,13 @@
 /*
- * aof: every batch is in the log before it is acknowledged. When the log outgrows the data, and
- * when a checkpoint is asked for, a snapshot takes the place of what was logged before it.
+ * aof: every batch is in the log before it is acknowledged. When the log outgrows the data or the
+ * disk, and when a checkpoint is asked for, a snapshot takes the place of what was logged before
+ * it.
  */
 #include "plugins/format/file.h"
 #include "plugins/format/journal.h"
 #include "plugins/format/pace.h"
 
 #include <stdlib.h>
-
-/* After a compaction that failed, the next one is not tried at once: it may take long to fail. */
-#define RETRY_MS ((uint64_t)30 * 1000)
 
 /* In the order of the options. */
 enum { OPTION_FSYNC, OPTION_AOF_MAX_SIZE, OPTION_SNAPSHOT_RATE, OPTION_COUNT };
@@ -34,8 +32,6 @@ static const kvs_option options[OPTION_COUNT] = {
 
 struct aof {
    struct format_journal *journal;
-   uint64_t max_size;
-   uint64_t retry_ms; /* monotonic; no compaction before */
 };
 
 static int open_aof(const kvs_host *host, const kvs_setting *settings, size_t count, void **self,
@@ -46,11 +42,10 @@ static int open_aof(const kvs_host *host, const kvs_setting *settings, size_t co
    struct aof *aof = calloc(1, sizeof *aof);
    if (!aof)
       return format_fail(error, KVS_NO_SPACE, "no memory");
-   aof->max_size = (uint64_t)settings[OPTION_AOF_MAX_SIZE].integer;
    /* The choices stand in the order of enum format_log_sync. */
    struct format_journal_settings journal = {
        .log = {.sync = (enum format_log_sync)settings[OPTION_FSYNC].integer,
-               .segment_size = aof->max_size},
+               .segment_size = (uint64_t)settings[OPTION_AOF_MAX_SIZE].integer},
        .snapshots = {.kept = 1, .rate = (uint64_t)settings[OPTION_SNAPSHOT_RATE].integer}};
    int code = format_journal_create(host, &journal, &aof->journal, error);
    if (code != KVS_OK) {
@@ -74,31 +69,14 @@ static int on_write(void *self, const kvs_record *records, size_t count, uint32_
    return format_journal_write(aof->journal, records, count, flags, error);
 }
 
-static bool outgrown(const struct aof *aof, const kvs_tick *tick)
-{
-   uint64_t bytes = format_journal_log_bytes(aof->journal);
-   return bytes > aof->max_size && bytes > 2 * tick->view_bytes;
-}
-
-static int compact_if_outgrown(struct aof *aof, const kvs_tick *tick, kvs_error *error)
-{
-   if (!outgrown(aof, tick) || tick->monotonic_ms < aof->retry_ms)
-      return KVS_OK;
-   int code = format_journal_checkpoint(aof->journal, tick, error);
-   if (code != KVS_OK)
-      aof->retry_ms = tick->monotonic_ms + RETRY_MS;
-   return code;
-}
-
 static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
 {
-   struct aof *aof = self;
+   const struct aof *aof = self;
    if (tick->reason == KVS_TICK_CHECKPOINT)
       return format_journal_checkpoint(aof->journal, tick, error);
    if (tick->reason == KVS_TICK_SHUTDOWN)
       return format_journal_seal(aof->journal, error);
-   int code = format_journal_tick(aof->journal, tick, error);
-   return code == KVS_OK ? compact_if_outgrown(aof, tick, error) : code;
+   return format_journal_tick(aof->journal, tick, error);
 }
 
 static void close_aof(void *self)

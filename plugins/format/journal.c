@@ -2,17 +2,33 @@
 
 #include "plugins/format/file.h"
 #include "plugins/format/note.h"
+#include "plugins/format/snapshot.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* After a snapshot in place of a failed log that failed too, the next one is tried then. */
-#define RETRY_MS ((uint64_t)10 * 1000)
+#define RESCUE_RETRY_MS ((uint64_t)10 * 1000)
+/* After a compaction that failed, the next one is not tried at once: it may take long to fail. */
+#define RETRY_MS ((uint64_t)30 * 1000)
+/* When less is free, the log is kept as short as the data is, and this much longer, so that small
+ * data is not written anew for each few writes. */
+#define FREE_LOW ((uint64_t)16 << 20)
+#define COMPACT_MIN ((uint64_t)1 << 20)
+/* When a batch was refused, a compaction must free this much at least. */
+#define GAIN_MIN ((uint64_t)64 << 10)
+
+/* What asks for a compaction. */
+enum pressure { PRESSURE_NONE, PRESSURE_LOG, PRESSURE_DISK };
 
 struct format_journal {
    const kvs_host *host;
    struct format_log *log;
    struct format_snapshot_set *snapshots; /* control thread only, like all below */
+   uint64_t segment_size;
    uint64_t rescue_ms; /* monotonic; no snapshot in place of a failed log before */
+   uint64_t retry_ms;  /* monotonic; no compaction before */
+   bool rotated;       /* the log begins anew, for a compaction at the next tick */
    uint64_t covered;   /* of format_log_appended, what the newest snapshot holds */
 };
 
@@ -23,6 +39,7 @@ int format_journal_create(const kvs_host *host, const struct format_journal_sett
    if (!created)
       return format_fail(error, KVS_NO_SPACE, "no memory for a journal");
    created->host = host;
+   created->segment_size = settings->log.segment_size;
    int code = format_snapshot_set_create(host, &settings->snapshots, &created->snapshots, error);
    if (code == KVS_OK)
       code = format_log_create(host, &settings->log, &created->log, error);
@@ -50,6 +67,19 @@ struct format_recovery_base format_journal_base(const struct format_snapshot_fou
                                         .required_sequence = found->newest_sequence};
 }
 
+/* Keeps room for a snapshot of the tick's view, if need be in place of older ones and their log. */
+static int keep_room(struct format_journal *journal, const kvs_tick *tick, kvs_error *error)
+{
+   int64_t missing;
+   int code;
+   while ((code = format_snapshot_set_keep_room(journal->snapshots, tick, &missing, error)) ==
+              KVS_NO_SPACE &&
+          format_snapshot_set_drop_oldest(journal->snapshots))
+      format_log_remove_covered(journal->log, format_snapshot_set_oldest(journal->snapshots));
+   format_log_hold(journal->log, missing);
+   return code;
+}
+
 int format_journal_load(struct format_journal *journal, kvs_error *error)
 {
    struct format_snapshot_found found;
@@ -64,6 +94,11 @@ int format_journal_load(struct format_journal *journal, kvs_error *error)
       return code;
    journal->host->loaded_to(journal->host,
                             last_sequence > found.sequence ? last_sequence : found.sequence);
+   /* Before anyone can take it; the first tick knows better how much. */
+   const kvs_tick most = {.view_bytes = format_snapshot_set_bytes(journal->snapshots) +
+                                        format_log_appended(journal->log)};
+   kvs_error ignored = {.size = sizeof ignored};
+   (void)keep_room(journal, &most, &ignored);
    return KVS_OK;
 }
 
@@ -78,15 +113,82 @@ int format_journal_seal(struct format_journal *journal, kvs_error *error)
    return format_log_seal(journal->log, error);
 }
 
+/* By how much the log has grown since the newest snapshot. */
+static uint64_t log_bytes(const struct format_journal *journal)
+{
+   return format_log_appended(journal->log) - journal->covered;
+}
+
 bool format_journal_changed(const struct format_journal *journal, const kvs_tick *tick)
 {
    return tick->view_sequence > format_snapshot_set_newest(journal->snapshots);
 }
 
-uint64_t format_journal_log_bytes(const struct format_journal *journal)
+/* ---- Room ---------------------------------------------------------------------------------- */
+
+/* Whether replacing all that there is by one snapshot would free so much that it is worth it. */
+static bool would_gain(const struct format_journal *journal, const kvs_tick *tick)
 {
-   return format_log_appended(journal->log) - journal->covered;
+   const uint64_t needed = format_snapshot_size_limit(tick);
+   const uint64_t present = log_bytes(journal) + format_snapshot_set_bytes(journal->snapshots);
+   return present > needed + needed / 8 + GAIN_MIN ||
+          format_snapshot_set_oldest(journal->snapshots) <
+              format_snapshot_set_newest(journal->snapshots);
 }
+
+/* The log may become as large as a segment and twice the data; on a disk that is nearly full, as
+ * large as the data; and when it is full, no larger than need be. */
+static enum pressure pressure_of(struct format_journal *journal, const kvs_tick *tick)
+{
+   const uint64_t bytes = log_bytes(journal);
+   if (format_log_take_refused(journal->log) && would_gain(journal, tick))
+      return PRESSURE_DISK;
+   if (bytes > tick->view_bytes + COMPACT_MIN && format_log_free_bytes(journal->log) < FREE_LOW)
+      return PRESSURE_DISK;
+   if (bytes > journal->segment_size && bytes > 2 * tick->view_bytes)
+      return PRESSURE_LOG;
+   return PRESSURE_NONE;
+}
+
+/* One snapshot in place of all that there is. It covers the log up to a segment's border only, so
+ * the first tick draws one, and the next, which comes at once, has a view of all before it. */
+static int compact_for_room(struct format_journal *journal, const kvs_tick *tick, kvs_error *error)
+{
+   if (!journal->rotated) {
+      int code = format_log_rotate(journal->log, error);
+      if (code == KVS_IO)
+         return code;
+      journal->rotated = true;
+      journal->host->wake(journal->host);
+      return KVS_OK;
+   }
+   journal->rotated = false;
+   kvs_tick hurried = {0}; /* somebody may wait for the room */
+   memcpy(&hurried, tick, tick->size < sizeof hurried ? tick->size : sizeof hurried);
+   hurried.reason = KVS_TICK_CHECKPOINT;
+   int code = format_journal_checkpoint(journal, &hurried, error);
+   while (code == KVS_OK && format_snapshot_set_drop_oldest(journal->snapshots)) {
+   }
+   format_log_remove_covered(journal->log, format_snapshot_set_oldest(journal->snapshots));
+   return code;
+}
+
+static int compact(struct format_journal *journal, const kvs_tick *tick, kvs_error *error)
+{
+   if (tick->monotonic_ms < journal->retry_ms)
+      return KVS_OK;
+   enum pressure pressure = journal->rotated ? PRESSURE_DISK : pressure_of(journal, tick);
+   int code = KVS_OK;
+   if (pressure == PRESSURE_DISK)
+      code = compact_for_room(journal, tick, error);
+   else if (pressure == PRESSURE_LOG)
+      code = format_journal_checkpoint(journal, tick, error);
+   if (code != KVS_OK)
+      journal->retry_ms = tick->monotonic_ms + RETRY_MS;
+   return code;
+}
+
+/* ---- Ticks --------------------------------------------------------------------------------- */
 
 int format_journal_checkpoint(struct format_journal *journal, const kvs_tick *tick,
                               kvs_error *error)
@@ -94,6 +196,8 @@ int format_journal_checkpoint(struct format_journal *journal, const kvs_tick *ti
    if (!format_journal_changed(journal, tick))
       return KVS_OK;
    int code = format_log_begin(journal->log, error);
+   if (code == KVS_OK)
+      code = keep_room(journal, tick, error);
    if (code != KVS_OK)
       return code;
    uint64_t covered = format_log_appended(journal->log);
@@ -105,19 +209,33 @@ int format_journal_checkpoint(struct format_journal *journal, const kvs_tick *ti
     * the next snapshot covers wholly. */
    format_log_snapshot_taken(journal->log, tick->view_sequence);
    format_log_remove_covered(journal->log, format_snapshot_set_oldest(journal->snapshots));
+   kvs_error ignored = {.size = sizeof ignored};
+   (void)keep_room(journal, tick, &ignored); /* the next tick says so */
    return KVS_OK;
+}
+
+/* A snapshot in place of a log that failed. */
+static void rescue(struct format_journal *journal, const kvs_tick *tick)
+{
+   kvs_error reason = {.size = sizeof reason};
+   if (!format_journal_changed(journal, tick) || tick->monotonic_ms < journal->rescue_ms ||
+       format_journal_checkpoint(journal, tick, &reason) == KVS_OK)
+      return;
+   journal->rescue_ms = tick->monotonic_ms + RESCUE_RETRY_MS;
+   journal->host->log(journal->host, KVS_LOG_ERROR, reason.text);
 }
 
 int format_journal_tick(struct format_journal *journal, const kvs_tick *tick, kvs_error *error)
 {
    int code = format_log_tick(journal->log, error);
-   if (code == KVS_OK || !format_journal_changed(journal, tick) ||
-       tick->monotonic_ms < journal->rescue_ms)
+   if (code != KVS_OK) {
+      rescue(journal, tick);
       return code;
-   kvs_error reason = {.size = sizeof reason};
-   if (format_journal_checkpoint(journal, tick, &reason) != KVS_OK) {
-      journal->rescue_ms = tick->monotonic_ms + RETRY_MS;
-      journal->host->log(journal->host, KVS_LOG_ERROR, reason.text);
    }
-   return code;
+   kvs_error reason = {.size = sizeof reason};
+   code = keep_room(journal, tick, error);
+   int compacted = compact(journal, tick, &reason);
+   if (compacted != KVS_OK)
+      *error = reason;
+   return compacted != KVS_OK ? compacted : code;
 }

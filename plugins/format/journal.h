@@ -1,12 +1,16 @@
 /*
- * A log and the snapshots that keep it short: what `aof` and `hybrid` are made of. They decide when
- * a snapshot is taken; here it is seen to that the whole is complete at every moment.
+ * A log and the snapshots that keep it short: what `aof` and `hybrid` are made of. They may take a
+ * snapshot when they like; here it is seen to that the whole is complete at every moment, and that
+ * the log does not outgrow the data or the disk.
  *
  *   load        the newest sound snapshot, then what the log holds above it. A damaged snapshot is
  *               passed over only when an older one and the log give all that it held.
  *   checkpoint  a snapshot of the view, durable first; then only the segments that the oldest
  *               snapshot kept covers are removed, so that passing over a damaged one stays
- * possible.
+ *               possible.
+ *   room        is kept on the disk for the next snapshot, and behind the log for deletes: both
+ * work when nothing else does. When the log has outgrown the data, a tick takes a snapshot; when
+ * the disk gets full, one that takes the place of everything before it.
  *
  * Threads: write on the commit thread, everything else on the control thread. A checkpoint runs
  * beside writes and does not delay them.
@@ -36,8 +40,9 @@ int format_journal_load(struct format_journal *journal, kvs_error *error);
 /* format_log_write, durable before it returns when `flags` has KVS_WRITE_SYNC. */
 int format_journal_write(struct format_journal *journal, const kvs_record *records, size_t count,
                          uint32_t flags, kvs_error *error);
-/* format_log_tick. When the log has failed, a snapshot makes durable what was acknowledged but not
- * yet synced; the failure is reported all the same. */
+/* About once a second: format_log_tick, and what `room` above says. When the log has failed, a
+ * snapshot makes durable what was acknowledged but not yet synced; the failure is reported all the
+ * same. KVS_OK, KVS_NO_SPACE or KVS_IO. */
 int format_journal_tick(struct format_journal *journal, const kvs_tick *tick, kvs_error *error);
 /* Makes a snapshot of the tick's view durable, unless the newest one is of the same sequence, and
  * removes what it makes superfluous. KVS_OK, KVS_NO_SPACE or KVS_IO. */
@@ -48,7 +53,5 @@ int format_journal_seal(struct format_journal *journal, kvs_error *error);
 
 /* Whether the view holds anything that the newest snapshot does not. */
 bool format_journal_changed(const struct format_journal *journal, const kvs_tick *tick);
-/* Bytes that the log has grown by since the newest snapshot. */
-uint64_t format_journal_log_bytes(const struct format_journal *journal);
 
 #endif

@@ -7,7 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+/* When less is free, the host is woken to make room before a batch has to be refused. */
+#define FREE_LOW ((uint64_t)16 << 20)
+/* For batches that are refused, no sooner than so long after the last time. */
+#define WAKE_PAUSE_MS ((uint64_t)10)
 
 /* ---- Segments ------------------------------------------------------------------------------ */
 
@@ -41,6 +47,12 @@ static int begin_segment(struct format_log *log, kvs_error *error)
    code = add_sealed(log, sealed, error);
    if (code == KVS_OK)
       code = format_writer_begin(writer, log->directory, &header, error);
+   /* What the newest one so far has not used of its room is enough for the next one's beginning. */
+   if (code == KVS_NO_SPACE && retiring && writer->reserved > writer->link.end) {
+      code = format_writer_cut(writer, error);
+      if (code == KVS_OK)
+         code = format_writer_begin(writer, log->directory, &header, error);
+   }
    if (code == KVS_IO)
       return format_log_fail(log, error);
    if (code != KVS_OK)
@@ -67,6 +79,16 @@ int format_log_begin(struct format_log *log, kvs_error *error)
 {
    pthread_mutex_lock(&log->lock);
    int code = log->writer.fd < 0 ? begin_segment(log, error) : KVS_OK;
+   pthread_mutex_unlock(&log->lock);
+   return code;
+}
+
+int format_log_rotate(struct format_log *log, kvs_error *error)
+{
+   pthread_mutex_lock(&log->lock);
+   int code = format_log_check_alive(log, error);
+   if (code == KVS_OK && log->writer.link.end > FORMAT_SEGMENT_HEADER_SIZE)
+      code = begin_segment(log, error);
    pthread_mutex_unlock(&log->lock);
    return code;
 }
@@ -131,17 +153,96 @@ static int undo(struct format_log *log, int code, kvs_error *error)
    return code == KVS_NO_SPACE ? code : format_log_fail(log, error);
 }
 
+/* ---- Room ---- */
+
+/* [lock held] */
+static void wake_refused(struct format_log *log)
+{
+   struct timespec now;
+   clock_gettime(CLOCK_MONOTONIC, &now);
+   uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+   if (now_ms < log->wake_ms)
+      return;
+   log->wake_ms = now_ms + WAKE_PAUSE_MS;
+   log->host->wake(log->host);
+}
+
+static bool only_deletes(const kvs_record *records, size_t count)
+{
+   for (size_t i = 0; i < count; i++)
+      if (records[i].kind != KVS_DELETE)
+         return false;
+   return true;
+}
+
+/* [lock held] */
+static uint64_t held_bytes(const struct format_log *log)
+{
+   int64_t held = log->missing + (int64_t)(log->appended - log->missing_at);
+   return held > 0 ? (uint64_t)held : 0;
+}
+
+/* [lock held] Makes sure that there is a segment with room for the batch. */
+static int make_room(struct format_log *log, const kvs_record *records, size_t count, size_t size,
+                     kvs_error *error)
+{
+   bool frees = only_deletes(records, count);
+   uint64_t free = UINT64_MAX;
+   int code = prepare_segment(log, size, error);
+   if (code == KVS_NO_SPACE && frees && log->writer.fd >= 0)
+      code = KVS_OK; /* the present one will do */
+   if (code == KVS_OK)
+      code = format_writer_reserve(&log->writer, size, frees, log->settings.segment_size,
+                                   held_bytes(log), &free, error);
+   if (code == KVS_NO_SPACE || (frees && log->tight))
+      log->refused = true;
+   if (!frees)
+      log->tight = code == KVS_NO_SPACE;
+   if (log->refused)
+      wake_refused(log);
+   else if (free < FREE_LOW)
+      log->host->wake(log->host);
+   return code;
+}
+
+void format_log_hold(struct format_log *log, int64_t missing)
+{
+   pthread_mutex_lock(&log->lock);
+   log->missing = missing;
+   log->missing_at = log->appended;
+   pthread_mutex_unlock(&log->lock);
+}
+
+bool format_log_take_refused(struct format_log *log)
+{
+   pthread_mutex_lock(&log->lock);
+   bool refused = log->refused;
+   log->refused = false;
+   pthread_mutex_unlock(&log->lock);
+   return refused;
+}
+
+uint64_t format_log_free_bytes(struct format_log *log)
+{
+   pthread_mutex_lock(&log->lock);
+   uint64_t free = format_writer_free_bytes(&log->writer);
+   pthread_mutex_unlock(&log->lock);
+   return free;
+}
+
+/* ---- Batches ---- */
+
 /* [lock held] *before becomes where the segment ended before the batch. */
 static int append(struct format_log *log, const kvs_record *records, size_t count, size_t size,
                   struct format_segment_link *before, kvs_error *error)
 {
-   int code = prepare_segment(log, size, error);
+   int code = make_room(log, records, count, size, error);
    if (code != KVS_OK)
       return code;
    struct format_writer *writer = &log->writer;
    *before = writer->link;
    code = format_writer_append(writer, records, count, size, log->durable_sequence,
-                               log->durable_end, log->settings.segment_size, error);
+                               log->durable_end, error);
    if (code != KVS_OK)
       return undo(log, code, error);
    log->reached = writer->link.last_sequence;
@@ -194,8 +295,8 @@ static int append_mark(struct format_log *log, kvs_error *error)
    struct format_writer *writer = &log->writer;
    if (!log->unmarked || writer->fd < 0 || log->durable_end < writer->link.end)
       return KVS_OK;
-   int code = format_writer_append(writer, NULL, 0, 0, log->durable_sequence, log->durable_end,
-                                   writer->reserved, error);
+   int code =
+       format_writer_append(writer, NULL, 0, 0, log->durable_sequence, log->durable_end, error);
    if (code == KVS_OK)
       log->unmarked = false;
    return code == KVS_NO_SPACE ? KVS_OK : code;

@@ -14,6 +14,7 @@
 #define FORMAT_SNAPSHOT_H
 
 #include "kvstore/plugin.h"
+#include "plugins/format/reserve.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,10 +30,12 @@
 #define FORMAT_SNAPSHOT_BLOCK_SIZE_MAX ((uint64_t)1 << 33)
 
 /* Writes the tick's view (NULL: no data) to `path`, which is replaced where it exists, and makes
- * the data durable; the name is the caller's to make durable. `rate`: as in pace.h. KVS_OK,
- * KVS_NO_SPACE or KVS_IO; on failure the file is removed. */
+ * the data durable; the name is the caller's to make durable. `rate`: as in pace.h. `room`, which
+ * may be NULL, is used up. KVS_OK, KVS_NO_SPACE or KVS_IO; on failure the file is removed. */
 int format_snapshot_write(const kvs_host *host, const kvs_tick *tick, uint64_t rate,
-                          const char *path, kvs_error *error);
+                          struct format_reserve *room, const char *path, kvs_error *error);
+/* The most bytes that this can take. */
+uint64_t format_snapshot_size_limit(const kvs_tick *tick);
 
 /* Reads the file at `path`, which must be of this store and hold the state at `sequence`, and hands
  * its records to `host`; with `check_only` hands on nothing. KVS_OK, KVS_CORRUPT (the text names

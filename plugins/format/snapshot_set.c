@@ -2,6 +2,7 @@
 
 #include "plugins/format/file.h"
 #include "plugins/format/note.h"
+#include "plugins/format/reserve.h"
 #include "plugins/format/snapshot.h"
 
 #include <assert.h>
@@ -11,12 +12,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SUFFIX ".snapshot"
 #define TEMPORARY_SUFFIX ".tmp"
 #define SEQUENCE_DIGITS 20
 #define PATH_SIZE 4096
+/* Beyond what the next snapshot needs now, room is kept for an eighth more and for this: so that it
+ * is not enlarged at each tick, and that what a log begins beside the snapshot finds room too. */
+#define ROOM_STEP ((uint64_t)256 << 10)
 
 struct format_snapshot_set {
    const kvs_host *host;
@@ -24,6 +29,9 @@ struct format_snapshot_set {
    char directory[PATH_SIZE - FORMAT_SNAPSHOT_NAME_SIZE];
    uint64_t *sequences; /* ascending */
    size_t count, capacity;
+   bool sound; /* the following one is known to be */
+   uint64_t sound_sequence, sound_bytes;
+   struct format_reserve next; /* room for the next one */
 };
 
 void format_snapshot_name(uint64_t sequence, char name[FORMAT_SNAPSHOT_NAME_SIZE])
@@ -129,6 +137,7 @@ static int create(const kvs_host *host, const struct format_snapshot_settings *s
       return format_fail(error, KVS_NO_SPACE, "no memory for the snapshots");
    created->host = host;
    created->settings = *settings;
+   format_reserve_init(&created->next);
    int length =
        snprintf(created->directory, sizeof created->directory, "%s/snapshots", host->directory);
    int code = KVS_OK;
@@ -163,6 +172,7 @@ int format_snapshot_set_open(const kvs_host *host, struct format_snapshot_set **
 
 void format_snapshot_set_destroy(struct format_snapshot_set *set)
 {
+   format_reserve_drop(&set->next);
    free(set->sequences);
    free(set);
 }
@@ -175,6 +185,11 @@ uint64_t format_snapshot_set_newest(const struct format_snapshot_set *set)
 uint64_t format_snapshot_set_oldest(const struct format_snapshot_set *set)
 {
    return set->count > 0 ? set->sequences[0] : 0;
+}
+
+uint64_t format_snapshot_set_bytes(const struct format_snapshot_set *set)
+{
+   return set->sound ? set->sound_bytes : 0;
 }
 
 bool format_snapshot_set_at(const struct format_snapshot_set *set, size_t index, uint64_t *sequence)
@@ -202,6 +217,17 @@ static int load_one(const struct format_snapshot_set *set, size_t index, bool ch
    return code;
 }
 
+/* The snapshot at `sequence` was loaded or written. */
+static void note_sound(struct format_snapshot_set *set, uint64_t sequence)
+{
+   char path[PATH_SIZE];
+   struct stat info;
+   path_of(set, sequence, path);
+   set->sound = true;
+   set->sound_sequence = sequence;
+   set->sound_bytes = stat(path, &info) == 0 ? (uint64_t)info.st_size : 0;
+}
+
 static void pass_over(const struct format_snapshot_set *set, size_t index, const kvs_error *error)
 {
    char path[PATH_SIZE];
@@ -214,8 +240,8 @@ static void pass_over(const struct format_snapshot_set *set, size_t index, const
 }
 
 /* Loads the newest sound one. `none`: where none is, that is no error. */
-static int load(const struct format_snapshot_set *set, bool none,
-                struct format_snapshot_found *found, kvs_error *error)
+static int load(struct format_snapshot_set *set, bool none, struct format_snapshot_found *found,
+                kvs_error *error)
 {
    *found = (struct format_snapshot_found){.newest_sequence = format_snapshot_set_newest(set)};
    for (size_t i = set->count; i > 0; i--) {
@@ -223,6 +249,7 @@ static int load(const struct format_snapshot_set *set, bool none,
       if (code == KVS_OK) {
          found->loaded = true;
          found->sequence = set->sequences[i - 1];
+         note_sound(set, found->sequence);
          return KVS_OK;
       }
       if (code != KVS_CORRUPT || (i == 1 && !none))
@@ -261,6 +288,7 @@ int format_snapshot_set_load_newest(struct format_snapshot_set *set,
    if (code == KVS_OK) {
       found->loaded = true;
       found->sequence = found->newest_sequence;
+      note_sound(set, found->sequence);
    } else if (code == KVS_CORRUPT && set->count > 1) {
       char older[FORMAT_SNAPSHOT_NAME_SIZE];
       format_snapshot_name(set->sequences[set->count - 2], older);
@@ -279,20 +307,41 @@ static void tell_saved(const kvs_host *host, uint64_t sequence)
       host->saved(host, sequence);
 }
 
-/* An old snapshot that cannot be removed is tried again after the next one. */
-static void remove_oldest(struct format_snapshot_set *set)
+static bool remove_oldest(struct format_snapshot_set *set)
 {
-   while (set->count > set->settings.kept) {
-      char path[PATH_SIZE], text[PATH_SIZE + 64];
-      path_of(set, set->sequences[0], path);
-      if (unlink(path) != 0 && errno != ENOENT) {
-         snprintf(text, sizeof text, "cannot remove %s: %s", path, strerror(errno));
-         warn(set, text);
-         return;
-      }
-      set->count--;
-      memmove(set->sequences, set->sequences + 1, set->count * sizeof *set->sequences);
+   char path[PATH_SIZE], text[PATH_SIZE + 64];
+   path_of(set, set->sequences[0], path);
+   if (unlink(path) != 0 && errno != ENOENT) {
+      snprintf(text, sizeof text, "cannot remove %s: %s", path, strerror(errno));
+      warn(set, text);
+      return false;
    }
+   set->count--;
+   memmove(set->sequences, set->sequences + 1, set->count * sizeof *set->sequences);
+   return true;
+}
+
+/* An old snapshot that cannot be removed is tried again after the next one. */
+static void remove_surplus(struct format_snapshot_set *set)
+{
+   while (set->count > set->settings.kept && remove_oldest(set)) {
+   }
+}
+
+bool format_snapshot_set_drop_oldest(struct format_snapshot_set *set)
+{
+   return set->sound && set->count > 1 && set->sequences[0] < set->sound_sequence &&
+          remove_oldest(set);
+}
+
+int format_snapshot_set_keep_room(struct format_snapshot_set *set, const kvs_tick *tick,
+                                  int64_t *missing, kvs_error *error)
+{
+   const uint64_t needed = format_snapshot_size_limit(tick);
+   int code = format_reserve_keep(&set->next, set->directory, needed,
+                                  needed + needed / 8 + ROOM_STEP, error);
+   *missing = set->next.unsupported ? INT64_MIN : (int64_t)(needed - set->next.size);
+   return code;
 }
 
 static int write_one(struct format_snapshot_set *set, const kvs_tick *tick, kvs_error *error)
@@ -304,7 +353,7 @@ static int write_one(struct format_snapshot_set *set, const kvs_tick *tick, kvs_
    format_snapshot_name(tick->view_sequence, name);
    snprintf(temporary, sizeof temporary, "%s" TEMPORARY_SUFFIX, name);
    snprintf(path, sizeof path, "%s/%s", set->directory, temporary);
-   int code = format_snapshot_write(set->host, tick, set->settings.rate, path, error);
+   int code = format_snapshot_write(set->host, tick, set->settings.rate, &set->next, path, error);
    if (code != KVS_OK)
       return code;
    code = format_rename_durably(set->directory, temporary, name, error);
@@ -314,6 +363,7 @@ static int write_one(struct format_snapshot_set *set, const kvs_tick *tick, kvs_
    }
    if (format_snapshot_set_newest(set) != tick->view_sequence || set->count == 0)
       set->sequences[set->count++] = tick->view_sequence;
+   note_sound(set, tick->view_sequence);
    return KVS_OK;
 }
 
@@ -324,7 +374,7 @@ int format_snapshot_set_write(struct format_snapshot_set *set, const kvs_tick *t
    if (code != KVS_OK)
       return code;
    tell_saved(set->host, tick->view_sequence);
-   remove_oldest(set);
+   remove_surplus(set);
    return KVS_OK;
 }
 

@@ -2,8 +2,8 @@
  * The snapshots of one instance: `snapshots/<sequence>.snapshot` in its directory.
  *
  * A snapshot is written under a temporary name, made durable, and only then given its own. Older
- * ones are removed after that, never before. Left-overs of unfinished ones are removed at create,
- * but not at open.
+ * ones are removed after that; before, only where there is no room otherwise, and never the newest
+ * that is known to be sound. Leftovers of unfinished ones are removed at create, but not at open.
  *
  * Threads: control.
  */
@@ -55,6 +55,14 @@ int format_snapshot_set_load_sound(struct format_snapshot_set *set,
  * store that has lost them all is not taken for one that never had any. [inside on_load] */
 int format_snapshot_set_begin(struct format_snapshot_set *set, kvs_error *error);
 
+/* Sees to it that a snapshot of the tick's view will find room, whatever becomes of the disk: keeps
+ * that room from now on. *missing becomes by how much less there is than it needs; negative: by how
+ * much more. KVS_OK, KVS_NO_SPACE or KVS_IO. */
+int format_snapshot_set_keep_room(struct format_snapshot_set *set, const kvs_tick *tick,
+                                  int64_t *missing, kvs_error *error);
+/* Removes the oldest one, if there is a newer one that is known to be sound: it makes room. */
+bool format_snapshot_set_drop_oldest(struct format_snapshot_set *set);
+
 /* Makes a snapshot of the tick's view durable and removes the oldest beyond those kept. KVS_OK,
  * KVS_NO_SPACE or KVS_IO; on failure the set is as it was. */
 int format_snapshot_set_write(struct format_snapshot_set *set, const kvs_tick *tick,
@@ -70,5 +78,7 @@ void format_snapshot_name(uint64_t sequence, char name[FORMAT_SNAPSHOT_NAME_SIZE
 /* Sequence of the newest and of the oldest snapshot; 0 when there is none. */
 uint64_t format_snapshot_set_newest(const struct format_snapshot_set *set);
 uint64_t format_snapshot_set_oldest(const struct format_snapshot_set *set);
+/* Size of the newest one that is known to be sound; 0 when there is none. */
+uint64_t format_snapshot_set_bytes(const struct format_snapshot_set *set);
 
 #endif

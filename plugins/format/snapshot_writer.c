@@ -161,13 +161,26 @@ static int write_all(struct writer *writer, const kvs_host *host, const kvs_tick
       code = write_records(writer, host, tick->view, error);
    if (code == KVS_OK)
       code = write_footer(writer, error);
+   /* What was allocated ahead may reach further. */
+   if (code == KVS_OK && ftruncate(writer->fd, (off_t)writer->offset) != 0)
+      code = format_fail_errno(error, errno, "%s: cannot cut to its length", writer->path);
    if (code == KVS_OK)
       code = format_sync(writer->fd, writer->path, error);
    return code;
 }
 
+uint64_t format_snapshot_size_limit(const kvs_tick *tick)
+{
+   uint64_t records =
+       tick->view_bytes + tick->view_count * (uint64_t)FORMAT_SNAPSHOT_RECORD_HEADER_SIZE;
+   /* Any two blocks one after the other are larger than one may be. */
+   uint64_t blocks = 2 * records / FORMAT_SNAPSHOT_BLOCK_SIZE + 1;
+   return FORMAT_SNAPSHOT_HEADER_SIZE + records + blocks * FORMAT_SNAPSHOT_BLOCK_HEADER_SIZE +
+          FORMAT_SNAPSHOT_FOOTER_SIZE;
+}
+
 int format_snapshot_write(const kvs_host *host, const kvs_tick *tick, uint64_t rate,
-                          const char *path, kvs_error *error)
+                          struct format_reserve *room, const char *path, kvs_error *error)
 {
    struct writer writer = {.path = path, .hash = XXH3_createState()};
    if (!writer.hash)
@@ -176,6 +189,8 @@ int format_snapshot_write(const kvs_host *host, const kvs_tick *tick, uint64_t r
    format_pace_begin(&writer.pace, host, tick, rate);
    int code = format_open(path, O_WRONLY | O_CREAT | O_TRUNC, &writer.fd, error);
    if (code == KVS_OK) {
+      if (room)
+         format_reserve_hand_over(room, writer.fd, format_snapshot_size_limit(tick));
       code = write_all(&writer, host, tick, error);
       if (close(writer.fd) != 0 && code == KVS_OK)
          code = format_fail_errno(error, errno, "cannot close %s", path);

@@ -7,10 +7,15 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* Room is reserved in such steps, so that most syncs find the file's size unchanged. */
 #define RESERVE_STEP ((uint64_t)1 << 20)
+/* What a batch that sets something leaves behind it, for those that delete: the longest key and
+ * more; and what those leave, which is given back when the next segment needs it to begin. */
+#define ROOM_BEHIND_SETS ((uint64_t)160 << 10)
+#define ROOM_BEHIND_DELETES ((uint64_t)32 << 10)
 /* A larger buffer is given back after the batch that needed it. */
 #define BUFFER_KEEP ((size_t)4 << 20)
 
@@ -76,6 +81,24 @@ static void turn_to(struct format_writer *writer, int fd, const char *path,
    writer->reserving = true;
 }
 
+/* Extends the file ahead of the writes, to `target`. Returns 0 or an errno; where this file system
+ * cannot do it, the writes themselves must. `mode`: as in fallocate. */
+static int extend(struct format_writer *writer, int mode, uint64_t target)
+{
+   int result;
+   do
+      result = fallocate(writer->fd, mode, (off_t)writer->link.end,
+                         (off_t)(target - writer->link.end)) == 0
+                   ? 0
+                   : errno;
+   while (result == EINTR);
+   if (result == 0)
+      writer->reserved = target;
+   else if (result == EOPNOTSUPP || result == ENOSYS)
+      writer->reserving = false;
+   return result;
+}
+
 int format_writer_begin(struct format_writer *writer, const char *directory,
                         const struct format_segment_header *header, kvs_error *error)
 {
@@ -91,6 +114,7 @@ int format_writer_begin(struct format_writer *writer, const char *directory,
    if (writer->header.number > 0)
       point_to_successor(writer, directory);
    turn_to(writer, fd, path, header, &link);
+   (void)extend(writer, FALLOC_FL_KEEP_SIZE, link.end + ROOM_BEHIND_SETS);
    return KVS_OK;
 }
 
@@ -133,18 +157,37 @@ static bool reserve_buffer(struct format_writer *writer, size_t size)
    return writer->buffer;
 }
 
-/* Extends the file ahead of the write. Where that cannot be done, the write itself does it. */
-static void reserve_room(struct format_writer *writer, uint64_t needed, uint64_t ceiling)
+uint64_t format_writer_free_bytes(const struct format_writer *writer)
 {
+   struct statvfs status;
+   if (writer->fd < 0 || fstatvfs(writer->fd, &status) != 0 || status.f_blocks == 0)
+      return UINT64_MAX;
+   return (uint64_t)status.f_bavail * status.f_frsize;
+}
+
+int format_writer_reserve(struct format_writer *writer, size_t size, bool frees, uint64_t ceiling,
+                          uint64_t held, uint64_t *free, kvs_error *error)
+{
+   const uint64_t end = writer->link.end + size;
+   const uint64_t needed = end + (frees ? ROOM_BEHIND_DELETES : ROOM_BEHIND_SETS);
    if (needed <= writer->reserved || !writer->reserving)
-      return;
-   uint64_t target = (needed + RESERVE_STEP - 1) / RESERVE_STEP * RESERVE_STEP;
-   if (target > ceiling)
-      target = needed > ceiling ? needed : ceiling;
-   if (fallocate(writer->fd, 0, (off_t)writer->link.end, (off_t)(target - writer->link.end)) == 0)
-      writer->reserved = target;
-   else if (errno == EOPNOTSUPP || errno == ENOSYS)
-      writer->reserving = false;
+      return KVS_OK;
+   *free = format_writer_free_bytes(writer);
+   uint64_t ahead = (needed + RESERVE_STEP - 1) / RESERVE_STEP * RESERVE_STEP;
+   if (ahead > ceiling + ROOM_BEHIND_SETS)
+      ahead = needed > ceiling + ROOM_BEHIND_SETS ? needed : ceiling + ROOM_BEHIND_SETS;
+   const uint64_t available = *free - (held < *free ? held : *free);
+   int failure = ENOSPC;
+   if (ahead - writer->reserved <= available)
+      failure = extend(writer, 0, ahead);
+   if (failure == ENOSPC && (frees || needed - writer->reserved <= available))
+      failure = extend(writer, 0, needed);
+   if (failure != ENOSPC && failure != EDQUOT)
+      return KVS_OK;
+   return format_fail_errno(error, failure,
+                            "%s: no room for a batch of %zu bytes beside what the next snapshot "
+                            "needs; make room or delete keys",
+                            writer->path, size);
 }
 
 /* Encodes the batch's units, or a mark, into the buffer. Returns the link behind them. */
@@ -172,7 +215,7 @@ static struct format_segment_link encode(struct format_writer *writer, const kvs
 
 int format_writer_append(struct format_writer *writer, const kvs_record *records, size_t count,
                          size_t size, uint64_t durable_sequence, uint64_t durable_end,
-                         uint64_t ceiling, kvs_error *error)
+                         kvs_error *error)
 {
    if (count == 0)
       size = FORMAT_RECORD_HEADER_SIZE;
@@ -184,7 +227,6 @@ int format_writer_append(struct format_writer *writer, const kvs_record *records
                                          .durable_end = durable_end};
    struct format_segment_link link = encode(writer, records, count, record);
    assert(link.end == writer->link.end + size);
-   reserve_room(writer, link.end, ceiling);
    struct iovec part = {writer->buffer, size};
    int code = format_write_all(writer->fd, writer->path, &part, 1, writer->link.end, error);
    if (code == KVS_OK) {

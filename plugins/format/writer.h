@@ -1,7 +1,8 @@
 /*
  * Appends to one segment: encodes batches, reserves room ahead, takes back what a failed write has
- * left. It syncs only where it says so; when to sync, and when to begin the next segment, is the
- * log's business.
+ * left. Behind its last record a segment has room that only batches which free something may use:
+ * they are what helps when the disk is full. It syncs only where it says so; when to sync, and when
+ * to begin the next segment, is the log's business.
  *
  * Threads: one at a time; the log's lock sees to it.
  */
@@ -39,13 +40,22 @@ int format_writer_resume(struct format_writer *writer, const char *directory,
 /* The bytes that a batch takes; 0 when some unit of it is too large for one record. */
 size_t format_writer_batch_size(const kvs_record *records, size_t count);
 
+/* Bytes free on the disk; UINT64_MAX where that cannot be told, or without a segment. */
+uint64_t format_writer_free_bytes(const struct format_writer *writer);
+
+/* Sees to it that there is room for a batch of `size`. `frees`: it only deletes. `ceiling`: where
+ * the segment is meant to end. `held`: so much of the disk must stay free; of no concern to a batch
+ * that frees. *free becomes how much of the disk is free, where that was looked at. KVS_OK,
+ * KVS_NO_SPACE. KVS_OK as well where only the write itself can tell. */
+int format_writer_reserve(struct format_writer *writer, size_t size, bool frees, uint64_t ceiling,
+                          uint64_t held, uint64_t *free, kvs_error *error);
+
 /* Appends a batch of format_writer_batch_size `size`, or without records a mark, in one write.
- * `durable_sequence` and `durable_end`: how far the log and this segment are durable. `ceiling`: no
- * room is reserved beyond it. On failure there may be bytes beyond link.end: see
- * format_writer_undo. KVS_OK, KVS_NO_SPACE or KVS_IO. */
+ * `durable_sequence` and `durable_end`: how far the log and this segment are durable. On failure
+ * there may be bytes beyond link.end: see format_writer_undo. KVS_OK, KVS_NO_SPACE or KVS_IO. */
 int format_writer_append(struct format_writer *writer, const kvs_record *records, size_t count,
                          size_t size, uint64_t durable_sequence, uint64_t durable_end,
-                         uint64_t ceiling, kvs_error *error);
+                         kvs_error *error);
 
 /* Cuts the file down to link.end, durably. */
 int format_writer_cut(struct format_writer *writer, kvs_error *error);

@@ -1,6 +1,7 @@
 /*
- * hybrid: every batch is in the log before it is acknowledged, and a snapshot every so often keeps
- * the log, and so the next start, short. Several snapshots are kept.
+ * hybrid: every batch is in the log before it is acknowledged, and a snapshot every so often, and
+ * when the log outgrows the data or the disk, keeps the log, and so the next start, short. Several
+ * snapshots are kept, as far as the disk has room for them.
  */
 #include "plugins/format/file.h"
 #include "plugins/format/journal.h"
@@ -28,12 +29,14 @@ static const kvs_option options[OPTION_COUNT] = {
                       .choices = "always|everysec|no",
                       .help = "when a write reaches stable storage: before it is acknowledged, "
                               "within a second, or when the system likes"},
-    [OPTION_AOF_MAX_SIZE] = {.name = "aof_max_size",
-                             .type = KVS_OPTION_SIZE,
-                             .default_value = "10485760",
-                             .minimum = 4096,
-                             .maximum = INT64_C(1) << 40,
-                             .help = "size of a log segment"},
+    [OPTION_AOF_MAX_SIZE] =
+        {.name = "aof_max_size",
+         .type = KVS_OPTION_SIZE,
+         .default_value = "10485760",
+         .minimum = 4096,
+         .maximum = INT64_C(1) << 40,
+         .help = "size of a log segment; a snapshot is taken when the log has grown "
+                 "by this much and by twice the data"},
     [OPTION_SNAPSHOT_INTERVAL] = {.name = "snapshot_interval",
                                   .type = KVS_OPTION_INTEGER,
                                   .default_value = "300",
@@ -45,7 +48,7 @@ static const kvs_option options[OPTION_COUNT] = {
                               .default_value = "5",
                               .minimum = 1,
                               .maximum = 1000,
-                              .help = "how many snapshots are kept"},
+                              .help = "how many snapshots are kept, where the disk has room"},
     [OPTION_SNAPSHOT_RATE] = FORMAT_PACE_OPTION,
 };
 

@@ -29,7 +29,7 @@ static const kvs_option options[OPTION_COUNT] = {
                               .default_value = "5",
                               .minimum = 1,
                               .maximum = 1000,
-                              .help = "how many snapshots are kept"},
+                              .help = "how many snapshots are kept, where the disk has room"},
     [OPTION_SNAPSHOT_RATE] = FORMAT_PACE_OPTION,
 };
 
@@ -79,6 +79,17 @@ static int open_snapshot(const kvs_host *host, const kvs_setting *settings, size
    return KVS_OK;
 }
 
+/* Room for the next one, if need be in place of older ones. */
+static int keep_room(const struct snapshot *snapshot, const kvs_tick *tick, kvs_error *error)
+{
+   int64_t missing;
+   int code;
+   do
+      code = format_snapshot_set_keep_room(snapshot->set, tick, &missing, error);
+   while (code == KVS_NO_SPACE && format_snapshot_set_drop_oldest(snapshot->set));
+   return code;
+}
+
 static int on_load(void *self, kvs_error *error)
 {
    const struct snapshot *snapshot = self;
@@ -86,9 +97,14 @@ static int on_load(void *self, kvs_error *error)
    int code = format_snapshot_set_load_newest(snapshot->set, &found, error);
    if (code == KVS_OK && !found.loaded)
       code = format_snapshot_set_begin(snapshot->set, error);
-   if (code == KVS_OK)
-      snapshot->host->loaded_to(snapshot->host, found.sequence);
-   return code;
+   if (code != KVS_OK)
+      return code;
+   snapshot->host->loaded_to(snapshot->host, found.sequence);
+   /* Before anyone can take it; the first tick knows better how much. */
+   const kvs_tick most = {.view_bytes = format_snapshot_set_bytes(snapshot->set)};
+   kvs_error ignored = {.size = sizeof ignored};
+   (void)keep_room(snapshot, &most, &ignored);
+   return KVS_OK;
 }
 
 static int on_write(void *self, const kvs_record *records, size_t count, uint32_t flags,
@@ -101,9 +117,15 @@ static int on_write(void *self, const kvs_record *records, size_t count, uint32_
 static int take_snapshot(struct snapshot *snapshot, const kvs_tick *tick, kvs_error *error)
 {
    int code = KVS_OK;
+   kvs_error ignored = {.size = sizeof ignored};
    uint64_t pause_ms = snapshot->interval_ms;
-   if (tick->view_sequence > format_snapshot_set_newest(snapshot->set))
-      code = format_snapshot_set_write(snapshot->set, tick, error);
+   if (tick->view_sequence > format_snapshot_set_newest(snapshot->set)) {
+      code = keep_room(snapshot, tick, error);
+      if (code == KVS_OK)
+         code = format_snapshot_set_write(snapshot->set, tick, error);
+      if (code == KVS_OK)
+         (void)keep_room(snapshot, tick, &ignored); /* the next tick says so */
+   }
    if (code != KVS_OK && pause_ms > RETRY_MS)
       pause_ms = RETRY_MS;
    snapshot->next_snapshot_ms = tick->monotonic_ms + pause_ms;
@@ -116,7 +138,7 @@ static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
    if (snapshot->next_snapshot_ms == 0)
       snapshot->next_snapshot_ms = tick->monotonic_ms + snapshot->interval_ms;
    if (tick->reason == KVS_TICK_PERIODIC && tick->monotonic_ms < snapshot->next_snapshot_ms)
-      return KVS_OK;
+      return keep_room(snapshot, tick, error);
    return take_snapshot(snapshot, tick, error);
 }
 

@@ -87,8 +87,8 @@ static void check_rewritten(struct fuzz_host *loaded)
                     .view = (kvs_view *)(void *)loaded,
                     .view_sequence = SEQUENCE,
                     .view_count = loaded->count};
-   REQUIRE(format_snapshot_write(&loaded->host, &tick, 0, fuzz_path("rewritten", path), &error) ==
-           KVS_OK);
+   REQUIRE(format_snapshot_write(&loaded->host, &tick, 0, NULL, fuzz_path("rewritten", path),
+                                 &error) == KVS_OK);
    REQUIRE(read_snapshot("rewritten", false, &again) == KVS_OK);
    REQUIRE(fuzz_same_records(loaded, &again));
    fuzz_host_deinit(&again);

@@ -65,6 +65,11 @@ static void log_line(const kvs_host *host, uint32_t level, const char *message)
    pthread_mutex_unlock(&self->lock);
 }
 
+static void wake(const kvs_host *host)
+{
+   atomic_fetch_add(&((struct log_host *)(uintptr_t)host)->wakes, 1);
+}
+
 void log_host_init(struct log_host *host)
 {
    memset(host, 0, sizeof *host);
@@ -78,6 +83,7 @@ void log_host_init(struct log_host *host)
                            .load = load,
                            .loaded_to = loaded_to,
                            .log = log_line,
+                           .wake = wake,
                            .saved = saved};
 }
 

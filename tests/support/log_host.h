@@ -10,6 +10,7 @@
 #include "kvstore/plugin.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@ struct log_host {
    uint64_t loaded_to;
    uint64_t saved_to; /* the last that host->saved was told */
    int load_result;   /* what host->load answers */
+   atomic_uint wakes; /* how often host->wake was called */
    pthread_mutex_t lock;
    char warnings[4096]; /* all lines of KVS_LOG_WARNING and worse */
 };

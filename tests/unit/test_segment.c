@@ -56,7 +56,7 @@ static void append(struct fixture *fixture, uint64_t sequence, const char *value
    kvs_record effect = log_host_effect(sequence, "key", value);
    struct format_writer *writer = &fixture->writer;
    assert_int_equal(format_writer_append(writer, &effect, 1, format_writer_batch_size(&effect, 1),
-                                         sequence - 1, writer->link.end, 1 << 20, &fixture->error),
+                                         sequence - 1, writer->link.end, &fixture->error),
                     KVS_OK);
 }
 
@@ -199,7 +199,7 @@ static void log_stored_as_a_value_proves_nothing(void **state)
    struct format_writer *writer = &fixture->writer;
    uint64_t end = writer->link.end;
    assert_int_equal(format_writer_append(writer, &effect, 1, format_writer_batch_size(&effect, 1),
-                                         0, 0, 1 << 20, &fixture->error),
+                                         0, 0, &fixture->error),
                     KVS_OK);
    free(segment);
    /* Its first bytes are damaged: all that follows is the value. */

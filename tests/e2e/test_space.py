@@ -1,0 +1,172 @@
+"""A small disk, and a full one: what still works, what does not, and what is said about it."""
+import os
+import subprocess
+import time
+
+import grpc
+
+import harness
+from harness import PATIENCE, kv
+
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+DURABLE = ("aof", "hybrid", "encrypt")
+
+
+class Space(harness.Case):
+    def small_disk(self, name, size):
+        """A file system of its own at folder/name. Only root can mount one."""
+        path = os.path.join(self.folder, name)
+        os.mkdir(path, 0o700)
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", path],
+            stderr=subprocess.DEVNULL, check=False).returncode == 0
+        if not mounted:
+            self.skipTest("no file system can be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", path], check=True)
+        return path
+
+    def start_in(self, mode, name, options=()):
+        if mode == "encrypt":
+            key = os.path.join(self.folder, "key")
+            with open(key, "w", encoding="ascii", opener=lambda path, flags: os.open(
+                    path, flags, 0o600)) as file:
+                file.write("5" * 64)
+            inner = ",".join(options)
+            options = [f"key_file={key}", "inner=hybrid", *([f"inner_options={inner}"]
+                                                            if inner else [])]
+        return self.start(data=name, mode=mode, options=options)
+
+    def fill_the_rest(self, path):
+        """Another program takes all that is left of the disk, to the last byte."""
+        with open(os.path.join(path, "filler"), "wb", buffering=0) as file:
+            for size in (1 << 20, 4096, 1):
+                try:
+                    while file.write(b"x" * size) == size:
+                        pass
+                except OSError:
+                    pass
+
+    def set_sometime(self, server, key, value):
+        """Until it is taken: a refusal while the log is being compacted is a passing one. Returns
+        how often it was refused."""
+        deadline = time.monotonic() + PATIENCE
+        refused = 0
+        while True:
+            try:
+                server.set(key, value)
+                return refused
+            except grpc.RpcError as error:
+                refused += 1
+                if error.code() != EXHAUSTED or time.monotonic() > deadline:
+                    raise
+
+    def files(self, path, ending):
+        return [name for _, _, names in os.walk(path) for name in names if name.endswith(ending)]
+
+
+class Compaction(Space):
+    def test_one_key_can_be_set_for_ever_on_a_small_disk(self):
+        """Far more is written than the disk holds, and hardly anything is kept."""
+        for mode in DURABLE:
+            with self.subTest(mode=mode):
+                self.small_disk(mode, "16m")
+                server = self.start_in(mode, mode)
+                for i in range(300):
+                    self.set_sometime(server, "key", bytes([i % 256]) * 200_000)
+                server.save()
+                server.kill9()
+                again = self.start(data=mode)
+                self.assertEqual(again.get("key"), bytes([299 % 256]) * 200_000)
+                again.stop()
+
+    def test_a_log_that_fills_the_disk_in_one_segment_is_replaced(self):
+        """No segment is ever full here, so what is free has to be made by beginning a new one."""
+        for mode in DURABLE:
+            with self.subTest(mode=mode):
+                self.small_disk(mode, "8m")
+                server = self.start_in(mode, mode, ["aof_max_size=1G", "snapshot_interval=31536000"]
+                                       if mode == "hybrid" else ["aof_max_size=1G"])
+                for i in range(100):
+                    self.set_sometime(server, f"key{i % 3}", bytes([i]) * 250_000)
+                server.kill9()
+                again = self.start(data=mode)
+                self.assertEqual({key: value[0] for key, value in again.scan()},
+                                 {"key0": 99, "key1": 97, "key2": 98})
+                again.stop()
+
+    def test_hybrid_takes_a_snapshot_when_the_log_has_outgrown_the_data(self):
+        """Long before the interval is over, where the disk has room for everything."""
+        server = self.start(mode="hybrid", options=["aof_max_size=65536", "max_snapshots=2"])
+        for i in range(200):
+            server.set("key", b"%d" % i * 1000)
+        deadline = time.monotonic() + PATIENCE
+        while len(self.files(server.data, ".snapshot")) < 1:
+            self.assertLess(time.monotonic(), deadline, "no snapshot was taken")
+            server.set("key", b"v" * 3000)
+
+
+class Full(Space):
+    def test_save_and_delete_work_on_a_full_disk_and_writes_when_that_has_made_room(self):
+        for mode in ("snapshot", *DURABLE):
+            with self.subTest(mode=mode):
+                path = self.small_disk(mode, "12m")
+                server = self.start_in(mode, mode)
+                wanted = {}
+                for i in range(10):
+                    wanted[f"key{i}"] = bytes([i]) * 200_000
+                    server.set(f"key{i}", wanted[f"key{i}"])
+                server.save()
+                self.fill_the_rest(path)
+                if mode != "snapshot":
+                    self.assertFails(EXHAUSTED, lambda: server.set("more", b"v" * 4_000_000),
+                                     "no room")
+                server.set("key0", b"small")
+                wanted["key0"] = b"small"
+                server.save()
+                for i in range(1, 8):
+                    self.assertTrue(server.delete(f"key{i}"))
+                    del wanted[f"key{i}"]
+                    server.save()
+                self.set_sometime(server, "again", b"v" * 300_000)
+                wanted["again"] = b"v" * 300_000
+                server.save()
+                server.kill9()
+                self.assertEqual(dict(self.start(data=mode).scan()), wanted)
+
+    def test_deletes_work_and_make_room_after_a_restart_on_a_full_disk(self):
+        for mode in DURABLE:
+            with self.subTest(mode=mode):
+                path = self.small_disk(mode, "12m")
+                server = self.start_in(mode, mode)
+                for i in range(10):
+                    server.set(f"key{i}", bytes([i]) * 200_000)
+                server.save()
+                self.fill_the_rest(path)
+                server.kill9()
+                again = self.start(data=mode)
+                self.fill_the_rest(path)
+                self.assertFails(EXHAUSTED, lambda: again.set("more", b"v" * 4_000_000))
+                for i in range(8):
+                    self.assertTrue(again.delete(f"key{i}"))
+                self.set_sometime(again, "again", b"v" * 300_000)
+                again.save()
+                again.kill9()
+                self.assertEqual(dict(self.start(data=mode).scan()),
+                                 {"key8": bytes([8]) * 200_000, "key9": bytes([9]) * 200_000,
+                                  "again": b"v" * 300_000})
+
+    def test_older_snapshots_give_way_where_the_next_one_has_no_room(self):
+        for mode in ("snapshot", "hybrid"):
+            with self.subTest(mode=mode):
+                path = self.small_disk(mode, "12m")
+                server = self.start(data=mode, mode=mode, options=["max_snapshots=100"])
+                for i in range(40):
+                    server.set("key", bytes([i]) * 500_000)
+                    server.save()
+                self.assertGreater(len(self.files(path, ".snapshot")), 1)
+                server.kill9()
+                self.assertEqual(self.start(data=mode).get("key"), bytes([39]) * 500_000)
+
+
+if __name__ == "__main__":
+    harness.main()
