@@ -1,6 +1,9 @@
+#include "core/rpc/grpc_log.h"
+#include "core/rpc/headers.h"
 #include "core/rpc/inflate.h"
 #include "core/rpc/internal.h"
 
+#include "core/support/clock.h"
 #include "core/support/text.h"
 
 #include <grpc/slice_buffer.h>
@@ -113,6 +116,8 @@ struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc
    call->watched = false;
    atomic_store_explicit(&call->gone, false, memory_order_relaxed);
    call->given_to_handler = false;
+   call->deadline_ms = INT64_MAX;
+   call->lists_encodings = false;
    call->state = NULL;
    kv_stall_call_opened(call);
    return call;
@@ -208,12 +213,27 @@ static enum kv_code unpack_request(struct kv_call *call, struct kv_bytes *reques
    return code;
 }
 
+/* The message is compressed, but gRPC knows no encoding for it: none was named, or one that it does
+ * not know. Which of the two it was only its log tells, and not of which call. */
+static enum kv_code refuse_encoding(struct kv_call *call, struct kv_status *status)
+{
+   if (!kv_grpc_log_saw_unknown_encoding())
+      return kv_fail(status, KV_INTERNAL,
+                     "the request is flagged as compressed, but no grpc-encoding says how");
+   call->lists_encodings = true;
+   return kv_fail(status, KV_UNIMPLEMENTED,
+                  "the request is compressed in a way that this server does not know; it knows "
+                  "deflate and gzip");
+}
+
 enum kv_code kv_call_join_request(struct kv_call *call, struct kv_bytes *request,
                                   struct kv_status *status)
 {
    grpc_slice_buffer *pieces = &call->payload->data.raw.slice_buffer;
    if (call->payload->data.raw.compression != GRPC_COMPRESS_NONE)
       return unpack_request(call, request, status);
+   if (kv_rpc_is_flagged_compressed(call->grpc))
+      return refuse_encoding(call, status);
    if (pieces->count == 1) {
       *request =
           kv_bytes(GRPC_SLICE_START_PTR(pieces->slices[0]), GRPC_SLICE_LENGTH(pieces->slices[0]));
@@ -344,11 +364,33 @@ void kv_call_sent(struct kv_call *call)
    drop_message(call);
 }
 
-grpc_op kv_call_status_op(enum kv_code code, grpc_slice *text)
+grpc_op kv_call_status_op(struct kv_call *call, enum kv_code code, grpc_slice *text)
 {
    return (grpc_op){
        .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
-       .data.send_status_from_server = {.status = (grpc_status_code)code, .status_details = text}};
+       .data.send_status_from_server = {.trailing_metadata_count = call->lists_encodings ? 1 : 0,
+                                        .trailing_metadata = &call->worker->rpc->encodings,
+                                        .status = (grpc_status_code)code,
+                                        .status_details = text}};
+}
+
+bool kv_call_deadline_passed(const struct kv_call *call)
+{
+   return call->deadline_ms != INT64_MAX && (int64_t)kv_clock_monotonic_ms() > call->deadline_ms;
+}
+
+enum kv_code kv_call_may_begin(struct kv_call *call, struct kv_status *status)
+{
+   struct kv_rpc *rpc = call->worker->rpc;
+   if (atomic_load(&rpc->stopping)) {
+      atomic_store(&rpc->refused, true);
+      return kv_fail(status, KV_UNAVAILABLE, "the server is stopping; try again");
+   }
+   if (kv_call_deadline_passed(call))
+      return kv_fail(status, KV_DEADLINE_EXCEEDED, "the deadline passed before the call was begun");
+   if (call->watched && kv_call_is_gone(call))
+      return kv_fail(status, KV_CANCELLED, "the caller has gone");
+   return KV_OK;
 }
 
 static grpc_op close_op(struct kv_call *call)
@@ -369,7 +411,7 @@ void kv_call_watch(struct kv_call *call)
 
 bool kv_call_is_gone(const struct kv_call *call)
 {
-   return atomic_load(&call->gone);
+   return atomic_load(&call->gone) || kv_call_deadline_passed(call);
 }
 
 /* What a large request took is not needed while its reply waits for the client. */
@@ -393,7 +435,7 @@ static void end_unary(struct kv_call *call, bool with_message, enum kv_code code
       ops[count++] = kv_call_send_op(call);
    if (text)
       details = grpc_slice_from_copied_buffer(text, strnlen(text, KV_STATUS_TEXT_SIZE));
-   ops[count++] = kv_call_status_op(code, text ? &details : NULL);
+   ops[count++] = kv_call_status_op(call, code, text ? &details : NULL);
    if (!call->watched)
       ops[count++] = close_op(call);
    drop_large_request(call);
@@ -406,7 +448,11 @@ static void end_unary(struct kv_call *call, bool with_message, enum kv_code code
 void kv_call_reply(struct kv_call *call)
 {
    assert(call->method->kind == KV_RPC_UNARY);
-   end_unary(call, true, KV_OK, NULL);
+   if (kv_call_deadline_passed(call))
+      end_unary(call, false, KV_DEADLINE_EXCEEDED,
+                "the deadline passed before the reply was there");
+   else
+      end_unary(call, true, KV_OK, NULL);
 }
 
 void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)

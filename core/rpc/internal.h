@@ -126,6 +126,7 @@ struct kv_rpc {
    struct kv_account *account;
    size_t memory_max;
    int64_t reader_timeout_ms;
+   grpc_metadata encodings; /* that requests may have, as the client is told */
    struct kv_acceptor *acceptor;
    struct kv_rpc_socket_file *socket_files;
    bool stopped;
@@ -153,6 +154,8 @@ struct kv_call {
    grpc_byte_buffer *sending; /* the reply's pieces before that, then all of it; kept for the next
                                  call */
    int cancelled;             /* written by gRPC: what RECV_CLOSE found */
+   int64_t deadline_ms;       /* by the monotonic clock; INT64_MAX: none */
+   bool lists_encodings;      /* the status is to name those that are known */
 
    struct kv_connection *connection; /* worker's thread only */
    struct kv_share *share;           /* the connection's */
@@ -198,9 +201,6 @@ void kv_rpc_slots_destroy(struct kv_rpc_worker *worker);
 struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc_method *method,
                                grpc_call *grpc, grpc_byte_buffer *payload,
                                struct kv_status *status);
-/* For what is not begun as the server is being stopped. */
-#define KV_RPC_STOPPING_TEXT "the server is stopping; try again"
-
 /* Ends gRPC's part and gives the call back to the pool. */
 void kv_call_release(struct kv_call *call);
 void kv_call_pool_destroy(struct kv_rpc_worker *worker);
@@ -214,7 +214,11 @@ grpc_op kv_call_send_op(struct kv_call *call);
 /* The message has been sent: lets go of its memory. */
 void kv_call_sent(struct kv_call *call);
 /* The op that ends the call. */
-grpc_op kv_call_status_op(enum kv_code code, grpc_slice *text);
+grpc_op kv_call_status_op(struct kv_call *call, enum kv_code code, grpc_slice *text);
+/* Whether the call may be handed to its handler; else, why not: the server is being stopped, the
+ * client has gone, or the deadline has passed. */
+enum kv_code kv_call_may_begin(struct kv_call *call, struct kv_status *status);
+bool kv_call_deadline_passed(const struct kv_call *call);
 
 /* stream.c */
 void kv_stream_open(struct kv_call *call, bool slow);

@@ -1,10 +1,11 @@
 #include "core/rpc/accept.h"
+#include "core/rpc/grpc_log.h"
+#include "core/rpc/headers.h"
 #include "core/rpc/internal.h"
 
-#include "core/support/log.h"
+#include "core/support/clock.h"
 
 #include <grpc/grpc_security.h>
-#include <grpc/support/log.h>
 #include <grpc/support/time.h>
 
 #include <assert.h>
@@ -24,14 +25,6 @@
  * drop what is on its way to the client. */
 #define FAREWELL_MS 100
 
-/* gRPC's own complaints become lines of our log, as no caller sees them. */
-static void forward_log(gpr_log_func_args *line)
-{
-   enum kv_log_level level =
-       line->severity == GPR_LOG_SEVERITY_ERROR ? KV_LOG_WARNING : KV_LOG_DEBUG;
-   kv_log(level, "grpc: %s", line->message);
-}
-
 static grpc_arg integer(char *key, int value)
 {
    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = key, .value.integer = value};
@@ -49,6 +42,12 @@ static grpc_server *create_server(const struct kv_rpc_options *options, grpc_res
         .key = GRPC_ARG_RESOURCE_QUOTA,
         .value.pointer = {quota, grpc_resource_quota_arg_vtable()}},
        integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
+       /* More than is taken (headers.h): some clients look at this number themselves and report an
+        * internal error, where the server says what is wrong. */
+       integer(GRPC_ARG_MAX_METADATA_SIZE, 2 * KV_RPC_METADATA_MAX),
+       /* gRPC would put a status behind a reply of which half has left, and the client would take
+        * that for a broken reply. See kv_call_reply. */
+       integer(GRPC_ARG_ENABLE_DEADLINE_CHECKS, 0),
        integer(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_TIME_MS),
        integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
        integer(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
@@ -114,15 +113,6 @@ static enum kv_code create_acceptor(struct kv_rpc *rpc, struct kv_status *status
    return KV_OK;
 }
 
-static void init_condition(pthread_cond_t *condition)
-{
-   pthread_condattr_t attributes;
-   pthread_condattr_init(&attributes);
-   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-   pthread_cond_init(condition, &attributes);
-   pthread_condattr_destroy(&attributes);
-}
-
 struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
                              const struct kv_rpc_method *methods, size_t count,
                              struct kv_status *status)
@@ -142,8 +132,8 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
       return NULL;
    }
    pthread_mutex_init(&rpc->lock, NULL);
-   init_condition(&rpc->quiet);
-   gpr_set_log_function(forward_log);
+   kv_clock_init_condition(&rpc->quiet);
+   kv_grpc_log_begin();
    grpc_init();
    if (count > 0)
       memcpy(table, methods, count * sizeof *table);
@@ -155,6 +145,9 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    rpc->account = account;
    rpc->memory_max = options->memory_max;
    rpc->reader_timeout_ms = options->reader_timeout_ms;
+   rpc->encodings =
+       (grpc_metadata){.key = grpc_slice_from_static_string("grpc-accept-encoding"),
+                       .value = grpc_slice_from_static_string("identity,deflate,gzip")};
    enum kv_code code = create_workers(rpc, options, status);
    if (code == KV_OK)
       code = create_acceptor(rpc, status);

@@ -6,7 +6,8 @@
  *  - Every call that reaches a handler is answered exactly once on the wire: by the handler, or,
  * when the client has gone, not at all; its memory is released either way.
  *  - An unknown method is answered UNIMPLEMENTED at once.
- *  - A handler never sees a half message, and none above the receive limit.
+ *  - A handler never sees a half message, none above the receive limit, and no call that is
+ *    malformed, as far as gRPC lets that be seen (headers.h), or whose deadline has passed.
  *
  * Threads: `workers` threads poll for events; connections are given to them in turn. Handlers run
  * on them and must not block on I/O. The functions of a call may be used from any thread, one at a
@@ -135,7 +136,9 @@ uint8_t *kv_call_message(struct kv_call *call, size_t size);
 bool kv_call_insert(struct kv_call *call, size_t at, struct kv_bytes bytes,
                     void (*release)(void *owner), void *owner);
 
-/* Unary: sends what was put into kv_call_message (nothing: an empty message) with status OK. */
+/* Unary: sends what was put into kv_call_message (nothing: an empty message) with status OK; or
+ * DEADLINE_EXCEEDED alone, when the deadline has passed. One that passes later is left to the
+ * client: a status behind half a reply would look to it like a broken one. */
 void kv_call_reply(struct kv_call *call);
 /* Any kind: ends the call with a status other than OK; `text` is copied. */
 void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text);
@@ -152,7 +155,8 @@ void kv_call_watch(struct kv_call *call);
 /* Any thread, until the call is answered. */
 bool kv_call_is_gone(const struct kv_call *call);
 
-/* Streams: sends one message; then wait for `sent`. */
+/* Streams: sends one message; then wait for `sent`. Once the deadline has passed, it ends the call.
+ */
 void kv_call_send(struct kv_call *call);
 /* Bidi: lets the next request in. */
 void kv_call_read_next(struct kv_call *call);

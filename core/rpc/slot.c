@@ -2,6 +2,7 @@
  * The armed slots: where requests arrive. gRPC answers nothing for an unknown method by itself, so
  * some slots take whatever no method took.
  */
+#include "core/rpc/headers.h"
 #include "core/rpc/internal.h"
 
 #include <assert.h>
@@ -22,7 +23,7 @@ struct kv_rpc_slot {
    void *registered;
    grpc_call *call;
    grpc_byte_buffer *payload;
-   gpr_timespec deadline; /* gRPC itself cancels a call whose deadline has passed */
+   gpr_timespec deadline;
    grpc_metadata_array metadata;
    grpc_call_details details; /* unknown ones only */
 };
@@ -61,7 +62,6 @@ static void arm(struct kv_rpc_slot *slot)
    (void)error;
 }
 
-/* The metadata is of no use here, but comes with every call. */
 static void disarmed(struct kv_rpc_slot *slot)
 {
    slot->worker->pending--;
@@ -79,28 +79,13 @@ static void refuse(grpc_call *call, grpc_byte_buffer *payload, const struct kv_s
    grpc_call_unref(call);
 }
 
-/* False, and the call is ended, when it is not to be begun any more. */
-static bool may_begin(struct kv_call *call)
-{
-   if (atomic_load(&call->worker->rpc->stopping)) {
-      atomic_store(&call->worker->rpc->refused, true);
-      kv_call_fail(call, KV_UNAVAILABLE, KV_RPC_STOPPING_TEXT);
-      return false;
-   }
-   if (call->watched && kv_call_is_gone(call)) {
-      kv_call_fail(call, KV_CANCELLED, "the caller has gone");
-      return false;
-   }
-   return true;
-}
-
 static void begin_unary(struct kv_call *call)
 {
-   if (!may_begin(call))
-      return;
    struct kv_bytes request;
    struct kv_status status;
-   if (!call->payload)
+   if (kv_call_may_begin(call, &status) != KV_OK)
+      kv_call_fail(call, status.code, status.text);
+   else if (!call->payload)
       kv_call_fail(call, KV_INTERNAL, "the call came without a request message");
    else if (kv_call_join_request(call, &request, &status) != KV_OK)
       kv_call_fail(call, status.code, status.text);
@@ -116,8 +101,9 @@ static bool is_slow(const struct kv_rpc_method *method, const grpc_byte_buffer *
           (method->slow_when_large && payload->data.raw.slice_buffer.length >= LARGE_SIZE);
 }
 
-static void begin(struct kv_call *call, bool slow)
+static void begin(struct kv_call *call, bool slow, int64_t deadline)
 {
+   call->deadline_ms = deadline;
    if (call->method->kind != KV_RPC_UNARY) {
       kv_stream_open(call, slow);
    } else if (slow) {
@@ -128,22 +114,35 @@ static void begin(struct kv_call *call, bool slow)
    }
 }
 
+/* gRPC counts in milliseconds, and rounds down. */
+static int64_t deadline_ms(gpr_timespec deadline)
+{
+   if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0)
+      return INT64_MAX;
+   return deadline.tv_sec * 1000 + deadline.tv_nsec / 1000000 + 1;
+}
+
 static void handle_arrived(void *owner, bool ok)
 {
    struct kv_rpc_slot *slot = owner;
+   struct kv_status status = {.code = KV_OK};
+   if (ok)
+      kv_rpc_check_headers(&slot->metadata, &status);
    disarmed(slot);
    if (!ok)
       return; /* the server stops */
    grpc_call *grpc = slot->call;
    grpc_byte_buffer *payload = slot->payload;
+   int64_t deadline = deadline_ms(slot->deadline);
    arm(slot);
    bool slow = is_slow(slot->method, payload);
-   struct kv_status status;
-   struct kv_call *call = kv_call_create(slot->worker, slot->method, grpc, payload, &status);
+   struct kv_call *call = status.code == KV_OK
+                              ? kv_call_create(slot->worker, slot->method, grpc, payload, &status)
+                              : NULL;
    if (!call)
       refuse(grpc, payload, &status);
    else
-      begin(call, slow);
+      begin(call, slow, deadline);
 }
 
 static void handle_unknown(void *owner, bool ok)

@@ -4,6 +4,9 @@
  * waiting, if only for the others that it has: there it gets longer, by its size. Where the account
  * is short of memory what stands still goes at once, and of the connection that holds the most
  * first.
+ *
+ * Deadlines that nobody minds are found here, too: a client that minds its own has reset the call
+ * long before.
  */
 #include "core/rpc/internal.h"
 
@@ -23,6 +26,9 @@
 #define ENOUGH_FREE_PART 2
 #define SHORT_LOOKS 2
 #define ENDED_MAX 8
+/* A reply whose deadline has passed is ended when it has stood still for so many looks: the client
+ * may be about to reset it, and a status behind half a reply would look to it like a broken one. */
+#define DEADLINE_LOOKS 8
 
 void kv_stall_call_opened(struct kv_call *call)
 {
@@ -117,6 +123,16 @@ static void check_time(struct kv_call *call)
    end(call, &status);
 }
 
+static void check_deadline(struct kv_call *call)
+{
+   bool waits = atomic_load_explicit(&call->awaits_reader, memory_order_acquire);
+   if (!kv_call_deadline_passed(call) || !may_be_ended(call, waits ? DEADLINE_LOOKS : 0))
+      return;
+   struct kv_status status;
+   kv_fail(&status, KV_DEADLINE_EXCEEDED, "the call's deadline has passed");
+   end(call, &status);
+}
+
 static bool stands_still(const struct kv_call *call)
 {
    return may_be_ended(call, SHORT_LOOKS) &&
@@ -177,6 +193,7 @@ static void look(struct kv_rpc_worker *worker)
       count_kept(call);
       if (call->progress.still > 0) /* has a connection looked at each time that one waits */
          kv_connection_still(call->connection, worker->looks);
+      check_deadline(call);
       check_time(call);
    }
    size_t held = kv_account_held(worker->rpc->account);

@@ -30,8 +30,8 @@ static void start_status(struct kv_call *call)
 {
    grpc_op ops[2];
    size_t count = add_metadata(call, ops);
-   ops[count++] =
-       kv_call_status_op(call->status_code, call->status_code == KV_OK ? NULL : &call->status_text);
+   ops[count++] = kv_call_status_op(call, call->status_code,
+                                    call->status_code == KV_OK ? NULL : &call->status_text);
    call->status_waits = false;
    start(call, ops, count, &call->ended);
 }
@@ -98,15 +98,12 @@ static void handle_sent(void *owner, bool ok)
 /* Gives what was read, or the end of the client's side, to the handler. */
 static void deliver(struct kv_call *call)
 {
-   if (!call->given_to_handler && atomic_load(&call->worker->rpc->stopping)) {
-      atomic_store(&call->worker->rpc->refused, true);
-      kv_stream_end(call, KV_UNAVAILABLE, KV_RPC_STOPPING_TEXT);
-      return;
-   }
    const struct kv_rpc_method *method = call->method;
    struct kv_bytes request;
    struct kv_status status;
-   if (!call->payload && method->kind == KV_RPC_SERVER_STREAM) {
+   if (!call->given_to_handler && kv_call_may_begin(call, &status) != KV_OK) {
+      kv_stream_end(call, status.code, status.text);
+   } else if (!call->payload && method->kind == KV_RPC_SERVER_STREAM) {
       kv_stream_end(call, KV_INTERNAL, "the call came without a request message");
    } else if (!call->payload) {
       call->given_to_handler = true;
@@ -184,6 +181,10 @@ void kv_call_finish(struct kv_call *call)
 void kv_call_send(struct kv_call *call)
 {
    assert(call->method->kind != KV_RPC_UNARY);
+   if (kv_call_deadline_passed(call)) {
+      kv_stream_end(call, KV_DEADLINE_EXCEEDED, "the deadline passed before all replies were sent");
+      return;
+   }
    pthread_mutex_lock(&call->lock);
    if (!call->over) {
       assert(!call->send_under_way);

@@ -584,8 +584,8 @@ static size_t put_header(char *to, const char *name, const char *value)
 }
 
 /* Begins a call and announces a message of `announced` bytes, of which it sends what `sent` is. */
-static void call_raw(int fd, uint8_t stream, const char *path, uint8_t announced,
-                     struct kv_bytes sent)
+static void call_raw_within(int fd, uint8_t stream, const char *path, const char *timeout,
+                            uint8_t announced, struct kv_bytes sent)
 {
    char headers[512], message[260] = {0, 0, 0, 0, (char)announced};
    size_t size = put_header(headers, ":method", "POST");
@@ -594,17 +594,31 @@ static void call_raw(int fd, uint8_t stream, const char *path, uint8_t announced
    size += put_header(headers + size, ":authority", "test");
    size += put_header(headers + size, "content-type", "application/grpc");
    size += put_header(headers + size, "te", "trailers");
+   if (timeout)
+      size += put_header(headers + size, "grpc-timeout", timeout);
    memcpy(message + 5, sent.data, sent.size);
    write_frame(fd, 1, 4, stream, kv_bytes(headers, size));          /* HEADERS, complete */
    write_frame(fd, 0, 0, stream, kv_bytes(message, 5 + sent.size)); /* DATA */
 }
 
-/* The same as the first call of a connection. */
-static int begin_raw(int port, const char *path, uint8_t announced, struct kv_bytes sent)
+static void call_raw(int fd, uint8_t stream, const char *path, uint8_t announced,
+                     struct kv_bytes sent)
+{
+   call_raw_within(fd, stream, path, NULL, announced, sent);
+}
+
+static int open_raw(int port)
 {
    int fd = connect_raw(port);
    write_all(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
    write_frame(fd, 4, 0, 0, kv_bytes(NULL, 0)); /* SETTINGS */
+   return fd;
+}
+
+/* The first call of a connection. */
+static int begin_raw(int port, const char *path, uint8_t announced, struct kv_bytes sent)
+{
+   int fd = open_raw(port);
    call_raw(fd, 1, path, announced, sent);
    return fd;
 }
@@ -881,6 +895,73 @@ static void a_slow_call_whose_client_has_gone_before_its_turn_is_never_begun(voi
    assert_ends(&last, KV_OK, "");
    await(service, &service->closed, 1);
    assert_int_equal(seen(service, &service->requests), 1 + 2 + 1);
+}
+
+/* ---- Deadlines: of a client that does not look at them itself ---- */
+
+static const char DEADLINE_EXCEEDED[] = "grpc-status\0014"; /* a literal of HPACK */
+
+static void sleep_ms(long ms)
+{
+   const struct timespec time = {.tv_nsec = ms * 1000000};
+   nanosleep(&time, NULL);
+}
+
+/* They wait behind a slow one; the echo shows that they have arrived. */
+static void a_call_whose_deadline_has_passed_is_never_begun(void **state)
+{
+   static const char *const paths[] = {"/test.Test/Turns", "/test.Test/SlowCount"};
+   struct world *world = *state;
+   struct service *service = &world->service;
+   for (unsigned i = 0; i < 2; i++) {
+      int fd = begin_raw(world->port, "/test.Test/Turns", 1, kv_bytes_of("x"));
+      await(service, &service->requests, 3 * i + 1);
+      call_raw_within(fd, 3, paths[i], "1m", 1, kv_bytes_of("x"));
+      call_raw(fd, 5, "/test.Test/Echo", 4, kv_bytes_of("here"));
+      assert_true(reads_until(fd, kv_bytes_of("here")));
+      sleep_ms(20);
+      open_gate(service);
+      assert_true(reads_until(fd, kv_bytes(DEADLINE_EXCEEDED, sizeof DEADLINE_EXCEEDED - 1)));
+      service->open = false;
+      assert_echoes(world, kv_bytes_of("still here"));
+      assert_int_equal(seen(service, &service->requests), 3 * i + 3);
+      close(fd);
+   }
+}
+
+static void a_call_that_its_handler_leaves_waiting_is_ended_by_its_deadline(void **state)
+{
+   static const char *const paths[] = {"/test.Test/Hold", "/test.Test/HoldStream"};
+   struct world *world = *state;
+   for (unsigned i = 0; i < 2; i++) {
+      int fd = open_raw(world->port);
+      call_raw_within(fd, 1, paths[i], "300m", 1, kv_bytes_of("x"));
+      await(&world->service, &world->service.requests, i + 1);
+      assert_true(reads_until(fd, kv_bytes(DEADLINE_EXCEEDED, sizeof DEADLINE_EXCEEDED - 1)));
+      close(fd);
+   }
+   await(&world->service, &world->service.closed, 1);
+   kv_call_reply(world->service.held[0]);
+   assert_echoes(world, kv_bytes_of("still here"));
+}
+
+static void a_reply_that_is_there_after_the_deadline_is_not_sent(void **state)
+{
+   static const char *const paths[] = {"/test.Test/Hold", "/test.Test/HoldStream"};
+   struct world *world = *state;
+   for (unsigned i = 0; i < 2; i++) {
+      int fd = open_raw(world->port);
+      call_raw_within(fd, 1, paths[i], "500m", 1, kv_bytes_of("x"));
+      await(&world->service, &world->service.requests, i + 1);
+      sleep_ms(520);
+      put(world->service.held[i], kv_bytes_of("too late"));
+      if (i == 0)
+         kv_call_reply(world->service.held[i]);
+      else
+         kv_call_send(world->service.held[i]);
+      assert_true(reads_until(fd, kv_bytes(DEADLINE_EXCEEDED, sizeof DEADLINE_EXCEEDED - 1)));
+      close(fd);
+   }
 }
 
 /* ---- Streams ---- */
@@ -1392,6 +1473,9 @@ int main(void)
        CASE(a_slow_call_that_hands_its_worker_back_lets_others_be_served),
        CASE(a_slow_call_hears_that_its_client_has_gone),
        CASE(a_slow_call_whose_client_has_gone_before_its_turn_is_never_begun),
+       CASE(a_call_whose_deadline_has_passed_is_never_begun),
+       CASE(a_call_that_its_handler_leaves_waiting_is_ended_by_its_deadline),
+       CASE(a_reply_that_is_there_after_the_deadline_is_not_sent),
        CASE(a_stream_delivers_every_message_in_order),
        CASE(a_stream_whose_client_cancels_is_closed_once),
        CASE(a_stream_whose_client_vanishes_is_closed_once),

@@ -10,7 +10,7 @@ from http2 import (
     window_update)
 
 MIB = 1 << 20
-OK, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 0, 8, 12
+OK, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 8, 12, 13
 LARGEST_WINDOW = (1 << 31) - 1
 
 SET = b"\x0a\x01k\x12\x01v"
@@ -279,11 +279,14 @@ def grpc_framing(field):
         "a prefix shorter than the data": (call(1, "Set", message(SET, length=3)), failed | {OK}),
         "half a prefix": (call(1, "Set", b"\0\0\0"), failed),
         "no message": (call(1, "Set", b""), failed),
-        # Without an encoding the message may be taken as the plain one that it is.
-        "a compressed flag without an encoding": (call(1, "Set", message(SET, 1)), failed | {OK}),
+        "a compressed flag without an encoding": (call(1, "Set", message(SET, 1)),
+                                                  {INTERNAL, UNIMPLEMENTED}),
         "a flag that is unknown": (call(1, "Set", message(SET, 7)), failed),
         "an encoding that is unknown":
-            (call(1, "Set", message(SET, 1), extra=[("grpc-encoding", "brotli")]), failed | {OK}),
+            (call(1, "Set", message(SET, 1), extra=[("grpc-encoding", "brotli")]), {UNIMPLEMENTED}),
+        "an upper-case name": (call(1, "Set", message(SET), extra=[("X", "x")]), {INTERNAL}),
+        "a header of HTTP/1": (call(1, "Set", message(SET), extra=[("connection", "close")]),
+                               {INTERNAL}),
         "gzip that is none": (call(1, "Set", message(SET, 1), **compressed), failed),
         "gzip cut short": (call(1, "Set", message(gzip(SET)[:-9], 1), **compressed), failed),
         "gzip": (call(1, "Set", message(gzip(SET), 1), **compressed), {OK}),

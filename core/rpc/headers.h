@@ -1,0 +1,29 @@
+/*
+ * What gRPC leaves to be checked of a call's headers.
+ *
+ * It hands over those that are not its own; its own (grpc-timeout, grpc-encoding) it reads itself,
+ * and says of what it cannot read nothing but a line in its log.
+ *
+ * Threads: any.
+ */
+#ifndef KV_RPC_HEADERS_H
+#define KV_RPC_HEADERS_H
+
+#include "core/support/status.h"
+
+#include <grpc/grpc.h>
+
+#include <stdbool.h>
+
+/* Bytes of names and values that a call may bring. 16 KiB, with something for the names. */
+#define KV_RPC_METADATA_MAX (17 * 1024)
+
+/* RESOURCE_EXHAUSTED: they are too large. INTERNAL, as for any call that is malformed: a name is
+ * not in lower case, or belongs to HTTP/1 (RFC 9113, 8.2). */
+enum kv_code kv_rpc_check_headers(const grpc_metadata_array *headers, struct kv_status *status);
+
+/* Whether the client flagged the last message of a call as compressed. gRPC takes a message so
+ * flagged as plain where no encoding that it knows was named. */
+bool kv_rpc_is_flagged_compressed(grpc_call *call);
+
+#endif
