@@ -6,6 +6,7 @@
 #include "check/recover.h"
 #include "check/survey.h"
 #include "core/support/log.h"
+#include "core/support/standard_files.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -128,6 +129,8 @@ static int run(const struct request *request)
 
 int main(int argc, char **argv)
 {
+   if (!kv_standard_files_occupy())
+      return EXIT_CANNOT;
    static const struct option options[] = {
        {"json", no_argument, NULL, 'j'},         {"recover", required_argument, NULL, 'r'},
        {"output", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'},

@@ -4,6 +4,7 @@
 #include "client/editor.h"
 #include "client/pipe.h"
 #include "client/words.h"
+#include "core/support/standard_files.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -252,6 +253,8 @@ static int run(const struct settings *settings)
 
 int main(int argc, char **argv)
 {
+   if (!kv_standard_files_occupy())
+      return EXIT_LOCAL;
    const char *address = getenv("KVSTORE_SERVER_ADDR");
    struct settings settings = {
        .addresses = address && address[0] ? address : ADDRESS_DEFAULT,

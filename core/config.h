@@ -42,6 +42,7 @@ struct kv_config {
    uint64_t reader_timeout;   /* seconds that a reply may stand still */
    uint64_t workers;          /* threads that serve the wire */
    uint64_t shutdown_grace_ms;
+   uint64_t shutdown_stall_ms;
    uint64_t hook_budget; /* seconds, of one write to the plug-in; 0: none */
    enum kv_log_level log_level;
    bool check_only, show_help, show_version;

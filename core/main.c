@@ -14,9 +14,13 @@
 #include "core/service/health.h"
 #include "core/service/reflection.h"
 #include "core/service/service.h"
+#include "core/signals.h"
+#include "core/stop.h"
 #include "core/store/store.h"
 #include "core/support/log.h"
+#include "core/support/standard_files.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +39,7 @@ const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_deca
 
 struct server {
    const struct kv_config *config;
+   struct kv_stop *stop;
    struct kv_plugin_library *library;
    struct kv_data_directory *directory;
    struct kv_store *store;
@@ -74,6 +79,9 @@ static enum kv_code create_store(struct server *server, struct kv_status *status
        .commit = server->commit,
        .writable_changed = on_writable_changed,
        .writable_context = server,
+       .stop_wanted = kv_stop_wanted,
+       .progress = kv_stop_progress,
+       .stop_context = server->stop,
        .hook_budget_ms = config->hook_budget * 1000,
    };
    server->control = kv_control_create(&control, status);
@@ -161,17 +169,51 @@ static enum kv_code load(struct server *server, struct kv_status *status)
 
 /* ---- Down ---- */
 
-/* Finishes the calls under way, then lets the plug-in take its last checkpoint. */
+static void log_hook(void *context, const char *text)
+{
+   (void)context;
+   kv_log(KV_LOG_ERROR, "%s", text);
+}
+
+static void log_kept(void *context, const struct kv_control_state *state)
+{
+   (void)context;
+   if (!state->plugin)
+      kv_log(KV_LOG_INFO, "nothing was written since the start");
+   else if (state->plugin->promise == KVS_DURABLE)
+      kv_log(KV_LOG_INFO, "mode %s keeps all that was acknowledged, as its options say",
+             state->plugin->name);
+   else
+      kv_log(KV_LOG_WARNING,
+             "mode %s keeps what it had in its last checkpoint (sequence %" PRIu64
+             " since the start; 0 = none)",
+             state->plugin->name, state->last_save_sequence);
+}
+
+/* What hangs, and what of the data is kept, when the process ends before it is done. */
+static void report_hanging(void *context)
+{
+   struct server *server = context;
+   kv_control_hooks(server->control, true, log_hook, NULL);
+   kv_control_inspect(server->control, log_kept, NULL);
+}
+
+/* Finishes the calls in flight, then lets the plug-in take its last checkpoint. */
 static enum kv_code drain(struct server *server, struct kv_status *status)
 {
+   int64_t grace_ms = (int64_t)server->config->shutdown_grace_ms;
+   int64_t stall_ms = (int64_t)server->config->shutdown_stall_ms;
+   kv_stop_step(server->stop, "finishing the calls in flight", grace_ms + stall_ms);
    kv_health_drain(server->health);
    kv_control_wind_down(server->control);
-   kv_rpc_stop(server->rpc, (int64_t)server->config->shutdown_grace_ms);
+   kv_rpc_stop(server->rpc, grace_ms);
+   kv_stop_step(server->stop, "the last checkpoint", stall_ms);
    return kv_control_stop(server->control, status);
 }
 
 static void destroy(struct server *server)
 {
+   kv_stop_step(server->stop, "closing what is open", (int64_t)server->config->shutdown_stall_ms);
    if (server->rpc)
       kv_rpc_destroy(server->rpc);
    if (server->reflection)
@@ -180,6 +222,10 @@ static void destroy(struct server *server)
       kv_service_destroy(server->service);
    if (server->commit)
       kv_commit_destroy(server->commit);
+   /* A hook may hang in there, too; what is said about it reads the control plane. */
+   if (server->control)
+      kv_control_close(server->control);
+   kv_stop_report_with(server->stop, NULL, NULL);
    if (server->control)
       kv_control_destroy(server->control);
    if (server->health)
@@ -193,14 +239,6 @@ static void destroy(struct server *server)
 }
 
 /* ---- The program ---- */
-
-static const char *wait_for_signal(const sigset_t *signals)
-{
-   int number;
-   while (sigwait(signals, &number) != 0)
-      ;
-   return number == SIGINT ? "SIGINT" : "SIGTERM";
-}
 
 static enum kv_code build(struct server *server, struct kv_status *status)
 {
@@ -217,10 +255,29 @@ static enum kv_code build(struct server *server, struct kv_status *status)
    return code;
 }
 
+/* Loads, serves until a signal comes, and stops. */
+static enum kv_code run_loaded(struct server *server, struct kv_status *status)
+{
+   kv_stop_step(server->stop, "loading the data", (int64_t)server->config->shutdown_stall_ms);
+   kv_stop_report_with(server->stop, report_hanging, server);
+   if (load(server, status) == KV_OK) {
+      kv_stop_await(server->stop);
+      return drain(server, status);
+   }
+   kv_rpc_stop(server->rpc, 0);
+   if (status->code != KV_CANCELLED || !kv_stop_wanted(server->stop))
+      return status->code;
+   kv_log(KV_LOG_INFO, "stopped before the data was loaded: %s", status->text);
+   return KV_OK;
+}
+
 static enum kv_code serve(const struct kv_config *config, const sigset_t *signals,
                           struct kv_status *status)
 {
-   struct server server = {.config = config};
+   struct server server = {.config = config, .stop = kv_stop_create(signals, status)};
+   if (!server.stop)
+      return status->code;
+   kv_stop_step(server.stop, "starting", (int64_t)config->shutdown_stall_ms);
    enum kv_code code = build(&server, status);
    if (code == KV_OK) {
       kv_log(KV_LOG_INFO, "kvstore-server " KVSTORE_VERSION ", process %d, data in %s", getpid(),
@@ -231,16 +288,10 @@ static enum kv_code serve(const struct kv_config *config, const sigset_t *signal
                 "as another user");
       code = listen_and_start(&server, status);
    }
-   if (code == KV_OK) {
-      code = load(&server, status);
-      if (code == KV_OK) {
-         kv_log(KV_LOG_INFO, "%s: stopping", wait_for_signal(signals));
-         code = drain(&server, status);
-      } else {
-         kv_rpc_stop(server.rpc, 0);
-      }
-   }
+   if (code == KV_OK)
+      code = run_loaded(&server, status);
    destroy(&server);
+   kv_stop_destroy(server.stop);
    return code;
 }
 
@@ -272,13 +323,8 @@ static int run(const struct kv_config *config)
       return EXIT_SUCCESS;
    }
 
-   /* Every thread inherits this mask; the signals are taken by sigwait alone. */
    sigset_t signals;
-   sigemptyset(&signals);
-   sigaddset(&signals, SIGTERM);
-   sigaddset(&signals, SIGINT);
-   pthread_sigmask(SIG_BLOCK, &signals, NULL);
-   signal(SIGPIPE, SIG_IGN);
+   kv_signals_prepare(&signals);
    if (kv_log_start(&status) != KV_OK) {
       kv_log(KV_LOG_ERROR, "%s", status.text);
       return EXIT_FAILURE;
@@ -293,6 +339,8 @@ static int run(const struct kv_config *config)
 
 int main(int argc, char **argv)
 {
+   if (!kv_standard_files_occupy())
+      return EXIT_FAILURE;
    struct kv_config config;
    struct kv_status status;
    int exit_code = EXIT_USAGE;

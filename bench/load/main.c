@@ -1,5 +1,6 @@
 /* kvstore-bench: reads the flags, fills, puts load on, prints. */
 #include "bench/load/output.h"
+#include "core/support/standard_files.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -133,6 +134,8 @@ static int finish(FILE *file, const char *name)
 
 int main(int argc, char **argv)
 {
+   if (!kv_standard_files_occupy())
+      return EXIT_FAILED;
    struct options options;
    if (!options_read(&options, argc, argv))
       return EXIT_MISUSE;

@@ -14,6 +14,8 @@
 #define REPAIR_DELAY_MIN_MS 1000
 #define REPAIR_DELAY_MAX_MS 60000
 
+#define ENDING_TEXT "the server is stopping; nothing was begun"
+
 /* ---- What other threads see ---- */
 
 void kv_control_show(struct kv_control *control, struct kv_instance *instance, uint64_t generation)
@@ -97,6 +99,12 @@ enum kv_code kv_control_try(struct kv_control *control, const struct kv_control_
    return code;
 }
 
+/* That is no failure of the server. */
+static bool was_cancelled(struct kv_control *control, enum kv_code code)
+{
+   return code == KV_CANCELLED || kv_control_winding_down(control);
+}
+
 enum kv_code kv_control_configure(struct kv_control *control,
                                   const struct kv_control_request *request,
                                   struct kv_status *status)
@@ -116,7 +124,7 @@ enum kv_code kv_control_configure(struct kv_control *control,
                      "a shadow run is under way, and nothing is switched meanwhile; wait for its "
                      "end, or cancel its call");
    code = kv_control_switch(control, request, status);
-   if (code != KV_OK)
+   if (code != KV_OK && !was_cancelled(control, code))
       kv_control_note_error(control, status);
    return code;
 }
@@ -186,10 +194,10 @@ const struct kv_load_report *kv_control_load_report(const struct kv_control *con
    return control->load_report;
 }
 
-void kv_control_overdue(struct kv_control *control, void (*visit)(void *context, const char *text),
-                        void *context)
+void kv_control_hooks(struct kv_control *control, bool all,
+                      void (*visit)(void *context, const char *text), void *context)
 {
-   kv_watchdog_overdue(control->watchdog, visit, context);
+   kv_watchdog_visit(control->watchdog, all, visit, context);
 }
 
 struct kv_plugin_library *kv_control_library(struct kv_control *control)
@@ -209,12 +217,14 @@ static void try_repair(struct kv_control *control)
    /* Looking costs nothing, and before it is back nothing can be repaired. */
    if (kv_data_directory_check_place(control->config.directory, &status) != KV_OK)
       return;
-   if (kv_control_renew(control, &status) == KV_OK) {
+   enum kv_code code = kv_control_renew(control, &status);
+   if (code == KV_OK) {
       kv_log(KV_LOG_INFO, "a fresh generation is durable; writes are accepted again");
       control->repair_delay_ms = REPAIR_DELAY_MIN_MS;
       return;
    }
-   kv_control_note_error(control, &status);
+   if (!was_cancelled(control, code))
+      kv_control_note_error(control, &status);
    control->next_repair_ms = now_ms + control->repair_delay_ms;
    control->repair_delay_ms = control->repair_delay_ms * 2 < REPAIR_DELAY_MAX_MS
                                   ? control->repair_delay_ms * 2
@@ -252,21 +262,46 @@ static struct kv_control_task *next_task(struct kv_control *control, uint64_t ti
        .tv_nsec = (long)(wake_ms % 1000) * 1000000,
    };
    pthread_mutex_lock(&control->lock);
-   while (!control->first_task && !control->stopping && !control->tick_wanted &&
+   while (control->queue.count == 0 && !control->stopping && !control->tick_wanted &&
           !(control->shadow && control->winding_down) && !due(wake_ms))
       pthread_cond_timedwait(&control->changed, &control->lock, &deadline);
-   struct kv_control_task *task = control->first_task;
-   if (task) {
-      control->first_task = task->next;
-      if (!control->first_task)
-         control->last_task = &control->first_task;
-   }
+   struct kv_control_task *task = kv_control_queue_take(&control->queue);
    *stop = !task && control->stopping;
    *tick_due = control->tick_wanted || due(tick_ms);
    if (*tick_due)
       control->tick_wanted = false;
    pthread_mutex_unlock(&control->lock);
    return task;
+}
+
+bool kv_control_task_is_gone(const struct kv_control_task *task)
+{
+   for (; task; task = task->merged)
+      if (!task->is_gone || !task->is_gone(task))
+         return false;
+   return true;
+}
+
+static void refuse(struct kv_control_task *task, const struct kv_status *status)
+{
+   while (task) {
+      struct kv_control_task *next = task->merged;
+      task->refuse(task, status);
+      task = next;
+   }
+}
+
+static void run_task(struct kv_control *control, struct kv_control_task *task)
+{
+   if (kv_control_task_is_gone(task)) {
+      struct kv_status status;
+      kv_fail(&status, KV_CANCELLED, "the caller is gone; nothing was begun");
+      refuse(task, &status);
+      return;
+   }
+   control->task = task;
+   task->run(task);
+   control->task = NULL;
 }
 
 static void *run(void *argument)
@@ -277,7 +312,7 @@ static void *run(void *argument)
       bool tick_due, stop;
       struct kv_control_task *task = next_task(control, tick_ms, &tick_due, &stop);
       if (task)
-         task->run(task);
+         run_task(control, task);
       kv_control_attend_shadow(control);
       if (stop)
          return NULL;
@@ -290,12 +325,23 @@ static void *run(void *argument)
 
 void kv_control_post(struct kv_control *control, struct kv_control_task *task)
 {
-   task->next = NULL;
+   struct kv_status status;
    pthread_mutex_lock(&control->lock);
-   *control->last_task = task;
-   control->last_task = &task->next;
+   bool ending = control->winding_down;
+   struct kv_control_task *refused = ending ? task : kv_control_queue_put(&control->queue, task);
    pthread_cond_signal(&control->changed);
    pthread_mutex_unlock(&control->lock);
+   if (!refused)
+      return;
+   if (ending)
+      kv_fail(&status, KV_UNAVAILABLE, ENDING_TEXT);
+   else
+      kv_fail(
+          &status, KV_RESOURCE_EXHAUSTED,
+          "too many requests wait for the control thread, at most %d, and %d of one connection; "
+          "nothing was begun; try again later",
+          KV_CONTROL_QUEUE_MAX, KV_CONTROL_QUEUE_CALLER_MAX);
+   refuse(refused, &status);
 }
 
 /* ---- Life ---- */
@@ -321,7 +367,6 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
       return NULL;
    }
    control->config = *config;
-   control->last_task = &control->first_task;
    control->state.last_error = control->last_error;
    control->repair_delay_ms = REPAIR_DELAY_MIN_MS;
    atomic_store(&control->shadow_end_ms, UINT64_MAX);
@@ -340,7 +385,9 @@ enum kv_code kv_control_start(struct kv_control *control,
                               const struct kv_control_first_choice *choice,
                               struct kv_status *status)
 {
+   control->cancellable = KV_CONTROL_LOAD;
    enum kv_code code = kv_control_recover(control, choice, status);
+   control->cancellable = KV_CONTROL_NOTHING;
    if (code != KV_OK)
       return code;
    kv_commit_at_boundary(control->config.commit, set_active, control->active);
@@ -357,8 +404,14 @@ void kv_control_wind_down(struct kv_control *control)
 {
    pthread_mutex_lock(&control->lock);
    control->winding_down = true;
+   struct kv_control_queue waiting = control->queue;
+   control->queue = (struct kv_control_queue){0};
    pthread_cond_signal(&control->changed);
    pthread_mutex_unlock(&control->lock);
+   struct kv_status status;
+   kv_fail(&status, KV_UNAVAILABLE, ENDING_TEXT);
+   for (struct kv_control_task *task; (task = kv_control_queue_take(&waiting));)
+      refuse(task, &status);
 }
 
 bool kv_control_winding_down(struct kv_control *control)
@@ -371,9 +424,9 @@ bool kv_control_winding_down(struct kv_control *control)
 
 enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *status)
 {
+   kv_control_wind_down(control);
    pthread_mutex_lock(&control->lock);
    control->stopping = true;
-   control->winding_down = true;
    pthread_cond_signal(&control->changed);
    pthread_mutex_unlock(&control->lock);
    pthread_join(control->thread, NULL);
@@ -391,11 +444,17 @@ enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *statu
    return code;
 }
 
-void kv_control_destroy(struct kv_control *control)
+void kv_control_close(struct kv_control *control)
 {
    assert(!control->running);
    if (control->active)
       kv_control_close_instance(control, control->active);
+   control->active = NULL;
+}
+
+void kv_control_destroy(struct kv_control *control)
+{
+   kv_control_close(control);
    pthread_cond_destroy(&control->changed);
    pthread_mutex_destroy(&control->lock);
    kv_watchdog_destroy(control->watchdog);

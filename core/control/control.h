@@ -9,6 +9,9 @@
  *  - A switch loses no acknowledged write, whenever the process dies: until the new mode's record
  * is durable the old mode takes every batch and is what a restart comes back to.
  *  - A switch that fails at any step leaves the old mode as it was.
+ *  - A switch that nobody waits for any more, because its callers are gone or the server stops, is
+ *    cancelled as long as nothing is recorded.
+ *  - Tasks wait in a queue of bounded length (queue.h); those whose callers are gone are dropped.
  *  - After the active plug-in failed, writes stay refused until a fresh generation is durable. The
  *    control thread tries to make one by itself, at growing intervals, and at Save and Configure.
  *
@@ -40,6 +43,11 @@ struct kv_control_config {
     * again. Must not block; called by whoever commits, or on the control thread. */
    void (*writable_changed)(void *context, bool writable);
    void *writable_context;
+   /* Whether the server is to stop: a load is given up then. And: a hook is getting on. Must not
+    * block; NULL: never, and nobody wants to know. */
+   bool (*stop_wanted)(void *context);
+   void (*progress)(void *context);
+   void *stop_context;
    uint64_t hook_budget_ms; /* of on_write, see core/host/hook_timing.h; 0: no hook is overdue */
 };
 
@@ -79,29 +87,45 @@ enum kv_code kv_control_start(struct kv_control *control,
 enum kv_code kv_control_check_choice(struct kv_plugin_library *library,
                                      const struct kv_control_first_choice *choice,
                                      const struct kv_active *recorded, struct kv_status *status);
-/* Ends what lasts and is not needed: a shadow run. Before the wire is stopped, so that its call
- * gets an answer. Any thread. */
+/* Ends what lasts and is not needed: tasks that wait and those to come are refused, a shadow run is
+ * given up, and a switch too, unless it is recorded. Before the wire is stopped, so that their
+ * calls get an answer. Any thread; waits for no hook. */
 void kv_control_wind_down(struct kv_control *control);
-/* Ends the thread after the tasks posted so far, gives the plug-in its last tick and closes it. No
- * write may be under way. The status is that of the last checkpoint. */
+/* Ends the thread after the task that it is at, and gives the plug-in its last tick. No write may
+ * be in flight. The status is that of the last checkpoint. */
 enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *status);
-/* After kv_control_stop, or when kv_control_start failed or was never called. */
+/* Closes the plug-in; after it only kv_control_destroy. After kv_control_stop, or when
+ * kv_control_start failed or was never called. */
+void kv_control_close(struct kv_control *control);
 void kv_control_destroy(struct kv_control *control);
 
 /* How the load of the start goes; its result only once kv_control_start has returned. Any thread;
  * lives as long as `control`. */
 const struct kv_load_report *kv_control_load_report(const struct kv_control *control);
 
-/* Work for the control thread, embedded by its owner. */
+/* Work for the control thread, embedded by its owner. Either `run` or `refuse` is called, once. */
 struct kv_control_task {
-   void (*run)(struct kv_control_task *task); /* may free the task */
-   struct kv_control_task *next;              /* private */
+   /* Does what this task and all in `merged` ask for, and answers each; may free them. */
+   void (*run)(struct kv_control_task *task);
+   /* Answers this task alone, which will not be run; may free it. Any thread. */
+   void (*refuse)(struct kv_control_task *task, const struct kv_status *status);
+   /* Whether nobody waits for it any more. Any thread. NULL: never. */
+   bool (*is_gone)(const struct kv_control_task *task);
+   /* Whether two tasks with the same `run` ask for the same. NULL: never. */
+   bool (*is_same)(const struct kv_control_task *a, const struct kv_control_task *b);
+   uint64_t caller; /* callers with different numbers take turns */
+
+   struct kv_control_task *merged; /* a list of those that ask for the same; for `run` to read */
+   struct kv_control_task *next;   /* private */
+   uint64_t turn;                  /* private */
 };
+/* May refuse a task at once: RESOURCE_EXHAUSTED when too many wait, UNAVAILABLE at the end. */
 void kv_control_post(struct kv_control *control, struct kv_control_task *task);
 
-/* Calls `visit` with a line for each hook that is over its budget right now. Any thread. */
-void kv_control_overdue(struct kv_control *control, void (*visit)(void *context, const char *text),
-                        void *context);
+/* Calls `visit` with a line for each hook that is over its budget right now, or, with `all`, that
+ * runs. Any thread. */
+void kv_control_hooks(struct kv_control *control, bool all,
+                      void (*visit)(void *context, const char *text), void *context);
 
 /* Shows the state to `visit` under a lock: copy what is needed and return. */
 void kv_control_inspect(struct kv_control *control,

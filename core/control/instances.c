@@ -25,7 +25,7 @@ static bool is_awaited(void *context)
    struct kv_control *control = context;
    struct kv_status failure;
    pthread_mutex_lock(&control->lock);
-   bool awaited = control->first_task || control->stopping || control->winding_down;
+   bool awaited = control->queue.count > 0 || control->stopping || control->winding_down;
    pthread_mutex_unlock(&control->lock);
    return awaited || kv_clock_monotonic_ms() >= kv_control_shadow_end_ms(control) ||
           kv_commit_read_only(control->config.commit, &failure);
@@ -41,6 +41,14 @@ enum kv_code kv_control_validate(struct kv_control *control,
    if (code != KV_OK)
       return code;
    return kv_settings_create(plugin, request->options, request->option_count, settings, status);
+}
+
+static bool start_must_end(void *context)
+{
+   struct kv_control *control = context;
+   /* The instance stays, and its later ticks must see all data. */
+   return control->cancellable == KV_CONTROL_LOAD && control->config.stop_wanted &&
+          control->config.stop_wanted(control->config.stop_context);
 }
 
 enum kv_code kv_control_open_instance(struct kv_control *control,
@@ -65,8 +73,12 @@ enum kv_code kv_control_open_instance(struct kv_control *control,
        .saved_context = control,
        .awaited = is_awaited,
        .awaited_context = control,
-       .give_up = use & KV_INSTANCE_ASIDE ? kv_control_shadow_must_end : NULL,
+       .give_up = use & KV_INSTANCE_ASIDE ? kv_control_shadow_must_end
+                  : control->running      ? kv_control_switch_must_end
+                                          : start_must_end,
        .give_up_context = control,
+       .progress = control->config.progress,
+       .progress_context = control->config.stop_context,
        .report = control->running ? NULL : control->load_report,
    };
    memcpy(config.store_id, kv_data_directory_store_id(control->config.directory),

@@ -3,6 +3,7 @@
 #define KV_CONTROL_INTERNAL_H
 
 #include "core/control/control.h"
+#include "core/control/queue.h"
 #include "core/control/shadow.h"
 #include "core/control/watchdog.h"
 
@@ -18,9 +19,9 @@ struct kv_control {
    /* Under `lock`: the task queue, the wishes of other threads, and the state that they may see. */
    pthread_mutex_t lock;
    pthread_cond_t changed;
-   struct kv_control_task *first_task, **last_task;
+   struct kv_control_queue queue;
    bool tick_wanted, stopping;
-   bool winding_down; /* a shadow run ends, and none begins */
+   bool winding_down; /* what may be cancelled is, and nothing begins */
    bool proving;      /* a candidate makes its first checkpoint: not what Status tells of */
    struct kv_control_state state;
    char last_error[KV_STATUS_TEXT_SIZE];
@@ -30,6 +31,8 @@ struct kv_control {
    /* Owned by the control thread (by kv_control_start before it runs). */
    struct kv_instance *active;
    bool running;
+   struct kv_control_task *task; /* that runs, or NULL */
+   enum { KV_CONTROL_NOTHING, KV_CONTROL_LOAD, KV_CONTROL_SWITCH } cancellable; /* going on */
    struct kv_shadow *shadow;                 /* under way, or NULL */
    uint64_t next_repair_ms, repair_delay_ms; /* monotonic */
 };
@@ -76,6 +79,11 @@ enum kv_code kv_control_open_briefly(struct kv_control *control,
 enum kv_code kv_control_renew(struct kv_control *control, struct kv_status *status);
 
 bool kv_control_winding_down(struct kv_control *control);
+
+/* switch.c: whether the switch that is going on is to be cancelled; `control`. */
+bool kv_control_switch_must_end(void *control);
+/* Whether nobody waits for the task that runs, or for any merged into it. */
+bool kv_control_task_is_gone(const struct kv_control_task *task);
 
 /* shadow.c. Ends the run under way, if there is one, when it is over or has failed. */
 void kv_control_attend_shadow(struct kv_control *control);

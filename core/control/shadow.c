@@ -328,6 +328,8 @@ bool kv_control_shadow_must_end(void *context)
 {
    struct kv_control *control = context;
    struct kv_shadow *shadow = control->shadow;
+   if (!shadow)
+      return false; /* an instance that is only opened, to see whether it can be */
    if (shadow->early.code != KV_OK)
       return true;
    if (kv_control_winding_down(control))

@@ -13,6 +13,9 @@
  * on.
  *   5. Close the old instance and remove its generation.
  *
+ * A switch that is cancelled (its callers are gone, or the server stops) before step 4 ends the
+ * candidate's view of the data early, and is a failure like others.
+ *
  * A crash before the record is durable comes back in the old mode, which has every batch; after it
  * in the new one. A failure before step 4 detaches and removes the candidate.
  */
@@ -160,6 +163,24 @@ static enum kv_code catch_up(struct candidate *candidate)
    return kv_version_sequence(kv_view_version(view)) > before ? checkpoint(candidate) : KV_OK;
 }
 
+bool kv_control_switch_must_end(void *context)
+{
+   struct kv_control *control = context;
+   return control->cancellable == KV_CONTROL_SWITCH &&
+          (kv_control_winding_down(control) ||
+           (control->task && kv_control_task_is_gone(control->task)));
+}
+
+/* What was cut off midway has its own text; this one says why. */
+static enum kv_code fail_cancelled(struct candidate *candidate)
+{
+   if (kv_control_winding_down(candidate->control))
+      return kv_fail(candidate->status, KV_UNAVAILABLE,
+                     "the server is stopping; the switch was cancelled, and the mode is as before");
+   return kv_fail(candidate->status, KV_CANCELLED,
+                  "its callers are gone; the switch was cancelled, and the mode is as before");
+}
+
 static enum kv_code prove(struct candidate *candidate)
 {
    struct kv_control *control = candidate->control;
@@ -169,6 +190,8 @@ static enum kv_code prove(struct candidate *candidate)
    enum kv_code code = checkpoint(candidate);
    if (code == KV_OK && promises_less(candidate))
       code = catch_up(candidate);
+   if (kv_control_switch_must_end(control))
+      return fail_cancelled(candidate);
    if (code != KV_OK)
       return code;
    kv_commit_at_boundary(control->config.commit, cut_over, candidate);
@@ -210,9 +233,11 @@ enum kv_code kv_control_switch(struct kv_control *control, const struct kv_contr
                                struct kv_status *status)
 {
    struct candidate candidate = {.control = control, .status = status};
+   control->cancellable = KV_CONTROL_SWITCH;
    enum kv_code code = open_candidate(&candidate, request);
    if (code == KV_OK)
       code = prove(&candidate);
+   control->cancellable = KV_CONTROL_NOTHING;
    if (code == KV_OK) {
       if (kv_instance_plugin(candidate.instance)->promise != KVS_VOLATILE)
          kv_control_note_save(control, kv_version_sequence(kv_view_version(candidate.view)));

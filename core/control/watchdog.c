@@ -156,13 +156,15 @@ void kv_watchdog_remove(struct kv_watchdog *watchdog, struct kv_hook_timing *tim
    free(watched);
 }
 
-void kv_watchdog_overdue(struct kv_watchdog *watchdog,
-                         void (*visit)(void *context, const char *text), void *context)
+void kv_watchdog_visit(struct kv_watchdog *watchdog, bool all,
+                       void (*visit)(void *context, const char *text), void *context)
 {
    pthread_mutex_lock(&watchdog->lock);
    for (const struct watched *watched = watchdog->first; watched; watched = watched->next)
       for (int hook = 0; hook < KV_HOOK_KINDS; hook++) {
-         uint64_t running_ns = overdue_ns(watched->timing, (enum kv_hook)hook, NULL);
+         uint64_t running_ns =
+             all ? kv_hook_timing_running_ns(watched->timing, (enum kv_hook)hook, NULL)
+                 : overdue_ns(watched->timing, (enum kv_hook)hook, NULL);
          char text[TEXT_SIZE];
          if (running_ns == 0)
             continue;

@@ -25,9 +25,9 @@ void kv_watchdog_destroy(struct kv_watchdog *watchdog);
 struct kv_hook_timing *kv_watchdog_add(struct kv_watchdog *watchdog, const char *plugin);
 void kv_watchdog_remove(struct kv_watchdog *watchdog, struct kv_hook_timing *timing);
 
-/* Calls `visit` with a line for each hook that is over its budget right now, as "on_write of aof
- * has run for 12 s; its budget is 5 s". */
-void kv_watchdog_overdue(struct kv_watchdog *watchdog,
-                         void (*visit)(void *context, const char *text), void *context);
+/* Calls `visit` with a line for each hook that is over its budget right now, or, with `all`, that
+ * runs, as "on_write of aof has run for 12 s; its budget is 5 s". */
+void kv_watchdog_visit(struct kv_watchdog *watchdog, bool all,
+                       void (*visit)(void *context, const char *text), void *context);
 
 #endif

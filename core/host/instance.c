@@ -1,9 +1,9 @@
 #include "core/host/instance.h"
 
 #include "core/host/stack.h"
-#include "core/support/text.h"
 #include "core/support/clock.h"
 #include "core/support/log.h"
+#include "core/support/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,6 +29,8 @@ struct kv_instance {
    struct kv_load_report *report;
    bool (*give_up)(void *context);
    void *give_up_context;
+   void (*progress)(void *context);
+   void *progress_context;
    struct kv_hook_timing *timing;
 
    /* While on_load runs; owned by the control thread. */
@@ -39,8 +41,10 @@ struct kv_instance {
 };
 
 struct kvs_view {
+   const struct kv_instance *instance;
    const struct kv_version *version;
    struct kv_cursor cursor;
+   bool cut_off; /* the instance is given up: it got less than all */
 };
 
 static struct kv_instance *instance_of(const kvs_host *host)
@@ -187,8 +191,20 @@ static void host_loaded_to(const kvs_host *host, uint64_t sequence)
 
 /* ---- What the host offers: everything else ---- */
 
+static void note_progress(const struct kv_instance *instance)
+{
+   if (instance->progress)
+      instance->progress(instance->progress_context);
+}
+
 static size_t host_view_read(kvs_view *view, kvs_record *records, size_t capacity)
 {
+   const struct kv_instance *instance = view->instance;
+   note_progress(instance);
+   if (view->cut_off || (instance->give_up && instance->give_up(instance->give_up_context))) {
+      view->cut_off = true;
+      return 0;
+   }
    uint64_t sequence = kv_version_sequence(view->version);
    size_t count = 0;
    struct kv_bytes key, value;
@@ -291,6 +307,8 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
        .report = config->report,
        .give_up = config->give_up,
        .give_up_context = config->give_up_context,
+       .progress = config->progress,
+       .progress_context = config->progress_context,
        .timing = config->timing,
    };
    memcpy(created->host.store_id, config->store_id, sizeof created->host.store_id);
@@ -387,7 +405,7 @@ enum kv_code kv_instance_tick(struct kv_instance *instance, uint32_t reason,
 {
    if (!instance->plugin->on_tick)
       return KV_OK;
-   struct kvs_view reading = {.version = kv_view_version(view)};
+   struct kvs_view reading = {.instance = instance, .version = kv_view_version(view)};
    kv_cursor_seek(&reading.cursor, reading.version, kv_bytes(NULL, 0));
    const kvs_tick tick = {
        .size = sizeof tick,
@@ -405,5 +423,8 @@ enum kv_code kv_instance_tick(struct kv_instance *instance, uint32_t reason,
    kv_hook_timing_begin(instance->timing, hook);
    int result = instance->plugin->on_tick(instance->self, &tick, &error);
    kv_hook_timing_end(instance->timing, hook, result != KVS_OK);
+   if (reading.cut_off)
+      return kv_fail(status, KV_CANCELLED, "plug-in %s: its checkpoint was given up",
+                     instance->plugin->name);
    return translate(instance, "on_tick", result, &error, status);
 }

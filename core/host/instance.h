@@ -42,9 +42,14 @@ struct kv_instance_config {
    void *awaited_context;
    /* What kv_instance_load reads and finds goes here; must outlive it. May be NULL. */
    struct kv_load_report *report;
-   /* Asked while records are handed over: true makes the load fail as CANCELLED. May be NULL. */
+   /* Asked while records are handed over, either way: true makes the load, or the tick, fail as
+    * CANCELLED. A tick is given no more of its view then, and may have made a checkpoint that lacks
+    * the rest: never true for an instance that is to be used further. May be NULL. */
    bool (*give_up)(void *context);
    void *give_up_context;
+   /* A hook has handed over, or taken, some records; any thread. May be NULL. */
+   void (*progress)(void *context);
+   void *progress_context;
    /* Counts the calls of hooks, close among them; must outlive it. May be NULL. */
    struct kv_hook_timing *timing;
 };

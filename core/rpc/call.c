@@ -7,6 +7,7 @@
 #include "core/support/text.h"
 
 #include <grpc/slice_buffer.h>
+#include <grpc/support/alloc.h>
 
 #include <assert.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #define CALL_COST ((size_t)14 * 1024)
 /* Replies up to here are in that. */
 #define SMALL_MESSAGE_SIZE ((size_t)1024)
+#define PEER_HASH_PRIME UINT64_C(0x100000001b3) /* FNV */
 /* Replies from here on are allocated so that running out of memory is an answer; gRPC's own
  * allocation, which ends the process then, is faster for small ones. */
 #define LARGE_MESSAGE_SIZE ((size_t)64 * 1024)
@@ -407,6 +409,16 @@ void kv_call_watch(struct kv_call *call)
    call->batches_left = 2;
    call->ended = (struct kv_rpc_event){handle_watch_ended, call};
    kv_call_start(call, &op, 1, &call->ended);
+}
+
+uint64_t kv_call_connection(const struct kv_call *call)
+{
+   uint64_t number = 0;
+   char *peer = grpc_call_get_peer(call->grpc);
+   for (const char *c = peer; *c != '\0'; c++)
+      number = (number ^ (unsigned char)*c) * PEER_HASH_PRIME;
+   gpr_free(peer);
+   return number;
 }
 
 bool kv_call_is_gone(const struct kv_call *call)

@@ -152,6 +152,9 @@ void kv_call_yield(struct kv_call *call, void (*go_on)(void *service, struct kv_
  * its deadline passed, or the server is being stopped. The call is to be answered all the same.
  * Slow calls are watched from the start. */
 void kv_call_watch(struct kv_call *call);
+/* A number for the connection that the call came on, the same for all its calls. */
+uint64_t kv_call_connection(const struct kv_call *call);
+
 /* Any thread, until the call is answered. */
 bool kv_call_is_gone(const struct kv_call *call);
 

@@ -15,9 +15,56 @@ struct admin {
    struct kv_call *call;
    struct kv_control_request request;
    bool validate_only;
+   struct kv_settings *settings; /* of a validation that has succeeded; its run's */
+   uint64_t saved_sequence;      /* of a Save that has succeeded */
    struct kv_shadow_request shadow;
    Kvstore__ShadowReport *report; /* of a shadow run */
 };
+
+/* ---- As a task of the control thread ---- */
+
+static void refuse(struct kv_control_task *task, const struct kv_status *status)
+{
+   kv_message_fail(((struct admin *)task)->call, status);
+}
+
+static bool is_gone(const struct kv_control_task *task)
+{
+   return kv_call_is_gone(((const struct admin *)task)->call);
+}
+
+static bool has_same_request(const struct kv_control_task *one, const struct kv_control_task *other)
+{
+   const struct admin *a = (const struct admin *)one, *b = (const struct admin *)other;
+   if (a->validate_only != b->validate_only || a->request.option_count != b->request.option_count ||
+       strcmp(a->request.plugin, b->request.plugin) != 0)
+      return false;
+   for (size_t i = 0; i < a->request.option_count; i++)
+      if (strcmp(a->request.options[i].name, b->request.options[i].name) != 0 ||
+          strcmp(a->request.options[i].value, b->request.options[i].value) != 0)
+         return false;
+   return true;
+}
+
+static bool always_same(const struct kv_control_task *one, const struct kv_control_task *other)
+{
+   (void)one, (void)other;
+   return true;
+}
+
+/* Calls `reply` for each of those that asked for the same, or fails it. It may free the task. */
+static void answer_all(struct kv_control_task *task, enum kv_code code,
+                       const struct kv_status *status, void (*reply)(struct admin *admin))
+{
+   while (task) {
+      struct kv_control_task *next = task->merged;
+      if (code == KV_OK)
+         reply((struct admin *)task);
+      else
+         refuse(task, status);
+      task = next;
+   }
+}
 
 static struct admin *new_admin(struct kv_service *service, struct kv_call *call,
                                void (*run)(struct kv_control_task *))
@@ -27,8 +74,22 @@ static struct admin *new_admin(struct kv_service *service, struct kv_call *call,
       kv_message_out_of_memory(call);
       return NULL;
    }
-   *admin = (struct admin){.task = {.run = run}, .service = service, .call = call};
+   *admin = (struct admin){
+       .task = {.run = run,
+                .refuse = refuse,
+                .is_gone = is_gone,
+                .is_same = has_same_request,
+                .caller = kv_call_connection(call)},
+       .service = service,
+       .call = call,
+   };
    return admin;
+}
+
+static void post(struct admin *admin)
+{
+   kv_call_watch(admin->call);
+   kv_control_post(admin->service->config.control, &admin->task);
 }
 
 /* ---- Config ---- */
@@ -59,26 +120,26 @@ static void clamp_number(const kvs_plugin *plugin, const struct kv_option *optio
    snprintf((char *)option->value, NUMBER_TEXT_SIZE, "%" PRId64, taken);
 }
 
+static void config_reply(struct admin *admin)
+{
+   Kvstore__ConfigResponse response = KVSTORE__CONFIG_RESPONSE__INIT;
+   response.success = true;
+   kv_message_reply(admin->call, &response.base);
+}
+
 static void config_run(struct kv_control_task *task)
 {
    struct admin *admin = (struct admin *)task;
    struct kv_control *control = admin->service->config.control;
    const kvs_plugin *plugin;
    struct kv_status status;
-   if (kv_plugin_library_find(kv_control_library(control), admin->request.plugin, &plugin,
-                              &status) != KV_OK) {
-      kv_message_fail(admin->call, &status);
-      return;
-   }
-   for (size_t i = 0; i < admin->request.option_count; i++)
+   enum kv_code code =
+       kv_plugin_library_find(kv_control_library(control), admin->request.plugin, &plugin, &status);
+   for (size_t i = 0; code == KV_OK && i < admin->request.option_count; i++)
       clamp_number(plugin, &admin->request.options[i]);
-   if (kv_control_configure(control, &admin->request, &status) != KV_OK) {
-      kv_message_fail(admin->call, &status);
-      return;
-   }
-   Kvstore__ConfigResponse response = KVSTORE__CONFIG_RESPONSE__INIT;
-   response.success = true;
-   kv_message_reply(admin->call, &response.base);
+   if (code == KV_OK)
+      code = kv_control_configure(control, &admin->request, &status);
+   answer_all(task, code, &status, config_reply);
 }
 
 /* Adds an option unless the number is 0, which means the default. */
@@ -155,7 +216,7 @@ void kv_service_config(void *context, struct kv_call *call, struct kv_bytes requ
    else if (map_mode(kv_call_arena(call), config, &admin->request, &status) != KV_OK)
       kv_message_fail(call, &status);
    else
-      kv_control_post(service->config.control, &admin->task);
+      post(admin);
 }
 
 /* ---- Configure ---- */
@@ -206,24 +267,48 @@ static void encode_validated(void *context, const struct kv_control_state *state
    answer->encoded = encode_configured(answer->admin, &would_be);
 }
 
+static void configure_reply(struct admin *admin)
+{
+   struct answer answer = {.admin = admin};
+   kv_control_inspect(admin->service->config.control, encode_in_force, &answer);
+   if (answer.encoded)
+      kv_call_reply(admin->call);
+}
+
+static void validate_reply(struct admin *admin)
+{
+   struct answer answer = {
+       .admin = admin, .plugin = admin->request.plugin, .settings = admin->settings};
+   kv_control_inspect(admin->service->config.control, encode_validated, &answer);
+   if (answer.encoded)
+      kv_call_reply(admin->call);
+}
+
+static void validate(struct kv_control_task *task)
+{
+   struct admin *admin = (struct admin *)task;
+   struct kv_settings *settings = NULL;
+   struct kv_status status;
+   enum kv_code code =
+       kv_control_try(admin->service->config.control, &admin->request, &settings, &status);
+   for (; task && code == KV_OK; task = task->merged)
+      ((struct admin *)task)->settings = settings;
+   answer_all(&admin->task, code, &status, validate_reply);
+   if (code == KV_OK)
+      kv_settings_destroy(settings);
+}
+
 static void configure_run(struct kv_control_task *task)
 {
    struct admin *admin = (struct admin *)task;
-   struct kv_control *control = admin->service->config.control;
-   struct answer answer = {.admin = admin, .plugin = admin->request.plugin};
    struct kv_status status;
-   enum kv_code code = admin->validate_only
-                           ? kv_control_try(control, &admin->request, &answer.settings, &status)
-                           : kv_control_configure(control, &admin->request, &status);
-   if (code != KV_OK) {
-      kv_message_fail(admin->call, &status);
+   if (admin->validate_only) {
+      validate(task);
       return;
    }
-   kv_control_inspect(control, admin->validate_only ? encode_validated : encode_in_force, &answer);
-   if (answer.settings)
-      kv_settings_destroy(answer.settings);
-   if (answer.encoded)
-      kv_call_reply(admin->call);
+   enum kv_code code =
+       kv_control_configure(admin->service->config.control, &admin->request, &status);
+   answer_all(task, code, &status, configure_reply);
 }
 
 /* ---- Configure with shadow ---- */
@@ -247,14 +332,10 @@ static void shadow_done(struct kv_shadow_request *request, const struct kv_shado
       return;
    }
    admin->report = kv_service_shadow_report(admin->service, kv_call_arena(admin->call), report);
-   if (!admin->report) {
+   if (admin->report)
+      configure_reply(admin);
+   else
       kv_message_out_of_memory(admin->call);
-      return;
-   }
-   struct answer answer = {.admin = admin};
-   kv_control_inspect(admin->service->config.control, encode_in_force, &answer);
-   if (answer.encoded)
-      kv_call_reply(admin->call);
 }
 
 static void shadow_run(struct kv_control_task *task)
@@ -282,6 +363,7 @@ static enum kv_code take_shadow(const Kvstore__ConfigureRequest *wanted, struct 
        .done = shadow_done,
    };
    admin->task.run = shadow_run;
+   admin->task.is_same = NULL; /* each has a report of its own */
    return KV_OK;
 }
 
@@ -343,25 +425,27 @@ void kv_service_configure(void *context, struct kv_call *call, struct kv_bytes r
       kv_message_fail(call, &status);
       return;
    }
-   if (wanted->shadow)
-      kv_call_watch(call);
-   kv_control_post(service->config.control, &admin->task);
+   post(admin);
 }
 
 /* ---- Save ---- */
+
+static void save_reply(struct admin *admin)
+{
+   Kvstore__SaveResponse response = KVSTORE__SAVE_RESPONSE__INIT;
+   response.sequence = admin->saved_sequence;
+   kv_message_reply(admin->call, &response.base);
+}
 
 static void save_run(struct kv_control_task *task)
 {
    struct admin *admin = (struct admin *)task;
    struct kv_status status;
-   uint64_t sequence;
-   if (kv_control_save(admin->service->config.control, &sequence, &status) != KV_OK) {
-      kv_message_fail(admin->call, &status);
-      return;
-   }
-   Kvstore__SaveResponse response = KVSTORE__SAVE_RESPONSE__INIT;
-   response.sequence = sequence;
-   kv_message_reply(admin->call, &response.base);
+   uint64_t sequence = 0;
+   enum kv_code code = kv_control_save(admin->service->config.control, &sequence, &status);
+   for (struct kv_control_task *each = task; each; each = each->merged)
+      ((struct admin *)each)->saved_sequence = sequence;
+   answer_all(task, code, &status, save_reply);
 }
 
 void kv_service_save(void *context, struct kv_call *call, struct kv_bytes request)
@@ -370,6 +454,8 @@ void kv_service_save(void *context, struct kv_call *call, struct kv_bytes reques
    if (!kv_service_request(service, call, &kvstore__save_request__descriptor, request))
       return;
    struct admin *admin = new_admin(service, call, save_run);
-   if (admin)
-      kv_control_post(service->config.control, &admin->task);
+   if (!admin)
+      return;
+   admin->task.is_same = always_same;
+   post(admin);
 }

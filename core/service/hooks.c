@@ -66,6 +66,6 @@ bool kv_service_overdue(struct kv_arena *arena, struct kv_control *control,
    if (!lines.array)
       return false;
    response->overdue = lines.array;
-   kv_control_overdue(control, add_line, &lines);
+   kv_control_hooks(control, false, add_line, &lines);
    return lines.complete;
 }

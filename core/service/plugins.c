@@ -111,6 +111,16 @@ static void note_active(void *context, const struct kv_control_state *state)
    listing->active = state->plugin;
 }
 
+static void list_refuse(struct kv_control_task *task, const struct kv_status *status)
+{
+   kv_message_fail(((struct listing *)task)->call, status);
+}
+
+static bool list_is_gone(const struct kv_control_task *task)
+{
+   return kv_call_is_gone(((const struct listing *)task)->call);
+}
+
 static void list_run(struct kv_control_task *task)
 {
    struct listing *listing = (struct listing *)task;
@@ -138,6 +148,14 @@ void kv_service_list_plugins(void *context, struct kv_call *call, struct kv_byte
       return;
    }
    *listing = (struct listing){
-       .task = {.run = list_run}, .service = service, .call = call, .arena = kv_call_arena(call)};
+       .task = {.run = list_run,
+                .refuse = list_refuse,
+                .is_gone = list_is_gone,
+                .caller = kv_call_connection(call)},
+       .service = service,
+       .call = call,
+       .arena = kv_call_arena(call),
+   };
+   kv_call_watch(call);
    kv_control_post(service->config.control, &listing->task);
 }

@@ -185,9 +185,10 @@ struct kvs_host {
    void (*loaded_to)(const kvs_host *host, uint64_t sequence);
 
    /* Reads on through a view: fills up to `capacity` records, in ascending order of key (compared
-    * as unsigned bytes), each KVS_SET. Returns how many; 0 = end. Keys and values stay valid until
-    * the hook that got the view returns. The sequence of each record is the view's.
-    * [control, only inside on_tick] */
+    * as unsigned bytes), each KVS_SET. Returns how many; 0 = end, or the host has no more use for
+    * this instance, whatever on_tick returns: it calls close next and removes the directory. Keys
+    * and values stay valid until the hook that got the view returns. The sequence of each record is
+    * the view's. [control, only inside on_tick] */
    size_t (*view_read)(kvs_view *view, kvs_record *records, size_t capacity);
 
    /* Writes one line to the server's log, marked with the plug-in's name. [any] */

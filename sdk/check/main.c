@@ -4,6 +4,7 @@
  * This file reads the command line, runs the cases one after the other and reports. The options
  * that begin with --run and those beside them are how it starts itself; they are not for people.
  */
+#include "core/support/standard_files.h"
 #include "sdk/check/report.h"
 
 #include <errno.h>
@@ -272,6 +273,8 @@ static int run_all(const struct arguments *arguments)
 
 int main(int argc, char **argv)
 {
+   if (!kv_standard_files_occupy())
+      return EXIT_FAILURE;
    static struct arguments arguments;
    arguments.subject.rounds = ROUNDS_DEFAULT;
    arguments.subject.seed = (uint64_t)time(NULL);

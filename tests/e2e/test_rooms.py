@@ -25,6 +25,8 @@ ALLOWED = {
     "core/preflight.": ["core/"],
     "core/config_file.": ["core/config_file.h", "core/support/"],
     "core/installation.": ["core/installation."],
+    "core/signals.": ["core/signals.", "core/support/"],
+    "core/stop.": ["core/signals.", "core/stop.", "core/support/"],
     "plugins/": [ABI, "plugins/format/"],
     "plugins/encrypt/": [ABI, "plugins/format/", "plugins/encrypt/"],
     "check/": ["check/", "core/host/", "core/store/", "core/support/", "plugins/format/", ABI],

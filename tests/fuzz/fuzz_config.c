@@ -74,6 +74,7 @@ static struct arguments as_flags(const struct kv_config *config)
    add_number(&flags, "reader-timeout", config->reader_timeout);
    add_number(&flags, "workers", config->workers);
    add_number(&flags, "shutdown-grace-ms", config->shutdown_grace_ms);
+   add_number(&flags, "shutdown-stall-ms", config->shutdown_stall_ms);
    add_flag(&flags, "log-level", levels[config->log_level - KV_LOG_ERROR]);
    return flags;
 }
@@ -97,6 +98,7 @@ static void check_same(const struct kv_config *a, const struct kv_config *b)
    REQUIRE(a->max_memory == b->max_memory && a->max_wire_memory == b->max_wire_memory);
    REQUIRE(a->reader_timeout == b->reader_timeout && a->workers == b->workers);
    REQUIRE(a->shutdown_grace_ms == b->shutdown_grace_ms);
+   REQUIRE(a->shutdown_stall_ms == b->shutdown_stall_ms);
 }
 
 static void check_bounds(const struct kv_config *config)

@@ -118,10 +118,11 @@ class Log:
 
 class Server:
     """A running server. `flags` are added to the command line as they are, `variables` to the
-    environment; `identity` says as whom it runs, in the words of Popen."""
+    environment; `identity` says as whom it runs, in the words of Popen. `log` is an open file for its
+    log in place of the test's own."""
 
     def __init__(self, data, mode=None, options=(), flags=(), plugins=PLUGINS, listen="127.0.0.1:0",
-                 wait=True, variables=None, identity=None, program=SERVER):
+                 wait=True, variables=None, identity=None, program=SERVER, log=None):
         self.data = data
         command = [program, "--listen", listen, "--data-dir", data]
         if plugins:
@@ -131,10 +132,10 @@ class Server:
         for option in options:
             command += ["--option", option]
         self.process = subprocess.Popen([*command, *flags], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        stdout=subprocess.DEVNULL, stderr=log or subprocess.PIPE,
                                         env=environment(**(variables or {})), **(identity or {}))
         self.pid = self.process.pid
-        self.log = Log(self.process.stderr)
+        self.log = Log(self.process.stderr or open(os.devnull, "rb"))
         self.channels = []
         if wait:
             self.open()
@@ -145,7 +146,10 @@ class Server:
         line = self.log.wait_for("listening on ")
         if not line:
             self._refused()
-        self.address = line.split("listening on ", 1)[1].split()[0].rstrip(",;")
+        self.open_at(line.split("listening on ", 1)[1].split()[0].rstrip(",;"))
+
+    def open_at(self, address):
+        self.address = address
         if not self.address.startswith("unix:"):
             self.port = int(self.address.rsplit(":", 1)[1])
         self.channel = self.connect()
@@ -185,6 +189,13 @@ class Server:
         raise AssertionError("the health stream ended before the server was serving")
 
     # ---- Short forms of the calls ----
+
+    def await_hook(self, name):
+        """Until the hook runs."""
+        deadline = time.monotonic() + PATIENCE
+        while not any(hook.name == name and hook.running_ns for hook in self.status().hooks):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{name} does not run")
 
     def set(self, key, value, **keywords):
         return self.stub.Set(kv.SetRequest(key=key, value=value), timeout=PATIENCE, **keywords)

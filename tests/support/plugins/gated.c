@@ -1,27 +1,49 @@
 /*
- * A plug-in whose load tells that it is at 43 per cent, and then waits until somebody opens the
- * named pipe "gate" in its directory for writing; without that pipe it does not wait. So does
- * each write at "write_gate". It keeps nothing.
+ * A plug-in whose hooks wait where there is a gate: a named pipe in its directory, until somebody
+ * opens it for writing and closes it. "gate" is that of the load, which tells before that it is at
+ * 43 per cent, "write_gate" that of each write, "tick_gate_<reason>" that of a tick, "close_gate"
+ * that of the close. The option checkpoint_gate names one anywhere, for checkpoints, which wait
+ * there in the middle of their view. Each says in the log that it waits. It keeps nothing.
  */
 #include "kvstore/plugin.h"
 
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+#define PATH_SIZE 4096
+
+struct gated {
+   const kvs_host *host;
+   const char *checkpoint_gate;
+};
+
+static const kvs_option options[] = {{.name = "checkpoint_gate",
+                                      .type = KVS_OPTION_TEXT,
+                                      .default_value = "",
+                                      .help = "named pipe at which checkpoints wait"}};
 
 static int open_gated(const kvs_host *host, const kvs_setting *settings, size_t count, void **self,
                       kvs_error *error)
 {
-   (void)settings, (void)count, (void)error;
-   *self = (void *)(uintptr_t)host;
+   (void)count, (void)error;
+   struct gated *gated = malloc(sizeof *gated);
+   if (!gated)
+      return KVS_NO_SPACE;
+   *gated = (struct gated){host, settings[0].text};
+   *self = gated;
    return KVS_OK;
 }
 
-static void wait_at(const kvs_host *host, const char *gate)
+static void wait_at_path(const kvs_host *host, const char *path)
 {
-   char path[4096];
-   snprintf(path, sizeof path, "%s/%s", host->directory, gate);
+   if (access(path, F_OK) != 0)
+      return;
+   char line[PATH_SIZE + 32];
+   snprintf(line, sizeof line, "waits at %s", path);
+   host->log(host, KVS_LOG_INFO, line);
    int fd = open(path, O_RDONLY);
    if (fd >= 0) {
       char byte;
@@ -30,10 +52,17 @@ static void wait_at(const kvs_host *host, const char *gate)
    }
 }
 
+static void wait_at(const kvs_host *host, const char *gate)
+{
+   char path[PATH_SIZE];
+   snprintf(path, sizeof path, "%s/%s", host->directory, gate);
+   wait_at_path(host, path);
+}
+
 static int load_gated(void *self, kvs_error *error)
 {
    (void)error;
-   const kvs_host *host = self;
+   const kvs_host *host = ((struct gated *)self)->host;
    const kvs_load_note notes[] = {
        {.size = sizeof *notes, .kind = KVS_LOAD_EXPECTED, .bytes = 100},
        {.size = sizeof *notes, .kind = KVS_LOAD_READ, .bytes = 43},
@@ -49,19 +78,31 @@ static int write_gated(void *self, const kvs_record *records, size_t count, uint
                        kvs_error *error)
 {
    (void)records, (void)count, (void)flags, (void)error;
-   wait_at(self, "write_gate");
+   wait_at(((struct gated *)self)->host, "write_gate");
    return KVS_OK;
 }
 
 static int tick_gated(void *self, const kvs_tick *tick, kvs_error *error)
 {
-   (void)self, (void)tick, (void)error;
-   return KVS_OK;
+   (void)error;
+   const struct gated *gated = self;
+   char gate[32];
+   snprintf(gate, sizeof gate, "tick_gate_%u", (unsigned)tick->reason);
+   wait_at(gated->host, gate);
+   if (tick->reason != KVS_TICK_CHECKPOINT)
+      return KVS_OK;
+   kvs_record record;
+   uint64_t count = 0;
+   while (gated->host->view_read(tick->view, &record, 1) == 1)
+      if (count++ == 0)
+         wait_at_path(gated->host, gated->checkpoint_gate);
+   return count == tick->view_count ? KVS_OK : KVS_IO;
 }
 
 static void close_gated(void *self)
 {
-   (void)self;
+   wait_at(((struct gated *)self)->host, "close_gate");
+   free(self);
 }
 
 KVS_EXPORT const kvs_plugin kvstore_plugin = {
@@ -70,8 +111,10 @@ KVS_EXPORT const kvs_plugin kvstore_plugin = {
     .abi_minor = KVS_ABI_MINOR,
     .name = "gated",
     .version = "1.0",
-    .description = "waits in its load, for tests",
+    .description = "waits in its hooks, for tests",
     .promise = KVS_PERIODIC,
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
     .open = open_gated,
     .on_load = load_gated,
     .on_write = write_gated,

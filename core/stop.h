@@ -1,0 +1,43 @@
+/*
+ * The end of the process: takes the signals that stop the server, and sees to it that the process
+ * ends, whatever hangs.
+ *
+ * A thread of its own waits for the first such signal. From then on the step that main is at, and
+ * each one after it, may take the time that main gives it; a step that makes progress begins anew.
+ * When a step has used up its time, the thread logs what hangs, and ends the process with
+ * KV_STOP_EXIT_CODE on the spot: for what was acknowledged it is the same as a kill -9.
+ *
+ * Threads: kv_stop_wanted and kv_stop_progress from any; the others on that of main.
+ */
+#ifndef KV_STOP_H
+#define KV_STOP_H
+
+#include "core/support/status.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define KV_STOP_EXIT_CODE 3
+
+struct kv_stop;
+
+/* `signals` are blocked in all threads. NULL with `status`. */
+struct kv_stop *kv_stop_create(const sigset_t *signals, struct kv_status *status);
+void kv_stop_destroy(struct kv_stop *stop);
+
+/* Has `report` say what was left, by kv_log, when the process is ended in the middle of something;
+ * on the thread of kv_stop. NULL: it has nothing to say any more, and does not run either. */
+void kv_stop_report_with(struct kv_stop *stop, void (*report)(void *context), void *context);
+
+/* main begins something that may take `allowed_ms` once the server is to stop. The text stays. */
+void kv_stop_step(struct kv_stop *stop, const char *step, int64_t allowed_ms);
+/* The step is getting on (`context` is the kv_stop). */
+void kv_stop_progress(void *context);
+
+/* Whether a signal has come (`context` is the kv_stop). */
+bool kv_stop_wanted(void *context);
+/* Returns once it has. */
+void kv_stop_await(struct kv_stop *stop);
+
+#endif
