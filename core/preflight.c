@@ -123,6 +123,7 @@ static enum kv_code check_addresses(const struct kv_config *config, struct kv_st
        .workers = 1,
        .receive_message_max = config->max_message_size,
        .memory_max = config->max_wire_memory,
+       .reader_timeout_ms = (int64_t)config->reader_timeout * 1000,
    };
    struct kv_rpc *rpc = kv_rpc_create(&options, NULL, 0, status);
    if (!rpc)
