@@ -2,6 +2,7 @@
 on without leaking."""
 import os
 import random
+import re
 import select
 import signal
 import socket
@@ -247,6 +248,19 @@ class Flags(harness.Case):
                 self.assertEqual([answer.returncode for answer in answers], [0, 0])
                 self.assertEqual(answers[0].stdout, answers[1].stdout)
                 self.assertIn("sage: kvstore-" + program, answers[0].stdout)
+
+    def test_the_readme_has_the_settings_that_the_help_has(self):
+        usage = self.run_server("--help").stdout
+        with open(os.path.join(harness.ROOT, "README.md"), encoding="utf-8") as file:
+            readme = file.read()
+        rows = re.findall(r"^  --([a-z-]+) (\S+) +(.+?)(?: \(default (\S+)\))?$", usage, re.MULTILINE)
+        self.assertGreater(len(rows), 10)
+        for name, argument, text, default in rows:
+            if name in ("plugin-dir", "config"):  # in other words there
+                continue
+            variable = "KVSTORE_" + name.upper().replace("-", "_")
+            self.assertIn(f"| `--{name} {argument}` | `{variable}` | "
+                          f"{default and f'`{default}`'} | {text} |", readme)
 
     def run_server(self, *flags, **settings):
         return subprocess.run([harness.SERVER, "--plugin-dir", PLUGINS, *flags],

@@ -21,6 +21,8 @@ ALLOWED = {
     "core/service/": ["core/service/", "core/rpc/", *CONTROL_AND_BELOW],
     "core/main.c": ["core/"],
     "core/config.": ["core/"],
+    "core/config_internal.": ["core/config.h"],
+    "core/config_settings.": ["core/config_internal.h", "core/support/"],
     "core/run_as.": ["core/run_as.", "core/support/"],
     "core/preflight.": ["core/"],
     "core/config_file.": ["core/config_file.h", "core/support/"],
