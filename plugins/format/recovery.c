@@ -220,6 +220,25 @@ static int check_headers(struct recovery *recovery)
    return KVS_OK;
 }
 
+/* For a prefix: what is in the segments from where reading stopped, as far as it can be read. */
+static int find_known(struct recovery *recovery)
+{
+   struct format_given_up *given_up = &recovery->recovered->given_up;
+   for (size_t i = 0; i < recovery->recovered->count; i++) {
+      uint64_t number = recovery->recovered->segments[i].number, sequence = 0;
+      uint64_t from = number == given_up->segment ? given_up->offset : 0;
+      int code = KVS_OK;
+      if (number >= given_up->segment)
+         code = format_segment_known_sequence(recovery->directory, number, recovery->host->store_id,
+                                              from, &sequence, recovery->error);
+      if (code != KVS_OK)
+         return code;
+      if (sequence > given_up->known_sequence)
+         given_up->known_sequence = sequence;
+   }
+   return KVS_OK;
+}
+
 /* ---- Reading them -------------------------------------------------------------------------- */
 
 /* Hands on what the snapshot does not hold. */
@@ -331,6 +350,8 @@ static int read_log(struct recovery *recovery)
       give_up(recovery, 0, 0);
       code = KVS_OK;
    }
+   if (code == KVS_OK && recovery->recovered->given_up.segment > 0)
+      code = find_known(recovery);
    free(recovery->headers);
    if (code != KVS_OK) {
       free(recovery->recovered->segments);

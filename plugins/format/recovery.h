@@ -34,7 +34,7 @@ struct format_given_up {
    bool any;
    char reason[KVS_ERROR_TEXT_SIZE]; /* names the file */
    uint64_t segment, offset;         /* all from here on is given up */
-   uint64_t known_sequence;          /* the highest that later segments are known to reach, or 0 */
+   uint64_t known_sequence;          /* the highest that what is given up is known to reach, or 0 */
 };
 
 struct format_recovered {

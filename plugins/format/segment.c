@@ -195,13 +195,12 @@ static int check_header(struct format_segment_reader *reader, const uint8_t *byt
    return KVS_OK;
 }
 
-int format_segment_open(const char *directory, uint64_t number, const uint8_t store_id[16],
-                        struct format_segment_reader *reader, kvs_error *error)
+/* Opens the file, and looks at nothing in it. */
+static int open_file(const char *directory, uint64_t number, const uint8_t store_id[16],
+                     struct format_segment_reader *reader, kvs_error *error)
 {
    char name[FORMAT_SEGMENT_NAME_SIZE];
    struct stat status;
-   const uint8_t *bytes;
-   size_t got;
    memset(reader, 0, sizeof *reader);
    format_segment_name(number, name);
    if (snprintf(reader->path, sizeof reader->path, "%s/%s", directory, name) >=
@@ -212,20 +211,31 @@ int format_segment_open(const char *directory, uint64_t number, const uint8_t st
       return KVS_IO;
    if (fstat(reader->fd, &status) != 0) {
       format_fail_errno(error, errno, "%s: cannot examine", reader->path);
-      code = KVS_IO;
+      close(reader->fd);
+      return KVS_IO;
    }
-   if (code == KVS_OK)
-      code = look(reader, 0, FORMAT_SEGMENT_HEADER_SIZE, &bytes, &got, error);
+   reader->size = (uint64_t)status.st_size;
+   reader->salt = format_record_salt(store_id, number);
+   return KVS_OK;
+}
+
+int format_segment_open(const char *directory, uint64_t number, const uint8_t store_id[16],
+                        struct format_segment_reader *reader, kvs_error *error)
+{
+   const uint8_t *bytes;
+   size_t got;
+   int code = open_file(directory, number, store_id, reader, error);
+   if (code != KVS_OK)
+      return code;
+   code = look(reader, 0, FORMAT_SEGMENT_HEADER_SIZE, &bytes, &got, error);
    if (code == KVS_OK)
       code = check_header(reader, bytes, got, number, store_id, error);
    if (code != KVS_OK) {
       format_segment_close(reader);
       return code;
    }
-   reader->size = (uint64_t)status.st_size;
    reader->offset = FORMAT_SEGMENT_HEADER_SIZE;
    reader->chain = format_get32(bytes + AT_CRC);
-   reader->salt = format_record_salt(store_id, number);
    return KVS_OK;
 }
 
@@ -325,6 +335,58 @@ int format_segment_examine_tail(struct format_segment_reader *reader,
       offset += got - (FORMAT_RECORD_HEADER_SIZE - 1);
    }
    return KVS_OK;
+}
+
+/* Goes on to the next valid record header, or to the file's end. */
+static int find_header(struct format_segment_reader *reader, kvs_error *error)
+{
+   const uint8_t *bytes;
+   size_t got;
+   struct format_record_header record;
+   while (reader->offset < reader->size) {
+      int code = look(reader, reader->offset, WINDOW_SIZE, &bytes, &got, error);
+      if (code != KVS_OK)
+         return code;
+      if (got < FORMAT_RECORD_HEADER_SIZE)
+         break;
+      const size_t beginnings = got - (FORMAT_RECORD_HEADER_SIZE - 1);
+      const uint8_t *at = memmem(bytes, beginnings + FORMAT_RECORD_MAGIC_SIZE - 1,
+                                 FORMAT_RECORD_MAGIC, FORMAT_RECORD_MAGIC_SIZE);
+      reader->offset += at ? (size_t)(at - bytes) : beginnings;
+      struct format_record_place place = {reader->salt, reader->offset};
+      if (at && format_record_decode_header(at, place, &record))
+         return KVS_OK;
+      reader->offset += at != NULL;
+   }
+   reader->offset = reader->size;
+   return KVS_OK;
+}
+
+int format_segment_known_sequence(const char *directory, uint64_t number,
+                                  const uint8_t store_id[16], uint64_t from, uint64_t *sequence,
+                                  kvs_error *error)
+{
+   struct format_segment_reader reader;
+   *sequence = 0;
+   int code = open_file(directory, number, store_id, &reader, error);
+   if (code != KVS_OK)
+      return code;
+   reader.offset = from;
+   while ((code = find_header(&reader, error)) == KVS_OK && reader.offset < reader.size) {
+      struct format_record_header record;
+      bool found;
+      code = format_segment_next(&reader, &record, &found, error);
+      if (code != KVS_OK)
+         break;
+      uint64_t last = record.durable_sequence;
+      if (found && record.effect_count > 0)
+         last = reader.effects[record.effect_count - 1].sequence;
+      if (last > *sequence)
+         *sequence = last;
+      reader.offset += !found;
+   }
+   format_segment_close(&reader);
+   return code;
 }
 
 int format_segment_keep_torn(const char *directory, struct format_segment_reader *reader,

@@ -83,6 +83,13 @@ struct format_segment_tail {
 int format_segment_examine_tail(struct format_segment_reader *reader,
                                 struct format_segment_tail *tail, kvs_error *error);
 
+/* The highest sequence that is in a whole record from offset `from` on, or that a record there says
+ * was durable, whatever is damaged around it and in the segment's header; 0 when there is none.
+ * KVS_OK or KVS_IO. */
+int format_segment_known_sequence(const char *directory, uint64_t number,
+                                  const uint8_t store_id[16], uint64_t from, uint64_t *sequence,
+                                  kvs_error *error);
+
 /* Copies the tail from reader->offset to tail->data_end to NNNNNNNNNN-<offset>.torn beside the
  * segment, whose name is put into `aside`. */
 int format_segment_keep_torn(const char *directory, struct format_segment_reader *reader,

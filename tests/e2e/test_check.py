@@ -238,8 +238,49 @@ class Damage(CheckCase):
                 # All but the last end in a record that tells of the next; it holds no data.
                 total -= SUCCESSOR_SIZE * (len(later) - 1)
                 self.assertEqual(given_up["bytes"], total - given_up["offset"])
-                if path != later[-1]:
-                    self.assertEqual(recovered["lost_known_to_sequence"], max(states))
+                self.assertEqual(recovered["lost_known_to_sequence"], max(states))
+
+    def test_what_is_known_to_be_lost_is_told_though_it_stands_behind_damage(self):
+        """In the newest segment no later one tells how far it went; its own records do."""
+        for what, offset, kept in (("record", None, 1), ("header of the segment", 40, 0)):
+            with self.subTest(damaged=what):
+                server = self.start(data=what, mode="aof")
+                for i in range(8):
+                    server.set(f"key{i}", b"value %d" % i)
+                server.kill9()
+                log = os.path.join(server.data, "gen-000001", "aof", "0000000001.log")
+                store_files.flip(log, offset or store_files.read(log).index(b"value 1"))
+                output = server.data + ".recovered"
+                _, report = check("--recover=prefix", f"--output={output}", server.data)
+                recovered = report["recovered"]
+                self.assertEqual((recovered["sequence"], recovered["keys"]), (kept, kept))
+                self.assertEqual((recovered["lost_after_sequence"],
+                                  recovered["lost_known_to_sequence"]), (kept, 8))
+                shutil.rmtree(output)
+                text = store_files.run_check("--recover=prefix", f"--output={output}",
+                                             server.data).stdout.decode()
+                self.assertIn(f"  lost: what came after sequence {kept}, up to 8 at least\n", text)
+
+    def test_damage_in_what_a_snapshot_just_covers_costs_nothing(self):
+        """The snapshot ends where the segment does, to the very sequence."""
+        for what in ("header", "record"):
+            with self.subTest(damaged=what):
+                server = self.start(data=what, mode="hybrid")
+                for i in range(3):
+                    server.set(f"key{i}", b"value %d" % i)
+                self.assertEqual(server.save().sequence, 3)
+                for i in range(3, 6):
+                    server.set(f"key{i}", b"value %d" % i)
+                state = dict(server.scan())
+                server.kill9()
+                log = os.path.join(server.data, "gen-000001", "aof", "0000000001.log")
+                store_files.flip(log, 40 if what == "header"
+                                 else store_files.read(log).index(b"value 1"))
+                _, report = check("--recover=prefix", server.data)
+                recovered = report["recovered"]
+                self.assertEqual((recovered["sequence"], recovered["lost_after_sequence"],
+                                  recovered["given_up"]), (6, None, []))
+                self.assertServes(server.data + ".recovered", recovered, {6: state})
 
     def test_a_damaged_header_is_no_fault_of_the_segment_before(self):
         data, states = self.make("aof", saves=())
