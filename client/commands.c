@@ -19,7 +19,8 @@ static const struct command commands[] = {
     {"get", "get KEY", "print a value", 1, 1, command_get},
     {"del", "del KEY [KEY...]", "delete keys", 1, ANY, command_del},
     {"keys", "keys [PREFIX]", "list the keys, sorted by their bytes", 0, 1, command_keys},
-    {"scan", "scan [PREFIX] [LIMIT]", "list keys and values, a tab between", 0, 2, command_scan},
+    {"scan", "scan [PREFIX] [LIMIT]", "list keys and values, separated by a tab", 0, 2,
+     command_scan},
     {"config",
      "config NON_PERSISTENT | SNAPSHOT <interval> <max> | AOF <max_size> | "
      "HYBRID <interval> <max> <max_size>",
@@ -32,8 +33,8 @@ static const struct command commands[] = {
     {"save", "save", "make a checkpoint now", 0, 0, command_save},
     {"status", "status", "show the mode, counts, errors and times of the server", 0, 0,
      command_status},
-    {"help", "help [COMMAND]", "show this, or one command", 0, 1, command_help},
-    {"exit", "exit", "leave; so does quit, and the end of input", 0, 0, command_exit},
+    {"help", "help [COMMAND]", "show this list, or the usage of one command", 0, 1, command_help},
+    {"exit", "exit", "leave; so do quit and the end of input", 0, 0, command_exit},
     {"quit", "quit", "leave", 0, 0, command_exit},
     {0},
 };

@@ -1,4 +1,4 @@
-/* kvstore-cli: reads the flags, then runs one command, the lines of a pipe, or a prompt. */
+/* kvstore-cli: reads the options, then runs one command, the lines of a pipe, or a prompt. */
 #include "client/address.h"
 #include "client/commands.h"
 #include "client/editor.h"
@@ -28,34 +28,35 @@ struct settings {
    size_t word_count;
 };
 
-/* ---- Flags ---- */
+/* ---- Options ---- */
 
 static void print_help(void)
 {
-   fputs("kvstore-cli: talks to a kvstore server\n\n"
-         "Usage: kvstore-cli [FLAGS] [COMMAND ARGUMENT...]\n\n"
-         "Without a command it reads commands, one a line: at a terminal with a prompt, from a\n"
+   fputs("kvstore-cli: reads and writes the keys of a kvstore server, and controls it\n\n"
+         "Usage: kvstore-cli [OPTIONS] [COMMAND ARGUMENT...]\n\n"
+         "Without a command it reads commands, one per line: at a terminal with a prompt, from a\n"
          "pipe without.\n\n"
-         "  -a, --address ADDR    server, HOST:PORT or unix:PATH; of a list with commas the first\n"
-         "                        that answers (default $KVSTORE_SERVER_ADDR, else\n"
-         "                        " ADDRESS_DEFAULT ")\n"
-         "  -x                    take the last argument from standard input, to its end\n"
+         "  -a, --address ADDR    server, HOST:PORT or unix:PATH, or several separated by commas,\n"
+         "                        of which the first that answers is used (default\n"
+         "                        $KVSTORE_SERVER_ADDR, else " ADDRESS_DEFAULT ")\n"
+         "  -x                    read the last argument from standard input\n"
          "  -n, --no-newline      print no newline after the value of get\n"
-         "  --timeout SECONDS     limit of every call with connecting, 0 for none (default 30,\n"
-         "                        none for calls that go through the whole store, and 5 to\n"
-         "                        connect)\n"
-         "  -h, --help            print this and exit\n"
+         "  --timeout SECONDS     limit of each call, connecting included; 0 for none (default:\n"
+         "                        30 for a call, none where it goes through the whole store,\n"
+         "                        5 to connect)\n"
+         "  -h, --help            print this help and exit\n"
          "  --version             print the version and exit\n\n"
          "Commands:\n",
          stdout);
    commands_print_help(stdout);
-   fputs("\nAt the prompt and in a pipe, words with spaces are quoted: \"...\" knows the escapes\n"
-         "\\n \\r \\t \\\\ \\\" \\xHH, '...' takes everything as it is. A word that begins with #\n"
-         "begins a comment.\n\n"
-         "Exit codes: 0 done, 1 key not found, 2 wrong use, 3 input, output or memory failed,\n"
-         "4 a shadow run failed or gave back other data,\n"
-         "64 + code for a gRPC error (78: cannot connect).\n",
-         stdout);
+   fputs(
+       "\nAt the prompt and in a pipe, quote words with spaces: \"...\" takes the escapes \\n \\r\n"
+       "\\t \\\\ \\\" \\xHH, '...' takes every character literally. A word that begins with #\n"
+       "starts a comment.\n\n"
+       "Exit codes: 0 success, 1 key not found, 2 usage error, 3 input, output or memory failed,\n"
+       "4 a shadow run failed or gave back other data, 64 + code for a gRPC error (78: cannot\n"
+       "connect).\n",
+       stdout);
 }
 
 static int refuse(const char *what, const char *value, const char *remedy)
@@ -68,9 +69,9 @@ static int refuse(const char *what, const char *value, const char *remedy)
 static int refuse_unknown(char **argv, int index)
 {
    if (optopt)
-      fprintf(stderr, "error: unknown flag -%c; see --help\n", optopt);
+      fprintf(stderr, "error: unknown option -%c; see --help\n", optopt);
    else
-      fprintf(stderr, "error: unknown flag \"%s\"; see --help\n", argv[index - 1]);
+      fprintf(stderr, "error: unknown option \"%s\"; see --help\n", argv[index - 1]);
    return EXIT_USAGE;
 }
 
@@ -117,7 +118,7 @@ static int read_flags(struct settings *settings, int argc, char **argv)
          settings->version = true;
          break;
       case ':':
-         return refuse("flag", argv[optind - 1], "needs a value");
+         return refuse("option", argv[optind - 1], "needs a value");
       default:
          return refuse_unknown(argv, optind);
       }
@@ -130,7 +131,7 @@ static int read_flags(struct settings *settings, int argc, char **argv)
 static int check_flags(const struct settings *settings)
 {
    if (settings->value_from_input && settings->word_count == 0)
-      return refuse("flag", "-x", "needs a command, such as kvstore-cli -x set KEY");
+      return refuse("option", "-x", "needs a command, such as kvstore-cli -x set KEY");
    return EXIT_DONE;
 }
 

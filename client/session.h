@@ -71,7 +71,7 @@ int session_call(struct session *session, const struct session_request *request,
 int session_report(const struct session *session, enum kv_code code,
                    const struct kv_status *status);
 
-/* Reports a wrong use (printf style) and returns EXIT_USAGE. */
+/* Reports a usage error (printf style) and returns EXIT_USAGE. */
 int session_misuse(const struct session *session, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -18,7 +18,7 @@ static const kvs_option options[OPTION_COUNT] = {
                       .default_value = "always",
                       .choices = "always|everysec|no",
                       .help = "when a write reaches stable storage: before it is acknowledged, "
-                              "within a second, or when the system likes"},
+                              "within a second, or when the kernel writes it back"},
     [OPTION_AOF_MAX_SIZE] = {.name = "aof_max_size",
                              .type = KVS_OPTION_SIZE,
                              .default_value = "10485760",

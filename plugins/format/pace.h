@@ -19,8 +19,9 @@
    {                                                                                               \
       .name = "snapshot_rate", .type = KVS_OPTION_SIZE, .default_value = "67108864",               \
       .minimum = FORMAT_PACE_MIN, .maximum = (int64_t)1 << 40,                                     \
-      .help = "bytes a second that a snapshot beside traffic may write; none is slowed down that " \
-              "somebody waits for",                                                                \
+      .help =                                                                                      \
+          "bytes per second that a background snapshot may write; save, a switch and shutdown "    \
+          "are not slowed down",                                                                   \
    }
 
 struct format_pace {
