@@ -58,7 +58,7 @@ static int write_scripted(void *self, const kvs_record *records, size_t count, u
 
 static int tick_scripted(void *self, const kvs_tick *tick, kvs_error *error)
 {
-   (void)self;
+   const kvs_host *host = self;
    if (tick->reason == KVS_TICK_PERIODIC) {
       control_script.ticks++;
       return answer(control_script.tick, error);
@@ -69,6 +69,7 @@ static int tick_scripted(void *self, const kvs_tick *tick, kvs_error *error)
       control_script.checkpoints++;
    if (control_script.in_checkpoint)
       control_script.in_checkpoint();
+   host->saved(host, tick->view_sequence);
    return answer(control_script.checkpoint, error);
 }
 
@@ -332,7 +333,7 @@ enum kv_code control_fixture_save(struct control_fixture *fixture, uint64_t *seq
 
 struct shadowing {
    struct kv_shadow_request request;
-   enum kv_shadow_outcome outcome;
+   struct control_shadow result;
    sem_t done;
 };
 
@@ -347,7 +348,8 @@ static void note_report(struct kv_shadow_request *request, const struct kv_shado
 {
    struct shadowing *shadowing = (struct shadowing *)request;
    (void)status;
-   shadowing->outcome = report ? report->outcome : KV_SHADOW_FAILED;
+   shadowing->result.outcome = report ? report->outcome : KV_SHADOW_FAILED;
+   shadowing->result.records = report ? report->records : 0;
    sem_post(&shadowing->done);
 }
 
@@ -356,7 +358,7 @@ static void begin_shadow(struct control_fixture *fixture, void *context)
    kv_control_shadow(fixture->control, context);
 }
 
-enum kv_shadow_outcome control_fixture_shadow(struct control_fixture *fixture)
+struct control_shadow control_fixture_shadow(struct control_fixture *fixture)
 {
    struct shadowing shadowing = {.request = {.candidate = {.plugin = "scripted"},
                                              .gone = is_never_gone,
@@ -364,7 +366,7 @@ enum kv_shadow_outcome control_fixture_shadow(struct control_fixture *fixture)
    sem_init(&shadowing.done, 0, 0);
    control_fixture_run(fixture, begin_shadow, &shadowing.request);
    await(&shadowing.done);
-   return shadowing.outcome;
+   return shadowing.result;
 }
 
 /* ---- What there is ------------------------------------------------------------------------- */
@@ -386,4 +388,16 @@ uint64_t control_fixture_generation(struct control_fixture *fixture)
    uint64_t generation = 0;
    kv_control_inspect(fixture->control, note_generation, &generation);
    return generation;
+}
+
+static void note_last_save(void *context, const struct kv_control_state *state)
+{
+   *(uint64_t *)context = state->last_save_sequence;
+}
+
+uint64_t control_fixture_last_save(struct control_fixture *fixture)
+{
+   uint64_t sequence = 0;
+   kv_control_inspect(fixture->control, note_last_save, &sequence);
+   return sequence;
 }

@@ -19,7 +19,8 @@
 
 #include <stdatomic.h>
 
-/* What the plug-in does, and what was asked of it. All instances share it. */
+/* What the plug-in does (a checkpoint tells the host that it is saved, before it fails), and what
+ * was asked of it. All instances share it. */
 struct control_script {
    atomic_int open, write, tick, checkpoint; /* what the hooks return, KVS_* */
    atomic_uint_least64_t loaded_to; /* what a load of a used directory declares; 0: nothing */
@@ -59,11 +60,16 @@ enum kv_code control_fixture_delete(struct control_fixture *fixture, const char 
 /* Configures the plug-in with this level. */
 enum kv_code control_fixture_configure(struct control_fixture *fixture, const char *level);
 enum kv_code control_fixture_save(struct control_fixture *fixture, uint64_t *sequence);
-/* The outcome of a shadow run of no length. */
-enum kv_shadow_outcome control_fixture_shadow(struct control_fixture *fixture);
+/* The outcome of a shadow run of no length, and how many records it says were mirrored. */
+struct control_shadow {
+   enum kv_shadow_outcome outcome;
+   uint64_t records;
+};
+struct control_shadow control_fixture_shadow(struct control_fixture *fixture);
 
 bool control_fixture_has_generation(const struct control_fixture *fixture, unsigned number);
 /* As Status shows it. */
 uint64_t control_fixture_generation(struct control_fixture *fixture);
+uint64_t control_fixture_last_save(struct control_fixture *fixture);
 
 #endif

@@ -436,14 +436,53 @@ static const kvs_plugin held_plugin = {
     .close = close_held,
 };
 
-static struct kv_instance *open_held_target(struct fixture *fixture)
+static struct kv_instance *open_own_target(struct fixture *fixture, const kvs_plugin *plugin)
 {
    struct kv_instance_config config = {
-       .plugin = &held_plugin, .directory = fixture->plugins.path, .wake = ignore_wake};
-   assert_int_equal(kv_settings_create(&held_plugin, NULL, 0, &config.settings, &fixture->status),
-                    KV_OK);
+       .plugin = plugin, .directory = fixture->plugins.path, .wake = ignore_wake};
+   assert_int_equal(kv_settings_create(plugin, NULL, 0, &config.settings, &fixture->status), KV_OK);
    assert_int_equal(kv_instance_open(&config, &fixture->instances[0], &fixture->status), KV_OK);
    return fixture->instances[0];
+}
+
+/* ---- A plug-in that refuses every batch and counts them ---- */
+
+static atomic_uint refused_batches;
+
+static int refuse_write(void *self, const kvs_record *records, size_t count, uint32_t flags,
+                        kvs_error *error)
+{
+   (void)self, (void)records, (void)count, (void)flags;
+   snprintf(error->text, sizeof error->text, "told to refuse");
+   refused_batches++;
+   return KVS_NO_SPACE;
+}
+
+static const kvs_plugin refusing_plugin = {
+    .size = sizeof refusing_plugin,
+    .abi_major = KVS_ABI_MAJOR,
+    .name = "refusing",
+    .version = "1",
+    .description = "has no room",
+    .promise = KVS_VOLATILE,
+    .open = open_held,
+    .on_write = refuse_write,
+    .close = close_held,
+};
+
+/* Its sequence would have a gap that nobody could fill. */
+static void a_standby_that_has_refused_a_batch_is_given_no_more(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_instance *active = open_target(fixture, 1, "memory", NULL, 0);
+   refused_batches = 0;
+   set_targets(fixture, active, open_own_target(fixture, &refusing_plugin));
+   for (int i = 0; i < 3; i++)
+      assert_int_equal(set(fixture, "k", "v"), KV_OK);
+   assert_int_equal(refused_batches, 1);
+   set_targets(fixture, active, NULL);
+   assert_true(fixture->seen.standby_failed);
+   assert_int_equal(fixture->seen.standby_status.code, KV_RESOURCE_EXHAUSTED);
 }
 
 struct first_write {
@@ -467,7 +506,7 @@ static void what_is_submitted_while_another_commits_is_committed_by_that_one(voi
    pthread_t thread;
    sem_init(&write_entered, 0, 0);
    sem_init(&write_gate, 0, 0);
-   set_targets(fixture, open_held_target(fixture), NULL);
+   set_targets(fixture, open_own_target(fixture, &held_plugin), NULL);
    assert_int_equal(pthread_create(&thread, NULL, submit_first, &first), 0);
    await_within_patience(&write_entered);
    submit_set(fixture, &second, "second", "2");
@@ -671,6 +710,7 @@ int main(void)
        TEST(a_failing_standby_costs_no_acknowledgement),
        TEST(one_submitters_writes_are_committed_in_its_order),
        TEST(what_is_submitted_together_is_one_batch_in_its_order),
+       TEST(a_standby_that_has_refused_a_batch_is_given_no_more),
        TEST(what_is_submitted_while_another_commits_is_committed_by_that_one),
        TEST(no_write_is_lost_when_targets_change_under_many_threads),
        TEST(what_is_submitted_while_held_waits_for_the_next_step),

@@ -1,3 +1,4 @@
+#include "core/control/internal.h"
 #include "tests/support/control_fixture.h"
 
 #include <setjmp.h>
@@ -221,7 +222,34 @@ static void after_a_record_in_doubt_a_fresh_generation_settles_it(void **state)
    assert_int_equal(control_fixture_set(fixture, "k", "v"), KV_OK);
 }
 
+static void the_checkpoint_of_a_switch_is_the_last_save_only_when_the_switch_worked(void **state)
+{
+   struct control_fixture *fixture = *state;
+   uint64_t sequence;
+   assert_int_equal(control_fixture_set(fixture, "k", "1"), KV_OK);
+   control_script.checkpoint = KVS_NO_SPACE;
+   assert_int_equal(control_fixture_configure(fixture, "2"), KV_RESOURCE_EXHAUSTED);
+   assert_int_equal(control_fixture_last_save(fixture), 0);
+   control_script.checkpoint = KVS_OK;
+   assert_int_equal(control_fixture_save(fixture, &sequence), KV_OK);
+   assert_int_equal(control_fixture_last_save(fixture), 1);
+   assert_int_equal(control_fixture_set(fixture, "k", "2"), KV_OK);
+   assert_int_equal(control_fixture_configure(fixture, "2"), KV_OK);
+   assert_int_equal(control_fixture_last_save(fixture), 2);
+}
+
 /* ---- Shadow runs ---- */
+
+/* A run that stayed due would keep the control thread awake for ever. */
+static void a_shadow_run_counts_what_was_mirrored_and_is_then_due_no_more(void **state)
+{
+   struct control_fixture *fixture = *state;
+   for (int i = 0; i < 5; i++)
+      assert_int_equal(control_fixture_set(fixture, "k", "v"), KV_OK);
+   assert_int_equal(control_fixture_shadow(fixture).records, 0);
+   assert_int_equal(control_fixture_last_save(fixture), 0);
+   assert_true(kv_control_shadow_end_ms(fixture->control) == UINT64_MAX);
+}
 
 static void a_shadow_that_gives_back_the_live_data_at_its_sequence_is_equal(void **state)
 {
@@ -229,7 +257,7 @@ static void a_shadow_that_gives_back_the_live_data_at_its_sequence_is_equal(void
    assert_int_equal(control_fixture_set(fixture, "k", "v"), KV_OK);
    assert_int_equal(control_fixture_delete(fixture, "k"), KV_OK);
    control_script.loaded_to = 2; /* the plug-in keeps nothing, and there is nothing but this */
-   assert_int_equal(control_fixture_shadow(fixture), KV_SHADOW_EQUAL);
+   assert_int_equal(control_fixture_shadow(fixture).outcome, KV_SHADOW_EQUAL);
 }
 
 static void a_shadow_with_another_sequence_differs_even_if_all_entries_are_equal(void **state)
@@ -240,7 +268,7 @@ static void a_shadow_with_another_sequence_differs_even_if_all_entries_are_equal
    static const uint64_t others[] = {0, 1, 3};
    for (size_t i = 0; i < 3; i++) {
       control_script.loaded_to = others[i];
-      assert_int_equal(control_fixture_shadow(fixture), KV_SHADOW_DIFFERENT);
+      assert_int_equal(control_fixture_shadow(fixture).outcome, KV_SHADOW_DIFFERENT);
    }
 }
 
@@ -249,7 +277,7 @@ static void a_shadow_without_the_live_data_differs(void **state)
    struct control_fixture *fixture = *state;
    assert_int_equal(control_fixture_set(fixture, "k", "v"), KV_OK);
    control_script.loaded_to = 1;
-   assert_int_equal(control_fixture_shadow(fixture), KV_SHADOW_DIFFERENT);
+   assert_int_equal(control_fixture_shadow(fixture).outcome, KV_SHADOW_DIFFERENT);
    assert_int_equal(control_fixture_generation(fixture), 1);
    assert_false(control_fixture_has_generation(fixture, 2));
 }
@@ -271,6 +299,8 @@ int main(void)
        TEST(a_record_that_fails_is_withdrawn),
        TEST(a_record_that_cannot_be_withdrawn_keeps_both_generations_and_ends_writing),
        TEST(after_a_record_in_doubt_a_fresh_generation_settles_it),
+       TEST(the_checkpoint_of_a_switch_is_the_last_save_only_when_the_switch_worked),
+       TEST(a_shadow_run_counts_what_was_mirrored_and_is_then_due_no_more),
        TEST(a_shadow_that_gives_back_the_live_data_at_its_sequence_is_equal),
        TEST(a_shadow_with_another_sequence_differs_even_if_all_entries_are_equal),
        TEST(a_shadow_without_the_live_data_differs),
