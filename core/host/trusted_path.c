@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,18 +42,56 @@ static enum kv_code fail_owner(const char *path, const struct stat *info, struct
                   path, (unsigned)info->st_uid, (unsigned)geteuid());
 }
 
-static enum kv_code check(const char *path, const struct stat *info, bool sticky_will_do,
-                          struct kv_status *status)
+/* Whether the file's group has its owner's name and nobody else in it. */
+static bool is_private_group(const struct stat *info)
+{
+   char user_texts[1024], group_texts[4096];
+   struct passwd user_entry, *user;
+   struct group group_entry, *group;
+   if (getpwuid_r(info->st_uid, &user_entry, user_texts, sizeof user_texts, &user) != 0 || !user ||
+       getgrgid_r(info->st_gid, &group_entry, group_texts, sizeof group_texts, &group) != 0 ||
+       !group)
+      return false;
+   if (user->pw_gid != info->st_gid || strcmp(user->pw_name, group->gr_name) != 0)
+      return false;
+   for (char **member = group->gr_mem; *member; member++)
+      if (strcmp(*member, user->pw_name) != 0)
+         return false;
+   return true;
+}
+
+/* Whether others than the owner can exchange what is in a directory on the way. */
+static bool is_open_to_others(const struct stat *info)
+{
+   if (info->st_mode & S_ISVTX)
+      return false;
+   return info->st_mode & S_IWOTH || (info->st_mode & S_IWGRP && !is_private_group(info));
+}
+
+static enum kv_code fail_writable(const char *path, const struct stat *info,
+                                  struct kv_status *status)
+{
+   return kv_fail(status, KV_PERMISSION_DENIED,
+                  "%s may be written by others than its owner (mode %04o); plug-ins are not "
+                  "loaded from there: use chmod go-w",
+                  path, (unsigned)(info->st_mode & 07777));
+}
+
+/* The plug-in's file and its directory. */
+static enum kv_code check_strictly(const char *path, const struct stat *info,
+                                   struct kv_status *status)
 {
    if (!is_trusted_owner(info))
       return fail_owner(path, info, status);
-   bool writable = info->st_mode & (S_IWGRP | S_IWOTH);
-   if (writable && !(sticky_will_do && info->st_mode & S_ISVTX))
-      return kv_fail(status, KV_PERMISSION_DENIED,
-                     "%s may be written by others than its owner (mode %04o); plug-ins are not "
-                     "loaded from there: use chmod go-w",
-                     path, (unsigned)(info->st_mode & 07777));
-   return KV_OK;
+   return info->st_mode & (S_IWGRP | S_IWOTH) ? fail_writable(path, info, status) : KV_OK;
+}
+
+static enum kv_code check_on_the_way(const char *path, const struct stat *info,
+                                     struct kv_status *status)
+{
+   if (!is_trusted_owner(info))
+      return fail_owner(path, info, status);
+   return is_open_to_others(info) ? fail_writable(path, info, status) : KV_OK;
 }
 
 /* ---- The way ---- */
@@ -76,7 +116,7 @@ static enum kv_code stand_on(struct walk *walk, int fd)
    if (!S_ISDIR(info.st_mode))
       return kv_fail_errno(walk->status, ENOTDIR, "cannot use %s as a plug-in directory",
                            walk->path);
-   return check(walk->path, &info, true, walk->status);
+   return check_on_the_way(walk->path, &info, walk->status);
 }
 
 static enum kv_code go_to_root(struct walk *walk)
@@ -174,7 +214,7 @@ static enum kv_code walk_to(struct walk *walk, const char *path)
    enum kv_code code = go_on(walk);
    if (code == KV_OK && fstat(walk->fd, &info) != 0)
       code = kv_fail_errno(walk->status, errno, "cannot look at %s", walk->path);
-   return code == KV_OK ? check(walk->path, &info, false, walk->status) : code;
+   return code == KV_OK ? check_strictly(walk->path, &info, walk->status) : code;
 }
 
 static void end_walk(struct walk *walk)
@@ -254,7 +294,7 @@ static enum kv_code open_in(const struct walk *walk, const char *given,
       code = kv_fail(walk->status, KV_FAILED_PRECONDITION,
                      "%s is no plug-in: it is not a regular file", file->path);
    else
-      code = check(file->path, &info, false, walk->status);
+      code = check_strictly(file->path, &info, walk->status);
    if (code != KV_OK)
       close(file->fd);
    return code;

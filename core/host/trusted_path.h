@@ -3,10 +3,11 @@
  *
  * Whoever can replace a plug-in's file is the server: it runs with all that the server may do. So
  * the file, its directory, and every directory and link on the way there from the root must belong
- * to root or to the server's user, and others may not write them; a directory on the way may be
- * open to others where its sticky bit keeps them from exchanging what is not theirs (/tmp). Every
- * step is taken from a descriptor that has been checked, so that what is opened in the end is what
- * was checked, whatever happens to the path meanwhile.
+ * to root or to the server's user, and others may not write them. A directory on the way may be
+ * open to others where its sticky bit keeps them from exchanging what is not theirs (/tmp), and to
+ * its group where that is the owner's alone, as it comes from a umask of 002. Every step is taken
+ * from a descriptor that has been checked, so that what is opened in the end is what was checked,
+ * whatever happens to the path meanwhile.
  *
  * Threads: any.
  */

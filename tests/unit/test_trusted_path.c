@@ -105,6 +105,22 @@ static void a_directory_above_may_be_open_to_others_where_it_is_sticky(void **st
    assert_int_equal(open_at(fixture, fixture->inner), KV_OK);
 }
 
+/* As everything is that is made with a umask of 002. */
+static void a_directory_above_may_be_open_to_a_group_of_its_owner_alone(void **state)
+{
+   struct fixture *fixture = *state;
+   if (geteuid() != 0)
+      skip(); /* who the groups of others are depends on the machine */
+   assert_int_equal(chown(fixture->top.path, 0, 0), 0);
+   assert_int_equal(chmod(fixture->top.path, 0775), 0);
+   assert_int_equal(open_at(fixture, fixture->inner), KV_OK);
+   assert_int_equal(chmod(fixture->inner, 0775), 0);
+   assert_refused(fixture, fixture->inner, "inner may be written by others");
+   assert_int_equal(chmod(fixture->inner, 0755), 0);
+   assert_int_equal(chown(fixture->top.path, 0, OTHER_USER), 0);
+   assert_refused(fixture, fixture->inner, "mode 0775");
+}
+
 static void what_belongs_to_another_user_is_refused_wherever_it_stands(void **state)
 {
    struct fixture *fixture = *state;
@@ -197,6 +213,7 @@ int main(void)
        TEST(a_file_that_others_may_write_is_refused),
        TEST(its_directory_may_not_be_open_to_others_sticky_or_not),
        TEST(a_directory_above_may_be_open_to_others_where_it_is_sticky),
+       TEST(a_directory_above_may_be_open_to_a_group_of_its_owner_alone),
        TEST(what_belongs_to_another_user_is_refused_wherever_it_stands),
        TEST(a_link_on_the_way_is_followed_where_only_its_owner_can_change_it),
        TEST(a_link_that_goes_round_is_refused),
