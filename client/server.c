@@ -290,13 +290,21 @@ int command_save(struct session *session, const struct kv_bytes *arguments, size
    return EXIT_DONE;
 }
 
+enum { TIME_SIZE = 64 };
+
+/* False for 0, which stands for no time. */
+static bool format_time(int64_t unix_ms, char text[TIME_SIZE])
+{
+   time_t seconds = (time_t)(unix_ms / 1000);
+   struct tm local;
+   return seconds != 0 && localtime_r(&seconds, &local) &&
+          strftime(text, TIME_SIZE, "%Y-%m-%d %H:%M:%S %z", &local) != 0;
+}
+
 static void print_last_save(FILE *out, const Kvstore__StatusResponse *answer)
 {
-   time_t seconds = (time_t)(answer->last_save_unix_ms / 1000);
-   struct tm local;
-   char text[64];
-   if (seconds == 0 || !localtime_r(&seconds, &local) ||
-       strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S %z", &local) == 0)
+   char text[TIME_SIZE];
+   if (!format_time(answer->last_save_unix_ms, text))
       print_field(out, "last save", "none since the start");
    else
       print_field(out, "last save", "%s, up to sequence %" PRIu64, text,
@@ -325,6 +333,21 @@ static void print_recovery(FILE *out, const Kvstore__Recovery *recovery)
    }
 }
 
+static void print_last_error(FILE *out, const Kvstore__StatusResponse *answer)
+{
+   char text[TIME_SIZE];
+   print_label(out, "last error");
+   print_plain(out, answer->last_error.len > 0 ? session_bytes(answer->last_error)
+                                               : kv_bytes_of("none since the start"));
+   fputc('\n', out);
+   if (format_time(answer->last_error_unix_ms, text))
+      print_field(out, "", "%s, %" PRIu64 " %s", text, answer->last_error_count,
+                  answer->last_error_count == 1 ? "time" : "times");
+   if (answer->refused_writes > 0)
+      print_field(out, "refused", "%" PRIu64 " writes since the start, for want of room",
+                  answer->refused_writes);
+}
+
 static void print_status(FILE *out, const Kvstore__StatusResponse *answer)
 {
    uint64_t seconds = answer->uptime_ms / 1000;
@@ -343,10 +366,7 @@ static void print_status(FILE *out, const Kvstore__StatusResponse *answer)
                (unsigned)(seconds / 3600 % 24), (unsigned)(seconds / 60 % 60),
                (unsigned)(seconds % 60));
    print_field(out, "writes", "%s", answer->read_only ? "REFUSED (read-only)" : "accepted");
-   print_label(out, "last error");
-   print_plain(out, answer->last_error.len > 0 ? session_bytes(answer->last_error)
-                                               : kv_bytes_of("none since the start"));
-   fputc('\n', out);
+   print_last_error(out, answer);
    report_hooks(out, answer);
 }
 

@@ -51,7 +51,8 @@ struct kv_commit {
    struct kv_effects effects;
    struct kv_backlog backlog;
    void (*failed)(void *context);
-   void *failed_context;
+   void (*refused)(void *context, const struct kv_status *status, size_t changes);
+   void *failed_context; /* of both */
 
    /* A copy of targets.read_only* for other threads. */
    pthread_mutex_t status_lock;
@@ -93,6 +94,8 @@ static enum kv_code make_durable(struct kv_commit *commit, struct kv_status *sta
    if (code != KV_OK) {
       if (code != KV_RESOURCE_EXHAUSTED)
          become_read_only(commit, status);
+      else if (commit->refused)
+         commit->refused(commit->failed_context, status, effects->count);
       return code;
    }
    uint32_t flags = targets->standby_on_trial ? 0 : KVS_WRITE_SYNC;
@@ -418,8 +421,12 @@ bool kv_commit_read_only(struct kv_commit *commit, struct kv_status *status)
    return read_only;
 }
 
-void kv_commit_on_failure(struct kv_commit *commit, void (*failed)(void *context), void *context)
+void kv_commit_on_failure(struct kv_commit *commit, void (*failed)(void *context),
+                          void (*refused)(void *context, const struct kv_status *status,
+                                          size_t changes),
+                          void *context)
 {
    commit->failed = failed;
+   commit->refused = refused;
    commit->failed_context = context;
 }

@@ -106,7 +106,12 @@ void kv_commit_at_boundary(struct kv_commit *commit,
  * Any thread. */
 bool kv_commit_read_only(struct kv_commit *commit, struct kv_status *status);
 
-/* Called by whoever commits when the pipeline becomes read-only. Set before the first batch. */
-void kv_commit_on_failure(struct kv_commit *commit, void (*failed)(void *context), void *context);
+/* Called by whoever commits: `failed` when the pipeline becomes read-only, `refused` when the
+ * active plug-in had no room for a batch of so many changes, as `status` says. Set before the first
+ * batch; either may be NULL. */
+void kv_commit_on_failure(struct kv_commit *commit, void (*failed)(void *context),
+                          void (*refused)(void *context, const struct kv_status *status,
+                                          size_t changes),
+                          void *context);
 
 #endif

@@ -28,16 +28,6 @@ void kv_control_show(struct kv_control *control, struct kv_instance *instance, u
    pthread_mutex_unlock(&control->lock);
 }
 
-void kv_control_note_error(struct kv_control *control, const struct kv_status *status)
-{
-   pthread_mutex_lock(&control->lock);
-   bool news = strcmp(control->last_error, status->text) != 0;
-   memcpy(control->last_error, status->text, sizeof control->last_error);
-   pthread_mutex_unlock(&control->lock);
-   if (news)
-      kv_log(KV_LOG_ERROR, "%s", status->text);
-}
-
 void kv_control_note_save(struct kv_control *control, uint64_t sequence)
 {
    pthread_mutex_lock(&control->lock);
@@ -372,7 +362,7 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
    atomic_store(&control->shadow_end_ms, UINT64_MAX);
    pthread_mutex_init(&control->lock, NULL);
    kv_clock_init_condition(&control->changed);
-   kv_commit_on_failure(config->commit, kv_control_note_failure, control);
+   kv_commit_on_failure(config->commit, kv_control_note_failure, kv_control_note_refusal, control);
    return control;
 }
 

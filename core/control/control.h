@@ -69,6 +69,9 @@ struct kv_control_state {
    uint64_t last_save_sequence;
    int64_t last_save_ms;                /* Unix time; 0 = none since the start */
    const char *last_error;              /* "" = none since the start */
+   int64_t last_error_ms;               /* Unix time of it; 0 = none since the start */
+   uint64_t last_error_count;           /* how often it came, with nothing else in between */
+   uint64_t refused_writes;             /* that the plug-in had no room for, since the start */
    const struct kv_hook_timing *timing; /* of the plug-in's instance */
    struct kv_hook_figures closes;       /* of all instances that have been closed */
 };

@@ -25,6 +25,10 @@ struct kv_control {
    bool proving;      /* a candidate makes its first checkpoint: not what Status tells of */
    struct kv_control_state state;
    char last_error[KV_STATUS_TEXT_SIZE];
+   char last_failure[KV_STATUS_TEXT_SIZE]; /* the last one that is no refusal; logged once */
+   bool last_is_refusal;                   /* what last_error shows */
+   uint64_t told_refusals;                 /* of state.refused_writes, what the log has been told */
+   uint64_t next_refusal_line_ms;          /* monotonic */
 
    atomic_uint_least64_t shadow_end_ms; /* monotonic; UINT64_MAX: no shadow run is under way */
 
@@ -58,7 +62,11 @@ enum kv_code kv_control_record(struct kv_control *control, const struct kv_insta
 void kv_control_show(struct kv_control *control, struct kv_instance *instance, uint64_t generation);
 /* Asks the control thread (`control`) for a periodic tick soon. Any thread. */
 void kv_control_want_tick(void *control);
+/* errors.c. A hook failed: Status shows it, and the log when it is news. */
 void kv_control_note_error(struct kv_control *control, const struct kv_status *status);
+/* `writes` changes were refused, as the plug-in has no room for them: Status shows it, and the log
+ * in a line every so often (`control`). Any thread. */
+void kv_control_note_refusal(void *control, const struct kv_status *status, size_t writes);
 /* Writes are refused from now on: tells health and wakes the control thread (`control`), which
  * repairs it. Any thread. */
 void kv_control_note_failure(void *control);

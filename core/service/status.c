@@ -50,6 +50,9 @@ static void report_control(void *context, const struct kv_control_state *state)
    response->generation = state->generation;
    response->last_save_unix_ms = state->last_save_ms;
    response->last_save_sequence = state->last_save_sequence;
+   response->last_error_unix_ms = state->last_error_ms;
+   response->last_error_count = state->last_error_count;
+   response->refused_writes = state->refused_writes;
    response->n_options = state->plugin->option_count;
    report->complete = kv_service_failure_text(report->service, report->arena, state->last_error,
                                               &response->last_error) &&

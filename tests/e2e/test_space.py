@@ -1,10 +1,12 @@
 """A small disk, and a full one: what still works, what does not, and what is said about it."""
+import errno
 import os
 import subprocess
 import time
 
 import grpc
 
+import faults
 import harness
 from harness import PATIENCE, kv
 
@@ -103,6 +105,54 @@ class Compaction(Space):
         while len(self.files(server.data, ".snapshot")) < 1:
             self.assertLess(time.monotonic(), deadline, "no snapshot was taken")
             server.set("key", b"v" * 3000)
+
+
+class Word(Space):
+    def test_a_full_disk_is_told_once_in_the_log_and_counted_in_status(self):
+        """Clients that go on trying do not fill what is left of the disk with lines of the log."""
+        for mode in DURABLE:
+            with self.subTest(mode=mode):
+                path = self.small_disk(mode, "4m")
+                server = self.start_in(mode, mode)
+                server.set("key", b"v")
+                before = server.status()
+                self.assertEqual((before.last_error, before.last_error_unix_ms,
+                                  before.last_error_count, before.refused_writes), ("", 0, 0, 0))
+                self.fill_the_rest(path)
+                begin_ms = int(time.time() * 1000)
+                for _ in range(300):
+                    self.assertFails(EXHAUSTED, lambda: server.set("more", b"v" * 1_500_000))
+                status = server.status()
+                self.assertIn("no room", status.last_error)
+                self.assertGreaterEqual(status.last_error_count, 1)
+                self.assertGreaterEqual(status.last_error_unix_ms, begin_ms)
+                self.assertEqual(status.refused_writes, 300)
+                self.assertFalse(status.read_only)
+                server.log.wait_for("1 writes were refused, the last one for: ")
+                lines = [line for line in server.log.text().splitlines() if "no room" in line]
+                self.assertLess(len(lines), 8, lines)
+                shown = subprocess.run([harness.CLI, "-a", server.address, "status"],
+                                       capture_output=True, check=True, timeout=PATIENCE).stdout
+                self.assertIn(b"no room", shown)
+                self.assertRegex(shown, rb"refused +300 writes since the start, for want of room")
+                server.stop()
+
+    def test_where_no_disk_can_be_made_small_an_injected_fault_is_told_as_well(self):
+        for mode in ("aof", "hybrid"):
+            with self.subTest(mode=mode):
+                shim = faults.Shim(self.folder, os.path.join(self.folder, mode))
+                server = self.start(data=mode, mode=mode, variables=shim.environment())
+                server.set("key", b"v")
+                shim.arm("fallocate", 1, "error", errno.ENOSPC, last=faults.FOREVER, match="/aof/")
+                for _ in range(3):
+                    self.assertFails(EXHAUSTED, lambda: server.set("more", b"v" * 1_500_000),
+                                     "no room")
+                self.assertEqual(server.status().refused_writes, 3)
+                self.assertTrue(server.delete("key"))
+                server.save()
+                shim.heal()
+                self.set_sometime(server, "more", b"v" * 1_500_000)
+                server.stop()
 
 
 class Full(Space):

@@ -33,6 +33,7 @@ struct fixture {
    struct kv_commit_targets wanted; /* for the next step */
    struct kv_commit_targets seen;   /* by the last step */
    atomic_uint failures;            /* calls of on_failure */
+   atomic_ullong refusals;          /* changes that it was told were refused */
    struct kv_status status;
 };
 
@@ -40,6 +41,13 @@ static void count_failure(void *context)
 {
    struct fixture *fixture = context;
    atomic_fetch_add(&fixture->failures, 1);
+}
+
+static void count_refusal(void *context, const struct kv_status *status, size_t changes)
+{
+   struct fixture *fixture = context;
+   assert_int_equal(status->code, KV_RESOURCE_EXHAUSTED);
+   atomic_fetch_add(&fixture->refusals, changes);
 }
 
 static int set_up(void **state)
@@ -57,7 +65,7 @@ static int set_up(void **state)
    const struct kv_commit_options options = {0};
    fixture.commit = kv_commit_create(fixture.store, &options, &fixture.status);
    assert_non_null(fixture.commit);
-   kv_commit_on_failure(fixture.commit, count_failure, &fixture);
+   kv_commit_on_failure(fixture.commit, count_failure, count_refusal, &fixture);
    *state = &fixture;
    return 0;
 }
@@ -308,6 +316,7 @@ static void lack_of_room_refuses_the_batch_and_no_more(void **state)
    assert_readable(fixture, "k", "v");
    assert_false(kv_commit_read_only(fixture->commit, &fixture->status));
    assert_int_equal(atomic_load(&fixture->failures), 0);
+   assert_int_equal(atomic_load(&fixture->refusals), 1);
 }
 
 static void a_standby_is_given_each_batch(void **state)
