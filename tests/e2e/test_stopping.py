@@ -167,6 +167,45 @@ class Hanging(harness.Case):
         self.assertEqual((again.status().plugin, again.get("k")), ("aof", b"v"))
 
 
+class Crowded(harness.Case):
+    """One connection asks for switches without end."""
+
+    def start_crowded(self):
+        server = self.start(mode="aof")
+        operations = [kv.Operation(set=kv.SetRequest(key=f"k{i}", value=b"v" * 100))
+                      for i in range(20000)]
+        server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
+        greedy = harness.kv_grpc.KeyValueStoreStub(server.connect())
+        calls = [greedy.Configure.future(
+            kv.ConfigureRequest(plugin="aof", options={"aof_max_size": str(20000000 + i)}),
+            timeout=PATIENCE) for i in range(400)]
+        return server, calls
+
+    def test_who_asks_too_much_is_refused_and_others_have_their_turn(self):
+        server, calls = self.start_crowded()
+        plugins = server.stub.ListPlugins(kv.ListPluginsRequest(), timeout=PATIENCE)
+        self.assertIn("aof", [plugin.name for plugin in plugins.plugins])
+        codes = {call.code() for call in calls}
+        self.assertEqual(codes, {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED})
+        server.stop()
+
+    def test_the_end_comes_although_they_wait(self):
+        server, calls = self.start_crowded()
+        server.stop()
+        allowed = {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED,
+                   grpc.StatusCode.UNAVAILABLE}
+        self.assertLessEqual({call.code() for call in calls}, allowed)
+        again = self.start()
+        self.assertEqual(len(again.keys()), 20000)
+
+    def test_equal_requests_are_one_switch(self):
+        server = self.start(mode="aof")
+        calls = [server.stub.Configure.future(kv.ConfigureRequest(plugin="hybrid"),
+                                              timeout=PATIENCE) for _ in range(100)]
+        self.assertEqual({call.code() for call in calls}, {grpc.StatusCode.OK})
+        self.assertEqual(server.log.text().count("switched from"), 1)
+
+
 class Loading(harness.Case):
     def test_a_load_is_given_up_and_keeps_what_there_is(self):
         server = self.start(mode="aof")

@@ -69,6 +69,10 @@ static int tick_scripted(void *self, const kvs_tick *tick, kvs_error *error)
       control_script.checkpoints++;
    if (control_script.in_checkpoint)
       control_script.in_checkpoint();
+   kvs_record record;
+   control_script.entries = 0;
+   while (host->view_read(tick->view, &record, 1) == 1)
+      control_script.entries++;
    host->saved(host, tick->view_sequence);
    return answer(control_script.checkpoint, error);
 }
@@ -198,13 +202,21 @@ int control_fixture_set_up(void **state)
    return 0;
 }
 
+enum kv_code control_fixture_stop(struct control_fixture *fixture)
+{
+   if (fixture->stopped)
+      return KV_OK;
+   fixture->stopped = true;
+   return kv_control_stop(fixture->control, &fixture->status);
+}
+
 int control_fixture_tear_down(void **state)
 {
    struct control_fixture *fixture = *state;
    control_script.in_checkpoint = NULL;
    control_script.checkpoint = KVS_OK;
    failing_syncs = 0;
-   kv_control_stop(fixture->control, &fixture->status);
+   control_fixture_stop(fixture);
    kv_control_destroy(fixture->control);
    kv_commit_destroy(fixture->commit);
    kv_store_destroy(fixture->store);

@@ -25,7 +25,8 @@ struct control_script {
    atomic_int open, write, tick, checkpoint; /* what the hooks return, KVS_* */
    atomic_uint_least64_t loaded_to; /* what a load of a used directory declares; 0: nothing */
    atomic_uint opens, writes, ticks, checkpoints, shutdowns, closes;
-   void (*in_checkpoint)(void); /* called by on_tick; may be NULL */
+   void (*in_checkpoint)(void); /* called by on_tick before it reads the view; may be NULL */
+   atomic_uint entries;         /* that the last checkpoint read of its view */
 };
 
 struct control_fixture {
@@ -37,6 +38,7 @@ struct control_fixture {
    struct kv_control *control;
    atomic_bool writable;
    struct kv_status status; /* of the last call that failed */
+   bool stopped;
 };
 
 extern struct control_script control_script;
@@ -44,6 +46,9 @@ extern struct control_script control_script;
 /* For cmocka: the fixture is *state, and has begun an empty store. */
 int control_fixture_set_up(void **state);
 int control_fixture_tear_down(void **state);
+
+/* Stops the control plane, before the test is over. */
+enum kv_code control_fixture_stop(struct control_fixture *fixture);
 
 /* Runs `act` on the control thread and returns when it and the tick that was due are done. */
 void control_fixture_run(struct control_fixture *fixture,
