@@ -17,6 +17,7 @@ struct kv_account {
    size_t max;
    atomic_size_t users; /* the owner, and each share */
    _Alignas(KV_CACHE_LINE) atomic_size_t held;
+   atomic_size_t work; /* reserved */
 };
 
 struct kv_share {
@@ -32,6 +33,7 @@ struct kv_account *kv_account_create(size_t max)
    if (account) {
       account->max = max;
       atomic_init(&account->held, 0);
+      atomic_init(&account->work, 0);
       atomic_init(&account->users, 1);
    }
    return account;
@@ -48,9 +50,19 @@ size_t kv_account_held(const struct kv_account *account)
    return atomic_load_explicit(&account->held, memory_order_relaxed);
 }
 
-size_t kv_account_max(const struct kv_account *account)
+bool kv_account_begin_work(struct kv_account *account, size_t size)
 {
-   return account->max;
+   size_t work = atomic_load(&account->work);
+   do {
+      if (work > 0 && (size > account->max / 2 || work > account->max / 2 - size))
+         return false;
+   } while (!atomic_compare_exchange_weak(&account->work, &work, work + size));
+   return true;
+}
+
+void kv_account_end_work(struct kv_account *account, size_t size)
+{
+   atomic_fetch_sub_explicit(&account->work, size, memory_order_relaxed);
 }
 
 struct kv_share *kv_share_open(struct kv_account *account)

@@ -33,7 +33,10 @@ struct kv_account *kv_account_create(size_t max);
 void kv_account_close(struct kv_account *account);
 /* Bytes that all shares hold. */
 size_t kv_account_held(const struct kv_account *account);
-size_t kv_account_max(const struct kv_account *account);
+/* Reserves so much of the account for work on a large request; false when half of it is already,
+ * and others are at work. */
+bool kv_account_begin_work(struct kv_account *account, size_t size);
+void kv_account_end_work(struct kv_account *account, size_t size);
 
 /* What bytes are for. */
 enum kv_claim {

@@ -1,5 +1,3 @@
-#include "core/rpc/grpc_log.h"
-#include "core/rpc/headers.h"
 #include "core/rpc/inflate.h"
 #include "core/rpc/internal.h"
 
@@ -15,27 +13,12 @@
 
 /* Closed calls that a worker keeps: what a burst needed beyond that goes back to the system. */
 #define POOL_MAX 256
-/* What a call in flight takes, here and in gRPC, with a small request and reply: 1,000 more of them
- * on a connection have the process grow by 14 MB. */
-#define CALL_COST ((size_t)14 * 1024)
-/* Replies up to here are in that. */
+/* Replies up to here are in what a call is charged with from the start. */
 #define SMALL_MESSAGE_SIZE ((size_t)1024)
 #define PEER_HASH_PRIME UINT64_C(0x100000001b3) /* FNV */
 /* Replies from here on are allocated so that running out of memory is an answer; gRPC's own
  * allocation, which ends the process then, is faster for small ones. */
 #define LARGE_MESSAGE_SIZE ((size_t)64 * 1024)
-
-/* For the call's arena, and whatever else it is to hold. */
-static bool charge(void *context, size_t size)
-{
-   struct kv_call *call = context;
-   size_t own = call->charged + call->reply_charged +
-                (call->outbound ? kv_outbound_size(call->outbound) : 0);
-   bool allowed = kv_share_take(call->share, KV_CLAIM_SHARE, size, own);
-   call->refused |= !allowed;
-   call->charged += allowed ? size : 0;
-   return allowed;
-}
 
 static void handle_unary_closed(void *owner, bool ok)
 {
@@ -69,42 +52,35 @@ static struct kv_call *take_from_pool(struct kv_rpc_worker *worker)
    call->worker = worker;
    pthread_mutex_init(&call->lock, NULL);
    kv_arena_init(&call->arena);
-   kv_arena_ask(&call->arena, charge, call);
+   kv_arena_ask(&call->arena, kv_call_charge, call);
    return call;
-}
-
-/* Has the connection's share count a new call. */
-static struct kv_connection *charge_new(struct kv_rpc_worker *worker, grpc_call *grpc, size_t size,
-                                        struct kv_status *status)
-{
-   struct kv_connection *connection = kv_connection_of(worker, grpc);
-   if (connection && kv_share_take(connection->share, KV_CLAIM_SHARE, size, 0))
-      return connection;
-   if (connection)
-      kv_share_refusal(connection->share, status);
-   else
-      kv_fail(status, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this connection");
-   return NULL;
 }
 
 struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc_method *method,
                                grpc_call *grpc, grpc_byte_buffer *payload, struct kv_status *status)
 {
-   size_t cost = CALL_COST + (payload ? grpc_byte_buffer_length(payload) : 0);
-   struct kv_connection *connection = charge_new(worker, grpc, cost, status);
-   if (!connection)
+   struct kv_connection *connection = kv_connection_of(worker, grpc);
+   size_t request = payload ? grpc_byte_buffer_length(payload) : 0;
+   if (!connection || !kv_charge_new(connection->share, request, status)) {
+      if (!connection)
+         kv_fail(status, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this connection");
       return NULL;
+   }
    struct kv_call *call = take_from_pool(worker);
    if (!call) {
-      kv_share_give(connection->share, cost);
+      kv_share_give(connection->share, KV_CALL_COST + request);
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this call");
       return NULL;
    }
    call->connection = connection;
    call->share = connection->share;
-   call->charged = cost;
+   call->charged = KV_CALL_COST + request;
+   call->request_charged = request;
    call->reply_charged = 0;
+   call->large = false;
+   call->work = 0;
    call->refused = false;
+   call->inflater = NULL;
    call->outbound = NULL;
    worker->pending++;
    atomic_fetch_add(&worker->calls, 1);
@@ -132,6 +108,8 @@ static grpc_slice_buffer *pieces_of(struct kv_call *call)
 
 void kv_call_drop_request(struct kv_call *call)
 {
+   kv_inflater_destroy(call->inflater); /* which reads the payload */
+   call->inflater = NULL;
    if (call->payload)
       grpc_byte_buffer_destroy(call->payload);
    call->payload = NULL;
@@ -179,7 +157,7 @@ void kv_call_release(struct kv_call *call)
    drop_message(call);
    kv_arena_reset(&call->arena);
    kv_stall_call_closed(call);
-   kv_share_give(call->share, call->charged);
+   kv_charge_end(call, 0);
    grpc_call_unref(call->grpc);
    if (worker->pool_size >= POOL_MAX) {
       destroy_call(call);
@@ -199,63 +177,6 @@ void kv_call_pool_destroy(struct kv_rpc_worker *worker)
    }
 }
 
-static enum kv_code unpack_request(struct kv_call *call, struct kv_bytes *request,
-                                   struct kv_status *status)
-{
-   char *data;
-   size_t size;
-   enum kv_code code =
-       kv_rpc_inflate(&call->payload->data.raw.slice_buffer, call->payload->data.raw.compression,
-                      call->worker->rpc->receive_message_max, &data, &size, status);
-   kv_call_drop_request(call);
-   if (code == KV_OK) {
-      call->joined = data;
-      *request = kv_bytes(data, size);
-   }
-   return code;
-}
-
-/* The message is compressed, but gRPC knows no encoding for it: none was named, or one that it does
- * not know. Which of the two it was only its log tells, and not of which call. */
-static enum kv_code refuse_encoding(struct kv_call *call, struct kv_status *status)
-{
-   if (!kv_grpc_log_saw_unknown_encoding())
-      return kv_fail(status, KV_INTERNAL,
-                     "the request is flagged as compressed, but no grpc-encoding says how");
-   call->lists_encodings = true;
-   return kv_fail(status, KV_UNIMPLEMENTED,
-                  "the request is compressed in a way that this server does not know; it knows "
-                  "deflate and gzip");
-}
-
-enum kv_code kv_call_join_request(struct kv_call *call, struct kv_bytes *request,
-                                  struct kv_status *status)
-{
-   grpc_slice_buffer *pieces = &call->payload->data.raw.slice_buffer;
-   if (call->payload->data.raw.compression != GRPC_COMPRESS_NONE)
-      return unpack_request(call, request, status);
-   if (kv_rpc_is_flagged_compressed(call->grpc))
-      return refuse_encoding(call, status);
-   if (pieces->count == 1) {
-      *request =
-          kv_bytes(GRPC_SLICE_START_PTR(pieces->slices[0]), GRPC_SLICE_LENGTH(pieces->slices[0]));
-      return KV_OK;
-   }
-   size_t size = 0;
-   char *joined = malloc(pieces->length > 0 ? pieces->length : 1);
-   if (!joined)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this request");
-   for (size_t i = 0; i < pieces->count; i++) {
-      memcpy(joined + size, GRPC_SLICE_START_PTR(pieces->slices[i]),
-             GRPC_SLICE_LENGTH(pieces->slices[i]));
-      size += GRPC_SLICE_LENGTH(pieces->slices[i]);
-   }
-   kv_call_drop_request(call);
-   call->joined = joined;
-   *request = kv_bytes(joined, size);
-   return KV_OK;
-}
-
 unsigned kv_call_worker(const struct kv_call *call)
 {
    return call->worker->index;
@@ -269,14 +190,6 @@ struct kv_arena *kv_call_arena(struct kv_call *call)
 void **kv_call_state(struct kv_call *call)
 {
    return &call->state;
-}
-
-void kv_call_exhausted(const struct kv_call *call, struct kv_status *status)
-{
-   if (call->refused)
-      kv_share_refusal(call->share, status);
-   else
-      kv_fail(status, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this call");
 }
 
 /* Has what was begun of the reply as an outbound one. */
@@ -429,12 +342,11 @@ bool kv_call_is_gone(const struct kv_call *call)
 /* What a large request took is not needed while its reply waits for the client. */
 static void drop_large_request(struct kv_call *call)
 {
-   if (call->charged < 2 * CALL_COST)
+   if (call->charged < 2 * KV_CALL_COST && call->work == 0)
       return;
    kv_call_drop_request(call);
    kv_arena_reset(&call->arena);
-   kv_share_give(call->share, call->charged - CALL_COST);
-   call->charged = CALL_COST;
+   kv_charge_end(call, KV_CALL_COST);
 }
 
 /* One batch, so one write to the socket: metadata, message if any, status; `closing` follows. */

@@ -67,6 +67,8 @@ struct kv_deferral {
 /* Slow calls of one worker that wait for their turn (turn.c). */
 struct kv_turns {
    struct kv_call *first, *last;
+   uint64_t given;
+   bool blocked;    /* none of them may begin now */
    unsigned events; /* handled since the last turn */
 };
 
@@ -99,6 +101,7 @@ struct kv_connection {
    int fd;         /* gRPC's; to ask about alone */
    unsigned look;  /* the last one */
    unsigned still; /* looks in a row at which it had not moved */
+   uint64_t turn;  /* the last one that a slow call of it had (turn.c) */
    uint64_t taken; /* by the client, in bytes, when it moved the last time */
 };
 
@@ -144,10 +147,12 @@ struct kv_call {
    grpc_call *grpc;
    struct kv_call *next; /* in the pool, or among those that wait for their turn */
    void (*turn)(struct kv_call *call);
+   bool continues;                                     /* it has had a turn already */
    void (*go_on)(void *service, struct kv_call *call); /* the handler's, after kv_call_yield */
 
    grpc_byte_buffer *payload;    /* the request as it came, or NULL */
    void *joined;                 /* the request in one piece where it came in several or packed */
+   struct kv_inflater *inflater; /* of a request that is being unpacked, or NULL */
    grpc_slice message;           /* the room of the reply being made */
    size_t inserted_at;           /* where in it the last piece was inserted */
    struct kv_outbound *outbound; /* that reply, where it is large; else NULL */
@@ -161,6 +166,9 @@ struct kv_call {
    struct kv_share *share;           /* the connection's */
    size_t charged;                   /* bytes in it but those of the reply being made or sent */
    size_t reply_charged;             /* those, where they are not in `outbound` */
+   size_t request_charged;           /* of `charged`: for the request in whatever form */
+   bool large;                       /* its request is; to be set before it waits for its turn */
+   size_t work;                      /* bytes reserved for that; 0: none */
    bool refused;                     /* the share had no room for this call */
    size_t kept;                      /* bytes of old versions in it; worker's thread only */
    struct kv_call *older, *newer;    /* open ones of the worker */
@@ -204,10 +212,6 @@ struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc
 /* Ends gRPC's part and gives the call back to the pool. */
 void kv_call_release(struct kv_call *call);
 void kv_call_pool_destroy(struct kv_rpc_worker *worker);
-/* The payload in one piece, unpacked. RESOURCE_EXHAUSTED or INTERNAL when that can not be. There
- * must be a payload. */
-enum kv_code kv_call_join_request(struct kv_call *call, struct kv_bytes *request,
-                                  struct kv_status *status);
 void kv_call_drop_request(struct kv_call *call);
 /* The op that sends the message made. */
 grpc_op kv_call_send_op(struct kv_call *call);
@@ -223,6 +227,29 @@ bool kv_call_deadline_passed(const struct kv_call *call);
 /* stream.c */
 void kv_stream_open(struct kv_call *call, bool slow);
 void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text);
+
+/* request.c; on the worker's thread. */
+/* The payload in one piece, unpacked; unary: if not *ready, ask again. RESOURCE_EXHAUSTED or
+ * INTERNAL when that can not be. There must be a payload. */
+enum kv_code kv_call_join_request(struct kv_call *call, bool *ready, struct kv_bytes *request,
+                                  struct kv_status *status);
+
+/* charge.c */
+/* What a call in flight takes, here and in gRPC, with a small request and reply: 1,000 more of them
+ * on a connection have the process grow by 14 MB. */
+#define KV_CALL_COST ((size_t)14 * 1024)
+/* A call that arrives, with so large a request: charged in whole, or refused with `status`. */
+bool kv_charge_new(struct kv_share *share, size_t request, struct kv_status *status);
+/* So many bytes more; `context` is the call. */
+bool kv_call_charge(void *context, size_t size);
+/* Some of what the call was charged with is for its request. */
+void kv_charge_request(struct kv_call *call, size_t size);
+/* A large call is to have its turn; false when there is no memory to work on it yet. */
+bool kv_charge_begin_work(struct kv_call *call);
+/* How large its request has turned out to be. */
+void kv_charge_unpacked(struct kv_call *call, size_t size);
+/* Nothing but so much is left to the call. */
+void kv_charge_end(struct kv_call *call, size_t left);
 
 /* connections.c; on the worker's thread. */
 /* The connection that a call came on; NULL when memory is out. */
@@ -251,6 +278,8 @@ void kv_deferral_event(struct kv_rpc_worker *worker);
 /* turn.c; on the worker's thread. Has turn(call) called when those before it have had their turn.
  */
 void kv_turn_await(struct kv_call *call, void (*turn)(struct kv_call *call));
+/* A call that has its turn is to have the next one, too. */
+void kv_turn_continue(struct kv_call *call, void (*turn)(struct kv_call *call));
 /* Gives the first of those that wait its turn, if there is one. */
 void kv_turn_give(struct kv_rpc_worker *worker);
 /* After each event; gives a turn when it is time. */

@@ -18,6 +18,8 @@
 #define KEEPALIVE_TIMEOUT_MS 20000
 /* Clients may send keepalive pings this often, with or without calls, before they are told off. */
 #define PING_INTERVAL_MIN_MS 1000
+/* While there is no memory for large requests: how long before it is looked for again. */
+#define BLOCKED_MS 5
 /* Calls under way on one connection; a client waits with those beyond. */
 #define CONCURRENT_STREAMS_MAX 1024
 /* Where calls were in flight at a stop: how long their replies have to reach the clients before the
@@ -159,8 +161,11 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
 
 static gpr_timespec time_to_wait(const struct kv_rpc_worker *worker)
 {
-   if (worker->deferral.calls > 0 || worker->turns.first)
+   if (worker->deferral.calls > 0 || (worker->turns.first && !worker->turns.blocked))
       return gpr_inf_past(GPR_CLOCK_MONOTONIC);
+   if (worker->turns.blocked) /* until another worker's calls have ended */
+      return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                          gpr_time_from_millis(BLOCKED_MS, GPR_TIMESPAN));
    return worker->newest ? worker->look_at : gpr_inf_future(GPR_CLOCK_MONOTONIC);
 }
 

@@ -124,7 +124,12 @@ struct kv_arena *kv_call_arena(struct kv_call *call);
 /* A place for the handler's own state of a stream; NULL at first. */
 void **kv_call_state(struct kv_call *call);
 
-/* Why arena, kv_call_message or kv_call_insert had no memory; RESOURCE_EXHAUSTED. */
+/* Counts bytes that the handler is about to allocate itself, until the call is answered. False: it
+ * must not. */
+bool kv_call_take(struct kv_call *call, size_t size);
+/* The request's bytes are not needed any more. */
+void kv_call_forget_request(struct kv_call *call);
+/* Why arena, kv_call_take, kv_call_message or kv_call_insert had no memory; RESOURCE_EXHAUSTED. */
 void kv_call_exhausted(const struct kv_call *call, struct kv_status *status);
 /* Room for a message of `size` bytes to be filled in by the caller, or NULL when memory is out or
  * the connection holds too much already. It replaces an earlier one that was not sent. */

@@ -83,14 +83,24 @@ static void begin_unary(struct kv_call *call)
 {
    struct kv_bytes request;
    struct kv_status status;
+   bool ready;
    if (kv_call_may_begin(call, &status) != KV_OK)
       kv_call_fail(call, status.code, status.text);
    else if (!call->payload)
       kv_call_fail(call, KV_INTERNAL, "the call came without a request message");
-   else if (kv_call_join_request(call, &request, &status) != KV_OK)
+   else if (kv_call_join_request(call, &ready, &request, &status) != KV_OK)
       kv_call_fail(call, status.code, status.text);
+   else if (!ready)
+      kv_turn_continue(call, begin_unary);
    else
       call->method->request(call->method->service, call, request);
+}
+
+/* What it takes in memory may be many times its size. */
+static bool is_large(const grpc_byte_buffer *payload)
+{
+   return payload && (payload->data.raw.compression != GRPC_COMPRESS_NONE ||
+                      payload->data.raw.slice_buffer.length >= LARGE_SIZE);
 }
 
 static bool is_slow(const struct kv_rpc_method *method, const grpc_byte_buffer *payload)
@@ -107,6 +117,7 @@ static void begin(struct kv_call *call, bool slow, int64_t deadline)
    if (call->method->kind != KV_RPC_UNARY) {
       kv_stream_open(call, slow);
    } else if (slow) {
+      call->large = is_large(call->payload);
       kv_call_watch(call);
       kv_turn_await(call, begin_unary);
    } else {

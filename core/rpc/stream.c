@@ -101,6 +101,7 @@ static void deliver(struct kv_call *call)
    const struct kv_rpc_method *method = call->method;
    struct kv_bytes request;
    struct kv_status status;
+   bool ready;
    if (!call->given_to_handler && kv_call_may_begin(call, &status) != KV_OK) {
       kv_stream_end(call, status.code, status.text);
    } else if (!call->payload && method->kind == KV_RPC_SERVER_STREAM) {
@@ -108,7 +109,7 @@ static void deliver(struct kv_call *call)
    } else if (!call->payload) {
       call->given_to_handler = true;
       method->half_closed(method->service, call);
-   } else if (kv_call_join_request(call, &request, &status) != KV_OK) {
+   } else if (kv_call_join_request(call, &ready, &request, &status) != KV_OK) {
       kv_stream_end(call, status.code, status.text);
    } else {
       call->given_to_handler = true;

@@ -48,8 +48,8 @@ static inline struct kv_bytes kv_service_bytes(ProtobufCBinaryData data)
    return kv_bytes(data.data, data.len);
 }
 
-/* submit.c: gives a write to the commit pipeline, together with others that arrive with it. For
- * handlers. */
+/* submit.c: gives a write to the commit pipeline, together with others that arrive with it, or
+ * fails the call as there is no memory for it. For handlers. */
 void kv_service_submit(struct kv_service *service, struct kv_call *call,
                        struct kv_submission *submission);
 

@@ -5,6 +5,9 @@
  * otherwise become hundreds here. */
 #define DECODED_EXTRA_MAX ((size_t)32 * 1024 * 1024)
 
+/* A request that is worth letting go of early. */
+#define LARGE_REQUEST_SIZE ((size_t)64 * 1024)
+
 struct decoding {
    struct kv_arena *arena;
    size_t left;
@@ -51,6 +54,8 @@ void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *
          kv_fail(&status, KV_INVALID_ARGUMENT, "the request's %zu bytes are no valid %s message",
                  request.size, descriptor->name);
       kv_message_fail(call, &status);
+   } else if (request.size >= LARGE_REQUEST_SIZE) {
+      kv_call_forget_request(call); /* all of it has been copied */
    }
    return message;
 }

@@ -1,4 +1,5 @@
 """What connections may hold: a fair share each, and for no longer than they read."""
+import gzip
 import threading
 import time
 import unittest
@@ -164,6 +165,66 @@ class MemoryTest(harness.Case):
         for other in others:
             other.send(http2.window_update(0, 1 << 30) + http2.window_update(1, 1 << 30))
             self.assertEqual(status_of(other)[0], 0)
+
+    # ---- Large requests ----
+
+    def test_compressed_requests_wait_for_memory_to_unpack_them(self):
+        server = self.start(mode="none", flags=[
+            "--max-wire-memory", "64M", "--max-message-size", "20M", "--max-value-size", "16M"])
+        packed = gzip.compress(kv.SetRequest(key="k", value=bytes(14 * MIB)).SerializeToString())
+        connections = [self.connect(server) for _ in range(12)]
+        for connection in connections:
+            connection.send(http2.headers(1, http2.block(
+                http2.SERVICE + "Set", extra=[("grpc-encoding", "gzip")])) +
+                http2.frame(http2.DATA, http2.END_STREAM, 1, http2.message(packed, 1)))
+        for connection in connections:
+            self.assertEqual(status_of(connection), (0, ""))
+        self.assertEqual(len(server.get("k")), 14 * MIB)
+
+    def test_a_request_that_unpacks_to_more_than_there_is_says_so(self):
+        server = self.start(mode="none", flags=[
+            "--max-wire-memory", "20M", "--max-message-size", "20M", "--max-value-size", "16M"])
+        hogs = [self.reads_nothing(server) for _ in range(4)]
+        server.set("large", bytes(4 * MIB))
+        for hog in hogs:
+            hog.send(http2.call(1, "Get", get("large")))
+            hog.wait(lambda kind, *_: kind == http2.HEADERS)
+        packed = gzip.compress(kv.SetRequest(key="k", value=bytes(14 * MIB)).SerializeToString())
+        connection = self.connect(server)
+        connection.send(http2.headers(1, http2.block(
+            http2.SERVICE + "Set", extra=[("grpc-encoding", "gzip")])) +
+            http2.frame(http2.DATA, http2.END_STREAM, 1, http2.message(packed, 1)))
+        code, text = status_of(connection)
+        self.assertEqual(code, RESOURCE_EXHAUSTED)
+        self.assertIn("max-wire-memory", text)
+
+    def test_a_streams_request_unpacks_to_a_mebibyte_at_most(self):
+        server = self.start(mode="none")
+        packed = gzip.compress(kv.ScanRequest(prefix="x" * 2 * MIB).SerializeToString())
+        connection = self.connect(server)
+        connection.send(http2.headers(1, http2.block(
+            http2.SERVICE + "Scan", extra=[("grpc-encoding", "gzip")])) +
+            http2.frame(http2.DATA, http2.END_STREAM, 1, http2.message(packed, 1)))
+        code, text = status_of(connection)
+        self.assertEqual(code, RESOURCE_EXHAUSTED)
+        self.assertIn("unpacks to more than 1048576 bytes", text)
+
+    def test_large_batches_wait_for_their_turn_and_small_writes_do_not(self):
+        server = self.start(mode="none", flags=[
+            "--max-wire-memory", "128M", "--max-message-size", "20M", "--max-value-size", "16M"])
+        request = kv.BatchRequest(operations=[
+            kv.Operation(set=kv.SetRequest(key=f"key{i}", value=b"v")) for i in range(50000)])
+        stubs = [harness.kv_grpc.KeyValueStoreStub(server.connect()) for _ in range(2)]
+        calls = [stub.Batch.future(request, timeout=harness.PATIENCE)
+                 for _ in range(10) for stub in stubs]
+        small = 0
+        while not all(call.done() for call in calls):
+            server.set("small", b"v")
+            small += 1
+        self.assertGreater(small, 0)
+        for call in calls:
+            self.assertEqual(len(call.result().results), 50000)
+        self.assertEqual(len(server.keys()), 50001)
 
     # ---- Old versions ----
 

@@ -536,10 +536,90 @@ def halted_uploads_side_by_side(field):
     return count
 
 
+# ---- Clients that want all the memory ----
+
+# The account of 512 MiB, what the C core holds beside it (the calls themselves, and requests that it
+# has not handed over), and what malloc keeps of freed memory for a second.
+ACCOUNT_PEAK = 1000 * MIB
+
+
+def bounded(case):
+    case.peak_max = ACCOUNT_PEAK
+    return case
+
+
+@bounded
+def unread_replies(field):
+    """Replies just too small to be called large, which nobody reads."""
+    connections = [field.connect(reads=False) for _ in range(field.scaled(20, 100))]
+    calls = b"".join(call(stream, "Get", message(b"\x0a\x06middle")) for stream in range(1, 2000, 2))
+    for connection in connections:
+        connection.send(calls, patience=2)
+    field.witness_goes_on()
+    for connection in connections:
+        connection.close()
+    return 1000 * len(connections)
+
+
+@bounded
+def large_batches(field):
+    """Batches that take twenty times their size when they are decoded, all at once."""
+    count = field.scaled(40, 400)
+    codes = field.batches(4, count, 90000)
+    assert set(codes) <= {OK, RESOURCE_EXHAUSTED}, f"they ended with {set(codes)}"
+    assert OK in codes, "none was done"
+    field.witness_goes_on()
+    field.delete(f"batch{i}" for i in range(90000))
+    return count
+
+
+@bounded
+def gzip_sets(field):
+    """60 MiB in 60 KB, again and again."""
+    value = b"\x0a\x01z\x12" + varint(60 * MIB) + bytes(60 * MIB)
+    packed = message(gzip(value), 1)
+    connections = [field.connect() for _ in range(field.scaled(8, 40))]
+    for connection in connections:
+        connection.send(headers(1, block(SERVICE + "Set", extra=[("grpc-encoding", "gzip")])))
+    for connection in connections:
+        send_data(connection, 1, packed, END_STREAM)
+    for connection in connections:
+        outcome = connection.outcome(1)
+        assert outcome in (OK, RESOURCE_EXHAUSTED), outcome
+        connection.close()
+    field.delete(["z"])
+    return len(connections)
+
+
+@bounded
+def stalled_scans(field):
+    """Each keeps the data as it was when it began; all of it is overwritten between them."""
+    connections = []
+    for _ in range(field.scaled(8, 20)):
+        connections.append(field.connect(settings((INITIAL_WINDOW, 0))))
+        connections[-1].send(call(1, "Scan", message(b"")))
+        connections[-1].wait(lambda kind, *_: kind == HEADERS)
+        field.fill(5000)
+    field.witness_goes_on()
+    for connection in connections:
+        connection.close()
+    field.fill(500)
+    return len(connections)
+
+
+def varint(value):
+    data = b""
+    while value >= 128:
+        data += bytes([value & 127 | 128])
+        value >>= 7
+    return data + bytes([value])
+
+
 CASES = [bad_frames, frames_cut_short, random_frames, hpack_garbage, hpack_bomb,
          endless_continuation, much_metadata, endless_trailers, empty_data, settings_flood,
          ping_flood, priority_flood, window_flood, resets, resets_by_mistake, grpc_framing,
          gzip_bomb, decoding_bomb, upload_above_the_limit, data_beyond_the_window,
          silent_connections, descriptors_run_out, silent_streams,
          streams_before_the_settings, watchers, slow_scans, slow_keys, slow_gets,
-         halted_uploads, halted_uploads_side_by_side]
+         halted_uploads, halted_uploads_side_by_side, unread_replies, large_batches, gzip_sets,
+         stalled_scans]
