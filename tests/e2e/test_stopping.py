@@ -191,10 +191,11 @@ class Crowded(harness.Case):
 
     def test_the_end_comes_although_they_wait(self):
         server, calls = self.start_crowded()
-        server.stop()
+        server.terminate()
         allowed = {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED,
                    grpc.StatusCode.UNAVAILABLE}
         self.assertLessEqual({call.code() for call in calls}, allowed)
+        self.assertEqual(server.wait_exit(), 0, server.log.text())
         again = self.start()
         self.assertEqual(len(again.keys()), 20000)
 
