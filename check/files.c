@@ -1,5 +1,6 @@
 #include "check/files.h"
 
+#include "check/shown.h"
 #include "plugins/format/file.h"
 #include "plugins/format/key_check.h"
 #include "plugins/format/scan.h"
@@ -58,7 +59,7 @@ static void set_state(const struct walk *walk, json_t *file, int code, const cha
 {
    json_object_set_new(file, "state", json_string(code == KVS_OK ? state : "damaged"));
    if (finding[0] != '\0')
-      json_object_set_new(file, "finding", json_string(finding));
+      json_object_set_new(file, "finding", shown_text(finding));
    if (code != KVS_OK)
       ++*walk->damaged;
 }
@@ -153,7 +154,7 @@ static void check_file(struct walk *walk, const char *folder, const char *relati
    uint64_t number = 0;
    char path[PATH_MAX], expected[FORMAT_SNAPSHOT_NAME_SIZE];
    json_t *file = json_object();
-   json_object_set_new(file, "file", json_string(relative));
+   json_object_set_new(file, "file", shown_text(relative));
    set_number(file, "bytes", size);
    json_array_append_new(walk->files, file);
    snprintf(path, sizeof path, "%s/%s", folder, name);

@@ -4,6 +4,7 @@
  */
 #include "check/print.h"
 #include "check/recover.h"
+#include "check/shown.h"
 #include "check/survey.h"
 #include "core/support/log.h"
 #include "core/support/standard_files.h"
@@ -53,18 +54,24 @@ static int misuse(const char *what)
 
 static int fail(const struct kv_status *status)
 {
-   fprintf(stderr, "kvstore-check: %s\n", status->text);
+   fputs("kvstore-check: ", stderr);
+   shown_print(stderr, status->text);
+   fputc('\n', stderr);
    return EXIT_CANNOT;
 }
 
 /* ---- The work ------------------------------------------------------------------------------ */
 
-/* The path of the copy, allocated. */
+/* The path of the copy, allocated; its name does not end in a slash. */
 static char *output_of(const struct request *request, const struct kv_data_directory *directory)
 {
    char *output = NULL;
-   if (request->output)
-      return strdup(request->output);
+   if (request->output) {
+      size_t size = strlen(request->output);
+      while (size > 1 && request->output[size - 1] == '/')
+         size--;
+      return strndup(request->output, size);
+   }
    if (asprintf(&output, "%s.recovered", kv_data_directory_path(directory)) < 0)
       return NULL;
    return output;
@@ -147,6 +154,8 @@ int main(int argc, char **argv)
          request.recover = true;
          break;
       case 'o':
+         if (*optarg == '\0')
+            return misuse("--output names no place for the copy");
          request.output = optarg;
          break;
       case 'h':
@@ -159,7 +168,7 @@ int main(int argc, char **argv)
          return misuse("see above");
       }
    }
-   if (optind + 1 != argc)
+   if (optind + 1 != argc || *argv[optind] == '\0')
       return misuse("name one data directory");
    if (request.output && !request.recover)
       return misuse("--output goes with --recover=prefix");

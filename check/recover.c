@@ -1,6 +1,7 @@
 #include "check/recover.h"
 
 #include "check/files.h"
+#include "check/shown.h"
 #include "check/stand_in.h"
 #include "check/start.h"
 #include "check/writing.h"
@@ -126,8 +127,8 @@ static json_t *describe(const struct start *start, const struct kv_active *activ
                         const json_t *files, const char *output)
 {
    json_t *recovered = json_object(), *given_up = json_array(), *torn = json_array();
-   json_object_set_new(recovered, "directory", json_string(output));
-   json_object_set_new(recovered, "plugin", json_string(active->plugin));
+   json_object_set_new(recovered, "directory", shown_text(output));
+   json_object_set_new(recovered, "plugin", shown_text(active->plugin));
    survey_add_state(start, recovered);
    survey_add_items(start, KVS_LOAD_PASSED_OVER, given_up);
    survey_add_items(start, KVS_LOAD_TORN, torn);

@@ -1,6 +1,7 @@
 #include "check/survey.h"
 
 #include "check/files.h"
+#include "check/shown.h"
 #include "check/start.h"
 #include "core/support/uuid.h"
 
@@ -12,7 +13,7 @@
 
 static void set_text(json_t *object, const char *name, const char *text)
 {
-   json_object_set_new(object, name, json_string(text));
+   json_object_set_new(object, name, shown_text(text));
 }
 
 static void set_number(json_t *object, const char *name, uint64_t number)

@@ -1,6 +1,7 @@
 #include "core/support/text.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 struct range {
@@ -46,6 +47,27 @@ static size_t character_size(const char *text)
    bool surrogate = point >= 0xd800 && point <= 0xdfff;
    bool shown = !surrogate && !is_invisible(point);
    return point >= smallest[size] && point <= 0x10ffff && shown ? size : 0;
+}
+
+void kv_text_escape(const char *text, char *to, size_t capacity)
+{
+   size_t used = 0;
+   while (*text != '\0') {
+      char piece[8];
+      size_t size = character_size(text), taken = size > 0 ? size : 1;
+      if (size == 0)
+         size = (size_t)snprintf(piece, sizeof piece, "\\x%02x", (unsigned char)*text);
+      else if (*text == '\\')
+         size = (size_t)snprintf(piece, sizeof piece, "\\\\");
+      else
+         memcpy(piece, text, size);
+      if (size >= capacity - used)
+         break;
+      memcpy(to + used, piece, size);
+      used += size;
+      text += taken;
+   }
+   to[used] = '\0';
 }
 
 bool kv_text_is_printable(const char *text)

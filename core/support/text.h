@@ -24,6 +24,11 @@ bool kv_text_is_plain_name(const char *text, const char *others, size_t size_max
  * not printable, "..." at the end for what did not fit. Returns `to`. */
 const char *kv_text_show(const char *text, char *to, size_t capacity);
 
+/* Copies `text`, any bytes, into a buffer of `capacity`: each byte that is not printable as \xNN,
+ * and a backslash as two, so that it can be told back. What does not fit is cut off. */
+#define KV_TEXT_ESCAPED_MAX 4 /* by how much it grows at the most */
+void kv_text_escape(const char *text, char *to, size_t capacity);
+
 /* Copies `text` into a buffer of `capacity`, cut to fit, with `placeholder` for `path` wherever it
  * stands as a whole or before a '/': what a message for strangers is made of. */
 void kv_text_hide_path(const char *text, const char *path, const char *placeholder, char *to,

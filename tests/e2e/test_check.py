@@ -261,6 +261,54 @@ class Damage(CheckCase):
                                              server.data).stdout.decode()
                 self.assertIn(f"  lost: what came after sequence {kept}, up to 8 at least\n", text)
 
+    def test_names_of_any_bytes_are_told_alike_in_text_and_json_and_steer_nothing(self):
+        server = self.start(mode="hybrid")
+        server.set("key", b"v")
+        server.kill9()
+        top = os.path.join(server.data, "gen-000001").encode()
+        names = {b"esc\x1b[31mred": r"esc\x1b[31mred", b"two\nlines: sound": r"two\x0alines: sound",
+                 b"bad\xff\xc3utf": r"bad\xff\xc3utf", b"back\\x41slash": r"back\\x41slash",
+                 "turned \u202e".encode(): r"turned \xe2\x80\xae", "gr\u00fcn".encode(): "gr\u00fcn",
+                 b"0000000001-\x07.torn": r"0000000001-\x07.torn"}
+        for name in names:
+            for folder in (b"", b"aof", b"snapshots"):
+                store_files.write(os.path.join(top, folder, name), b"")
+        # A message that names such a file is no different.
+        store_files.write(os.path.join(top, b"aof", b"0000000002.log"), b"")
+        code, report = check(server.data)
+        self.assertEqual(code, DAMAGED)
+        files = {file["file"] for file in report["generations"][0]["files"]}
+        for shown in names.values():
+            for folder in ("", "aof/", "snapshots/"):
+                self.assertIn(folder + shown, files)
+        text = store_files.run_check(server.data).stdout.decode()
+        for shown in names.values():
+            self.assertEqual(text.count(f"  {shown}: not checked, "), 1)
+        self.assertEqual([c for c in text if c != "\n" and not c.isprintable()], [])
+        odd = os.path.join(self.folder, "odd\x1b\n").encode()
+        shutil.copytree(server.data.encode(), odd)
+        text = store_files.run_check(odd).stdout.decode()
+        self.assertIn(r"/odd\x1b\x0a", text)
+        self.assertEqual([c for c in text if c != "\n" and not c.isprintable()], [])
+        nowhere = store_files.run_check(odd + b"/no\x1bwhere")
+        self.assertEqual(nowhere.returncode, CANNOT)
+        self.assertIn(rb"no\x1bwhere", nowhere.stderr)
+
+    def test_a_copy_has_a_place_or_is_refused(self):
+        data, _ = self.make("aof")
+        before = store_files.fingerprint(self.folder)
+        for arguments in (["--output=", data], [f"--output={data}.copy", ""]):
+            result = store_files.run_check("--recover=prefix", *arguments)
+            self.assertEqual(result.returncode, CANNOT)
+            self.assertIn(b"Try: kvstore-check --help", result.stderr)
+        self.assertEqual(store_files.fingerprint(self.folder), before)
+        for place, arguments in ((".recovered", [data + "/"]),
+                                 (".copy", [f"--output={data}.copy//", data])):
+            result = store_files.run_check("--recover=prefix", *arguments)
+            self.assertEqual(result.returncode, SOUND, result.stderr)
+            self.assertTrue(os.path.isdir(data + place))
+        self.assertEqual(check(data)[0], SOUND)
+
     def test_damage_in_what_a_snapshot_just_covers_costs_nothing(self):
         """The snapshot ends where the segment does, to the very sequence."""
         for what in ("header", "record"):
