@@ -2,6 +2,7 @@
 
 #include "check/shown.h"
 #include "plugins/format/file.h"
+#include "plugins/format/folder.h"
 #include "plugins/format/key_check.h"
 #include "plugins/format/scan.h"
 #include "plugins/format/snapshot.h"
@@ -72,12 +73,13 @@ const char *files_place(const char *file)
 
 /* ---- Kinds of files ------------------------------------------------------------------------ */
 
-static void check_snapshot(struct walk *walk, json_t *file, const char *path, const char *name)
+static void check_snapshot(struct walk *walk, json_t *file, const struct format_folder *folder,
+                           const char *name)
 {
    kvs_error error = {.size = sizeof error};
    uint64_t sequence = strtoull(name, NULL, 10);
    walk->loaded = 0;
-   int code = format_snapshot_read(&walk->host, path, sequence, false, &error);
+   int code = format_snapshot_read(&walk->host, folder, name, sequence, false, &error);
    set_number(file, "records", walk->loaded);
    set_number(file, "sequence", sequence);
    set_state(walk, file, code, "sound", error.text);
@@ -85,16 +87,15 @@ static void check_snapshot(struct walk *walk, json_t *file, const char *path, co
 
 /* Whether the segment after `number` exists, and the link in its header; false when that cannot be
  * read. */
-static bool find_link(const struct walk *walk, const char *directory, uint64_t number, bool *exists,
-                      struct format_segment_link *link)
+static bool find_link(const struct walk *walk, const struct format_folder *folder, uint64_t number,
+                      bool *exists, struct format_segment_link *link)
 {
    struct format_segment_reader reader;
    kvs_error ignored = {.size = sizeof ignored};
-   char name[FORMAT_SEGMENT_NAME_SIZE], path[PATH_MAX + sizeof name];
+   char name[FORMAT_SEGMENT_NAME_SIZE];
    format_segment_name(number + 1, name);
-   snprintf(path, sizeof path, "%s/%s", directory, name);
-   *exists = access(path, F_OK) == 0;
-   if (format_segment_open(directory, number + 1, walk->host.store_id, &reader, &ignored) != KVS_OK)
+   *exists = format_folder_has(folder, name);
+   if (format_segment_open(folder, number + 1, walk->host.store_id, &reader, &ignored) != KVS_OK)
       return false;
    *link = reader.header.previous;
    format_segment_close(&reader);
@@ -108,15 +109,16 @@ static uint64_t data_end(const struct format_scan *scan, const struct format_seg
    return end == 0 || end > scan->size ? scan->size : end;
 }
 
-static void check_segment(struct walk *walk, json_t *file, const char *directory, uint64_t number)
+static void check_segment(struct walk *walk, json_t *file, const struct format_folder *folder,
+                          uint64_t number)
 {
    const struct format_scan_sink sink = {.take = drop_effects};
    kvs_error error = {.size = sizeof error};
    struct format_segment_link link;
    struct format_scan scan;
-   bool exists, sealed = find_link(walk, directory, number, &exists, &link);
-   int code = format_scan_segment(&walk->host, directory, number, sealed ? &link : NULL, &sink,
-                                  &scan, &error);
+   bool exists, sealed = find_link(walk, folder, number, &exists, &link);
+   int code = format_scan_segment(&walk->host, folder, number, sealed ? &link : NULL, &sink, &scan,
+                                  &error);
    if (code == KVS_CORRUPT && scan.followed && exists) {
       code = KVS_OK; /* what is wrong is wrong with that one */
       error.text[0] = '\0';
@@ -148,16 +150,15 @@ static void check_key_check(struct walk *walk, json_t *file)
    set_state(walk, file, code, "sound", error.text);
 }
 
-static void check_file(struct walk *walk, const char *folder, const char *relative,
+static void check_file(struct walk *walk, const struct format_folder *folder, const char *relative,
                        const char *name, uint64_t size)
 {
    uint64_t number = 0;
-   char path[PATH_MAX], expected[FORMAT_SNAPSHOT_NAME_SIZE];
+   char expected[FORMAT_SNAPSHOT_NAME_SIZE];
    json_t *file = json_object();
    json_object_set_new(file, "file", shown_text(relative));
    set_number(file, "bytes", size);
    json_array_append_new(walk->files, file);
-   snprintf(path, sizeof path, "%s/%s", folder, name);
    format_snapshot_name(strtoull(name, NULL, 10), expected);
    const char *place = files_place(relative);
    bool in_log = walk->look_inside && strncmp(place, "aof/", 4) == 0;
@@ -165,7 +166,7 @@ static void check_file(struct walk *walk, const char *folder, const char *relati
    const char *kind = "unknown";
    if (in_snapshots && strcmp(name, expected) == 0) {
       kind = "snapshot";
-      check_snapshot(walk, file, path, name);
+      check_snapshot(walk, file, folder, name);
    } else if (in_log && format_segment_parse_name(name, &number)) {
       kind = "segment";
       check_segment(walk, file, folder, number);
@@ -189,37 +190,41 @@ static int skip_dots(const struct dirent *entry)
    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
 }
 
-static enum kv_code walk_folder(struct walk *walk, const char *folder, const char *prefix,
-                                unsigned depth);
+static enum kv_code walk_folder(struct walk *walk, const struct format_folder *folder,
+                                const char *prefix, unsigned depth);
 
-static enum kv_code walk_entry(struct walk *walk, const char *folder, const char *prefix,
-                               const char *name, unsigned depth)
+static enum kv_code walk_entry(struct walk *walk, const struct format_folder *folder,
+                               const char *prefix, const char *name, unsigned depth)
 {
    enum { DEPTH_MAX = 8 };
-   char path[PATH_MAX], relative[PATH_MAX];
+   char relative[PATH_MAX];
    struct stat info;
-   if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
-      return kv_fail(walk->status, KV_INVALID_ARGUMENT, "the path %s is too long", folder);
    snprintf(relative, sizeof relative, "%s%s", prefix, name);
-   if (lstat(path, &info) != 0)
-      return kv_fail_errno(walk->status, errno, "cannot examine %s", path);
+   if (fstatat(folder->fd, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
+      return kv_fail_errno(walk->status, errno, "cannot examine %s/%s", folder->path, name);
    if (!S_ISDIR(info.st_mode)) {
       check_file(walk, folder, relative, name, (uint64_t)info.st_size);
       return KV_OK;
    }
    if (depth == DEPTH_MAX)
       return KV_OK;
+   struct format_folder inside;
+   kvs_error error = {.size = sizeof error};
+   if (format_folder_enter(folder, name, &inside, &error) != KVS_OK)
+      return kv_fail(walk->status, KV_UNAVAILABLE, "%s", error.text);
    snprintf(relative, sizeof relative, "%s%s/", prefix, name);
-   return walk_folder(walk, path, relative, depth + 1);
+   enum kv_code code = walk_folder(walk, &inside, relative, depth + 1);
+   format_folder_close(&inside);
+   return code;
 }
 
-static enum kv_code walk_folder(struct walk *walk, const char *folder, const char *prefix,
-                                unsigned depth)
+static enum kv_code walk_folder(struct walk *walk, const struct format_folder *folder,
+                                const char *prefix, unsigned depth)
 {
    struct dirent **entries;
-   int count = scandir(folder, &entries, skip_dots, alphasort);
+   int count = scandirat(folder->fd, ".", &entries, skip_dots, alphasort);
    if (count < 0)
-      return kv_fail_errno(walk->status, errno, "cannot read the directory %s", folder);
+      return kv_fail_errno(walk->status, errno, "cannot read the directory %s", folder->path);
    enum kv_code code = KV_OK;
    for (int i = 0; i < count; i++) {
       if (code == KV_OK)
@@ -241,24 +246,45 @@ enum kv_code files_check(const char *directory, const uint8_t store_id[16], bool
                        .damaged = damaged,
                        .look_inside = look_inside,
                        .status = status};
+   struct format_folder folder;
+   kvs_error error = {.size = sizeof error};
    memcpy(walk.host.store_id, store_id, sizeof walk.host.store_id);
-   return walk_folder(&walk, directory, "", 0);
+   if (format_folder_open(directory, &folder, &error) != KVS_OK)
+      return kv_fail(status, KV_UNAVAILABLE, "%s", error.text);
+   enum kv_code code = walk_folder(&walk, &folder, "", 0);
+   format_folder_close(&folder);
+   return code;
 }
 
 /* ---- Whose files they are ------------------------------------------------------------------ */
 
-static bool read_store_id(const char *folder, const char *name, uint8_t store_id[16])
+static bool read_store_id(const struct format_folder *folder, const char *name,
+                          uint8_t store_id[16])
 {
-   char path[PATH_MAX];
    kvs_error ignored = {.size = sizeof ignored};
    int fd;
    size_t got = 0;
-   if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path ||
-       format_open(path, O_RDONLY, &fd, &ignored) != KVS_OK)
+   if (format_open(folder, name, O_RDONLY, &fd, &ignored) != KVS_OK)
       return false;
-   (void)format_read_all(fd, path, store_id, 16, STORE_ID_OFFSET, &got, &ignored);
+   (void)format_read_all(fd, name, store_id, 16, STORE_ID_OFFSET, &got, &ignored);
    close(fd);
    return got == 16;
+}
+
+static bool find_store_id(const struct format_folder *folder, const char *ending,
+                          uint8_t store_id[16])
+{
+   struct dirent **entries;
+   bool found = false;
+   int count = scandirat(folder->fd, ".", &entries, skip_dots, alphasort);
+   for (int i = 0; i < count; i++) {
+      found = found || (format_ends_in(entries[i]->d_name, ending) &&
+                        read_store_id(folder, entries[i]->d_name, store_id));
+      free(entries[i]);
+   }
+   if (count >= 0)
+      free(entries);
+   return found;
 }
 
 bool files_store_id(const char *directory, uint8_t store_id[16])
@@ -269,19 +295,15 @@ bool files_store_id(const char *directory, uint8_t store_id[16])
                  {"snapshots", ".snapshot"},
                  {FORMAT_INNER_FOLDER "/aof", ".log"},
                  {FORMAT_INNER_FOLDER "/snapshots", ".snapshot"}};
+   const kvs_host host = {.size = sizeof host, .directory = directory};
+   kvs_error ignored = {.size = sizeof ignored};
    bool found = false;
    for (size_t i = 0; i < sizeof places / sizeof *places && !found; i++) {
-      char folder[PATH_MAX];
-      struct dirent **entries;
-      snprintf(folder, sizeof folder, "%s/%s", directory, places[i].folder);
-      int count = scandir(folder, &entries, skip_dots, alphasort);
-      for (int j = 0; j < count; j++) {
-         found = found || (format_ends_in(entries[j]->d_name, places[i].ending) &&
-                           read_store_id(folder, entries[j]->d_name, store_id));
-         free(entries[j]);
-      }
-      if (count >= 0)
-         free(entries);
+      struct format_folder folder;
+      if (format_folder_find(&host, places[i].folder, &folder, &ignored) == KVS_OK &&
+          folder.fd >= 0)
+         found = find_store_id(&folder, places[i].ending, store_id);
+      format_folder_close(&folder);
    }
    return found;
 }

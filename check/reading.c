@@ -14,7 +14,7 @@
 struct reading {
    const kvs_host *host;
    struct format_snapshot_set *snapshots;
-   char log_directory[PATH_MAX];
+   struct format_folder log;
 };
 
 enum kept kept_by(const char *plugin)
@@ -40,12 +40,11 @@ static int open_reading(const kvs_host *host, const kvs_setting *settings, size_
    if (!reading)
       return format_fail(error, KVS_IO, "no memory");
    reading->host = host;
-   int code = KVS_OK;
-   if (snprintf(reading->log_directory, PATH_MAX, "%s/aof", host->directory) >= PATH_MAX)
-      code = format_fail(error, KVS_INVALID, "the path %s is too long", host->directory);
+   int code = format_folder_find(host, "aof", &reading->log, error);
    if (code == KVS_OK)
       code = format_snapshot_set_open(host, &reading->snapshots, error);
    if (code != KVS_OK) {
+      format_folder_close(&reading->log);
       free(reading);
       return code;
    }
@@ -57,6 +56,7 @@ static void close_reading(void *self)
 {
    struct reading *reading = self;
    format_snapshot_set_destroy(reading->snapshots);
+   format_folder_close(&reading->log);
    free(reading);
 }
 
@@ -64,7 +64,7 @@ static void close_reading(void *self)
 
 typedef int load_snapshot(struct format_snapshot_set *set, struct format_snapshot_found *found,
                           kvs_error *error);
-typedef int read_log(const kvs_host *host, const char *directory,
+typedef int read_log(const kvs_host *host, const struct format_folder *folder,
                      const struct format_recovery_base *base, struct format_recovered *recovered,
                      kvs_error *error);
 
@@ -93,7 +93,7 @@ static void tell_torn(const struct reading *reading, const struct format_recover
       return;
    char name[FORMAT_SEGMENT_NAME_SIZE], path[PATH_MAX + FORMAT_SEGMENT_NAME_SIZE];
    format_segment_name(recovered->newest.number, name);
-   snprintf(path, sizeof path, "%s/%s", reading->log_directory, name);
+   snprintf(path, sizeof path, "%s/%s", reading->log.path, name);
    format_note(reading->host, (kvs_load_note){.kind = KVS_LOAD_TORN,
                                               .file = path,
                                               .bytes = recovered->newest_tail.data_end -
@@ -108,7 +108,7 @@ static void tell_given_up(const struct reading *reading, const struct format_rec
    char name[FORMAT_SEGMENT_NAME_SIZE] = "", path[PATH_MAX + FORMAT_SEGMENT_NAME_SIZE];
    if (given_up->segment > 0)
       format_segment_name(given_up->segment, name);
-   snprintf(path, sizeof path, "%s/%s", reading->log_directory, name);
+   snprintf(path, sizeof path, "%s/%s", reading->log.path, name);
    format_note(reading->host, (kvs_load_note){.kind = KVS_LOAD_PASSED_OVER,
                                               .file = path,
                                               .text = given_up->reason,
@@ -138,7 +138,7 @@ static int load_journal_by(const struct reading *reading, load_snapshot *load, r
    if (code != KVS_OK)
       return code;
    const struct format_recovery_base base = format_journal_base(&found);
-   code = read(reading->host, reading->log_directory, &base, &recovered, error);
+   code = read(reading->host, &reading->log, &base, &recovered, error);
    return code == KVS_OK ? finish(reading, &found, &recovered) : code;
 }
 

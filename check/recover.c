@@ -5,7 +5,7 @@
 #include "check/stand_in.h"
 #include "check/start.h"
 #include "check/writing.h"
-#include "plugins/format/file.h"
+#include "plugins/format/folder.h"
 #include "plugins/format/key_check.h"
 
 #include <errno.h>
@@ -165,13 +165,18 @@ static enum kv_code copy_key_check(const char *from, const char *to, const uint8
    return KV_OK;
 }
 
-static enum kv_code make_place(const struct place *place, const char *path,
+static enum kv_code make_place(const struct place *place, const char *generation,
                                struct kv_status *status)
 {
-   kvs_error error = {.size = sizeof error};
-   if (!place->encrypted || format_make_directory(path, &error) == KVS_OK)
+   if (!place->encrypted)
       return KV_OK;
-   return kv_fail(status, KV_UNAVAILABLE, "%s", error.text);
+   const kvs_host host = {.size = sizeof host, .directory = generation};
+   kvs_error error = {.size = sizeof error};
+   struct format_folder folder;
+   if (format_folder_make(&host, place->folder, &folder, &error) != KVS_OK)
+      return kv_fail(status, KV_UNAVAILABLE, "%s", error.text);
+   format_folder_close(&folder);
+   return KV_OK;
 }
 
 static enum kv_code write_generation(const char *generation, const struct start *start,
@@ -179,7 +184,7 @@ static enum kv_code write_generation(const char *generation, const struct start 
 {
    char path[KV_GENERATION_PATH_SIZE];
    place_path(start->place, generation, path);
-   if (make_place(start->place, path, status) != KV_OK)
+   if (make_place(start->place, generation, status) != KV_OK)
       return status->code;
    const kvs_plugin plugin = writing_plugin(start->place->kept, start->place->name);
    const struct kv_instance_config config = {.plugin = &plugin, .directory = path};

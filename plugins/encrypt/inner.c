@@ -2,6 +2,7 @@
 
 #include "plugins/encrypt/view.h"
 #include "plugins/format/file.h"
+#include "plugins/format/folder.h"
 #include "plugins/format/key_check.h"
 
 #include <stdio.h>
@@ -142,9 +143,11 @@ static int open_plugin(struct inner *inner, const kvs_stack *stack, const char *
       kvs_error own = *error;
       return format_fail(error, code, "inner_options: %.480s", own.text);
    }
-   code = format_make_own_directory(inner->outer, inner->directory, error);
+   struct format_folder folder;
+   code = format_folder_make(inner->outer, FORMAT_INNER_FOLDER, &folder, error);
    if (code != KVS_OK)
       return code;
+   format_folder_close(&folder);
    code = inner->plugin->open(&inner->host, settings, count, &inner->self, error);
    return name_failure(inner, code, error);
 }

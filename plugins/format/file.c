@@ -1,12 +1,10 @@
 #include "plugins/format/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* preadv/pwritev refuse more parts than this at once. */
@@ -37,86 +35,6 @@ bool format_ends_in(const char *name, const char *ending)
 {
    size_t size = strlen(name), ending_size = strlen(ending);
    return size >= ending_size && strcmp(name + size - ending_size, ending) == 0;
-}
-
-/* Writes the directory that holds `path` into `parent`. */
-static bool parent_of(const char *path, char parent[PATH_MAX])
-{
-   size_t size = strlen(path);
-   while (size > 1 && path[size - 1] == '/')
-      size--;
-   while (size > 0 && path[size - 1] != '/')
-      size--;
-   while (size > 1 && path[size - 1] == '/')
-      size--;
-   if (size == 0) {
-      strcpy(parent, ".");
-      return true;
-   }
-   if (size >= PATH_MAX)
-      return false;
-   memcpy(parent, path, size);
-   parent[size] = '\0';
-   return true;
-}
-
-int format_make_directory(const char *path, kvs_error *error)
-{
-   char parent[PATH_MAX];
-   if (!parent_of(path, parent))
-      return format_fail(error, KVS_INVALID, "%s: the path is too long", path);
-   if (mkdir(path, 0700) != 0) {
-      struct stat status;
-      if (errno != EEXIST)
-         return format_fail_errno(error, errno, "%s: cannot make the directory", path);
-      if (stat(path, &status) != 0)
-         return format_fail_errno(error, errno, "%s: cannot examine", path);
-      if (!S_ISDIR(status.st_mode))
-         return format_fail(error, KVS_IO, "%s: exists and is not a directory", path);
-      return KVS_OK;
-   }
-   if (chmod(path, 0700) != 0)
-      return format_fail_errno(error, errno, "%s: cannot set the directory's mode", path);
-   return format_sync_directory(parent, error);
-}
-
-bool format_resumed(const kvs_host *host)
-{
-   return host->size >= offsetof(kvs_host, resumed) + sizeof host->resumed && host->resumed;
-}
-
-int format_make_own_directory(const kvs_host *host, const char *path, kvs_error *error)
-{
-   struct stat status;
-   if (format_resumed(host) && lstat(path, &status) != 0 && errno == ENOENT)
-      return format_fail(error, KVS_CORRUPT,
-                         "%s: this directory is missing, with all that was in it; restore it from "
-                         "a backup",
-                         path);
-   return format_make_directory(path, error);
-}
-
-static int open_anyhow(const char *path, int flags)
-{
-   int opened;
-   do
-      opened = open(path, flags | O_CLOEXEC, 0600);
-   while (opened < 0 && errno == EINTR);
-   return opened;
-}
-
-int format_open(const char *path, int flags, int *fd, kvs_error *error)
-{
-   int opened = open_anyhow(path, flags);
-   if (opened < 0)
-      return format_fail_errno(error, errno, "%s: cannot open", path);
-   if ((flags & O_CREAT) && fchmod(opened, 0600) != 0) {
-      int code = format_fail_errno(error, errno, "%s: cannot set the file's mode", path);
-      close(opened);
-      return code;
-   }
-   *fd = opened;
-   return KVS_OK;
 }
 
 int format_write_all(int fd, const char *path, struct iovec *parts, size_t count, uint64_t offset,
@@ -193,30 +111,4 @@ int format_truncate(int fd, const char *path, uint64_t size, kvs_error *error)
    if (fsync(fd) != 0)
       return format_fail_errno(error, errno, "%s: cannot flush to stable storage", path);
    return KVS_OK;
-}
-
-int format_sync_directory(const char *path, kvs_error *error)
-{
-   int fd = open_anyhow(path, O_RDONLY | O_DIRECTORY);
-   if (fd < 0)
-      return format_fail_errno(error, errno, "%s: cannot open the directory", path);
-   int code = KVS_OK;
-   if (fsync(fd) != 0)
-      code = format_fail_errno(error, errno, "%s: cannot flush the directory", path);
-   close(fd);
-   return code;
-}
-
-int format_rename_durably(const char *directory, const char *from, const char *to, kvs_error *error)
-{
-   int fd = open_anyhow(directory, O_RDONLY | O_DIRECTORY);
-   if (fd < 0)
-      return format_fail_errno(error, errno, "%s: cannot open the directory", directory);
-   int code = KVS_OK;
-   if (renameat(fd, from, fd, to) != 0)
-      code = format_fail_errno(error, errno, "%s: cannot rename %s to %s", directory, from, to);
-   else if (fsync(fd) != 0)
-      code = format_fail_errno(error, errno, "%s: cannot flush the directory", directory);
-   close(fd);
-   return code;
 }

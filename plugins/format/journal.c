@@ -227,7 +227,13 @@ static void rescue(struct format_journal *journal, const kvs_tick *tick)
 
 int format_journal_tick(struct format_journal *journal, const kvs_tick *tick, kvs_error *error)
 {
-   int code = format_log_tick(journal->log, error);
+   int code = format_snapshot_set_check(journal->snapshots, error);
+   if (code != KVS_OK) {
+      format_log_condemn(journal->log, error); /* what it goes on from is not there any more */
+      code = KVS_IO;
+   } else {
+      code = format_log_tick(journal->log, error);
+   }
    if (code != KVS_OK) {
       rescue(journal, tick);
       return code;

@@ -40,9 +40,10 @@ int format_journal_load(struct format_journal *journal, kvs_error *error);
 /* format_log_write, durable before it returns when `flags` has KVS_WRITE_SYNC. */
 int format_journal_write(struct format_journal *journal, const kvs_record *records, size_t count,
                          uint32_t flags, kvs_error *error);
-/* About once a second: format_log_tick, and what `room` above says. When the log has failed, a
- * snapshot makes durable what was acknowledged but not yet synced; the failure is reported all the
- * same. KVS_OK, KVS_NO_SPACE or KVS_IO. */
+/* About once a second: format_log_tick, and what `room` above says. The log fails as well when the
+ * newest snapshot was taken away. When it has failed, a snapshot makes durable what was
+ * acknowledged but not yet synced; the failure is reported all the same. KVS_OK, KVS_NO_SPACE or
+ * KVS_IO. */
 int format_journal_tick(struct format_journal *journal, const kvs_tick *tick, kvs_error *error);
 /* Makes a snapshot of the tick's view durable, unless the newest one is of the same sequence, and
  * removes what it makes superfluous. KVS_OK, KVS_NO_SPACE or KVS_IO. */

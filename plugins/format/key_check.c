@@ -2,6 +2,7 @@
 
 #include "plugins/format/codec.h"
 #include "plugins/format/file.h"
+#include "plugins/format/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +11,6 @@
 #include <unistd.h>
 
 #define TEMPORARY_NAME FORMAT_KEY_CHECK_NAME ".tmp"
-#define PATH_SIZE 4096
 
 enum {
    VERSION = 1,
@@ -22,13 +22,6 @@ enum {
 
 static const uint8_t magic[8] = {'K', 'V', 'E', 'N', 'C', 0x89, '\r', '\n'};
 
-static int path_of(const kvs_host *host, const char *name, char path[PATH_SIZE], kvs_error *error)
-{
-   if (snprintf(path, PATH_SIZE, "%s/%s", host->directory, name) >= PATH_SIZE)
-      return format_fail(error, KVS_INVALID, "the path %.300s... is too long", host->directory);
-   return KVS_OK;
-}
-
 void format_key_check_begin(uint8_t file[FORMAT_KEY_CHECK_SIZE], const uint8_t store_id[16])
 {
    memcpy(file, magic, sizeof magic);
@@ -39,32 +32,35 @@ void format_key_check_begin(uint8_t file[FORMAT_KEY_CHECK_SIZE], const uint8_t s
 
 /* ---- Writing ---- */
 
-static int write_temporary(const char *path, uint8_t file[FORMAT_KEY_CHECK_SIZE], kvs_error *error)
+static int write_temporary(const struct format_folder *folder, uint8_t file[FORMAT_KEY_CHECK_SIZE],
+                           kvs_error *error)
 {
    int fd;
-   int code = format_open(path, O_WRONLY | O_CREAT | O_TRUNC, &fd, error);
+   int code = format_create(folder, TEMPORARY_NAME, &fd, error);
    if (code != KVS_OK)
       return code;
    struct iovec part = {file, FORMAT_KEY_CHECK_SIZE};
-   code = format_write_all(fd, path, &part, 1, 0, error);
+   code = format_write_all(fd, TEMPORARY_NAME, &part, 1, 0, error);
    if (code == KVS_OK)
-      code = format_sync(fd, path, error);
+      code = format_sync(fd, TEMPORARY_NAME, error);
    if (close(fd) != 0 && code == KVS_OK)
-      code = format_fail_errno(error, errno, "%s: cannot close", path);
+      code = format_fail_errno(error, errno, "%s: cannot close", TEMPORARY_NAME);
    return code;
 }
 
 int format_key_check_write(const kvs_host *host, uint8_t file[FORMAT_KEY_CHECK_SIZE],
                            kvs_error *error)
 {
-   char temporary[PATH_SIZE];
+   struct format_folder folder;
    format_put32(file + OFFSET_CRC, format_crc(0, file, OFFSET_CRC));
-   int code = path_of(host, TEMPORARY_NAME, temporary, error);
+   int code = format_folder_open(host->directory, &folder, error);
+   if (code != KVS_OK)
+      return code;
+   code = write_temporary(&folder, file, error);
    if (code == KVS_OK)
-      code = write_temporary(temporary, file, error);
-   return code == KVS_OK
-              ? format_rename_durably(host->directory, TEMPORARY_NAME, FORMAT_KEY_CHECK_NAME, error)
-              : code;
+      code = format_rename_durably(&folder, TEMPORARY_NAME, FORMAT_KEY_CHECK_NAME, error);
+   format_folder_close(&folder);
+   return code;
 }
 
 /* ---- Reading ---- */
@@ -97,27 +93,38 @@ static int verify(const kvs_host *host, const char *path, const uint8_t *file, s
    return KVS_OK;
 }
 
-int format_key_check_read(const kvs_host *host, uint8_t file[FORMAT_KEY_CHECK_SIZE], bool *found,
-                          kvs_error *error)
+static int read_file(const kvs_host *host, const struct format_folder *folder, const char *path,
+                     uint8_t file[FORMAT_KEY_CHECK_SIZE], kvs_error *error)
 {
-   char path[PATH_SIZE];
    uint8_t content[FORMAT_KEY_CHECK_SIZE + 1];
    size_t size;
    int fd;
-   *found = false;
-   int code = path_of(host, FORMAT_KEY_CHECK_NAME, path, error);
-   if (code != KVS_OK || (access(path, F_OK) != 0 && errno == ENOENT))
-      return code;
-   code = format_open(path, O_RDONLY, &fd, error);
+   int code = format_open(folder, FORMAT_KEY_CHECK_NAME, O_RDONLY, &fd, error);
    if (code != KVS_OK)
       return code;
    code = format_read_all(fd, path, content, sizeof content, 0, &size, error);
    close(fd);
    if (code == KVS_OK)
       code = verify(host, path, content, size, error);
+   if (code == KVS_OK)
+      memcpy(file, content, FORMAT_KEY_CHECK_SIZE);
+   return code;
+}
+
+int format_key_check_read(const kvs_host *host, uint8_t file[FORMAT_KEY_CHECK_SIZE], bool *found,
+                          kvs_error *error)
+{
+   struct format_folder folder;
+   *found = false;
+   int code = format_folder_open(host->directory, &folder, error);
    if (code != KVS_OK)
       return code;
-   memcpy(file, content, FORMAT_KEY_CHECK_SIZE);
-   *found = true;
-   return KVS_OK;
+   if (format_folder_has(&folder, FORMAT_KEY_CHECK_NAME)) {
+      char path[PATH_MAX];
+      snprintf(path, sizeof path, "%s/%s", folder.path, FORMAT_KEY_CHECK_NAME);
+      code = read_file(host, &folder, path, file, error);
+      *found = code == KVS_OK;
+   }
+   format_folder_close(&folder);
+   return code;
 }

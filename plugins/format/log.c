@@ -3,12 +3,9 @@
 #include "plugins/format/file.h"
 #include "plugins/format/log_internal.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 /* When less is free, the host is woken to make room before a batch has to be refused. */
 #define FREE_LOW ((uint64_t)16 << 20)
@@ -23,7 +20,7 @@ static int add_sealed(struct format_log *log, struct format_sealed_segment segme
    struct format_sealed_segment *grown =
        realloc(log->sealed, (log->sealed_count + 1) * sizeof *log->sealed);
    if (!grown)
-      return format_fail(error, KVS_NO_SPACE, "%s: no memory for a new segment", log->directory);
+      return format_fail(error, KVS_NO_SPACE, "%s: no memory for a new segment", log->folder.path);
    log->sealed = grown;
    log->sealed[log->sealed_count] = segment;
    return KVS_OK;
@@ -46,12 +43,12 @@ static int begin_segment(struct format_log *log, kvs_error *error)
                                           .last_sequence = writer->link.last_sequence};
    code = add_sealed(log, sealed, error);
    if (code == KVS_OK)
-      code = format_writer_begin(writer, log->directory, &header, error);
+      code = format_writer_begin(writer, &log->folder, &header, error);
    /* What the newest one so far has not used of its room is enough for the next one's beginning. */
    if (code == KVS_NO_SPACE && retiring && writer->reserved > writer->link.end) {
       code = format_writer_cut(writer, error);
       if (code == KVS_OK)
-         code = format_writer_begin(writer, log->directory, &header, error);
+         code = format_writer_begin(writer, &log->folder, &header, error);
    }
    if (code == KVS_IO)
       return format_log_fail(log, error);
@@ -104,7 +101,7 @@ void format_log_snapshot_taken(struct format_log *log, uint64_t sequence)
 /* Removes the oldest segment if it holds nothing above `sequence`. *removed tells. */
 static int remove_oldest(struct format_log *log, uint64_t sequence, bool *removed, kvs_error *error)
 {
-   char name[FORMAT_SEGMENT_NAME_SIZE], path[PATH_MAX];
+   char name[FORMAT_SEGMENT_NAME_SIZE];
    pthread_mutex_lock(&log->lock);
    *removed = log->sealed_count > 0 && log->sealed[0].last_sequence <= sequence;
    if (*removed)
@@ -112,10 +109,9 @@ static int remove_oldest(struct format_log *log, uint64_t sequence, bool *remove
    pthread_mutex_unlock(&log->lock);
    if (!*removed)
       return KVS_OK;
-   if (snprintf(path, sizeof path, "%s/%s", log->directory, name) >= (int)sizeof path)
-      return format_fail(error, KVS_IO, "%s: the path is too long", log->directory);
-   if (unlink(path) != 0 && errno != ENOENT)
-      return format_fail_errno(error, errno, "%s: cannot remove", path);
+   int code = format_remove(&log->folder, name, error);
+   if (code != KVS_OK)
+      return code;
    pthread_mutex_lock(&log->lock);
    log->sealed_count--;
    memmove(log->sealed, log->sealed + 1, log->sealed_count * sizeof *log->sealed);
@@ -133,7 +129,7 @@ void format_log_remove_covered(struct format_log *log, uint64_t sequence)
    while (code == KVS_OK && removed) {
       code = remove_oldest(log, sequence, &removed, &error);
       if (code == KVS_OK && removed)
-         code = format_sync_directory(log->directory, &error);
+         code = format_sync_directory(&log->folder, &error);
    }
    if (code != KVS_OK)
       log->host->log(log->host, KVS_LOG_WARNING, error.text);
@@ -304,8 +300,10 @@ static int append_mark(struct format_log *log, kvs_error *error)
 
 int format_log_tick(struct format_log *log, kvs_error *error)
 {
+   int code = format_log_check_present(log, error);
    pthread_mutex_lock(&log->lock);
-   int code = format_log_check_alive(log, error);
+   if (code == KVS_OK)
+      code = format_log_check_alive(log, error);
    if (code == KVS_OK && !log->written)
       code = append_mark(log, error);
    log->written = false;
@@ -353,12 +351,7 @@ int format_log_create(const kvs_host *host, const struct format_log_settings *se
    created->host = host;
    created->settings = *settings;
    format_writer_init(&created->writer);
-   int code = KVS_OK;
-   if (snprintf(created->directory, sizeof created->directory, "%s/aof", host->directory) >=
-       (int)sizeof created->directory)
-      code = format_fail(error, KVS_INVALID, "%s: the path is too long", host->directory);
-   if (code == KVS_OK)
-      code = format_make_own_directory(host, created->directory, error);
+   int code = format_folder_make(host, "aof", &created->folder, error);
    if (code != KVS_OK) {
       free(created);
       return code;
@@ -377,6 +370,7 @@ void format_log_destroy(struct format_log *log)
 {
    format_log_stop_syncer(log);
    format_writer_deinit(&log->writer);
+   format_folder_close(&log->folder);
    free(log->sealed);
    pthread_cond_destroy(&log->changed);
    pthread_mutex_destroy(&log->lock);
@@ -409,7 +403,7 @@ static int continue_log(struct format_log *log, kvs_error *error)
       return begin_segment(log, error);
    struct format_segment_header header = *newest;
    struct format_segment_link link = log->writer.link;
-   int code = format_writer_resume(&log->writer, log->directory, &header, &link, error);
+   int code = format_writer_resume(&log->writer, &log->folder, &header, &link, error);
    if (code != KVS_OK)
       return KVS_IO;
    log->sealed_count--;
@@ -421,7 +415,7 @@ int format_log_load(struct format_log *log, const struct format_recovery_base *b
                     uint64_t *last_sequence, kvs_error *error)
 {
    struct format_recovered recovered;
-   int code = format_recover(log->host, log->directory, base, &recovered, error);
+   int code = format_recover(log->host, &log->folder, base, &recovered, error);
    if (code != KVS_OK)
       return code;
    pthread_mutex_lock(&log->lock);

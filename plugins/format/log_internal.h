@@ -14,7 +14,8 @@
 struct format_log {
    const kvs_host *host;
    struct format_log_settings settings;
-   char directory[PATH_MAX];
+   struct format_folder folder;
+   struct timespec checked; /* time of the folder when all was there; of the control thread */
    pthread_t syncer;
    bool syncer_started;
 
@@ -48,6 +49,10 @@ struct format_log {
 int format_log_fail(struct format_log *log, const kvs_error *error);
 /* KVS_OK, or KVS_IO when the log has failed. */
 int format_log_check_alive(const struct format_log *log, kvs_error *error);
+
+/* log_present.c: whether a restart would find the log; fails it when not. [control; the lock not
+ * held] */
+int format_log_check_present(struct format_log *log, kvs_error *error);
 
 /* Waits until no other thread syncs; lets the lock go meanwhile. */
 void format_log_await_sync(struct format_log *log);

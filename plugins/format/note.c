@@ -1,13 +1,11 @@
 #include "plugins/format/note.h"
 
 #include "plugins/format/file.h"
+#include "plugins/format/folder.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 void format_note(const kvs_host *host, kvs_load_note note)
 {
@@ -26,20 +24,19 @@ void format_note_bytes(const kvs_host *host, uint32_t kind, uint64_t bytes)
       format_note(host, (kvs_load_note){.kind = kind, .bytes = bytes});
 }
 
-void format_note_expected(const kvs_host *host, const char *folder, const char *ending)
+void format_note_expected(const kvs_host *host, const char *name, const char *ending)
 {
-   char path[4096];
-   if (snprintf(path, sizeof path, "%s/%s", host->directory, folder) >= (int)sizeof path)
-      return;
-   DIR *listing = opendir(path);
-   if (!listing)
+   kvs_error ignored = {.size = sizeof ignored};
+   struct format_folder folder;
+   if (format_folder_find(host, name, &folder, &ignored) != KVS_OK || folder.fd < 0)
       return; /* who reads the files says what is wrong */
-   struct stat info;
-   for (const struct dirent *entry; (entry = readdir(listing));)
-      if (format_ends_in(entry->d_name, ending) &&
-          fstatat(dirfd(listing), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0)
-         format_note_bytes(host, KVS_LOAD_EXPECTED, (uint64_t)info.st_size);
-   closedir(listing);
+   DIR *listing = format_folder_list(&folder, &ignored);
+   for (const struct dirent *entry; listing && (entry = readdir(listing));)
+      if (format_ends_in(entry->d_name, ending))
+         format_note_bytes(host, KVS_LOAD_EXPECTED, format_folder_size_of(&folder, entry->d_name));
+   if (listing)
+      closedir(listing);
+   format_folder_close(&folder);
 }
 
 /* Length of the path of the data directory: what a generation's folder is in. Under a wrapper, the

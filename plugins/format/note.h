@@ -18,9 +18,9 @@
 void format_note(const kvs_host *host, kvs_load_note note);
 /* KVS_LOAD_EXPECTED or KVS_LOAD_READ. */
 void format_note_bytes(const kvs_host *host, uint32_t kind, uint64_t bytes);
-/* KVS_LOAD_EXPECTED for each of the files in host->directory/`folder`, which need not exist, whose
+/* KVS_LOAD_EXPECTED for each of the files in host->directory/`name`, which need not exist, whose
  * name ends in `ending`. */
-void format_note_expected(const kvs_host *host, const char *folder, const char *ending);
+void format_note_expected(const kvs_host *host, const char *name, const char *ending);
 
 /* When `code` is KVS_CORRUPT, ends the text with the command that goes on without what is damaged;
  * where there is no room, the end of the text gives way. Returns `code`. */

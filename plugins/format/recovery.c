@@ -11,12 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* One recovery under way. */
 struct recovery {
    const kvs_host *host;
-   const char *directory;
+   const struct format_folder *folder;
    const struct format_recovery_base *base;
    struct format_recovered *recovered;
    bool prefix;                           /* stop where it would be refused */
@@ -52,7 +51,7 @@ static int add_segment(struct recovery *recovery, uint64_t number)
        realloc(recovered->segments, (recovered->count + 1) * sizeof *recovered->segments);
    if (!grown)
       return format_fail(recovery->error, KVS_IO, "%s: no memory for the list of segments",
-                         recovery->directory);
+                         recovery->folder->path);
    grown[recovered->count] = (struct format_sealed_segment){.number = number};
    recovered->segments = grown;
    recovered->count++;
@@ -68,21 +67,24 @@ static int take_entry(struct recovery *recovery, const char *name)
    if (name[0] != '.' && !format_ends_in(name, ".torn") &&
        !format_ends_in(name, FORMAT_SEGMENT_TEMPORARY))
       say(recovery->host, KVS_LOG_WARNING, "%s/%s is no part of the log and is left alone",
-          recovery->directory, name);
+          recovery->folder->path, name);
    return KVS_OK;
 }
 
 static int fail_listing(const struct recovery *recovery)
 {
-   format_fail_errno(recovery->error, errno, "%s: cannot read the directory", recovery->directory);
+   format_fail_errno(recovery->error, errno, "%s: cannot read the directory",
+                     recovery->folder->path);
    return KVS_IO;
 }
 
 static int list_segments(struct recovery *recovery)
 {
-   DIR *listing = opendir(recovery->directory);
+   if (recovery->folder->fd < 0)
+      return KVS_OK;
+   DIR *listing = format_folder_list(recovery->folder, recovery->error);
    if (!listing)
-      return errno == ENOENT ? KVS_OK : fail_listing(recovery);
+      return KVS_IO;
    int code = KVS_OK;
    const struct dirent *entry;
    while (code == KVS_OK && (errno = 0, entry = readdir(listing)))
@@ -107,7 +109,7 @@ static int missing_segment(const struct recovery *recovery, uint64_t number, uin
                       "%s/%s: this segment is missing from offset 0 and no snapshot covers it, as "
                       "snapshots/%020" PRIu64 ".snapshot would (the newest sound one reaches up to "
                       "sequence %" PRIu64 "); restore it from a backup",
-                      recovery->directory, name, base, recovery->base->snapshot_sequence);
+                      recovery->folder->path, name, base, recovery->base->snapshot_sequence);
 }
 
 /* The segment `number` was begun when there was a snapshot at `sequence`. */
@@ -144,7 +146,7 @@ static int check_place(const struct recovery *recovery, size_t i)
 static int read_header(const struct recovery *recovery, size_t i)
 {
    struct format_segment_reader reader;
-   int code = format_segment_open(recovery->directory, recovery->recovered->segments[i].number,
+   int code = format_segment_open(recovery->folder, recovery->recovered->segments[i].number,
                                   recovery->host->store_id, &reader, recovery->error);
    if (code != KVS_OK)
       return code;
@@ -196,7 +198,7 @@ static int check_headers(struct recovery *recovery)
    recovery->headers = calloc(recovered->count, sizeof *recovery->headers);
    if (!recovery->headers)
       return format_fail(recovery->error, KVS_IO, "%s: no memory for %zu segments",
-                         recovery->directory, recovered->count);
+                         recovery->folder->path, recovered->count);
    const struct format_segment_header *newest = &recovery->headers[recovered->count - 1];
    int code =
        recovery->prefix ? skip_covered(recovery) : read_header(recovery, recovered->count - 1);
@@ -229,9 +231,9 @@ static int find_known(struct recovery *recovery)
       uint64_t from = number == given_up->segment ? given_up->offset : 0;
       int code = KVS_OK;
       if (number >= given_up->segment)
-         code = format_segment_known_sequence(recovery->directory, number, recovery->host->store_id,
+         code = format_segment_known_sequence(recovery->folder, number, recovery->host->store_id,
                                               from, &sequence, recovery->error);
-      if (code != KVS_OK)
+      if (code != KVS_OK && !is_refusal(code)) /* of what is no file, nothing is known */
          return code;
       if (sequence > given_up->known_sequence)
          given_up->known_sequence = sequence;
@@ -276,7 +278,7 @@ static int read_segment(struct recovery *recovery, size_t i)
    const struct format_scan_sink sink = {take_effects, recovery};
    struct format_scan scan;
    uint64_t number = recovery->recovered->segments[i].number;
-   int code = format_scan_segment(recovery->host, recovery->directory, number, next, &sink, &scan,
+   int code = format_scan_segment(recovery->host, recovery->folder, number, next, &sink, &scan,
                                   recovery->error);
    if (recovery->prefix && is_refusal(code)) {
       /* This comes before what the headers said, unless it only says that there must be more. */
@@ -293,12 +295,9 @@ static int read_segment(struct recovery *recovery, size_t i)
 /* Of a segment that the snapshot covers, only the size is of interest. */
 static void skip_segment(const struct recovery *recovery, size_t i)
 {
-   char name[FORMAT_SEGMENT_NAME_SIZE], path[PATH_MAX];
-   struct stat info;
+   char name[FORMAT_SEGMENT_NAME_SIZE];
    format_segment_name(recovery->recovered->segments[i].number, name);
-   if (snprintf(path, sizeof path, "%s/%s", recovery->directory, name) < (int)sizeof path &&
-       stat(path, &info) == 0)
-      format_note_bytes(recovery->host, KVS_LOAD_READ, (uint64_t)info.st_size);
+   format_note_bytes(recovery->host, KVS_LOAD_READ, format_folder_size_of(recovery->folder, name));
 }
 
 static int read_segments(struct recovery *recovery)
@@ -323,7 +322,7 @@ static int check_reach(const struct recovery *recovery)
                          "%s: all segments of the log are missing (from offset 0 of the first); "
                          "restore the directory from a backup (the snapshot reaches up to sequence "
                          "%" PRIu64 ")",
-                         recovery->directory, base->snapshot_sequence);
+                         recovery->folder->path, base->snapshot_sequence);
    uint64_t reached = recovery->recovered->last_sequence > base->snapshot_sequence
                           ? recovery->recovered->last_sequence
                           : base->snapshot_sequence;
@@ -332,7 +331,7 @@ static int check_reach(const struct recovery *recovery)
                          "%s: the newest snapshot, at sequence %" PRIu64 ", is damaged, and older "
                          "snapshot and log reach only up to %" PRIu64
                          "; restore the snapshot from a backup",
-                         recovery->directory, base->required_sequence, reached);
+                         recovery->folder->path, base->required_sequence, reached);
    return KVS_OK;
 }
 
@@ -360,21 +359,21 @@ static int read_log(struct recovery *recovery)
    return code;
 }
 
-int format_recovery_read(const kvs_host *host, const char *directory,
+int format_recovery_read(const kvs_host *host, const struct format_folder *folder,
                          const struct format_recovery_base *base,
                          struct format_recovered *recovered, kvs_error *error)
 {
    struct recovery recovery = {
-       .host = host, .directory = directory, .base = base, .recovered = recovered, .error = error};
+       .host = host, .folder = folder, .base = base, .recovered = recovered, .error = error};
    return format_remedy(host, read_log(&recovery), error);
 }
 
-int format_recovery_read_prefix(const kvs_host *host, const char *directory,
+int format_recovery_read_prefix(const kvs_host *host, const struct format_folder *folder,
                                 const struct format_recovery_base *base,
                                 struct format_recovered *recovered, kvs_error *error)
 {
    struct recovery recovery = {.host = host,
-                               .directory = directory,
+                               .folder = folder,
                                .base = base,
                                .recovered = recovered,
                                .prefix = true,
@@ -382,14 +381,14 @@ int format_recovery_read_prefix(const kvs_host *host, const char *directory,
    return read_log(&recovery);
 }
 
-int format_recover(const kvs_host *host, const char *directory,
+int format_recover(const kvs_host *host, const struct format_folder *folder,
                    const struct format_recovery_base *base, struct format_recovered *recovered,
                    kvs_error *error)
 {
-   int code = format_recovery_read(host, directory, base, recovered, error);
+   int code = format_recovery_read(host, folder, base, recovered, error);
    if (code != KVS_OK)
       return code;
-   code = format_recovery_settle(host, directory, recovered, error);
+   code = format_recovery_settle(host, folder, recovered, error);
    if (code != KVS_OK) {
       free(recovered->segments);
       recovered->segments = NULL;

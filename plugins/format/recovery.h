@@ -53,22 +53,23 @@ struct format_recovered {
 
 /* Reads, and settles what it found. KVS_OK, KVS_CORRUPT, KVS_INVALID, KVS_IO, or what host->load
  * said. On failure `recovered` holds nothing to free. */
-int format_recover(const kvs_host *host, const char *directory,
+int format_recover(const kvs_host *host, const struct format_folder *folder,
                    const struct format_recovery_base *base, struct format_recovered *recovered,
                    kvs_error *error);
 
-/* The first half of it: reads, and changes nothing. A missing directory holds no segment. */
-int format_recovery_read(const kvs_host *host, const char *directory,
+/* The first half of it: reads, and changes nothing. A folder that is missing holds no
+ * segment. */
+int format_recovery_read(const kvs_host *host, const struct format_folder *folder,
                          const struct format_recovery_base *base,
                          struct format_recovered *recovered, kvs_error *error);
 /* The second: keeps an unfinished write aside and cuts it off, makes the rest of that segment
  * durable, removes left-overs of unfinished creations. KVS_OK or KVS_IO. */
-int format_recovery_settle(const kvs_host *host, const char *directory,
+int format_recovery_settle(const kvs_host *host, const struct format_folder *folder,
                            const struct format_recovered *recovered, kvs_error *error);
 
 /* Reads as far as the history goes without a gap or damage, and changes nothing: of what would be
  * refused (KVS_CORRUPT, KVS_INVALID), recovered->given_up tells. */
-int format_recovery_read_prefix(const kvs_host *host, const char *directory,
+int format_recovery_read_prefix(const kvs_host *host, const struct format_folder *folder,
                                 const struct format_recovery_base *base,
                                 struct format_recovered *recovered, kvs_error *error);
 

@@ -46,8 +46,8 @@ static bool is_unsupported(int failure)
    return failure == EOPNOTSUPP || failure == ENOSYS || failure == EISDIR || failure == EINVAL;
 }
 
-int format_reserve_keep(struct format_reserve *reserve, const char *directory, uint64_t least,
-                        uint64_t wanted, kvs_error *error)
+int format_reserve_keep(struct format_reserve *reserve, const struct format_folder *folder,
+                        uint64_t least, uint64_t wanted, kvs_error *error)
 {
    if (reserve->unsupported || (reserve->size >= least && reserve->size / 2 <= wanted))
       return KVS_OK;
@@ -55,7 +55,7 @@ int format_reserve_keep(struct format_reserve *reserve, const char *directory, u
       format_reserve_drop(reserve); /* far too much */
    int failure = 0;
    if (reserve->fd < 0)
-      reserve->fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+      reserve->fd = openat(folder->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
    if (reserve->fd < 0)
       failure = errno;
    if (failure == 0)
@@ -70,7 +70,7 @@ int format_reserve_keep(struct format_reserve *reserve, const char *directory, u
    if (failure == 0)
       return KVS_OK;
    return format_fail_errno(error, failure, "%s: no room can be kept for the next snapshot",
-                            directory);
+                            folder->path);
 }
 
 void format_reserve_hand_over(struct format_reserve *reserve, int fd, uint64_t size)

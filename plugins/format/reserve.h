@@ -12,7 +12,7 @@
 #ifndef FORMAT_RESERVE_H
 #define FORMAT_RESERVE_H
 
-#include "kvstore/plugin.h"
+#include "plugins/format/folder.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,11 +27,11 @@ void format_reserve_init(struct format_reserve *reserve);
 /* Gives all back. */
 void format_reserve_drop(struct format_reserve *reserve);
 
-/* Sees to it that `least` bytes at least are kept on the file system of `directory`, and `wanted`
+/* Sees to it that `least` bytes at least are kept on the file system of `folder`, and `wanted`
  * where more has to be allocated anyway; gives back what is far beyond that. KVS_OK, KVS_NO_SPACE
  * or KVS_IO; on failure what was kept still is. */
-int format_reserve_keep(struct format_reserve *reserve, const char *directory, uint64_t least,
-                        uint64_t wanted, kvs_error *error);
+int format_reserve_keep(struct format_reserve *reserve, const struct format_folder *folder,
+                        uint64_t least, uint64_t wanted, kvs_error *error);
 
 /* Gives `size` bytes of it to the empty file open as `fd`, beyond its end, and the rest back. Where
  * that fails, the file has no room of its own. */

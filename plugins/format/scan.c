@@ -104,13 +104,13 @@ static int check_newest(struct format_scan *scan, struct format_segment_reader *
    return damaged(scan, proof, error);
 }
 
-int format_scan_segment(const kvs_host *host, const char *directory, uint64_t number,
+int format_scan_segment(const kvs_host *host, const struct format_folder *folder, uint64_t number,
                         const struct format_segment_link *next, const struct format_scan_sink *sink,
                         struct format_scan *scan, kvs_error *error)
 {
    struct format_segment_reader reader;
    memset(scan, 0, sizeof *scan);
-   int code = format_segment_open(directory, number, host->store_id, &reader, error);
+   int code = format_segment_open(folder, number, host->store_id, &reader, error);
    snprintf(scan->path, sizeof scan->path, "%s", reader.path);
    if (code != KVS_OK)
       return code;

@@ -29,11 +29,11 @@ struct format_scan_sink {
    void *context;
 };
 
-/* Reads segment `number` of the host's store in `directory`. `next` is the link of the segment that
+/* Reads segment `number` of the host's store in `folder`. `next` is the link of the segment that
  * follows, which says where this one ends; NULL for the newest, which may end in an unfinished
  * write: then scan->tail is filled in. Tells the host how much was read. KVS_OK, KVS_CORRUPT,
  * KVS_INVALID, KVS_IO, or what the sink said. */
-int format_scan_segment(const kvs_host *host, const char *directory, uint64_t number,
+int format_scan_segment(const kvs_host *host, const struct format_folder *folder, uint64_t number,
                         const struct format_segment_link *next, const struct format_scan_sink *sink,
                         struct format_scan *scan, kvs_error *error);
 

@@ -79,11 +79,14 @@ static void decode_header(const uint8_t *from, struct format_segment_header *hea
 }
 
 /* Writes the header to a file of a temporary name and makes it durable there. */
-static int create_temporary(const char *path, uint8_t *bytes, int *fd, kvs_error *error)
+static int create_temporary(const struct format_folder *folder, const char *name, uint8_t *bytes,
+                            int *fd, kvs_error *error)
 {
-   int code = format_open(path, O_RDWR | O_CREAT | O_TRUNC, fd, error);
+   char path[PATH_MAX];
+   int code = format_create(folder, name, fd, error);
    if (code != KVS_OK)
       return code;
+   snprintf(path, sizeof path, "%s/%s", folder->path, name);
    struct iovec part = {bytes, FORMAT_SEGMENT_HEADER_SIZE};
    code = format_write_all(*fd, path, &part, 1, 0, error);
    if (code == KVS_OK)
@@ -93,41 +96,37 @@ static int create_temporary(const char *path, uint8_t *bytes, int *fd, kvs_error
    return code;
 }
 
-/* Makes sure that `path` is gone for good after a creation that failed with `code`. */
-static int withdraw(const char *directory, const char *path, int code)
+/* Makes sure that `name` is gone for good after a creation that failed with `code`. */
+static int withdraw(const struct format_folder *folder, const char *name, int code)
 {
    kvs_error ignored = {.size = sizeof ignored};
-   if (unlink(path) != 0 && errno != ENOENT)
-      return KVS_IO;
-   return format_sync_directory(directory, &ignored) == KVS_OK ? code : KVS_IO;
+   bool gone = format_remove(folder, name, &ignored) == KVS_OK &&
+               format_sync_directory(folder, &ignored) == KVS_OK;
+   return gone ? code : KVS_IO;
 }
 
-int format_segment_create(const char *directory, const struct format_segment_header *header,
-                          int *fd, uint32_t *chain, kvs_error *error)
+int format_segment_create(const struct format_folder *folder,
+                          const struct format_segment_header *header, int *fd, uint32_t *chain,
+                          kvs_error *error)
 {
+   kvs_error ignored = {.size = sizeof ignored};
    char name[FORMAT_SEGMENT_NAME_SIZE], temporary[FORMAT_SEGMENT_NAME_SIZE + 4];
-   char path[PATH_MAX], temporary_path[PATH_MAX];
    uint8_t bytes[FORMAT_SEGMENT_HEADER_SIZE];
    format_segment_name(header->number, name);
    snprintf(temporary, sizeof temporary, "%s.tmp", name);
-   if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path ||
-       snprintf(temporary_path, sizeof temporary_path, "%s/%s", directory, temporary) >=
-           (int)sizeof temporary_path)
-      return format_fail(error, KVS_IO, "%s: the path is too long", directory);
-
    encode_header(bytes, header);
    *chain = format_get32(bytes + AT_CRC);
-   int code = create_temporary(temporary_path, bytes, fd, error);
+   int code = create_temporary(folder, temporary, bytes, fd, error);
    if (code != KVS_OK) {
-      (void)unlink(temporary_path);
+      (void)format_remove(folder, temporary, &ignored);
       return code;
    }
-   code = format_rename_durably(directory, temporary, name, error);
+   code = format_rename_durably(folder, temporary, name, error);
    if (code == KVS_OK)
       return KVS_OK;
    close(*fd);
-   (void)unlink(temporary_path);
-   return withdraw(directory, path, code);
+   (void)format_remove(folder, temporary, &ignored);
+   return withdraw(folder, name, code);
 }
 
 /* Makes the `size` bytes at `offset` available, or as many as the file has: *got. */
@@ -196,19 +195,18 @@ static int check_header(struct format_segment_reader *reader, const uint8_t *byt
 }
 
 /* Opens the file, and looks at nothing in it. */
-static int open_file(const char *directory, uint64_t number, const uint8_t store_id[16],
-                     struct format_segment_reader *reader, kvs_error *error)
+static int open_file(const struct format_folder *folder, uint64_t number, int flags,
+                     const uint8_t store_id[16], struct format_segment_reader *reader,
+                     kvs_error *error)
 {
    char name[FORMAT_SEGMENT_NAME_SIZE];
    struct stat status;
    memset(reader, 0, sizeof *reader);
    format_segment_name(number, name);
-   if (snprintf(reader->path, sizeof reader->path, "%s/%s", directory, name) >=
-       (int)sizeof reader->path)
-      return format_fail(error, KVS_IO, "%s: the path is too long", directory);
-   int code = format_open(reader->path, O_RDONLY, &reader->fd, error);
+   snprintf(reader->path, sizeof reader->path, "%s/%s", folder->path, name);
+   int code = format_open(folder, name, flags, &reader->fd, error);
    if (code != KVS_OK)
-      return KVS_IO;
+      return code == KVS_CORRUPT ? code : KVS_IO;
    if (fstat(reader->fd, &status) != 0) {
       format_fail_errno(error, errno, "%s: cannot examine", reader->path);
       close(reader->fd);
@@ -219,12 +217,13 @@ static int open_file(const char *directory, uint64_t number, const uint8_t store
    return KVS_OK;
 }
 
-int format_segment_open(const char *directory, uint64_t number, const uint8_t store_id[16],
-                        struct format_segment_reader *reader, kvs_error *error)
+static int open_segment(const struct format_folder *folder, uint64_t number, int flags,
+                        const uint8_t store_id[16], struct format_segment_reader *reader,
+                        kvs_error *error)
 {
    const uint8_t *bytes;
    size_t got;
-   int code = open_file(directory, number, store_id, reader, error);
+   int code = open_file(folder, number, flags, store_id, reader, error);
    if (code != KVS_OK)
       return code;
    code = look(reader, 0, FORMAT_SEGMENT_HEADER_SIZE, &bytes, &got, error);
@@ -237,6 +236,20 @@ int format_segment_open(const char *directory, uint64_t number, const uint8_t st
    reader->offset = FORMAT_SEGMENT_HEADER_SIZE;
    reader->chain = format_get32(bytes + AT_CRC);
    return KVS_OK;
+}
+
+int format_segment_open(const struct format_folder *folder, uint64_t number,
+                        const uint8_t store_id[16], struct format_segment_reader *reader,
+                        kvs_error *error)
+{
+   return open_segment(folder, number, O_RDONLY, store_id, reader, error);
+}
+
+int format_segment_open_to_mend(const struct format_folder *folder, uint64_t number,
+                                const uint8_t store_id[16], struct format_segment_reader *reader,
+                                kvs_error *error)
+{
+   return open_segment(folder, number, O_RDWR, store_id, reader, error);
 }
 
 void format_segment_close(struct format_segment_reader *reader)
@@ -362,13 +375,13 @@ static int find_header(struct format_segment_reader *reader, kvs_error *error)
    return KVS_OK;
 }
 
-int format_segment_known_sequence(const char *directory, uint64_t number,
+int format_segment_known_sequence(const struct format_folder *folder, uint64_t number,
                                   const uint8_t store_id[16], uint64_t from, uint64_t *sequence,
                                   kvs_error *error)
 {
    struct format_segment_reader reader;
    *sequence = 0;
-   int code = open_file(directory, number, store_id, &reader, error);
+   int code = open_file(folder, number, O_RDONLY, store_id, &reader, error);
    if (code != KVS_OK)
       return code;
    reader.offset = from;
@@ -389,18 +402,10 @@ int format_segment_known_sequence(const char *directory, uint64_t number,
    return code;
 }
 
-int format_segment_keep_torn(const char *directory, struct format_segment_reader *reader,
-                             const struct format_segment_tail *tail, char aside[PATH_MAX],
-                             kvs_error *error)
+static int copy_tail(struct format_segment_reader *reader, const struct format_segment_tail *tail,
+                     int fd, const char *path, kvs_error *error)
 {
-   int length = snprintf(aside, PATH_MAX, "%s/%010" PRIu64 "-%" PRIu64 ".torn", directory,
-                         reader->header.number, reader->offset);
-   if (length >= PATH_MAX)
-      return format_fail(error, KVS_IO, "%s: the path is too long", directory);
-   int fd;
-   int code = format_open(aside, O_WRONLY | O_CREAT | O_TRUNC, &fd, error);
-   if (code != KVS_OK)
-      return code;
+   int code = KVS_OK;
    uint64_t offset = reader->offset;
    while (code == KVS_OK && offset < tail->data_end) {
       uint64_t left = tail->data_end - offset;
@@ -411,14 +416,30 @@ int format_segment_keep_torn(const char *directory, struct format_segment_reader
       if (code != KVS_OK || got == 0)
          break;
       struct iovec part = {(void *)(uintptr_t)bytes, got};
-      code = format_write_all(fd, aside, &part, 1, offset - reader->offset, error);
+      code = format_write_all(fd, path, &part, 1, offset - reader->offset, error);
       offset += got;
    }
-   if (code == KVS_OK)
-      code = format_sync(fd, aside, error);
+   return code == KVS_OK ? format_sync(fd, path, error) : code;
+}
+
+int format_segment_keep_torn(const struct format_folder *folder,
+                             struct format_segment_reader *reader,
+                             const struct format_segment_tail *tail,
+                             char aside[FORMAT_TORN_NAME_SIZE], kvs_error *error)
+{
+   kvs_error ignored = {.size = sizeof ignored};
+   char path[PATH_MAX];
+   int fd;
+   snprintf(aside, FORMAT_TORN_NAME_SIZE, "%010" PRIu64 "-%" PRIu64 ".torn", reader->header.number,
+            reader->offset);
+   snprintf(path, sizeof path, "%s/%s", folder->path, aside);
+   int code = format_create(folder, aside, &fd, error);
+   if (code != KVS_OK)
+      return code;
+   code = copy_tail(reader, tail, fd, path, error);
    close(fd);
    if (code == KVS_OK)
-      return format_sync_directory(directory, error);
-   (void)unlink(aside);
+      return format_sync_directory(folder, error);
+   (void)format_remove(folder, aside, &ignored);
    return code;
 }

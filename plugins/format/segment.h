@@ -12,6 +12,7 @@
 #ifndef FORMAT_SEGMENT_H
 #define FORMAT_SEGMENT_H
 
+#include "plugins/format/folder.h"
 #include "plugins/format/record.h"
 
 #include <limits.h>
@@ -43,8 +44,9 @@ bool format_segment_parse_name(const char *name, uint64_t *number);
 
 /* Creates a segment durably and opens it for reading and writing. *chain becomes the checksum over
  * its header. After KVS_NO_SPACE there is no such segment; after KVS_IO that is not certain. */
-int format_segment_create(const char *directory, const struct format_segment_header *header,
-                          int *fd, uint32_t *chain, kvs_error *error);
+int format_segment_create(const struct format_folder *folder,
+                          const struct format_segment_header *header, int *fd, uint32_t *chain,
+                          kvs_error *error);
 
 /* Reads a segment from front to back. The fields may be read, not written. */
 struct format_segment_reader {
@@ -64,8 +66,13 @@ struct format_segment_reader {
 
 /* Opens segment `number` and checks its header. KVS_CORRUPT (damaged, or of another store or
  * number), KVS_INVALID (a later version's), KVS_IO. On failure nothing is left to close. */
-int format_segment_open(const char *directory, uint64_t number, const uint8_t store_id[16],
-                        struct format_segment_reader *reader, kvs_error *error);
+int format_segment_open(const struct format_folder *folder, uint64_t number,
+                        const uint8_t store_id[16], struct format_segment_reader *reader,
+                        kvs_error *error);
+/* The same, and reader->fd may be written to. */
+int format_segment_open_to_mend(const struct format_folder *folder, uint64_t number,
+                                const uint8_t store_id[16], struct format_segment_reader *reader,
+                                kvs_error *error);
 void format_segment_close(struct format_segment_reader *reader);
 
 /* Reads the next record; its effects are in reader->effects, valid until the next call. *found is
@@ -85,15 +92,17 @@ int format_segment_examine_tail(struct format_segment_reader *reader,
 
 /* The highest sequence that is in a whole record from offset `from` on, or that a record there says
  * was durable, whatever is damaged around it and in the segment's header; 0 when there is none.
- * KVS_OK or KVS_IO. */
-int format_segment_known_sequence(const char *directory, uint64_t number,
+ * KVS_OK, KVS_IO, or KVS_CORRUPT for what is no file. */
+int format_segment_known_sequence(const struct format_folder *folder, uint64_t number,
                                   const uint8_t store_id[16], uint64_t from, uint64_t *sequence,
                                   kvs_error *error);
 
+#define FORMAT_TORN_NAME_SIZE 64
 /* Copies the tail from reader->offset to tail->data_end to NNNNNNNNNN-<offset>.torn beside the
  * segment, whose name is put into `aside`. */
-int format_segment_keep_torn(const char *directory, struct format_segment_reader *reader,
-                             const struct format_segment_tail *tail, char aside[PATH_MAX],
-                             kvs_error *error);
+int format_segment_keep_torn(const struct format_folder *folder,
+                             struct format_segment_reader *reader,
+                             const struct format_segment_tail *tail,
+                             char aside[FORMAT_TORN_NAME_SIZE], kvs_error *error);
 
 #endif

@@ -4,28 +4,24 @@
 #include "plugins/format/recovery.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Keeps an unfinished write aside. *cut is false when there is no room for it: then it stays where
  * it is, and is not used. */
-static int keep_torn(const kvs_host *host, const char *directory,
+static int keep_torn(const kvs_host *host, const struct format_folder *folder,
                      const struct format_recovered *recovered, struct format_segment_reader *reader,
                      bool *cut, kvs_error *error)
 {
    const struct format_segment_tail *tail = &recovered->newest_tail;
-   char aside[PATH_MAX], fate[NAME_MAX + 64], line[PATH_MAX + NAME_MAX + 256];
-   int code = format_segment_keep_torn(directory, reader, tail, aside, error);
+   char aside[FORMAT_TORN_NAME_SIZE], fate[NAME_MAX + 64], line[PATH_MAX + NAME_MAX + 256];
+   int code = format_segment_keep_torn(folder, reader, tail, aside, error);
    if (code == KVS_IO)
       return code;
    *cut = code == KVS_OK;
    snprintf(fate, sizeof fate, "%s %s",
-            *cut ? "cut off and kept as" : "left in place and not used: no room for",
-            strrchr(aside, '/') + 1);
+            *cut ? "cut off and kept as" : "left in place and not used: no room for", aside);
    snprintf(line, sizeof line,
             "%s: an unfinished write of %" PRIu64 " bytes at offset %" PRIu64
             " after sequence %" PRIu64 " (durable up to %" PRIu64 " at least) was %s",
@@ -42,53 +38,45 @@ static int keep_torn(const kvs_host *host, const char *directory,
 }
 
 /* Cuts what an unfinished write has left off the newest segment and makes the rest durable. */
-static int settle_newest(const kvs_host *host, const char *directory,
+static int settle_newest(const kvs_host *host, const struct format_folder *folder,
                          const struct format_recovered *recovered, kvs_error *error)
 {
    struct format_segment_reader reader;
    uint64_t end = recovered->newest_link.end;
-   int code =
-       format_segment_open(directory, recovered->newest.number, host->store_id, &reader, error);
+   int code = format_segment_open_to_mend(folder, recovered->newest.number, host->store_id, &reader,
+                                          error);
    if (code != KVS_OK)
       return code;
    reader.offset = end;
    bool cut = true;
    if (recovered->newest_tail.data_end > end)
-      code = keep_torn(host, directory, recovered, &reader, &cut, error);
-   int fd = -1;
+      code = keep_torn(host, folder, recovered, &reader, &cut, error);
    if (code == KVS_OK)
-      code = format_open(reader.path, O_RDWR, &fd, error);
-   if (code == KVS_OK)
-      code =
-          cut ? format_truncate(fd, reader.path, end, error) : format_sync(fd, reader.path, error);
-   if (fd >= 0)
-      close(fd);
+      code = cut ? format_truncate(reader.fd, reader.path, end, error)
+                 : format_sync(reader.fd, reader.path, error);
    format_segment_close(&reader);
    return code == KVS_OK ? KVS_OK : KVS_IO;
 }
 
 /* Removes what interrupted creations have left. */
-static int remove_temporaries(const char *directory, kvs_error *error)
+static int remove_temporaries(const struct format_folder *folder, kvs_error *error)
 {
-   DIR *listing = opendir(directory);
-   int code = KVS_OK;
+   DIR *listing = format_folder_list(folder, error);
+   int code = listing ? KVS_OK : KVS_IO;
    const struct dirent *entry;
-   if (!listing)
-      code = format_fail_errno(error, errno, "%s: cannot read the directory", directory);
-   while (listing && code == KVS_OK && (entry = readdir(listing)))
-      if (format_ends_in(entry->d_name, FORMAT_SEGMENT_TEMPORARY) &&
-          unlinkat(dirfd(listing), entry->d_name, 0) != 0)
-         code = format_fail_errno(error, errno, "%s/%s: cannot remove", directory, entry->d_name);
+   while (code == KVS_OK && (entry = readdir(listing)))
+      if (format_ends_in(entry->d_name, FORMAT_SEGMENT_TEMPORARY))
+         code = format_remove(folder, entry->d_name, error);
    if (listing)
       closedir(listing);
    return code == KVS_OK ? KVS_OK : KVS_IO;
 }
 
-int format_recovery_settle(const kvs_host *host, const char *directory,
+int format_recovery_settle(const kvs_host *host, const struct format_folder *folder,
                            const struct format_recovered *recovered, kvs_error *error)
 {
-   int code = remove_temporaries(directory, error);
+   int code = remove_temporaries(folder, error);
    if (code == KVS_OK && recovered->count > 0)
-      code = settle_newest(host, directory, recovered, error);
+      code = settle_newest(host, folder, recovered, error);
    return code;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -198,10 +199,11 @@ static int read_parts(struct reader *reader, kvs_error *error)
    return code;
 }
 
-static int open_file(struct reader *reader, kvs_error *error)
+static int open_file(struct reader *reader, const struct format_folder *folder, const char *name,
+                     kvs_error *error)
 {
    struct stat info;
-   int code = format_open(reader->path, O_RDONLY, &reader->fd, error);
+   int code = format_open(folder, name, O_RDONLY, &reader->fd, error);
    if (code != KVS_OK)
       return code;
    if (fstat(reader->fd, &info) != 0) {
@@ -213,9 +215,11 @@ static int open_file(struct reader *reader, kvs_error *error)
    return KVS_OK;
 }
 
-int format_snapshot_read(const kvs_host *host, const char *path, uint64_t sequence, bool check_only,
-                         kvs_error *error)
+int format_snapshot_read(const kvs_host *host, const struct format_folder *folder, const char *name,
+                         uint64_t sequence, bool check_only, kvs_error *error)
 {
+   char path[PATH_MAX];
+   snprintf(path, sizeof path, "%s/%s", folder->path, name);
    struct reader reader = {.host = host,
                            .path = path,
                            .check_only = check_only,
@@ -224,7 +228,7 @@ int format_snapshot_read(const kvs_host *host, const char *path, uint64_t sequen
    if (!reader.hash)
       return format_fail(error, KVS_IO, "%s: no memory for a checksum", path);
    XXH3_64bits_reset(reader.hash);
-   int code = open_file(&reader, error);
+   int code = open_file(&reader, folder, name, error);
    if (code == KVS_OK) {
       format_note_bytes(host, KVS_LOAD_EXPECTED, reader.size);
       code = read_parts(&reader, error);

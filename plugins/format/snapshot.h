@@ -13,7 +13,7 @@
 #ifndef FORMAT_SNAPSHOT_H
 #define FORMAT_SNAPSHOT_H
 
-#include "kvstore/plugin.h"
+#include "plugins/format/folder.h"
 #include "plugins/format/reserve.h"
 
 #include <stdbool.h>
@@ -29,19 +29,21 @@
 /* More than the largest record there can be: a bound on what a reader allocates. */
 #define FORMAT_SNAPSHOT_BLOCK_SIZE_MAX ((uint64_t)1 << 33)
 
-/* Writes the tick's view (NULL: no data) to `path`, which is replaced where it exists, and makes
- * the data durable; the name is the caller's to make durable. `rate`: as in pace.h. `room`, which
- * may be NULL, is used up. KVS_OK, KVS_NO_SPACE or KVS_IO; on failure the file is removed. */
+/* Writes the tick's view (NULL: no data) to a new file `name`, which is replaced where it exists,
+ * and makes the data durable; the name is the caller's to make durable. `rate`: as in pace.h.
+ * `room`, which may be NULL, is used up. KVS_OK, KVS_NO_SPACE or KVS_IO; on failure the file is
+ * removed. */
 int format_snapshot_write(const kvs_host *host, const kvs_tick *tick, uint64_t rate,
-                          struct format_reserve *room, const char *path, kvs_error *error);
+                          struct format_reserve *room, const struct format_folder *folder,
+                          const char *name, kvs_error *error);
 /* The most bytes that this can take. */
 uint64_t format_snapshot_size_limit(const kvs_tick *tick);
 
-/* Reads the file at `path`, which must be of this store and hold the state at `sequence`, and hands
+/* Reads the file `name`, which must be of this store and hold the state at `sequence`, and hands
  * its records to `host`; with `check_only` hands on nothing. KVS_OK, KVS_CORRUPT (the text names
  * file and offset), KVS_IO, or what host->load said. After a failure some records may have been
  * handed on. */
-int format_snapshot_read(const kvs_host *host, const char *path, uint64_t sequence, bool check_only,
-                         kvs_error *error);
+int format_snapshot_read(const kvs_host *host, const struct format_folder *folder, const char *name,
+                         uint64_t sequence, bool check_only, kvs_error *error);
 
 #endif

@@ -12,13 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define SUFFIX ".snapshot"
 #define TEMPORARY_SUFFIX ".tmp"
 #define SEQUENCE_DIGITS 20
-#define PATH_SIZE 4096
 /* Beyond what the next snapshot needs now, room is kept for an eighth more and for this: so that it
  * is not enlarged at each tick, and that what a log begins beside the snapshot finds room too. */
 #define ROOM_STEP ((uint64_t)256 << 10)
@@ -26,7 +23,7 @@
 struct format_snapshot_set {
    const kvs_host *host;
    struct format_snapshot_settings settings; /* 0 kept: for reading alone */
-   char directory[PATH_SIZE - FORMAT_SNAPSHOT_NAME_SIZE];
+   struct format_folder folder;
    uint64_t *sequences; /* ascending */
    size_t count, capacity;
    bool sound; /* the following one is known to be */
@@ -39,11 +36,11 @@ void format_snapshot_name(uint64_t sequence, char name[FORMAT_SNAPSHOT_NAME_SIZE
    snprintf(name, FORMAT_SNAPSHOT_NAME_SIZE, "%0*" PRIu64 SUFFIX, SEQUENCE_DIGITS, sequence);
 }
 
-static void path_of(const struct format_snapshot_set *set, uint64_t sequence, char path[PATH_SIZE])
+static void path_of(const struct format_snapshot_set *set, uint64_t sequence, char path[PATH_MAX])
 {
    char name[FORMAT_SNAPSHOT_NAME_SIZE];
    format_snapshot_name(sequence, name);
-   snprintf(path, PATH_SIZE, "%s/%s", set->directory, name);
+   snprintf(path, PATH_MAX, "%s/%s", set->folder.path, name);
 }
 
 static void warn(const struct format_snapshot_set *set, const char *text)
@@ -79,16 +76,11 @@ static int take_entry(struct format_snapshot_set *set, const char *name, kvs_err
    uint64_t sequence;
    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
       return KVS_OK;
-   if (format_ends_in(name, TEMPORARY_SUFFIX)) {
-      if (set->settings.kept == 0)
-         return KVS_OK;
-      char path[PATH_SIZE + 256];
-      snprintf(path, sizeof path, "%s/%s", set->directory, name);
-      return unlink(path) == 0 ? KVS_OK : format_fail_errno(error, errno, "cannot remove %s", path);
-   }
+   if (format_ends_in(name, TEMPORARY_SUFFIX))
+      return set->settings.kept == 0 ? KVS_OK : format_remove(&set->folder, name, error);
    if (!parse_name(name, &sequence)) {
-      char text[PATH_SIZE + 256];
-      snprintf(text, sizeof text, "%s/%s is no snapshot's name and is left alone", set->directory,
+      char text[PATH_MAX + NAME_MAX];
+      snprintf(text, sizeof text, "%s/%s is no snapshot's name and is left alone", set->folder.path,
                name);
       warn(set, text);
       return KVS_OK;
@@ -107,11 +99,11 @@ static int compare_sequences(const void *left, const void *right)
 
 static int list_directory(struct format_snapshot_set *set, kvs_error *error)
 {
-   DIR *directory = opendir(set->directory);
-   if (!directory && errno == ENOENT && set->settings.kept == 0)
+   if (set->folder.fd < 0)
       return KVS_OK;
+   DIR *directory = format_folder_list(&set->folder, error);
    if (!directory)
-      return format_fail_errno(error, errno, "cannot read %s", set->directory);
+      return KVS_IO;
    int code = KVS_OK;
    while (code == KVS_OK) {
       errno = 0;
@@ -119,7 +111,7 @@ static int list_directory(struct format_snapshot_set *set, kvs_error *error)
       if (entry)
          code = take_entry(set, entry->d_name, error);
       else if (errno != 0)
-         code = format_fail_errno(error, errno, "cannot read %s", set->directory);
+         code = format_fail_errno(error, errno, "cannot read %s", set->folder.path);
       else
          break;
    }
@@ -138,13 +130,8 @@ static int create(const kvs_host *host, const struct format_snapshot_settings *s
    created->host = host;
    created->settings = *settings;
    format_reserve_init(&created->next);
-   int length =
-       snprintf(created->directory, sizeof created->directory, "%s/snapshots", host->directory);
-   int code = KVS_OK;
-   if ((size_t)length >= sizeof created->directory)
-      code = format_fail(error, KVS_INVALID, "the path %s is too long", host->directory);
-   if (code == KVS_OK && settings->kept > 0)
-      code = format_make_own_directory(host, created->directory, error);
+   int code = settings->kept > 0 ? format_folder_make(host, "snapshots", &created->folder, error)
+                                 : format_folder_find(host, "snapshots", &created->folder, error);
    if (code == KVS_OK)
       code = list_directory(created, error);
    if (code != KVS_OK) {
@@ -173,6 +160,7 @@ int format_snapshot_set_open(const kvs_host *host, struct format_snapshot_set **
 void format_snapshot_set_destroy(struct format_snapshot_set *set)
 {
    format_reserve_drop(&set->next);
+   format_folder_close(&set->folder);
    free(set->sequences);
    free(set);
 }
@@ -200,6 +188,16 @@ bool format_snapshot_set_at(const struct format_snapshot_set *set, size_t index,
    return true;
 }
 
+int format_snapshot_set_check(const struct format_snapshot_set *set, kvs_error *error)
+{
+   char name[FORMAT_SNAPSHOT_NAME_SIZE];
+   int code = format_folder_check(&set->folder, error);
+   if (code != KVS_OK || set->count == 0)
+      return code;
+   format_snapshot_name(set->sequences[set->count - 1], name);
+   return format_folder_check_file(&set->folder, name, -1, error) == KVS_OK ? KVS_OK : KVS_CORRUPT;
+}
+
 /* ---- Loading ---- */
 
 /* Loads one. What lies behind it must not have been handed on when it proves damaged, so with
@@ -207,30 +205,30 @@ bool format_snapshot_set_at(const struct format_snapshot_set *set, size_t index,
 static int load_one(const struct format_snapshot_set *set, size_t index, bool check,
                     kvs_error *error)
 {
-   char path[PATH_SIZE];
-   path_of(set, set->sequences[index], path);
+   char name[FORMAT_SNAPSHOT_NAME_SIZE];
+   uint64_t sequence = set->sequences[index];
+   format_snapshot_name(sequence, name);
    int code = KVS_OK;
    if (check)
-      code = format_snapshot_read(set->host, path, set->sequences[index], true, error);
+      code = format_snapshot_read(set->host, &set->folder, name, sequence, true, error);
    if (code == KVS_OK)
-      code = format_snapshot_read(set->host, path, set->sequences[index], false, error);
+      code = format_snapshot_read(set->host, &set->folder, name, sequence, false, error);
    return code;
 }
 
 /* The snapshot at `sequence` was loaded or written. */
 static void note_sound(struct format_snapshot_set *set, uint64_t sequence)
 {
-   char path[PATH_SIZE];
-   struct stat info;
-   path_of(set, sequence, path);
+   char name[FORMAT_SNAPSHOT_NAME_SIZE];
+   format_snapshot_name(sequence, name);
    set->sound = true;
    set->sound_sequence = sequence;
-   set->sound_bytes = stat(path, &info) == 0 ? (uint64_t)info.st_size : 0;
+   set->sound_bytes = format_folder_size_of(&set->folder, name);
 }
 
 static void pass_over(const struct format_snapshot_set *set, size_t index, const kvs_error *error)
 {
-   char path[PATH_SIZE];
+   char path[PATH_MAX];
    path_of(set, set->sequences[index], path);
    warn(set, error->text);
    format_note(set->host, (kvs_load_note){.kind = KVS_LOAD_PASSED_OVER,
@@ -279,12 +277,10 @@ int format_snapshot_set_load_newest(struct format_snapshot_set *set,
       return format_fail(error, KVS_CORRUPT,
                          "%s: all snapshots are missing (from offset 0 of the first); restore them "
                          "from a backup",
-                         set->directory);
+                         set->folder.path);
    if (set->count == 0)
       return KVS_OK;
-   char path[PATH_SIZE];
-   path_of(set, found->newest_sequence, path);
-   int code = format_snapshot_read(set->host, path, found->newest_sequence, false, error);
+   int code = load_one(set, set->count - 1, false, error);
    if (code == KVS_OK) {
       found->loaded = true;
       found->sequence = found->newest_sequence;
@@ -309,11 +305,11 @@ static void tell_saved(const kvs_host *host, uint64_t sequence)
 
 static bool remove_oldest(struct format_snapshot_set *set)
 {
-   char path[PATH_SIZE], text[PATH_SIZE + 64];
-   path_of(set, set->sequences[0], path);
-   if (unlink(path) != 0 && errno != ENOENT) {
-      snprintf(text, sizeof text, "cannot remove %s: %s", path, strerror(errno));
-      warn(set, text);
+   char name[FORMAT_SNAPSHOT_NAME_SIZE];
+   kvs_error error = {.size = sizeof error};
+   format_snapshot_name(set->sequences[0], name);
+   if (format_remove(&set->folder, name, &error) != KVS_OK) {
+      warn(set, error.text);
       return false;
    }
    set->count--;
@@ -338,8 +334,8 @@ int format_snapshot_set_keep_room(struct format_snapshot_set *set, const kvs_tic
                                   int64_t *missing, kvs_error *error)
 {
    const uint64_t needed = format_snapshot_size_limit(tick);
-   int code = format_reserve_keep(&set->next, set->directory, needed,
-                                  needed + needed / 8 + ROOM_STEP, error);
+   int code = format_reserve_keep(&set->next, &set->folder, needed, needed + needed / 8 + ROOM_STEP,
+                                  error);
    *missing = set->next.unsupported ? INT64_MIN : (int64_t)(needed - set->next.size);
    return code;
 }
@@ -349,16 +345,20 @@ static int write_one(struct format_snapshot_set *set, const kvs_tick *tick, kvs_
    if (!make_room(set))
       return format_fail(error, KVS_NO_SPACE, "no memory for the list of snapshots");
    char name[FORMAT_SNAPSHOT_NAME_SIZE],
-       temporary[FORMAT_SNAPSHOT_NAME_SIZE + sizeof TEMPORARY_SUFFIX], path[PATH_SIZE + 16];
-   format_snapshot_name(tick->view_sequence, name);
-   snprintf(temporary, sizeof temporary, "%s" TEMPORARY_SUFFIX, name);
-   snprintf(path, sizeof path, "%s/%s", set->directory, temporary);
-   int code = format_snapshot_write(set->host, tick, set->settings.rate, &set->next, path, error);
+       temporary[FORMAT_SNAPSHOT_NAME_SIZE + sizeof TEMPORARY_SUFFIX];
+   int code = format_folder_check(&set->folder, error);
    if (code != KVS_OK)
       return code;
-   code = format_rename_durably(set->directory, temporary, name, error);
+   format_snapshot_name(tick->view_sequence, name);
+   snprintf(temporary, sizeof temporary, "%s" TEMPORARY_SUFFIX, name);
+   code = format_snapshot_write(set->host, tick, set->settings.rate, &set->next, &set->folder,
+                                temporary, error);
+   if (code != KVS_OK)
+      return code;
+   code = format_rename_durably(&set->folder, temporary, name, error);
    if (code != KVS_OK) {
-      unlink(path); /* gone already when only the directory could not be synced */
+      kvs_error ignored = {.size = sizeof ignored};
+      (void)format_remove(&set->folder, temporary, &ignored); /* unless only the sync failed */
       return code;
    }
    if (format_snapshot_set_newest(set) != tick->view_sequence || set->count == 0)

@@ -68,6 +68,10 @@ bool format_snapshot_set_drop_oldest(struct format_snapshot_set *set);
 int format_snapshot_set_write(struct format_snapshot_set *set, const kvs_tick *tick,
                               kvs_error *error);
 
+/* Whether a restart would find them: KVS_IO when the directory was taken away, KVS_CORRUPT when the
+ * newest snapshot was, which another one may make up for. */
+int format_snapshot_set_check(const struct format_snapshot_set *set, kvs_error *error);
+
 /* The file at `index`, oldest first: whether there is one; its sequence. */
 bool format_snapshot_set_at(const struct format_snapshot_set *set, size_t index,
                             uint64_t *sequence);

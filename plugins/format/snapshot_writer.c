@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -179,24 +180,36 @@ uint64_t format_snapshot_size_limit(const kvs_tick *tick)
           FORMAT_SNAPSHOT_FOOTER_SIZE;
 }
 
-int format_snapshot_write(const kvs_host *host, const kvs_tick *tick, uint64_t rate,
-                          struct format_reserve *room, const char *path, kvs_error *error)
+static int create_and_write(struct writer *writer, const struct format_folder *folder,
+                            const char *name, const kvs_host *host, const kvs_tick *tick,
+                            struct format_reserve *room, kvs_error *error)
 {
+   kvs_error ignored = {.size = sizeof ignored};
+   int code = format_create(folder, name, &writer->fd, error);
+   if (code != KVS_OK)
+      return code;
+   if (room)
+      format_reserve_hand_over(room, writer->fd, format_snapshot_size_limit(tick));
+   code = write_all(writer, host, tick, error);
+   if (close(writer->fd) != 0 && code == KVS_OK)
+      code = format_fail_errno(error, errno, "%s: cannot close", writer->path);
+   if (code != KVS_OK) /* best effort: a leftover is removed at the next open too */
+      (void)format_remove(folder, name, &ignored);
+   return code;
+}
+
+int format_snapshot_write(const kvs_host *host, const kvs_tick *tick, uint64_t rate,
+                          struct format_reserve *room, const struct format_folder *folder,
+                          const char *name, kvs_error *error)
+{
+   char path[PATH_MAX];
+   snprintf(path, sizeof path, "%s/%s", folder->path, name);
    struct writer writer = {.path = path, .hash = XXH3_createState()};
    if (!writer.hash)
       return format_fail(error, KVS_NO_SPACE, "%s: no memory for a checksum", path);
    XXH3_64bits_reset(writer.hash);
    format_pace_begin(&writer.pace, host, tick, rate);
-   int code = format_open(path, O_WRONLY | O_CREAT | O_TRUNC, &writer.fd, error);
-   if (code == KVS_OK) {
-      if (room)
-         format_reserve_hand_over(room, writer.fd, format_snapshot_size_limit(tick));
-      code = write_all(&writer, host, tick, error);
-      if (close(writer.fd) != 0 && code == KVS_OK)
-         code = format_fail_errno(error, errno, "cannot close %s", path);
-      if (code != KVS_OK)
-         unlink(path); /* best effort: a left-over is removed at the next open too */
-   }
+   int code = create_and_write(&writer, folder, name, host, tick, room, error);
    free(writer.block);
    XXH3_freeState(writer.hash);
    return code;

@@ -32,26 +32,26 @@ void format_writer_deinit(struct format_writer *writer)
    format_writer_init(writer);
 }
 
-static int make_path(const char *directory, uint64_t number, char path[PATH_MAX], kvs_error *error)
+static void make_path(const struct format_folder *folder, const char *name, char path[PATH_MAX])
 {
-   char name[FORMAT_SEGMENT_NAME_SIZE];
-   format_segment_name(number, name);
-   if (snprintf(path, PATH_MAX, "%s/%s", directory, name) >= PATH_MAX)
-      return format_fail(error, KVS_IO, "%s: the path is too long", directory);
-   return KVS_OK;
+   snprintf(path, PATH_MAX, "%s/%s", folder->path, name);
 }
 
 /* Says at the end of the segment before, whose room that is not used it gives back, that the one
  * just created follows: should that be taken away, it is missed. This guards against no crash, so
  * nothing is synced and a failure may pass. */
-static void point_to_successor(const struct format_writer *writer, const char *directory)
+static void point_to_successor(const struct format_writer *writer,
+                               const struct format_folder *folder)
 {
    kvs_error ignored = {.size = sizeof ignored};
-   char path[PATH_MAX];
-   int fd;
-   if (make_path(directory, writer->header.number, path, &ignored) != KVS_OK ||
-       format_open(path, O_WRONLY, &fd, &ignored) != KVS_OK)
+   char name[FORMAT_SEGMENT_NAME_SIZE], path[PATH_MAX];
+   int opened = -1, fd = writer->fd;
+   format_segment_name(writer->header.number, name);
+   make_path(folder, name, path);
+   if (fd < 0 && format_open(folder, name, O_WRONLY, &opened, &ignored) != KVS_OK)
       return;
+   if (fd < 0)
+      fd = opened;
    struct format_record_place place = {
        format_record_salt(writer->header.store_id, writer->header.number), writer->link.end};
    struct format_record_header record = {.type = FORMAT_RECORD_SUCCESSOR,
@@ -62,7 +62,8 @@ static void point_to_successor(const struct format_writer *writer, const char *d
    struct iovec part = {bytes, format_record_encode(bytes, place, &record, NULL, 0)};
    if (ftruncate(fd, (off_t)place.offset) == 0)
       (void)format_write_all(fd, path, &part, 1, place.offset, &ignored);
-   close(fd);
+   if (opened >= 0)
+      close(opened);
 }
 
 /* Turns to the segment open as `fd`, which ends at `link`. */
@@ -99,34 +100,34 @@ static int extend(struct format_writer *writer, int mode, uint64_t target)
    return result;
 }
 
-int format_writer_begin(struct format_writer *writer, const char *directory,
+int format_writer_begin(struct format_writer *writer, const struct format_folder *folder,
                         const struct format_segment_header *header, kvs_error *error)
 {
-   char path[PATH_MAX];
+   char name[FORMAT_SEGMENT_NAME_SIZE], path[PATH_MAX];
    int fd;
    struct format_segment_link link = {.last_sequence = header->previous.last_sequence,
                                       .end = FORMAT_SEGMENT_HEADER_SIZE};
-   int code = make_path(directory, header->number, path, error);
-   if (code == KVS_OK)
-      code = format_segment_create(directory, header, &fd, &link.chain, error);
+   int code = format_segment_create(folder, header, &fd, &link.chain, error);
    if (code != KVS_OK)
       return code;
+   format_segment_name(header->number, name);
+   make_path(folder, name, path);
    if (writer->header.number > 0)
-      point_to_successor(writer, directory);
+      point_to_successor(writer, folder);
    turn_to(writer, fd, path, header, &link);
    (void)extend(writer, FALLOC_FL_KEEP_SIZE, link.end + ROOM_BEHIND_SETS);
    return KVS_OK;
 }
 
-int format_writer_resume(struct format_writer *writer, const char *directory,
+int format_writer_resume(struct format_writer *writer, const struct format_folder *folder,
                          const struct format_segment_header *header,
                          const struct format_segment_link *link, kvs_error *error)
 {
-   char path[PATH_MAX];
+   char name[FORMAT_SEGMENT_NAME_SIZE], path[PATH_MAX];
    int fd;
-   int code = make_path(directory, header->number, path, error);
-   if (code == KVS_OK)
-      code = format_open(path, O_RDWR, &fd, error);
+   format_segment_name(header->number, name);
+   make_path(folder, name, path);
+   int code = format_open(folder, name, O_RDWR, &fd, error);
    if (code == KVS_OK)
       turn_to(writer, fd, path, header, link);
    return code;

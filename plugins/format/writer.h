@@ -30,10 +30,10 @@ void format_writer_deinit(struct format_writer *writer);
 /* Creates the segment `header` tells of, durably, and leaves the one that was open, giving back
  * the room it has not used and a record that says what follows. On failure that one stays open.
  * KVS_NO_SPACE: there is no such segment; KVS_IO: that is not certain. */
-int format_writer_begin(struct format_writer *writer, const char *directory,
+int format_writer_begin(struct format_writer *writer, const struct format_folder *folder,
                         const struct format_segment_header *header, kvs_error *error);
 /* Goes on in a segment that holds no record yet. */
-int format_writer_resume(struct format_writer *writer, const char *directory,
+int format_writer_resume(struct format_writer *writer, const struct format_folder *folder,
                          const struct format_segment_header *header,
                          const struct format_segment_link *link, kvs_error *error);
 

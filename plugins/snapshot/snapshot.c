@@ -3,13 +3,11 @@
  * acknowledged in memory; a crash goes back to the last snapshot.
  */
 #include "plugins/format/file.h"
+#include "plugins/format/folder.h"
 #include "plugins/format/pace.h"
 #include "plugins/format/snapshot_set.h"
 
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* After a snapshot that failed, the next one is tried no later than this. */
 #define RETRY_MS ((uint64_t)30 * 1000)
@@ -43,14 +41,18 @@ struct snapshot {
 /* This mode has no log. Where there is one, ACTIVE has been exchanged. */
 static int refuse_log(const kvs_host *host, kvs_error *error)
 {
-   char path[PATH_MAX];
-   if (snprintf(path, sizeof path, "%s/aof", host->directory) >= (int)sizeof path ||
-       access(path, F_OK) != 0)
+   struct format_folder log;
+   int code = format_folder_find(host, "aof", &log, error);
+   bool found = log.fd >= 0 || code == KVS_CORRUPT;
+   format_folder_close(&log);
+   if (code != KVS_OK && code != KVS_CORRUPT)
+      return code;
+   if (!found)
       return KVS_OK;
    return format_fail(error, KVS_CORRUPT,
                       "%s: holds the log of another mode (from offset 0 of its first segment); "
                       "restore the ACTIVE that belongs to it, or move it away to go on without it",
-                      path);
+                      log.path);
 }
 
 static int open_snapshot(const kvs_host *host, const kvs_setting *settings, size_t count,
@@ -114,12 +116,14 @@ static int on_write(void *self, const kvs_record *records, size_t count, uint32_
    return KVS_OK; /* the next view has it */
 }
 
-static int take_snapshot(struct snapshot *snapshot, const kvs_tick *tick, kvs_error *error)
+/* `lost`: the newest one was taken away. */
+static int take_snapshot(struct snapshot *snapshot, const kvs_tick *tick, bool lost,
+                         kvs_error *error)
 {
    int code = KVS_OK;
    kvs_error ignored = {.size = sizeof ignored};
    uint64_t pause_ms = snapshot->interval_ms;
-   if (tick->view_sequence > format_snapshot_set_newest(snapshot->set)) {
+   if (lost || tick->view_sequence > format_snapshot_set_newest(snapshot->set)) {
       code = keep_room(snapshot, tick, error);
       if (code == KVS_OK)
          code = format_snapshot_set_write(snapshot->set, tick, error);
@@ -137,9 +141,11 @@ static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
    struct snapshot *snapshot = self;
    if (snapshot->next_snapshot_ms == 0)
       snapshot->next_snapshot_ms = tick->monotonic_ms + snapshot->interval_ms;
-   if (tick->reason == KVS_TICK_PERIODIC && tick->monotonic_ms < snapshot->next_snapshot_ms)
+   int code = format_snapshot_set_check(snapshot->set, error);
+   if (code == KVS_OK && tick->reason == KVS_TICK_PERIODIC &&
+       tick->monotonic_ms < snapshot->next_snapshot_ms)
       return keep_room(snapshot, tick, error);
-   return take_snapshot(snapshot, tick, error);
+   return code == KVS_IO ? code : take_snapshot(snapshot, tick, code != KVS_OK, error);
 }
 
 static void close_snapshot(void *self)

@@ -8,6 +8,7 @@ import unittest
 import grpc
 
 import harness
+import store_files
 from harness import NOT_SERVING, PATIENCE, SERVING, health, health_grpc
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
@@ -65,7 +66,8 @@ class UnderARunningServer(DirectoryCase):
             server = self.start(data=mode, mode=mode)
             server.set("kept", b"before")
             shutil.rmtree(server.data)
-            self.assertReadOnly(server, server.data, "is not there any more")
+            self.assertReadOnly(server, "is not there any more")
+            self.assertIn(server.data, server.log.text())
             self.assertFails(UNAVAILABLE, server.save, "is not there any more")
             # An empty one in its place is another one.
             os.mkdir(server.data, 0o700)
@@ -169,6 +171,134 @@ class UnderARunningServer(DirectoryCase):
         self.assertEqual(self.start().get("kept"), b"before")
 
 
+    def test_a_part_of_the_log_that_is_removed_is_made_up_for_by_a_fresh_generation(self):
+        for part in ("aof/0000000002.log", "aof/0000000001.log", "aof", "snapshots",
+                     "snapshots/00000000000000000000.snapshot"):
+            data = part.replace("/", "-")
+            server = self.start(data=data, mode="aof", options=["aof_max_size=4096"])
+            if "/0000" in part and "aof" in part:
+                server.set("a", b"v" * 3000)
+                server.set("b", b"v" * 3000)  # a second segment
+            else:
+                server.set("a", b"v" * 3000)
+                server.save()
+            path = os.path.join(server.data, "gen-000001", part)
+            if "snapshot" in part and not os.path.isdir(path):
+                folder = os.path.dirname(path)
+                path = os.path.join(folder, os.listdir(folder)[0])
+            before = dict(server.scan())
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+            self.assertTrue(server.log.wait_for("under the server"), part)
+            self.refused_write(server)  # the log takes nothing more
+            self.await_writable(server)
+            server.kill9()
+            after = dict(self.start(data=data).scan())
+            after = {key: value for key, value in after.items() if key in before}
+            self.assertEqual(after, before)
+
+    def test_a_snapshot_that_is_removed_is_taken_again(self):
+        server = self.start(mode="snapshot")
+        server.set("k", b"v")
+        server.save()
+        folder = os.path.join(server.data, "gen-000001", "snapshots")
+        newest = max(os.listdir(folder))
+        os.unlink(os.path.join(folder, newest))
+        deadline = time.monotonic() + PATIENCE
+        while newest not in os.listdir(folder):
+            self.assertLess(time.monotonic(), deadline)
+        server.kill9()
+        self.assertEqual(self.start().get("k"), b"v")
+        server = self.servers[-1]
+        shutil.rmtree(folder)
+        self.assertTrue(server.log.wait_for("under the server"))
+        self.assertFails(UNAVAILABLE, server.save, "under the server")
+
+
+class Strange(DirectoryCase):
+    """What is put into the directory that is no file of the server's."""
+
+    def stopped(self, mode="aof"):
+        server = self.start(mode=mode, options=["aof_max_size=4096"])
+        server.set("a", b"v" * 3000)
+        server.set("b", b"v" * 3000)
+        server.kill9()
+        return server.data
+
+    def precious(self):
+        path = self.path("precious")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("precious")
+        return path
+
+    def assertPrecious(self):
+        with open(self.path("precious"), encoding="ascii") as file:
+            self.assertEqual(file.read(), "precious")
+
+    def test_a_pipe_named_as_a_segment_holds_neither_a_start_nor_a_check_up(self):
+        data = self.stopped()
+        segments = sorted(os.listdir(os.path.join(data, "gen-000001", "aof")))
+        pipe = os.path.join(data, "gen-000001", "aof", f"{len(segments) + 1:010}.log")
+        os.mkfifo(pipe)
+        self.assertRefusesToStart(pipe, "no regular file", "--recover=prefix")
+        code, report = store_files.check(data)
+        self.assertEqual(code, store_files.DAMAGED)
+        self.assertIn("no regular file", report["start"]["message"])
+        code, report = store_files.check(data, "--recover=prefix", "--output=" + data + ".new")
+        self.assertEqual(code, store_files.SOUND)
+        self.assertEqual(set(self.start(data="data.new").keys()), {"a", "b"})
+        os.unlink(pipe)
+        pipe = os.path.join(data, "gen-000001", "snapshots", "00000000000000000001.snapshot")
+        os.mkfifo(pipe)
+        self.assertRefusesToStart(pipe, "no regular file", "--recover=prefix")
+        self.assertEqual(store_files.check(data)[0], store_files.DAMAGED)
+
+    def test_links_planted_where_the_server_writes_next_lead_nowhere(self):
+        server = self.start(mode="aof", options=["aof_max_size=4096"])
+        server.set("a", b"v" * 3000)
+        generation = os.path.join(server.data, "gen-000001")
+        for name in ("aof/0000000002.log.tmp", "aof/0000000003.log.tmp",
+                     "snapshots/00000000000000000002.snapshot.tmp"):
+            os.symlink(self.precious(), os.path.join(generation, name))
+        for name in ("ACTIVE.tmp",):
+            os.symlink(self.precious(), os.path.join(server.data, name))
+        server.set("b", b"v" * 3000)
+        server.save()
+        server.set("c", b"v" * 3000)
+        server.configure("hybrid")
+        self.assertPrecious()
+        server.kill9()
+        self.assertEqual(set(self.start().keys()), {"a", "b", "c"})
+
+    def test_no_link_in_the_directory_is_followed(self):
+        for name in ("gen-000001", "gen-000001/aof", "gen-000001/snapshots",
+                     "gen-000001/aof/0000000001.log", "ACTIVE", "LOCK"):
+            data = self.stopped()
+            path = os.path.join(data, name)
+            os.rename(path, self.path("away"))
+            os.symlink(self.path("away"), path)
+            self.assertRefusesToStart(path, "link" if name not in ("ACTIVE", "LOCK") else "regular")
+            os.unlink(path)
+            os.rename(self.path("away"), path)
+            self.start().kill9()
+            shutil.rmtree(data)
+
+    def test_what_an_unfinished_write_is_kept_as_is_a_new_file(self):
+        data = self.stopped()
+        folder = os.path.join(data, "gen-000001", "aof")
+        newest = sorted(os.listdir(folder))[-1]
+        with open(os.path.join(folder, newest), "rb") as file:
+            end = len(file.read().rstrip(b"\0"))
+        with open(os.path.join(folder, newest), "r+b") as file:
+            file.seek(end)
+            file.write(b"torn")
+        os.symlink(self.precious(), os.path.join(folder, f"{newest[:-4]}-{end}.torn"))
+        server = self.start()
+        self.assertIn(".torn", server.log.text())
+        self.assertPrecious()
+        with open(os.path.join(folder, f"{newest[:-4]}-{end}.torn"), "rb") as file:
+            self.assertEqual(file.read(), b"torn")
+
+
 class OfOtherUsers(DirectoryCase):
     def setUp(self):
         super().setUp()
@@ -265,6 +395,10 @@ class OfOtherUsers(DirectoryCase):
         os.chown(self.path("data", "LOCK"), USER, USER)
         self.assertRefusesToStart("/ACTIVE", "mode 0600", *texts, identity=identity)
         os.chown(self.path("data", "ACTIVE"), USER, USER)
+        self.assertRefusesToStart("/gen-000001", "mode 0700", *texts, identity=identity)
+        for folder in ("", "aof", "snapshots"):
+            os.chown(self.path("data", "gen-000001", folder), USER, USER)
+        self.assertRefusesToStart("/gen-000001/", "mode 0600", *texts, identity=identity)
         for top, folders, files in os.walk(self.path("data")):
             for name in folders + files:
                 os.chown(os.path.join(top, name), USER, USER)

@@ -142,7 +142,7 @@ def expect_codes(client, fault):
             client.note(f"{what} met a full disk and said {code}: {details}")
         if fault.kind == "memory" and code != CODE.RESOURCE_EXHAUSTED:
             client.note(f"{what} met a lack of memory and said {code}: {details}")
-        if fault.kind != "memory" and client.data not in details:
+        if fault.kind != "memory" and session.SHOWN not in details:
             client.note(f"{what} failed without naming a file: {details}")
 
 

@@ -11,6 +11,8 @@ import history
 harness.PATIENCE = 30  # a call that takes longer is a hang
 
 CODE = grpc.StatusCode
+# What a client is told in place of the path of the data directory.
+SHOWN = "DATA_DIR"
 DURABLE = ("aof", "hybrid")
 
 
@@ -167,7 +169,7 @@ class Session:
             self.note("the log has failed, yet the server does not say that it is read-only")
         if self.serving():
             self.note("the server is read-only, yet health says SERVING")
-        if self.data not in status.last_error:
+        if SHOWN not in status.last_error:
             self.note(f"the error names no file: {status.last_error!r}")
 
     def wait_writable(self):

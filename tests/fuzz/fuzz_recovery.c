@@ -94,8 +94,10 @@ static int recover(const struct format_recovery_base *base, struct fuzz_host *ho
    char directory[FUZZ_PATH_SIZE];
    kvs_error error = {.size = sizeof error};
    fuzz_host_init(host);
-   fuzz_path("log", directory);
-   int code = format_recover(&host->host, directory, base, recovered, &error);
+   struct format_folder folder;
+   REQUIRE(format_folder_open(fuzz_path("log", directory), &folder, &error) == KVS_OK);
+   int code = format_recover(&host->host, &folder, base, recovered, &error);
+   format_folder_close(&folder);
    REQUIRE(code == KVS_OK || code == KVS_CORRUPT || code == KVS_INVALID);
    if (code != KVS_OK) {
       REQUIRE(strstr(error.text, "log") != NULL);

@@ -10,6 +10,7 @@
 #include "tests/fuzz/log_image.h"
 #include "tests/fuzz/support.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,11 +48,14 @@ static void check_tail(struct format_segment_reader *reader, const uint8_t *file
       REQUIRE(format_record_decode_header(file + tail.proof_offset, place, &proof));
       REQUIRE(proof.durable_end > reader->offset);
    } else if (keep && tail.data_end > reader->offset) {
-      char directory[FUZZ_PATH_SIZE], aside[PATH_MAX];
-      fuzz_path("segment", directory);
-      REQUIRE(format_segment_keep_torn(directory, reader, &tail, aside, error) == KVS_OK);
+      char directory[FUZZ_PATH_SIZE], aside[FORMAT_TORN_NAME_SIZE], name[FUZZ_PATH_SIZE];
+      struct format_folder folder;
+      REQUIRE(format_folder_open(fuzz_path("segment", directory), &folder, error) == KVS_OK);
+      REQUIRE(format_segment_keep_torn(&folder, reader, &tail, aside, error) == KVS_OK);
+      format_folder_close(&folder);
       size_t kept;
-      uint8_t *torn = fuzz_read_file(aside + strlen(fuzz_directory()) + 1, &kept);
+      snprintf(name, sizeof name, "segment/%s", aside);
+      uint8_t *torn = fuzz_read_file(name, &kept);
       REQUIRE(kept == tail.data_end - reader->offset);
       REQUIRE(memcmp(torn, file + reader->offset, kept) == 0);
       free(torn);
@@ -63,8 +67,10 @@ static void read_segment(const uint8_t *file, size_t size, bool keep)
    struct format_segment_reader reader;
    char directory[FUZZ_PATH_SIZE];
    kvs_error error = {.size = sizeof error};
-   int code = format_segment_open(fuzz_path("segment", directory), 1,
-                                  (const uint8_t *)FUZZ_STORE_ID, &reader, &error);
+   struct format_folder folder;
+   REQUIRE(format_folder_open(fuzz_path("segment", directory), &folder, &error) == KVS_OK);
+   int code = format_segment_open(&folder, 1, (const uint8_t *)FUZZ_STORE_ID, &reader, &error);
+   format_folder_close(&folder);
    if (code != KVS_OK) {
       REQUIRE(code == KVS_CORRUPT || code == KVS_INVALID);
       REQUIRE(strstr(error.text, NAME) != NULL);

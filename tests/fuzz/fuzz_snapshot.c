@@ -67,11 +67,12 @@ static size_t repair(uint8_t *file, size_t size, bool with_footer)
 
 static int read_snapshot(const char *name, bool check_only, struct fuzz_host *host)
 {
-   char path[FUZZ_PATH_SIZE];
+   struct format_folder folder;
    kvs_error error = {.size = sizeof error};
    fuzz_host_init(host);
-   int code =
-       format_snapshot_read(&host->host, fuzz_path(name, path), SEQUENCE, check_only, &error);
+   REQUIRE(format_folder_open(fuzz_directory(), &folder, &error) == KVS_OK);
+   int code = format_snapshot_read(&host->host, &folder, name, SEQUENCE, check_only, &error);
+   format_folder_close(&folder);
    REQUIRE(code == KVS_OK || code == KVS_CORRUPT);
    if (code != KVS_OK)
       REQUIRE(strstr(error.text, name) != NULL);
@@ -80,15 +81,17 @@ static int read_snapshot(const char *name, bool check_only, struct fuzz_host *ho
 
 static void check_rewritten(struct fuzz_host *loaded)
 {
-   char path[FUZZ_PATH_SIZE];
+   struct format_folder folder;
    struct fuzz_host again;
    kvs_error error = {.size = sizeof error};
    kvs_tick tick = {.size = sizeof tick,
                     .view = (kvs_view *)(void *)loaded,
                     .view_sequence = SEQUENCE,
                     .view_count = loaded->count};
-   REQUIRE(format_snapshot_write(&loaded->host, &tick, 0, NULL, fuzz_path("rewritten", path),
-                                 &error) == KVS_OK);
+   REQUIRE(format_folder_open(fuzz_directory(), &folder, &error) == KVS_OK);
+   REQUIRE(format_snapshot_write(&loaded->host, &tick, 0, NULL, &folder, "rewritten", &error) ==
+           KVS_OK);
+   format_folder_close(&folder);
    REQUIRE(read_snapshot("rewritten", false, &again) == KVS_OK);
    REQUIRE(fuzz_same_records(loaded, &again));
    fuzz_host_deinit(&again);

@@ -15,6 +15,7 @@ struct fixture {
    struct log_host host;
    struct format_segment_header header;
    struct format_writer writer;
+   struct format_folder folder; /* the host's directory */
    kvs_error error;
 };
 
@@ -30,6 +31,8 @@ static int set_up(void **state)
    };
    memcpy(fixture->header.store_id, fixture->host.host.store_id, 16);
    fixture->error.size = sizeof fixture->error;
+   assert_int_equal(format_folder_open(fixture->host.directory, &fixture->folder, &fixture->error),
+                    KVS_OK);
    format_writer_init(&fixture->writer);
    *state = fixture;
    return 0;
@@ -39,6 +42,7 @@ static int tear_down(void **state)
 {
    struct fixture *fixture = *state;
    format_writer_deinit(&fixture->writer);
+   format_folder_close(&fixture->folder);
    log_host_deinit(&fixture->host);
    free(fixture);
    return 0;
@@ -46,9 +50,9 @@ static int tear_down(void **state)
 
 static void begin(struct fixture *fixture)
 {
-   assert_int_equal(format_writer_begin(&fixture->writer, fixture->host.directory, &fixture->header,
-                                        &fixture->error),
-                    KVS_OK);
+   assert_int_equal(
+       format_writer_begin(&fixture->writer, &fixture->folder, &fixture->header, &fixture->error),
+       KVS_OK);
 }
 
 static void append(struct fixture *fixture, uint64_t sequence, const char *value)
@@ -62,7 +66,7 @@ static void append(struct fixture *fixture, uint64_t sequence, const char *value
 
 static int open_segment(struct fixture *fixture, struct format_segment_reader *reader)
 {
-   return format_segment_open(fixture->host.directory, 3, fixture->host.host.store_id, reader,
+   return format_segment_open(&fixture->folder, 3, fixture->host.host.store_id, reader,
                               &fixture->error);
 }
 
@@ -124,12 +128,11 @@ static void segment_of_another_store_or_number_is_refused(void **state)
    uint8_t *bytes = log_host_read_file(&fixture->host, "0000000003.log", &size);
    log_host_write_file(&fixture->host, "0000000004.log", bytes, size);
    free(bytes);
-   assert_int_equal(format_segment_open(fixture->host.directory, 4, fixture->host.host.store_id,
-                                        &reader, &fixture->error),
-                    KVS_CORRUPT);
-   assert_int_equal(format_segment_open(fixture->host.directory, 3,
-                                        (const uint8_t *)"store number two", &reader,
+   assert_int_equal(format_segment_open(&fixture->folder, 4, fixture->host.host.store_id, &reader,
                                         &fixture->error),
+                    KVS_CORRUPT);
+   assert_int_equal(format_segment_open(&fixture->folder, 3, (const uint8_t *)"store number two",
+                                        &reader, &fixture->error),
                     KVS_CORRUPT);
    assert_non_null(strstr(fixture->error.text, "another store"));
 }
