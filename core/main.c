@@ -49,6 +49,7 @@ struct server {
    struct kv_service *service;
    struct kv_reflection *reflection;
    struct kv_rpc *rpc;
+   const char *private_paths[3]; /* of the data directory, as given and without links; then NULL */
 };
 
 static void on_writable_changed(void *context, bool writable)
@@ -100,7 +101,7 @@ static enum kv_code create_services(struct server *server, struct kv_status *sta
        .message_size_max = config->max_message_size,
        .memory_max = config->max_memory,
        .store_id = kv_data_directory_store_id(server->directory),
-       .private_path = kv_data_directory_path(server->directory),
+       .private_paths = server->private_paths,
    };
    server->service = kv_service_create(&service, status);
    if (!server->service)
@@ -120,7 +121,7 @@ static enum kv_code create_rpc(struct server *server, struct kv_status *status)
        .receive_message_max = server->config->max_message_size,
        .memory_max = server->config->max_wire_memory,
        .reader_timeout_ms = (int64_t)server->config->reader_timeout * 1000,
-       .private_path = kv_data_directory_path(server->directory),
+       .private_paths = server->private_paths,
    };
    server->rpc = kv_rpc_create(&options, methods, count, status);
    return server->rpc ? KV_OK : status->code;
@@ -245,9 +246,13 @@ static enum kv_code build(struct server *server, struct kv_status *status)
    server->library = kv_plugin_library_create(server->config->plugin_dir, status);
    if (!server->library)
       return status->code;
-   enum kv_code code = kv_data_directory_open(server->config->data_dir, &server->directory, status);
-   if (code == KV_OK)
+   const char *given = server->config->data_dir;
+   enum kv_code code = kv_data_directory_open(given, &server->directory, status);
+   if (code == KV_OK) {
+      server->private_paths[0] = kv_data_directory_path(server->directory);
+      server->private_paths[1] = given[0] == '/' ? given : NULL;
       code = create_store(server, status);
+   }
    if (code == KV_OK)
       code = create_services(server, status);
    if (code == KV_OK)

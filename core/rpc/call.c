@@ -382,10 +382,10 @@ void kv_call_reply(struct kv_call *call)
 void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)
 {
    assert(code != KV_OK);
-   const char *path = call->worker->rpc->private_path;
+   const char *const *paths = call->worker->rpc->private_paths;
    char shown[KV_STATUS_TEXT_SIZE];
-   if (path) {
-      kv_text_hide_path(text, path, KV_RPC_PRIVATE_PATH_SHOWN, shown, sizeof shown);
+   if (paths) {
+      kv_text_hide_paths(text, paths, KV_RPC_PRIVATE_PATH_SHOWN, shown, sizeof shown);
       text = shown;
    }
    if (call->method && call->method->kind != KV_RPC_UNARY)

@@ -125,7 +125,7 @@ struct kv_rpc {
    struct kv_rpc_method *methods;
    size_t method_count;
    size_t receive_message_max;
-   const char *private_path; /* or NULL */
+   const char *const *private_paths; /* or NULL */
    struct kv_account *account;
    size_t memory_max;
    int64_t reader_timeout_ms;

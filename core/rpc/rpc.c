@@ -143,7 +143,7 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    rpc->method_count = count;
    rpc->shutdown_queue = grpc_completion_queue_create_for_next(NULL);
    rpc->receive_message_max = options->receive_message_max;
-   rpc->private_path = options->private_path;
+   rpc->private_paths = options->private_paths;
    rpc->account = account;
    rpc->memory_max = options->memory_max;
    rpc->reader_timeout_ms = options->reader_timeout_ms;

@@ -73,7 +73,7 @@ struct kv_rpc_method {
 
 #define KV_RPC_WORKERS_MAX 64u
 
-/* What a failure's text has in place of options.private_path. */
+/* What a failure's text has in place of options.private_paths. */
 #define KV_RPC_PRIVATE_PATH_SHOWN "DATA_DIR"
 
 struct kv_rpc_options {
@@ -87,9 +87,9 @@ struct kv_rpc_options {
     * something else moves on its connection, and half a second where the account is short, then
     * RESOURCE_EXHAUSTED (stall.c). */
    int64_t reader_timeout_ms;
-   /* A path that no text of a failure shows to clients; see above. Outlives the server;
-    * NULL: none. */
-   const char *private_path;
+   /* Paths that no text of a failure shows to clients, see above; NULL ends them. Outlive the
+    * server; may be NULL. */
+   const char *const *private_paths;
 };
 
 /* Takes the method table (copied; paths and services must outlive the server). NULL with `status`.

@@ -24,12 +24,12 @@ struct kv_service_config {
    struct kv_store *store;
    struct kv_commit *commit;
    struct kv_control *control;
-   unsigned workers;          /* of the rpc room */
-   uint64_t value_size_max;   /* bytes */
-   uint64_t message_size_max; /* bytes; also bounds the values in the answer to one Batch */
-   uint64_t memory_max;       /* as the commit pipeline has it, for texts */
-   const uint8_t *store_id;   /* 16 bytes; read once the data is loaded */
-   const char *private_path;  /* as the rpc room has it, for texts in replies; NULL: none */
+   unsigned workers;                 /* of the rpc room */
+   uint64_t value_size_max;          /* bytes */
+   uint64_t message_size_max;        /* bytes; also bounds the values in the answer to one Batch */
+   uint64_t memory_max;              /* as the commit pipeline has it, for texts */
+   const uint8_t *store_id;          /* 16 bytes; read once the data is loaded */
+   const char *const *private_paths; /* as the rpc room has them, for texts in replies */
 };
 
 struct kv_service *kv_service_create(const struct kv_service_config *config,

@@ -16,9 +16,9 @@ bool kv_service_failure_text(const struct kv_service *service, struct kv_arena *
                              const char *text, ProtobufCBinaryData *field)
 {
    char shown[KV_STATUS_TEXT_SIZE];
-   if (service->config.private_path) {
-      kv_text_hide_path(text, service->config.private_path, KV_RPC_PRIVATE_PATH_SHOWN, shown,
-                        sizeof shown);
+   if (service->config.private_paths) {
+      kv_text_hide_paths(text, service->config.private_paths, KV_RPC_PRIVATE_PATH_SHOWN, shown,
+                         sizeof shown);
       text = shown;
    }
    return kv_message_copy_text(arena, text, field);

@@ -149,15 +149,26 @@ static bool is_in_name(char c)
           (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
-void kv_text_hide_path(const char *text, const char *path, const char *placeholder, char *to,
-                       size_t capacity)
+/* The size of the one of `paths` that `text` begins with as a whole, or 0. */
+static size_t match_path(const char *text, const char *const *paths)
 {
-   size_t size = strlen(path), used = 0;
+   for (; *paths; paths++) {
+      size_t size = strlen(*paths);
+      if (size > 1 && strncmp(text, *paths, size) == 0 &&
+          (text[size] == '/' || !is_in_name(text[size])))
+         return size;
+   }
+   return 0;
+}
+
+void kv_text_hide_paths(const char *text, const char *const *paths, const char *placeholder,
+                        char *to, size_t capacity)
+{
+   size_t used = 0;
    bool inside = false; /* a longer name, that only contains the path */
    while (*text != '\0' && used + 1 < capacity) {
-      bool here = !inside && size > 1 && strncmp(text, path, size) == 0 &&
-                  (text[size] == '/' || !is_in_name(text[size]));
-      if (here) {
+      size_t size = inside ? 0 : match_path(text, paths);
+      if (size > 0) {
          size_t left = capacity - used - 1, wanted = strlen(placeholder);
          size_t taken = wanted < left ? wanted : left;
          memcpy(to + used, placeholder, taken);

@@ -29,10 +29,11 @@ const char *kv_text_show(const char *text, char *to, size_t capacity);
 #define KV_TEXT_ESCAPED_MAX 4 /* by how much it grows at the most */
 void kv_text_escape(const char *text, char *to, size_t capacity);
 
-/* Copies `text` into a buffer of `capacity`, cut to fit, with `placeholder` for `path` wherever it
- * stands as a whole or before a '/': what a message for strangers is made of. */
-void kv_text_hide_path(const char *text, const char *path, const char *placeholder, char *to,
-                       size_t capacity);
+/* Copies `text` into a buffer of `capacity`, cut to fit, with `placeholder` for each of `paths`
+ * (NULL ends them) wherever it stands as a whole or before a '/': what a message for strangers is
+ * made of. */
+void kv_text_hide_paths(const char *text, const char *const *paths, const char *placeholder,
+                        char *to, size_t capacity);
 
 /* Cuts the next item off a list "a,b\,c" in place, undoing the escapes: "\," stands for a comma,
  * "\\" for a backslash, and a backslash before anything else for itself. *rest is NULL after the

@@ -348,6 +348,8 @@ class Flags(harness.Case):
 
 class Strangers(harness.Case):
     def test_a_client_is_not_told_where_the_data_is(self):
+        os.mkdir(os.path.join(self.folder, "real"), 0o700)
+        os.symlink("real", os.path.join(self.folder, "data"))
         server = self.start(mode="aof")
         server.set("k", b"v")
         os.rename(server.data, server.data + "-elsewhere")

@@ -311,20 +311,22 @@ static void a_path_is_hidden_where_it_stands_and_nowhere_else(void **state)
       const char *text, *wanted;
    } cases[] = {
        {"/srv/kv", "DATA_DIR"},
+       {"/var/kv/x is not /srv/kv/x", "DATA_DIR/x is not DATA_DIR/x"},
        {"/srv/kv/gen-1/x.log: no", "DATA_DIR/gen-1/x.log: no"},
        {"cannot open \"/srv/kv\", (/srv/kv/a), /srv/kv: no",
         "cannot open \"DATA_DIR\", (DATA_DIR/a), DATA_DIR: no"},
        {"/srv/kv2 /srv/kv.d /mnt/srv/kv srv/kv", "/srv/kv2 /srv/kv.d /mnt/srv/kv srv/kv"},
        {"", ""},
    };
+   static const char *const paths[] = {"/srv/kv", "/var/kv", NULL}, *const root[] = {"/", NULL};
    char shown[80];
    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-      kv_text_hide_path(cases[i].text, "/srv/kv", "DATA_DIR", shown, sizeof shown);
+      kv_text_hide_paths(cases[i].text, paths, "DATA_DIR", shown, sizeof shown);
       assert_string_equal(shown, cases[i].wanted);
    }
-   kv_text_hide_path("a /srv/kv b", "/srv/kv", "DATA_DIR", shown, 8);
+   kv_text_hide_paths("a /srv/kv b", paths, "DATA_DIR", shown, 8);
    assert_string_equal(shown, "a DATA_");
-   kv_text_hide_path("a / b", "/", "DATA_DIR", shown, sizeof shown);
+   kv_text_hide_paths("a / b", root, "DATA_DIR", shown, sizeof shown);
    assert_string_equal(shown, "a / b");
 }
 
