@@ -14,8 +14,6 @@
 #define REPAIR_DELAY_MIN_MS 1000
 #define REPAIR_DELAY_MAX_MS 60000
 
-#define ENDING_TEXT "the server is stopping; nothing was begun"
-
 /* ---- What other threads see ---- */
 
 void kv_control_show(struct kv_control *control, struct kv_instance *instance, uint64_t generation)
@@ -264,36 +262,6 @@ static struct kv_control_task *next_task(struct kv_control *control, uint64_t ti
    return task;
 }
 
-bool kv_control_task_is_gone(const struct kv_control_task *task)
-{
-   for (; task; task = task->merged)
-      if (!task->is_gone || !task->is_gone(task))
-         return false;
-   return true;
-}
-
-static void refuse(struct kv_control_task *task, const struct kv_status *status)
-{
-   while (task) {
-      struct kv_control_task *next = task->merged;
-      task->refuse(task, status);
-      task = next;
-   }
-}
-
-static void run_task(struct kv_control *control, struct kv_control_task *task)
-{
-   if (kv_control_task_is_gone(task)) {
-      struct kv_status status;
-      kv_fail(&status, KV_CANCELLED, "the caller is gone; nothing was begun");
-      refuse(task, &status);
-      return;
-   }
-   control->task = task;
-   task->run(task);
-   control->task = NULL;
-}
-
 static void *run(void *argument)
 {
    struct kv_control *control = argument;
@@ -302,7 +270,7 @@ static void *run(void *argument)
       bool tick_due, stop;
       struct kv_control_task *task = next_task(control, tick_ms, &tick_due, &stop);
       if (task)
-         run_task(control, task);
+         kv_control_run_task(control, task);
       kv_control_attend_shadow(control);
       if (stop)
          return NULL;
@@ -311,27 +279,6 @@ static void *run(void *argument)
          tick_ms = kv_clock_monotonic_ms() + TICK_INTERVAL_MS;
       }
    }
-}
-
-void kv_control_post(struct kv_control *control, struct kv_control_task *task)
-{
-   struct kv_status status;
-   pthread_mutex_lock(&control->lock);
-   bool ending = control->winding_down;
-   struct kv_control_task *refused = ending ? task : kv_control_queue_put(&control->queue, task);
-   pthread_cond_signal(&control->changed);
-   pthread_mutex_unlock(&control->lock);
-   if (!refused)
-      return;
-   if (ending)
-      kv_fail(&status, KV_UNAVAILABLE, ENDING_TEXT);
-   else
-      kv_fail(
-          &status, KV_RESOURCE_EXHAUSTED,
-          "too many requests wait for the control thread, at most %d, and %d of one connection; "
-          "nothing was begun; try again later",
-          KV_CONTROL_QUEUE_MAX, KV_CONTROL_QUEUE_CALLER_MAX);
-   refuse(refused, &status);
 }
 
 /* ---- Life ---- */
@@ -388,28 +335,6 @@ enum kv_code kv_control_start(struct kv_control *control,
    }
    control->running = true;
    return KV_OK;
-}
-
-void kv_control_wind_down(struct kv_control *control)
-{
-   pthread_mutex_lock(&control->lock);
-   control->winding_down = true;
-   struct kv_control_queue waiting = control->queue;
-   control->queue = (struct kv_control_queue){0};
-   pthread_cond_signal(&control->changed);
-   pthread_mutex_unlock(&control->lock);
-   struct kv_status status;
-   kv_fail(&status, KV_UNAVAILABLE, ENDING_TEXT);
-   for (struct kv_control_task *task; (task = kv_control_queue_take(&waiting));)
-      refuse(task, &status);
-}
-
-bool kv_control_winding_down(struct kv_control *control)
-{
-   pthread_mutex_lock(&control->lock);
-   bool winding_down = control->winding_down;
-   pthread_mutex_unlock(&control->lock);
-   return winding_down;
 }
 
 enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *status)

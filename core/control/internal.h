@@ -90,8 +90,10 @@ bool kv_control_winding_down(struct kv_control *control);
 
 /* switch.c: whether the switch that is going on is to be cancelled; `control`. */
 bool kv_control_switch_must_end(void *control);
-/* Whether nobody waits for the task that runs, or for any merged into it. */
+/* tasks.c. Whether nobody waits for the task, or for any merged into it. */
 bool kv_control_task_is_gone(const struct kv_control_task *task);
+/* Runs it, unless that is so. */
+void kv_control_run_task(struct kv_control *control, struct kv_control_task *task);
 
 /* shadow.c. Ends the run under way, if there is one, when it is over or has failed. */
 void kv_control_attend_shadow(struct kv_control *control);

@@ -66,9 +66,11 @@ void kv_service_scan_sent(void *service, struct kv_call *call);
 void kv_service_scan_closed(void *service, struct kv_call *call);
 size_t kv_service_scan_kept(void *service, struct kv_call *call);
 void kv_service_scan_resume(void *service, struct kv_call *call, char *text, size_t size);
-/* admin.c */
+/* config.c */
 void kv_service_config(void *service, struct kv_call *call, struct kv_bytes request);
+/* configure.c */
 void kv_service_configure(void *service, struct kv_call *call, struct kv_bytes request);
+/* save.c */
 void kv_service_save(void *service, struct kv_call *call, struct kv_bytes request);
 /* plugins.c */
 void kv_service_list_plugins(void *service, struct kv_call *call, struct kv_bytes request);

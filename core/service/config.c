@@ -1,0 +1,133 @@
+/* Config: the frozen call that switches among the built-in modes. */
+#include "core/service/admin.h"
+#include "core/support/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NUMBER_TEXT_SIZE 24
+
+/* Brings the number that an option of `plugin` has to what the plug-in takes. Clients of the frozen
+ * call were never told of bounds, so none is turned away by them. `option->value` has
+ * NUMBER_TEXT_SIZE bytes. */
+static void clamp_number(const kvs_plugin *plugin, const struct kv_option *option)
+{
+   int64_t given = strtoll(option->value, NULL, 10), taken = given;
+   for (size_t i = 0; i < plugin->option_count; i++) {
+      const kvs_option *declared = &plugin->options[i];
+      if (strcmp(declared->name, option->name) != 0)
+         continue;
+      if (taken < declared->minimum)
+         taken = declared->minimum;
+      if (taken > declared->maximum)
+         taken = declared->maximum;
+   }
+   if (taken == given)
+      return;
+   kv_log(KV_LOG_WARNING,
+          "a client's Config asks for %s %" PRId64
+          ", which plug-in %s cannot have; it gets %" PRId64,
+          option->name, given, plugin->name, taken);
+   snprintf((char *)option->value, NUMBER_TEXT_SIZE, "%" PRId64, taken);
+}
+
+static void config_reply(struct kv_admin *admin)
+{
+   Kvstore__ConfigResponse response = KVSTORE__CONFIG_RESPONSE__INIT;
+   response.success = true;
+   kv_message_reply(admin->call, &response.base);
+}
+
+static void config_run(struct kv_control_task *task)
+{
+   struct kv_admin *admin = (struct kv_admin *)task;
+   struct kv_control *control = admin->service->config.control;
+   const kvs_plugin *plugin;
+   struct kv_status status;
+   enum kv_code code =
+       kv_plugin_library_find(kv_control_library(control), admin->request.plugin, &plugin, &status);
+   for (size_t i = 0; code == KV_OK && i < admin->request.option_count; i++)
+      clamp_number(plugin, &admin->request.options[i]);
+   if (code == KV_OK)
+      code = kv_control_configure(control, &admin->request, &status);
+   kv_admin_answer(task, code, &status, config_reply);
+}
+
+/* Adds an option unless the number is 0, which means the default. */
+static enum kv_code add_number(struct kv_arena *arena, struct kv_control_request *request,
+                               const char *field, const char *option, int64_t number,
+                               struct kv_status *status)
+{
+   if (number < 0)
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "%s: %" PRId64 " is negative; give a positive number, or 0 for the default",
+                     field, number);
+   if (number == 0)
+      return KV_OK;
+   char *text = kv_arena_alloc(arena, NUMBER_TEXT_SIZE);
+   if (!text)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
+   snprintf(text, NUMBER_TEXT_SIZE, "%" PRId64, number);
+   struct kv_option *options = (struct kv_option *)request->options;
+   options[request->option_count++] = (struct kv_option){option, text};
+   return KV_OK;
+}
+
+/* Which plug-in the mode means, and which of the numbers apply to it. */
+static enum kv_code map_mode(struct kv_arena *arena, const Kvstore__ConfigRequest *config,
+                             struct kv_control_request *request, struct kv_status *status)
+{
+   static const struct {
+      const char *plugin;
+      bool snapshots, log;
+   } modes[] = {
+       [KVSTORE__STORAGE_MODE__SNAPSHOT] = {"snapshot", true, false},
+       [KVSTORE__STORAGE_MODE__AOF] = {"aof", false, true},
+       [KVSTORE__STORAGE_MODE__HYBRID] = {"hybrid", true, true},
+       [KVSTORE__STORAGE_MODE__NON_PERSISTENT] = {"none", false, false},
+   };
+   size_t mode = (size_t)config->storage_mode;
+   if (mode >= sizeof modes / sizeof *modes)
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "storage_mode: %d is no mode; give 0 (SNAPSHOT), 1 (AOF), 2 (HYBRID) or 3 "
+                     "(NON_PERSISTENT)",
+                     (int)config->storage_mode);
+   request->plugin = modes[mode].plugin;
+
+   const struct {
+      const char *field, *option;
+      int64_t number;
+      bool applies;
+   } numbers[] = {
+       {"snapshot_interval", "snapshot_interval", config->snapshot_interval, modes[mode].snapshots},
+       {"max_snapshots", "max_snapshots", config->max_snapshots, modes[mode].snapshots},
+       {"aof_max_size", "aof_max_size", config->aof_max_size, modes[mode].log},
+   };
+   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+      /* Old clients send all numbers with every mode: those that do not apply mean nothing. */
+      if (numbers[i].applies && add_number(arena, request, numbers[i].field, numbers[i].option,
+                                           numbers[i].number, status) != KV_OK)
+         return status->code;
+   }
+   return KV_OK;
+}
+
+void kv_service_config(void *context, struct kv_call *call, struct kv_bytes request)
+{
+   struct kv_service *service = context;
+   const Kvstore__ConfigRequest *config =
+       kv_service_request(service, call, &kvstore__config_request__descriptor, request);
+   struct kv_admin *admin = config ? kv_admin_create(service, call, config_run) : NULL;
+   if (!admin)
+      return;
+   admin->request.options = kv_arena_alloc(kv_call_arena(call), 3 * sizeof(struct kv_option));
+   struct kv_status status;
+   if (!admin->request.options)
+      kv_message_out_of_memory(call);
+   else if (map_mode(kv_call_arena(call), config, &admin->request, &status) != KV_OK)
+      kv_message_fail(call, &status);
+   else
+      kv_admin_post(admin);
+}

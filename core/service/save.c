@@ -1,0 +1,38 @@
+/* Save: makes a checkpoint. */
+#include "core/service/admin.h"
+
+static bool always_same(const struct kv_control_task *one, const struct kv_control_task *other)
+{
+   (void)one, (void)other;
+   return true;
+}
+
+static void save_reply(struct kv_admin *admin)
+{
+   Kvstore__SaveResponse response = KVSTORE__SAVE_RESPONSE__INIT;
+   response.sequence = admin->saved_sequence;
+   kv_message_reply(admin->call, &response.base);
+}
+
+static void save_run(struct kv_control_task *task)
+{
+   struct kv_admin *admin = (struct kv_admin *)task;
+   struct kv_status status;
+   uint64_t sequence = 0;
+   enum kv_code code = kv_control_save(admin->service->config.control, &sequence, &status);
+   for (struct kv_control_task *each = task; each; each = each->merged)
+      ((struct kv_admin *)each)->saved_sequence = sequence;
+   kv_admin_answer(task, code, &status, save_reply);
+}
+
+void kv_service_save(void *context, struct kv_call *call, struct kv_bytes request)
+{
+   struct kv_service *service = context;
+   if (!kv_service_request(service, call, &kvstore__save_request__descriptor, request))
+      return;
+   struct kv_admin *admin = kv_admin_create(service, call, save_run);
+   if (!admin)
+      return;
+   admin->task.is_same = always_same;
+   kv_admin_post(admin);
+}
