@@ -325,6 +325,10 @@ class Damage(CheckCase):
                 store_files.flip(log, 40 if what == "header"
                                  else store_files.read(log).index(b"value 1"))
                 _, report = check("--recover=prefix", server.data)
+                # A start looks at the header alone, for what comes after it to be in its place.
+                self.assertEqual(report["start"]["refused"], what == "header")
+                if what == "record":
+                    self.assertServes(self.copy_of(server.data), report["start"], {6: state})
                 recovered = report["recovered"]
                 self.assertEqual((recovered["sequence"], recovered["lost_after_sequence"],
                                   recovered["given_up"]), (6, None, []))

@@ -1,0 +1,173 @@
+#include "plugins/format/snapshot_set.h"
+
+#include "plugins/format/snapshot.h"
+#include "tests/support/log_host.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct fixture {
+   struct log_host host;
+   struct format_snapshot_set *set;
+   kvs_error error;
+};
+
+static int set_up(void **state)
+{
+   struct fixture *fixture = calloc(1, sizeof *fixture);
+   log_host_init(&fixture->host);
+   fixture->error.size = sizeof fixture->error;
+   *state = fixture;
+   return 0;
+}
+
+static void shut(struct fixture *fixture)
+{
+   if (fixture->set)
+      format_snapshot_set_destroy(fixture->set);
+   fixture->set = NULL;
+}
+
+static int tear_down(void **state)
+{
+   struct fixture *fixture = *state;
+   shut(fixture);
+   log_host_deinit(&fixture->host);
+   free(fixture);
+   return 0;
+}
+
+static void open_set(struct fixture *fixture, size_t kept)
+{
+   shut(fixture);
+   const struct format_snapshot_settings settings = {.kept = kept};
+   assert_int_equal(
+       format_snapshot_set_create(&fixture->host.host, &settings, &fixture->set, &fixture->error),
+       KVS_OK);
+}
+
+/* A snapshot without data. */
+static void write_one(struct fixture *fixture, uint64_t sequence)
+{
+   const kvs_tick tick = {
+       .size = sizeof tick, .reason = KVS_TICK_CHECKPOINT, .view_sequence = sequence};
+   assert_int_equal(format_snapshot_set_write(fixture->set, &tick, &fixture->error), KVS_OK);
+}
+
+static size_t count_files(const struct fixture *fixture)
+{
+   return log_host_count(&fixture->host, "snapshots", ".snapshot");
+}
+
+static void just_so_many_are_kept_as_was_asked(void **state)
+{
+   struct fixture *fixture = *state;
+   for (size_t kept = 1; kept <= 3; kept++) {
+      open_set(fixture, kept);
+      for (uint64_t sequence = 1; sequence <= 5; sequence++)
+         write_one(fixture, 10 * kept + sequence);
+      assert_int_equal(count_files(fixture), kept);
+      assert_int_equal(format_snapshot_set_oldest(fixture->set), 10 * kept + 6 - kept);
+      assert_int_equal(format_snapshot_set_newest(fixture->set), 10 * kept + 5);
+   }
+}
+
+static void the_oldest_give_way_up_to_the_newest(void **state)
+{
+   struct fixture *fixture = *state;
+   open_set(fixture, 5);
+   assert_false(format_snapshot_set_drop_oldest(fixture->set));
+   for (uint64_t sequence = 1; sequence <= 3; sequence++)
+      write_one(fixture, sequence);
+   assert_true(format_snapshot_set_drop_oldest(fixture->set));
+   assert_int_equal(format_snapshot_set_oldest(fixture->set), 2);
+   assert_true(format_snapshot_set_drop_oldest(fixture->set));
+   assert_false(format_snapshot_set_drop_oldest(fixture->set));
+   assert_int_equal(format_snapshot_set_oldest(fixture->set), 3);
+   assert_int_equal(count_files(fixture), 1);
+}
+
+static void nothing_gives_way_to_a_damaged_snapshot(void **state)
+{
+   struct fixture *fixture = *state;
+   struct format_snapshot_found found;
+   open_set(fixture, 5);
+   for (uint64_t sequence = 1; sequence <= 3; sequence++)
+      write_one(fixture, sequence);
+   log_host_damage(&fixture->host, "snapshots", 0);
+   open_set(fixture, 5);
+   /* Not loaded: none is known to be sound. */
+   assert_false(format_snapshot_set_drop_oldest(fixture->set));
+   assert_int_equal(format_snapshot_set_bytes(fixture->set), 0);
+   assert_int_equal(format_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_OK);
+   assert_int_equal(found.sequence, 2);
+   assert_int_equal(found.newest_sequence, 3);
+   assert_true(format_snapshot_set_drop_oldest(fixture->set));
+   assert_false(format_snapshot_set_drop_oldest(fixture->set));
+   assert_int_equal(format_snapshot_set_oldest(fixture->set), 2);
+   assert_int_equal(count_files(fixture), 2);
+}
+
+static void two_damaged_snapshots_are_passed_over_before_anything_is_handed_on(void **state)
+{
+   struct fixture *fixture = *state;
+   struct format_snapshot_found found;
+   open_set(fixture, 5);
+   for (uint64_t sequence = 1; sequence <= 3; sequence++)
+      write_one(fixture, sequence);
+   log_host_damage(&fixture->host, "snapshots", 0);
+   log_host_damage(&fixture->host, "snapshots", 1);
+   open_set(fixture, 5);
+   assert_int_equal(format_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_OK);
+   assert_int_equal(found.sequence, 1);
+   assert_int_equal(fixture->host.loaded_count, 0);
+   log_host_damage(&fixture->host, "snapshots", 2);
+   assert_int_equal(format_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_CORRUPT);
+   assert_int_equal(format_snapshot_set_load_sound(fixture->set, &found, &fixture->error), KVS_OK);
+   assert_false(found.loaded);
+}
+
+static void room_is_kept_for_the_next_one_and_used_up_by_it(void **state)
+{
+   struct fixture *fixture = *state;
+   const kvs_tick tick = {.size = sizeof tick, .view_bytes = 3 << 20, .view_count = 1000};
+   int64_t missing;
+   open_set(fixture, 5);
+   assert_int_equal(format_snapshot_set_keep_room(fixture->set, &tick, &missing, &fixture->error),
+                    KVS_OK);
+   assert_true(missing <= 0);
+   if (missing == INT64_MIN)
+      skip(); /* this file system cannot keep any */
+   const kvs_tick larger = {.size = sizeof larger, .view_bytes = 9 << 20, .view_count = 1000};
+   assert_int_equal(format_snapshot_set_keep_room(fixture->set, &larger, &missing, &fixture->error),
+                    KVS_OK);
+   assert_true(missing <= 0 && missing > -((int64_t)3 << 20));
+   /* What is far too much is given back. */
+   assert_int_equal(format_snapshot_set_keep_room(fixture->set, &tick, &missing, &fixture->error),
+                    KVS_OK);
+   assert_true(missing <= 0 && missing > -((int64_t)1 << 20));
+   write_one(fixture, 1);
+   size_t size;
+   free(log_host_read_file(&fixture->host, "snapshots/00000000000000000001.snapshot", &size));
+   assert_int_equal(size, FORMAT_SNAPSHOT_HEADER_SIZE + FORMAT_SNAPSHOT_FOOTER_SIZE);
+   assert_int_equal(format_snapshot_set_bytes(fixture->set), size);
+   assert_int_equal(log_host_count(&fixture->host, "snapshots", ""), 3); /* with "." and ".." */
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+   const struct CMUnitTest tests[] = {
+       CASE(just_so_many_are_kept_as_was_asked),
+       CASE(the_oldest_give_way_up_to_the_newest),
+       CASE(nothing_gives_way_to_a_damaged_snapshot),
+       CASE(two_damaged_snapshots_are_passed_over_before_anything_is_handed_on),
+       CASE(room_is_kept_for_the_next_one_and_used_up_by_it),
+   };
+   return cmocka_run_group_tests(tests, NULL, NULL);
+}
