@@ -43,7 +43,8 @@ static void put_last(struct kv_backlog *backlog, struct kv_submission *submissio
 {
    struct list list = {backlog->first, backlog->last};
    append(&list, submission);
-   *backlog = (struct kv_backlog){list.first, list.last};
+   backlog->first = list.first;
+   backlog->last = list.last;
 }
 
 /* What is left of a batch. */
@@ -75,10 +76,41 @@ static bool take_part(struct kv_submission *submission, struct room *room)
    return true;
 }
 
+static struct kv_submission **end_of(struct kv_submission **list)
+{
+   while (*list)
+      list = &(*list)->next;
+   return list;
+}
+
+void kv_backlog_part(struct kv_backlog *backlog, struct kv_submission *batch)
+{
+   *end_of(&backlog->apart) = batch;
+}
+
+bool kv_backlog_is_empty(const struct kv_backlog *backlog)
+{
+   return !backlog->first && !backlog->apart && !backlog->arrived;
+}
+
+/* The next one that is a batch of its own. */
+static struct kv_submission *take_apart(struct kv_backlog *backlog)
+{
+   struct kv_submission *taken = backlog->apart;
+   backlog->apart = taken->next;
+   taken->next = NULL;
+   return taken;
+}
+
 struct kv_submission *kv_backlog_next(struct kv_backlog *backlog, struct kv_submission *list)
 {
    struct list batch = {0};
    struct kv_submission *next;
+   *end_of(&backlog->arrived) = list;
+   if (backlog->apart)
+      return take_apart(backlog);
+   list = backlog->arrived;
+   backlog->arrived = NULL;
    for (struct kv_submission *each = list; each; each = next) {
       next = each->next;
       each->committed = 0;

@@ -94,8 +94,6 @@ static enum kv_code make_durable(struct kv_commit *commit, struct kv_status *sta
    if (code != KV_OK) {
       if (code != KV_RESOURCE_EXHAUSTED)
          become_read_only(commit, status);
-      else if (commit->refused)
-         commit->refused(commit->failed_context, status, effects->count);
       return code;
    }
    uint32_t flags = targets->standby_on_trial ? 0 : KVS_WRITE_SYNC;
@@ -118,9 +116,28 @@ static enum kv_code evaluate_all(struct kv_commit *commit, struct kv_submission 
    return KV_OK;
 }
 
-static enum kv_code commit_batch(struct kv_commit *commit, struct kv_submission *batch,
+/* The plug-in has no room for a batch. One of several may be too large for what is left: it must
+ * not keep the others, least of all deletes, from being committed. True when they are tried anew.
+ */
+static bool try_apart(struct kv_commit *commit, struct kv_submission *batch,
+                      const struct kv_status *status)
+{
+   if (!batch->next) {
+      if (commit->refused)
+         commit->refused(commit->failed_context, status, commit->effects.count);
+      return false;
+   }
+   for (struct kv_submission *each = batch; each; each = each->next)
+      kv_evaluate_again(each);
+   kv_backlog_part(&commit->backlog, batch);
+   return true;
+}
+
+/* *apart: nothing was done, and each of the batch will be a batch of its own. */
+static enum kv_code commit_batch(struct kv_commit *commit, struct kv_submission *batch, bool *apart,
                                  struct kv_status *status)
 {
+   *apart = false;
    if (!commit->targets.active)
       return kv_fail(status, KV_UNAVAILABLE, "the server has not loaded its data yet; try again");
    if (commit->targets.read_only) {
@@ -133,8 +150,10 @@ static enum kv_code commit_batch(struct kv_commit *commit, struct kv_submission 
                      "the server is out of memory; nothing was changed");
 
    enum kv_code code = evaluate_all(commit, batch, transaction, status);
-   if (code == KV_OK && commit->effects.count > 0)
+   if (code == KV_OK && commit->effects.count > 0) {
       code = make_durable(commit, status);
+      *apart = code == KV_RESOURCE_EXHAUSTED && try_apart(commit, batch, status);
+   }
    if (code == KV_OK && commit->effects.count > 0)
       kv_transaction_publish(transaction, commit->effects.last_sequence);
    else
@@ -165,10 +184,15 @@ static enum kv_code commit_taken(struct kv_commit *commit, struct kv_submission 
 {
    struct kv_backlog *backlog = &commit->backlog;
    *batch = kv_backlog_next(backlog, turn_over(atomic_exchange(&commit->waiting, NULL), last));
-   enum kv_code code = *batch ? commit_batch(commit, *batch, status) : KV_OK;
+   bool apart = false;
+   enum kv_code code = *batch ? commit_batch(commit, *batch, &apart, status) : KV_OK;
+   if (apart) {
+      *batch = NULL;
+      code = KV_OK;
+   }
    if (code == KV_OK)
       *batch = kv_backlog_settle(backlog, *batch);
-   atomic_store(&commit->more, backlog->first != NULL);
+   atomic_store(&commit->more, !kv_backlog_is_empty(backlog));
    pthread_mutex_unlock(&commit->committer);
    for (struct kv_submission *each = code == KV_OK ? NULL : *batch; each; each = each->next)
       kv_drop_prepared(each);

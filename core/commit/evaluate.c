@@ -180,3 +180,15 @@ bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transa
       join_effects(effects->records + before, effects->count - before);
    return true;
 }
+
+void kv_evaluate_again(struct kv_submission *submission)
+{
+   submission->refused = false;
+   for (size_t i = submission->committed; i < submission->batch_end; i++) {
+      struct kv_operation *operation = &submission->operations[i];
+      if (operation->kind != KV_OPERATION_GET || operation->code != KV_OK || !operation->found)
+         continue;
+      submission->result_max += operation->value.size;
+      operation->value = kv_bytes(NULL, 0);
+   }
+}

@@ -32,5 +32,7 @@ void kv_drop_prepared(struct kv_submission *submission);
  * False when memory is out: the transaction must be aborted and every submission in it refused. */
 bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transaction,
                  uint64_t memory_max, struct kv_effects *effects);
+/* Takes back what kv_evaluate has counted, as the same part will be evaluated once more. */
+void kv_evaluate_again(struct kv_submission *submission);
 
 #endif

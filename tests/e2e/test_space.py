@@ -183,6 +183,31 @@ class Full(Space):
                 server.kill9()
                 self.assertEqual(dict(self.start(data=mode).scan()), wanted)
 
+    def test_one_who_sets_what_has_no_room_keeps_nobody_else_from_deleting(self):
+        """What comes at the same time is committed together, and must not be refused together."""
+        for mode in DURABLE:
+            with self.subTest(mode=mode):
+                path = self.small_disk(mode, "12m")
+                server = self.start_in(mode, mode)
+                for i in range(200):
+                    server.set(f"key{i}", b"v" * 10_000)
+                server.save()
+                self.fill_the_rest(path)
+                for i in range(0, 100, 10):
+                    sets = [server.stub.Set.future(
+                        kv.SetRequest(key="large", value=b"v" * 8_000_000), timeout=PATIENCE)
+                        for _ in range(5)]
+                    deletes = [server.stub.Del.future(kv.DelRequest(key=f"key{j}"),
+                                                      timeout=PATIENCE)
+                               for j in range(i, i + 10)]
+                    for call in deletes:
+                        self.assertTrue(call.result().success)
+                    for call in sets:
+                        self.assertEqual(call.code(), EXHAUSTED)
+                server.kill9()
+                self.assertEqual({key for key, _ in self.start(data=mode).scan()},
+                                 {f"key{i}" for i in range(100, 200)})
+
     def test_deletes_work_and_make_room_after_a_restart_on_a_full_disk(self):
         for mode in DURABLE:
             with self.subTest(mode=mode):

@@ -152,6 +152,32 @@ static void an_atomic_one_is_never_divided(void **state)
    free_operations(all, 2);
 }
 
+static void what_was_refused_together_comes_one_by_one_before_what_came_later(void **state)
+{
+   (void)state;
+   struct kv_backlog backlog = {0};
+   struct kv_submission all[4] = {submission_of(1, 1), submission_of(MANY, 1), submission_of(1, 1),
+                                  submission_of(1, 1)};
+   struct kv_submission *batch = kv_backlog_next(&backlog, link_up(all, 2));
+   assert_ptr_equal(batch->next, &all[1]);
+   size_t part = all[1].batch_end;
+   assert_true(part < MANY);
+   kv_backlog_part(&backlog, batch);
+   assert_false(kv_backlog_is_empty(&backlog));
+   assert_ptr_equal(kv_backlog_next(&backlog, &all[2]), &all[0]);
+   assert_null(all[0].next);
+   assert_ptr_equal(kv_backlog_next(&backlog, &all[3]), &all[1]);
+   assert_null(all[1].next);
+   assert_int_equal(all[1].batch_end, part);
+   assert_null(kv_backlog_settle(&backlog, &all[1]));
+   batch = kv_backlog_next(&backlog, NULL);
+   assert_ptr_equal(batch, &all[2]);
+   assert_ptr_equal(batch->next, &all[3]);
+   assert_ptr_equal(batch->next->next, &all[1]);
+   assert_int_equal(all[1].committed, part);
+   free_operations(all, 4);
+}
+
 int main(void)
 {
    const struct CMUnitTest tests[] = {
@@ -162,6 +188,7 @@ int main(void)
        cmocka_unit_test(bytes_count_as_operations_do),
        cmocka_unit_test(a_single_operation_may_be_larger_than_a_batch),
        cmocka_unit_test(an_atomic_one_is_never_divided),
+       cmocka_unit_test(what_was_refused_together_comes_one_by_one_before_what_came_later),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

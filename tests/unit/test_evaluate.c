@@ -186,6 +186,22 @@ static void gets_are_refused_beyond_the_bound_on_results(void **state)
    assert_value(&operations[3], "1");
 }
 
+static void what_is_evaluated_again_has_its_whole_bound_on_results(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_operation operations[] = {set("v", "12345"), get("v"), get("none"), get("old")};
+   struct kv_submission all = submission(fixture, operations, 4);
+   all.result_max = 6;
+   for (int i = 0; i < 3; i++) {
+      assert_true(kv_evaluate(&all, fixture->transaction, 0, &fixture->effects));
+      assert_value(&operations[1], "12345");
+      assert_value(&operations[3], "1");
+      assert_int_equal(all.result_max, 0);
+      kv_evaluate_again(&all);
+      assert_int_equal(all.result_max, 6);
+   }
+}
+
 static void a_value_got_outlives_its_being_overwritten(void **state)
 {
    struct fixture *fixture = *state;
@@ -227,6 +243,7 @@ int main(void)
        TEST(a_value_that_shrinks_fits_even_above_the_bound),
        TEST(an_atomic_submission_that_passes_the_bound_is_refused_whole),
        TEST(gets_are_refused_beyond_the_bound_on_results),
+       TEST(what_is_evaluated_again_has_its_whole_bound_on_results),
        TEST(a_value_got_outlives_its_being_overwritten),
        TEST(what_was_prepared_is_evaluated_alike_or_dropped),
    };
