@@ -184,7 +184,8 @@ static int show_results(struct bulk *bulk, const Kvstore__BatchResponse *answer)
 }
 
 /* Whether a server that answers so has changed nothing, so that the lines can be sent again to
- * learn which of them it refuses. With other codes the call may have got lost on its way. */
+ * learn which of them it refuses. With other codes it may have been applied and only the answer
+ * lost. */
 static bool is_refusal(enum kv_code code)
 {
    return code == KV_INVALID_ARGUMENT || code == KV_RESOURCE_EXHAUSTED ||

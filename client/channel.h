@@ -1,6 +1,6 @@
 /*
  * A gRPC channel to a kvstore server, as every program of the client's side opens it: without
- * encryption, a connection of its own, no bound on answers, no proxy. Any thread.
+ * encryption, a connection of its own, no limit on replies, no proxy. Any thread.
  */
 #ifndef CLIENT_CHANNEL_H
 #define CLIENT_CHANNEL_H

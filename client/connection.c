@@ -13,7 +13,7 @@
 
 /* How often a wait looks for ^C. */
 #define INTERRUPT_CHECK_MS 50
-/* After a pause of this length the server may be gone without our having noticed. */
+/* After a pause of this length the server may have gone away unnoticed. */
 #define IDLE_MS 200
 
 #define DEADLINE_EXCEEDED ((enum kv_code)GRPC_STATUS_DEADLINE_EXCEEDED)

@@ -65,7 +65,7 @@ static int refuse(const char *what, const char *value, const char *remedy)
    return EXIT_USAGE;
 }
 
-/* Of several letters behind one dash getopt tells which it is. */
+/* Of several letters behind one dash getopt says which it is. */
 static int refuse_unknown(char **argv, int index)
 {
    if (optopt)

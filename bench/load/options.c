@@ -1,12 +1,13 @@
 #include "bench/load/options.h"
 
+#include "client/address.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define DEFAULT_ADDRESS "127.0.0.1:50051"
 #define VALUE_SIZE_MAX ((uint64_t)1 << 30)
 #define SECONDS_MAX 1e6
 #define CALLS_IN_FLIGHT_MAX 1000000
@@ -43,7 +44,7 @@ void options_print_help(FILE *file)
    fputs("kvstore-bench: loads a kvstore server and measures rate and latency\n\n"
          "Usage: kvstore-bench [OPTIONS]\n\n"
          "  -a, --address ADDR     server, HOST:PORT or unix:PATH (default $KVSTORE_SERVER_ADDR,\n"
-         "                         127.0.0.1:50051)\n\n"
+         "                         " ADDRESS_DEFAULT ")\n\n"
          "Workload\n"
          "  --mix KIND=N[,...]     weights of set, get and del (default set=50,get=50)\n"
          "  --batch N              send Batch calls of N operations instead of single calls\n"
@@ -187,11 +188,18 @@ static bool scan(struct workload_plan *plan)
    return !optarg || strcmp(optarg, "keys") == 0 || refuse("--scan", optarg, "can only be keys");
 }
 
-/* gRPC would take the bare name of a host for port 443. */
-static bool is_address(const char *text)
+/* One server is measured. */
+static bool check_address(const char *text)
 {
-   const char *colon = strchr(text, ':');
-   return colon && colon != text && colon[1] != '\0';
+   struct address_list list;
+   struct kv_status status;
+   if (address_list_init(&list, text, &status) != KV_OK) {
+      fprintf(stderr, "error: %s\n", status.text);
+      return false;
+   }
+   size_t count = list.count;
+   address_list_deinit(&list);
+   return count == 1 || refuse("--address", text, "names several servers; give one");
 }
 
 /* ---- All flags ---- */
@@ -308,7 +316,7 @@ static void set_defaults(struct options *options)
 {
    const char *address = getenv("KVSTORE_SERVER_ADDR");
    *options = (struct options){
-       .target = {.address = address && address[0] ? address : DEFAULT_ADDRESS,
+       .target = {.address = address && address[0] ? address : ADDRESS_DEFAULT,
                   .connections = 8,
                   .streams = 16,
                   .methods = {[WORKLOAD_CALL_SET] = "/kvstore.KeyValueStore/Set",
@@ -331,8 +339,8 @@ static bool check(struct options *options)
 {
    struct driver_target *target = &options->target;
    struct driver_load *load = &options->load;
-   if (!is_address(target->address))
-      return refuse("--address", target->address, "is not of the form HOST:PORT or unix:PATH");
+   if (!check_address(target->address))
+      return false;
    if ((double)target->connections * target->streams > CALLS_IN_FLIGHT_MAX) {
       fprintf(stderr, "error: --connections times --streams is above %d calls in flight\n",
               CALLS_IN_FLIGHT_MAX);

@@ -121,6 +121,9 @@ class Bench(harness.Case):
     def test_without_a_server_it_says_so(self):
         done = self.bench(code=1, address=f"unix:{self.folder}/nobody")
         self.assertIn("cannot connect to", done.stderr)
+        for address, text in (("http://a:1", "has a scheme"), ("a:99999", "from 1 to 65535"),
+                              ("a:1,b:2", "names several servers")):
+            self.assertIn(text, self.bench(code=2, address=address).stderr)
 
     def test_wrong_use_is_refused_with_2(self):
         for flags in (["--mix", "set"], ["--mix", "set=0"], ["--keys", "0"], ["--rate", "-1"],
