@@ -23,7 +23,7 @@ struct kv_call {
    pthread_cond_t changed;
    bool sending, reading, ended;
    bool watched;
-   size_t cut_at; /* the client goes away with this message; 0: it stays */
+   size_t cut_at;  /* the client goes away with this message; 0: it stays */
    unsigned asked; /* whether it is gone */
 };
 
@@ -238,13 +238,12 @@ void fake_call_run(const struct kv_rpc_method *method, struct kv_bytes request,
    fake_call_cut(method, request, 0, answer);
 }
 
-void fake_call_cut(const struct kv_rpc_method *method, struct kv_bytes request, size_t count,
-                   struct fake_answer *answer)
+struct kv_call *fake_call_begin(const struct kv_rpc_method *method, struct kv_bytes request,
+                                struct fake_answer *answer)
 {
    struct kv_call *call = calloc(1, sizeof *call);
    REQUIRE(call);
    call->method = method;
-   call->cut_at = count;
    call->answer = answer;
    memset(answer, 0, sizeof *answer);
    pthread_mutex_init(&call->lock, NULL);
@@ -253,18 +252,49 @@ void fake_call_cut(const struct kv_rpc_method *method, struct kv_bytes request, 
    method->request(method->service, call, request);
    if (call->deferred)
       call->deferred(method->service, 0);
-   if (method->kind != KV_RPC_UNARY)
-      run_stream(call);
+   return call;
+}
+
+bool fake_call_sent(struct kv_call *call)
+{
    pthread_mutex_lock(&call->lock);
-   while (method->kind == KV_RPC_UNARY && !call->ended)
-      pthread_cond_wait(&call->changed, &call->lock);
+   bool sent = call->sending && !call->ended;
+   call->sending = false;
    pthread_mutex_unlock(&call->lock);
+   if (sent && call->method->sent)
+      call->method->sent(call->method->service, call);
+   return sent;
+}
+
+static void release(struct kv_call *call)
+{
    kv_arena_reset(&call->arena);
    pthread_cond_destroy(&call->changed);
    pthread_mutex_destroy(&call->lock);
    free(call->message);
    free(call->before);
    free(call);
+}
+
+void fake_call_end(struct kv_call *call)
+{
+   if (call->method->closed)
+      call->method->closed(call->method->service, call);
+   release(call);
+}
+
+void fake_call_cut(const struct kv_rpc_method *method, struct kv_bytes request, size_t count,
+                   struct fake_answer *answer)
+{
+   struct kv_call *call = fake_call_begin(method, request, answer);
+   call->cut_at = count;
+   if (method->kind != KV_RPC_UNARY)
+      run_stream(call);
+   pthread_mutex_lock(&call->lock);
+   while (method->kind == KV_RPC_UNARY && !call->ended)
+      pthread_cond_wait(&call->changed, &call->lock);
+   pthread_mutex_unlock(&call->lock);
+   release(call);
 }
 
 void fake_answer_deinit(struct fake_answer *answer)

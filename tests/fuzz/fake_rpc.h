@@ -29,6 +29,14 @@ void fake_call_run(const struct kv_rpc_method *method, struct kv_bytes request,
 /* The same for a stream whose client goes away while message number `count` is on its way. */
 void fake_call_cut(const struct kv_rpc_method *method, struct kv_bytes request, size_t count,
                    struct fake_answer *answer);
+
+/* A stream step by step, of which many may be open. fake_call_sent lets the message leave that is
+ * on its way; false when there is none. fake_call_end is the end of the call, whatever came. */
+struct kv_call *fake_call_begin(const struct kv_rpc_method *method, struct kv_bytes request,
+                                struct fake_answer *answer);
+bool fake_call_sent(struct kv_call *call);
+void fake_call_end(struct kv_call *call);
+
 void fake_answer_deinit(struct fake_answer *answer);
 
 #endif

@@ -1,12 +1,45 @@
 #include "tests/support/plugin_session.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+
+/* Reads and syncs of files with this in their names fail; "" is none. */
+static char failing_name[64];
+
+static bool is_failing(int fd)
+{
+   char link[64], path[512];
+   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+   ssize_t length = failing_name[0] ? readlink(link, path, sizeof path - 1) : -1;
+   path[length > 0 ? length : 0] = '\0';
+   errno = EIO;
+   return length > 0 && strstr(path, failing_name);
+}
+
+/* They stand before the C library's. */
+ssize_t pread(int fd, void *data, size_t size, off_t offset)
+{
+   return is_failing(fd) ? -1 : syscall(SYS_pread64, fd, data, size, offset);
+}
+
+int fdatasync(int fd)
+{
+   return is_failing(fd) ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
+   return is_failing(fd) ? -1 : (int)syscall(SYS_fsync, fd);
+}
 
 struct fixture {
    struct log_host host;
@@ -129,6 +162,27 @@ static void snapshot_is_taken_each_interval_when_something_changed(void **state)
    must_survive(fixture, settings);
 }
 
+static void snapshot_that_failed_is_tried_again_before_the_interval_is_over(void **state)
+{
+   struct fixture *fixture = *state;
+   open_well(fixture, "snapshot_interval=300");
+   must_write(fixture, "a", "1");
+   must_tick(fixture, KVS_TICK_PERIODIC, 0);
+   strcpy(failing_name, ".snapshot");
+   assert_int_not_equal(plugin_session_tick(&fixture->session, KVS_TICK_PERIODIC, 300000), KVS_OK);
+   failing_name[0] = '\0';
+   must_tick(fixture, KVS_TICK_PERIODIC, 29999);
+   assert_int_equal(count_snapshots(fixture), 0);
+   must_tick(fixture, KVS_TICK_PERIODIC, 1);
+   assert_int_equal(count_snapshots(fixture), 1);
+   /* And then at the interval again. */
+   must_write(fixture, "a", "2");
+   must_tick(fixture, KVS_TICK_PERIODIC, 299999);
+   assert_int_equal(count_snapshots(fixture), 1);
+   must_tick(fixture, KVS_TICK_PERIODIC, 1);
+   assert_int_equal(count_snapshots(fixture), 2);
+}
+
 static void shutdown_takes_a_snapshot_when_something_changed(void **state)
 {
    struct fixture *fixture = *state;
@@ -173,6 +227,24 @@ static void damaged_newest_snapshot_is_passed_over_as_the_log_covers_it(void **s
    plugin_session_close(&fixture->session);
    log_host_damage(&fixture->host, "snapshots", 2);
    assert_int_equal(reopen(fixture, settings), KVS_CORRUPT);
+}
+
+/* The log would cover it, as it covers a damaged one, but nothing says that it is damaged. */
+static void snapshot_that_cannot_be_read_for_now_is_refused_and_changes_nothing(void **state)
+{
+   struct fixture *fixture = *state;
+   open_well(fixture, "");
+   grow(fixture, 3);
+   strcpy(fixture->expected, plugin_session_text(&fixture->session));
+   size_t snapshots = count_snapshots(fixture), segments = count_segments(fixture);
+   snprintf(failing_name, sizeof failing_name, "%020llu.snapshot",
+            (unsigned long long)fixture->session.sequence);
+   assert_int_equal(reopen(fixture, ""), KVS_IO);
+   failing_name[0] = '\0';
+   assert_int_equal(count_snapshots(fixture), snapshots);
+   assert_int_equal(count_segments(fixture), segments);
+   open_well(fixture, "");
+   assert_string_equal(plugin_session_text(&fixture->session), fixture->expected);
 }
 
 static void damaged_newest_snapshot_is_refused_when_the_log_has_a_gap(void **state)
@@ -253,9 +325,11 @@ int main(void)
    const struct CMUnitTest tests[] = {
        CASE(snapshot_and_log_together_survive_a_kill),
        CASE(snapshot_is_taken_each_interval_when_something_changed),
+       CASE(snapshot_that_failed_is_tried_again_before_the_interval_is_over),
        CASE(shutdown_takes_a_snapshot_when_something_changed),
        CASE(only_so_many_snapshots_and_their_log_are_kept),
        CASE(damaged_newest_snapshot_is_passed_over_as_the_log_covers_it),
+       CASE(snapshot_that_cannot_be_read_for_now_is_refused_and_changes_nothing),
        CASE(damaged_newest_snapshot_is_refused_when_the_log_has_a_gap),
        CASE(damaged_newest_snapshot_is_refused_when_the_log_ends_before_it),
        CASE(missing_log_beside_a_snapshot_is_refused),

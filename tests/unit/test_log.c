@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -22,12 +23,20 @@
 
 /* Stands before the C library's: counts syncs, and fails them when a test says so. */
 static atomic_int syncs, failing_syncs;
+/* Where one of them waits while it is held. */
+static atomic_bool holding_sync;
+static sem_t sync_held, sync_released;
 /* The file of the first sync after this was emptied. */
 static char first_synced[512] = "-";
 
 int fdatasync(int fd)
 {
    atomic_fetch_add(&syncs, 1);
+   if (atomic_exchange(&holding_sync, false)) {
+      sem_post(&sync_held);
+      while (sem_wait(&sync_released) != 0)
+         continue;
+   }
    if (first_synced[0] == '\0') {
       char name[64];
       snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
@@ -53,6 +62,7 @@ ssize_t pread(int fd, void *data, size_t size, off_t offset)
    return syscall(SYS_pread64, fd, data, size, offset);
 }
 
+#define PATIENCE_MS 60000
 #define SEGMENT_1 "aof/0000000001.log"
 #define SEGMENT_2 "aof/0000000002.log"
 
@@ -854,8 +864,10 @@ static void nothing_is_taken_after_a_failed_sync(void **state)
 /* Waits until the log's own thread has called fdatasync once more. */
 static void await_sync(int before)
 {
-   while (atomic_load(&syncs) == before)
+   for (int ms = 0; atomic_load(&syncs) == before; ms++) {
+      assert_int_not_equal(ms, PATIENCE_MS);
       usleep(1000);
+   }
 }
 
 static void everysec_syncs_an_idle_tail(void **state)
@@ -870,6 +882,27 @@ static void everysec_syncs_an_idle_tail(void **state)
    assert_int_equal(format_log_seal(fixture->log, &fixture->error), KVS_OK);
    load_well(fixture);
    assert_string_equal(fixture->text, "a=1 b=2 ");
+}
+
+static void what_is_written_during_a_sync_is_not_covered_by_it(void **state)
+{
+   struct fixture *fixture = *state;
+   fixture->settings.sync = FORMAT_LOG_SYNC_EVERYSEC;
+   load_well(fixture);
+   sem_init(&sync_held, 0, 0);
+   sem_init(&sync_released, 0, 0);
+   atomic_store(&holding_sync, true);
+   must_write(fixture, 1, "a", "1");
+   while (sem_wait(&sync_held) != 0)
+      continue;
+   must_write(fixture, 2, "b", "2");
+   int before = atomic_load(&syncs);
+   sem_post(&sync_released);
+   await_sync(before); /* that of "b", which nobody asks for */
+   load_well(fixture);
+   assert_string_equal(fixture->text, "a=1 b=2 ");
+   sem_destroy(&sync_held);
+   sem_destroy(&sync_released);
 }
 
 static void failed_sync_of_the_thread_is_met_by_the_next_write(void **state)
@@ -972,6 +1005,7 @@ int main(void)
        CASE(full_disk_does_not_keep_the_data_from_being_loaded),
        CASE(nothing_is_taken_after_a_failed_sync),
        CASE(everysec_syncs_an_idle_tail),
+       CASE(what_is_written_during_a_sync_is_not_covered_by_it),
        CASE(failed_sync_of_the_thread_is_met_by_the_next_write),
        CASE(writes_ticks_and_removals_go_on_side_by_side),
    };

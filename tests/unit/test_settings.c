@@ -114,6 +114,34 @@ static void a_size_takes_a_suffix_of_powers_of_1024(void **state)
    assert_accepted(SEGMENT, "9223372036854775807", "9223372036854775807", INT64_MAX);
 }
 
+/* Where the bounds are those of the type, only the reading itself can tell. */
+static void a_number_beyond_64_bits_is_refused_and_not_cut_to_the_bounds(void **state)
+{
+   (void)state;
+   static const kvs_option option = {.name = "number",
+                                     .type = KVS_OPTION_INTEGER,
+                                     .default_value = "0",
+                                     .minimum = INT64_MIN,
+                                     .maximum = INT64_MAX,
+                                     .help = "any"};
+   const kvs_plugin wide = {.name = "wide", .options = &option, .option_count = 1};
+   static const struct {
+      const char *text;
+      enum kv_code code;
+   } cases[] = {{"9223372036854775807", KV_OK},
+                {"9223372036854775808", KV_INVALID_ARGUMENT},
+                {"-9223372036854775808", KV_OK},
+                {"-9223372036854775809", KV_INVALID_ARGUMENT}};
+   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+      const struct kv_option given = {"number", cases[i].text};
+      assert_int_equal(kv_settings_create(&wide, &given, 1, &settings, &status), cases[i].code);
+      if (cases[i].code == KV_OK) {
+         assert_string_equal(kv_settings_array(settings)[0].text, cases[i].text);
+         kv_settings_destroy(settings);
+      }
+   }
+}
+
 static void a_size_that_overflows_or_is_malformed_is_refused(void **state)
 {
    (void)state;
@@ -337,6 +365,7 @@ int main(void)
        cmocka_unit_test(a_whole_number_is_brought_to_one_spelling),
        cmocka_unit_test(what_is_no_whole_number_within_bounds_is_refused),
        cmocka_unit_test(a_size_takes_a_suffix_of_powers_of_1024),
+       cmocka_unit_test(a_number_beyond_64_bits_is_refused_and_not_cut_to_the_bounds),
        cmocka_unit_test(a_size_that_overflows_or_is_malformed_is_refused),
        cmocka_unit_test(a_choice_is_one_of_its_words_as_written),
        cmocka_unit_test(a_text_holds_anything_that_can_be_shown),
