@@ -191,8 +191,10 @@ static void shutdown_takes_a_snapshot_when_something_changed(void **state)
    must_tick(fixture, KVS_TICK_SHUTDOWN, 0);
    assert_int_equal(count_snapshots(fixture), 1);
    must_survive(fixture, "");
+   fixture->host.saved_to = 0;
    must_tick(fixture, KVS_TICK_SHUTDOWN, 0);
    assert_int_equal(count_snapshots(fixture), 1);
+   assert_int_equal(fixture->host.saved_to, 0); /* nor was the one there written anew */
    must_survive(fixture, "");
 }
 

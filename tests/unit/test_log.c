@@ -774,6 +774,23 @@ static void interrupted_creation_of_a_segment_leaves_no_trace(void **state)
    assert_false(log_host_has_file(&fixture->host, SEGMENT_2 ".tmp"));
 }
 
+static void segment_is_filled_to_its_very_size(void **state)
+{
+   struct fixture *fixture = *state;
+   load_well(fixture);
+   must_write(fixture, 1, "a", "1");
+   const size_t end = data_size(fixture, SEGMENT_1);
+   /* A second one of the same size ends where a segment may. */
+   fixture->settings.segment_size = end + (end - FORMAT_SEGMENT_HEADER_SIZE);
+   log_host_remove(&fixture->host, "aof", 0);
+   load_well(fixture);
+   must_write(fixture, 1, "a", "1");
+   must_write(fixture, 2, "b", "2");
+   assert_int_equal(log_host_count(&fixture->host, "aof", ".log"), 1);
+   must_write(fixture, 3, "c", "3");
+   assert_int_equal(log_host_count(&fixture->host, "aof", ".log"), 2);
+}
+
 /* ---- No room ------------------------------------------------------------------------------- */
 
 /* Lets files grow to `size` bytes only: what is beyond fails with EFBIG. */
@@ -1000,6 +1017,7 @@ int main(void)
        CASE(log_that_had_a_snapshot_is_refused_without_one),
        CASE(snapshot_without_any_log_is_refused),
        CASE(interrupted_creation_of_a_segment_leaves_no_trace),
+       CASE(segment_is_filled_to_its_very_size),
        CASE(batch_without_room_leaves_no_trace),
        CASE(no_room_for_a_new_segment_leaves_the_old_one_in_use),
        CASE(full_disk_does_not_keep_the_data_from_being_loaded),

@@ -131,6 +131,44 @@ static void two_damaged_snapshots_are_passed_over_before_anything_is_handed_on(v
    assert_false(found.loaded);
 }
 
+static size_t read_one(kvs_view *view, kvs_record *records, size_t capacity)
+{
+   size_t *left = (size_t *)(void *)view;
+   assert_true(capacity > 0);
+   if (*left == 0)
+      return 0;
+   --*left;
+   records[0] = log_host_effect(0, "key", "value");
+   return 1;
+}
+
+/* Its block is sound, and would be handed on if it were not looked at as a whole before. */
+static void nothing_is_handed_on_of_one_that_is_damaged_at_its_end(void **state)
+{
+   struct fixture *fixture = *state;
+   struct format_snapshot_found found;
+   fixture->host.host.view_read = read_one;
+   open_set(fixture, 5);
+   write_one(fixture, 1);
+   size_t left = 1, size;
+   const kvs_tick tick = {.size = sizeof tick,
+                          .view = (kvs_view *)(void *)&left,
+                          .view_sequence = 2,
+                          .view_count = 1,
+                          .view_bytes = 8};
+   assert_int_equal(format_snapshot_set_write(fixture->set, &tick, &fixture->error), KVS_OK);
+   const char *newest = "snapshots/00000000000000000002.snapshot";
+   uint8_t *bytes = log_host_read_file(&fixture->host, newest, &size);
+   assert_true(size <= format_snapshot_size_limit(&tick));
+   bytes[size - 1] ^= 1;
+   log_host_write_file(&fixture->host, newest, bytes, size);
+   free(bytes);
+   open_set(fixture, 5);
+   assert_int_equal(format_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_OK);
+   assert_int_equal(found.sequence, 1);
+   assert_int_equal(fixture->host.loaded_count, 0);
+}
+
 static void room_is_kept_for_the_next_one_and_used_up_by_it(void **state)
 {
    struct fixture *fixture = *state;
@@ -167,6 +205,7 @@ int main(void)
        CASE(the_oldest_give_way_up_to_the_newest),
        CASE(nothing_gives_way_to_a_damaged_snapshot),
        CASE(two_damaged_snapshots_are_passed_over_before_anything_is_handed_on),
+       CASE(nothing_is_handed_on_of_one_that_is_damaged_at_its_end),
        CASE(room_is_kept_for_the_next_one_and_used_up_by_it),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
