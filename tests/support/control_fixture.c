@@ -40,9 +40,23 @@ static int open_scripted(const kvs_host *host, const kvs_setting *settings, size
    return answer(control_script.open, error);
 }
 
+static int load_until_stopped(const kvs_host *host, kvs_error *error)
+{
+   int code = KVS_OK;
+   for (uint64_t sequence = 1; code == KVS_OK && sequence <= 2; sequence++) {
+      const kvs_record record = {.sequence = sequence, .kind = KVS_SET, .key = {"k", 1}};
+      code = host->load(host, &record, 1, error);
+      control_script.records += code == KVS_OK;
+      control_script.stop_wanted = true;
+   }
+   return code;
+}
+
 static int load_scripted(void *self, kvs_error *error)
 {
    const kvs_host *host = self;
+   if (host->resumed && control_script.stop_in_load)
+      return load_until_stopped(host, error);
    if (host->resumed && control_script.loaded_to > 0)
       host->loaded_to(host, control_script.loaded_to);
    return answer(KVS_OK, error);
@@ -167,6 +181,35 @@ static void do_nothing(struct control_fixture *fixture, void *context)
    (void)fixture, (void)context;
 }
 
+static bool stop_wanted(void *context)
+{
+   (void)context;
+   return control_script.stop_wanted;
+}
+
+static void create_control(struct control_fixture *fixture)
+{
+   const struct kv_control_config config = {.directory = fixture->directory,
+                                            .library = fixture->library,
+                                            .store = fixture->store,
+                                            .commit = fixture->commit,
+                                            .writable_changed = note_writable,
+                                            .writable_context = fixture,
+                                            .stop_wanted = stop_wanted};
+   fixture->control = kv_control_create(&config, &fixture->status);
+}
+
+enum kv_code control_fixture_restart(struct control_fixture *fixture)
+{
+   const struct kv_control_first_choice choice = {.mode = NULL};
+   control_fixture_stop(fixture);
+   kv_control_destroy(fixture->control);
+   create_control(fixture);
+   enum kv_code code = kv_control_start(fixture->control, &choice, &fixture->status);
+   fixture->stopped = code != KV_OK;
+   return code;
+}
+
 int control_fixture_set_up(void **state)
 {
    struct control_fixture *fixture = calloc(1, sizeof *fixture);
@@ -186,13 +229,7 @@ int control_fixture_set_up(void **state)
    fixture->store = kv_store_create();
    const struct kv_commit_options commit_options = {0};
    fixture->commit = kv_commit_create(fixture->store, &commit_options, status);
-   const struct kv_control_config config = {.directory = fixture->directory,
-                                            .library = fixture->library,
-                                            .store = fixture->store,
-                                            .commit = fixture->commit,
-                                            .writable_changed = note_writable,
-                                            .writable_context = fixture};
-   fixture->control = kv_control_create(&config, status);
+   create_control(fixture);
    fixture->writable = true;
    const struct kv_control_first_choice choice = {.mode = "scripted"};
    assert_int_equal(kv_control_start(fixture->control, &choice, status), KV_OK);

@@ -25,6 +25,10 @@ struct control_script {
    atomic_int open, write, tick, checkpoint; /* what the hooks return, KVS_* */
    atomic_uint_least64_t loaded_to; /* what a load of a used directory declares; 0: nothing */
    atomic_uint opens, writes, ticks, checkpoints, shutdowns, closes;
+   atomic_bool
+       stop_in_load;        /* a load of a used directory has two records, and after the first... */
+   atomic_bool stop_wanted; /* ...the server is to stop */
+   atomic_uint records;     /* that the host took of a load */
    void (*in_checkpoint)(void); /* called by on_tick before it reads the view; may be NULL */
    atomic_uint entries;         /* that the last checkpoint read of its view */
 };
@@ -49,6 +53,9 @@ int control_fixture_tear_down(void **state);
 
 /* Stops the control plane, before the test is over. */
 enum kv_code control_fixture_stop(struct control_fixture *fixture);
+
+/* Stops it, and starts another one over the same directory, which is in use only if that worked. */
+enum kv_code control_fixture_restart(struct control_fixture *fixture);
 
 /* Runs `act` on the control thread and returns when it and the tick that was due are done. */
 void control_fixture_run(struct control_fixture *fixture,

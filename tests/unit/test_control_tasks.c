@@ -262,6 +262,22 @@ static void the_end_leaves_a_save_and_the_last_checkpoint_all_data(void **state)
    assert_int_equal(control_script.entries, 2);
 }
 
+static void the_end_gives_up_a_load_and_what_is_there_stays(void **state)
+{
+   struct control_fixture *fixture = *state;
+   control_script.stop_in_load = true;
+   assert_int_equal(control_fixture_restart(fixture), KV_CANCELLED);
+   assert_int_equal(control_script.records, 1);
+   control_script.stop_in_load = control_script.stop_wanted = false;
+   assert_int_equal(control_fixture_restart(fixture), KV_OK);
+   assert_int_equal(control_fixture_generation(fixture), 1);
+   /* What stops the server later takes nothing from a checkpoint. */
+   control_script.stop_wanted = true;
+   uint64_t sequence;
+   assert_int_equal(control_fixture_save(fixture, &sequence), KV_OK);
+   assert_int_equal(control_script.entries, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, control_fixture_tear_down)
 
 int main(void)
@@ -274,6 +290,7 @@ int main(void)
        TEST(a_request_is_not_begun_when_its_caller_is_gone),
        TEST(saves_that_wait_are_one_checkpoint),
        TEST(the_end_cancels_a_switch_and_refuses_what_waits),
+       TEST(the_end_gives_up_a_load_and_what_is_there_stays),
        TEST(the_end_leaves_a_save_and_the_last_checkpoint_all_data),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
