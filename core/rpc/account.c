@@ -54,7 +54,7 @@ bool kv_account_begin_work(struct kv_account *account, size_t size)
 {
    size_t work = atomic_load(&account->work);
    do {
-      if (work > 0 && (size > account->max / 2 || work > account->max / 2 - size))
+      if (work > account->max / WORK_PART)
          return false;
    } while (!atomic_compare_exchange_weak(&account->work, &work, work + size));
    return true;

@@ -33,8 +33,8 @@ struct kv_account *kv_account_create(size_t max);
 void kv_account_close(struct kv_account *account);
 /* Bytes that all shares hold. */
 size_t kv_account_held(const struct kv_account *account);
-/* Reserves so much of the account for work on a large request; false when half of it is already,
- * and others are at work. */
+/* Reserves so much of the account for work on a large request. False while more than the part of it
+ * that is for work is reserved already: one that needs much does not wait for all others to end. */
 bool kv_account_begin_work(struct kv_account *account, size_t size);
 void kv_account_end_work(struct kv_account *account, size_t size);
 

@@ -143,26 +143,16 @@ static void a_share_lives_until_all_was_given_back(void **state)
    kv_share_give(share, 1); /* frees both, as the address sanitizer sees */
 }
 
-static void work_on_large_requests_is_begun_as_long_as_half_of_the_account_does(void **state)
+static void work_on_a_large_request_is_begun_while_the_part_for_work_is_not_reserved(void **state)
 {
    struct world *world = *state;
    assert_true(kv_account_begin_work(world->account, MAX / 4));
-   assert_true(kv_account_begin_work(world->account, MAX / 4));
-   assert_false(kv_account_begin_work(world->account, 1));
-   kv_account_end_work(world->account, MAX / 4);
-   assert_false(kv_account_begin_work(world->account, MAX));
-   assert_true(kv_account_begin_work(world->account, 1));
-   kv_account_end_work(world->account, MAX / 4 + 1);
-}
-
-static void work_on_one_that_is_alone_is_begun_however_large_it_is(void **state)
-{
-   struct world *world = *state;
    assert_true(kv_account_begin_work(world->account, 2 * MAX));
    assert_false(kv_account_begin_work(world->account, 1));
    kv_account_end_work(world->account, 2 * MAX);
    assert_true(kv_account_begin_work(world->account, 1));
-   kv_account_end_work(world->account, 1);
+   assert_false(kv_account_begin_work(world->account, 1));
+   kv_account_end_work(world->account, MAX / 4 + 1);
 }
 
 static int open_shares(void **state)
@@ -201,8 +191,7 @@ int main(void)
        CASE(a_call_that_is_alone_may_be_larger_than_the_account),
        CASE(a_refusal_names_the_limit_and_what_is_held),
        CASE(a_share_lives_until_all_was_given_back),
-       CASE(work_on_large_requests_is_begun_as_long_as_half_of_the_account_does),
-       CASE(work_on_one_that_is_alone_is_begun_however_large_it_is),
+       CASE(work_on_a_large_request_is_begun_while_the_part_for_work_is_not_reserved),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }
