@@ -138,7 +138,7 @@ class MemoryTest(harness.Case):
         server.set("small", bytes(60000))
         hog = self.reads_nothing(server)
         hog.send(b"".join(http2.call(stream, "Get", get("small"))
-                          for stream in range(1, 1801, 2)))
+                          for stream in range(1, 301, 2)))
         code, text = 0, ""
         while code != RESOURCE_EXHAUSTED:
             ended = hog.wait(lambda kind, flags, *_: kind == http2.HEADERS and
