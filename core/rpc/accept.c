@@ -1,5 +1,7 @@
 #include "core/rpc/accept.h"
+#include "core/rpc/monopoly.h"
 
+#include "core/support/clock.h"
 #include "core/support/log.h"
 
 #include <grpc/grpc_posix.h>
@@ -35,10 +37,13 @@ struct kv_acceptor {
    nfds_t count;
    int wake;
    bool running, full;
+   struct kv_monopoly *monopoly;
+   bool looks; /* there was a connection to look after */
+   uint64_t looked_ms;
    pthread_t thread;
 };
 
-struct kv_acceptor *kv_acceptor_create(struct kv_status *status)
+struct kv_acceptor *kv_acceptor_create(struct kv_monopoly *monopoly, struct kv_status *status)
 {
    struct kv_acceptor *acceptor = calloc(1, sizeof *acceptor);
    int wake = acceptor ? eventfd(0, EFD_CLOEXEC) : -1;
@@ -48,6 +53,7 @@ struct kv_acceptor *kv_acceptor_create(struct kv_status *status)
       return NULL;
    }
    acceptor->credentials = grpc_insecure_server_credentials_create();
+   acceptor->monopoly = monopoly;
    acceptor->wake = wake;
    acceptor->polled[0] = (struct pollfd){.fd = wake, .events = POLLIN};
    acceptor->count = 1;
@@ -152,6 +158,8 @@ static void take_in(struct kv_acceptor *acceptor, int fd)
    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on a Unix socket */
    grpc_server *server = acceptor->servers[acceptor->next_server];
    acceptor->next_server = (acceptor->next_server + 1) % acceptor->server_count;
+   kv_monopoly_note(acceptor->monopoly, fd);
+   acceptor->looks = true;
    grpc_server_add_channel_from_fd(server, fd, acceptor->credentials);
 }
 
@@ -166,11 +174,24 @@ static bool accept_one(struct kv_acceptor *acceptor, int listener)
    return fd >= 0 || (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM);
 }
 
+/* At connections that keep a worker from others. */
+static void look(struct kv_acceptor *acceptor)
+{
+   uint64_t now = kv_clock_monotonic_ms();
+   if (!acceptor->looks || now - acceptor->looked_ms < KV_MONOPOLY_LOOK_MS)
+      return;
+   acceptor->looked_ms = now;
+   kv_monopoly_look(acceptor->monopoly);
+}
+
 static void *run(void *argument)
 {
    struct kv_acceptor *acceptor = argument;
    for (;;) {
-      if (poll(acceptor->polled, acceptor->count, -1) < 0)
+      int ready =
+          poll(acceptor->polled, acceptor->count, acceptor->looks ? KV_MONOPOLY_LOOK_MS : -1);
+      look(acceptor);
+      if (ready <= 0)
          continue;
       if (acceptor->polled[0].revents != 0)
          return NULL;

@@ -18,9 +18,10 @@
 #include <sys/socket.h>
 
 struct kv_acceptor;
+struct kv_monopoly;
 
-/* NULL with `status`. */
-struct kv_acceptor *kv_acceptor_create(struct kv_status *status);
+/* NULL with `status`. `monopoly` must outlive it, and is used on its thread. */
+struct kv_acceptor *kv_acceptor_create(struct kv_monopoly *monopoly, struct kv_status *status);
 /* Adds a server, at most KV_RPC_WORKERS_MAX; they get connections in turn. Before start. */
 void kv_acceptor_serve(struct kv_acceptor *acceptor, grpc_server *server);
 /* Takes over a listening socket that does not block. Before start. */

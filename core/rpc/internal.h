@@ -88,6 +88,7 @@ struct kv_rpc_worker {
    unsigned events;     /* handled since it was compared with the clock */
    size_t pending;      /* armed slots and open calls; the thread ends when there are none */
    atomic_size_t calls; /* open ones; written by the worker's thread */
+   atomic_uint waits;   /* for an event; odd: in one just now. Written by the worker's thread */
    struct kv_deferral deferral; /* worker's thread only */
    struct kv_turns turns;       /* worker's thread only */
    unsigned index;
@@ -131,6 +132,7 @@ struct kv_rpc {
    int64_t reader_timeout_ms;
    grpc_metadata encodings; /* that requests may have, as the client is told */
    struct kv_acceptor *acceptor;
+   struct kv_monopoly *monopoly;
    struct kv_rpc_socket_file *socket_files;
    bool stopped;
    atomic_bool stopping; /* nothing is begun any more */

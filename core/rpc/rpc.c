@@ -2,6 +2,7 @@
 #include "core/rpc/grpc_log.h"
 #include "core/rpc/headers.h"
 #include "core/rpc/internal.h"
+#include "core/rpc/monopoly.h"
 
 #include "core/support/clock.h"
 
@@ -107,7 +108,10 @@ static enum kv_code create_workers(struct kv_rpc *rpc, const struct kv_rpc_optio
 
 static enum kv_code create_acceptor(struct kv_rpc *rpc, struct kv_status *status)
 {
-   rpc->acceptor = kv_acceptor_create(status);
+   rpc->monopoly = kv_monopoly_create(rpc, status);
+   if (!rpc->monopoly)
+      return status->code;
+   rpc->acceptor = kv_acceptor_create(rpc->monopoly, status);
    if (!rpc->acceptor)
       return status->code;
    for (unsigned i = 0; i < rpc->worker_count; i++)
@@ -169,13 +173,23 @@ static gpr_timespec time_to_wait(const struct kv_rpc_worker *worker)
    return worker->newest ? worker->look_at : gpr_inf_future(GPR_CLOCK_MONOTONIC);
 }
 
+/* Within which gRPC also reads and writes. */
+static grpc_event await_event(struct kv_rpc_worker *worker)
+{
+   unsigned waits = atomic_load_explicit(&worker->waits, memory_order_relaxed);
+   atomic_store_explicit(&worker->waits, waits + 1, memory_order_relaxed);
+   grpc_event event = grpc_completion_queue_next(worker->queue, time_to_wait(worker), NULL);
+   atomic_store_explicit(&worker->waits, waits + 2, memory_order_relaxed);
+   return event;
+}
+
 /* Handles events until the server has been stopped and nothing of this worker is left in gRPC: its
  * slots have come back and its calls are closed. Only then may the queue be shut down. */
 static void *work(void *argument)
 {
    struct kv_rpc_worker *worker = argument;
    while (worker->pending > 0) {
-      grpc_event event = grpc_completion_queue_next(worker->queue, time_to_wait(worker), NULL);
+      grpc_event event = await_event(worker);
       if (event.type == GRPC_QUEUE_TIMEOUT) {
          kv_deferral_run(worker);
          kv_turn_give(worker);
@@ -293,6 +307,8 @@ void kv_rpc_destroy(struct kv_rpc *rpc)
    kv_rpc_stop(rpc, 0);
    if (rpc->acceptor)
       kv_acceptor_destroy(rpc->acceptor);
+   if (rpc->monopoly)
+      kv_monopoly_destroy(rpc->monopoly);
    for (unsigned i = 0; i < rpc->worker_count; i++)
       grpc_server_destroy(rpc->workers[i].server);
    destroy_queue(rpc->shutdown_queue);
