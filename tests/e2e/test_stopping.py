@@ -254,6 +254,8 @@ class Descriptors(harness.Case):
         process = subprocess.Popen(["bash", "-c", script, "bash", harness.SERVER, "--data-dir", data,
                                     "--plugin-dir", harness.PLUGINS, "--listen", f"unix:{socket}",
                                     "--mode", "aof"], env=harness.environment())
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)  # before the wait, and nothing once it has ended
         channel = grpc.insecure_channel(f"unix:{socket}")
         self.addCleanup(channel.close)
         stub = harness.kv_grpc.KeyValueStoreStub(channel)
