@@ -204,7 +204,7 @@ void kv_call_read_next(struct kv_call *call)
    assert(call->method->kind == KV_RPC_BIDI);
    pthread_mutex_lock(&call->lock);
    if (!call->over) {
-      kv_call_drop_request(call);
+      kv_call_forget_request(call);
       start_read(call);
    }
    pthread_mutex_unlock(&call->lock);

@@ -209,6 +209,21 @@ class MemoryTest(harness.Case):
         self.assertEqual(code, RESOURCE_EXHAUSTED)
         self.assertIn("unpacks to more than 1048576 bytes", text)
 
+    def test_each_request_of_a_stream_is_let_go_of_before_the_next(self):
+        server = self.start(mode="none", flags=[
+            "--max-wire-memory", "8M", "--max-message-size", "4M", "--max-value-size", "2M"])
+        other = self.reads_nothing(server)  # a call that is alone could have all the memory
+        server.set("large", bytes(MIB))
+        other.send(http2.call(1, "Get", get("large")))
+        other.wait(lambda kind, *_: kind == http2.HEADERS)
+        count = 300
+        requests = (harness.reflection.ServerReflectionRequest(list_services="x" * 3000)
+                    for _ in range(count))
+        answers = harness.reflection_grpc.ServerReflectionStub(
+            server.connect()).ServerReflectionInfo(
+                requests, timeout=harness.PATIENCE, compression=grpc.Compression.Gzip)
+        self.assertEqual(sum(1 for _ in answers), count)
+
     def test_large_batches_wait_for_their_turn_and_small_writes_do_not(self):
         server = self.start(mode="none", flags=[
             "--max-wire-memory", "128M", "--max-message-size", "20M", "--max-value-size", "16M"])
