@@ -49,6 +49,8 @@ class Client(ClientCase):
     def test_a_missing_key_is_exit_code_1(self):
         self.check(["get", "missing"], code=1, out=b"", error="not found")
         self.check(["del", "missing"], code=1, error="not found")
+        self.check(["set", "there", "v"])
+        self.check(["del", "missing", "there"], code=1, out=b"1\n", error="not found")
         self.check(["set", "empty", ""])
         self.check(["get", "empty"], out=b"\n")
 

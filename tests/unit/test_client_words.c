@@ -286,6 +286,9 @@ static void a_word_with_spaces_or_quotes_is_quoted(void **state)
    (void)state;
    expect_print(print_word, kv_bytes_of("bare\\word"), "bare\\word");
    expect_print(print_word, kv_bytes_of("two words"), "\"two words\"");
+   /* Overlong forms of "/" and U+00E9 are no characters. */
+   expect_print(print_word, kv_bytes_of("\xC0\xAF"), "\"\\xc0\\xaf\"");
+   expect_print(print_word, kv_bytes_of("\xE0\x83\xA9"), "\"\\xe0\\x83\\xa9\"");
    expect_print(print_word, kv_bytes_of("don't"), "\"don't\"");
 }
 

@@ -98,6 +98,18 @@ static void a_percentile_leaves_its_part_of_the_calls_above(void **state)
    kv_hook_timing_destroy(timing);
 }
 
+static void a_percentile_of_few_calls_is_the_lowest_that_reaches_its_part(void **state)
+{
+   (void)state;
+   struct kv_hook_timing *timing = create(0);
+   for (uint64_t ns = 1; ns <= 3; ns++)
+      call(timing, KV_HOOK_WRITE, ns, false);
+   struct kv_hook_figures figures = read_figures(timing, KV_HOOK_WRITE);
+   assert_int_equal(kv_hook_figures_percentile_ns(&figures, 500), 2);
+   assert_int_equal(kv_hook_figures_percentile_ns(&figures, 990), 3);
+   kv_hook_timing_destroy(timing);
+}
+
 static void a_time_beyond_all_buckets_is_the_longest(void **state)
 {
    (void)state;
@@ -186,6 +198,7 @@ int main(void)
        cmocka_unit_test(without_a_timing_a_call_costs_not_even_a_look_at_the_clock),
        cmocka_unit_test(a_percentile_is_at_most_a_fourth_too_high_and_never_too_low),
        cmocka_unit_test(a_percentile_leaves_its_part_of_the_calls_above),
+       cmocka_unit_test(a_percentile_of_few_calls_is_the_lowest_that_reaches_its_part),
        cmocka_unit_test(a_time_beyond_all_buckets_is_the_longest),
        cmocka_unit_test(figures_since_leave_out_what_was_before),
        cmocka_unit_test(figures_add_up),
