@@ -23,9 +23,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct kv_account;
 struct kv_share;
+
+/* As `own` of kv_share_take: bytes that must not be refused. */
+#define KV_OWN_ALL (SIZE_MAX / 2)
 
 /* NULL when memory is out. */
 struct kv_account *kv_account_create(size_t max);

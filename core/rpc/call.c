@@ -80,6 +80,7 @@ struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc
    call->large = false;
    call->work = 0;
    call->refused = false;
+   atomic_store_explicit(&call->carried_out, false, memory_order_relaxed);
    call->inflater = NULL;
    call->outbound = NULL;
    worker->pending++;
@@ -203,7 +204,7 @@ static bool make_outbound(struct kv_call *call)
 static bool allocate_small(struct kv_call *call, size_t size)
 {
    if (size > SMALL_MESSAGE_SIZE) {
-      if (!kv_share_take(call->share, KV_CLAIM_SHARE, size, call->charged)) {
+      if (!kv_share_take(call->share, KV_CLAIM_SHARE, size, kv_charge_own(call))) {
          call->refused = true;
          return false;
       }
@@ -217,7 +218,7 @@ static bool allocate_large(struct kv_call *call, size_t size)
 {
    if (!make_outbound(call))
       return false;
-   bool allocated = kv_outbound_allocate(call->outbound, call->charged, size, &call->message);
+   bool allocated = kv_outbound_allocate(call->outbound, kv_charge_own(call), size, &call->message);
    call->refused |= !allocated;
    return allocated;
 }
@@ -237,8 +238,7 @@ bool kv_call_insert(struct kv_call *call, size_t at, struct kv_bytes bytes,
    grpc_slice piece;
    if (!make_outbound(call))
       return false;
-   if (!kv_outbound_refer(call->outbound, call->charged + call->reply_charged, bytes, release,
-                          owner, &piece)) {
+   if (!kv_outbound_refer(call->outbound, kv_charge_own(call), bytes, release, owner, &piece)) {
       call->refused = true;
       return false;
    }

@@ -19,12 +19,21 @@ bool kv_charge_new(struct kv_share *share, size_t request, struct kv_status *sta
    return false;
 }
 
+size_t kv_charge_own(const struct kv_call *call)
+{
+   return atomic_load(&call->carried_out) ? KV_OWN_ALL : call->charged + call->reply_charged;
+}
+
+void kv_call_carried_out(struct kv_call *call)
+{
+   atomic_store(&call->carried_out, true);
+}
+
 /* While a large call has its turn, what it takes is for work. */
 bool kv_call_charge(void *context, size_t size)
 {
    struct kv_call *call = context;
-   size_t own = call->charged + call->reply_charged +
-                (call->outbound ? kv_outbound_size(call->outbound) : 0);
+   size_t own = kv_charge_own(call) + (call->outbound ? kv_outbound_size(call->outbound) : 0);
    bool works = call->work > 0;
    if (!kv_share_take(call->share, works ? KV_CLAIM_WORK : KV_CLAIM_SHARE, size, own)) {
       call->refused = true;
@@ -91,7 +100,10 @@ void kv_call_forget_request(struct kv_call *call)
 
 void kv_call_exhausted(const struct kv_call *call, struct kv_status *status)
 {
-   if (call->refused)
+   if (atomic_load(&call->carried_out))
+      kv_fail(status, KV_INTERNAL,
+              "the call has taken effect, but the server is out of memory for its reply");
+   else if (call->refused)
       kv_share_refusal(call->share, status);
    else
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this call");

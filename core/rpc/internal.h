@@ -172,6 +172,7 @@ struct kv_call {
    bool large;                       /* its request is; to be set before it waits for its turn */
    size_t work;                      /* bytes reserved for that; 0: none */
    bool refused;                     /* the share had no room for this call */
+   atomic_bool carried_out;          /* kv_call_carried_out */
    size_t kept;                      /* bytes of old versions in it; worker's thread only */
    struct kv_call *older, *newer;    /* open ones of the worker */
    struct kv_progress progress;
@@ -244,6 +245,9 @@ enum kv_code kv_call_join_request(struct kv_call *call, bool *ready, struct kv_b
 bool kv_charge_new(struct kv_share *share, size_t request, struct kv_status *status);
 /* So many bytes more; `context` is the call. */
 bool kv_call_charge(void *context, size_t size);
+/* What the share holds for the call beside `outbound`; KV_OWN_ALL when nothing more may be refused.
+ */
+size_t kv_charge_own(const struct kv_call *call);
 /* Some of what the call was charged with is for its request. */
 void kv_charge_request(struct kv_call *call, size_t size);
 /* A large call is to have its turn; false when there is no memory to work on it yet. */

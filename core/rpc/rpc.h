@@ -127,9 +127,13 @@ void **kv_call_state(struct kv_call *call);
 /* Counts bytes that the handler is about to allocate itself, until the call is answered. False: it
  * must not. */
 bool kv_call_take(struct kv_call *call, size_t size);
+/* Unary: the call has taken effect. From now on the account refuses nothing that its reply takes,
+ * since a call that fails must not have changed anything. */
+void kv_call_carried_out(struct kv_call *call);
 /* The request's bytes are not needed any more. */
 void kv_call_forget_request(struct kv_call *call);
-/* Why arena, kv_call_take, kv_call_message or kv_call_insert had no memory; RESOURCE_EXHAUSTED. */
+/* Why arena, kv_call_take, kv_call_message or kv_call_insert had no memory: RESOURCE_EXHAUSTED, or
+ * INTERNAL when the call has taken effect. */
 void kv_call_exhausted(const struct kv_call *call, struct kv_status *status);
 /* Room for a message of `size` bytes to be filled in by the caller, or NULL when memory is out or
  * the connection holds too much already. It replaces an earlier one that was not sent. */

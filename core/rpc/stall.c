@@ -88,6 +88,8 @@ static void end(struct kv_call *call, const struct kv_status *status)
    size_t size = strlen(text);
    if (method && method->resume && call->given_to_handler)
       method->resume(method->service, call, text + size, sizeof text - size);
+   if (atomic_load(&call->carried_out))
+      snprintf(text + size, sizeof text - size, "; the call itself has taken effect");
    call->progress.ended = true;
    grpc_call_cancel_with_status(call->grpc, (grpc_status_code)status->code, text, NULL);
 }

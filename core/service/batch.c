@@ -152,6 +152,7 @@ static enum kv_code take_operations(const struct kv_service *service,
 static void reply_in_part(struct batch *batch, const struct kv_status *status)
 {
    struct kv_submission *submission = &batch->submission;
+   kv_call_carried_out(batch->call);
    for (size_t i = submission->committed; i < submission->count; i++)
       submission->operations[i].code = status->code;
    if (encode_answer(batch->call, submission->operations, submission->count, submission->committed,
@@ -179,6 +180,7 @@ static void batch_done(struct kv_submission *submission, const struct kv_status 
       kv_message_fail(batch->call, &full);
       return;
    }
+   kv_call_carried_out(batch->call);
    if (encode_answer(batch->call, submission->operations, submission->count, 0, NULL, false))
       kv_call_reply(batch->call);
 }

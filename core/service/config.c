@@ -37,6 +37,7 @@ static void config_reply(struct kv_admin *admin)
 {
    Kvstore__ConfigResponse response = KVSTORE__CONFIG_RESPONSE__INIT;
    response.success = true;
+   kv_call_carried_out(admin->call);
    kv_message_reply(admin->call, &response.base);
 }
 

@@ -54,6 +54,7 @@ static void encode_validated(void *context, const struct kv_control_state *state
 static void configure_reply(struct kv_admin *admin)
 {
    struct answer answer = {.admin = admin};
+   kv_call_carried_out(admin->call);
    kv_control_inspect(admin->service->config.control, encode_in_force, &answer);
    if (answer.encoded)
       kv_call_reply(admin->call);

@@ -241,6 +241,35 @@ class MemoryTest(harness.Case):
             self.assertEqual(len(call.result().results), 50000)
         self.assertEqual(len(server.keys()), 50001)
 
+    def test_a_batch_that_fails_for_want_of_room_has_changed_nothing(self):
+        """Where others hold all that is for sharing, the reply of a batch finds no room: too late
+        to refuse it."""
+        server = self.start(mode="none", flags=[
+            "--max-wire-memory", "16M", "--max-message-size", "8M", "--max-value-size", "4M",
+            "--reader-timeout", "3600"])
+        self.fill(server, 1, 100000)
+        for _ in range(8):
+            hoarder = self.reads_nothing(server)
+            for stream in range(1, 200, 2):
+                hoarder.send(http2.call(stream, "Get", get("key000000")))
+            hoarder.wait(lambda kind, flags, *_: kind == http2.HEADERS and
+                         flags & http2.END_STREAM)
+        stub = harness.kv_grpc.KeyValueStoreStub(server.connect())
+        scan = stub.Scan(kv.ScanRequest(), timeout=harness.PATIENCE)  # not read: not alone
+        self.addCleanup(scan.cancel)
+        next(scan)
+        committed = 0
+        for size in range(2000, 40001, 2000):
+            try:
+                stub.Batch(kv.BatchRequest(operations=[
+                    kv.Operation(set=kv.SetRequest(key=f"b{size}-{i}", value=b"v"))
+                    for i in range(size)]), timeout=harness.PATIENCE)
+                committed += size
+            except grpc.RpcError as error:
+                self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+            self.assertEqual(server.stub.Status(kv.StatusRequest()).keys, committed + 1)
+        self.assertGreater(committed, 0)
+
     # ---- Old versions ----
 
     def test_a_scan_whose_version_takes_too_much_is_ended(self):
