@@ -270,6 +270,21 @@ class MemoryTest(harness.Case):
             self.assertEqual(server.stub.Status(kv.StatusRequest()).keys, committed + 1)
         self.assertGreater(committed, 0)
 
+    def test_a_batch_that_fails_midway_says_which_operations_were_done(self):
+        server = self.start(mode="faulty", options=["write=no_space", "healthy_writes=1"],
+                            plugins=harness.BAD_PLUGINS)
+        results = server.stub.Batch(kv.BatchRequest(operations=[
+            kv.Operation(set=kv.SetRequest(key=f"key{i:06}", value=b"v")) for i in range(10000)]),
+            timeout=harness.PATIENCE).results
+        self.assertEqual(len(results), 10000)
+        kinds = [result.WhichOneof("result") for result in results]
+        done = kinds.count("set")
+        self.assertEqual(kinds, ["set"] * done + ["error"] * (10000 - done))
+        self.assertTrue(0 < done < 10000, done)
+        self.assertEqual(results[-1].error.code, RESOURCE_EXHAUSTED)
+        self.assertNotIn("max-memory", results[-1].error.message)
+        self.assertEqual(sorted(server.keys()), [f"key{i:06}" for i in range(done)])
+
     # ---- Old versions ----
 
     def test_a_scan_whose_version_takes_too_much_is_ended(self):
