@@ -32,6 +32,9 @@ class NothingChosen(unittest.TestCase):
     def test_model(self):
         self.fails("tests/model/run", BUILD, "--scenarios", "0", says="nothing was run")
 
+    def test_mutants(self):
+        self.fails("tests/mutants/run", BUILD, "--only", "nothing", says="no fault is chosen")
+
     def test_storm(self):
         self.fails("tests/storm/run", BUILD, "--only", "nothing", says="no combination nothing")
         self.fails("tests/storm/run", BUILD, "--only", "aof no", "--cycles", "0",
