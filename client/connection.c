@@ -268,9 +268,11 @@ enum kv_code connection_call(struct connection *connection, const struct connect
 
    gpr_timespec deadline =
        call->timeout_ms ? in_ms(left_ms > 0 ? left_ms : 1) : gpr_inf_future(GPR_CLOCK_MONOTONIC);
-   grpc_call *rpc = grpc_channel_create_call(
-       connection->channel, NULL, GRPC_PROPAGATE_DEFAULTS, connection->queue,
-       grpc_slice_from_static_string(call->method), NULL, deadline, NULL);
+   /* Copied, because the channel compares the names of later calls with it. */
+   grpc_slice method = grpc_slice_from_copied_string(call->method);
+   grpc_call *rpc = grpc_channel_create_call(connection->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
+                                             connection->queue, method, NULL, deadline, NULL);
+   grpc_slice_unref(method);
    enum kv_code code = KV_OK;
    struct kv_status reply_status = {.code = KV_OK};
    if (send_request(connection, rpc, call->request))

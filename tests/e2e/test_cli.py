@@ -321,6 +321,14 @@ class Pipes(ClientCase):
         lines += [b"get big", b"get small"] * 20
         self.check([], stdin=b"\n".join(lines), out=b"OK\n" * 3 + (big + b"\n1\n") * 20)
 
+    def test_what_follows_a_large_write_is_sent_as_what_it_is(self):
+        """Another command stands between, so that each goes by itself."""
+        lines = [b"set big " + b"x" * (3 << 20), b"keys big", b"get missing", b"keys big",
+                 b"del missing", b"keys big", b"get other"]
+        self.check([], stdin=b"\n".join(lines), code=1, out=b"OK\nbig\nbig\n0\nbig\n",
+                   error="not found")
+        self.assertEqual(self.server.keys(), ["big"])
+
     def test_values_that_do_not_fit_into_one_answer_come_all_the_same(self):
         server = self.start(data="small", mode="none",
                             flags=["--max-message-size", "2M", "--max-value-size", "1M"])
