@@ -155,7 +155,7 @@ int main(int argc, char **argv)
          break;
       case 'o':
          if (*optarg == '\0')
-            return misuse("--output names no place for the copy");
+            return misuse("--output needs a path for the copy");
          request.output = optarg;
          break;
       case 'h':

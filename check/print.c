@@ -33,7 +33,8 @@ static void print_file(FILE *out, const json_t *file)
    else if (strcmp(kind, "segment") == 0)
       fputs("segment without records, ", out);
    else
-      fprintf(out, "%s, ", strcmp(kind, "torn") == 0 ? "an unfinished write kept aside" : kind);
+      fprintf(out, "%s, ",
+              strcmp(kind, "torn") == 0 ? "an unfinished write that was set aside" : kind);
    fprintf(out, "%" PRIu64 " bytes\n", number(file, "bytes"));
    if (json_object_get(file, "finding"))
       fprintf(out, "    %s\n", text(file, "finding"));
@@ -109,7 +110,7 @@ static void print_start(FILE *out, const json_t *report)
              "  encrypted: bytes and digest are of what is on disk, and whether it opens with the "
              "key was not checked\n",
              out);
-      print_torn(out, start, "would be cut off and kept aside");
+      print_torn(out, start, "would be cut off and set aside");
       print_passed_over(out, start);
    }
 }
@@ -129,7 +130,7 @@ static void print_given_up(FILE *out, const json_t *recovered)
               number(recovered, "lost_after_sequence"),
               number(recovered, "lost_known_to_sequence"));
    else if (json_array_size(json_object_get(recovered, "given_up")) > 0)
-      fputs("  lost: nothing that is known of; what the damage hides cannot be told\n", out);
+      fputs("  lost: nothing that is known; what the damage hides cannot be determined\n", out);
    else
       fputs("  lost: nothing\n", out);
 }

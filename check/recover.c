@@ -43,7 +43,7 @@ static enum kv_code refuse_encrypted(const struct survey *survey, struct kv_stat
               count_files(generation, FORMAT_INNER_FOLDER "/") >
           0)
          return kv_fail(status, KV_FAILED_PRECONDITION,
-                        "without a usable ACTIVE nobody can say how generation %lld, which is "
+                        "without a usable ACTIVE there is no telling how generation %lld, which is "
                         "encrypted, is to be read; restore ACTIVE from a backup",
                         json_integer_value(json_object_get(generation, "generation")));
    }
@@ -214,7 +214,7 @@ static enum kv_code read_back(const char *path, const struct start *start,
    if (code == KV_OK && (again.refused || again.digest != start->digest ||
                          again.sequence != start->sequence || again.keys != start->keys))
       code = kv_fail(status, KV_DATA_LOSS, "the copy reads back differently: %s",
-                     again.refused ? again.refusal.text : "the state is another one");
+                     again.refused ? again.refusal.text : "the state is a different one");
    start_deinit(&again);
    return code;
 }
@@ -283,7 +283,7 @@ static enum kv_code write_copy(const char *from, const char *output, const struc
       return kv_fail(status, KV_INVALID_ARGUMENT, "the path %s is too long", output);
    if (lstat(output, &info) == 0 || lstat(unfinished, &info) == 0)
       return kv_fail(status, KV_ALREADY_EXISTS,
-                     "%s or %s exists already; name another place with --output", output,
+                     "%s or %s exists already; give another path with --output", output,
                      unfinished);
    enum kv_code code = write_store(from, unfinished, start, active, store_id, status);
    if (code == KV_OK)
@@ -307,8 +307,8 @@ enum kv_code recover_prefix(const struct kv_data_directory *directory, const str
    place_find(active, &place);
    if (place.kept == KEPT_UNKNOWN)
       return kv_fail(status, KV_FAILED_PRECONDITION,
-                     "the files of plug-in %s cannot be looked into: only the one who wrote that "
-                     "plug-in knows how to recover them",
+                     "the files of plug-in %s cannot be read by this program: ask the author of "
+                     "that plug-in how to recover them",
                      place.name);
    char path[KV_GENERATION_PATH_SIZE];
    struct start start;

@@ -152,7 +152,7 @@ static void remember(struct editor *editor, const char *line)
       return;
    history(editor->history, &event, H_ENTER, line);
    if (editor->file && !history_append(editor->file, line)) {
-      fprintf(stderr, "The history is not kept from here on: cannot write %s\n",
+      fprintf(stderr, "No history is kept from here on: cannot write %s\n",
               history_path(editor->file));
       history_close(editor->file);
       editor->file = NULL;

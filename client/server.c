@@ -54,7 +54,7 @@ int command_config(struct session *session, const struct kv_bytes *arguments, si
 {
    const struct mode *mode = find_mode(arguments[0]);
    if (!mode)
-      return session_misuse(session, "no such mode; there are NON_PERSISTENT, SNAPSHOT, AOF, "
+      return session_misuse(session, "unknown mode; give one of NON_PERSISTENT, SNAPSHOT, AOF, "
                                      "HYBRID (configure takes any plug-in)");
    Kvstore__ConfigRequest request = KVSTORE__CONFIG_REQUEST__INIT;
    request.storage_mode = mode->mode;
@@ -148,7 +148,7 @@ static int configure(struct session *session, const Kvstore__ConfigureRequest *r
                    ? report_shadow(session->out, answer->shadow)
                    : session_report(session,
                                     kv_fail(&status, KV_UNIMPLEMENTED,
-                                            "this server is older than shadow runs; nothing was "
+                                            "this server is too old for shadow runs; nothing was "
                                             "changed"),
                                     &status);
       protobuf_c_message_free_unpacked(message, NULL);

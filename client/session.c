@@ -20,7 +20,7 @@ static ProtobufCMessage *unpack(const struct session_request *request, struct kv
        protobuf_c_message_unpack(request->answer, NULL, reply.size, reply.data);
    if (!answer)
       kv_fail(status, KV_INTERNAL,
-              "the answer to %s is not a valid %s message, or memory is short; is this a kvstore "
+              "the answer to %s is not a valid %s message, or memory ran out; is this a kvstore "
               "server?",
               request->method, request->answer->short_name);
    return answer;

@@ -36,7 +36,7 @@ struct lookalike {
 };
 
 #define SPACE_REASON "this character only looks like a space; type a space, or put it into quotes"
-#define NOTHING_REASON "an invisible character stands here; remove it, or put it into quotes"
+#define NOTHING_REASON "there is an invisible character here; remove it, or put it into quotes"
 #define QUOTE_REASON "this is a typographic quote; type \" or ', or put it into such quotes"
 
 static const struct lookalike lookalikes[] = {
@@ -76,7 +76,7 @@ static const char *reason_against(const struct splitter *splitter, bool inside)
 {
    const char *at = splitter->at;
    if (*at == '\r')
-      return "a carriage return stands here; lines end with LF or CRLF, and \"\\r\" writes one";
+      return "there is a carriage return here; lines end with LF or CRLF, and \"\\r\" writes one";
    const struct lookalike *found = find_lookalike(at, (size_t)(splitter->end - at));
    bool apostrophe = found && inside && begins_with(found->character, 3, "\xE2\x80") &&
                      found->character[2] >= '\x98' && found->character[2] <= '\x9B';
@@ -112,9 +112,10 @@ static bool read_escape(struct splitter *splitter)
    int high = rest >= 4 && start[1] == 'x' ? hex_digit(start[2]) : -1;
    int low = high >= 0 ? hex_digit(start[3]) : -1;
    if (low < 0)
-      return fail(splitter, start,
-                  "unknown escape; there are \\n \\r \\t \\\\ \\\" \\xHH, and 'single quotes' "
-                  "take a backslash as it is");
+      return fail(
+          splitter, start,
+          "unknown escape; the escapes are \\n \\r \\t \\\\ \\\" \\xHH, and 'single quotes' "
+          "take a backslash as it is");
    *splitter->out++ = (char)(high << 4 | low);
    splitter->at += 4;
    return true;

@@ -57,12 +57,11 @@ static enum kv_code take_line(void *context, const struct kv_config_line *line,
    reading->status = status;
    const struct setting *setting = find_setting(line->name);
    if (!setting || !setting->argument)
-      return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "there is no such setting for a file; --help lists those there are");
+      return kv_fail(status, KV_INVALID_ARGUMENT, "there is no such setting in a file; see --help");
    unsigned *first = &reading->lines[setting - kv_config_settings];
    if (*first != 0 && !setting->repeatable)
-      return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "the setting stands in line %u already; give it once", *first);
+      return kv_fail(status, KV_INVALID_ARGUMENT, "the setting is in line %u already; give it once",
+                     *first);
    *first = line->number;
    return apply(reading, setting, line->value);
 }

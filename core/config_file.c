@@ -69,7 +69,7 @@ static const char *unquote(char *value)
       if (*from == '\0')
          return "the quote at the start of the value is not closed";
       if (*from == '\\' && *++from != '"' && *from != '\\')
-         return "in quotes a backslash stands only before a quote or another backslash";
+         return "in quotes, a backslash may only precede a quote or another backslash";
       *to++ = *from;
    }
    if (!is_end(from + 1))
@@ -89,7 +89,7 @@ static const char *parse(char *line, char **name, char **value)
       return NULL;
    }
    if (**name == '[')
-      return "there are no sections; settings stand by themselves, as \"name = value\"";
+      return "sections are not supported; write a setting as \"name = value\"";
    size_t name_size = strcspn(*name, BLANKS "=");
    char *equals = *name + name_size + strspn(*name + name_size, BLANKS);
    if (name_size == 0 || *equals != '=')
@@ -125,7 +125,7 @@ static enum kv_code read_content(struct file *file)
          code = kv_fail_errno(file->status, errno, "cannot read configuration file %s", file->path);
       else if (file->size > KV_CONFIG_FILE_SIZE_MAX)
          code = kv_fail(file->status, KV_INVALID_ARGUMENT,
-                        "%s has more than %zu bytes; that is no configuration file", file->path,
+                        "%s has more than %zu bytes; that is not a configuration file", file->path,
                         KV_CONFIG_FILE_SIZE_MAX);
       else
          file->content[file->size] = '\0';

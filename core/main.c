@@ -289,7 +289,7 @@ static enum kv_code serve(const struct kv_config *config, const sigset_t *signal
              config->data_dir);
       if (geteuid() == 0)
          kv_log(KV_LOG_WARNING,
-                "the server runs as root, which it has no need of; start it with --user USER, or "
+                "the server runs as root, which it does not need; start it with --user USER, or "
                 "as another user");
       code = listen_and_start(&server, status);
    }

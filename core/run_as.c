@@ -54,9 +54,10 @@ static enum kv_code find_user(const char *name, bool with_group, struct identity
       identity->user = entry->pw_uid;
       identity->group = entry->pw_gid;
    } else if (!with_group) {
-      return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "user: user id %s has no name here, and so no group; give both, as in %s:%s",
-                     name, name, name);
+      return kv_fail(
+          status, KV_INVALID_ARGUMENT,
+          "user: user id %s has no user name, so its group is not known; give both, as in %s:%s",
+          name, name, name);
    }
    return KV_OK;
 }
@@ -89,7 +90,7 @@ static enum kv_code become(const struct identity *identity, struct kv_status *st
       return kv_fail_errno(status, errno, "user: cannot become user id %u, group id %u",
                            (unsigned)identity->user, (unsigned)identity->group);
    if (identity->user != 0 && setuid(0) == 0)
-      return kv_fail(status, KV_INTERNAL, "user: root's rights did not go for good");
+      return kv_fail(status, KV_INTERNAL, "user: root's privileges could not be dropped for good");
    /* As in a process that was that user's from its start: /proc/self is the user's again. */
    if (prctl(PR_SET_DUMPABLE, 1) != 0)
       return kv_fail_errno(status, errno, "user: cannot take over /proc/self");

@@ -45,7 +45,7 @@ static int next_signal(const struct kv_stop *stop, const struct timespec *wait)
 static void end_process(struct kv_stop *stop, uint64_t began_ms)
 {
    kv_log(KV_LOG_ERROR,
-          "ending although it is not done, %.1f s after the signal, %.1f s without progress: %s",
+          "ending without an orderly stop, %.1f s after the signal, %.1f s without progress: %s",
           (double)(kv_clock_monotonic_ms() - began_ms) / 1000, (double)stop->allowed_ms / 1000,
           stop->step);
    if (stop->report)
@@ -65,7 +65,7 @@ static void supervise(struct kv_stop *stop)
    while (!atomic_load(&stop->finished)) {
       int number = next_signal(stop, &pause);
       if (number != 0 && !atomic_load(&stop->finished))
-         kv_log(KV_LOG_INFO, "%s: stopping already", kv_signal_name(number));
+         kv_log(KV_LOG_INFO, "%s: already stopping", kv_signal_name(number));
       uint64_t now_ms = kv_clock_monotonic_ms();
       uint64_t progress_now = atomic_load(&stop->progress);
       pthread_mutex_lock(&stop->lock);

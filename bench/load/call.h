@@ -36,7 +36,7 @@ struct call {
    grpc_call *grpc;
    grpc_byte_buffer *message;
    grpc_metadata_array headers, trailers;
-   unsigned pending; /* batches of operations under way */
+   unsigned pending; /* batches of operations in flight */
 };
 
 /* Starts a call with the request that the workload chose last. It ends with DEADLINE_EXCEEDED after

@@ -153,7 +153,7 @@ static bool mix(unsigned weights[WORKLOAD_KINDS])
       weights[kind] = (unsigned)weight;
       sum += weight;
    }
-   return sum > 0 || refuse("--mix", optarg, "asks for nothing");
+   return sum > 0 || refuse("--mix", optarg, "has no weight above 0");
 }
 
 static bool distribution(enum workload_distribution *distribution)

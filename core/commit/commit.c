@@ -74,11 +74,10 @@ static void publish_health(struct kv_commit *commit)
 static void become_read_only(struct kv_commit *commit, const struct kv_status *cause)
 {
    commit->targets.read_only = true;
-   kv_fail(
-       &commit->targets.read_only_status, KV_UNAVAILABLE,
-       "writes are refused since the persistence plug-in failed (%s); reads go on; make room or "
-       "repair the disk, then use Save or Configure to start a fresh generation",
-       cause->text);
+   kv_fail(&commit->targets.read_only_status, KV_UNAVAILABLE,
+           "writes are refused because the persistence plug-in failed (%s); reads go on; free some "
+           "space or repair the disk, then use Save or Configure to start a fresh generation",
+           cause->text);
    publish_health(commit);
    if (commit->failed)
       commit->failed(commit->failed_context);

@@ -51,7 +51,7 @@ struct kv_submission {
    struct kv_operation *operations;
    size_t count;
    bool atomic;            /* all or nothing */
-   bool refused;           /* the result: atomic, and the memory bound had no room for it all */
+   bool refused;           /* the result: atomic, and the memory limit had no room for it all */
    struct kv_arena *arena; /* for results of GET */
    size_t result_max; /* bound on the sum of the values got, in bytes; 0 = no GET in it. One that
                        * would pass it is refused with RESOURCE_EXHAUSTED */
@@ -89,7 +89,7 @@ void kv_commit_destroy(struct kv_commit *commit);
 
 /* Submits a list, at least one. What is submitted together is committed together, which costs less,
  * and in this order; large ones (backlog.h) after the others, and where they need more than a batch
- * over several. May wait for what is under way, for some millisecond. */
+ * over several. May wait for what is in flight, for some millisecond. */
 void kv_commit_submit(struct kv_commit *commit, struct kv_submission *list);
 
 /* Returns between two batches. No further one is committed before the next step has run; what is

@@ -108,9 +108,10 @@ enum kv_code kv_control_configure(struct kv_control *control,
    if (done)
       return KV_OK;
    if (control->shadow)
-      return kv_fail(status, KV_FAILED_PRECONDITION,
-                     "a shadow run is under way, and nothing is switched meanwhile; wait for its "
-                     "end, or cancel its call");
+      return kv_fail(
+          status, KV_FAILED_PRECONDITION,
+          "a shadow run is in progress, and nothing can be switched meanwhile; wait until "
+          "it ends, or cancel its call");
    code = kv_control_switch(control, request, status);
    if (code != KV_OK && !was_cancelled(control, code))
       kv_control_note_error(control, status);
@@ -134,7 +135,7 @@ static void refuse_writes(void *context, struct kv_commit_targets *targets)
    const struct kv_status *cause = context;
    targets->read_only = true;
    kv_fail(&targets->read_only_status, KV_UNAVAILABLE,
-           "writes are refused since what they change would not be found again (%s); reads go on",
+           "writes are refused because a restart would not find them (%s); reads go on",
            cause->text);
 }
 

@@ -30,14 +30,14 @@ struct kv_control {
    uint64_t told_refusals;                 /* of state.refused_writes, what the log has been told */
    uint64_t next_refusal_line_ms;          /* monotonic */
 
-   atomic_uint_least64_t shadow_end_ms; /* monotonic; UINT64_MAX: no shadow run is under way */
+   atomic_uint_least64_t shadow_end_ms; /* monotonic; UINT64_MAX: no shadow run is in progress */
 
    /* Owned by the control thread (by kv_control_start before it runs). */
    struct kv_instance *active;
    bool running;
    struct kv_control_task *task; /* that runs, or NULL */
    enum { KV_CONTROL_NOTHING, KV_CONTROL_LOAD, KV_CONTROL_SWITCH } cancellable; /* going on */
-   struct kv_shadow *shadow;                 /* under way, or NULL */
+   struct kv_shadow *shadow;                 /* in progress, or NULL */
    uint64_t next_repair_ms, repair_delay_ms; /* monotonic */
 };
 
@@ -95,11 +95,11 @@ bool kv_control_task_is_gone(const struct kv_control_task *task);
 /* Runs it, unless that is so. */
 void kv_control_run_task(struct kv_control *control, struct kv_control_task *task);
 
-/* shadow.c. Ends the run under way, if there is one, when it is over or has failed. */
+/* shadow.c. Ends the run in progress, if there is one, when it is over or has failed. */
 void kv_control_attend_shadow(struct kv_control *control);
 /* Ends it without a report. */
 void kv_control_end_shadow(struct kv_control *control, enum kv_code code, const char *reason);
-/* Whether its report is of no use any more; `control` has a run under way. */
+/* Whether its report is of no use any more; `control` has a run in progress. */
 bool kv_control_shadow_must_end(void *control);
 /* Gives its candidate a periodic tick. */
 void kv_control_tick_shadow(struct kv_control *control);

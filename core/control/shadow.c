@@ -232,7 +232,7 @@ static void log_outcome(const struct kv_shadow_report *report)
 
 static void give_up(struct kv_shadow *shadow, enum kv_code code, const char *reason)
 {
-   kv_fail(&shadow->early, code, "the shadow run was given up: %s", reason);
+   kv_fail(&shadow->early, code, "the shadow run was abandoned: %s", reason);
 }
 
 /* The end of every run. */
@@ -270,12 +270,12 @@ static enum kv_code check(struct kv_control *control, struct kv_status *status)
    struct kv_status failure;
    if (control->shadow)
       return kv_fail(status, KV_FAILED_PRECONDITION,
-                     "a shadow run of %s is under way; wait for its end, or cancel its call",
+                     "a shadow run of %s is in progress; wait until it ends, or cancel its call",
                      control->shadow->report.plugin);
    if (kv_control_winding_down(control))
       return kv_fail(status, KV_UNAVAILABLE, "the server is stopping");
    if (kv_commit_read_only(control->config.commit, &failure))
-      return kv_fail(status, KV_FAILED_PRECONDITION, "there is nothing to try a plug-in with: %s",
+      return kv_fail(status, KV_FAILED_PRECONDITION, "no plug-in can be tried now: %s",
                      failure.text);
    return KV_OK;
 }

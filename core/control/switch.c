@@ -73,7 +73,7 @@ static void withdraw_record(struct candidate *candidate, struct kv_commit_target
    candidate->may_be_recorded = true;
    targets->read_only = true;
    kv_fail(&targets->read_only_status, KV_UNAVAILABLE,
-           "writes are refused since the record of the active mode could not be written (%s); "
+           "writes are refused because the record of the active mode could not be written (%s); "
            "reads go on; repair the disk, then use Save or Configure",
            status.text);
    kv_control_note_failure(control);
@@ -176,9 +176,9 @@ static enum kv_code fail_cancelled(struct candidate *candidate)
 {
    if (kv_control_winding_down(candidate->control))
       return kv_fail(candidate->status, KV_UNAVAILABLE,
-                     "the server is stopping; the switch was cancelled, and the mode is as before");
+                     "the server is stopping; the switch was cancelled, and the mode is unchanged");
    return kv_fail(candidate->status, KV_CANCELLED,
-                  "its callers are gone; the switch was cancelled, and the mode is as before");
+                  "its callers are gone; the switch was cancelled, and the mode is unchanged");
 }
 
 static enum kv_code prove(struct candidate *candidate)

@@ -1,7 +1,7 @@
 /* What is asked of the control thread: how it comes in, is run, and is refused. */
 #include "core/control/internal.h"
 
-#define ENDING_TEXT "the server is stopping; nothing was begun"
+#define ENDING_TEXT "the server is stopping; nothing was started"
 
 bool kv_control_task_is_gone(const struct kv_control_task *task)
 {
@@ -24,7 +24,7 @@ void kv_control_run_task(struct kv_control *control, struct kv_control_task *tas
 {
    if (kv_control_task_is_gone(task)) {
       struct kv_status status;
-      kv_fail(&status, KV_CANCELLED, "the caller is gone; nothing was begun");
+      kv_fail(&status, KV_CANCELLED, "the caller is gone; nothing was started");
       refuse(task, &status);
       return;
    }
@@ -46,11 +46,10 @@ void kv_control_post(struct kv_control *control, struct kv_control_task *task)
    if (ending)
       kv_fail(&status, KV_UNAVAILABLE, ENDING_TEXT);
    else
-      kv_fail(
-          &status, KV_RESOURCE_EXHAUSTED,
-          "too many requests wait for the control thread, at most %d, and %d of one connection; "
-          "nothing was begun; try again later",
-          KV_CONTROL_QUEUE_MAX, KV_CONTROL_QUEUE_CALLER_MAX);
+      kv_fail(&status, KV_RESOURCE_EXHAUSTED,
+              "too many requests are waiting for the control thread (limits: %d in all, %d from "
+              "one connection); nothing was started; try again later",
+              KV_CONTROL_QUEUE_MAX, KV_CONTROL_QUEUE_CALLER_MAX);
    refuse(refused, &status);
 }
 

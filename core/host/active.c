@@ -133,7 +133,7 @@ static enum kv_code check_generation(const struct kv_data_directory *directory,
    return kv_fail(status, KV_DATA_LOSS,
                   "the data is missing: %s/" ACTIVE " names %s/%s, which is %s; " REMEDY,
                   directory->path, directory->path, name,
-                  there ? "no directory (links are not followed)" : "not there");
+                  there ? "not a directory (links are not followed)" : "not there");
 }
 
 /* Takes `text` over as what ACTIVE holds now. */

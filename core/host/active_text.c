@@ -121,7 +121,7 @@ enum kv_code kv_active_decode(char *text, size_t size, struct kv_active *active,
 {
    char checksum[CHECKSUM_SIZE + 1];
    if (size < CHECKSUM_SIZE || size > KV_ACTIVE_TEXT_SIZE_MAX || strlen(text) != size)
-      return kv_fail(status, KV_DATA_LOSS, "it is incomplete or is no record of a mode");
+      return kv_fail(status, KV_DATA_LOSS, "it is incomplete or not a record of a mode");
    char *end = text + size - CHECKSUM_SIZE;
    format_checksum(text, size - CHECKSUM_SIZE, checksum);
    if (memcmp(end, checksum, CHECKSUM_SIZE) != 0)

@@ -185,7 +185,7 @@ static enum kv_code check_path(const struct kv_data_directory *directory, const 
    int error = fstatat(AT_FDCWD, path, &info, 0) == 0 ? 0 : errno;
    if (error == ENOENT)
       return kv_fail(status, KV_UNAVAILABLE,
-                     "the data directory %s is not there any more; put it back, or stop the server "
+                     "the data directory %s is no longer there; put it back, or stop the server "
                      "and start it on the right one",
                      path);
    if (error != 0)
@@ -193,7 +193,7 @@ static enum kv_code check_path(const struct kv_data_directory *directory, const 
    if (kv_file_identity_equal(kv_file_identity_of(&info), directory->self))
       return KV_OK;
    return kv_fail(status, KV_UNAVAILABLE,
-                  "the data directory %s is not the one that this server has opened, which was "
+                  "the data directory %s is not the one that this server opened, which was "
                   "moved away or removed; put that back, or restart the server to use this one",
                   path);
 }

@@ -37,7 +37,7 @@ static enum kv_code refuse_owner(const struct kv_data_directory *directory, uid_
    unsigned user = (unsigned)owner, own = (unsigned)geteuid();
    if (own == 0)
       return kv_fail(status, KV_PERMISSION_DENIED,
-                     "the data directory %s belongs to user id %u, who could have a server that "
+                     "the data directory %s belongs to user id %u, who could make a server that "
                      "runs as root read and write anywhere; start it with --user %u, or change the "
                      "owner with chown -R root",
                      directory->path, user, user);
@@ -83,7 +83,7 @@ enum kv_code kv_data_directory_check_access(const struct kv_data_directory *dire
       return refuse_owner(directory, info.st_uid, status);
    if (info.st_mode & S_IWOTH)
       return kv_fail(status, KV_PERMISSION_DENIED,
-                     "everybody may write into the data directory %s (mode %04o); use a directory "
+                     "anyone may write into the data directory %s (mode %04o); use a directory "
                      "of its own, or chmod 700",
                      directory->path, (unsigned)(info.st_mode & 07777));
    if (check_group(directory, &info, status) != KV_OK)
@@ -91,10 +91,11 @@ enum kv_code kv_data_directory_check_access(const struct kv_data_directory *dire
    if (info.st_uid == geteuid() ||
        faccessat(directory->fd, ".", R_OK | W_OK | X_OK, AT_EACCESS) == 0)
       return KV_OK;
-   return kv_fail(status, KV_PERMISSION_DENIED,
-                  "the data directory %s belongs to root (mode %04o, group id %u), and the server, "
-                  "which runs as user id %u, may not write into it; give it away with chown -R %u, "
-                  "or to a group of the server's with chgrp and chmod 2770",
-                  directory->path, (unsigned)(info.st_mode & 07777), (unsigned)info.st_gid,
-                  (unsigned)geteuid(), (unsigned)geteuid());
+   return kv_fail(
+       status, KV_PERMISSION_DENIED,
+       "the data directory %s belongs to root (mode %04o, group id %u), and the server, "
+       "which runs as user id %u, may not write into it; change its owner with chown -R %u, "
+       "or to a group of the server's with chgrp and chmod 2770",
+       directory->path, (unsigned)(info.st_mode & 07777), (unsigned)info.st_gid,
+       (unsigned)geteuid(), (unsigned)geteuid());
 }

@@ -128,8 +128,8 @@ enum kv_code kv_data_directory_fail(const struct kv_data_directory *directory, i
 {
    if (error_number == ELOOP || error_number == EINVAL || error_number == ENXIO)
       return kv_fail(status, KV_FAILED_PRECONDITION,
-                     "cannot %s %s/%s: it is no regular file; remove it, after a look at who put "
-                     "it there",
+                     "cannot %s %s/%s: it is not a regular file; find out who put it there, and "
+                     "remove it",
                      verb, directory->path, name);
    kv_fail_errno(status, error_number, "cannot %s %s%s%s", verb, directory->path,
                  name[0] != '\0' ? "/" : "", name);

@@ -63,7 +63,7 @@ static bool lock_soon(const struct kv_data_directory *directory, int fd, int ope
       if (waited_ms == 0) {
          char holder[HOLDER_SIZE];
          read_holder(directory, holder);
-         kv_log(KV_LOG_INFO, "waiting at most %d ms for the lock of %s; its LOCK names process %s",
+         kv_log(KV_LOG_INFO, "waiting up to %d ms for the lock of %s; its LOCK names process %s",
                 patience_ms, directory->path, holder);
       }
       nanosleep(&pause, NULL);

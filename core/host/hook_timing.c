@@ -12,7 +12,7 @@
 /* Written by the thread that calls the hook alone, so that an addition needs no locked operation.
  */
 struct counters {
-   atomic_uint_least64_t started_ns; /* of the call under way; 0: none */
+   atomic_uint_least64_t started_ns; /* of the call in flight; 0: none */
    atomic_uint_least64_t calls, errors, total_ns, max_ns;
    atomic_uint_least64_t buckets[KV_HOOK_BUCKETS];
 };

@@ -57,7 +57,7 @@ void kv_hook_timing_end(struct kv_hook_timing *timing, enum kv_hook hook, bool f
 
 const char *kv_hook_timing_plugin(const struct kv_hook_timing *timing);
 uint64_t kv_hook_timing_budget_ns(const struct kv_hook_timing *timing, enum kv_hook hook);
-/* How long the call under way has run, 0 when there is none. `started_ns` (may be NULL) tells calls
+/* How long the call in flight has run, 0 when there is none. `started_ns` (may be NULL) tells calls
  * apart. */
 uint64_t kv_hook_timing_running_ns(const struct kv_hook_timing *timing, enum kv_hook hook,
                                    uint64_t *started_ns);

@@ -45,7 +45,7 @@ static enum kv_code copy_content(const char *name, int from, int to, struct kv_s
 {
    struct stat before, after;
    if (fstat(from, &before) != 0)
-      return kv_fail_errno(status, errno, "cannot look at the file of plug-in %s", name);
+      return kv_fail_errno(status, errno, "cannot examine the file of plug-in %s", name);
    if ((uint64_t)before.st_size > KV_PLUGIN_FILE_SIZE_MAX)
       return kv_fail(status, KV_FAILED_PRECONDITION,
                      "the file of plug-in %s has %lld bytes; at most %llu are loaded", name,
@@ -62,10 +62,10 @@ static enum kv_code copy_content(const char *name, int from, int to, struct kv_s
          break;
    }
    if (fstat(from, &after) != 0)
-      return kv_fail_errno(status, errno, "cannot look at the file of plug-in %s", name);
+      return kv_fail_errno(status, errno, "cannot examine the file of plug-in %s", name);
    if (copied != before.st_size || !same_content(&before, &after))
       return kv_fail(status, KV_UNAVAILABLE,
-                     "the file of plug-in %s changed while it was read; try again when it is "
+                     "the file of plug-in %s changed while it was being read; try again when it is "
                      "complete",
                      name);
    return KV_OK;
@@ -75,7 +75,7 @@ static enum kv_code digest_of(const char *name, int fd, uint64_t *digest, struct
 {
    struct stat info;
    if (fstat(fd, &info) != 0)
-      return kv_fail_errno(status, errno, "cannot look at the copy of plug-in %s", name);
+      return kv_fail_errno(status, errno, "cannot examine the copy of plug-in %s", name);
    size_t size = (size_t)info.st_size;
    *digest = XXH3_64bits(NULL, 0);
    if (size == 0)

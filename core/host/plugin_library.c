@@ -2,9 +2,9 @@
 
 #include "core/host/plugin_code.h"
 #include "core/host/settings.h"
-#include "core/support/text.h"
 #include "core/host/trusted_path.h"
 #include "core/support/log.h"
+#include "core/support/text.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -73,7 +73,7 @@ static enum kv_code add_directory(struct kv_plugin_library *library, const char 
    if (!S_ISDIR(info.st_mode)) {
       free(absolute);
       return kv_fail(status, KV_FAILED_PRECONDITION,
-                     "cannot use the plug-in directory %s: it is no directory", path);
+                     "cannot use the plug-in directory %s: it is not a directory", path);
    }
    library->directories[library->directory_count++] = absolute;
    return KV_OK;
@@ -353,7 +353,7 @@ enum kv_code kv_plugin_library_find(struct kv_plugin_library *library, const cha
    if (!is_plugin_name(name)) {
       char shown[KV_TEXT_SHOWN_SIZE];
       return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "\"%s\" is no name of a plug-in: names are 1 to %d lower-case letters, "
+                     "\"%s\" is not the name of a plug-in: names are 1 to %d lower-case letters, "
                      "digits, '-' and '_', never a path",
                      kv_text_show(name, shown, sizeof shown), KV_PLUGIN_NAME_SIZE_MAX);
    }

@@ -61,7 +61,7 @@ static int refuse(const struct kv_stack *stack, const char *name, uint32_t promi
    struct choice choice = {.wrapper = stack->wrapper, .promise = promise};
    kv_plugin_library_list(stack->library, add_choice, &choice);
    snprintf(error->text, sizeof error->text, "it cannot stack on plug-in %s, %s; it can on: %s",
-            name, why, choice.used > 0 ? choice.text : "none that is here");
+            name, why, choice.used > 0 ? choice.text : "none of those here");
    return KVS_INVALID;
 }
 
@@ -78,13 +78,12 @@ static int find(const kvs_stack *extension, const char *name, uint32_t promise,
       return refuse(stack, name, promise, "which is itself", error);
    if (found->promise < promise) {
       char why[128];
-      snprintf(why, sizeof why, "which keeps %s where %s is to be kept", kept[found->promise],
+      snprintf(why, sizeof why, "which keeps %s where %s must be kept", kept[found->promise],
                kept[promise < KVS_DURABLE ? promise : KVS_DURABLE]);
       return refuse(stack, name, promise, why, error);
    }
    if (stack->found == KV_STACK_PLUGINS_MAX) {
-      snprintf(error->text, sizeof error->text,
-               "more than %d plug-ins under one %s; stack fewer upon each other",
+      snprintf(error->text, sizeof error->text, "more than %d plug-ins under one %s; stack fewer",
                KV_STACK_PLUGINS_MAX, stack->wrapper->name);
       return KVS_INVALID;
    }

@@ -112,7 +112,7 @@ static enum kv_code stand_on(struct walk *walk, int fd)
       close(walk->fd);
    walk->fd = fd;
    if (fstat(fd, &info) != 0)
-      return kv_fail_errno(walk->status, errno, "cannot look at %s", walk->path);
+      return kv_fail_errno(walk->status, errno, "cannot examine %s", walk->path);
    if (!S_ISDIR(info.st_mode))
       return kv_fail_errno(walk->status, ENOTDIR, "cannot use %s as a plug-in directory",
                            walk->path);
@@ -123,14 +123,15 @@ static enum kv_code go_to_root(struct walk *walk)
 {
    strcpy(walk->path, "/");
    int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-   return fd < 0 ? kv_fail_errno(walk->status, errno, "cannot look at /") : stand_on(walk, fd);
+   return fd < 0 ? kv_fail_errno(walk->status, errno, "cannot examine /") : stand_on(walk, fd);
 }
 
 static enum kv_code go_up(struct walk *walk)
 {
    int fd = openat(walk->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
    if (fd < 0)
-      return kv_fail_errno(walk->status, errno, "cannot look above %s", walk->path);
+      return kv_fail_errno(walk->status, errno, "cannot examine the directory above %s",
+                           walk->path);
    char *slash = strrchr(walk->path, '/');
    slash[slash == walk->path ? 1 : 0] = '\0';
    return stand_on(walk, fd);
@@ -171,7 +172,7 @@ static enum kv_code step(struct walk *walk, const char *name)
          close(fd);
       return reason == ENOENT
                  ? KV_NOT_FOUND
-                 : kv_fail_errno(walk->status, reason, "cannot look at %s in %s", name, walk->path);
+                 : kv_fail_errno(walk->status, reason, "cannot examine %s in %s", name, walk->path);
    }
    if (S_ISLNK(info.st_mode)) {
       enum kv_code code = follow(walk, fd, name);
@@ -213,7 +214,7 @@ static enum kv_code walk_to(struct walk *walk, const char *path)
    strcpy(walk->left, path);
    enum kv_code code = go_on(walk);
    if (code == KV_OK && fstat(walk->fd, &info) != 0)
-      code = kv_fail_errno(walk->status, errno, "cannot look at %s", walk->path);
+      code = kv_fail_errno(walk->status, errno, "cannot examine %s", walk->path);
    return code == KV_OK ? check_strictly(walk->path, &info, walk->status) : code;
 }
 
@@ -256,7 +257,7 @@ static enum kv_code resolve(const struct walk *walk, char name[PATH_MAX])
             return KV_OK; /* no link */
          return errno == ENOENT
                     ? KV_NOT_FOUND
-                    : kv_fail_errno(walk->status, errno, "cannot look at the plug-in file %s in %s",
+                    : kv_fail_errno(walk->status, errno, "cannot examine the plug-in file %s in %s",
                                     name, walk->path);
       }
       target[size] = '\0';
@@ -289,10 +290,10 @@ static enum kv_code open_in(const struct walk *walk, const char *given,
                              : kv_fail_errno(walk->status, errno, "cannot open the plug-in file %s",
                                              file->path);
    if (fstat(file->fd, &info) != 0)
-      code = kv_fail_errno(walk->status, errno, "cannot look at the plug-in file %s", file->path);
+      code = kv_fail_errno(walk->status, errno, "cannot examine the plug-in file %s", file->path);
    else if (!S_ISREG(info.st_mode))
       code = kv_fail(walk->status, KV_FAILED_PRECONDITION,
-                     "%s is no plug-in: it is not a regular file", file->path);
+                     "%s cannot be a plug-in: it is not a regular file", file->path);
    else
       code = check_strictly(file->path, &info, walk->status);
    if (code != KV_OK)

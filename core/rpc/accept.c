@@ -48,7 +48,7 @@ struct kv_acceptor *kv_acceptor_create(struct kv_monopoly *monopoly, struct kv_s
    struct kv_acceptor *acceptor = calloc(1, sizeof *acceptor);
    int wake = acceptor ? eventfd(0, EFD_CLOEXEC) : -1;
    if (wake < 0) {
-      kv_fail_errno(status, errno, "cannot make ready for connections");
+      kv_fail_errno(status, errno, "cannot prepare to accept connections");
       free(acceptor);
       return NULL;
    }
@@ -141,8 +141,8 @@ static void note_full(struct kv_acceptor *acceptor, bool full)
 {
    if (full && !acceptor->full)
       kv_log(KV_LOG_WARNING,
-             "connections are refused: nearly all of the files that the process may "
-             "have open (ulimit -n) are");
+             "connections are refused: the process has nearly all the files open that "
+             "it may (ulimit -n)");
    acceptor->full = full;
 }
 

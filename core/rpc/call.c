@@ -302,9 +302,10 @@ enum kv_code kv_call_may_begin(struct kv_call *call, struct kv_status *status)
       return kv_fail(status, KV_UNAVAILABLE, "the server is stopping; try again");
    }
    if (kv_call_deadline_passed(call))
-      return kv_fail(status, KV_DEADLINE_EXCEEDED, "the deadline passed before the call was begun");
+      return kv_fail(status, KV_DEADLINE_EXCEEDED,
+                     "the deadline passed before the call was started");
    if (call->watched && kv_call_is_gone(call))
-      return kv_fail(status, KV_CANCELLED, "the caller has gone");
+      return kv_fail(status, KV_CANCELLED, "the caller is gone");
    return KV_OK;
 }
 
@@ -374,7 +375,7 @@ void kv_call_reply(struct kv_call *call)
    assert(call->method->kind == KV_RPC_UNARY);
    if (kv_call_deadline_passed(call))
       end_unary(call, false, KV_DEADLINE_EXCEEDED,
-                "the deadline passed before the reply was there");
+                "the deadline passed before the reply was ready");
    else
       end_unary(call, true, KV_OK, NULL);
 }

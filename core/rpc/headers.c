@@ -57,7 +57,7 @@ static enum kv_code check_name(grpc_slice name, struct kv_status *status)
          return refuse_name(name, "has characters other than a-z, 0-9, \"-\", \"_\" and \".\"",
                             status);
    if (is_of_http1(name))
-      return refuse_name(name, "has no place in HTTP/2", status);
+      return refuse_name(name, "is not allowed in HTTP/2", status);
    return KV_OK;
 }
 

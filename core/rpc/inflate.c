@@ -83,9 +83,10 @@ static bool grow(struct kv_inflater *inflater)
 
 static enum kv_code too_large(size_t size_max, struct kv_status *status)
 {
-   return kv_fail(status, KV_RESOURCE_EXHAUSTED,
-                  "the request unpacks to more than %zu bytes (server setting max-message-size)",
-                  size_max);
+   return kv_fail(
+       status, KV_RESOURCE_EXHAUSTED,
+       "the request decompresses to more than %zu bytes (server setting max-message-size)",
+       size_max);
 }
 
 /* Fills what room there is, at most `most` bytes. */
@@ -109,7 +110,7 @@ static enum kv_code fill(struct kv_inflater *inflater, size_t most, struct kv_st
    inflater->took_all = stream->avail_in == 0 && stream->avail_out > 0;
    if (state == Z_OK || (state == Z_STREAM_END && stream->avail_in == 0))
       return KV_OK;
-   return kv_fail(status, KV_INTERNAL, "the request's compressed bytes are damaged");
+   return kv_fail(status, KV_INTERNAL, "the request's compressed data is damaged");
 }
 
 /* Gives zlib the next slice; false when there is none. */
@@ -128,7 +129,7 @@ static bool feed(struct kv_inflater *inflater)
 static enum kv_code finish(const struct kv_inflater *inflater, struct kv_status *status)
 {
    if (inflater->state != Z_STREAM_END)
-      return kv_fail(status, KV_INTERNAL, "the request's compressed bytes end too early");
+      return kv_fail(status, KV_INTERNAL, "the request's compressed data ends too early");
    if (inflater->size > inflater->config.size_max)
       return too_large(inflater->config.size_max, status);
    return KV_OK;
@@ -146,7 +147,8 @@ enum kv_code kv_inflater_run(struct kv_inflater *inflater, size_t bytes, bool *d
             return finish(inflater, status);
          }
          if (inflater->state == Z_STREAM_END && inflater->stream.avail_in > 0)
-            return kv_fail(status, KV_INTERNAL, "bytes follow the request's compressed ones");
+            return kv_fail(status, KV_INTERNAL,
+                           "there are extra bytes after the request's compressed data");
          continue;
       }
       enum kv_code code = fill(inflater, end - inflater->size, status);

@@ -3,7 +3,7 @@
  *
  * A request waits in a slot (slot.c): a small object armed for one method on one worker's queue.
  * When it arrives, its gRPC call moves into a pooled kv_call and the slot is armed again, so the
- * number of calls under way does not depend on how many slots there are. Every gRPC event of a call
+ * number of calls in flight does not depend on how many slots there are. Every gRPC event of a call
  * comes back on the queue of its worker; pool, slots and handlers therefore need no lock.
  *
  * Each worker has a gRPC server of its own. A server with several queues reads a connection on
@@ -188,11 +188,11 @@ struct kv_call {
 
    /* Streams only. */
    pthread_mutex_t lock; /* for the fields up to `status_text`: handlers may send from any thread */
-   unsigned batches;     /* under way in gRPC */
+   unsigned batches;     /* in flight in gRPC */
    bool metadata_sent;
    bool send_under_way;
    bool over;         /* finished, failed, or the client is gone: nothing more is sent or read */
-   bool status_waits; /* `status_code` goes out when the send under way is done */
+   bool status_waits; /* `status_code` goes out when the send in flight is done */
    enum kv_code status_code;
    grpc_slice status_text;
    bool given_to_handler; /* worker's thread only */

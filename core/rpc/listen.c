@@ -117,10 +117,11 @@ static enum kv_code listen_numeric(struct kv_rpc *rpc, const struct addrinfo *in
       return kv_acceptor_add(rpc->acceptor, fd, status);
    }
    if (*reason == EADDRINUSE && kv_acceptor_is_covered(rpc->acceptor, address))
-      return kv_fail_errno(status, *reason,
-                           "cannot listen on %s: it covers an address that stands before it; leave "
-                           "that one out",
-                           numeric);
+      return kv_fail_errno(
+          status, *reason,
+          "cannot listen on %s: it includes an address given before it; leave that "
+          "one out",
+          numeric);
    if (*reason == EADDRINUSE) {
       kv_port_owner_of_address(address, owner);
       return kv_fail_errno(status, *reason,
@@ -176,10 +177,11 @@ static enum kv_code listen_tcp(struct kv_rpc *rpc, const char *address, int *por
    char host[NAME_SIZE];
    unsigned number, listening = 0;
    if (!split(address, host, &number))
-      return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "\"%s\" is no address to listen on; write host:port, [v6]:port with a port of "
-                     "at most 65535, or unix:PATH",
-                     address);
+      return kv_fail(
+          status, KV_INVALID_ARGUMENT,
+          "\"%s\" is not an address to listen on; write host:port, [v6]:port with a port of "
+          "at most 65535, or unix:PATH",
+          address);
    enum kv_code code = listen_host(rpc, address, host, &number, &listening, status);
    /* "[::]" stands for every address there is, as it does elsewhere. */
    if (code == KV_OK && is_every_ipv6_address(host))
@@ -206,7 +208,7 @@ static enum kv_code clear_path(const struct sockaddr_un *address, struct kv_stat
    }
    if (!S_ISSOCK(file.st_mode))
       return kv_fail(status, KV_ALREADY_EXISTS,
-                     "cannot listen on unix:%s: a file that is no socket is there; remove it or "
+                     "cannot listen on unix:%s: a file that is not a socket is there; remove it or "
                      "choose another path",
                      path);
    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -220,9 +222,9 @@ static enum kv_code clear_path(const struct sockaddr_un *address, struct kv_stat
           status, EADDRINUSE,
           "cannot listen on unix:%s: it is %s; stop that one or choose another path", path, owner);
    } else if (errno == EAGAIN) {
-      code = kv_fail_errno(status, EADDRINUSE,
-                           "cannot listen on unix:%s: a server holds it that is too busy to answer",
-                           path);
+      code = kv_fail_errno(
+          status, EADDRINUSE,
+          "cannot listen on unix:%s: it is held by a server that is too busy to answer", path);
    } else if (errno != ECONNREFUSED || (unlink(path) < 0 && errno != ENOENT)) {
       code = kv_fail_errno(status, errno, "cannot listen on unix:%s", path);
    }

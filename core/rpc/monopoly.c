@@ -45,7 +45,7 @@ struct kv_monopoly *kv_monopoly_create(struct kv_rpc *rpc, struct kv_status *sta
    if (monopoly)
       monopoly->rpc = rpc;
    else
-      kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory to look after connections");
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory to watch connections");
    return monopoly;
 }
 

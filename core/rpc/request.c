@@ -66,9 +66,10 @@ static enum kv_code refuse_encoding(struct kv_call *call, struct kv_status *stat
       return kv_fail(status, KV_INTERNAL,
                      "the request is flagged as compressed, but no grpc-encoding says how");
    call->lists_encodings = true;
-   return kv_fail(status, KV_UNIMPLEMENTED,
-                  "the request is compressed in a way that this server does not know; it knows "
-                  "deflate and gzip");
+   return kv_fail(
+       status, KV_UNIMPLEMENTED,
+       "the request is compressed in a way that this server does not support; it supports "
+       "deflate and gzip");
 }
 
 static enum kv_code join(struct kv_call *call, struct kv_bytes *request, struct kv_status *status)

@@ -21,7 +21,7 @@
 #define PING_INTERVAL_MIN_MS 1000
 /* While there is no memory for large requests: how long before it is looked for again. */
 #define BLOCKED_MS 5
-/* Calls under way on one connection; a client waits with those beyond. */
+/* Calls in flight on one connection; a client waits with those beyond. */
 #define CONCURRENT_STREAMS_MAX 1024
 /* Where calls were in flight at a stop: how long their replies have to reach the clients before the
  * connections are closed. What is still to be read then makes the system reset them, and with that

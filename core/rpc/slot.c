@@ -87,7 +87,7 @@ static void begin_unary(struct kv_call *call)
    if (kv_call_may_begin(call, &status) != KV_OK)
       kv_call_fail(call, status.code, status.text);
    else if (!call->payload)
-      kv_call_fail(call, KV_INTERNAL, "the call came without a request message");
+      kv_call_fail(call, KV_INTERNAL, "the call has no request message");
    else if (kv_call_join_request(call, &ready, &request, &status) != KV_OK)
       kv_call_fail(call, status.code, status.text);
    else if (!ready)
@@ -165,8 +165,7 @@ static void handle_unknown(void *owner, bool ok)
    grpc_call *grpc = slot->call;
    size_t size = GRPC_SLICE_LENGTH(slot->details.method);
    char text[METHOD_TEXT_MAX + 128];
-   snprintf(text, sizeof text,
-            "there is no method \"%.*s\" here; this server may be older than the client",
+   snprintf(text, sizeof text, "unknown method \"%.*s\"; this server may be older than the client",
             (int)(size < METHOD_TEXT_MAX ? size : METHOD_TEXT_MAX),
             (const char *)GRPC_SLICE_START_PTR(slot->details.method));
    grpc_call_details_destroy(&slot->details);

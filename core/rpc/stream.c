@@ -44,7 +44,7 @@ static void start_read(struct kv_call *call)
 }
 
 /* Takes the lock off again. Says whether the stream is still open; if not, and this was the last
- * batch, the call is gone. While it is open RECV_CLOSE is under way, so it can not have been. */
+ * batch, the call is gone. While it is open RECV_CLOSE is in flight, so it can not have been. */
 static bool batch_ended(struct kv_call *call)
 {
    bool open = !call->over;
@@ -105,7 +105,7 @@ static void deliver(struct kv_call *call)
    if (!call->given_to_handler && kv_call_may_begin(call, &status) != KV_OK) {
       kv_stream_end(call, status.code, status.text);
    } else if (!call->payload && method->kind == KV_RPC_SERVER_STREAM) {
-      kv_stream_end(call, KV_INTERNAL, "the call came without a request message");
+      kv_stream_end(call, KV_INTERNAL, "the call has no request message");
    } else if (!call->payload) {
       call->given_to_handler = true;
       method->half_closed(method->service, call);

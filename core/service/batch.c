@@ -28,8 +28,8 @@ struct result {
 static const char *text_of_refusal(const struct kv_operation *operation)
 {
    return operation->kind == KV_OPERATION_GET
-              ? "the values got by this batch are too large for one answer; get fewer at once"
-              : "the memory bound (server setting max-memory) leaves no room for it; delete keys "
+              ? "the values that this batch gets are too large for one reply; get fewer at once"
+              : "the memory limit (server setting max-memory) leaves no room for it; delete keys "
                 "or "
                 "raise it";
 }
@@ -174,7 +174,7 @@ static void batch_done(struct kv_submission *submission, const struct kv_status 
    if (submission->refused) {
       struct kv_status full;
       kv_fail(&full, KV_RESOURCE_EXHAUSTED,
-              "operations: the memory bound of %" PRIu64
+              "operations: the memory limit of %" PRIu64
               " bytes (server setting max-memory) leaves no room for them; nothing was changed",
               batch->service->config.memory_max);
       kv_message_fail(batch->call, &full);

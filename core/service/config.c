@@ -92,7 +92,7 @@ static enum kv_code map_mode(struct kv_arena *arena, const Kvstore__ConfigReques
    size_t mode = (size_t)config->storage_mode;
    if (mode >= sizeof modes / sizeof *modes)
       return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "storage_mode: %d is no mode; give 0 (SNAPSHOT), 1 (AOF), 2 (HYBRID) or 3 "
+                     "storage_mode: %d is not a mode; give 0 (SNAPSHOT), 1 (AOF), 2 (HYBRID) or 3 "
                      "(NON_PERSISTENT)",
                      (int)config->storage_mode);
    request->plugin = modes[mode].plugin;

@@ -41,7 +41,7 @@ static void set_done(struct kv_submission *submission, const struct kv_status *s
    } else if (write->operation.code != KV_OK) {
       struct kv_status full;
       kv_fail(&full, write->operation.code,
-              "value: the memory bound of %" PRIu64
+              "value: the memory limit of %" PRIu64
               " bytes (server setting max-memory) leaves no room for it; delete keys or raise it",
               write->service->config.memory_max);
       kv_message_fail(write->call, &full);

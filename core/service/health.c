@@ -16,7 +16,7 @@ typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus serving_status;
 /* Bytes of an unknown service's name that go into an error's text. */
 #define NAME_SHOWN_MAX ((size_t)128)
 
-/* A Watch under way; lives in its call's arena. */
+/* A Watch in flight; lives in its call's arena. */
 struct watcher {
    struct kv_call *call;
    enum kv_health_service service; /* KV_HEALTH_SERVICES: an unknown one */

@@ -44,14 +44,15 @@ void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *
    if (!message) {
       struct kv_status status;
       if (decoding.has_too_many_parts)
-         kv_fail(&status, KV_RESOURCE_EXHAUSTED,
-                 "the request's %zu bytes hold too many parts: they would take more than %zu bytes "
-                 "beside them; send fewer at once",
-                 request.size, DECODED_EXTRA_MAX);
+         kv_fail(
+             &status, KV_RESOURCE_EXHAUSTED,
+             "the request's %zu bytes have too many parts: decoding them would take more than %zu "
+             "bytes on top; send fewer at once",
+             request.size, DECODED_EXTRA_MAX);
       else if (decoding.exhausted)
          kv_call_exhausted(call, &status);
       else
-         kv_fail(&status, KV_INVALID_ARGUMENT, "the request's %zu bytes are no valid %s message",
+         kv_fail(&status, KV_INVALID_ARGUMENT, "the request's %zu bytes are not a valid %s message",
                  request.size, descriptor->name);
       kv_message_fail(call, &status);
    } else if (request.size >= LARGE_REQUEST_SIZE) {

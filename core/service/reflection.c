@@ -158,7 +158,8 @@ static void fill_answer(struct answer *answer, const struct kv_descriptors *desc
                        request->all_extension_numbers_of_type, no_extensions);
       break;
    default:
-      kv_fail(&answer->status, KV_INVALID_ARGUMENT, "message_request: is empty; ask for something");
+      kv_fail(&answer->status, KV_INVALID_ARGUMENT,
+              "message_request: is empty; set one of its fields");
       answer_error(answer);
    }
 }

@@ -61,7 +61,7 @@ enum kv_code kv_validate_prefix(const char *field, struct kv_bytes prefix, struc
 enum kv_code kv_validate_key(const char *field, struct kv_bytes key, struct kv_status *status)
 {
    if (key.size == 0)
-      return kv_fail(status, KV_INVALID_ARGUMENT, "%s: is empty, 1 to %zu bytes are allowed", field,
+      return kv_fail(status, KV_INVALID_ARGUMENT, "%s: is empty; 1 to %zu bytes are allowed", field,
                      KV_KEY_SIZE_MAX);
    return kv_validate_prefix(field, key, status);
 }

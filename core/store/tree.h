@@ -21,7 +21,7 @@ struct kv_tree {
    uint64_t bytes;       /* sum of key and value sizes */
 };
 
-/* A change under way. */
+/* A change in progress. */
 struct kv_tree_edit {
    struct kv_tree *tree;      /* the working version */
    uint64_t birth;            /* its number */

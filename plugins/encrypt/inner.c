@@ -158,7 +158,7 @@ int inner_open(const kvs_host *host, const char *name, const char *options, stru
    const kvs_stack *stack = host->extension(host, KVS_EXTENSION_STACK);
    if (!stack)
       return format_fail(error, KVS_INVALID,
-                         "this server has no plug-ins over others (%s); use a newer one",
+                         "this server does not support plug-ins over others (%s); use a newer one",
                          KVS_EXTENSION_STACK);
    const kvs_plugin *plugin;
    int code = stack->find(stack, name, KVS_DURABLE, &plugin, error);

@@ -27,7 +27,7 @@ static int check_trust(int fd, const char *path, kvs_error *error)
 {
    struct stat info;
    if (fstat(fd, &info) != 0)
-      return format_fail_errno(error, errno, "cannot look at key_file " SHOWN, path);
+      return format_fail_errno(error, errno, "cannot examine key_file " SHOWN, path);
    if (!S_ISREG(info.st_mode))
       return refuse(error, path, "is not a regular file");
    if (info.st_uid != 0 && info.st_uid != geteuid())
@@ -37,7 +37,8 @@ static int check_trust(int fd, const char *path, kvs_error *error)
                          path, (unsigned)info.st_uid, (unsigned)geteuid());
    if (info.st_mode & (S_IRWXG | S_IRWXO))
       return format_fail(error, KVS_INVALID,
-                         "key_file " SHOWN " is open to others than its owner (mode %04o); use "
+                         "key_file " SHOWN
+                         " is accessible to others than its owner (mode %04o); use "
                          "chmod 600, and if others may have read it, a new key",
                          path, (unsigned)(info.st_mode & 07777));
    return KVS_OK;

@@ -80,11 +80,12 @@ static bool recall(const struct opening *opening, const uint8_t *tag, kvs_bytes 
 
 static int fail_to_open(const struct opening *opening, const kvs_record *record, kvs_error *error)
 {
-   return format_fail(error, KVS_CORRUPT,
-                      "the record of sequence %" PRIu64 " in %.160s does not open with the key in "
-                      "%.120s: it was changed, or comes from elsewhere, or the key is another one; "
-                      "restore the directory from a backup, or put the right key there",
-                      record->sequence, opening->host->directory, opening->key_path);
+   return format_fail(
+       error, KVS_CORRUPT,
+       "the record of sequence %" PRIu64 " in %.160s cannot be decrypted with the key in "
+       "%.120s: it was changed, or comes from elsewhere, or the key is a different one; "
+       "restore the directory from a backup, or put the right key there",
+       record->sequence, opening->host->directory, opening->key_path);
 }
 
 /* Opens one record to `to`; *present is false when nothing is to be handed on. */

@@ -25,10 +25,11 @@ static int fail(const struct format_folder *folder, const char *name, const char
    int reason = errno;
    const char *slash = name[0] != '\0' ? "/" : "";
    if (reason == ELOOP || reason == ENOTDIR)
-      return format_fail(error, KVS_CORRUPT,
-                         "%.300s%s%s: is %s, and no link is followed here; put what belongs there "
-                         "in its place",
-                         folder->path, slash, name, reason == ELOOP ? "a link" : "no directory");
+      return format_fail(
+          error, KVS_CORRUPT,
+          "%.300s%s%s: is %s, and links are not followed here; put back what belongs "
+          "there",
+          folder->path, slash, name, reason == ELOOP ? "a link" : "not a directory");
    int code =
        format_fail_errno(error, reason, "%s%s%s: cannot %s", folder->path, slash, name, verb);
    if (reason != EACCES && reason != EPERM)
@@ -51,7 +52,7 @@ static int fail(const struct format_folder *folder, const char *name, const char
 static int fail_kind(const struct format_folder *folder, const char *name, kvs_error *error)
 {
    return format_fail(error, KVS_CORRUPT,
-                      "%.300s/%s: is no regular file; move it away, or restore the file from a "
+                      "%.300s/%s: is not a regular file; move it away, or restore the file from a "
                       "backup",
                       folder->path, name);
 }

@@ -21,10 +21,11 @@ int format_log_check_alive(const struct format_log *log, kvs_error *error)
 {
    if (!log->failed)
       return KVS_OK;
-   return format_fail(error, KVS_IO,
-                      "the log takes nothing more after an earlier failure (%.400s); switch to a "
-                      "mode that starts afresh",
-                      log->failure);
+   return format_fail(
+       error, KVS_IO,
+       "the log accepts nothing more after an earlier failure (%.400s); switch modes to "
+       "start afresh",
+       log->failure);
 }
 
 void format_log_await_sync(struct format_log *log)

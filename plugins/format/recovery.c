@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One recovery under way. */
+/* One recovery in progress. */
 struct recovery {
    const kvs_host *host;
    const struct format_folder *folder;
@@ -66,7 +66,7 @@ static int take_entry(struct recovery *recovery, const char *name)
       return add_segment(recovery, number);
    if (name[0] != '.' && !format_ends_in(name, ".torn") &&
        !format_ends_in(name, FORMAT_SEGMENT_TEMPORARY))
-      say(recovery->host, KVS_LOG_WARNING, "%s/%s is no part of the log and is left alone",
+      say(recovery->host, KVS_LOG_WARNING, "%s/%s is not part of the log and is left alone",
           recovery->folder->path, name);
    return KVS_OK;
 }
@@ -328,8 +328,8 @@ static int check_reach(const struct recovery *recovery)
                           : base->snapshot_sequence;
    if (reached < base->required_sequence)
       return format_fail(recovery->error, KVS_CORRUPT,
-                         "%s: the newest snapshot, at sequence %" PRIu64 ", is damaged, and older "
-                         "snapshot and log reach only up to %" PRIu64
+                         "%s: the newest snapshot, at sequence %" PRIu64 ", is damaged, and the "
+                         "older snapshots and the log reach only up to %" PRIu64
                          "; restore the snapshot from a backup",
                          recovery->folder->path, base->required_sequence, reached);
    return KVS_OK;

@@ -60,7 +60,7 @@ static int read_header(struct reader *reader, kvs_error *error)
    if (code != KVS_OK)
       return code;
    if (memcmp(header, SNAPSHOT_MAGIC, SNAPSHOT_MAGIC_SIZE) != 0)
-      return damaged(reader, 0, "this is no snapshot", error);
+      return damaged(reader, 0, "this is not a snapshot", error);
    if (format_get32(header + 60) != format_crc(0, header, 60))
       return damaged(reader, 0, "the header's checksum is wrong", error);
    uint32_t version = format_get32(header + 8);
@@ -207,7 +207,7 @@ static int open_file(struct reader *reader, const struct format_folder *folder, 
    if (code != KVS_OK)
       return code;
    if (fstat(reader->fd, &info) != 0) {
-      code = format_fail_errno(error, errno, "cannot look at %s", reader->path);
+      code = format_fail_errno(error, errno, "cannot examine %s", reader->path);
       close(reader->fd);
       return code;
    }

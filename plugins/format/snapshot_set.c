@@ -80,8 +80,8 @@ static int take_entry(struct format_snapshot_set *set, const char *name, kvs_err
       return set->settings.kept == 0 ? KVS_OK : format_remove(&set->folder, name, error);
    if (!parse_name(name, &sequence)) {
       char text[PATH_MAX + NAME_MAX];
-      snprintf(text, sizeof text, "%s/%s is no snapshot's name and is left alone", set->folder.path,
-               name);
+      snprintf(text, sizeof text, "%s/%s is not the name of a snapshot and is left alone",
+               set->folder.path, name);
       warn(set, text);
       return KVS_OK;
    }

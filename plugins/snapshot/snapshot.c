@@ -161,7 +161,8 @@ KVS_EXPORT const kvs_plugin kvstore_plugin = {
     .abi_minor = KVS_ABI_MINOR,
     .name = "snapshot",
     .version = "1.0.0",
-    .description = "Writes all data to a file every so often; a crash goes back to the last one",
+    .description =
+        "Writes all data to a file every so often; a crash loses what came after the last one",
     .promise = KVS_PERIODIC,
     .flags = KVS_PLUGIN_PROMPT | KVS_PLUGIN_COPIES,
     .options = options,

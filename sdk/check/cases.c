@@ -5,7 +5,7 @@
 const struct check_case check_cases[] = {
     {"symbols", "it exports kvstore_plugin and nothing else", case_symbols, CHECK_NEEDS_FILE, 20},
     {"descriptor", "the server accepts file and descriptor", case_descriptor, 0, 20},
-    {"options", "each declared option works at its bounds, and nothing else does", case_options, 0,
+    {"options", "each declared option works at its limits, and nothing else does", case_options, 0,
      60},
     {"empty", "an empty directory gives nothing, however often it is opened", case_empty, 0, 20},
     {"reload", "what was acknowledged is there after a restart", case_reload, CHECK_NEEDS_KEPT, 60},

@@ -11,7 +11,7 @@ import grpc
 import trace as t
 from harness import CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, environment, kv, kv_grpc
 
-# Two connections, so that a switch can be under way while the other one goes on writing.
+# Two connections, so that a switch can be in progress while the other one goes on writing.
 DATA, ADMIN = 0, 1
 KEYS = [f"key-{number}" for number in range(10)]
 VALUE_SIZES = [0, 1, 30, 200, 700, 1500, 4000, 20000]

@@ -353,7 +353,7 @@ class Strangers(harness.Case):
         server = self.start(mode="aof")
         server.set("k", b"v")
         os.rename(server.data, server.data + "-elsewhere")
-        self.assertTrue(server.log.wait_for(f"{server.data} is not there any more"))
+        self.assertTrue(server.log.wait_for(f"{server.data} is no longer there"))
         for call in (lambda: server.set("k", b"w"), server.save, lambda: server.configure("hybrid")):
             with self.assertRaises(grpc.RpcError) as caught:
                 call()

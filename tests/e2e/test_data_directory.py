@@ -66,9 +66,9 @@ class UnderARunningServer(DirectoryCase):
             server = self.start(data=mode, mode=mode)
             server.set("kept", b"before")
             shutil.rmtree(server.data)
-            self.assertReadOnly(server, "is not there any more")
+            self.assertReadOnly(server, "is no longer there")
             self.assertIn(server.data, server.log.text())
-            self.assertFails(UNAVAILABLE, server.save, "is not there any more")
+            self.assertFails(UNAVAILABLE, server.save, "is no longer there")
             # An empty one in its place is another one.
             os.mkdir(server.data, 0o700)
             self.assertFails(UNAVAILABLE, server.save, "is not the one")
@@ -81,7 +81,7 @@ class UnderARunningServer(DirectoryCase):
             server = self.start(data=mode, mode=mode)
             server.set("kept", b"before")
             os.rename(server.data, server.data + ".away")
-            self.assertReadOnly(server, "is not there any more")
+            self.assertReadOnly(server, "is no longer there")
             os.rename(server.data + ".away", server.data)
             self.await_writable(server)
             self.assertFalse(server.status().read_only)
@@ -239,17 +239,17 @@ class Strange(DirectoryCase):
         segments = sorted(os.listdir(os.path.join(data, "gen-000001", "aof")))
         pipe = os.path.join(data, "gen-000001", "aof", f"{len(segments) + 1:010}.log")
         os.mkfifo(pipe)
-        self.assertRefusesToStart(pipe, "no regular file", "--recover=prefix")
+        self.assertRefusesToStart(pipe, "not a regular file", "--recover=prefix")
         code, report = store_files.check(data)
         self.assertEqual(code, store_files.DAMAGED)
-        self.assertIn("no regular file", report["start"]["message"])
+        self.assertIn("not a regular file", report["start"]["message"])
         code, report = store_files.check(data, "--recover=prefix", "--output=" + data + ".new")
         self.assertEqual(code, store_files.SOUND)
         self.assertEqual(set(self.start(data="data.new").keys()), {"a", "b"})
         os.unlink(pipe)
         pipe = os.path.join(data, "gen-000001", "snapshots", "00000000000000000001.snapshot")
         os.mkfifo(pipe)
-        self.assertRefusesToStart(pipe, "no regular file", "--recover=prefix")
+        self.assertRefusesToStart(pipe, "not a regular file", "--recover=prefix")
         self.assertEqual(store_files.check(data)[0], store_files.DAMAGED)
 
     def test_links_planted_where_the_server_writes_next_lead_nowhere(self):
@@ -315,7 +315,7 @@ class OfOtherUsers(DirectoryCase):
     def test_root_serves_no_directory_that_others_may_change(self):
         for owner, group, mode, text in ((USER, 0, 0o700, f"--user {USER}"),
                                          (0, GROUP, 0o770, "chmod g-w"),
-                                         (0, 0, 0o777, "everybody may write")):
+                                         (0, 0, 0o777, "anyone may write")):
             self.volume(owner, group, mode, "data")
             self.assertRefusesToStart(text, self.path("data"))
             self.assertEqual(os.listdir(self.path("data")), [])

@@ -280,7 +280,7 @@ class Refusals(EncryptCase):
         check = os.path.join(self.generation(), "encrypt.check")
         os.remove(check)
         self.make_key()
-        self.assertRefusesToStart("does not open with the key", data="data")
+        self.assertRefusesToStart("cannot be decrypted with the key", data="data")
         self.assertFalse(os.path.exists(check))
         self.make_key(content=right)
         server = self.start()
@@ -328,10 +328,10 @@ class Damage(EncryptCase):
         pristine = store_files.read(log)
         value = 24 + 12 + 7 + 16
         replace_payload(log, offset, second[:-value] + first[-value:])
-        self.assertRefusesToStart("does not open with the key", "sequence 2", data="data")
+        self.assertRefusesToStart("cannot be decrypted with the key", "sequence 2", data="data")
         store_files.write(log, pristine)
         replace_payload(log, offset, payloads(other)[1][1])
-        self.assertRefusesToStart("does not open with the key", "sequence 2", data="data")
+        self.assertRefusesToStart("cannot be decrypted with the key", "sequence 2", data="data")
         replace_payload(log, offset, second)
         self.assertHolds(self.start(), {"a": b"of data", "b": b"is data"})
 

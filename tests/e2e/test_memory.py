@@ -207,7 +207,7 @@ class MemoryTest(harness.Case):
             http2.frame(http2.DATA, http2.END_STREAM, 1, http2.message(packed, 1)))
         code, text = status_of(connection)
         self.assertEqual(code, RESOURCE_EXHAUSTED)
-        self.assertIn("unpacks to more than 1048576 bytes", text)
+        self.assertIn("decompresses to more than 1048576 bytes", text)
 
     def test_each_request_of_a_stream_is_let_go_of_before_the_next(self):
         server = self.start(mode="none", flags=[

@@ -86,7 +86,7 @@ class Hanging(harness.Case):
     def assertGivesUp(self, server, *texts):
         server.terminate()
         self.assertEqual(server.wait_exit(), STUCK, server.log.text())
-        for text in ("ending although it is not done", *texts):
+        for text in ("ending without an orderly stop", *texts):
             self.assertIn(text, server.log.text())
 
     def start_gated(self, **keywords):

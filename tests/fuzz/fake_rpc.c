@@ -212,7 +212,7 @@ void kv_call_read_next(struct kv_call *call)
    pthread_mutex_unlock(&call->lock);
 }
 
-/* Lets what is sent leave and tells the handler, until the call ends or nothing is under way. */
+/* Lets what is sent leave and tells the handler, until the call ends or nothing is in flight. */
 static void run_stream(struct kv_call *call)
 {
    const struct kv_rpc_method *method = call->method;

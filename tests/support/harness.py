@@ -220,7 +220,7 @@ class Server:
         return self.shadow_call(plugin, options, seconds).result().shadow
 
     def shadow_call(self, plugin, options=None, seconds=0, timeout=PATIENCE):
-        """A shadow run as a call under way."""
+        """A shadow run as a call in flight."""
         return self.stub.Configure.future(
             kv.ConfigureRequest(plugin=plugin, options=options or {}, shadow=True,
                                 shadow_seconds=seconds), timeout=timeout)

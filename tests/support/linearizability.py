@@ -1,6 +1,6 @@
 """Whether what concurrent clients saw can be explained by one store that does one thing at a time.
 
-A window is a span of time that begins and ends with nothing under way. Each client's part of it
+A window is a span of time that begins and ends with nothing in flight. Each client's part of it
 is a list of steps in the order in which they must have happened. A step takes effect at one
 instant between the moment it was invoked and the moment it returned; one in doubt (the server
 died) takes effect at some instant after it was invoked, or never.

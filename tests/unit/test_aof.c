@@ -250,7 +250,7 @@ static void removed_snapshot_is_missed(void **state)
 {
    struct fixture *fixture = *state;
    open_well(fixture, "");
-   /* As after a live switch: the store is under way, its first keys come with the checkpoint. */
+   /* As after a live switch: the store is in progress, its first keys come with the checkpoint. */
    must_write(fixture, "old", "1");
    fixture->session.sequence = 1000;
    must_write(fixture, "new", "2");

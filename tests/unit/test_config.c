@@ -131,12 +131,12 @@ static void what_is_no_line_is_refused_with_its_number_and_text(void **state)
        {"  more nonsense = 3", "(more nonsense = 3): is not of the form"},
        {"= 3", "is not of the form"},
        {"data-dir: /x", "is not of the form"},
-       {"[server]", "there are no sections"},
+       {"[server]", "sections are not supported"},
        {"data-dir = \"/x", "is not closed"},
        {"data-dir = \"/x\\\"", "is not closed"},
        {"data-dir = \"/x\" y", "something follows"},
        {"data-dir = \"/x\"#y", "something follows"},
-       {"data-dir = \"\\n\"", "a backslash stands only before"},
+       {"data-dir = \"\\n\"", "a backslash may only precede"},
        {"data-dir = /x\033[2J", "(data-dir = /x?[2J): holds a control character"},
        {"data-dir = \xff", "(data-dir = ?): holds a control character, or bytes"},
        {"data-dir = a\rb", "holds a control character"},
@@ -153,7 +153,7 @@ static void what_is_no_line_is_refused_with_its_number_and_text(void **state)
        {"option = fsync", "\"fsync\" is not of the form NAME=VALUE"},
        {"max-memory = 1 gallon", "\"1 gallon\" is not a size from 0"},
        {"max-memory = 99999999T", "is not a size from 0"},
-       {"hook-budget = 3", "stands in line 2 already"},
+       {"hook-budget = 3", "is in line 2 already"},
    };
    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
       char text[256];

@@ -128,7 +128,7 @@ static void a_switch_whose_caller_goes_away_is_cancelled(void **state)
    control_script.in_checkpoint = leave;
    post_together(fixture, (struct request *[]){&request, NULL});
    assert_int_equal(request.code, KV_CANCELLED);
-   assert_non_null(strstr(request.status.text, "the mode is as before"));
+   assert_non_null(strstr(request.status.text, "the mode is unchanged"));
    assert_int_equal(control_script.entries, 0); /* it was given no more of the data */
    assert_int_equal(control_fixture_generation(fixture), 1);
    assert_false(control_fixture_has_generation(fixture, 2));

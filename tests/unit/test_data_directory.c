@@ -296,12 +296,12 @@ static void no_link_is_followed(void **state)
    close_it(fixture);
    plant_link(fixture, "data/LOCK");
    assert_int_not_equal(open_it(fixture), KV_OK);
-   assert_refused(fixture, KV_FAILED_PRECONDITION, "LOCK: it is no regular file");
+   assert_refused(fixture, KV_FAILED_PRECONDITION, "LOCK: it is not a regular file");
    assert_int_equal(unlink(temporary_path(&fixture->parent, "data/LOCK", path)), 0);
    assert_int_equal(open_it(fixture), KV_OK);
    plant_link(fixture, "data/ACTIVE");
    assert_int_not_equal(read_it(fixture), KV_OK);
-   assert_refused(fixture, KV_FAILED_PRECONDITION, "ACTIVE: it is no regular file");
+   assert_refused(fixture, KV_FAILED_PRECONDITION, "ACTIVE: it is not a regular file");
    assert_precious_is_whole(fixture);
 }
 
@@ -344,7 +344,7 @@ static void a_pipe_in_place_of_a_file_holds_nothing_up(void **state)
    assert_int_equal(unlink(path), 0);
    assert_int_equal(mkfifo(path, 0600), 0);
    assert_int_not_equal(read_it(fixture), KV_OK);
-   assert_refused(fixture, KV_FAILED_PRECONDITION, "no regular file");
+   assert_refused(fixture, KV_FAILED_PRECONDITION, "not a regular file");
 }
 
 static void what_was_moved_away_is_not_the_data_directory_any_more(void **state)
@@ -358,7 +358,7 @@ static void what_was_moved_away_is_not_the_data_directory_any_more(void **state)
    assert_int_equal(rename(fixture->path, away), 0);
    assert_int_equal(kv_data_directory_check(fixture->directory, 1, &fixture->status),
                     KV_UNAVAILABLE);
-   assert_refused(fixture, KV_UNAVAILABLE, "is not there any more");
+   assert_refused(fixture, KV_UNAVAILABLE, "is no longer there");
    assert_int_equal(mkdir(fixture->path, 0700), 0);
    assert_int_equal(kv_data_directory_check(fixture->directory, 1, &fixture->status),
                     KV_UNAVAILABLE);

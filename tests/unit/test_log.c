@@ -745,7 +745,7 @@ static void log_that_had_a_snapshot_is_refused_without_one(void **state)
 {
    struct fixture *fixture = *state;
    load_well(fixture);
-   must_write(fixture, 100, "a", "1"); /* joins a store that is under way */
+   must_write(fixture, 100, "a", "1"); /* joins a store that is in progress */
    format_log_snapshot_taken(fixture->log, 100);
    must_write(fixture, 101, "b", "2");
    assert_int_equal(load(fixture), KVS_CORRUPT);

@@ -104,7 +104,7 @@ static void a_name_is_never_a_path(void **state)
        "plai\xff",   "a23456789b23456789c23456789d23456789e23456789f23456789g23456789hi"};
    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
       assert_int_equal(find(fixture, names[i]), KV_INVALID_ARGUMENT);
-      assert_non_null(strstr(fixture->status.text, "no name of a plug-in"));
+      assert_non_null(strstr(fixture->status.text, "not the name of a plug-in"));
       assert_null(strchr(fixture->status.text, '\n'));
    }
 }
@@ -341,7 +341,7 @@ static void without_a_directory_there_is_no_library(void **state)
    temporary_write(&fixture->directory, "file", "x", 1);
    assert_null(kv_plugin_library_create(temporary_path(&fixture->directory, "file", path),
                                         &fixture->status));
-   assert_non_null(strstr(fixture->status.text, "no directory"));
+   assert_non_null(strstr(fixture->status.text, "not a directory"));
 }
 
 struct listing {

@@ -722,7 +722,7 @@ static void an_unknown_method_is_answered_and_named(void **state)
       struct caller caller;
       begin(&caller, *state, "/test.Test/Nonesuch", kv_bytes_of("x"));
       assert_ends(&caller, KV_UNIMPLEMENTED,
-                  "there is no method \"/test.Test/Nonesuch\" here; this server may be older than "
+                  "unknown method \"/test.Test/Nonesuch\"; this server may be older than "
                   "the client");
    }
 }
@@ -735,7 +735,7 @@ static void a_call_without_a_message_is_refused(void **state)
       struct caller caller = open_call(world, paths[i]);
       await_status_from_now(&caller);
       half_close(&caller);
-      assert_ends(&caller, KV_INTERNAL, "the call came without a request message");
+      assert_ends(&caller, KV_INTERNAL, "the call has no request message");
    }
    assert_int_equal(seen(&world->service, &world->service.requests), 0);
    assert_int_equal(seen(&world->service, &world->service.closed), 0);
@@ -1347,7 +1347,7 @@ static void an_address_that_covers_an_earlier_one_is_refused_with_what_to_do(voi
    int port;
    assert_int_equal(kv_rpc_listen(rpc, "127.0.0.1:0", &port, &status), KV_OK);
    snprintf(address, sizeof address, "0.0.0.0:%d", port);
-   assert_refused(rpc, address, "it covers an address that stands before it");
+   assert_refused(rpc, address, "it includes an address given before it");
    kv_rpc_destroy(rpc);
 }
 
@@ -1359,7 +1359,7 @@ static void a_malformed_address_is_refused(void **state)
    struct world *world = *state;
    struct kv_rpc *rpc = create_rpc(&world->service);
    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++)
-      assert_refused(rpc, addresses[i], "no address to listen on");
+      assert_refused(rpc, addresses[i], "not an address to listen on");
    assert_refused(rpc, "no.such.host.invalid:1", "means nothing");
    assert_refused(rpc, "192.0.2.1:0", "192.0.2.1");
    assert_refused(rpc, "unix:", "0 bytes");
@@ -1447,7 +1447,7 @@ static void a_file_in_the_way_of_a_unix_socket_is_left_alone(void **state)
    assert_non_null(file);
    fclose(file);
    struct kv_rpc *rpc = create_rpc(&world->service);
-   assert_refused(rpc, place.address, "no socket");
+   assert_refused(rpc, place.address, "not a socket");
    kv_rpc_destroy(rpc);
    assert_int_equal(unlink(place.path), 0);
    leave(&place);

@@ -34,7 +34,7 @@ struct model_key {
 
 struct model_test {
    struct model_key keys[MODEL_KEYS]; /* ascending, no two the same */
-   struct model now, working;         /* committed; in the transaction under way */
+   struct model now, working;         /* committed; in the transaction in progress */
    uint64_t sequence;
    struct kv_view *views[MODEL_VIEWS];
    struct model seen[MODEL_VIEWS]; /* what the views must show */
