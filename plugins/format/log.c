@@ -84,8 +84,12 @@ int format_log_rotate(struct format_log *log, kvs_error *error)
 {
    pthread_mutex_lock(&log->lock);
    int code = format_log_check_alive(log, error);
-   if (code == KVS_OK && log->writer.link.end > FORMAT_SEGMENT_HEADER_SIZE)
+   if (code == KVS_OK && log->writer.link.end > FORMAT_SEGMENT_HEADER_SIZE) {
+      log->closing = true;
       code = begin_segment(log, error);
+      log->closing = false;
+      pthread_cond_broadcast(&log->changed);
+   }
    pthread_mutex_unlock(&log->lock);
    return code;
 }
@@ -273,6 +277,8 @@ int format_log_write(struct format_log *log, const kvs_record *records, size_t c
                          FORMAT_RECORD_PAYLOAD_MAX);
    struct format_segment_link before;
    pthread_mutex_lock(&log->lock);
+   while (log->closing)
+      pthread_cond_wait(&log->changed, &log->lock);
    int code = format_log_check_alive(log, error);
    if (code == KVS_OK)
       code = append(log, records, count, size, &before, error);

@@ -10,7 +10,8 @@
  * Threads: load, tick, seal, remove_covered and destroy on the control thread; write on the commit
  * thread, possibly beside tick and remove_covered. With EVERYSEC the log has a thread of its own
  * that syncs what is unsynced within a second. The control side holds the log's lock across no
- * sync of data, so it delays no write.
+ * sync of data, so it delays no write, but for rotate: writes wait until it is done, as they do at
+ * the end of each segment.
  */
 #ifndef FORMAT_LOG_H
 #define FORMAT_LOG_H

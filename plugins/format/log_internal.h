@@ -21,7 +21,7 @@ struct format_log {
 
    /* Guards all below. Let go during a sync of data, so that others go on. */
    pthread_mutex_t lock;
-   pthread_cond_t changed; /* something to sync, a sync has ended, or the end has come */
+   pthread_cond_t changed; /* something to sync, a sync or `closing` has ended, or all has */
 
    struct format_writer writer;          /* of the newest segment */
    struct format_sealed_segment *sealed; /* the older ones, oldest first */
@@ -40,6 +40,7 @@ struct format_log {
    bool written;        /* since the last tick */
    bool segment_asked;  /* the next write begins a new segment */
    bool syncing; /* a thread syncs with the lock let go; no other may sync or cut meanwhile */
+   bool closing; /* the control thread ends the segment; batches wait, so that the syncs end, too */
    bool stopping;
    bool failed;
    char failure[KVS_ERROR_TEXT_SIZE];
@@ -58,8 +59,8 @@ int format_log_check_present(struct format_log *log, kvs_error *error);
 void format_log_await_sync(struct format_log *log);
 /* Makes durable what stands in the segment when it begins; lets the lock go meanwhile. */
 int format_log_sync_segment(struct format_log *log, kvs_error *error);
-/* The same, with what others append meanwhile. When it returns, the lock was not let go since the
- * last sync. KVS_OK also without a segment. */
+/* The same, with what others append meanwhile, so there must be an end to that. When it returns,
+ * the lock was not let go since the last sync. KVS_OK also without a segment. */
 int format_log_sync_all(struct format_log *log, kvs_error *error);
 
 /* The thread of EVERYSEC. [control; the lock not held] */

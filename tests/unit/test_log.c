@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -26,12 +27,25 @@ static atomic_int syncs, failing_syncs;
 /* Where one of them waits while it is held. */
 static atomic_bool holding_sync;
 static sem_t sync_held, sync_released;
+/* What is appended beside a sync: while it is set, each sync gives it some time to go on. */
+static atomic_uint_fast64_t *_Atomic appended_beside;
 /* The file of the first sync after this was emptied. */
 static char first_synced[512] = "-";
+
+#define BESIDE_MS 50
+
+static void await_append(void)
+{
+   atomic_uint_fast64_t *appended = atomic_load(&appended_beside);
+   uint64_t before = appended ? atomic_load(appended) : 0;
+   for (int ms = 0; appended && ms < BESIDE_MS && atomic_load(appended) == before; ms++)
+      usleep(1000);
+}
 
 int fdatasync(int fd)
 {
    atomic_fetch_add(&syncs, 1);
+   await_append();
    if (atomic_exchange(&holding_sync, false)) {
       sem_post(&sync_held);
       while (sem_wait(&sync_released) != 0)
@@ -975,6 +989,7 @@ static void writes_ticks_and_removals_go_on_side_by_side(void **state)
       uint64_t written = atomic_load(&writing.written);
       if (written >= asked + 20) {
          format_log_snapshot_taken(fixture->log, 0);
+         assert_int_equal(format_log_rotate(fixture->log, &fixture->error), KVS_OK);
          asked = written;
       }
       format_log_remove_covered(fixture->log, 500);
@@ -985,6 +1000,52 @@ static void writes_ticks_and_removals_go_on_side_by_side(void **state)
    fixture->base = (struct format_recovery_base){true, 500, 500};
    load_well(fixture);
    assert_int_equal(fixture->host.loaded_count, 2500);
+}
+
+/* Writes until it is told to stop, or until so many syncs have been made beside it that whoever
+ * waits for the last of them waits for ever. */
+#define SYNCS_BESIDE_MAX 20
+
+static void *run_writing_on(void *argument)
+{
+   struct writing *writing = argument;
+   kvs_error error = {.size = sizeof error};
+   int before = atomic_load(&syncs);
+   for (uint64_t i = 1; !atomic_load(&writing->ended) && writing->code == KVS_OK; i++) {
+      kvs_record effect = log_host_effect(i, "key", "value");
+      writing->code = format_log_write(writing->fixture->log, &effect, 1, false, &error);
+      atomic_store(&writing->written, i);
+      if (atomic_load(&syncs) - before > SYNCS_BESIDE_MAX)
+         atomic_store(&writing->ended, true);
+      usleep(100);
+   }
+   return NULL;
+}
+
+static void segment_ends_although_writes_never_pause(void **state)
+{
+   struct fixture *fixture = *state;
+   fixture->settings.sync = FORMAT_LOG_SYNC_NO;
+   load_well(fixture);
+   struct writing writing = {.fixture = fixture, .code = KVS_OK};
+   pthread_t thread;
+   assert_int_equal(pthread_create(&thread, NULL, run_writing_on, &writing), 0);
+   while (atomic_load(&writing.written) == 0)
+      sched_yield();
+   int before = atomic_load(&syncs);
+   atomic_store(&appended_beside, &writing.written);
+   int code = format_log_rotate(fixture->log, &fixture->error);
+   atomic_store(&appended_beside, NULL);
+   int during = atomic_load(&syncs) - before;
+   atomic_store(&writing.ended, true);
+   pthread_join(thread, NULL);
+   assert_int_equal(code, KVS_OK);
+   assert_int_equal(writing.code, KVS_OK);
+   assert_int_equal(log_host_count(&fixture->host, "aof", ".log"), 2);
+   /* One of what there was, and one of what was being appended. */
+   assert_in_range(during, 1, 2);
+   load_well(fixture);
+   assert_int_equal(fixture->host.loaded_count, atomic_load(&writing.written));
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -1034,6 +1095,7 @@ int main(void)
        CASE(what_is_written_during_a_sync_is_not_covered_by_it),
        CASE(failed_sync_of_the_thread_is_met_by_the_next_write),
        CASE(writes_ticks_and_removals_go_on_side_by_side),
+       CASE(segment_ends_although_writes_never_pause),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }
