@@ -329,13 +329,13 @@ enum kv_code kv_control_start(struct kv_control *control,
    if (code != KV_OK)
       return code;
    kv_commit_at_boundary(control->config.commit, set_active, control->active);
+   control->running = true; /* what the thread itself opens asks for it */
    int error = pthread_create(&control->thread, NULL, run, control);
-   if (error != 0) {
-      kv_commit_at_boundary(control->config.commit, set_active, NULL);
-      return kv_fail_errno(status, error, "cannot start the control thread");
-   }
-   control->running = true;
-   return KV_OK;
+   if (error == 0)
+      return KV_OK;
+   control->running = false;
+   kv_commit_at_boundary(control->config.commit, set_active, NULL);
+   return kv_fail_errno(status, error, "cannot start the control thread");
 }
 
 enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *status)
