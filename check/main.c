@@ -41,7 +41,7 @@ static void print_help(void)
        "  --output COPY     where the copy goes; it must not exist. Default: DIR.recovered\n"
        "  --help, --version\n"
        "\n"
-       "Exit code: 0 sound (with --recover: the copy is written), 1 damage found, 2 wrong usage,\n"
+       "Exit code: 0 sound (with --recover: the copy is written), 1 damage found, 2 usage error,\n"
        "in use by a server, or unreadable.\n",
        stdout);
 }
@@ -49,6 +49,15 @@ static void print_help(void)
 static int misuse(const char *what)
 {
    fprintf(stderr, "kvstore-check: %s\nTry: kvstore-check --help\n", what);
+   return EXIT_CANNOT;
+}
+
+/* What getopt_long found wrong. */
+static int misuse_option(const char *option, const char *why)
+{
+   fputs("kvstore-check: ", stderr);
+   shown_print(stderr, option);
+   fprintf(stderr, " %s\nTry: kvstore-check --help\n", why);
    return EXIT_CANNOT;
 }
 
@@ -143,7 +152,8 @@ int main(int argc, char **argv)
        {"output", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'},
        {"version", no_argument, NULL, 'v'},      {0}};
    struct request request = {0};
-   for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+   opterr = 0;
+   for (int option; (option = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
       switch (option) {
       case 'j':
          request.json = true;
@@ -164,8 +174,10 @@ int main(int argc, char **argv)
       case 'v':
          puts("kvstore-check " KVSTORE_VERSION);
          return EXIT_SOUND;
+      case ':':
+         return misuse_option(argv[optind - 1], "needs a value");
       default:
-         return misuse("see above");
+         return misuse_option(argv[optind - 1], "is not an option here");
       }
    }
    if (optind + 1 != argc || *argv[optind] == '\0')

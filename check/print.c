@@ -99,7 +99,7 @@ static void print_start(FILE *out, const json_t *report)
               encrypted ? text(json_object_get(report, "options"), "inner")
                         : text(report, "plugin"));
    } else if (json_is_true(json_object_get(start, "refused"))) {
-      fprintf(out, "a start would refuse:\n  %s\n", text(start, "message"));
+      fprintf(out, "a start would be refused:\n  %s\n", text(start, "message"));
    } else if (!json_object_get(report, "plugin")) {
       fputs("a start would begin an empty store\n", out);
    } else {
@@ -126,7 +126,7 @@ static void print_given_up(FILE *out, const json_t *recovered)
        text(item, "file"), number(item, "offset"), number(item, "bytes"), text(item, "reason"));
    print_torn(out, recovered, "left out");
    if (json_is_integer(json_object_get(recovered, "lost_known_to_sequence")))
-      fprintf(out, "  lost: what came after sequence %" PRIu64 ", up to %" PRIu64 " at least\n",
+      fprintf(out, "  lost: what came after sequence %" PRIu64 ", at least up to %" PRIu64 "\n",
               number(recovered, "lost_after_sequence"),
               number(recovered, "lost_known_to_sequence"));
    else if (json_array_size(json_object_get(recovered, "given_up")) > 0)

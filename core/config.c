@@ -57,7 +57,7 @@ static enum kv_code take_line(void *context, const struct kv_config_line *line,
    reading->status = status;
    const struct setting *setting = find_setting(line->name);
    if (!setting || !setting->argument)
-      return kv_fail(status, KV_INVALID_ARGUMENT, "there is no such setting in a file; see --help");
+      return kv_fail(status, KV_INVALID_ARGUMENT, "there is no such setting in a file");
    unsigned *first = &reading->lines[setting - kv_config_settings];
    if (*first != 0 && !setting->repeatable)
       return kv_fail(status, KV_INVALID_ARGUMENT, "the setting is in line %u already; give it once",
@@ -123,9 +123,7 @@ static enum kv_code fail_flag(char **argv, int found, struct kv_status *status)
    bool is_letter = found == '?' && isgraph(optopt);
    kv_text_show(is_letter ? letter : argv[optind - 1], shown, sizeof shown);
    return kv_fail(status, KV_INVALID_ARGUMENT,
-                  found == ':' ? "option %s needs a value; see --help"
-                               : "unknown option %s; see --help",
-                  shown);
+                  found == ':' ? "option %s needs a value" : "unknown option %s", shown);
 }
 
 /* Goes through the flags: with `reading` applies them, without only looks for --config. */
@@ -154,8 +152,7 @@ static enum kv_code scan_flags(struct reading *reading, int argc, char **argv, c
          return status->code;
    }
    if (optind < argc)
-      return kv_fail(status, KV_INVALID_ARGUMENT, "unexpected argument \"%.80s\"; see --help",
-                     argv[optind]);
+      return kv_fail(status, KV_INVALID_ARGUMENT, "unexpected argument \"%.80s\"", argv[optind]);
    return KV_OK;
 }
 

@@ -169,7 +169,7 @@ const struct setting kv_config_settings[] = {
      apply_number, MEMBER(hook_budget), 0, 86400, false},
     {"log-level", "LEVEL", "info", "error, warning, info or debug", apply_level, MEMBER(log_level),
      0, 0, false},
-    {"check-config", NULL, NULL, "check everything that a start checks, and exit", apply_switch,
+    {"check-config", NULL, NULL, "make every check that a start makes, then exit", apply_switch,
      MEMBER(check_only), 0, 0, false},
     {"version", NULL, NULL, "print the version and exit", apply_switch, MEMBER(show_version), 0, 0,
      false},

@@ -259,7 +259,7 @@ class Damage(CheckCase):
                 shutil.rmtree(output)
                 text = store_files.run_check("--recover=prefix", f"--output={output}",
                                              server.data).stdout.decode()
-                self.assertIn(f"  lost: what came after sequence {kept}, up to 8 at least\n", text)
+                self.assertIn(f"  lost: what came after sequence {kept}, at least up to 8\n", text)
 
     def test_names_of_any_bytes_are_told_alike_in_text_and_json_and_steer_nothing(self):
         server = self.start(mode="hybrid")
@@ -293,6 +293,15 @@ class Damage(CheckCase):
         nowhere = store_files.run_check(odd + b"/no\x1bwhere")
         self.assertEqual(nowhere.returncode, CANNOT)
         self.assertIn(rb"no\x1bwhere", nowhere.stderr)
+
+    def test_an_option_that_cannot_be_read_is_named(self):
+        for arguments, said in ((["--bogus"], b"--bogus is not an option here\n"),
+                                (["--bo\x1bgus"], rb"--bo\x1bgus is not an option here"),
+                                (["--output"], b"--output needs a value\n")):
+            result = store_files.run_check(*arguments)
+            self.assertEqual(result.returncode, CANNOT)
+            self.assertIn(b"kvstore-check: " + said, result.stderr)
+            self.assertIn(b"Try: kvstore-check --help", result.stderr)
 
     def test_a_copy_has_a_place_or_is_refused(self):
         data, _ = self.make("aof")
