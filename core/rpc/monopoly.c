@@ -79,14 +79,18 @@ void kv_monopoly_note(struct kv_monopoly *monopoly, int fd)
    monopoly->connections[number] = (struct connection){.cookie = cookie_of(fd)};
 }
 
-/* A descriptor of our own for it, as gRPC may close its one at any moment; -1 when it is gone. */
+/* A descriptor of our own for it, as gRPC may close its one at any moment; -1 when it is gone. What
+ * else has its number by now is not duplicated: with the copy of a file the locks go (fcntl) that a
+ * plug-in has on it. */
 static int hold(struct kv_monopoly *monopoly, size_t number)
 {
    struct connection *connection = &monopoly->connections[number];
-   int own = connection->cookie ? fcntl((int)number, F_DUPFD_CLOEXEC, 0) : -1;
-   if (own < 0 || cookie_of(own) == connection->cookie)
+   bool present = connection->cookie && cookie_of((int)number) == connection->cookie;
+   int own = present ? fcntl((int)number, F_DUPFD_CLOEXEC, 0) : -1;
+   if (present && (own < 0 || cookie_of(own) == connection->cookie))
       return own;
-   close(own);
+   if (own >= 0)
+      close(own);
    connection->cookie = 0;
    return -1;
 }

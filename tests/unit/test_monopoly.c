@@ -3,12 +3,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -159,6 +161,37 @@ static void one_that_has_the_number_of_an_earlier_one_is_left_alone(void **state
    assert_false(is_ended(world));
 }
 
+/* As another process sees it. */
+static bool is_locked(int fd)
+{
+   int status;
+   pid_t child = fork();
+   assert_true(child >= 0);
+   if (child == 0) {
+      struct flock wanted = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+      _exit(fcntl(fd, F_GETLK, &wanted) == 0 && wanted.l_type == F_UNLCK ? 0 : 1);
+   }
+   assert_int_equal(waitpid(child, &status, 0), child);
+   return status != 0;
+}
+
+/* The system drops a file's locks with the first of the process's descriptors that is closed. */
+static void a_file_that_has_the_number_of_an_earlier_one_keeps_its_lock(void **state)
+{
+   struct world *world = *state;
+   char path[] = "/tmp/kvstore-monopoly-XXXXXX";
+   int file = mkstemp(path);
+   assert_true(file >= 0);
+   assert_int_equal(unlink(path), 0);
+   assert_int_equal(dup2(file, world->server), world->server);
+   close(file);
+   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+   assert_int_equal(fcntl(world->server, F_SETLK, &lock), 0);
+   for (int i = 0; i < 3; i++)
+      look(world);
+   assert_true(is_locked(world->server));
+}
+
 static void of_several_the_one_that_has_sent_the_most_is_ended(void **state)
 {
    struct world *world = *state;
@@ -186,6 +219,7 @@ int main(void)
        CASE(one_that_sends_what_requests_may_hold_is_left_alone),
        CASE(one_whose_worker_goes_on_is_left_alone),
        CASE(one_that_has_the_number_of_an_earlier_one_is_left_alone),
+       CASE(a_file_that_has_the_number_of_an_earlier_one_keeps_its_lock),
        CASE(of_several_the_one_that_has_sent_the_most_is_ended),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
