@@ -204,7 +204,7 @@ static void try_repair(struct kv_control *control)
       return;
    struct kv_status status;
    /* Looking costs nothing, and before it is back nothing can be repaired. */
-   if (kv_data_directory_check_place(control->config.directory, &status) != KV_OK)
+   if (kv_data_directory_check_hold(control->config.directory, &status) != KV_OK)
       return;
    enum kv_code code = kv_control_renew(control, &status);
    if (code == KV_OK) {

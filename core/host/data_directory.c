@@ -118,7 +118,7 @@ enum kv_code kv_data_directory_open(const char *path, struct kv_data_directory *
    if (code == KV_OK)
       code = kv_data_directory_lock(opened, status);
    if (code == KV_OK)
-      code = kv_data_directory_check_place(opened, status);
+      code = kv_data_directory_check_hold(opened, status);
    if (code == KV_OK)
       code = make_store_id(opened, status);
    if (code != KV_OK) {
@@ -198,11 +198,13 @@ static enum kv_code check_path(const struct kv_data_directory *directory, const 
                   path);
 }
 
-enum kv_code kv_data_directory_check_place(const struct kv_data_directory *directory,
-                                           struct kv_status *status)
+enum kv_code kv_data_directory_check_hold(struct kv_data_directory *directory,
+                                          struct kv_status *status)
 {
    enum kv_code code = check_path(directory, directory->path, status);
-   return code == KV_OK ? check_path(directory, directory->given, status) : code;
+   if (code == KV_OK)
+      code = check_path(directory, directory->given, status);
+   return code == KV_OK ? kv_data_directory_keep_lock(directory, status) : code;
 }
 
 static enum kv_code check_generation(struct kv_data_directory *directory, uint64_t generation,
@@ -227,11 +229,9 @@ static enum kv_code check_generation(struct kv_data_directory *directory, uint64
 enum kv_code kv_data_directory_check(struct kv_data_directory *directory, uint64_t generation,
                                      struct kv_status *status)
 {
-   enum kv_code code = kv_data_directory_check_place(directory, status);
+   enum kv_code code = kv_data_directory_check_hold(directory, status);
    if (code == KV_OK)
       code = check_generation(directory, generation, status);
-   if (code == KV_OK)
-      code = kv_data_directory_keep_lock(directory, status);
    if (code == KV_OK)
       code = kv_data_directory_keep_active(directory, status);
    return code;

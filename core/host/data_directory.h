@@ -58,12 +58,14 @@ enum kv_code kv_data_directory_open_to_read(const char *path, struct kv_data_dir
  * checks, and leaves *directory NULL where it would make one. */
 enum kv_code kv_data_directory_try(const char *path, struct kv_data_directory **directory,
                                    struct kv_status *status);
-/* Whether the path still leads to the directory that is open; UNAVAILABLE when not. */
-enum kv_code kv_data_directory_check_place(const struct kv_data_directory *directory,
-                                           struct kv_status *status);
+/* Whether the path still leads to the directory that is open, and its lock is held; LOCK is put
+ * back where somebody removed it. UNAVAILABLE when not, or FAILED_PRECONDITION when another process
+ * has the lock. */
+enum kv_code kv_data_directory_check_hold(struct kv_data_directory *directory,
+                                          struct kv_status *status);
 /* About once a second, while `generation` is the active one: whether a restart would find what is
- * written now. LOCK and ACTIVE are put back where somebody removed them. UNAVAILABLE, or why they
- * cannot be. */
+ * written now: that it is held, as above, and ACTIVE, which is put back, too. UNAVAILABLE, or why
+ * they cannot be. */
 enum kv_code kv_data_directory_check(struct kv_data_directory *directory, uint64_t generation,
                                      struct kv_status *status);
 /* Releases the lock. */

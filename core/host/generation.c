@@ -104,7 +104,7 @@ enum kv_code kv_data_directory_create_generation(struct kv_data_directory *direc
                                                  struct kv_status *status)
 {
    struct kv_generations existing;
-   enum kv_code code = kv_data_directory_check_place(directory, status);
+   enum kv_code code = kv_data_directory_check_hold(directory, status);
    if (code != KV_OK)
       return code;
    code = kv_data_directory_find_generations(directory, &existing, status);
