@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,10 @@ void crash_case_kill(const struct check_subject *subject)
    crash_begin(&crash, subject);
    model_begin(&model, &workload);
    crash_make_directory(&crash, "killed");
+   crash_start(&crash, "acknowledged", model.groups);
+   crash_wait(&crash);
+   check_rest(&crash, &model, promised(&crash, 0), "right after an acknowledgement");
+   least = model_sequence(model.store);
    for (unsigned round = 0; round < subject->rounds; round++) {
       char when[64];
       snprintf(when, sizeof when, "in round %u", round + 1);
@@ -234,6 +239,16 @@ static void work_until_killed(struct work *work, unsigned groups_max)
    }
 }
 
+/* Dies with no tick since the last acknowledgement, whatever else the machine does: a kill from
+ * outside may come when a checkpoint has just made good for what on_write did not. */
+static void work_until_acknowledged(struct work *work)
+{
+   uint64_t random = work->workload.seed;
+   for (int i = 0; i < 3; i++)
+      write_batch(work, &random, 5);
+   kill(getpid(), SIGKILL);
+}
+
 static void work_until_torn(struct work *work)
 {
    uint64_t random = work->workload.seed;
@@ -274,6 +289,8 @@ void crash_work(const char *worker, struct check_subject *subject, const char *a
    work.next_group = torn ? 0 : work.number;
    if (torn)
       work_until_torn(&work);
+   if (strcmp(worker, "acknowledged") == 0)
+      work_until_acknowledged(&work);
    work_until_killed(&work, joined ? 2 : 5);
    _exit(3);
 }
