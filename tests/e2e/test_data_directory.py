@@ -9,7 +9,7 @@ import grpc
 
 import harness
 import store_files
-from harness import NOT_SERVING, PATIENCE, SERVING, health, health_grpc
+from harness import NOT_SERVING, PATIENCE, PLUGINS, SERVER, SERVING, health, health_grpc
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
@@ -303,6 +303,12 @@ class OfOtherUsers(DirectoryCase):
     def setUp(self):
         super().setUp()
         os.chmod(self.folder, 0o755)
+        # Where other users reach them: the build may lie in a home that is closed to them.
+        self.program = shutil.copy(SERVER, self.path("kvstore-server"))
+        self.plugins = shutil.copytree(PLUGINS, self.path("plugins"))
+
+    def start(self, **keywords):
+        return super().start(**{"program": self.program, "plugins": self.plugins, **keywords})
 
     def volume(self, owner, group, mode, data="data"):
         path = self.path(data)

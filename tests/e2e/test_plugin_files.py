@@ -61,9 +61,10 @@ class PluginFiles(Case):
         command = [SERVER, "--check-config", "--mode", "aof", "--plugin-dir", PLUGINS, "--data-dir",
                    os.path.join(self.folder, "data")]
         # Only the server's own descriptors are hidden: a sanitizer needs the rest of /proc.
-        hide = 'mount -t tmpfs none "/proc/$$/fd" && exec "$@"'
-        answer = subprocess.run(["unshare", "--mount", "sh", "-c", hide, "sh", *command],
-                                capture_output=True, text=True, env=environment())
+        # In a chroot the root is no mount, and what it propagates cannot be changed; /proc is one.
+        hide = 'mount --make-private /proc && mount -t tmpfs none "/proc/$$/fd" && exec "$@"'
+        answer = subprocess.run(["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", hide,
+                                 "sh", *command], capture_output=True, text=True, env=environment())
         if "unshare failed" in answer.stderr or "mount:" in answer.stderr:
             self.skipTest("this system lets nobody hide a part of /proc")
         self.assertEqual(answer.returncode, 0, answer.stderr)
