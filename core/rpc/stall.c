@@ -79,7 +79,8 @@ static void count_kept(struct kv_call *call)
    call->kept = kept;
 }
 
-/* gRPC ends the call, as a status would wait behind the reply. */
+/* gRPC ends the call, as a status would wait behind the reply. Only what has changed nothing may be
+ * called aborted or refused, as clients send that again. */
 static void end(struct kv_call *call, const struct kv_status *status)
 {
    const struct kv_rpc_method *method = call->method;
@@ -88,10 +89,12 @@ static void end(struct kv_call *call, const struct kv_status *status)
    size_t size = strlen(text);
    if (method && method->resume && call->given_to_handler)
       method->resume(method->service, call, text + size, sizeof text - size);
-   if (atomic_load(&call->carried_out))
+   bool carried_out = atomic_load(&call->carried_out);
+   if (carried_out)
       snprintf(text + size, sizeof text - size, "; the call itself has taken effect");
    call->progress.ended = true;
-   grpc_call_cancel_with_status(call->grpc, (grpc_status_code)status->code, text, NULL);
+   enum kv_code code = carried_out ? KV_INTERNAL : status->code;
+   grpc_call_cancel_with_status(call->grpc, (grpc_status_code)code, text, NULL);
 }
 
 static void end_for_memory(struct kv_call *call)

@@ -46,6 +46,7 @@ static void set_done(struct kv_submission *submission, const struct kv_status *s
               write->service->config.memory_max);
       kv_message_fail(write->call, &full);
    } else {
+      kv_call_carried_out(write->call);
       kv_call_reply(write->call); /* google.protobuf.Empty has no bytes */
    }
 }
@@ -81,6 +82,7 @@ static void del_done(struct kv_submission *submission, const struct kv_status *s
    }
    Kvstore__DelResponse response = KVSTORE__DEL_RESPONSE__INIT;
    response.success = write->operation.found;
+   kv_call_carried_out(write->call);
    kv_message_reply(write->call, &response.base);
 }
 

@@ -11,6 +11,7 @@ static void save_reply(struct kv_admin *admin)
 {
    Kvstore__SaveResponse response = KVSTORE__SAVE_RESPONSE__INIT;
    response.sequence = admin->saved_sequence;
+   kv_call_carried_out(admin->call);
    kv_message_reply(admin->call, &response.base);
 }
 

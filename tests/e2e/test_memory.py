@@ -11,7 +11,7 @@ import http2
 from harness import kv
 
 MIB = 1 << 20
-ABORTED, RESOURCE_EXHAUSTED = 10, 8
+ABORTED, RESOURCE_EXHAUSTED, INTERNAL = 10, 8, 13
 
 
 
@@ -87,6 +87,19 @@ class MemoryTest(harness.Case):
             self.assertEqual(code, ABORTED, text)
             self.assertIn("1 s", text)
             self.assertIn("reader-timeout", text)
+
+    def test_where_nobody_reads_that_a_call_took_effect_its_status_does_not_deny_it(self):
+        server = self.start(mode="aof", flags=["--reader-timeout", "1"])
+        connection = self.reads_nothing(server)
+        put = kv.SetRequest(key="a", value=b"v")
+        for stream, name, request in (
+                (1, "Set", put), (3, "Del", kv.DelRequest(key="a")), (5, "Save", kv.SaveRequest()),
+                (7, "Batch", kv.BatchRequest(operations=[kv.Operation(set=put)]))):
+            connection.send(http2.call(stream, name, http2.message(request.SerializeToString())))
+        for stream in (1, 3, 5, 7):
+            code, text = status_of(connection, stream)
+            self.assertEqual(code, INTERNAL, text)
+            self.assertIn("has taken effect", text)
 
     def test_a_reader_that_is_slow_but_reads_is_not_ended(self):
         server = self.start(mode="none", flags=["--reader-timeout", "3"])
