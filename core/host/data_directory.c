@@ -216,6 +216,11 @@ static enum kv_code check_generation(struct kv_data_directory *directory, uint64
    if (fstatat(directory->fd, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
       return kv_fail_errno(status, errno, "cannot find %s/%s, which holds the data",
                            directory->path, name);
+   if (!S_ISDIR(info.st_mode))
+      return kv_fail(status, KV_UNAVAILABLE,
+                     "%s/%s, which holds the data, was replaced by what is no directory (links are "
+                     "not followed)",
+                     directory->path, name);
    if (directory->known_generation != generation) {
       directory->known_generation = generation;
       directory->generation = kv_file_identity_of(&info);

@@ -50,7 +50,7 @@ int format_log_load(struct format_log *log, const struct format_recovery_base *b
 int format_log_write(struct format_log *log, const kvs_record *records, size_t count, bool sync,
                      kvs_error *error);
 
-/* About once a second: fails the log when files of it were taken away, so that nothing more is put
+/* About once a second: fails the log when files of it were taken away or cut short, so that nothing more is put
  * where no restart finds it; when nothing was written since the last call and all is durable,
  * appends a mark that says so. KVS_OK or KVS_IO. */
 int format_log_tick(struct format_log *log, kvs_error *error);

@@ -1,10 +1,13 @@
 /*
- * Whether all files of the log are where a restart looks for them. A log that somebody removed in
- * part would be appended to for ever and refused at the next start.
+ * Whether all files of the log are where a restart looks for them, and the newest is whole. A log
+ * that somebody removed or emptied in part would be appended to for ever and refused at the next
+ * start.
  */
 #include "plugins/format/file.h"
 #include "plugins/format/log_internal.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +21,20 @@ static bool same_time(struct timespec a, struct timespec b)
    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
+/* What another program cut off is gone, and what is appended behind it leaves a hole. */
+static int check_size(const struct format_writer *writer, kvs_error *error)
+{
+   struct stat info;
+   if (fstat(writer->fd, &info) != 0)
+      return format_fail_errno(error, errno, "%s: cannot examine", writer->path);
+   if ((uint64_t)info.st_size >= writer->size)
+      return KVS_OK;
+   return format_fail(error, KVS_IO,
+                      "%s: was cut short under the server, from %" PRIu64 " to %" PRIu64
+                      " bytes; keep other programs out of the data directory",
+                      writer->path, writer->size, (uint64_t)info.st_size);
+}
+
 static int check_newest(struct format_log *log, kvs_error *error)
 {
    char name[FORMAT_SEGMENT_NAME_SIZE];
@@ -26,6 +43,8 @@ static int check_newest(struct format_log *log, kvs_error *error)
    if (log->writer.fd >= 0) {
       format_segment_name(log->writer.header.number, name);
       code = format_folder_check_file(&log->folder, name, log->writer.fd, error);
+      if (code == KVS_OK)
+         code = check_size(&log->writer, error);
    }
    pthread_mutex_unlock(&log->lock);
    return code;

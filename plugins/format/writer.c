@@ -78,7 +78,7 @@ static void turn_to(struct format_writer *writer, int fd, const char *path,
    writer->header = *header;
    writer->salt = format_record_salt(header->store_id, header->number);
    writer->link = *link;
-   writer->reserved = link->end;
+   writer->size = writer->reserved = link->end;
    writer->reserving = true;
 }
 
@@ -93,10 +93,13 @@ static int extend(struct format_writer *writer, int mode, uint64_t target)
                    ? 0
                    : errno;
    while (result == EINTR);
-   if (result == 0)
+   if (result == 0) {
       writer->reserved = target;
-   else if (result == EOPNOTSUPP || result == ENOSYS)
+      if (!(mode & FALLOC_FL_KEEP_SIZE))
+         writer->size = target;
+   } else if (result == EOPNOTSUPP || result == ENOSYS) {
       writer->reserving = false;
+   }
    return result;
 }
 
@@ -232,6 +235,8 @@ int format_writer_append(struct format_writer *writer, const kvs_record *records
    int code = format_write_all(writer->fd, writer->path, &part, 1, writer->link.end, error);
    if (code == KVS_OK) {
       writer->link = link;
+      if (writer->size < link.end)
+         writer->size = link.end;
       if (writer->reserved < link.end)
          writer->reserved = link.end;
    }
@@ -247,6 +252,6 @@ int format_writer_cut(struct format_writer *writer, kvs_error *error)
 {
    int code = format_truncate(writer->fd, writer->path, writer->link.end, error);
    if (code == KVS_OK)
-      writer->reserved = writer->link.end;
+      writer->size = writer->reserved = writer->link.end;
    return code;
 }

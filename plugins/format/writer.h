@@ -17,7 +17,8 @@ struct format_writer {
    struct format_segment_header header;
    uint32_t salt;
    struct format_segment_link link; /* what a successor's header would say now */
-   uint64_t reserved;               /* the file's size; zero from link.end on */
+   uint64_t size;                   /* of the file, at least; zero from link.end on */
+   uint64_t reserved;               /* the room that it has, some of it perhaps beyond its size */
    bool reserving;                  /* the file system can reserve room */
    uint8_t *buffer;
    size_t buffer_capacity;

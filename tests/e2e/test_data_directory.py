@@ -117,6 +117,18 @@ class UnderARunningServer(DirectoryCase):
             server.kill9()
             self.assertEqual(self.start(data=mode).get("kept"), b"before")
 
+    def test_a_generation_that_became_a_link_is_replaced_by_a_fresh_one(self):
+        server = self.start(mode="aof")
+        server.set("kept", b"before")
+        generation = os.path.join(server.data, "gen-000001")
+        os.rename(generation, self.path("elsewhere"))
+        os.symlink(self.path("elsewhere"), generation)
+        self.assertTrue(server.log.wait_for("links are not followed"))
+        self.assertTrue(server.log.wait_for("a fresh generation is durable"))
+        self.await_writable(server)
+        server.kill9()
+        self.assertEqual(self.start().get("kept"), b"before")
+
     def test_a_removed_lock_lets_no_second_server_in_and_is_put_back(self):
         server = self.start(mode="aof")
         os.unlink(os.path.join(server.data, "LOCK"))
@@ -170,6 +182,32 @@ class UnderARunningServer(DirectoryCase):
         server.kill9()
         self.assertEqual(self.start().get("kept"), b"before")
 
+    def test_attempts_to_put_the_record_back_leave_no_generations_behind(self):
+        server = self.start(mode="aof")
+        server.set("kept", b"before")
+        record = os.path.join(server.data, "ACTIVE")
+        os.unlink(record)
+        os.mkdir(record)
+        self.assertReadOnly(server, "ACTIVE")
+        for _ in range(4):
+            self.assertFails(UNAVAILABLE, server.save, "ACTIVE")
+        generations = [name for name in os.listdir(server.data) if name.startswith("gen-")]
+        self.assertLessEqual(len(generations), 2, generations)
+        os.rmdir(record)
+        self.await_writable(server)
+        server.kill9()
+        self.assertEqual(self.start().get("kept"), b"before")
+
+    def test_a_log_that_is_cut_short_is_made_up_for_by_a_fresh_generation(self):
+        for mode in ("aof", "hybrid"):
+            server = self.start(data=mode, mode=mode)
+            server.set("kept", b"before")
+            os.truncate(os.path.join(server.data, "gen-000001/aof/0000000001.log"), 20)
+            self.assertTrue(server.log.wait_for("was cut short under the server"))
+            self.refused_write(server)  # the log takes nothing more
+            self.await_writable(server)
+            server.kill9()
+            self.assertEqual(self.start(data=mode).get("kept"), b"before")
 
     def test_a_part_of_the_log_that_is_removed_is_made_up_for_by_a_fresh_generation(self):
         for part in ("aof/0000000002.log", "aof/0000000001.log", "aof", "snapshots",
