@@ -107,13 +107,25 @@ static void cut_over(void *context, struct kv_commit_targets *targets)
 
 /* ---- Steps on the control thread ---- */
 
+/* While a record is in doubt each attempt may leave a generation behind, so none is made before the
+ * record of the active mode can be written. */
+static enum kv_code settle_record(struct candidate *candidate)
+{
+   struct kv_control *control = candidate->control;
+   if (!kv_data_directory_active_in_doubt(control->config.directory))
+      return KV_OK;
+   return kv_control_record(control, control->active, control->state.generation, candidate->status);
+}
+
 static enum kv_code open_candidate(struct candidate *candidate,
                                    const struct kv_control_request *request)
 {
    struct kv_control *control = candidate->control;
-   enum kv_code code =
-       kv_data_directory_create_generation(control->config.directory, control->state.generation,
-                                           &candidate->generation, candidate->status);
+   enum kv_code code = settle_record(candidate);
+   if (code == KV_OK)
+      code =
+          kv_data_directory_create_generation(control->config.directory, control->state.generation,
+                                              &candidate->generation, candidate->status);
    if (code != KV_OK)
       return code;
    code = kv_control_open_instance(control, request, candidate->generation, 0, &candidate->instance,
