@@ -17,6 +17,8 @@
 #define COMPACT_MIN ((uint64_t)1 << 20)
 /* When a batch was refused, a compaction must free this much at least. */
 #define GAIN_MIN ((uint64_t)64 << 10)
+/* What is not counted may take so much: beginnings of files, what is rounded up to blocks. */
+#define SPARE ((uint64_t)256 << 10)
 
 /* What asks for a compaction. */
 enum pressure { PRESSURE_NONE, PRESSURE_LOG, PRESSURE_DISK };
@@ -26,10 +28,12 @@ struct format_journal {
    struct format_log *log;
    struct format_snapshot_set *snapshots; /* control thread only, like all below */
    uint64_t segment_size;
-   uint64_t rescue_ms; /* monotonic; no snapshot in place of a failed log before */
-   uint64_t retry_ms;  /* monotonic; no compaction before */
-   bool rotated;       /* the log begins anew, for a compaction at the next tick */
-   uint64_t covered;   /* of format_log_appended, what the newest snapshot holds */
+   uint64_t rescue_ms;              /* monotonic; no snapshot in place of a failed log before */
+   uint64_t retry_ms;               /* monotonic; no compaction before */
+   bool keeps;                      /* the disk can keep room for snapshots */
+   bool rotated;                    /* the log begins anew, for a compaction at the next tick */
+   struct format_log_border border; /* where it did */
+   uint64_t covered;                /* of format_log_appended, what the newest snapshot holds */
 };
 
 int format_journal_create(const kvs_host *host, const struct format_journal_settings *settings,
@@ -67,16 +71,30 @@ struct format_recovery_base format_journal_base(const struct format_snapshot_fou
                                         .required_sequence = found->newest_sequence};
 }
 
-/* Keeps room for a snapshot of the tick's view, if need be in place of older ones and their log. */
+/* Whether batches may soon be refused: there should be room for all the data to be set once more,
+ * and for as much to be added to what the snapshot after the next one needs. */
+static bool is_short(const struct format_journal *journal, const kvs_tick *tick)
+{
+   return format_log_free_bytes(journal->log) < 2 * format_snapshot_size_limit(tick) + COMPACT_MIN;
+}
+
+/* Keeps room for a snapshot of the tick's view. Where that or the log has not enough, older
+ * snapshots and their log give way. */
 static int keep_room(struct format_journal *journal, const kvs_tick *tick, kvs_error *error)
 {
    int64_t missing;
-   int code;
-   while ((code = format_snapshot_set_keep_room(journal->snapshots, tick, &missing, error)) ==
-              KVS_NO_SPACE &&
-          format_snapshot_set_drop_oldest(journal->snapshots))
+   int code = format_snapshot_set_keep_room(journal->snapshots, tick, &missing, error);
+   if (code == KVS_NO_SPACE) {
       format_log_remove_covered(journal->log, format_snapshot_set_oldest(journal->snapshots));
-   format_log_hold(journal->log, missing);
+      code = format_snapshot_set_keep_room(journal->snapshots, tick, &missing, error);
+   }
+   while ((code == KVS_NO_SPACE || (code == KVS_OK && is_short(journal, tick))) &&
+          format_snapshot_set_drop_oldest(journal->snapshots)) {
+      format_log_remove_covered(journal->log, format_snapshot_set_oldest(journal->snapshots));
+      code = format_snapshot_set_keep_room(journal->snapshots, tick, &missing, error);
+   }
+   format_log_hold(journal->log, missing, tick->view_sequence);
+   journal->keeps = missing != INT64_MIN;
    return code;
 }
 
@@ -150,15 +168,32 @@ static enum pressure pressure_of(struct format_journal *journal, const kvs_tick 
    return PRESSURE_NONE;
 }
 
+/* Whether, after a snapshot of the tick's view in place of all before the border, there would be
+ * room for the one after it. What came since the border is in the log and in both of them. */
+static bool would_fit(const struct format_journal *journal, const kvs_tick *tick)
+{
+   const uint64_t since = format_log_appended(journal->log) - journal->border.appended;
+   const uint64_t present = log_bytes(journal) + format_snapshot_set_bytes(journal->snapshots);
+   const uint64_t free = format_log_free_bytes(journal->log);
+   return since <= GAIN_MIN || free >= FREE_LOW ||
+          free + present >= format_snapshot_size_limit(tick) + 2 * since + SPARE;
+}
+
 /* One snapshot in place of all that there is. It covers the log up to a segment's border only, so
- * the first tick draws one, and the next, which comes at once, has a view of all before it. */
+ * one tick draws one, and one soon after has a view of all before it: what is in the log is
+ * published a moment later. Where too much has come behind it meanwhile, another border is drawn;
+ * that ends, for such a disk takes no more sets. */
 static int compact_for_room(struct format_journal *journal, const kvs_tick *tick, kvs_error *error)
 {
-   if (!journal->rotated) {
-      int code = format_log_rotate(journal->log, error);
+   if (!journal->rotated || !would_fit(journal, tick)) {
+      int code = format_log_rotate(journal->log, &journal->border, error);
       if (code == KVS_IO)
          return code;
       journal->rotated = true;
+      journal->host->wake(journal->host);
+      return KVS_OK;
+   }
+   if (tick->view_sequence < journal->border.sequence) {
       journal->host->wake(journal->host);
       return KVS_OK;
    }
@@ -201,6 +236,8 @@ int format_journal_checkpoint(struct format_journal *journal, const kvs_tick *ti
    if (code != KVS_OK)
       return code;
    uint64_t covered = format_log_appended(journal->log);
+   if (journal->keeps) /* the room is used up now, and the snapshot after this one needs as much */
+      format_log_hold(journal->log, (int64_t)format_snapshot_size_limit(tick), tick->view_sequence);
    code = format_snapshot_set_write(journal->snapshots, tick, error);
    if (code != KVS_OK)
       return code;
@@ -210,7 +247,12 @@ int format_journal_checkpoint(struct format_journal *journal, const kvs_tick *ti
    format_log_snapshot_taken(journal->log, tick->view_sequence);
    format_log_remove_covered(journal->log, format_snapshot_set_oldest(journal->snapshots));
    kvs_error ignored = {.size = sizeof ignored};
-   (void)keep_room(journal, tick, &ignored); /* the next tick says so */
+   struct format_log_border border;
+   /* Where there is no room for the next one, the segment in use gives up its own now, if the
+    * snapshot covers it. */
+   if (keep_room(journal, tick, &ignored) == KVS_NO_SPACE &&
+       format_log_rotate(journal->log, &border, &ignored) == KVS_OK)
+      (void)keep_room(journal, tick, &ignored); /* the next tick says so */
    return KVS_OK;
 }
 

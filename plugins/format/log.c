@@ -11,6 +11,9 @@
 #define FREE_LOW ((uint64_t)16 << 20)
 /* For batches that are refused, no sooner than so long after the last time. */
 #define WAKE_PAUSE_MS ((uint64_t)10)
+/* What a snapshot and a segment need that is not counted: what is rounded up to blocks, beginnings
+ * of files. */
+#define SPARE ((int64_t)128 << 10)
 
 /* ---- Segments ------------------------------------------------------------------------------ */
 
@@ -80,7 +83,7 @@ int format_log_begin(struct format_log *log, kvs_error *error)
    return code;
 }
 
-int format_log_rotate(struct format_log *log, kvs_error *error)
+int format_log_rotate(struct format_log *log, struct format_log_border *border, kvs_error *error)
 {
    pthread_mutex_lock(&log->lock);
    int code = format_log_check_alive(log, error);
@@ -90,6 +93,7 @@ int format_log_rotate(struct format_log *log, kvs_error *error)
       log->closing = false;
       pthread_cond_broadcast(&log->changed);
    }
+   *border = (struct format_log_border){.sequence = log->reached, .appended = log->appended};
    pthread_mutex_unlock(&log->lock);
    return code;
 }
@@ -178,7 +182,7 @@ static bool only_deletes(const kvs_record *records, size_t count)
 /* [lock held] */
 static uint64_t held_bytes(const struct format_log *log)
 {
-   int64_t held = log->missing + (int64_t)(log->appended - log->missing_at);
+   int64_t held = log->missing + (int64_t)(log->appended - log->missing_at) + SPARE;
    return held > 0 ? (uint64_t)held : 0;
 }
 
@@ -205,11 +209,15 @@ static int make_room(struct format_log *log, const kvs_record *records, size_t c
    return code;
 }
 
-void format_log_hold(struct format_log *log, int64_t missing)
+void format_log_hold(struct format_log *log, int64_t missing, uint64_t view_sequence)
 {
    pthread_mutex_lock(&log->lock);
    log->missing = missing;
-   log->missing_at = log->appended;
+   if (view_sequence >= log->sampled_sequence) {
+      log->missing_at = view_sequence >= log->reached ? log->appended : log->sampled;
+      log->sampled = log->appended;
+      log->sampled_sequence = log->reached;
+   }
    pthread_mutex_unlock(&log->lock);
 }
 
@@ -391,11 +399,12 @@ static void take_recovered(struct format_log *log, const struct format_recovery_
    log->sealed_count = recovered->count;
    log->writer.header = recovered->newest;
    log->writer.link = recovered->newest_link;
-   log->appended = recovered->bytes;
+   log->appended = log->missing_at = log->sampled = recovered->bytes;
    log->durable_sequence = recovered->last_sequence;
    log->snapshot_sequence = base->snapshot_sequence;
    log->reached = recovered->last_sequence > base->snapshot_sequence ? recovered->last_sequence
                                                                      : base->snapshot_sequence;
+   log->sampled_sequence = log->reached;
 }
 
 /* Goes on in the newest segment if it says what a new one would say, which it can only as long as

@@ -69,16 +69,20 @@ uint64_t format_log_appended(struct format_log *log);
 int format_log_begin(struct format_log *log, kvs_error *error);
 /* What the next snapshot of the present data needs beyond the room that is kept for it (negative:
  * less). That much of the disk stays free, and as much more as is appended from now on, so that the
- * snapshot can be written; batches that would take it are refused, unless they only delete. */
-void format_log_hold(struct format_log *log, int64_t missing);
+ * snapshot can be written; what came between view and call counts too. Batches that would take it
+ * are refused, unless they only delete. */
+void format_log_hold(struct format_log *log, int64_t missing, uint64_t view_sequence);
 /* Whether, since the last call, a batch was refused for want of room, or one that deletes came
  * after such a one. The host is woken then. */
 bool format_log_take_refused(struct format_log *log);
 /* Bytes that are free on the disk, or UINT64_MAX where that cannot be told. */
 uint64_t format_log_free_bytes(struct format_log *log);
 /* Begins a new segment unless the newest holds no record, so that a snapshot of a later view covers
- * all before it. KVS_OK, KVS_NO_SPACE or KVS_IO. */
-int format_log_rotate(struct format_log *log, kvs_error *error);
+ * all before it: one that reaches the border. KVS_OK, KVS_NO_SPACE or KVS_IO. */
+struct format_log_border {
+   uint64_t sequence, appended; /* of the last batch before it; of format_log_appended */
+};
+int format_log_rotate(struct format_log *log, struct format_log_border *border, kvs_error *error);
 /* A snapshot at `sequence` is durable. The next write begins a new segment, which says so. */
 void format_log_snapshot_taken(struct format_log *log, uint64_t sequence);
 /* Removes the oldest segments as long as they hold nothing above `sequence`. A failure is logged

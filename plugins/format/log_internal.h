@@ -33,13 +33,14 @@ struct format_log {
    uint64_t appended;
    int64_t missing;     /* what the next snapshot needs beyond the room kept for it, ... */
    uint64_t missing_at; /* ... at this value of `appended`; since then as much more was appended */
-   uint64_t wake_ms;    /* monotonic; the host is not woken for a refused batch before */
-   bool tight;          /* the last batch that set something was refused for want of room */
-   bool refused;        /* there is reason to make room, since this was last asked */
-   bool unmarked;       /* the last record is no mark */
-   bool written;        /* since the last tick */
-   bool segment_asked;  /* the next write begins a new segment */
-   bool syncing; /* a thread syncs with the lock let go; no other may sync or cut meanwhile */
+   uint64_t sampled, sampled_sequence; /* `appended` when `reached` was this, for a later view */
+   uint64_t wake_ms;   /* monotonic; the host is not woken for a refused batch before */
+   bool tight;         /* the last batch that set something was refused for want of room */
+   bool refused;       /* there is reason to make room, since this was last asked */
+   bool unmarked;      /* the last record is no mark */
+   bool written;       /* since the last tick */
+   bool segment_asked; /* the next write begins a new segment */
+   bool syncing;       /* a thread syncs with the lock let go; no other may sync or cut meanwhile */
    bool closing; /* the control thread ends the segment; batches wait, so that the syncs end, too */
    bool stopping;
    bool failed;

@@ -182,9 +182,11 @@ int format_writer_reserve(struct format_writer *writer, size_t size, bool frees,
       ahead = needed > ceiling + ROOM_BEHIND_SETS ? needed : ceiling + ROOM_BEHIND_SETS;
    const uint64_t available = *free - (held < *free ? held : *free);
    int failure = ENOSPC;
-   if (ahead - writer->reserved <= available)
+   /* What will fill the room makes the next snapshot larger by as much. */
+   const uint64_t filled = writer->link.end + (frees ? ROOM_BEHIND_DELETES : ROOM_BEHIND_SETS);
+   if (ahead - writer->reserved + (ahead - filled) <= available)
       failure = extend(writer, 0, ahead);
-   if (failure == ENOSPC && (frees || needed - writer->reserved <= available))
+   if (failure == ENOSPC && (frees || needed - writer->reserved + size <= available))
       failure = extend(writer, 0, needed);
    if (failure != ENOSPC && failure != EDQUOT)
       return KVS_OK;

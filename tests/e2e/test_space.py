@@ -10,6 +10,7 @@ import faults
 import harness
 from harness import PATIENCE, kv
 
+OK = grpc.StatusCode.OK
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 DURABLE = ("aof", "hybrid", "encrypt")
 
@@ -182,6 +183,20 @@ class Full(Space):
                 server.save()
                 server.kill9()
                 self.assertEqual(dict(self.start(data=mode).scan()), wanted)
+
+    def test_a_disk_that_the_data_itself_has_filled_can_be_saved(self):
+        """All of it grows faster than room for the next snapshot can be made for it."""
+        for mode in DURABLE:
+            with self.subTest(mode=mode):
+                self.small_disk(mode, "12m")
+                server = self.start_in(mode, mode)
+                calls = [server.stub.Set.future(kv.SetRequest(key=f"key{i}", value=b"v" * 100_000),
+                                                timeout=PATIENCE) for i in range(200)]
+                kept = {f"key{i}" for i, call in enumerate(calls) if call.code() == OK}
+                self.assertLess(len(kept), 200)
+                server.save()
+                server.kill9()
+                self.assertEqual({key for key, _ in self.start(data=mode).scan()}, kept)
 
     def test_one_who_sets_what_has_no_room_keeps_nobody_else_from_deleting(self):
         """What comes at the same time is committed together, and must not be refused together."""
