@@ -46,6 +46,6 @@ void kv_control_note_refusal(void *context, const struct kv_status *status, size
    }
    pthread_mutex_unlock(&control->lock);
    if (due)
-      kv_log(KV_LOG_ERROR, "%" PRIu64 " writes were refused, the last one for: %s", untold,
-             status->text);
+      kv_log(KV_LOG_ERROR, "%" PRIu64 " %s refused, the last one because: %s", untold,
+             untold == 1 ? "write was" : "writes were", status->text);
 }

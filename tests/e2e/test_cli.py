@@ -231,7 +231,7 @@ class Connecting(ClientCase):
     def test_a_socket_is_reached_whatever_its_name(self):
         path = os.path.join(self.folder, "a 100%")
         server = self.start(data="other", mode="none", wait=False, listen=f"unix:{path}")
-        server.log.wait_for(" info ready")
+        self.assertTrue(server.log.wait_for(" info ready"))
         for address in (f"unix:{path}", f"unix://{path}"):
             self.check(["set", "k", "v"], address=address, out=b"OK\n")
         server.terminate()

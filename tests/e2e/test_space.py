@@ -129,7 +129,7 @@ class Word(Space):
                 self.assertGreaterEqual(status.last_error_unix_ms, begin_ms)
                 self.assertEqual(status.refused_writes, 300)
                 self.assertFalse(status.read_only)
-                server.log.wait_for("1 writes were refused, the last one for: ")
+                self.assertTrue(server.log.wait_for("1 write was refused, the last one because: "))
                 lines = [line for line in server.log.text().splitlines() if "no room" in line]
                 self.assertLess(len(lines), 8, lines)
                 shown = subprocess.run([harness.CLI, "-a", server.address, "status"],
