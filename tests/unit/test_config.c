@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct fixture {
    struct temporary directory;
@@ -261,8 +262,25 @@ static void a_single_letter_asks_for_help(void **state)
    kv_config_deinit(&fixture->config);
 }
 
+/* Settings of whoever runs the tests would win over the files of the tests. */
+static void forget_settings(void)
+{
+   for (char **variable = environ; *variable;) {
+      size_t size = strcspn(*variable, "=");
+      char name[256];
+      if (strncmp(*variable, "KVSTORE_", 8) != 0 || size >= sizeof name) {
+         variable++;
+         continue;
+      }
+      memcpy(name, *variable, size);
+      name[size] = '\0';
+      unsetenv(name); /* which moves the following ones up */
+   }
+}
+
 int main(void)
 {
+   forget_settings();
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
    const struct CMUnitTest tests[] = {
        TEST(blanks_around_a_setting_mean_nothing),
