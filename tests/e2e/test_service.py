@@ -71,6 +71,20 @@ class Batch(harness.Case):
                          lambda: self.batch(setting("a", b"1"), kv.Operation()), "operations[1]")
         self.assertEqual(self.server.keys(), [])
 
+    def test_the_values_got_by_a_batch_fit_into_one_message_together(self):
+        server = self.start(data="small", mode="none", flags=["--max-message-size", "1M",
+                                                              "--max-value-size", "512K"])
+        for key in "abc":
+            server.set(key, key.encode() * 400_000)
+        gets = [kv.Operation(get=kv.GetRequest(key=key)) for key in "abc"]
+        a_set = [kv.Operation(set=kv.SetRequest(key="d", value=b"v"))]
+        for operations in (gets, gets + a_set):
+            a, b, c = server.stub.Batch(kv.BatchRequest(operations=operations),
+                                        timeout=PATIENCE).results[:3]
+            self.assertEqual((len(a.get.value), len(b.get.value)), (400_000, 400_000))
+            self.assertEqual(c.error.code, grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
+            self.assertIn("too large for one reply", c.error.message)
+
     def test_readers_see_all_of_an_atomic_batch_or_nothing(self):
         """The values of both keys are always equal, whoever looks while they change."""
         stop = threading.Event()
