@@ -228,15 +228,16 @@ int format_folder_check_file(const struct format_folder *folder, const char *nam
 
 /* ---- What is in it ------------------------------------------------------------------------- */
 
-DIR *format_folder_list(const struct format_folder *folder, kvs_error *error)
+int format_folder_list(const struct format_folder *folder, DIR **listing, kvs_error *error)
 {
    int fd = open_at(folder->fd, ".", O_RDONLY | O_DIRECTORY);
-   DIR *listing = fd >= 0 ? fdopendir(fd) : NULL;
-   if (!listing)
-      fail(folder, "", "read the directory", error);
-   if (!listing && fd >= 0)
+   *listing = fd >= 0 ? fdopendir(fd) : NULL;
+   if (*listing)
+      return KVS_OK;
+   int code = fail(folder, "", "read the directory", error);
+   if (fd >= 0)
       close(fd);
-   return listing;
+   return code;
 }
 
 bool format_folder_has(const struct format_folder *folder, const char *name)

@@ -54,8 +54,8 @@ int format_folder_check(const struct format_folder *folder, kvs_error *error);
 int format_folder_check_file(const struct format_folder *folder, const char *name, int fd,
                              kvs_error *error);
 
-/* A listing of its own, to be closed; NULL with `error`. */
-DIR *format_folder_list(const struct format_folder *folder, kvs_error *error);
+/* A listing of its own, to be closed; NULL after a failure. */
+int format_folder_list(const struct format_folder *folder, DIR **listing, kvs_error *error);
 bool format_folder_has(const struct format_folder *folder, const char *name);
 /* The size of the file `name`; 0 when it cannot be told. */
 uint64_t format_folder_size_of(const struct format_folder *folder, const char *name);

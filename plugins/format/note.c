@@ -30,7 +30,8 @@ void format_note_expected(const kvs_host *host, const char *name, const char *en
    struct format_folder folder;
    if (format_folder_find(host, name, &folder, &ignored) != KVS_OK || folder.fd < 0)
       return; /* who reads the files says what is wrong */
-   DIR *listing = format_folder_list(&folder, &ignored);
+   DIR *listing;
+   (void)format_folder_list(&folder, &listing, &ignored);
    for (const struct dirent *entry; listing && (entry = readdir(listing));)
       if (format_ends_in(entry->d_name, ending))
          format_note_bytes(host, KVS_LOAD_EXPECTED, format_folder_size_of(&folder, entry->d_name));

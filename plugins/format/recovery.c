@@ -73,19 +73,18 @@ static int take_entry(struct recovery *recovery, const char *name)
 
 static int fail_listing(const struct recovery *recovery)
 {
-   format_fail_errno(recovery->error, errno, "%s: cannot read the directory",
-                     recovery->folder->path);
-   return KVS_IO;
+   return format_fail_errno(recovery->error, errno, "%s: cannot read the directory",
+                            recovery->folder->path);
 }
 
 static int list_segments(struct recovery *recovery)
 {
    if (recovery->folder->fd < 0)
       return KVS_OK;
-   DIR *listing = format_folder_list(recovery->folder, recovery->error);
-   if (!listing)
-      return KVS_IO;
-   int code = KVS_OK;
+   DIR *listing;
+   int code = format_folder_list(recovery->folder, &listing, recovery->error);
+   if (code != KVS_OK)
+      return code;
    const struct dirent *entry;
    while (code == KVS_OK && (errno = 0, entry = readdir(listing)))
       code = take_entry(recovery, entry->d_name);

@@ -61,15 +61,15 @@ static int settle_newest(const kvs_host *host, const struct format_folder *folde
 /* Removes what interrupted creations have left. */
 static int remove_temporaries(const struct format_folder *folder, kvs_error *error)
 {
-   DIR *listing = format_folder_list(folder, error);
-   int code = listing ? KVS_OK : KVS_IO;
+   DIR *listing;
+   int code = format_folder_list(folder, &listing, error);
    const struct dirent *entry;
    while (code == KVS_OK && (entry = readdir(listing)))
       if (format_ends_in(entry->d_name, FORMAT_SEGMENT_TEMPORARY))
          code = format_remove(folder, entry->d_name, error);
    if (listing)
       closedir(listing);
-   return code == KVS_OK ? KVS_OK : KVS_IO;
+   return code;
 }
 
 int format_recovery_settle(const kvs_host *host, const struct format_folder *folder,

@@ -101,10 +101,10 @@ static int list_directory(struct format_snapshot_set *set, kvs_error *error)
 {
    if (set->folder.fd < 0)
       return KVS_OK;
-   DIR *directory = format_folder_list(&set->folder, error);
-   if (!directory)
-      return KVS_IO;
-   int code = KVS_OK;
+   DIR *directory;
+   int code = format_folder_list(&set->folder, &directory, error);
+   if (code != KVS_OK)
+      return code;
    while (code == KVS_OK) {
       errno = 0;
       const struct dirent *entry = readdir(directory);

@@ -163,11 +163,7 @@ static int write_all(struct writer *writer, const kvs_host *host, const kvs_tick
    if (code == KVS_OK)
       code = write_footer(writer, error);
    /* What was allocated ahead may reach further. */
-   if (code == KVS_OK && ftruncate(writer->fd, (off_t)writer->offset) != 0)
-      code = format_fail_errno(error, errno, "%s: cannot cut to its length", writer->path);
-   if (code == KVS_OK)
-      code = format_sync(writer->fd, writer->path, error);
-   return code;
+   return code == KVS_OK ? format_truncate(writer->fd, writer->path, writer->offset, error) : code;
 }
 
 uint64_t format_snapshot_size_limit(const kvs_tick *tick)
