@@ -99,7 +99,7 @@ int format_sync(int fd, const char *path, kvs_error *error)
    return KVS_OK;
 }
 
-int format_truncate(int fd, const char *path, uint64_t size, kvs_error *error)
+int format_set_size(int fd, const char *path, uint64_t size, kvs_error *error)
 {
    int result;
    do
@@ -108,6 +108,14 @@ int format_truncate(int fd, const char *path, uint64_t size, kvs_error *error)
    if (result != 0)
       return format_fail_errno(error, errno, "%s: cannot cut to %llu bytes", path,
                                (unsigned long long)size);
+   return KVS_OK;
+}
+
+int format_truncate(int fd, const char *path, uint64_t size, kvs_error *error)
+{
+   int code = format_set_size(fd, path, size, error);
+   if (code != KVS_OK)
+      return code;
    if (fsync(fd) != 0)
       return format_fail_errno(error, errno, "%s: cannot flush to stable storage", path);
    return KVS_OK;

@@ -33,7 +33,9 @@ int format_read_all(int fd, const char *path, void *data, size_t size, uint64_t 
                     kvs_error *error);
 /* Brings the file's data, and of its metadata what reading them needs, to stable storage. */
 int format_sync(int fd, const char *path, kvs_error *error);
-/* Sets the file's size, durably. */
+/* Sets the file's size. */
+int format_set_size(int fd, const char *path, uint64_t size, kvs_error *error);
+/* The same, durably. */
 int format_truncate(int fd, const char *path, uint64_t size, kvs_error *error);
 
 #endif

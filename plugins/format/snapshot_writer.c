@@ -163,7 +163,9 @@ static int write_all(struct writer *writer, const kvs_host *host, const kvs_tick
    if (code == KVS_OK)
       code = write_footer(writer, error);
    /* What was allocated ahead may reach further. */
-   return code == KVS_OK ? format_truncate(writer->fd, writer->path, writer->offset, error) : code;
+   if (code == KVS_OK)
+      code = format_set_size(writer->fd, writer->path, writer->offset, error);
+   return code == KVS_OK ? format_sync(writer->fd, writer->path, error) : code;
 }
 
 uint64_t format_snapshot_size_limit(const kvs_tick *tick)
