@@ -130,13 +130,19 @@ static int open_below(int parent_fd, const char *name)
    }
 }
 
+/* Opens the directory that the host gave, and names `folder` as one below it. */
+static int open_top(const kvs_host *host, const char *name, struct format_folder *top,
+                    struct format_folder *folder, kvs_error *error)
+{
+   int code = set_path(folder, host->directory, name, error);
+   return code == KVS_OK ? format_folder_open(host->directory, top, error) : code;
+}
+
 int format_folder_find(const kvs_host *host, const char *name, struct format_folder *folder,
                        kvs_error *error)
 {
    struct format_folder top;
-   int code = set_path(folder, host->directory, name, error);
-   if (code == KVS_OK)
-      code = format_folder_open(host->directory, &top, error);
+   int code = open_top(host, name, &top, folder, error);
    if (code != KVS_OK)
       return code;
    folder->fd = open_below(top.fd, name);
@@ -184,9 +190,7 @@ int format_folder_make(const kvs_host *host, const char *name, struct format_fol
                        kvs_error *error)
 {
    struct format_folder top;
-   int code = set_path(folder, host->directory, name, error);
-   if (code == KVS_OK)
-      code = format_folder_open(host->directory, &top, error);
+   int code = open_top(host, name, &top, folder, error);
    if (code != KVS_OK)
       return code;
    code = make_in(&top, host, name, folder, error);

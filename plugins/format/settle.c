@@ -55,7 +55,7 @@ static int settle_newest(const kvs_host *host, const struct format_folder *folde
       code = cut ? format_truncate(reader.fd, reader.path, end, error)
                  : format_sync(reader.fd, reader.path, error);
    format_segment_close(&reader);
-   return code == KVS_OK ? KVS_OK : KVS_IO;
+   return code;
 }
 
 /* Removes what interrupted creations have left. */
