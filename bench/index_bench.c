@@ -64,14 +64,14 @@ static uint64_t any_number(struct bench *bench)
 }
 
 /* Printed by hand: printf would cost as much as what is measured. */
-static struct kv_bytes key_of(const struct bench *bench, uint64_t number, char text[KEY_SIZE])
+static struct kv_slice key_of(const struct bench *bench, uint64_t number, char text[KEY_SIZE])
 {
    memcpy(text, "key:", 4);
    uint64_t rest = bench->prefix ? number : mix(number + 1);
    uint64_t base = bench->prefix ? 10 : 16;
    for (size_t i = KEY_SIZE; i-- > (bench->prefix ? 4 : 0); rest /= base)
       text[i] = "0123456789abcdef"[rest % base];
-   return kv_bytes(text, KEY_SIZE);
+   return kv_slice(text, KEY_SIZE);
 }
 
 /* Sets `count` keys in transactions: the numbers from `first`, or any. */
@@ -85,7 +85,7 @@ static void set(struct bench *bench, uint64_t first, uint64_t count, bool any)
       for (unsigned sets = 0; sets < TRANSACTION_SETS && i < count; sets++, i++) {
          uint64_t number = any ? any_number(bench) : first + i;
          if (!kv_transaction_set(transaction, key_of(bench, number, text),
-                                 kv_bytes(bench->value, VALUE_SIZE)))
+                                 kv_slice(bench->value, VALUE_SIZE)))
             fail("out of memory");
       }
       kv_transaction_commit(transaction, ++bench->sequence);
@@ -95,7 +95,7 @@ static void set(struct bench *bench, uint64_t first, uint64_t count, bool any)
 static void get(struct bench *bench, uint64_t count)
 {
    char text[KEY_SIZE];
-   struct kv_bytes value;
+   struct kv_slice value;
    for (uint64_t i = 0; i < count; i++) {
       const struct kv_version *version = kv_reader_pin(bench->reader);
       if (!kv_version_get(version, key_of(bench, any_number(bench), text), &value))

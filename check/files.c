@@ -1,12 +1,12 @@
 #include "check/files.h"
 
 #include "check/shown.h"
-#include "plugins/format/file.h"
-#include "plugins/format/folder.h"
-#include "plugins/format/key_check.h"
-#include "plugins/format/scan.h"
-#include "plugins/format/snapshot.h"
-#include "plugins/format/snapshot_set.h"
+#include "storage/file.h"
+#include "storage/folder.h"
+#include "storage/key_check.h"
+#include "storage/scan.h"
+#include "storage/snapshot.h"
+#include "storage/snapshot_set.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -43,7 +43,7 @@ static void drop_log(const kvs_host *host, uint32_t level, const char *message)
    (void)host, (void)level, (void)message;
 }
 
-static int drop_effects(void *context, const struct format_scan *scan, const kvs_record *effects,
+static int drop_effects(void *context, const struct storage_scan *scan, const kvs_record *effects,
                         size_t count, uint64_t size, kvs_error *error)
 {
    (void)context, (void)scan, (void)effects, (void)count, (void)size, (void)error;
@@ -67,19 +67,19 @@ static void set_state(const struct walk *walk, json_t *file, int code, const cha
 
 const char *files_place(const char *file)
 {
-   static const char inner[] = FORMAT_INNER_FOLDER "/";
+   static const char inner[] = STORAGE_INNER_FOLDER "/";
    return strncmp(file, inner, sizeof inner - 1) == 0 ? file + sizeof inner - 1 : file;
 }
 
 /* ---- Kinds of files ------------------------------------------------------------------------ */
 
-static void check_snapshot(struct walk *walk, json_t *file, const struct format_folder *folder,
+static void check_snapshot(struct walk *walk, json_t *file, const struct storage_folder *folder,
                            const char *name)
 {
    kvs_error error = {.size = sizeof error};
    uint64_t sequence = strtoull(name, NULL, 10);
    walk->loaded = 0;
-   int code = format_snapshot_read(&walk->host, folder, name, sequence, false, &error);
+   int code = storage_snapshot_read(&walk->host, folder, name, sequence, false, &error);
    set_number(file, "records", walk->loaded);
    set_number(file, "sequence", sequence);
    set_state(walk, file, code, "sound", error.text);
@@ -87,38 +87,38 @@ static void check_snapshot(struct walk *walk, json_t *file, const struct format_
 
 /* Whether the segment after `number` exists, and the link in its header; false when that cannot be
  * read. */
-static bool find_link(const struct walk *walk, const struct format_folder *folder, uint64_t number,
-                      bool *exists, struct format_segment_link *link)
+static bool find_link(const struct walk *walk, const struct storage_folder *folder, uint64_t number,
+                      bool *exists, struct storage_segment_link *link)
 {
-   struct format_segment_reader reader;
+   struct storage_segment_reader reader;
    kvs_error ignored = {.size = sizeof ignored};
-   char name[FORMAT_SEGMENT_NAME_SIZE];
-   format_segment_name(number + 1, name);
-   *exists = format_folder_has(folder, name);
-   if (format_segment_open(folder, number + 1, walk->host.store_id, &reader, &ignored) != KVS_OK)
+   char name[STORAGE_SEGMENT_NAME_SIZE];
+   storage_segment_name(number + 1, name);
+   *exists = storage_folder_has(folder, name);
+   if (storage_segment_open(folder, number + 1, walk->host.store_id, &reader, &ignored) != KVS_OK)
       return false;
    *link = reader.header.previous;
-   format_segment_close(&reader);
+   storage_segment_close(&reader);
    return true;
 }
 
 /* Where the data ends, be it sound or not; reserved room follows. */
-static uint64_t data_end(const struct format_scan *scan, const struct format_segment_link *next)
+static uint64_t data_end(const struct storage_scan *scan, const struct storage_segment_link *next)
 {
    uint64_t end = next ? next->end : scan->tail.data_end;
    return end == 0 || end > scan->size ? scan->size : end;
 }
 
-static void check_segment(struct walk *walk, json_t *file, const struct format_folder *folder,
+static void check_segment(struct walk *walk, json_t *file, const struct storage_folder *folder,
                           uint64_t number)
 {
-   const struct format_scan_sink sink = {.take = drop_effects};
+   const struct storage_scan_sink sink = {.take = drop_effects};
    kvs_error error = {.size = sizeof error};
-   struct format_segment_link link;
-   struct format_scan scan;
+   struct storage_segment_link link;
+   struct storage_scan scan;
    bool exists, sealed = find_link(walk, folder, number, &exists, &link);
-   int code = format_scan_segment(&walk->host, folder, number, sealed ? &link : NULL, &sink, &scan,
-                                  &error);
+   int code = storage_scan_segment(&walk->host, folder, number, sealed ? &link : NULL, &sink, &scan,
+                                   &error);
    if (code == KVS_CORRUPT && scan.followed && exists) {
       code = KVS_OK; /* what is wrong is wrong with that one */
       error.text[0] = '\0';
@@ -144,22 +144,22 @@ static void check_segment(struct walk *walk, json_t *file, const struct format_f
 static void check_key_check(struct walk *walk, json_t *file)
 {
    kvs_error error = {.size = sizeof error};
-   uint8_t content[FORMAT_KEY_CHECK_SIZE];
+   uint8_t content[STORAGE_KEY_CHECK_SIZE];
    bool found;
-   int code = format_key_check_read(&walk->host, content, &found, &error);
+   int code = storage_key_check_read(&walk->host, content, &found, &error);
    set_state(walk, file, code, "sound", error.text);
 }
 
-static void check_file(struct walk *walk, const struct format_folder *folder, const char *relative,
+static void check_file(struct walk *walk, const struct storage_folder *folder, const char *relative,
                        const char *name, uint64_t size)
 {
    uint64_t number = 0;
-   char expected[FORMAT_SNAPSHOT_NAME_SIZE];
+   char expected[STORAGE_SNAPSHOT_NAME_SIZE];
    json_t *file = json_object();
    json_object_set_new(file, "file", shown_text(relative));
    set_number(file, "bytes", size);
    json_array_append_new(walk->files, file);
-   format_snapshot_name(strtoull(name, NULL, 10), expected);
+   storage_snapshot_name(strtoull(name, NULL, 10), expected);
    const char *place = files_place(relative);
    bool in_log = walk->look_inside && strncmp(place, "aof/", 4) == 0;
    bool in_snapshots = walk->look_inside && strncmp(place, "snapshots/", 10) == 0;
@@ -167,16 +167,16 @@ static void check_file(struct walk *walk, const struct format_folder *folder, co
    if (in_snapshots && strcmp(name, expected) == 0) {
       kind = "snapshot";
       check_snapshot(walk, file, folder, name);
-   } else if (in_log && format_segment_parse_name(name, &number)) {
+   } else if (in_log && storage_segment_parse_name(name, &number)) {
       kind = "segment";
       check_segment(walk, file, folder, number);
-   } else if (walk->look_inside && strcmp(relative, FORMAT_KEY_CHECK_NAME) == 0) {
+   } else if (walk->look_inside && strcmp(relative, STORAGE_KEY_CHECK_NAME) == 0) {
       kind = "key check";
       check_key_check(walk, file);
    } else {
-      if (in_log && format_ends_in(name, ".torn"))
+      if (in_log && storage_ends_in(name, ".torn"))
          kind = "torn";
-      else if ((in_log || in_snapshots) && format_ends_in(name, ".tmp"))
+      else if ((in_log || in_snapshots) && storage_ends_in(name, ".tmp"))
          kind = "left-over";
       set_state(walk, file, KVS_OK, "not checked", "");
    }
@@ -190,10 +190,10 @@ static int skip_dots(const struct dirent *entry)
    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
 }
 
-static enum kv_code walk_folder(struct walk *walk, const struct format_folder *folder,
+static enum kv_code walk_folder(struct walk *walk, const struct storage_folder *folder,
                                 const char *prefix, unsigned depth);
 
-static enum kv_code walk_entry(struct walk *walk, const struct format_folder *folder,
+static enum kv_code walk_entry(struct walk *walk, const struct storage_folder *folder,
                                const char *prefix, const char *name, unsigned depth)
 {
    enum { DEPTH_MAX = 8 };
@@ -208,17 +208,17 @@ static enum kv_code walk_entry(struct walk *walk, const struct format_folder *fo
    }
    if (depth == DEPTH_MAX)
       return KV_OK;
-   struct format_folder inside;
+   struct storage_folder inside;
    kvs_error error = {.size = sizeof error};
-   if (format_folder_enter(folder, name, &inside, &error) != KVS_OK)
+   if (storage_folder_enter(folder, name, &inside, &error) != KVS_OK)
       return kv_fail(walk->status, KV_UNAVAILABLE, "%s", error.text);
    snprintf(relative, sizeof relative, "%s%s/", prefix, name);
    enum kv_code code = walk_folder(walk, &inside, relative, depth + 1);
-   format_folder_close(&inside);
+   storage_folder_close(&inside);
    return code;
 }
 
-static enum kv_code walk_folder(struct walk *walk, const struct format_folder *folder,
+static enum kv_code walk_folder(struct walk *walk, const struct storage_folder *folder,
                                 const char *prefix, unsigned depth)
 {
    struct dirent **entries;
@@ -246,39 +246,39 @@ enum kv_code files_check(const char *directory, const uint8_t store_id[16], bool
                        .damaged = damaged,
                        .look_inside = look_inside,
                        .status = status};
-   struct format_folder folder;
+   struct storage_folder folder;
    kvs_error error = {.size = sizeof error};
    memcpy(walk.host.store_id, store_id, sizeof walk.host.store_id);
-   if (format_folder_open(directory, &folder, &error) != KVS_OK)
+   if (storage_folder_open(directory, &folder, &error) != KVS_OK)
       return kv_fail(status, KV_UNAVAILABLE, "%s", error.text);
    enum kv_code code = walk_folder(&walk, &folder, "", 0);
-   format_folder_close(&folder);
+   storage_folder_close(&folder);
    return code;
 }
 
 /* ---- Whose files they are ------------------------------------------------------------------ */
 
-static bool read_store_id(const struct format_folder *folder, const char *name,
+static bool read_store_id(const struct storage_folder *folder, const char *name,
                           uint8_t store_id[16])
 {
    kvs_error ignored = {.size = sizeof ignored};
    int fd;
    size_t got = 0;
-   if (format_open(folder, name, O_RDONLY, &fd, &ignored) != KVS_OK)
+   if (storage_open(folder, name, O_RDONLY, &fd, &ignored) != KVS_OK)
       return false;
-   (void)format_read_all(fd, name, store_id, 16, STORE_ID_OFFSET, &got, &ignored);
+   (void)storage_read_all(fd, name, store_id, 16, STORE_ID_OFFSET, &got, &ignored);
    close(fd);
    return got == 16;
 }
 
-static bool find_store_id(const struct format_folder *folder, const char *ending,
+static bool find_store_id(const struct storage_folder *folder, const char *ending,
                           uint8_t store_id[16])
 {
    struct dirent **entries;
    bool found = false;
    int count = scandirat(folder->fd, ".", &entries, skip_dots, alphasort);
    for (int i = 0; i < count; i++) {
-      found = found || (format_ends_in(entries[i]->d_name, ending) &&
+      found = found || (storage_ends_in(entries[i]->d_name, ending) &&
                         read_store_id(folder, entries[i]->d_name, store_id));
       free(entries[i]);
    }
@@ -293,17 +293,17 @@ bool files_store_id(const char *directory, uint8_t store_id[16])
       const char *folder, *ending;
    } places[] = {{"aof", ".log"},
                  {"snapshots", ".snapshot"},
-                 {FORMAT_INNER_FOLDER "/aof", ".log"},
-                 {FORMAT_INNER_FOLDER "/snapshots", ".snapshot"}};
+                 {STORAGE_INNER_FOLDER "/aof", ".log"},
+                 {STORAGE_INNER_FOLDER "/snapshots", ".snapshot"}};
    const kvs_host host = {.size = sizeof host, .directory = directory};
    kvs_error ignored = {.size = sizeof ignored};
    bool found = false;
    for (size_t i = 0; i < sizeof places / sizeof *places && !found; i++) {
-      struct format_folder folder;
-      if (format_folder_find(&host, places[i].folder, &folder, &ignored) == KVS_OK &&
+      struct storage_folder folder;
+      if (storage_folder_find(&host, places[i].folder, &folder, &ignored) == KVS_OK &&
           folder.fd >= 0)
          found = find_store_id(&folder, places[i].ending, store_id);
-      format_folder_close(&folder);
+      storage_folder_close(&folder);
    }
    return found;
 }

@@ -1,6 +1,6 @@
 #include "check/place.h"
 
-#include "plugins/format/key_check.h"
+#include "storage/key_check.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +19,7 @@ void place_find(const struct kv_active *active, struct place *place)
    const char *keeper = encrypted ? inner_of(active) : active->plugin;
    *place = (struct place){.kept = kept_by(keeper),
                            .encrypted = encrypted,
-                           .folder = encrypted ? FORMAT_INNER_FOLDER : ""};
+                           .folder = encrypted ? STORAGE_INNER_FOLDER : ""};
    snprintf(place->name, sizeof place->name, "%s%.64s", encrypted ? "encrypt: inner plug-in " : "",
             keeper);
 }

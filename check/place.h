@@ -9,7 +9,7 @@
 #define CHECK_PLACE_H
 
 #include "check/reading.h"
-#include "core/host/data_directory.h"
+#include "core/datadir/data_directory.h"
 
 #include <stdbool.h>
 

@@ -1,9 +1,9 @@
 #include "check/reading.h"
 
 #include "check/stand_in.h"
-#include "plugins/format/file.h"
-#include "plugins/format/journal.h"
-#include "plugins/format/note.h"
+#include "storage/file.h"
+#include "storage/journal.h"
+#include "storage/note.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -13,8 +13,8 @@
 
 struct reading {
    const kvs_host *host;
-   struct format_snapshot_set *snapshots;
-   struct format_folder log;
+   struct storage_snapshot_set *snapshots;
+   struct storage_folder log;
 };
 
 enum kept kept_by(const char *plugin)
@@ -38,13 +38,13 @@ static int open_reading(const kvs_host *host, const kvs_setting *settings, size_
    (void)settings, (void)count;
    struct reading *reading = calloc(1, sizeof *reading);
    if (!reading)
-      return format_fail(error, KVS_IO, "no memory");
+      return storage_fail(error, KVS_IO, "no memory");
    reading->host = host;
-   int code = format_folder_find(host, "aof", &reading->log, error);
+   int code = storage_folder_find(host, "aof", &reading->log, error);
    if (code == KVS_OK)
-      code = format_snapshot_set_open(host, &reading->snapshots, error);
+      code = storage_snapshot_set_open(host, &reading->snapshots, error);
    if (code != KVS_OK) {
-      format_folder_close(&reading->log);
+      storage_folder_close(&reading->log);
       free(reading);
       return code;
    }
@@ -55,22 +55,22 @@ static int open_reading(const kvs_host *host, const kvs_setting *settings, size_
 static void close_reading(void *self)
 {
    struct reading *reading = self;
-   format_snapshot_set_destroy(reading->snapshots);
-   format_folder_close(&reading->log);
+   storage_snapshot_set_destroy(reading->snapshots);
+   storage_folder_close(&reading->log);
    free(reading);
 }
 
 /* ---- The ways to load ---------------------------------------------------------------------- */
 
-typedef int load_snapshot(struct format_snapshot_set *set, struct format_snapshot_found *found,
+typedef int load_snapshot(struct storage_snapshot_set *set, struct storage_snapshot_found *found,
                           kvs_error *error);
-typedef int read_log(const kvs_host *host, const struct format_folder *folder,
-                     const struct format_recovery_base *base, struct format_recovered *recovered,
+typedef int read_log(const kvs_host *host, const struct storage_folder *folder,
+                     const struct storage_recovery_base *base, struct storage_recovered *recovered,
                      kvs_error *error);
 
 static int load_snapshots_by(const struct reading *reading, load_snapshot *load, kvs_error *error)
 {
-   struct format_snapshot_found found;
+   struct storage_snapshot_found found;
    int code = load(reading->snapshots, &found, error);
    if (code == KVS_OK)
       reading->host->loaded_to(reading->host, found.sequence);
@@ -79,45 +79,45 @@ static int load_snapshots_by(const struct reading *reading, load_snapshot *load,
 
 static int load_snapshots(void *self, kvs_error *error)
 {
-   return load_snapshots_by(self, format_snapshot_set_load_newest, error);
+   return load_snapshots_by(self, storage_snapshot_set_load_newest, error);
 }
 
 static int load_snapshots_prefix(void *self, kvs_error *error)
 {
-   return load_snapshots_by(self, format_snapshot_set_load_sound, error);
+   return load_snapshots_by(self, storage_snapshot_set_load_sound, error);
 }
 
-static void tell_torn(const struct reading *reading, const struct format_recovered *recovered)
+static void tell_torn(const struct reading *reading, const struct storage_recovered *recovered)
 {
    if (recovered->count == 0 || recovered->newest_tail.data_end <= recovered->newest_link.end)
       return;
-   char name[FORMAT_SEGMENT_NAME_SIZE], path[PATH_MAX + FORMAT_SEGMENT_NAME_SIZE];
-   format_segment_name(recovered->newest.number, name);
+   char name[STORAGE_SEGMENT_NAME_SIZE], path[PATH_MAX + STORAGE_SEGMENT_NAME_SIZE];
+   storage_segment_name(recovered->newest.number, name);
    snprintf(path, sizeof path, "%s/%s", reading->log.path, name);
-   format_note(reading->host, (kvs_load_note){.kind = KVS_LOAD_TORN,
-                                              .file = path,
-                                              .bytes = recovered->newest_tail.data_end -
-                                                       recovered->newest_link.end,
-                                              .offset = recovered->newest_link.end,
-                                              .sequence = recovered->last_sequence});
+   storage_note(reading->host, (kvs_load_note){.kind = KVS_LOAD_TORN,
+                                               .file = path,
+                                               .bytes = recovered->newest_tail.data_end -
+                                                        recovered->newest_link.end,
+                                               .offset = recovered->newest_link.end,
+                                               .sequence = recovered->last_sequence});
 }
 
-static void tell_given_up(const struct reading *reading, const struct format_recovered *recovered)
+static void tell_given_up(const struct reading *reading, const struct storage_recovered *recovered)
 {
-   const struct format_given_up *given_up = &recovered->given_up;
-   char name[FORMAT_SEGMENT_NAME_SIZE] = "", path[PATH_MAX + FORMAT_SEGMENT_NAME_SIZE];
+   const struct storage_given_up *given_up = &recovered->given_up;
+   char name[STORAGE_SEGMENT_NAME_SIZE] = "", path[PATH_MAX + STORAGE_SEGMENT_NAME_SIZE];
    if (given_up->segment > 0)
-      format_segment_name(given_up->segment, name);
+      storage_segment_name(given_up->segment, name);
    snprintf(path, sizeof path, "%s/%s", reading->log.path, name);
-   format_note(reading->host, (kvs_load_note){.kind = KVS_LOAD_PASSED_OVER,
-                                              .file = path,
-                                              .text = given_up->reason,
-                                              .offset = given_up->offset,
-                                              .sequence = given_up->known_sequence});
+   storage_note(reading->host, (kvs_load_note){.kind = KVS_LOAD_PASSED_OVER,
+                                               .file = path,
+                                               .text = given_up->reason,
+                                               .offset = given_up->offset,
+                                               .sequence = given_up->known_sequence});
 }
 
-static int finish(const struct reading *reading, const struct format_snapshot_found *found,
-                  const struct format_recovered *recovered)
+static int finish(const struct reading *reading, const struct storage_snapshot_found *found,
+                  const struct storage_recovered *recovered)
 {
    if (recovered->given_up.any)
       tell_given_up(reading, recovered);
@@ -132,24 +132,25 @@ static int finish(const struct reading *reading, const struct format_snapshot_fo
 static int load_journal_by(const struct reading *reading, load_snapshot *load, read_log *read,
                            kvs_error *error)
 {
-   struct format_snapshot_found found;
-   struct format_recovered recovered;
+   struct storage_snapshot_found found;
+   struct storage_recovered recovered;
    int code = load(reading->snapshots, &found, error);
    if (code != KVS_OK)
       return code;
-   const struct format_recovery_base base = format_journal_base(&found);
+   const struct storage_recovery_base base = storage_journal_base(&found);
    code = read(reading->host, &reading->log, &base, &recovered, error);
    return code == KVS_OK ? finish(reading, &found, &recovered) : code;
 }
 
 static int load_journal(void *self, kvs_error *error)
 {
-   return load_journal_by(self, format_snapshot_set_load, format_recovery_read, error);
+   return load_journal_by(self, storage_snapshot_set_load, storage_recovery_read, error);
 }
 
 static int load_journal_prefix(void *self, kvs_error *error)
 {
-   return load_journal_by(self, format_snapshot_set_load_sound, format_recovery_read_prefix, error);
+   return load_journal_by(self, storage_snapshot_set_load_sound, storage_recovery_read_prefix,
+                          error);
 }
 
 kvs_plugin reading_plugin(enum kept kept, const char *name, bool prefix)

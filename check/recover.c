@@ -5,8 +5,8 @@
 #include "check/stand_in.h"
 #include "check/start.h"
 #include "check/writing.h"
-#include "plugins/format/folder.h"
-#include "plugins/format/key_check.h"
+#include "storage/folder.h"
+#include "storage/key_check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,8 +39,8 @@ static enum kv_code refuse_encrypted(const struct survey *survey, struct kv_stat
    const json_t *generation;
    json_array_foreach(json_object_get(survey->report, "generations"), index, generation)
    {
-      if (count_files(generation, FORMAT_KEY_CHECK_NAME) +
-              count_files(generation, FORMAT_INNER_FOLDER "/") >
+      if (count_files(generation, STORAGE_KEY_CHECK_NAME) +
+              count_files(generation, STORAGE_INNER_FOLDER "/") >
           0)
          return kv_fail(status, KV_FAILED_PRECONDITION,
                         "without a usable ACTIVE there is no telling how generation %lld, which is "
@@ -154,13 +154,13 @@ static enum kv_code copy_key_check(const char *from, const char *to, const uint8
 {
    kvs_host host = {.size = sizeof host, .directory = from};
    kvs_error error = {.size = sizeof error};
-   uint8_t file[FORMAT_KEY_CHECK_SIZE];
+   uint8_t file[STORAGE_KEY_CHECK_SIZE];
    bool found;
    memcpy(host.store_id, store_id, sizeof host.store_id);
-   if (format_key_check_read(&host, file, &found, &error) != KVS_OK || !found)
+   if (storage_key_check_read(&host, file, &found, &error) != KVS_OK || !found)
       return KV_OK;
    host.directory = to;
-   if (format_key_check_write(&host, file, &error) != KVS_OK)
+   if (storage_key_check_write(&host, file, &error) != KVS_OK)
       return kv_fail(status, KV_UNAVAILABLE, "%s", error.text);
    return KV_OK;
 }
@@ -172,10 +172,10 @@ static enum kv_code make_place(const struct place *place, const char *generation
       return KV_OK;
    const kvs_host host = {.size = sizeof host, .directory = generation};
    kvs_error error = {.size = sizeof error};
-   struct format_folder folder;
-   if (format_folder_make(&host, place->folder, &folder, &error) != KVS_OK)
+   struct storage_folder folder;
+   if (storage_folder_make(&host, place->folder, &folder, &error) != KVS_OK)
       return kv_fail(status, KV_UNAVAILABLE, "%s", error.text);
-   format_folder_close(&folder);
+   storage_folder_close(&folder);
    return KV_OK;
 }
 
@@ -194,10 +194,10 @@ static enum kv_code write_generation(const char *generation, const struct start 
       return code;
    uint64_t sequence;
    code = kv_instance_load(instance, NULL, &sequence, status);
-   struct kv_view *view = code == KV_OK ? kv_view_create(start->store) : NULL;
+   struct kv_store_view *view = code == KV_OK ? kv_store_view_create(start->store) : NULL;
    if (view) {
       code = kv_instance_tick(instance, KVS_TICK_CHECKPOINT, view, status);
-      kv_view_destroy(view);
+      kv_store_view_destroy(view);
    } else if (code == KV_OK) {
       code = kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a view of the data");
    }

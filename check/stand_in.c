@@ -1,6 +1,6 @@
 #include "check/stand_in.h"
 
-#include "plugins/format/file.h"
+#include "storage/file.h"
 
 #include <string.h>
 
@@ -14,7 +14,7 @@ static int refuse_write(void *self, const kvs_record *records, size_t count, uin
                         kvs_error *error)
 {
    (void)self, (void)records, (void)count, (void)flags;
-   return format_fail(error, KVS_IO, "this only loads and makes checkpoints");
+   return storage_fail(error, KVS_IO, "this only loads and makes checkpoints");
 }
 
 kvs_plugin stand_in_plugin(const char *name)

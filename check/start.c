@@ -1,7 +1,7 @@
 #include "check/start.h"
 
 #include "check/stand_in.h"
-#include "plugins/format/key_check.h"
+#include "storage/key_check.h"
 
 #include <endian.h>
 #include <string.h>
@@ -12,12 +12,12 @@
 static bool make_digest(struct kv_store *store, uint64_t *digest)
 {
    XXH3_state_t *hash = XXH3_createState();
-   struct kv_view *view = kv_view_create(store);
+   struct kv_store_view *view = kv_store_view_create(store);
    if (hash && view) {
       struct kv_cursor cursor;
-      struct kv_bytes key, value;
+      struct kv_slice key, value;
       XXH3_64bits_reset(hash);
-      kv_cursor_seek(&cursor, kv_view_version(view), kv_bytes(NULL, 0));
+      kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
       while (kv_cursor_next(&cursor, &key, &value)) {
          const uint64_t sizes[2] = {htole64(key.size), htole64(value.size)};
          XXH3_64bits_update(hash, sizes, sizeof sizes);
@@ -29,7 +29,7 @@ static bool make_digest(struct kv_store *store, uint64_t *digest)
    }
    bool made = hash && view;
    if (view)
-      kv_view_destroy(view);
+      kv_store_view_destroy(view);
    XXH3_freeState(hash);
    return made;
 }
@@ -64,10 +64,10 @@ static bool refuses_key_check(const char *directory, const uint8_t store_id[16],
 {
    kvs_host host = {.size = sizeof host, .directory = directory};
    kvs_error error = {.size = sizeof error};
-   uint8_t file[FORMAT_KEY_CHECK_SIZE];
+   uint8_t file[STORAGE_KEY_CHECK_SIZE];
    bool found;
    memcpy(host.store_id, store_id, sizeof host.store_id);
-   if (format_key_check_read(&host, file, &found, &error) == KVS_OK)
+   if (storage_key_check_read(&host, file, &found, &error) == KVS_OK)
       return false;
    kv_fail(&start->refusal, KV_DATA_LOSS, "plug-in encrypt: %s", error.text);
    start->refused = true;

@@ -8,7 +8,7 @@
 #define CHECK_SURVEY_H
 
 #include "check/place.h"
-#include "core/host/data_directory.h"
+#include "core/datadir/data_directory.h"
 
 #include <jansson.h>
 

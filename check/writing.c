@@ -1,8 +1,8 @@
 #include "check/writing.h"
 
 #include "check/stand_in.h"
-#include "plugins/format/journal.h"
-#include "plugins/format/snapshot_set.h"
+#include "storage/journal.h"
+#include "storage/snapshot_set.h"
 
 /* ---- Nothing ------------------------------------------------------------------------------- */
 
@@ -31,9 +31,9 @@ static int open_snapshots(const kvs_host *host, const kvs_setting *settings, siz
                           void **self, kvs_error *error)
 {
    (void)settings, (void)count;
-   struct format_snapshot_set *set;
-   const struct format_snapshot_settings one = {.kept = 1};
-   int code = format_snapshot_set_create(host, &one, &set, error);
+   struct storage_snapshot_set *set;
+   const struct storage_snapshot_settings one = {.kept = 1};
+   int code = storage_snapshot_set_create(host, &one, &set, error);
    if (code == KVS_OK)
       *self = set;
    return code;
@@ -41,12 +41,12 @@ static int open_snapshots(const kvs_host *host, const kvs_setting *settings, siz
 
 static int write_snapshot(void *self, const kvs_tick *tick, kvs_error *error)
 {
-   return tick->view_sequence > 0 ? format_snapshot_set_write(self, tick, error) : KVS_OK;
+   return tick->view_sequence > 0 ? storage_snapshot_set_write(self, tick, error) : KVS_OK;
 }
 
 static void close_snapshots(void *self)
 {
-   format_snapshot_set_destroy(self);
+   storage_snapshot_set_destroy(self);
 }
 
 /* ---- Journal ------------------------------------------------------------------------------- */
@@ -55,11 +55,11 @@ static int open_journal(const kvs_host *host, const kvs_setting *settings, size_
                         void **self, kvs_error *error)
 {
    (void)settings, (void)count;
-   const struct format_journal_settings journal_settings = {
-       .log = {.sync = FORMAT_LOG_SYNC_ALWAYS, .segment_size = UINT64_C(10) << 20},
+   const struct storage_journal_settings journal_settings = {
+       .log = {.sync = STORAGE_LOG_SYNC_ALWAYS, .segment_size = UINT64_C(10) << 20},
        .snapshots = {.kept = 1}};
-   struct format_journal *journal;
-   int code = format_journal_create(host, &journal_settings, &journal, error);
+   struct storage_journal *journal;
+   int code = storage_journal_create(host, &journal_settings, &journal, error);
    if (code == KVS_OK)
       *self = journal;
    return code;
@@ -67,17 +67,17 @@ static int open_journal(const kvs_host *host, const kvs_setting *settings, size_
 
 static int load_journal(void *self, kvs_error *error)
 {
-   return format_journal_load(self, error);
+   return storage_journal_load(self, error);
 }
 
 static int write_journal(void *self, const kvs_tick *tick, kvs_error *error)
 {
-   return format_journal_checkpoint(self, tick, error);
+   return storage_journal_checkpoint(self, tick, error);
 }
 
 static void close_journal(void *self)
 {
-   format_journal_destroy(self);
+   storage_journal_destroy(self);
 }
 
 kvs_plugin writing_plugin(enum kept kept, const char *name)

@@ -75,7 +75,7 @@ static size_t size_of(const struct words *words)
 
 static void fill(struct item *item)
 {
-   const struct kv_bytes *words = item->words.items;
+   const struct kv_slice *words = item->words.items;
    switch (item->operation.operation_case) {
    case KVSTORE__OPERATION__OPERATION_SET:
       kvstore__set_request__init(&item->set);
@@ -146,7 +146,7 @@ static int show_result(struct bulk *bulk, const struct item *item,
                        const Kvstore__OperationResult *result)
 {
    struct session *session = bulk->session;
-   const struct kv_bytes key = item->words.items[1];
+   const struct kv_slice key = item->words.items[1];
    session->line = item->line;
    switch (result->result_case) {
    case KVSTORE__OPERATION_RESULT__RESULT_SET:

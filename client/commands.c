@@ -5,9 +5,9 @@
 
 #define ANY SIZE_MAX
 
-static int command_help(struct session *session, const struct kv_bytes *arguments, size_t count);
+static int command_help(struct session *session, const struct kv_slice *arguments, size_t count);
 
-static int command_exit(struct session *session, const struct kv_bytes *arguments, size_t count)
+static int command_exit(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    (void)arguments, (void)count;
    session->ended = true;
@@ -39,7 +39,7 @@ static const struct command commands[] = {
     {0},
 };
 
-static const struct command *find(struct kv_bytes name)
+static const struct command *find(struct kv_slice name)
 {
    for (const struct command *command = commands; command->name; command++)
       if (words_same(name, command->name))
@@ -48,18 +48,18 @@ static const struct command *find(struct kv_bytes name)
 }
 
 /* What a word looks like in a message, cut where it is long. */
-static int shown(struct kv_bytes word)
+static int shown(struct kv_slice word)
 {
    return word.size < 64 ? (int)word.size : 64;
 }
 
-static int unknown(struct session *session, struct kv_bytes name)
+static int unknown(struct session *session, struct kv_slice name)
 {
    return session_misuse(session, "unknown command \"%.*s\"; see help", shown(name),
                          (const char *)name.data);
 }
 
-static int command_help(struct session *session, const struct kv_bytes *arguments, size_t count)
+static int command_help(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    if (count == 0) {
       commands_print_help(session->out);
@@ -72,7 +72,7 @@ static int command_help(struct session *session, const struct kv_bytes *argument
    return EXIT_DONE;
 }
 
-int commands_run(struct session *session, const struct kv_bytes *words, size_t count)
+int commands_run(struct session *session, const struct kv_slice *words, size_t count)
 {
    if (count == 0)
       return EXIT_DONE;

@@ -15,11 +15,11 @@ struct command {
    const char *usage; /* name and arguments */
    const char *help;
    size_t least, most; /* number of arguments */
-   int (*run)(struct session *session, const struct kv_bytes *arguments, size_t count);
+   int (*run)(struct session *session, const struct kv_slice *arguments, size_t count);
 };
 
 /* Runs a command given as words, the first one its name. No words: nothing to do. */
-int commands_run(struct session *session, const struct kv_bytes *words, size_t count);
+int commands_run(struct session *session, const struct kv_slice *words, size_t count);
 
 /* The commands in the order of the help, ended by one without a name. */
 const struct command *commands_all(void);
@@ -30,20 +30,20 @@ void commands_print_help(FILE *out);
 /* ---- What the answer to one operation looks like; the exit code ---- */
 
 int data_show_set(struct session *session);
-int data_show_get(struct session *session, struct kv_bytes key, const Kvstore__GetResponse *answer);
-int data_show_del(struct session *session, struct kv_bytes key, bool existed);
+int data_show_get(struct session *session, struct kv_slice key, const Kvstore__GetResponse *answer);
+int data_show_del(struct session *session, struct kv_slice key, bool existed);
 
 /* ---- The handlers: the data (data.c), the server (server.c) ---- */
 
-int command_set(struct session *session, const struct kv_bytes *arguments, size_t count);
-int command_get(struct session *session, const struct kv_bytes *arguments, size_t count);
-int command_del(struct session *session, const struct kv_bytes *arguments, size_t count);
-int command_keys(struct session *session, const struct kv_bytes *arguments, size_t count);
-int command_scan(struct session *session, const struct kv_bytes *arguments, size_t count);
-int command_config(struct session *session, const struct kv_bytes *arguments, size_t count);
-int command_configure(struct session *session, const struct kv_bytes *arguments, size_t count);
-int command_plugins(struct session *session, const struct kv_bytes *arguments, size_t count);
-int command_save(struct session *session, const struct kv_bytes *arguments, size_t count);
-int command_status(struct session *session, const struct kv_bytes *arguments, size_t count);
+int command_set(struct session *session, const struct kv_slice *arguments, size_t count);
+int command_get(struct session *session, const struct kv_slice *arguments, size_t count);
+int command_del(struct session *session, const struct kv_slice *arguments, size_t count);
+int command_keys(struct session *session, const struct kv_slice *arguments, size_t count);
+int command_scan(struct session *session, const struct kv_slice *arguments, size_t count);
+int command_config(struct session *session, const struct kv_slice *arguments, size_t count);
+int command_configure(struct session *session, const struct kv_slice *arguments, size_t count);
+int command_plugins(struct session *session, const struct kv_slice *arguments, size_t count);
+int command_save(struct session *session, const struct kv_slice *arguments, size_t count);
+int command_status(struct session *session, const struct kv_slice *arguments, size_t count);
 
 #endif

@@ -127,7 +127,7 @@ static bool run_batch(struct connection *connection, grpc_call *call, const grpc
    }
 }
 
-static bool send_request(struct connection *connection, grpc_call *call, struct kv_bytes request)
+static bool send_request(struct connection *connection, grpc_call *call, struct kv_slice request)
 {
    /* Copied, because gRPC may hold on to it after a cancelled call has ended. */
    grpc_slice slice = grpc_slice_from_copied_buffer(request.data, request.size);
@@ -156,7 +156,7 @@ static enum kv_code hand_over(grpc_byte_buffer *message, connection_reply_fn *on
       return kv_fail(status, KV_INTERNAL, "the server's answer cannot be decompressed");
    grpc_slice slice = grpc_byte_buffer_reader_readall(&reader);
    grpc_byte_buffer_reader_destroy(&reader);
-   struct kv_bytes reply = kv_bytes(GRPC_SLICE_START_PTR(slice), GRPC_SLICE_LENGTH(slice));
+   struct kv_slice reply = kv_slice(GRPC_SLICE_START_PTR(slice), GRPC_SLICE_LENGTH(slice));
    enum kv_code code = on_reply(context, reply, status);
    grpc_slice_unref(slice);
    return code;

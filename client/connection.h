@@ -7,7 +7,7 @@
 #ifndef CLIENT_CONNECTION_H
 #define CLIENT_CONNECTION_H
 
-#include "core/support/bytes.h"
+#include "core/support/slice.h"
 #include "core/support/status.h"
 
 #include <stdbool.h>
@@ -17,14 +17,14 @@ struct connection;
 
 struct connection_call {
    const char *method; /* full name, "/kvstore.KeyValueStore/Get" */
-   struct kv_bytes request;
+   struct kv_slice request;
    int64_t timeout_ms;         /* 0: none; of the call, and of connecting where that comes before */
    int64_t connect_timeout_ms; /* of connecting */
 };
 
 /* Takes one message of the answer; `reply` is valid during the call only. Anything but KV_OK, with
  * the status filled in, ends the call. */
-typedef enum kv_code connection_reply_fn(void *context, struct kv_bytes reply,
+typedef enum kv_code connection_reply_fn(void *context, struct kv_slice reply,
                                          struct kv_status *status);
 
 /* `addresses` as in client/address.h. Nothing is sent before the first call. An `interruptible`

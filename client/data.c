@@ -12,7 +12,7 @@ int data_show_set(struct session *session)
    return EXIT_DONE;
 }
 
-int command_set(struct session *session, const struct kv_bytes *arguments, size_t count)
+int command_set(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    (void)count;
    Kvstore__SetRequest request = KVSTORE__SET_REQUEST__INIT;
@@ -29,7 +29,7 @@ int command_set(struct session *session, const struct kv_bytes *arguments, size_
    return data_show_set(session);
 }
 
-int data_show_get(struct session *session, struct kv_bytes key, const Kvstore__GetResponse *answer)
+int data_show_get(struct session *session, struct kv_slice key, const Kvstore__GetResponse *answer)
 {
    /* A server of the five frozen calls alone does not send `found`. */
    if (!answer->found && answer->value.len == 0) {
@@ -45,7 +45,7 @@ int data_show_get(struct session *session, struct kv_bytes key, const Kvstore__G
    return EXIT_DONE;
 }
 
-int command_get(struct session *session, const struct kv_bytes *arguments, size_t count)
+int command_get(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    (void)count;
    Kvstore__GetRequest request = KVSTORE__GET_REQUEST__INIT;
@@ -63,7 +63,7 @@ int command_get(struct session *session, const struct kv_bytes *arguments, size_
 }
 
 /* Adds one to *deleted if the key existed. */
-static int delete_key(struct session *session, struct kv_bytes key, size_t *deleted)
+static int delete_key(struct session *session, struct kv_slice key, size_t *deleted)
 {
    Kvstore__DelRequest request = KVSTORE__DEL_REQUEST__INIT;
    request.key = session_field(key);
@@ -92,7 +92,7 @@ static void show_deleted(struct session *session, size_t deleted, int result)
       fprintf(session->out, "%zu\n", deleted);
 }
 
-int data_show_del(struct session *session, struct kv_bytes key, bool existed)
+int data_show_del(struct session *session, struct kv_slice key, bool existed)
 {
    if (!existed)
       session_not_found(session, key);
@@ -101,7 +101,7 @@ int data_show_del(struct session *session, struct kv_bytes key, bool existed)
    return result;
 }
 
-int command_del(struct session *session, const struct kv_bytes *arguments, size_t count)
+int command_del(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    size_t deleted = 0;
    int result = EXIT_DONE;
@@ -116,7 +116,7 @@ int command_del(struct session *session, const struct kv_bytes *arguments, size_
 
 /* ---- Many keys ---- */
 
-static void print_key(const struct session *session, struct kv_bytes key)
+static void print_key(const struct session *session, struct kv_slice key)
 {
    if (session->terminal)
       print_text(session->out, key);
@@ -161,7 +161,7 @@ static int by_bytes(const void *left, const void *right)
 }
 
 /* For a server that knows only the five frozen calls. */
-static int list_without_scan(struct session *session, struct kv_bytes prefix)
+static int list_without_scan(struct session *session, struct kv_slice prefix)
 {
    Kvstore__KeysRequest request = KVSTORE__KEYS_REQUEST__INIT;
    ProtobufCMessage *message;
@@ -175,7 +175,7 @@ static int list_without_scan(struct session *session, struct kv_bytes prefix)
    if (answer->n_keys > 0)
       qsort(answer->keys, answer->n_keys, sizeof *answer->keys, by_bytes);
    for (size_t i = 0; i < answer->n_keys; i++) {
-      struct kv_bytes key = session_bytes(answer->keys[i]);
+      struct kv_slice key = session_bytes(answer->keys[i]);
       if (key.size >= prefix.size && memcmp(key.data, prefix.data, prefix.size) == 0)
          print_key(session, key);
    }
@@ -183,9 +183,9 @@ static int list_without_scan(struct session *session, struct kv_bytes prefix)
    return EXIT_DONE;
 }
 
-int command_keys(struct session *session, const struct kv_bytes *arguments, size_t count)
+int command_keys(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   struct kv_bytes prefix = count > 0 ? arguments[0] : kv_bytes("", 0);
+   struct kv_slice prefix = count > 0 ? arguments[0] : kv_slice("", 0);
    Kvstore__ScanRequest request = KVSTORE__SCAN_REQUEST__INIT;
    request.prefix = session_field(prefix);
    request.keys_only = true;
@@ -196,7 +196,7 @@ int command_keys(struct session *session, const struct kv_bytes *arguments, size
    return session_report(session, code, &status);
 }
 
-int command_scan(struct session *session, const struct kv_bytes *arguments, size_t count)
+int command_scan(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    Kvstore__ScanRequest request = KVSTORE__SCAN_REQUEST__INIT;
    if (count > 0)

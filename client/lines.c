@@ -65,7 +65,7 @@ static int await_input(const struct lines *lines, bool wait)
    return ready;
 }
 
-static bool find_line(struct lines *lines, struct kv_bytes *line)
+static bool find_line(struct lines *lines, struct kv_slice *line)
 {
    char *from = lines->buffer + lines->searched;
    char *newline = memchr(from, '\n', lines->end - lines->searched);
@@ -73,12 +73,12 @@ static bool find_line(struct lines *lines, struct kv_bytes *line)
    lines->searched = end;
    if (!newline && (!lines->ended || lines->start == end))
       return false;
-   *line = kv_bytes(lines->buffer + lines->start, end - lines->start);
+   *line = kv_slice(lines->buffer + lines->start, end - lines->start);
    lines->start = lines->searched = newline ? end + 1 : end;
    return true;
 }
 
-enum lines_state lines_next(struct lines *lines, bool wait, struct kv_bytes *line)
+enum lines_state lines_next(struct lines *lines, bool wait, struct kv_slice *line)
 {
    for (;;) {
       if (find_line(lines, line))

@@ -7,7 +7,7 @@
 #ifndef CLIENT_LINES_H
 #define CLIENT_LINES_H
 
-#include "core/support/bytes.h"
+#include "core/support/slice.h"
 
 #include <stdbool.h>
 
@@ -24,6 +24,6 @@ struct lines;
 struct lines *lines_create(int file);
 void lines_destroy(struct lines *lines);
 
-enum lines_state lines_next(struct lines *lines, bool wait, struct kv_bytes *line);
+enum lines_state lines_next(struct lines *lines, bool wait, struct kv_slice *line);
 
 #endif

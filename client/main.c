@@ -164,15 +164,15 @@ static int run_once(struct session *session, const struct settings *settings)
    char *input = NULL;
    size_t input_size = 0;
    int result;
-   struct kv_bytes *words = calloc(count + 1, sizeof *words);
+   struct kv_slice *words = calloc(count + 1, sizeof *words);
    if (!words || (settings->value_from_input && !read_input(&input, &input_size))) {
       result = session_local_failure("cannot read standard input", errno);
       goto out;
    }
    for (size_t i = 0; i < count; i++)
-      words[i] = kv_bytes_of(settings->words[i]);
+      words[i] = kv_slice_of(settings->words[i]);
    if (settings->value_from_input)
-      words[count++] = kv_bytes(input, input_size);
+      words[count++] = kv_slice(input, input_size);
    result = commands_run(session, words, count);
 out:
    free(input);

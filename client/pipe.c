@@ -34,7 +34,7 @@ static void run_waiting(struct pipe *pipe)
       pipe->ended = true;
 }
 
-static void run_line(struct pipe *pipe, struct kv_bytes line)
+static void run_line(struct pipe *pipe, struct kv_slice line)
 {
    struct words words;
    struct words_error error;
@@ -63,7 +63,7 @@ static void run_line(struct pipe *pipe, struct kv_bytes line)
 }
 
 /* The next line, and before any wait for it the answers to all that came. */
-static enum lines_state next_line(struct pipe *pipe, struct kv_bytes *line, int *reason)
+static enum lines_state next_line(struct pipe *pipe, struct kv_slice *line, int *reason)
 {
    enum lines_state state = lines_next(pipe->lines, false, line);
    *reason = errno;
@@ -80,7 +80,7 @@ static enum lines_state next_line(struct pipe *pipe, struct kv_bytes *line, int 
 static void run_lines(struct pipe *pipe)
 {
    int reason;
-   struct kv_bytes line;
+   struct kv_slice line;
    while (!pipe->ended) {
       enum lines_state state = next_line(pipe, &line, &reason);
       if (pipe->ended || state == LINES_END)

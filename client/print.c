@@ -81,7 +81,7 @@ static void print_escaped(FILE *out, const unsigned char *text, size_t size, boo
    }
 }
 
-static void print_quoted_if(FILE *out, struct kv_bytes bytes, bool one_word)
+static void print_quoted_if(FILE *out, struct kv_slice bytes, bool one_word)
 {
    bool quotes = needs_quotes(bytes.data, bytes.size, one_word);
    if (quotes)
@@ -91,17 +91,17 @@ static void print_quoted_if(FILE *out, struct kv_bytes bytes, bool one_word)
       fputc('"', out);
 }
 
-void print_word(FILE *out, struct kv_bytes bytes)
+void print_word(FILE *out, struct kv_slice bytes)
 {
    print_quoted_if(out, bytes, true);
 }
 
-void print_text(FILE *out, struct kv_bytes bytes)
+void print_text(FILE *out, struct kv_slice bytes)
 {
    print_quoted_if(out, bytes, false);
 }
 
-void print_plain(FILE *out, struct kv_bytes bytes)
+void print_plain(FILE *out, struct kv_slice bytes)
 {
    print_escaped(out, bytes.data, bytes.size, false);
 }

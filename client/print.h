@@ -7,19 +7,19 @@
 #ifndef CLIENT_PRINT_H
 #define CLIENT_PRINT_H
 
-#include "core/support/bytes.h"
+#include "core/support/slice.h"
 
 #include <stdio.h>
 
 /* As one word of a command line: bare where that is unambiguous, else in double quotes with
  * escapes. One line, whatever the bytes. */
-void print_word(FILE *out, struct kv_bytes bytes);
+void print_word(FILE *out, struct kv_slice bytes);
 
 /* For reading: as print_word, but text with spaces inside needs no quotes. */
-void print_text(FILE *out, struct kv_bytes bytes);
+void print_text(FILE *out, struct kv_slice bytes);
 
 /* As it is, control characters and bytes that are no UTF-8 as \xHH; never quotes. For messages. */
-void print_plain(FILE *out, struct kv_bytes bytes);
+void print_plain(FILE *out, struct kv_slice bytes);
 
 /* One line "name   text" of a table. */
 void print_field(FILE *out, const char *name, const char *format, ...)

@@ -40,7 +40,7 @@ static void print_hooks_head(FILE *out)
            "99 %", "longest");
 }
 
-static void print_hook(FILE *out, struct kv_bytes name, const Kvstore__Hook *hook)
+static void print_hook(FILE *out, struct kv_slice name, const Kvstore__Hook *hook)
 {
    static const int column = 22;
    print_plain(out, name);
@@ -145,8 +145,8 @@ int report_shadow(FILE *out, const Kvstore__ShadowReport *report)
                report->compare_ms);
    if (report->candidate_writes && report->active_writes && report->candidate_writes->calls > 0) {
       print_hooks_head(out);
-      print_hook(out, kv_bytes_of("on_write, shadow"), report->candidate_writes);
-      print_hook(out, kv_bytes_of("on_write, active"), report->active_writes);
+      print_hook(out, kv_slice_of("on_write, shadow"), report->candidate_writes);
+      print_hook(out, kv_slice_of("on_write, active"), report->active_writes);
    }
    bool fine = report->outcome == KVSTORE__SHADOW_REPORT__OUTCOME__EQUAL ||
                report->outcome == KVSTORE__SHADOW_REPORT__OUTCOME__NOTHING_KEPT;

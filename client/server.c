@@ -24,7 +24,7 @@ static const struct mode modes[] = {
     {"HYBRID", KVSTORE__STORAGE_MODE__HYBRID, {"interval", "max", "max_size", NULL}},
 };
 
-static const struct mode *find_mode(struct kv_bytes name)
+static const struct mode *find_mode(struct kv_slice name)
 {
    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
       if (words_same(name, modes[i].name))
@@ -34,7 +34,7 @@ static const struct mode *find_mode(struct kv_bytes name)
 
 /* What the server makes of a number that is negative or absurd is for the server to say; here it
  * only has to fit its field. */
-static bool set_number(Kvstore__ConfigRequest *request, const char *name, struct kv_bytes word)
+static bool set_number(Kvstore__ConfigRequest *request, const char *name, struct kv_slice word)
 {
    bool is_size = strcmp(name, "max_size") == 0;
    int64_t number;
@@ -50,7 +50,7 @@ static bool set_number(Kvstore__ConfigRequest *request, const char *name, struct
    return true;
 }
 
-int command_config(struct session *session, const struct kv_bytes *arguments, size_t count)
+int command_config(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    const struct mode *mode = find_mode(arguments[0]);
    if (!mode)
@@ -97,7 +97,7 @@ static void print_bytes_field(FILE *out, const char *name, ProtobufCBinaryData v
 }
 
 /* Splits NAME=VALUE. */
-static bool read_option(struct kv_bytes word, Kvstore__MapEntry *option)
+static bool read_option(struct kv_slice word, Kvstore__MapEntry *option)
 {
    const char *text = word.data;
    const char *equals = memchr(text, '=', word.size);
@@ -105,25 +105,25 @@ static bool read_option(struct kv_bytes word, Kvstore__MapEntry *option)
       return false;
    size_t name_size = (size_t)(equals - text);
    kvstore__map_entry__init(option);
-   option->key = session_field(kv_bytes(text, name_size));
-   option->value = session_field(kv_bytes(equals + 1, word.size - name_size - 1));
+   option->key = session_field(kv_slice(text, name_size));
+   option->value = session_field(kv_slice(equals + 1, word.size - name_size - 1));
    return true;
 }
 
 #define SHADOW_SECONDS "--shadow="
 #define SHADOW_SECONDS_MAX 86400
 
-static bool is_shadow_seconds(struct kv_bytes word)
+static bool is_shadow_seconds(struct kv_slice word)
 {
    return word.size >= strlen(SHADOW_SECONDS) &&
           memcmp(word.data, SHADOW_SECONDS, strlen(SHADOW_SECONDS)) == 0;
 }
 
-static bool read_shadow_seconds(struct kv_bytes word, Kvstore__ConfigureRequest *request)
+static bool read_shadow_seconds(struct kv_slice word, Kvstore__ConfigureRequest *request)
 {
    const size_t size = strlen(SHADOW_SECONDS);
    int64_t seconds;
-   if (!words_integer(kv_bytes((const char *)word.data + size, word.size - size), 0,
+   if (!words_integer(kv_slice((const char *)word.data + size, word.size - size), 0,
                       SHADOW_SECONDS_MAX, &seconds))
       return false;
    request->shadow = true;
@@ -164,7 +164,7 @@ static int configure(struct session *session, const Kvstore__ConfigureRequest *r
    return EXIT_DONE;
 }
 
-int command_configure(struct session *session, const struct kv_bytes *arguments, size_t count)
+int command_configure(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    Kvstore__MapEntry *entries = calloc(count, sizeof *entries);
    Kvstore__MapEntry **options = calloc(count, sizeof *options);
@@ -253,7 +253,7 @@ static void print_plugin(FILE *out, const Kvstore__Plugin *plugin)
       print_option(out, plugin->options[i]);
 }
 
-int command_plugins(struct session *session, const struct kv_bytes *arguments, size_t count)
+int command_plugins(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    (void)arguments, (void)count;
    Kvstore__ListPluginsRequest request = KVSTORE__LIST_PLUGINS_REQUEST__INIT;
@@ -273,7 +273,7 @@ int command_plugins(struct session *session, const struct kv_bytes *arguments, s
 
 /* ---- save, status ---- */
 
-int command_save(struct session *session, const struct kv_bytes *arguments, size_t count)
+int command_save(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    (void)arguments, (void)count;
    Kvstore__SaveRequest request = KVSTORE__SAVE_REQUEST__INIT;
@@ -338,7 +338,7 @@ static void print_last_error(FILE *out, const Kvstore__StatusResponse *answer)
    char text[TIME_SIZE];
    print_label(out, "last error");
    print_plain(out, answer->last_error.len > 0 ? session_bytes(answer->last_error)
-                                               : kv_bytes_of("none since the start"));
+                                               : kv_slice_of("none since the start"));
    fputc('\n', out);
    if (format_time(answer->last_error_unix_ms, text))
       print_field(out, "", "%s, %" PRIu64 " %s", text, answer->last_error_count,
@@ -370,7 +370,7 @@ static void print_status(FILE *out, const Kvstore__StatusResponse *answer)
    report_hooks(out, answer);
 }
 
-int command_status(struct session *session, const struct kv_bytes *arguments, size_t count)
+int command_status(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    (void)arguments, (void)count;
    Kvstore__StatusRequest request = KVSTORE__STATUS_REQUEST__INIT;

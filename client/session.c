@@ -13,7 +13,7 @@
 
 /* ---- Calls ---- */
 
-static ProtobufCMessage *unpack(const struct session_request *request, struct kv_bytes reply,
+static ProtobufCMessage *unpack(const struct session_request *request, struct kv_slice reply,
                                 struct kv_status *status)
 {
    ProtobufCMessage *answer =
@@ -46,7 +46,7 @@ static enum kv_code call(struct session *session, const struct session_request *
    protobuf_c_message_pack(request->message, packed);
    struct connection_call what = {
        .method = method,
-       .request = kv_bytes(packed, size),
+       .request = kv_slice(packed, size),
        .timeout_ms = timeout_of(session, request->pace),
        .connect_timeout_ms = session->timeout_ms > 0 ? session->timeout_ms : CONNECT_TIMEOUT_MS,
    };
@@ -61,7 +61,7 @@ struct passing {
    void *context;
 };
 
-static enum kv_code pass_on(void *context, struct kv_bytes reply, struct kv_status *status)
+static enum kv_code pass_on(void *context, struct kv_slice reply, struct kv_status *status)
 {
    const struct passing *passing = context;
    ProtobufCMessage *answer = unpack(passing->request, reply, status);
@@ -84,7 +84,7 @@ struct keeping {
    ProtobufCMessage *answer;
 };
 
-static enum kv_code keep(void *context, struct kv_bytes reply, struct kv_status *status)
+static enum kv_code keep(void *context, struct kv_slice reply, struct kv_status *status)
 {
    struct keeping *keeping = context;
    if (keeping->answer)
@@ -161,7 +161,7 @@ int session_report(const struct session *session, enum kv_code code, const struc
    if (code == KV_CANCELLED && session->terminal)
       fputc('\n', stderr); /* the terminal has shown ^C on this line */
    fputs("error: ", stderr);
-   print_plain(stderr, kv_bytes_of(status->text));
+   print_plain(stderr, kv_slice_of(status->text));
    fprintf(stderr, " (%s)\n", connection_code_name(code));
    return EXIT_GRPC_BASE + (int)code;
 }
@@ -175,7 +175,7 @@ int session_misuse(const struct session *session, const char *format, ...)
    va_end(arguments);
    begin_message(session);
    fputs("error: ", stderr);
-   print_plain(stderr, kv_bytes_of(text));
+   print_plain(stderr, kv_slice_of(text));
    fputc('\n', stderr);
    return EXIT_USAGE;
 }
@@ -193,7 +193,7 @@ int session_local_failure(const char *what, int reason)
    return EXIT_LOCAL;
 }
 
-void session_not_found(const struct session *session, struct kv_bytes key)
+void session_not_found(const struct session *session, struct kv_slice key)
 {
    if (session->terminal) {
       fputs("(not found)\n", session->out);
@@ -207,12 +207,12 @@ void session_not_found(const struct session *session, struct kv_bytes key)
 
 /* ---- Message fields ---- */
 
-struct kv_bytes session_bytes(ProtobufCBinaryData field)
+struct kv_slice session_bytes(ProtobufCBinaryData field)
 {
-   return kv_bytes(field.data, field.len);
+   return kv_slice(field.data, field.len);
 }
 
-ProtobufCBinaryData session_field(struct kv_bytes bytes)
+ProtobufCBinaryData session_field(struct kv_slice bytes)
 {
    return (ProtobufCBinaryData){.len = bytes.size, .data = (uint8_t *)bytes.data};
 }

@@ -82,10 +82,10 @@ int session_misread(const struct session *session, const struct words_error *err
 int session_local_failure(const char *what, int reason);
 
 /* Says that a key is missing: to a person as the answer, else on standard error. */
-void session_not_found(const struct session *session, struct kv_bytes key);
+void session_not_found(const struct session *session, struct kv_slice key);
 
 /* The bytes of a message field, and a field from bytes (not copied). */
-struct kv_bytes session_bytes(ProtobufCBinaryData field);
-ProtobufCBinaryData session_field(struct kv_bytes bytes);
+struct kv_slice session_bytes(ProtobufCBinaryData field);
+ProtobufCBinaryData session_field(struct kv_slice bytes);
 
 #endif

@@ -139,7 +139,7 @@ static bool read_quoted(struct splitter *splitter)
    return true;
 }
 
-static bool read_word(struct splitter *splitter, struct kv_bytes *word)
+static bool read_word(struct splitter *splitter, struct kv_slice *word)
 {
    char *start = splitter->out;
    const char *first = splitter->at;
@@ -154,16 +154,16 @@ static bool read_word(struct splitter *splitter, struct kv_bytes *word)
          return fail(splitter, splitter->at, reason);
       *splitter->out++ = *splitter->at++;
    }
-   *word = kv_bytes(start, (size_t)(splitter->out - start));
+   *word = kv_slice(start, (size_t)(splitter->out - start));
    *splitter->out++ = '\0';
    return true;
 }
 
-static struct kv_bytes *add_word(struct words *words, size_t *capacity)
+static struct kv_slice *add_word(struct words *words, size_t *capacity)
 {
    if (words->count == *capacity) {
       size_t wanted = *capacity ? 2 * *capacity : 8;
-      struct kv_bytes *items = reallocarray(words->items, wanted, sizeof *items);
+      struct kv_slice *items = reallocarray(words->items, wanted, sizeof *items);
       if (!items)
          return NULL;
       words->items = items;
@@ -212,7 +212,7 @@ bool words_split(const char *line, size_t size, struct words *words, struct word
    while (good) {
       if (!skip_to_word(&splitter))
          return true;
-      struct kv_bytes *word = add_word(words, &capacity);
+      struct kv_slice *word = add_word(words, &capacity);
       good = word && read_word(&splitter, word);
    }
    words_deinit(words);
@@ -226,7 +226,7 @@ void words_deinit(struct words *words)
    *words = (struct words){0};
 }
 
-bool words_integer(struct kv_bytes word, int64_t minimum, int64_t maximum, int64_t *number)
+bool words_integer(struct kv_slice word, int64_t minimum, int64_t maximum, int64_t *number)
 {
    char text[24];
    if (word.size == 0 || word.size >= sizeof text)
@@ -244,7 +244,7 @@ bool words_integer(struct kv_bytes word, int64_t minimum, int64_t maximum, int64
    return true;
 }
 
-bool words_same(struct kv_bytes word, const char *text)
+bool words_same(struct kv_slice word, const char *text)
 {
    return word.size == strlen(text) && strncasecmp(word.data, text, word.size) == 0;
 }

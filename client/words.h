@@ -16,14 +16,14 @@
 #ifndef CLIENT_WORDS_H
 #define CLIENT_WORDS_H
 
-#include "core/support/bytes.h"
+#include "core/support/slice.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct words {
-   struct kv_bytes *items; /* each is followed by a NUL that its size does not count */
+   struct kv_slice *items; /* each is followed by a NUL that its size does not count */
    size_t count;
    char *storage;
 };
@@ -43,9 +43,9 @@ void words_deinit(struct words *words);
 size_t words_lookalike(const char *text, size_t size);
 
 /* The word as a whole number in decimal; false where it is none or out of bounds. */
-bool words_integer(struct kv_bytes word, int64_t minimum, int64_t maximum, int64_t *number);
+bool words_integer(struct kv_slice word, int64_t minimum, int64_t maximum, int64_t *number);
 
 /* Whether the word is this text; capitals do not matter. */
-bool words_same(struct kv_bytes word, const char *text);
+bool words_same(struct kv_slice word, const char *text);
 
 #endif

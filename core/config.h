@@ -33,7 +33,7 @@ struct kv_config {
    const char *user;       /* whom to become; NULL: nobody else */
    const char *plugin_dir; /* one or more, separated by ':'; NULL: the installed one */
    const char *mode;       /* NULL: not given */
-   struct kv_option options[KV_CONFIG_OPTION_MAX]; /* of the mode */
+   struct kv_mode_option options[KV_CONFIG_OPTION_MAX]; /* of the mode */
    size_t option_count;
    uint64_t max_value_size;   /* bytes */
    uint64_t max_message_size; /* bytes, of one request */

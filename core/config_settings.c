@@ -124,7 +124,7 @@ static enum kv_code apply_option(struct reading *reading, const struct setting *
    if (config->option_count == KV_CONFIG_OPTION_MAX)
       return refuse(reading, setting, value, "is one option too many; at most 64 are possible");
    *equals = '\0';
-   config->options[config->option_count++] = (struct kv_option){value, equals + 1};
+   config->options[config->option_count++] = (struct kv_mode_option){value, equals + 1};
    return KV_OK;
 }
 

@@ -5,7 +5,7 @@
 #include "core/commit/commit.h"
 #include "core/config.h"
 #include "core/control/control.h"
-#include "core/host/data_directory.h"
+#include "core/datadir/data_directory.h"
 #include "core/host/plugin_library.h"
 #include "core/installation.h"
 #include "core/preflight.h"

@@ -1,7 +1,7 @@
 #include "core/preflight.h"
 
 #include "core/control/control.h"
-#include "core/host/data_directory.h"
+#include "core/datadir/data_directory.h"
 #include "core/host/instance.h"
 #include "core/host/plugin_library.h"
 #include "core/rpc/rpc.h"
@@ -16,7 +16,7 @@
 /* What a start would open. */
 struct choice {
    const char *mode;
-   const struct kv_option *options;
+   const struct kv_mode_option *options;
    size_t option_count;
    const uint8_t *store_id; /* NULL: of a new store */
 };

@@ -78,9 +78,9 @@ static bool read_message(struct call *call)
       whole = grpc_byte_buffer_reader_readall(&reader);
       piece = &whole;
    }
-   struct kv_bytes bytes = kv_bytes("", 0);
+   struct kv_slice bytes = kv_slice("", 0);
    if (piece)
-      bytes = kv_bytes(GRPC_SLICE_START_PTR(*piece), GRPC_SLICE_LENGTH(*piece));
+      bytes = kv_slice(GRPC_SLICE_START_PTR(*piece), GRPC_SLICE_LENGTH(*piece));
    bool good = reply_add(&call->reply, call->request.method, bytes);
    grpc_slice_unref(whole);
    grpc_byte_buffer_reader_destroy(&reader);

@@ -5,7 +5,7 @@
 struct field {
    uint64_t number;
    uint64_t integer;        /* of a varint */
-   struct kv_bytes content; /* of a field with a length */
+   struct kv_slice content; /* of a field with a length */
 };
 
 struct reader {
@@ -13,7 +13,7 @@ struct reader {
    bool broken;
 };
 
-static struct reader reader_of(struct kv_bytes message)
+static struct reader reader_of(struct kv_slice message)
 {
    const uint8_t *data = message.data;
    return (struct reader){.at = data, .end = data + message.size};
@@ -48,7 +48,7 @@ static bool read_field(struct reader *reader, struct field *field)
       if (number > (uint64_t)(reader->end - reader->at))
          reader->broken = true;
       else
-         field->content = kv_bytes(reader->at, (size_t)number);
+         field->content = kv_slice(reader->at, (size_t)number);
       reader->at += reader->broken ? 0 : number;
       break;
    default:
@@ -68,18 +68,18 @@ static bool read_flag(struct reader *reader, uint64_t number)
 }
 
 /* GetResponse has its `found` in field 2, DelResponse its `success` in field 1. */
-static bool add_existence(struct reply *reply, struct kv_bytes message, uint64_t flag)
+static bool add_existence(struct reply *reply, struct kv_slice message, uint64_t flag)
 {
    struct reader reader = reader_of(message);
    reply->missing += !read_flag(&reader, flag);
    return !reader.broken;
 }
 
-static bool add_error(struct reply *reply, struct kv_bytes message)
+static bool add_error(struct reply *reply, struct kv_slice message)
 {
    struct reader reader = reader_of(message);
    uint64_t code = 0;
-   struct kv_bytes text = kv_bytes("", 0);
+   struct kv_slice text = kv_slice("", 0);
    for (struct field field; read_field(&reader, &field);) {
       if (field.number == 1)
          code = field.integer;
@@ -93,7 +93,7 @@ static bool add_error(struct reply *reply, struct kv_bytes message)
    return !reader.broken;
 }
 
-static bool add_result(struct reply *reply, struct kv_bytes message)
+static bool add_result(struct reply *reply, struct kv_slice message)
 {
    struct reader reader = reader_of(message);
    bool good = true;
@@ -108,7 +108,7 @@ static bool add_result(struct reply *reply, struct kv_bytes message)
    return good && !reader.broken;
 }
 
-bool reply_add(struct reply *reply, enum workload_method method, struct kv_bytes message)
+bool reply_add(struct reply *reply, enum workload_method method, struct kv_slice message)
 {
    struct reader reader = reader_of(message);
    bool good = true;

@@ -6,7 +6,7 @@
 #define BENCH_REPLY_H
 
 #include "bench/load/workload.h"
-#include "core/support/bytes.h"
+#include "core/support/slice.h"
 
 #define REPLY_CODES 17 /* gRPC's status codes */
 
@@ -18,6 +18,6 @@ struct reply {
 };
 
 /* Adds the content of one message to the reply; false where it cannot be decoded. */
-bool reply_add(struct reply *reply, enum workload_method method, struct kv_bytes message);
+bool reply_add(struct reply *reply, enum workload_method method, struct kv_slice message);
 
 #endif

@@ -18,7 +18,7 @@
 #include "core/host/instance.h"
 #include "core/store/store.h"
 #include "core/support/arena.h"
-#include "core/support/bytes.h"
+#include "core/support/slice.h"
 #include "core/support/status.h"
 
 #include <stdbool.h>
@@ -31,8 +31,8 @@ enum kv_operation_kind { KV_OPERATION_SET, KV_OPERATION_DELETE, KV_OPERATION_GET
 
 struct kv_operation {
    enum kv_operation_kind kind;
-   struct kv_bytes key;    /* already validated */
-   struct kv_bytes value;  /* SET: what to store. GET: the result, in the submission's arena */
+   struct kv_slice key;    /* already validated */
+   struct kv_slice value;  /* SET: what to store. GET: the result, in the submission's arena */
    bool found;             /* DELETE, GET: the result: the key existed */
    enum kv_code code;      /* the result: KV_OK, or why this operation alone was refused */
    struct kv_entry *entry; /* private to the pipeline */
@@ -41,7 +41,7 @@ struct kv_operation {
 /* The keys of the first of them, as many as are looked up side by side (kv_version_prefetch).
  * Returns how many. Any thread. */
 size_t kv_operations_keys(const struct kv_operation *operations, size_t count,
-                          struct kv_bytes keys[KV_PREFETCH_KEYS_MAX]);
+                          struct kv_slice keys[KV_PREFETCH_KEYS_MAX]);
 
 /* A group of operations. One that is atomic is evaluated, logged and published together, and so is
  * any that is not large (backlog.h); others may be in parts, in their order, with submissions of

@@ -39,7 +39,7 @@ static bool append_effect(struct kv_effects *effects, uint32_t kind,
 static uint64_t growth_of(const struct kv_operation *operation,
                           const struct kv_transaction *transaction)
 {
-   struct kv_bytes old;
+   struct kv_slice old;
    if (operation->kind != KV_OPERATION_SET)
       return 0;
    if (!kv_transaction_get(transaction, operation->key, &old))
@@ -67,7 +67,7 @@ static bool atomic_exceeds(const struct kv_submission *submission,
 static void evaluate_get(struct kv_operation *operation, const struct kv_transaction *transaction,
                          struct kv_submission *submission)
 {
-   struct kv_bytes value;
+   struct kv_slice value;
    operation->found = kv_transaction_get(transaction, operation->key, &value);
    if (!operation->found)
       return;
@@ -79,7 +79,7 @@ static void evaluate_get(struct kv_operation *operation, const struct kv_transac
    void *copy = kv_arena_copy(submission->arena, value.data, value.size);
    if (copy) {
       submission->result_max -= value.size;
-      operation->value = kv_bytes(copy, value.size);
+      operation->value = kv_slice(copy, value.size);
    } else {
       operation->code = KV_RESOURCE_EXHAUSTED;
    }
@@ -140,7 +140,7 @@ void kv_drop_prepared(struct kv_submission *submission)
 }
 
 size_t kv_operations_keys(const struct kv_operation *operations, size_t count,
-                          struct kv_bytes keys[KV_PREFETCH_KEYS_MAX])
+                          struct kv_slice keys[KV_PREFETCH_KEYS_MAX])
 {
    if (count > KV_PREFETCH_KEYS_MAX)
       count = KV_PREFETCH_KEYS_MAX;
@@ -167,7 +167,7 @@ bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transa
    /* What fitted as a whole is not weighed again one by one. */
    uint64_t bound = submission->atomic ? 0 : memory_max;
    size_t before = effects->count;
-   struct kv_bytes keys[KV_PREFETCH_KEYS_MAX];
+   struct kv_slice keys[KV_PREFETCH_KEYS_MAX];
    for (size_t i = submission->committed; i < submission->batch_end; i++) {
       if (submission->count > 1 && (i - submission->committed) % KV_PREFETCH_KEYS_MAX == 0)
          kv_transaction_prefetch(
@@ -189,6 +189,6 @@ void kv_evaluate_again(struct kv_submission *submission)
       if (operation->kind != KV_OPERATION_GET || operation->code != KV_OK || !operation->found)
          continue;
       submission->result_max += operation->value.size;
-      operation->value = kv_bytes(NULL, 0);
+      operation->value = kv_slice(NULL, 0);
    }
 }

@@ -8,7 +8,7 @@
 struct side {
    struct kv_cursor cursor;
    XXH3_state_t *digest;
-   struct kv_bytes key, value; /* of the entry that it stands at */
+   struct kv_slice key, value; /* of the entry that it stands at */
    bool at_entry;
 };
 
@@ -20,7 +20,7 @@ static void digest_number(XXH3_state_t *digest, uint64_t number)
    XXH3_128bits_update(digest, bytes, sizeof bytes);
 }
 
-static void digest_bytes(XXH3_state_t *digest, struct kv_bytes bytes)
+static void digest_bytes(XXH3_state_t *digest, struct kv_slice bytes)
 {
    digest_number(digest, bytes.size);
    if (bytes.size > 0)
@@ -43,7 +43,7 @@ static bool begin(struct side *side, const struct kv_version *version)
    if (!side->digest)
       return false;
    XXH3_128bits_reset(side->digest);
-   kv_cursor_seek(&side->cursor, version, kv_bytes(NULL, 0));
+   kv_cursor_seek(&side->cursor, version, kv_slice(NULL, 0));
    advance(side);
    return true;
 }
@@ -56,7 +56,7 @@ static void end(struct side *side, char text[KV_DIGEST_TEXT_SIZE])
 }
 
 static void note(struct kv_comparison *comparison, enum kv_difference difference,
-                 struct kv_bytes key)
+                 struct kv_slice key)
 {
    if (comparison->differences++ > 0)
       return;
@@ -71,12 +71,12 @@ static void step(struct side *first, struct side *second, struct kv_comparison *
 {
    int order = !second->at_entry  ? -1
                : !first->at_entry ? 1
-                                  : kv_bytes_compare(first->key, second->key);
+                                  : kv_slice_compare(first->key, second->key);
    if (order < 0)
       note(comparison, KV_DIFFERENCE_MISSING, first->key);
    else if (order > 0)
       note(comparison, KV_DIFFERENCE_EXTRA, second->key);
-   else if (kv_bytes_compare(first->value, second->value) != 0)
+   else if (kv_slice_compare(first->value, second->value) != 0)
       note(comparison, KV_DIFFERENCE_VALUE, first->key);
    if (order <= 0)
       advance(first);

@@ -121,12 +121,12 @@ enum kv_code kv_control_configure(struct kv_control *control,
 static enum kv_code tick(struct kv_control *control, uint32_t reason, uint64_t *sequence,
                          struct kv_status *status)
 {
-   struct kv_view *view = kv_view_create(control->config.store);
+   struct kv_store_view *view = kv_store_view_create(control->config.store);
    if (!view)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a view of the data");
-   *sequence = kv_version_sequence(kv_view_version(view));
+   *sequence = kv_version_sequence(kv_store_view_version(view));
    enum kv_code code = kv_instance_tick(control->active, reason, view, status);
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
    return code;
 }
 

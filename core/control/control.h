@@ -22,7 +22,7 @@
 #define KV_CONTROL_H
 
 #include "core/commit/commit.h"
-#include "core/host/data_directory.h"
+#include "core/datadir/data_directory.h"
 #include "core/host/load_report.h"
 #include "core/host/plugin_library.h"
 #include "core/store/store.h"
@@ -57,7 +57,7 @@ struct kv_control_config {
 /* What was asked for at the start; NULL and 0 where nothing was. */
 struct kv_control_first_choice {
    const char *mode;
-   const struct kv_option *options;
+   const struct kv_mode_option *options;
    size_t option_count;
 };
 
@@ -137,7 +137,7 @@ void kv_control_inspect(struct kv_control *control,
 
 struct kv_control_request {
    const char *plugin;
-   const struct kv_option *options;
+   const struct kv_mode_option *options;
    size_t option_count;
 };
 

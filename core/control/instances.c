@@ -109,18 +109,18 @@ void kv_control_close_instance(struct kv_control *control, struct kv_instance *i
    kv_watchdog_remove(control->watchdog, timing);
 }
 
-struct kv_option *kv_control_options_of(const struct kv_settings *settings,
-                                        struct kv_status *status)
+struct kv_mode_option *kv_control_options_of(const struct kv_settings *settings,
+                                             struct kv_status *status)
 {
    const kvs_setting *array = kv_settings_array(settings);
    size_t count = kv_settings_count(settings);
-   struct kv_option *options = calloc(count + 1, sizeof *options);
+   struct kv_mode_option *options = calloc(count + 1, sizeof *options);
    if (!options) {
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
       return NULL;
    }
    for (size_t i = 0; i < count; i++)
-      options[i] = (struct kv_option){array[i].name, array[i].text};
+      options[i] = (struct kv_mode_option){array[i].name, array[i].text};
    return options;
 }
 
@@ -128,7 +128,7 @@ enum kv_code kv_control_record(struct kv_control *control, const struct kv_insta
                                uint64_t generation, struct kv_status *status)
 {
    const struct kv_settings *settings = kv_instance_settings(instance);
-   struct kv_option *options = kv_control_options_of(settings, status);
+   struct kv_mode_option *options = kv_control_options_of(settings, status);
    if (!options)
       return status->code;
    const struct kv_active active = {

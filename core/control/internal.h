@@ -53,8 +53,8 @@ enum kv_code kv_control_open_instance(struct kv_control *control,
 void kv_control_close_instance(struct kv_control *control, struct kv_instance *instance);
 /* Settings as a request has them, kv_settings_count of them; their text is the settings'. The
  * caller frees the array. NULL with `status`. */
-struct kv_option *kv_control_options_of(const struct kv_settings *settings,
-                                        struct kv_status *status);
+struct kv_mode_option *kv_control_options_of(const struct kv_settings *settings,
+                                             struct kv_status *status);
 /* Makes ACTIVE name `instance` and `generation`. */
 enum kv_code kv_control_record(struct kv_control *control, const struct kv_instance *instance,
                                uint64_t generation, struct kv_status *status);

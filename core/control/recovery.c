@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *find_option(const struct kv_option *options, size_t count, const char *name)
+static const char *find_option(const struct kv_mode_option *options, size_t count, const char *name)
 {
    for (size_t i = 0; i < count; i++)
       if (strcmp(options[i].name, name) == 0)

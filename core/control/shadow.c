@@ -28,7 +28,7 @@ struct kv_shadow {
    struct kv_settings *settings;
    struct kv_instance *instance;
    uint64_t generation;
-   struct kv_view *view;          /* when it was attached, then when it was detached */
+   struct kv_store_view *view;    /* when it was attached, then when it was detached */
    struct kv_hook_figures before; /* of the active plug-in's on_write, when it was attached */
    uint64_t attached_sequence;
    uint64_t mirror_ms;     /* monotonic; when the checkpoint was done */
@@ -41,12 +41,12 @@ struct kv_shadow {
 
 static enum kv_code take_view(struct kv_shadow *shadow)
 {
-   struct kv_view *view = kv_view_create(shadow->control->config.store);
+   struct kv_store_view *view = kv_store_view_create(shadow->control->config.store);
    if (!view)
       return kv_fail(&shadow->report.failure, KV_RESOURCE_EXHAUSTED,
                      "out of memory for a view of the data");
    if (shadow->view)
-      kv_view_destroy(shadow->view);
+      kv_store_view_destroy(shadow->view);
    shadow->view = view;
    return KV_OK;
 }
@@ -96,7 +96,7 @@ static enum kv_code begin(struct kv_shadow *shadow)
    kv_commit_at_boundary(control->config.commit, attach, shadow);
    if (shadow->code != KV_OK)
       return shadow->code;
-   const struct kv_version *version = kv_view_version(shadow->view);
+   const struct kv_version *version = kv_store_view_version(shadow->view);
    shadow->attached_sequence = kv_version_sequence(version);
    uint64_t began_ms = kv_clock_monotonic_ms();
    code = kv_instance_tick(shadow->instance, KVS_TICK_CHECKPOINT, shadow->view, failure);
@@ -104,7 +104,7 @@ static enum kv_code begin(struct kv_shadow *shadow)
    shadow->report.checkpoint_ms = shadow->mirror_ms - began_ms;
    atomic_store(&control->shadow_end_ms, shadow->mirror_ms + shadow->request->seconds * 1000);
    /* The view would keep in memory what is replaced during the run. */
-   kv_view_destroy(shadow->view);
+   kv_store_view_destroy(shadow->view);
    shadow->view = NULL;
    return code;
 }
@@ -114,17 +114,17 @@ static enum kv_code begin(struct kv_shadow *shadow)
 static enum kv_code compare(struct kv_shadow *shadow, struct kv_store *aside)
 {
    struct kv_shadow_report *report = &shadow->report;
-   struct kv_view *loaded = kv_view_create(aside);
+   struct kv_store_view *loaded = kv_store_view_create(aside);
    uint64_t began_ms = kv_clock_monotonic_ms();
-   bool compared = loaded && kv_compare(kv_view_version(shadow->view), kv_view_version(loaded),
-                                        &report->comparison);
+   bool compared = loaded && kv_compare(kv_store_view_version(shadow->view),
+                                        kv_store_view_version(loaded), &report->comparison);
    report->compare_ms = kv_clock_monotonic_ms() - began_ms;
    if (loaded) {
-      const struct kv_version *version = kv_view_version(loaded);
+      const struct kv_version *version = kv_store_view_version(loaded);
       report->loaded_sequence = kv_version_sequence(version);
       report->loaded_keys = kv_version_count(version);
       report->loaded_bytes = kv_version_bytes(version);
-      kv_view_destroy(loaded);
+      kv_store_view_destroy(loaded);
    }
    if (!compared)
       return kv_fail(&report->failure, KV_RESOURCE_EXHAUSTED, "out of memory for the comparison");
@@ -190,7 +190,7 @@ static void end_mirror(struct kv_shadow *shadow)
       report->mirrored_ms = kv_clock_monotonic_ms() - shadow->mirror_ms;
    if (!shadow->view)
       return;
-   const struct kv_version *version = kv_view_version(shadow->view);
+   const struct kv_version *version = kv_store_view_version(shadow->view);
    report->sequence = kv_version_sequence(version);
    report->keys = kv_version_count(version);
    report->bytes = kv_version_bytes(version);
@@ -257,7 +257,7 @@ static void finish(struct kv_shadow *shadow)
    shadow->request->done(shadow->request, early ? NULL : &shadow->report,
                          early ? &shadow->early : NULL);
    if (shadow->view)
-      kv_view_destroy(shadow->view);
+      kv_store_view_destroy(shadow->view);
    kv_settings_destroy(shadow->settings);
    free(shadow);
 }
@@ -368,11 +368,11 @@ void kv_control_tick_shadow(struct kv_control *control)
    struct kv_shadow *shadow = control->shadow;
    if (!shadow || shadow->report.failure.code != KV_OK)
       return;
-   struct kv_view *view = kv_view_create(control->config.store);
+   struct kv_store_view *view = kv_store_view_create(control->config.store);
    if (!view)
       return; /* the next one finds memory, or the run fails for other reasons */
    kv_instance_tick(shadow->instance, KVS_TICK_PERIODIC, view, &shadow->report.failure);
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
 }
 
 uint64_t kv_control_shadow_end_ms(const struct kv_control *control)

@@ -31,10 +31,10 @@ struct candidate {
    struct kv_control *control;
    struct kv_instance *instance;
    uint64_t generation;
-   uint64_t old_generation; /* that it took over from */
-   struct kv_view *view;    /* the state when it was attached */
-   enum kv_code code;       /* outcome of a step on the commit thread */
-   bool may_be_recorded;    /* its record failed halfway: a restart may come back to it */
+   uint64_t old_generation;    /* that it took over from */
+   struct kv_store_view *view; /* the state when it was attached */
+   enum kv_code code;          /* outcome of a step on the commit thread */
+   bool may_be_recorded;       /* its record failed halfway: a restart may come back to it */
    struct kv_status *status;
 };
 
@@ -43,7 +43,7 @@ struct candidate {
 static void attach(void *context, struct kv_commit_targets *targets)
 {
    struct candidate *candidate = context;
-   candidate->view = kv_view_create(candidate->control->config.store);
+   candidate->view = kv_store_view_create(candidate->control->config.store);
    if (!candidate->view) {
       candidate->code =
           kv_fail(candidate->status, KV_RESOURCE_EXHAUSTED, "out of memory for a view of the data");
@@ -165,14 +165,14 @@ static enum kv_code catch_up(struct candidate *candidate)
 {
    struct kv_control *control = candidate->control;
    kv_commit_hold(control->config.commit);
-   struct kv_view *view = kv_view_create(control->config.store);
+   struct kv_store_view *view = kv_store_view_create(control->config.store);
    if (!view)
       return kv_fail(candidate->status, KV_RESOURCE_EXHAUSTED,
                      "out of memory for a view of the data");
-   uint64_t before = kv_version_sequence(kv_view_version(candidate->view));
-   kv_view_destroy(candidate->view);
+   uint64_t before = kv_version_sequence(kv_store_view_version(candidate->view));
+   kv_store_view_destroy(candidate->view);
    candidate->view = view;
-   return kv_version_sequence(kv_view_version(view)) > before ? checkpoint(candidate) : KV_OK;
+   return kv_version_sequence(kv_store_view_version(view)) > before ? checkpoint(candidate) : KV_OK;
 }
 
 bool kv_control_switch_must_end(void *context)
@@ -252,13 +252,13 @@ enum kv_code kv_control_switch(struct kv_control *control, const struct kv_contr
    control->cancellable = KV_CONTROL_NOTHING;
    if (code == KV_OK) {
       if (kv_instance_plugin(candidate.instance)->promise != KVS_VOLATILE)
-         kv_control_note_save(control, kv_version_sequence(kv_view_version(candidate.view)));
+         kv_control_note_save(control, kv_version_sequence(kv_store_view_version(candidate.view)));
       retire_old(&candidate);
    } else {
       give_up(&candidate);
    }
    if (candidate.view)
-      kv_view_destroy(candidate.view);
+      kv_store_view_destroy(candidate.view);
    return code;
 }
 
@@ -287,7 +287,7 @@ enum kv_code kv_control_renew(struct kv_control *control, struct kv_status *stat
 {
    kv_control_end_shadow(control, KV_UNAVAILABLE, "the active plug-in failed");
    const struct kv_settings *settings = kv_instance_settings(control->active);
-   struct kv_option *options = kv_control_options_of(settings, status);
+   struct kv_mode_option *options = kv_control_options_of(settings, status);
    if (!options)
       return status->code;
    const struct kv_control_request request = {kv_instance_plugin(control->active)->name, options,

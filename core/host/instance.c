@@ -17,7 +17,7 @@ struct kv_instance {
    kvs_host host; /* first: the callbacks get back from it to the whole */
    const kvs_plugin *plugin;
    struct kv_settings *settings;
-   struct kv_stack *stack; /* NULL: the plug-in can stack on no other */
+   struct kv_plugin_stack *stack; /* NULL: the plug-in can stack on no other */
    char *directory;
    void *self; /* the plug-in's */
    void (*wake)(void *context);
@@ -131,11 +131,11 @@ static const char *find_fault(const struct kv_instance *instance, const kvs_reco
 
 static bool apply(struct kv_transaction *transaction, const kvs_record *record)
 {
-   struct kv_bytes key = kv_bytes(record->key.data, record->key.size);
+   struct kv_slice key = kv_slice(record->key.data, record->key.size);
    bool existed;
    if (record->kind == KVS_DELETE)
       return kv_transaction_delete(transaction, key, &existed);
-   return kv_transaction_set(transaction, key, kv_bytes(record->value.data, record->value.size));
+   return kv_transaction_set(transaction, key, kv_slice(record->value.data, record->value.size));
 }
 
 static int give_up(struct kv_instance *instance, kvs_error *error)
@@ -207,7 +207,7 @@ static size_t host_view_read(kvs_view *view, kvs_record *records, size_t capacit
    }
    uint64_t sequence = kv_version_sequence(view->version);
    size_t count = 0;
-   struct kv_bytes key, value;
+   struct kv_slice key, value;
    while (count < capacity && kv_cursor_next(&view->cursor, &key, &value))
       records[count++] = (kvs_record){
           .sequence = sequence,
@@ -236,7 +236,7 @@ static const void *host_extension(const kvs_host *host, const char *name)
 {
    const struct kv_instance *instance = instance_of(host);
    if (instance->stack && strcmp(name, KVS_EXTENSION_STACK) == 0)
-      return kv_stack_extension(instance->stack);
+      return kv_plugin_stack_extension(instance->stack);
    return NULL;
 }
 
@@ -259,7 +259,7 @@ static void destroy(struct kv_instance *instance)
 {
    kv_settings_destroy(instance->settings);
    if (instance->stack)
-      kv_stack_destroy(instance->stack);
+      kv_plugin_stack_destroy(instance->stack);
    free(instance->directory);
    free(instance);
 }
@@ -269,13 +269,13 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
 {
    struct kv_instance *created = calloc(1, sizeof *created);
    char *directory = strdup(config->directory);
-   struct kv_stack *stack =
-       config->library ? kv_stack_create(config->library, config->plugin) : NULL;
+   struct kv_plugin_stack *stack =
+       config->library ? kv_plugin_stack_create(config->library, config->plugin) : NULL;
    if (!created || !directory || (config->library && !stack)) {
       free(created);
       free(directory);
       if (stack)
-         kv_stack_destroy(stack);
+         kv_plugin_stack_destroy(stack);
       kv_settings_destroy(config->settings);
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for plug-in %s",
                      config->plugin->name);
@@ -401,12 +401,12 @@ enum kv_code kv_instance_write(struct kv_instance *instance, const kvs_record *r
 }
 
 enum kv_code kv_instance_tick(struct kv_instance *instance, uint32_t reason,
-                              const struct kv_view *view, struct kv_status *status)
+                              const struct kv_store_view *view, struct kv_status *status)
 {
    if (!instance->plugin->on_tick)
       return KV_OK;
-   struct kvs_view reading = {.instance = instance, .version = kv_view_version(view)};
-   kv_cursor_seek(&reading.cursor, reading.version, kv_bytes(NULL, 0));
+   struct kvs_view reading = {.instance = instance, .version = kv_store_view_version(view)};
+   kv_cursor_seek(&reading.cursor, reading.version, kv_slice(NULL, 0));
    const kvs_tick tick = {
        .size = sizeof tick,
        .reason = reason,

@@ -71,7 +71,7 @@ enum kv_code kv_instance_write(struct kv_instance *instance, const kvs_record *r
 
 /* `reason` is KVS_TICK_*. The view is only borrowed. */
 enum kv_code kv_instance_tick(struct kv_instance *instance, uint32_t reason,
-                              const struct kv_view *view, struct kv_status *status);
+                              const struct kv_store_view *view, struct kv_status *status);
 
 const kvs_plugin *kv_instance_plugin(const struct kv_instance *instance);
 const struct kv_settings *kv_instance_settings(const struct kv_instance *instance);

@@ -138,7 +138,7 @@ static enum kv_code fail_unknown(const kvs_plugin *plugin, const char *name,
                   plugin->name, shown, list);
 }
 
-static enum kv_code check_names(const kvs_plugin *plugin, const struct kv_option *options,
+static enum kv_code check_names(const kvs_plugin *plugin, const struct kv_mode_option *options,
                                 size_t count, struct kv_status *status)
 {
    for (size_t i = 0; i < count; i++) {
@@ -155,7 +155,7 @@ static enum kv_code check_names(const kvs_plugin *plugin, const struct kv_option
    return KV_OK;
 }
 
-static const char *value_of(const struct kv_option *options, size_t count,
+static const char *value_of(const struct kv_mode_option *options, size_t count,
                             const kvs_option *declared)
 {
    for (size_t i = 0; i < count; i++)
@@ -164,7 +164,7 @@ static const char *value_of(const struct kv_option *options, size_t count,
    return declared->default_value;
 }
 
-enum kv_code kv_settings_create(const kvs_plugin *plugin, const struct kv_option *options,
+enum kv_code kv_settings_create(const kvs_plugin *plugin, const struct kv_mode_option *options,
                                 size_t count, struct kv_settings **settings,
                                 struct kv_status *status)
 {

@@ -6,21 +6,11 @@
 #ifndef KV_SETTINGS_H
 #define KV_SETTINGS_H
 
+#include "core/support/mode_option.h"
 #include "core/support/status.h"
 #include "kvstore/plugin.h"
 
 #include <stddef.h>
-
-/* Bounds on what a plug-in may declare and a user may write; they keep ACTIVE and messages small.
- */
-#define KV_OPTION_COUNT_MAX 64
-#define KV_OPTION_NAME_SIZE_MAX 64
-#define KV_OPTION_VALUE_SIZE_MAX 4096
-
-/* One "name = value" as given; borrowed. */
-struct kv_option {
-   const char *name, *value;
-};
 
 /* A full set: one setting for each option of a plug-in, in declaration order, defaults filled in.
  */
@@ -33,7 +23,7 @@ enum kv_code kv_settings_check_declaration(const kvs_plugin *plugin, struct kv_s
 /* INVALID_ARGUMENT for an unknown name (the text lists the valid ones with bounds), a name given
  * twice, or a value that breaks its bounds (the text names option, bound and value). `plugin` must
  * have passed kv_settings_check_declaration, and must outlive the settings. */
-enum kv_code kv_settings_create(const kvs_plugin *plugin, const struct kv_option *options,
+enum kv_code kv_settings_create(const kvs_plugin *plugin, const struct kv_mode_option *options,
                                 size_t count, struct kv_settings **settings,
                                 struct kv_status *status);
 void kv_settings_destroy(struct kv_settings *settings);

@@ -13,7 +13,7 @@ struct held {
    struct kv_settings *settings;
 };
 
-struct kv_stack {
+struct kv_plugin_stack {
    kvs_stack extension; /* first: its functions get back from it to the whole */
    struct kv_plugin_library *library;
    const kvs_plugin *wrapper;
@@ -21,9 +21,9 @@ struct kv_stack {
    unsigned found;
 };
 
-static struct kv_stack *stack_of(const kvs_stack *extension)
+static struct kv_plugin_stack *stack_of(const kvs_stack *extension)
 {
-   return (struct kv_stack *)extension;
+   return (struct kv_plugin_stack *)extension;
 }
 
 static int fail(kvs_error *error, const struct kv_status *status)
@@ -55,8 +55,8 @@ static void add_choice(void *context, const char *name, const kvs_plugin *plugin
 }
 
 /* Refuses a plug-in that is there. */
-static int refuse(const struct kv_stack *stack, const char *name, uint32_t promise, const char *why,
-                  kvs_error *error)
+static int refuse(const struct kv_plugin_stack *stack, const char *name, uint32_t promise,
+                  const char *why, kvs_error *error)
 {
    struct choice choice = {.wrapper = stack->wrapper, .promise = promise};
    kv_plugin_library_list(stack->library, add_choice, &choice);
@@ -69,7 +69,7 @@ static int find(const kvs_stack *extension, const char *name, uint32_t promise,
                 const kvs_plugin **plugin, kvs_error *error)
 {
    static const char *const kept[] = {"nothing", "only the last checkpoint", "each write"};
-   struct kv_stack *stack = stack_of(extension);
+   struct kv_plugin_stack *stack = stack_of(extension);
    struct kv_status status;
    const kvs_plugin *found;
    if (kv_plugin_library_find(stack->library, name, &found, &status) != KV_OK)
@@ -95,7 +95,7 @@ static int find(const kvs_stack *extension, const char *name, uint32_t promise,
 /* ---- Settings ---- */
 
 /* Splits `text` in place into at most KV_OPTION_COUNT_MAX options. */
-static enum kv_code split(char *text, struct kv_option *options, size_t *count,
+static enum kv_code split(char *text, struct kv_mode_option *options, size_t *count,
                           struct kv_status *status)
 {
    *count = 0;
@@ -109,7 +109,7 @@ static enum kv_code split(char *text, struct kv_option *options, size_t *count,
          return kv_fail(status, KV_INVALID_ARGUMENT, "more than %d options; no plug-in has as many",
                         KV_OPTION_COUNT_MAX);
       *equals = '\0';
-      options[(*count)++] = (struct kv_option){item, equals + 1};
+      options[(*count)++] = (struct kv_mode_option){item, equals + 1};
    }
    return KV_OK;
 }
@@ -117,7 +117,7 @@ static enum kv_code split(char *text, struct kv_option *options, size_t *count,
 static enum kv_code make_settings(const kvs_plugin *plugin, const char *text, struct held *held,
                                   struct kv_status *status)
 {
-   struct kv_option options[KV_OPTION_COUNT_MAX];
+   struct kv_mode_option options[KV_OPTION_COUNT_MAX];
    size_t count;
    char *copy = strdup(text);
    if (!copy)
@@ -132,7 +132,7 @@ static enum kv_code make_settings(const kvs_plugin *plugin, const char *text, st
 static int settings(const kvs_stack *extension, const kvs_plugin *plugin, const char *options,
                     const kvs_setting **array, size_t *count, kvs_error *error)
 {
-   struct kv_stack *stack = stack_of(extension);
+   struct kv_plugin_stack *stack = stack_of(extension);
    struct kv_status status;
    struct held *held = malloc(sizeof *held);
    if (!held) {
@@ -152,18 +152,19 @@ static int settings(const kvs_stack *extension, const kvs_plugin *plugin, const 
 
 /* ---- Life ---- */
 
-struct kv_stack *kv_stack_create(struct kv_plugin_library *library, const kvs_plugin *wrapper)
+struct kv_plugin_stack *kv_plugin_stack_create(struct kv_plugin_library *library,
+                                               const kvs_plugin *wrapper)
 {
-   struct kv_stack *stack = calloc(1, sizeof *stack);
+   struct kv_plugin_stack *stack = calloc(1, sizeof *stack);
    if (stack)
-      *stack = (struct kv_stack){
+      *stack = (struct kv_plugin_stack){
           .extension = {.size = sizeof stack->extension, .find = find, .settings = settings},
           .library = library,
           .wrapper = wrapper};
    return stack;
 }
 
-void kv_stack_destroy(struct kv_stack *stack)
+void kv_plugin_stack_destroy(struct kv_plugin_stack *stack)
 {
    while (stack->held) {
       struct held *held = stack->held;
@@ -174,7 +175,7 @@ void kv_stack_destroy(struct kv_stack *stack)
    free(stack);
 }
 
-const kvs_stack *kv_stack_extension(const struct kv_stack *stack)
+const kvs_stack *kv_plugin_stack_extension(const struct kv_plugin_stack *stack)
 {
    return &stack->extension;
 }

@@ -13,11 +13,12 @@
 /* How many other plug-ins an instance may find: bounds the depth of wrappers over wrappers. */
 #define KV_STACK_PLUGINS_MAX 8
 
-struct kv_stack;
+struct kv_plugin_stack;
 
 /* For an instance of `wrapper`; both must outlive the stack. NULL when memory is out. */
-struct kv_stack *kv_stack_create(struct kv_plugin_library *library, const kvs_plugin *wrapper);
-void kv_stack_destroy(struct kv_stack *stack);
-const kvs_stack *kv_stack_extension(const struct kv_stack *stack);
+struct kv_plugin_stack *kv_plugin_stack_create(struct kv_plugin_library *library,
+                                               const kvs_plugin *wrapper);
+void kv_plugin_stack_destroy(struct kv_plugin_stack *stack);
+const kvs_stack *kv_plugin_stack_extension(const struct kv_plugin_stack *stack);
 
 #endif

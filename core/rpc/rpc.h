@@ -18,7 +18,7 @@
 #define KV_RPC_H
 
 #include "core/support/arena.h"
-#include "core/support/bytes.h"
+#include "core/support/slice.h"
 #include "core/support/status.h"
 
 #include <stdbool.h>
@@ -54,7 +54,7 @@ struct kv_rpc_method {
    /* A request has arrived. `request` lives until the call closes (unary, server stream) or until
     * the next request (bidi). Unary: end with kv_call_reply or kv_call_fail, now or later. Bidi:
     * called for each request; the next one is read only after kv_call_read_next. */
-   void (*request)(void *service, struct kv_call *call, struct kv_bytes request);
+   void (*request)(void *service, struct kv_call *call, struct kv_slice request);
    /* Streams only, may be NULL: the reply given to kv_call_send has left; the next may be sent. */
    void (*sent)(void *service, struct kv_call *call);
    /* Bidi only: the client will send no more. */
@@ -142,7 +142,7 @@ uint8_t *kv_call_message(struct kv_call *call, size_t size);
  * with bytes that stay where they are: release(owner) follows, on any thread, when they are needed
  * no more. The rest of the room comes behind them. `at` must not be below that of an earlier piece.
  * False when memory is out or the connection holds too much; nothing is released then. */
-bool kv_call_insert(struct kv_call *call, size_t at, struct kv_bytes bytes,
+bool kv_call_insert(struct kv_call *call, size_t at, struct kv_slice bytes,
                     void (*release)(void *owner), void *owner);
 
 /* Unary: sends what was put into kv_call_message (nothing: an empty message) with status OK; or

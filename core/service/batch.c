@@ -213,7 +213,7 @@ static void read_all(struct kv_service *service, struct kv_call *call,
    struct kv_reader *reader = kv_service_reader(service, call);
    const struct kv_version *version = kv_reader_pin(reader);
    size_t left = service->config.message_size_max;
-   struct kv_bytes keys[KV_PREFETCH_KEYS_MAX];
+   struct kv_slice keys[KV_PREFETCH_KEYS_MAX];
    for (size_t i = 0; i < count; i++) {
       struct kv_operation *get = &operations[i];
       if (i % KV_PREFETCH_KEYS_MAX == 0)
@@ -230,7 +230,7 @@ static void read_all(struct kv_service *service, struct kv_call *call,
       kv_call_reply(call);
 }
 
-void kv_service_batch(void *context, struct kv_call *call, struct kv_bytes request)
+void kv_service_batch(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
    const Kvstore__BatchRequest *batch =

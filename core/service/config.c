@@ -12,7 +12,7 @@
 /* Brings the number that an option of `plugin` has to what the plug-in takes. Clients of the frozen
  * call were never told of bounds, so none is turned away by them. `option->value` has
  * NUMBER_TEXT_SIZE bytes. */
-static void clamp_number(const kvs_plugin *plugin, const struct kv_option *option)
+static void clamp_number(const kvs_plugin *plugin, const struct kv_mode_option *option)
 {
    int64_t given = strtoll(option->value, NULL, 10), taken = given;
    for (size_t i = 0; i < plugin->option_count; i++) {
@@ -71,8 +71,8 @@ static enum kv_code add_number(struct kv_arena *arena, struct kv_control_request
    if (!text)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
    snprintf(text, NUMBER_TEXT_SIZE, "%" PRId64, number);
-   struct kv_option *options = (struct kv_option *)request->options;
-   options[request->option_count++] = (struct kv_option){option, text};
+   struct kv_mode_option *options = (struct kv_mode_option *)request->options;
+   options[request->option_count++] = (struct kv_mode_option){option, text};
    return KV_OK;
 }
 
@@ -115,7 +115,7 @@ static enum kv_code map_mode(struct kv_arena *arena, const Kvstore__ConfigReques
    return KV_OK;
 }
 
-void kv_service_config(void *context, struct kv_call *call, struct kv_bytes request)
+void kv_service_config(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
    const Kvstore__ConfigRequest *config =
@@ -123,7 +123,7 @@ void kv_service_config(void *context, struct kv_call *call, struct kv_bytes requ
    struct kv_admin *admin = config ? kv_admin_create(service, call, config_run) : NULL;
    if (!admin)
       return;
-   admin->request.options = kv_arena_alloc(kv_call_arena(call), 3 * sizeof(struct kv_option));
+   admin->request.options = kv_arena_alloc(kv_call_arena(call), 3 * sizeof(struct kv_mode_option));
    struct kv_status status;
    if (!admin->request.options)
       kv_message_out_of_memory(call);

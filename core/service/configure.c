@@ -158,7 +158,7 @@ static enum kv_code take_shadow(const Kvstore__ConfigureRequest *wanted, struct 
 static enum kv_code take_text(struct kv_arena *arena, const char *field, ProtobufCBinaryData data,
                               const char **text, struct kv_status *status)
 {
-   struct kv_bytes bytes = kv_service_bytes(data);
+   struct kv_slice bytes = kv_service_bytes(data);
    size_t offset = kv_validate_text(bytes);
    if (offset < bytes.size)
       return kv_fail(status, KV_INVALID_ARGUMENT,
@@ -180,7 +180,7 @@ static enum kv_code take_configure(struct kv_arena *arena, const Kvstore__Config
    if (wanted->plugin.len == 0)
       return kv_fail(status, KV_INVALID_ARGUMENT,
                      "plugin: is empty; give a name that ListPlugins shows");
-   struct kv_option *options = kv_arena_alloc(arena, wanted->n_options * sizeof *options);
+   struct kv_mode_option *options = kv_arena_alloc(arena, wanted->n_options * sizeof *options);
    if (!options)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
    enum kv_code code = take_text(arena, "plugin", wanted->plugin, &request->plugin, status);
@@ -195,7 +195,7 @@ static enum kv_code take_configure(struct kv_arena *arena, const Kvstore__Config
    return code;
 }
 
-void kv_service_configure(void *context, struct kv_call *call, struct kv_bytes request)
+void kv_service_configure(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
    const Kvstore__ConfigureRequest *wanted =

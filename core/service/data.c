@@ -51,7 +51,7 @@ static void set_done(struct kv_submission *submission, const struct kv_status *s
    }
 }
 
-void kv_service_set(void *context, struct kv_call *call, struct kv_bytes request)
+void kv_service_set(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
    const Kvstore__SetRequest *set =
@@ -86,7 +86,7 @@ static void del_done(struct kv_submission *submission, const struct kv_status *s
    kv_message_reply(write->call, &response.base);
 }
 
-void kv_service_del(void *context, struct kv_call *call, struct kv_bytes request)
+void kv_service_del(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
    const Kvstore__DelRequest *del =
@@ -105,14 +105,14 @@ void kv_service_del(void *context, struct kv_call *call, struct kv_bytes request
    submit(service, call, &operation, del_done);
 }
 
-void kv_service_get(void *context, struct kv_call *call, struct kv_bytes request)
+void kv_service_get(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
    const Kvstore__GetRequest *get =
        kv_service_request(service, call, &kvstore__get_request__descriptor, request);
    if (!get)
       return;
-   struct kv_bytes key = kv_service_bytes(get->key);
+   struct kv_slice key = kv_service_bytes(get->key);
    struct kv_status status;
    if (kv_validate_key("key", key, &status) != KV_OK) {
       kv_message_fail(call, &status);
@@ -122,7 +122,7 @@ void kv_service_get(void *context, struct kv_call *call, struct kv_bytes request
    struct kv_reader *reader = kv_service_reader(service, call);
    Kvstore__GetResponse response = KVSTORE__GET_RESPONSE__INIT;
    struct kv_values values = {0};
-   struct kv_bytes value;
+   struct kv_slice value;
    response.found = kv_version_get(kv_reader_pin(reader), key, &value);
    if (response.found)
       response.value = kv_values_add(&values, call, key, value);

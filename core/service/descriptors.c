@@ -16,7 +16,7 @@ static const uint8_t descriptor_set[] = {
 
 struct kv_descriptors {
    Google__Protobuf__FileDescriptorSet *set;
-   struct kv_bytes files[];
+   struct kv_slice files[];
 };
 
 struct kv_descriptors *kv_descriptors_create(void)
@@ -40,7 +40,7 @@ struct kv_descriptors *kv_descriptors_create(void)
          return NULL;
       }
       google__protobuf__file_descriptor_proto__pack(set->file[i], packed);
-      descriptors->files[i] = kv_bytes(packed, size);
+      descriptors->files[i] = kv_slice(packed, size);
    }
    return descriptors;
 }
@@ -58,7 +58,7 @@ size_t kv_descriptors_count(const struct kv_descriptors *descriptors)
    return descriptors->set->n_file;
 }
 
-struct kv_bytes kv_descriptors_file(const struct kv_descriptors *descriptors, size_t file)
+struct kv_slice kv_descriptors_file(const struct kv_descriptors *descriptors, size_t file)
 {
    return descriptors->files[file];
 }
@@ -67,30 +67,30 @@ struct kv_bytes kv_descriptors_file(const struct kv_descriptors *descriptors, si
 
 /* Takes the first part, `name`, and the dot behind it off `symbol`. False when it begins with
  * something else. What is left is empty when `name` was all of it. */
-static bool strip(struct kv_bytes *symbol, const char *name)
+static bool strip(struct kv_slice *symbol, const char *name)
 {
    size_t size = strlen(name);
    const char *data = symbol->data;
    if (symbol->size < size || memcmp(data, name, size) != 0)
       return false;
    if (symbol->size == size) {
-      *symbol = kv_bytes(NULL, 0);
+      *symbol = kv_slice(NULL, 0);
       return true;
    }
    if (data[size] != '.' || symbol->size == size + 1)
       return false;
-   *symbol = kv_bytes(data + size + 1, symbol->size - size - 1);
+   *symbol = kv_slice(data + size + 1, symbol->size - size - 1);
    return true;
 }
 
-static bool is(struct kv_bytes symbol, const char *name)
+static bool is(struct kv_slice symbol, const char *name)
 {
    return symbol.size == strlen(name) && memcmp(symbol.data, name, symbol.size) == 0;
 }
 
 /* The functions below tell whether `symbol`, relative to what encloses it, is defined there. */
 
-static bool in_enum(const enum_descriptor *type, struct kv_bytes symbol)
+static bool in_enum(const enum_descriptor *type, struct kv_slice symbol)
 {
    if (is(symbol, type->name))
       return true;
@@ -100,7 +100,7 @@ static bool in_enum(const enum_descriptor *type, struct kv_bytes symbol)
    return false;
 }
 
-static bool in_message(const message_descriptor *message, struct kv_bytes symbol)
+static bool in_message(const message_descriptor *message, struct kv_slice symbol)
 {
    if (!strip(&symbol, message->name))
       return false;
@@ -118,7 +118,7 @@ static bool in_message(const message_descriptor *message, struct kv_bytes symbol
    return false;
 }
 
-static bool in_service(const service_descriptor *service, struct kv_bytes symbol)
+static bool in_service(const service_descriptor *service, struct kv_slice symbol)
 {
    if (!strip(&symbol, service->name))
       return false;
@@ -130,7 +130,7 @@ static bool in_service(const service_descriptor *service, struct kv_bytes symbol
    return false;
 }
 
-static bool in_file(const file_descriptor *file, struct kv_bytes symbol)
+static bool in_file(const file_descriptor *file, struct kv_slice symbol)
 {
    if (!strip(&symbol, file->package) || symbol.size == 0)
       return false;
@@ -146,7 +146,7 @@ static bool in_file(const file_descriptor *file, struct kv_bytes symbol)
    return false;
 }
 
-size_t kv_descriptors_by_name(const struct kv_descriptors *descriptors, struct kv_bytes name)
+size_t kv_descriptors_by_name(const struct kv_descriptors *descriptors, struct kv_slice name)
 {
    size_t i = 0;
    while (i < descriptors->set->n_file && !is(name, descriptors->set->file[i]->name))
@@ -154,7 +154,7 @@ size_t kv_descriptors_by_name(const struct kv_descriptors *descriptors, struct k
    return i;
 }
 
-size_t kv_descriptors_by_symbol(const struct kv_descriptors *descriptors, struct kv_bytes symbol)
+size_t kv_descriptors_by_symbol(const struct kv_descriptors *descriptors, struct kv_slice symbol)
 {
    size_t i = 0;
    while (i < descriptors->set->n_file && !in_file(descriptors->set->file[i], symbol))
@@ -170,6 +170,6 @@ void kv_descriptors_closure(const struct kv_descriptors *descriptors, size_t fil
    wanted[file] = true;
    for (size_t i = 0; i < descriptor->n_dependency; i++)
       kv_descriptors_closure(
-          descriptors, kv_descriptors_by_name(descriptors, kv_bytes_of(descriptor->dependency[i])),
+          descriptors, kv_descriptors_by_name(descriptors, kv_slice_of(descriptor->dependency[i])),
           wanted);
 }

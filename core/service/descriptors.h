@@ -6,7 +6,7 @@
 #ifndef KV_DESCRIPTORS_H
 #define KV_DESCRIPTORS_H
 
-#include "core/support/bytes.h"
+#include "core/support/slice.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,11 +19,11 @@ void kv_descriptors_destroy(struct kv_descriptors *descriptors);
 
 size_t kv_descriptors_count(const struct kv_descriptors *descriptors);
 /* The file's FileDescriptorProto, encoded. */
-struct kv_bytes kv_descriptors_file(const struct kv_descriptors *descriptors, size_t file);
+struct kv_slice kv_descriptors_file(const struct kv_descriptors *descriptors, size_t file);
 /* The file of this name, or the one that defines this symbol (fully qualified: a service, method,
  * message, field, enum or enum value); the count when there is none. */
-size_t kv_descriptors_by_name(const struct kv_descriptors *descriptors, struct kv_bytes name);
-size_t kv_descriptors_by_symbol(const struct kv_descriptors *descriptors, struct kv_bytes symbol);
+size_t kv_descriptors_by_name(const struct kv_descriptors *descriptors, struct kv_slice name);
+size_t kv_descriptors_by_symbol(const struct kv_descriptors *descriptors, struct kv_slice symbol);
 /* Sets wanted[i] for the file and all that it depends on. */
 void kv_descriptors_closure(const struct kv_descriptors *descriptors, size_t file, bool *wanted);
 

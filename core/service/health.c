@@ -83,7 +83,7 @@ static void fail_unknown(struct kv_call *call, ProtobufCBinaryData name)
    struct kv_status status;
    size_t size = name.len < NAME_SHOWN_MAX ? name.len : NAME_SHOWN_MAX;
    /* Only whole characters: the text of a status is UTF-8. */
-   int shown = (int)kv_validate_text(kv_bytes(name.data, size));
+   int shown = (int)kv_validate_text(kv_slice(name.data, size));
    kv_fail(&status, KV_NOT_FOUND,
            "service: \"%.*s\" (%zu bytes) is unknown; ask for kvstore.KeyValueStore, or leave it "
            "empty for the server as a whole",
@@ -91,7 +91,7 @@ static void fail_unknown(struct kv_call *call, ProtobufCBinaryData name)
    kv_message_fail(call, &status);
 }
 
-static void on_check(void *context, struct kv_call *call, struct kv_bytes request)
+static void on_check(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_health *health = context;
    const Grpc__Health__V1__HealthCheckRequest *check =
@@ -110,7 +110,7 @@ static void on_check(void *context, struct kv_call *call, struct kv_bytes reques
    kv_message_reply(call, &response.base);
 }
 
-static void on_watch(void *context, struct kv_call *call, struct kv_bytes request)
+static void on_watch(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_health *health = context;
    const Grpc__Health__V1__HealthCheckRequest *check =

@@ -28,7 +28,7 @@ struct kv_service {
 /* The start of every handler: the decoded request, or NULL and the call has been failed, because
  * the data is not loaded yet or the request is malformed. */
 void *kv_service_request(struct kv_service *service, struct kv_call *call,
-                         const ProtobufCMessageDescriptor *descriptor, struct kv_bytes request);
+                         const ProtobufCMessageDescriptor *descriptor, struct kv_slice request);
 
 /* For handlers. */
 static inline struct kv_reader *kv_service_reader(struct kv_service *service,
@@ -43,9 +43,9 @@ static inline struct kv_reader *kv_service_control_reader(struct kv_service *ser
    return service->threads[service->config.workers].reader;
 }
 
-static inline struct kv_bytes kv_service_bytes(ProtobufCBinaryData data)
+static inline struct kv_slice kv_service_bytes(ProtobufCBinaryData data)
 {
-   return kv_bytes(data.data, data.len);
+   return kv_slice(data.data, data.len);
 }
 
 /* submit.c: gives a write to the commit pipeline, together with others that arrive with it, or
@@ -54,28 +54,28 @@ void kv_service_submit(struct kv_service *service, struct kv_call *call,
                        struct kv_submission *submission);
 
 /* data.c */
-void kv_service_set(void *service, struct kv_call *call, struct kv_bytes request);
-void kv_service_get(void *service, struct kv_call *call, struct kv_bytes request);
-void kv_service_del(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_set(void *service, struct kv_call *call, struct kv_slice request);
+void kv_service_get(void *service, struct kv_call *call, struct kv_slice request);
+void kv_service_del(void *service, struct kv_call *call, struct kv_slice request);
 /* batch.c */
-void kv_service_batch(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_batch(void *service, struct kv_call *call, struct kv_slice request);
 /* scan.c */
-void kv_service_keys(void *service, struct kv_call *call, struct kv_bytes request);
-void kv_service_scan(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_keys(void *service, struct kv_call *call, struct kv_slice request);
+void kv_service_scan(void *service, struct kv_call *call, struct kv_slice request);
 void kv_service_scan_sent(void *service, struct kv_call *call);
 void kv_service_scan_closed(void *service, struct kv_call *call);
 size_t kv_service_scan_kept(void *service, struct kv_call *call);
 void kv_service_scan_resume(void *service, struct kv_call *call, char *text, size_t size);
 /* config.c */
-void kv_service_config(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_config(void *service, struct kv_call *call, struct kv_slice request);
 /* configure.c */
-void kv_service_configure(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_configure(void *service, struct kv_call *call, struct kv_slice request);
 /* save.c */
-void kv_service_save(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_save(void *service, struct kv_call *call, struct kv_slice request);
 /* plugins.c */
-void kv_service_list_plugins(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_list_plugins(void *service, struct kv_call *call, struct kv_slice request);
 /* status.c */
-void kv_service_status(void *service, struct kv_call *call, struct kv_bytes request);
+void kv_service_status(void *service, struct kv_call *call, struct kv_slice request);
 
 /* recovery.c: how the start went, in the arena; NULL when memory is out. The texts are those of the
  * report. */

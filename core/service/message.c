@@ -35,7 +35,7 @@ static void release(void *context, void *memory)
 }
 
 void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *descriptor,
-                        struct kv_bytes request)
+                        struct kv_slice request)
 {
    struct decoding decoding = {.arena = kv_call_arena(call),
                                .left = request.size + DECODED_EXTRA_MAX};
@@ -63,9 +63,9 @@ void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *
 
 bool kv_message_copy_text(struct kv_arena *arena, const char *text, ProtobufCBinaryData *field)
 {
-   struct kv_bytes bytes = kv_bytes_of(text);
+   struct kv_slice bytes = kv_slice_of(text);
    void *copy = kv_arena_copy(arena, bytes.data, bytes.size);
-   *field = kv_message_bytes(kv_bytes(copy, copy ? bytes.size : 0));
+   *field = kv_message_bytes(kv_slice(copy, copy ? bytes.size : 0));
    return copy;
 }
 

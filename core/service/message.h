@@ -14,7 +14,7 @@
 /* The decoded request, owned by the call's arena; or NULL, and the call has been failed. Strings
  * are bytes as sent: nothing about them has been checked. */
 void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *descriptor,
-                        struct kv_bytes request);
+                        struct kv_slice request);
 
 /* Copies a text into the arena, as a field has it. False when memory is out: the field is empty. */
 bool kv_message_copy_text(struct kv_arena *arena, const char *text, ProtobufCBinaryData *field);
@@ -30,14 +30,14 @@ void kv_message_fail(struct kv_call *call, const struct kv_status *status);
 /* Fails the call because memory is out. */
 void kv_message_out_of_memory(struct kv_call *call);
 
-static inline ProtobufCBinaryData kv_message_bytes(struct kv_bytes bytes)
+static inline ProtobufCBinaryData kv_message_bytes(struct kv_slice bytes)
 {
    return (ProtobufCBinaryData){.len = bytes.size, .data = (uint8_t *)bytes.data};
 }
 
 static inline ProtobufCBinaryData kv_message_text(const char *text)
 {
-   return kv_message_bytes(kv_bytes_of(text));
+   return kv_message_bytes(kv_slice_of(text));
 }
 
 #endif

@@ -43,7 +43,7 @@ static void fill_choices(struct listing *listing, Kvstore__Plugin__Option *optio
       return;
    while (option->n_choices < CHOICES_MAX) {
       size_t size = strcspn(choices, "|");
-      option->choices[option->n_choices++] = kv_message_bytes(kv_bytes(choices, size));
+      option->choices[option->n_choices++] = kv_message_bytes(kv_slice(choices, size));
       if (choices[size] == '\0')
          return;
       choices += size + 1;
@@ -137,7 +137,7 @@ static void list_run(struct kv_control_task *task)
    kv_message_reply(listing->call, &response.base);
 }
 
-void kv_service_list_plugins(void *context, struct kv_call *call, struct kv_bytes request)
+void kv_service_list_plugins(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
    if (!kv_service_request(service, call, &kvstore__list_plugins_request__descriptor, request))

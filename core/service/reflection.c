@@ -56,7 +56,7 @@ static void answer_not_found(struct answer *answer, const char *field, ProtobufC
 {
    size_t size = name.len < NAME_SHOWN_MAX ? name.len : NAME_SHOWN_MAX;
    /* Only whole characters: the message is UTF-8. */
-   int shown = (int)kv_validate_text(kv_bytes(name.data, size));
+   int shown = (int)kv_validate_text(kv_slice(name.data, size));
    kv_fail(&answer->status, KV_NOT_FOUND, "%s: \"%.*s\" (%zu bytes): %s", field, shown,
            name.len ? (const char *)name.data : "", name.len, what);
    answer_error(answer);
@@ -104,7 +104,7 @@ static void answer_file(struct answer *answer, const struct kv_descriptors *desc
 static void answer_filename(struct answer *answer, const struct kv_descriptors *descriptors,
                             ProtobufCBinaryData name)
 {
-   size_t file = kv_descriptors_by_name(descriptors, kv_bytes(name.data, name.len));
+   size_t file = kv_descriptors_by_name(descriptors, kv_slice(name.data, name.len));
    if (file == kv_descriptors_count(descriptors))
       answer_not_found(answer, "file_by_filename", name, "no such file is served here");
    else
@@ -114,7 +114,7 @@ static void answer_filename(struct answer *answer, const struct kv_descriptors *
 static void answer_symbol(struct answer *answer, const struct kv_descriptors *descriptors,
                           ProtobufCBinaryData name)
 {
-   size_t file = kv_descriptors_by_symbol(descriptors, kv_bytes(name.data, name.len));
+   size_t file = kv_descriptors_by_symbol(descriptors, kv_slice(name.data, name.len));
    if (file == kv_descriptors_count(descriptors))
       answer_not_found(answer, "file_containing_symbol", name,
                        "no such symbol is served here; give its full name with the package");
@@ -166,7 +166,7 @@ static void fill_answer(struct answer *answer, const struct kv_descriptors *desc
 
 /* ---- Calls ---- */
 
-static void on_request(void *context, struct kv_call *call, struct kv_bytes request)
+static void on_request(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_reflection *reflection = context;
    reflection_request *question = kv_message_decode(

@@ -26,7 +26,7 @@ static void save_run(struct kv_control_task *task)
    kv_admin_answer(task, code, &status, save_reply);
 }
 
-void kv_service_save(void *context, struct kv_call *call, struct kv_bytes request)
+void kv_service_save(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
    if (!kv_service_request(service, call, &kvstore__save_request__descriptor, request))

@@ -21,7 +21,7 @@
  * some milliseconds at a time, so that the worker serves others in between and hears when the
  * caller has gone. */
 struct keys {
-   struct kv_view *view;
+   struct kv_store_view *view;
    struct kv_cursor cursor;
    size_t size;   /* of the reply: measured so far, then all */
    uint8_t *next; /* where the second walk writes; NULL in the first */
@@ -33,7 +33,7 @@ struct keys {
 #define KEYS_TAG 0x0a
 #define VARINT_BITS 7
 
-static size_t size_of_key(struct kv_bytes key)
+static size_t size_of_key(struct kv_slice key)
 {
    size_t size = 2 + key.size;
    for (size_t rest = key.size >> VARINT_BITS; rest > 0; rest >>= VARINT_BITS)
@@ -41,7 +41,7 @@ static size_t size_of_key(struct kv_bytes key)
    return size;
 }
 
-static uint8_t *put_key(uint8_t *to, struct kv_bytes key)
+static uint8_t *put_key(uint8_t *to, struct kv_slice key)
 {
    *to++ = KEYS_TAG;
    size_t rest = key.size;
@@ -54,7 +54,7 @@ static uint8_t *put_key(uint8_t *to, struct kv_bytes key)
 
 static void end_keys(struct kv_call *call, struct keys *keys, enum kv_code code, const char *text)
 {
-   kv_view_destroy(keys->view);
+   kv_store_view_destroy(keys->view);
    if (code == KV_OK)
       kv_call_reply(call);
    else
@@ -64,7 +64,7 @@ static void end_keys(struct kv_call *call, struct keys *keys, enum kv_code code,
 /* Goes on with the walk; false at its end. */
 static bool walk_keys(struct keys *keys)
 {
-   struct kv_bytes key, value;
+   struct kv_slice key, value;
    for (int i = 0; i < KEYS_AT_ONCE; i++) {
       if (!kv_cursor_next(&keys->cursor, &key, &value))
          return false;
@@ -92,28 +92,28 @@ static void go_on_with_keys(void *context, struct kv_call *call)
    } else {
       keys->next = kv_call_message(call, keys->size);
       if (!keys->next) {
-         kv_view_destroy(keys->view);
+         kv_store_view_destroy(keys->view);
          kv_message_out_of_memory(call);
          return;
       }
-      kv_cursor_seek(&keys->cursor, kv_view_version(keys->view), kv_bytes(NULL, 0));
+      kv_cursor_seek(&keys->cursor, kv_store_view_version(keys->view), kv_slice(NULL, 0));
       kv_call_yield(call, go_on_with_keys);
    }
 }
 
-void kv_service_keys(void *context, struct kv_call *call, struct kv_bytes request)
+void kv_service_keys(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
    if (!kv_service_request(service, call, &kvstore__keys_request__descriptor, request))
       return;
    struct keys *keys = kv_arena_alloc(kv_call_arena(call), sizeof *keys);
-   struct kv_view *view = keys ? kv_view_create(service->config.store) : NULL;
+   struct kv_store_view *view = keys ? kv_store_view_create(service->config.store) : NULL;
    if (!view) {
       kv_message_out_of_memory(call);
       return;
    }
    *keys = (struct keys){.view = view};
-   kv_cursor_seek(&keys->cursor, kv_view_version(view), kv_bytes(NULL, 0));
+   kv_cursor_seek(&keys->cursor, kv_store_view_version(view), kv_slice(NULL, 0));
    *kv_call_state(call) = keys;
    go_on_with_keys(service, call);
 }
@@ -121,14 +121,14 @@ void kv_service_keys(void *context, struct kv_call *call, struct kv_bytes reques
 /* ---- Scan ---- */
 
 struct scan {
-   struct kv_view *view;
+   struct kv_store_view *view;
    struct kv_cursor cursor;
-   struct kv_bytes prefix;
+   struct kv_slice prefix;
    uint64_t left; /* entries still wanted */
    bool keys_only;
    bool held;             /* key and value were read, but did not fit into the last part */
-   struct kv_bytes first; /* the first key of the part being sent */
-   struct kv_bytes key, value;
+   struct kv_slice first; /* the first key of the part being sent */
+   struct kv_slice key, value;
    struct kv_values values; /* of the part being made */
    Kvstore__Entry entries[CHUNK_ENTRIES];
    Kvstore__Entry *pointers[CHUNK_ENTRIES];
@@ -142,7 +142,7 @@ static bool next_entry(struct scan *scan)
    if (scan->left == 0 || !kv_cursor_next(&scan->cursor, &scan->key, &scan->value))
       return false;
    if (scan->keys_only)
-      scan->value = kv_bytes(NULL, 0);
+      scan->value = kv_slice(NULL, 0);
    scan->held = scan->key.size >= scan->prefix.size &&
                 (scan->prefix.size == 0 ||
                  memcmp(scan->key.data, scan->prefix.data, scan->prefix.size) == 0);
@@ -181,7 +181,7 @@ static struct scan *begin_scan(struct kv_service *service, struct kv_call *call,
    struct scan *scan = kv_arena_alloc(kv_call_arena(call), sizeof *scan);
    if (!scan)
       return NULL;
-   scan->view = kv_view_create(service->config.store);
+   scan->view = kv_store_view_create(service->config.store);
    if (!scan->view)
       return NULL;
    scan->prefix = kv_service_bytes(request->prefix);
@@ -189,13 +189,13 @@ static struct scan *begin_scan(struct kv_service *service, struct kv_call *call,
    scan->keys_only = request->keys_only;
    scan->held = false;
    scan->values = (struct kv_values){0};
-   struct kv_bytes start = kv_service_bytes(request->start);
-   kv_cursor_seek(&scan->cursor, kv_view_version(scan->view),
-                  kv_bytes_compare(start, scan->prefix) > 0 ? start : scan->prefix);
+   struct kv_slice start = kv_service_bytes(request->start);
+   kv_cursor_seek(&scan->cursor, kv_store_view_version(scan->view),
+                  kv_slice_compare(start, scan->prefix) > 0 ? start : scan->prefix);
    return scan;
 }
 
-void kv_service_scan(void *context, struct kv_call *call, struct kv_bytes request)
+void kv_service_scan(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
    const Kvstore__ScanRequest *wanted =
@@ -228,14 +228,14 @@ void kv_service_scan_closed(void *context, struct kv_call *call)
    (void)context;
    struct scan *scan = *kv_call_state(call);
    if (scan)
-      kv_view_destroy(scan->view);
+      kv_store_view_destroy(scan->view);
 }
 
 size_t kv_service_scan_kept(void *context, struct kv_call *call)
 {
    (void)context;
    const struct scan *scan = *kv_call_state(call);
-   return scan ? kv_view_kept(scan->view) : 0;
+   return scan ? kv_store_view_kept(scan->view) : 0;
 }
 
 /* A part that is being sent may have arrived in part, which is as good as not at all. */

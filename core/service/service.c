@@ -55,7 +55,7 @@ static void refuse_loading(const struct kv_service *service, struct kv_call *cal
 }
 
 void *kv_service_request(struct kv_service *service, struct kv_call *call,
-                         const ProtobufCMessageDescriptor *descriptor, struct kv_bytes request)
+                         const ProtobufCMessageDescriptor *descriptor, struct kv_slice request)
 {
    if (!atomic_load_explicit(&service->loaded, memory_order_acquire)) {
       refuse_loading(service, call);

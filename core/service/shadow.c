@@ -44,7 +44,7 @@ static bool add_difference(struct kv_arena *arena, const struct kv_comparison *c
       return false;
    kvstore__shadow_report__difference__init(first);
    first->kind = kinds[comparison->difference];
-   first->key = kv_message_bytes(kv_bytes(key, size));
+   first->key = kv_message_bytes(kv_slice(key, size));
    first->key_size = comparison->key_size;
    message->first_difference = first;
    message->differences = comparison->differences;

@@ -72,7 +72,7 @@ static void report_store(struct kv_service *service, struct kv_call *call,
    kv_reader_unpin(reader);
 }
 
-void kv_service_status(void *context, struct kv_call *call, struct kv_bytes request)
+void kv_service_status(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
    if (!kv_service_request(service, call, &kvstore__status_request__descriptor, request))

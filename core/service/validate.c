@@ -32,7 +32,7 @@ static size_t sequence_length(const unsigned char *p, size_t left)
    return 0;
 }
 
-size_t kv_validate_text(struct kv_bytes text)
+size_t kv_validate_text(struct kv_slice text)
 {
    const unsigned char *p = text.data;
    size_t offset = 0;
@@ -45,7 +45,7 @@ size_t kv_validate_text(struct kv_bytes text)
    return offset;
 }
 
-enum kv_code kv_validate_prefix(const char *field, struct kv_bytes prefix, struct kv_status *status)
+enum kv_code kv_validate_prefix(const char *field, struct kv_slice prefix, struct kv_status *status)
 {
    if (prefix.size > KV_KEY_SIZE_MAX)
       return kv_fail(status, KV_INVALID_ARGUMENT, "%s: %zu bytes given, at most %zu are allowed",
@@ -58,7 +58,7 @@ enum kv_code kv_validate_prefix(const char *field, struct kv_bytes prefix, struc
    return KV_OK;
 }
 
-enum kv_code kv_validate_key(const char *field, struct kv_bytes key, struct kv_status *status)
+enum kv_code kv_validate_key(const char *field, struct kv_slice key, struct kv_status *status)
 {
    if (key.size == 0)
       return kv_fail(status, KV_INVALID_ARGUMENT, "%s: is empty; 1 to %zu bytes are allowed", field,
@@ -66,7 +66,7 @@ enum kv_code kv_validate_key(const char *field, struct kv_bytes key, struct kv_s
    return kv_validate_prefix(field, key, status);
 }
 
-enum kv_code kv_validate_value(const char *field, struct kv_bytes value, uint64_t size_max,
+enum kv_code kv_validate_value(const char *field, struct kv_slice value, uint64_t size_max,
                                struct kv_status *status)
 {
    if (value.size > size_max)

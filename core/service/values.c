@@ -6,7 +6,7 @@
 
 struct kv_values_large {
    struct kv_values_large *next;
-   struct kv_bytes value;
+   struct kv_slice value;
    void *kept;
 };
 
@@ -19,7 +19,7 @@ static struct kv_values_large *take_spare(struct kv_values *values)
 }
 
 ProtobufCBinaryData kv_values_add(struct kv_values *values, struct kv_call *call,
-                                  struct kv_bytes key, struct kv_bytes value)
+                                  struct kv_slice key, struct kv_slice value)
 {
    struct kv_values_large *large = NULL;
    if (value.size >= KV_VALUE_KEEP_MIN) {

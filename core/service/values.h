@@ -20,7 +20,7 @@ struct kv_values { /* zeroed: none yet */
  * in the message; kv_values_encode must follow. A large one takes some of the call's arena, which
  * the next message uses again. */
 ProtobufCBinaryData kv_values_add(struct kv_values *values, struct kv_call *call,
-                                  struct kv_bytes key, struct kv_bytes value);
+                                  struct kv_slice key, struct kv_slice value);
 /* As kv_message_encode, of a message with these values; they need not be valid any more then. */
 bool kv_values_encode(struct kv_values *values, struct kv_call *call,
                       const ProtobufCMessage *message);

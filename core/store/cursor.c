@@ -13,7 +13,7 @@ static void push(struct kv_cursor *cursor, const struct kv_node *node, uint32_t 
 }
 
 void kv_cursor_seek(struct kv_cursor *cursor, const struct kv_version *version,
-                    struct kv_bytes from)
+                    struct kv_slice from)
 {
    const struct kv_node *node = version->tree.root;
    cursor->depth = 0;
@@ -45,7 +45,7 @@ static bool next_leaf(struct kv_cursor *cursor)
    return true;
 }
 
-bool kv_cursor_next(struct kv_cursor *cursor, struct kv_bytes *key, struct kv_bytes *value)
+bool kv_cursor_next(struct kv_cursor *cursor, struct kv_slice *key, struct kv_slice *value)
 {
    if (cursor->depth == 0)
       return false;

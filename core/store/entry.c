@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-struct kv_entry *kv_entry_create(uint64_t birth, struct kv_bytes key, struct kv_bytes value)
+struct kv_entry *kv_entry_create(uint64_t birth, struct kv_slice key, struct kv_slice value)
 {
    assert(key.size > 0 && key.size <= KV_KEY_SIZE_MAX && value.size <= KV_VALUE_SIZE_MAX);
    /* Not sizeof: the bytes begin inside what would be the padding. */
@@ -24,12 +24,12 @@ struct kv_entry *kv_entry_create(uint64_t birth, struct kv_bytes key, struct kv_
    return entry;
 }
 
-void *kv_value_keep(struct kv_bytes key, struct kv_bytes value)
+void *kv_value_keep(struct kv_slice key, struct kv_slice value)
 {
    assert(value.size >= KV_VALUE_KEEP_MIN);
    struct kv_entry *entry =
        (void *)((char *)value.data - key.size - offsetof(struct kv_entry, bytes));
-   assert(kv_bytes_compare(kv_entry_key(entry), key) == 0);
+   assert(kv_slice_compare(kv_entry_key(entry), key) == 0);
    kv_object_keep(entry);
    return entry;
 }
@@ -54,10 +54,10 @@ struct kv_entry *kv_entry_separator(uint64_t birth, const struct kv_entry *left,
 {
    size_t common = kv_entry_common(left, right);
    assert(common < kv_entry_key(right).size);
-   return kv_entry_create(birth, kv_bytes(right->bytes, common + 1), kv_bytes(NULL, 0));
+   return kv_entry_create(birth, kv_slice(right->bytes, common + 1), kv_slice(NULL, 0));
 }
 
-int kv_entry_compare(const struct kv_entry *entry, struct kv_bytes key)
+int kv_entry_compare(const struct kv_entry *entry, struct kv_slice key)
 {
-   return kv_bytes_compare(kv_entry_key(entry), key);
+   return kv_slice_compare(kv_entry_key(entry), key);
 }

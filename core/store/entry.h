@@ -9,8 +9,8 @@
 #define KV_STORE_ENTRY_H
 
 #include "core/store/object.h"
-#include "core/support/bytes.h"
 #include "core/support/cache_line.h"
+#include "core/support/slice.h"
 
 #include <endian.h>
 #include <stdint.h>
@@ -28,19 +28,19 @@ static inline void kv_entry_prefetch(const struct kv_entry *entry)
    __builtin_prefetch((const char *)entry + KV_CACHE_LINE);
 }
 
-static inline struct kv_bytes kv_entry_key(const struct kv_entry *entry)
+static inline struct kv_slice kv_entry_key(const struct kv_entry *entry)
 {
-   return kv_bytes(entry->bytes, (size_t)kv_object_own(entry) + 1);
+   return kv_slice(entry->bytes, (size_t)kv_object_own(entry) + 1);
 }
 
-static inline struct kv_bytes kv_entry_value(const struct kv_entry *entry)
+static inline struct kv_slice kv_entry_value(const struct kv_entry *entry)
 {
-   return kv_bytes(entry->bytes + kv_entry_key(entry).size, entry->value_size);
+   return kv_slice(entry->bytes + kv_entry_key(entry).size, entry->value_size);
 }
 
 /* Four bytes of a key from `skip` on, as a number that orders as they do; a short key is filled up
  * with zeros, so that equal heads decide nothing. */
-static inline uint32_t kv_key_head(struct kv_bytes key, size_t skip)
+static inline uint32_t kv_key_head(struct kv_slice key, size_t skip)
 {
    uint32_t head = 0;
    const char *bytes = key.data;       /* NULL in an empty one: nothing is added to it */
@@ -53,13 +53,13 @@ static inline uint32_t kv_key_head(struct kv_bytes key, size_t skip)
 
 /* A copy of key and value, or NULL when memory is out; counted if the value is one that can be kept
  * (store.h). */
-struct kv_entry *kv_entry_create(uint64_t birth, struct kv_bytes key, struct kv_bytes value);
+struct kv_entry *kv_entry_create(uint64_t birth, struct kv_slice key, struct kv_slice value);
 /* The shortest key that is above `left` and not above `right`, which must ascend; or NULL. */
 struct kv_entry *kv_entry_separator(uint64_t birth, const struct kv_entry *left,
                                     const struct kv_entry *right);
 /* How many bytes both keys begin with; 0 when either is NULL. */
 size_t kv_entry_common(const struct kv_entry *a, const struct kv_entry *b);
 /* Below 0, 0 or above 0 as the entry's key is below, equal to or above `key`. */
-int kv_entry_compare(const struct kv_entry *entry, struct kv_bytes key);
+int kv_entry_compare(const struct kv_entry *entry, struct kv_slice key);
 
 #endif

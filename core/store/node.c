@@ -70,7 +70,7 @@ static uint32_t first_at(const struct kv_node *node, uint32_t head)
    return below;
 }
 
-struct kv_entry *const *kv_node_prefetch_place(const struct kv_node *leaf, struct kv_bytes key)
+struct kv_entry *const *kv_node_prefetch_place(const struct kv_node *leaf, struct kv_slice key)
 {
    const uint32_t index = first_at(leaf, kv_key_head(key, leaf->skip));
    if (index == leaf->count)
@@ -80,7 +80,7 @@ struct kv_entry *const *kv_node_prefetch_place(const struct kv_node *leaf, struc
    return place;
 }
 
-uint32_t kv_node_find(const struct kv_node *node, struct kv_bytes key, bool *equal)
+uint32_t kv_node_find(const struct kv_node *node, struct kv_slice key, bool *equal)
 {
    const uint32_t head = kv_key_head(key, node->skip);
    uint32_t low = first_at(node, head);
@@ -106,7 +106,7 @@ uint32_t kv_node_find(const struct kv_node *node, struct kv_bytes key, bool *equ
    return low;
 }
 
-uint32_t kv_node_child(const struct kv_node *node, struct kv_bytes key)
+uint32_t kv_node_child(const struct kv_node *node, struct kv_slice key)
 {
    bool equal;
    uint32_t index = kv_node_find(node, key, &equal);

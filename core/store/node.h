@@ -56,7 +56,7 @@ static inline void kv_node_prefetch(const struct kv_node *node, bool keys)
 }
 /* Where the key probably is among the keys of a leaf: asks for that place's memory, and returns it
  * for kv_entry_prefetch. NULL when the key cannot be in the leaf. */
-struct kv_entry *const *kv_node_prefetch_place(const struct kv_node *leaf, struct kv_bytes key);
+struct kv_entry *const *kv_node_prefetch_place(const struct kv_node *leaf, struct kv_slice key);
 
 /* Without slots in use and with a skip of 0, with room for at least `room` of them; NULL when
  * memory is out. */
@@ -69,9 +69,9 @@ struct kv_node *kv_node_resize(struct kv_node *leaf, uint32_t room);
 
 /* The first slot whose key is not below `key` (count: none), in an inner node without regard of
  * slot 0. *equal tells whether it is that key. `key` must be one that can be in the node. */
-uint32_t kv_node_find(const struct kv_node *node, struct kv_bytes key, bool *equal);
+uint32_t kv_node_find(const struct kv_node *node, struct kv_slice key, bool *equal);
 /* The child of an inner node under which `key` belongs. */
-uint32_t kv_node_child(const struct kv_node *node, struct kv_bytes key);
+uint32_t kv_node_child(const struct kv_node *node, struct kv_slice key);
 
 /* Opens slot `index` and fills it; there must be room. NULL: slot 0 of an inner node. The child
  * counts in an inner node only. */

@@ -12,12 +12,12 @@ struct kv_reader {
    struct kv_reader *next, *previous; /* under the store's lock */
 };
 
-struct kv_view {
+struct kv_store_view {
    struct kv_store *store;
    const struct kv_version *version;
-   struct kv_view *newer, *older; /* under the store's lock */
-   struct kv_retired dead;        /* the same; objects this view needs and no newer one does */
-   atomic_size_t dead_size;       /* bytes of them */
+   struct kv_store_view *newer, *older; /* under the store's lock */
+   struct kv_retired dead;  /* the same; objects this view needs and no newer one does */
+   atomic_size_t dead_size; /* bytes of them */
 };
 
 static void lock(struct kv_store *store)
@@ -99,7 +99,7 @@ static uint64_t oldest_pinned(struct kv_store *store)
 
 /* ---- Freeing ---- */
 
-static uint64_t number_of(const struct kv_view *view)
+static uint64_t number_of(const struct kv_store_view *view)
 {
    return kv_object_birth(view->version);
 }
@@ -114,7 +114,7 @@ static void settle(struct kv_store *store, struct kv_retired *list, uint64_t las
    bool sized = false;
    for (;;) {
       lock(store);
-      struct kv_view *view = store->newest_view;
+      struct kv_store_view *view = store->newest_view;
       while (view && number_of(view) > last)
          view = view->older;
       uint64_t number = view ? number_of(view) : 0;
@@ -170,12 +170,12 @@ void kv_store_reclaim(struct kv_store *store)
 
 /* ---- Views ---- */
 
-struct kv_view *kv_view_create(struct kv_store *store)
+struct kv_store_view *kv_store_view_create(struct kv_store *store)
 {
-   struct kv_view *view = malloc(sizeof *view);
+   struct kv_store_view *view = malloc(sizeof *view);
    if (!view)
       return NULL;
-   *view = (struct kv_view){.store = store};
+   *view = (struct kv_store_view){.store = store};
    lock(store);
    /* The lock keeps the version: whoever retires it looks for views under the lock first. */
    view->version = atomic_load(&store->current);
@@ -187,7 +187,7 @@ struct kv_view *kv_view_create(struct kv_store *store)
    return view;
 }
 
-void kv_view_destroy(struct kv_view *view)
+void kv_store_view_destroy(struct kv_store_view *view)
 {
    struct kv_store *store = view->store;
    uint64_t number = number_of(view); /* off the list, the version may be freed */
@@ -203,12 +203,12 @@ void kv_view_destroy(struct kv_view *view)
    free(view);
 }
 
-size_t kv_view_kept(const struct kv_view *view)
+size_t kv_store_view_kept(const struct kv_store_view *view)
 {
    return atomic_load(&view->dead_size);
 }
 
-const struct kv_version *kv_view_version(const struct kv_view *view)
+const struct kv_version *kv_store_view_version(const struct kv_store_view *view)
 {
    return view->version;
 }

@@ -33,8 +33,9 @@ struct kv_store {
    pthread_mutex_t lock;
    /* Under the lock: committed, not yet reclaimed; by version. */
    struct kv_transaction *queue_first, *queue_last;
-   struct kv_reader *readers;   /* under the lock; what they pin is atomic */
-   struct kv_view *newest_view; /* under the lock, with the whole list, by version descending */
+   struct kv_reader *readers; /* under the lock; what they pin is atomic */
+   struct kv_store_view
+       *newest_view; /* under the lock, with the whole list, by version descending */
 };
 
 /* Takes over a transaction whose version has been published. Writer. */

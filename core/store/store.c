@@ -65,19 +65,19 @@ out:
    return NULL;
 }
 
-bool kv_transaction_get(const struct kv_transaction *transaction, struct kv_bytes key,
-                        struct kv_bytes *value)
+bool kv_transaction_get(const struct kv_transaction *transaction, struct kv_slice key,
+                        struct kv_slice *value)
 {
    return kv_version_get(transaction->version, key, value);
 }
 
-void kv_transaction_prefetch(const struct kv_transaction *transaction, const struct kv_bytes *keys,
+void kv_transaction_prefetch(const struct kv_transaction *transaction, const struct kv_slice *keys,
                              size_t count)
 {
    kv_version_prefetch(transaction->version, keys, count);
 }
 
-struct kv_entry *kv_store_make_entry(struct kv_bytes key, struct kv_bytes value)
+struct kv_entry *kv_store_make_entry(struct kv_slice key, struct kv_slice value)
 {
    return kv_entry_create(0, key, value);
 }
@@ -93,14 +93,14 @@ bool kv_transaction_put(struct kv_transaction *transaction, struct kv_entry *ent
    return kv_tree_set(&transaction->edit, entry);
 }
 
-bool kv_transaction_set(struct kv_transaction *transaction, struct kv_bytes key,
-                        struct kv_bytes value)
+bool kv_transaction_set(struct kv_transaction *transaction, struct kv_slice key,
+                        struct kv_slice value)
 {
    struct kv_entry *entry = kv_store_make_entry(key, value);
    return entry && kv_transaction_put(transaction, entry);
 }
 
-bool kv_transaction_delete(struct kv_transaction *transaction, struct kv_bytes key, bool *existed)
+bool kv_transaction_delete(struct kv_transaction *transaction, struct kv_slice key, bool *existed)
 {
    return kv_tree_delete(&transaction->edit, key, existed);
 }
@@ -141,7 +141,7 @@ void kv_transaction_abort(struct kv_transaction *transaction)
 
 /* ---- What a version holds ---- */
 
-bool kv_version_get(const struct kv_version *version, struct kv_bytes key, struct kv_bytes *value)
+bool kv_version_get(const struct kv_version *version, struct kv_slice key, struct kv_slice *value)
 {
    const struct kv_entry *entry = kv_tree_find(&version->tree, key);
    if (entry)
@@ -149,7 +149,7 @@ bool kv_version_get(const struct kv_version *version, struct kv_bytes key, struc
    return entry;
 }
 
-void kv_version_prefetch(const struct kv_version *version, const struct kv_bytes *keys,
+void kv_version_prefetch(const struct kv_version *version, const struct kv_slice *keys,
                          size_t count)
 {
    kv_tree_prefetch(&version->tree, keys, count);

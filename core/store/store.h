@@ -24,7 +24,7 @@
 #ifndef KV_STORE_H
 #define KV_STORE_H
 
-#include "core/support/bytes.h"
+#include "core/support/slice.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,7 +36,7 @@
 struct kv_store;
 struct kv_transaction;
 struct kv_reader;
-struct kv_view;
+struct kv_store_view;
 struct kv_version; /* one immutable state */
 struct kv_entry;   /* a key with its value */
 
@@ -51,23 +51,23 @@ void kv_store_destroy(struct kv_store *store);
 struct kv_transaction *kv_store_begin(struct kv_store *store);
 /* Looks up in the working version. The value stays valid until the next set or delete of this
  * transaction, or its end. */
-bool kv_transaction_get(const struct kv_transaction *transaction, struct kv_bytes key,
-                        struct kv_bytes *value);
+bool kv_transaction_get(const struct kv_transaction *transaction, struct kv_slice key,
+                        struct kv_slice *value);
 /* As kv_version_prefetch, in the working version. */
-void kv_transaction_prefetch(const struct kv_transaction *transaction, const struct kv_bytes *keys,
+void kv_transaction_prefetch(const struct kv_transaction *transaction, const struct kv_slice *keys,
                              size_t count);
 /* Copies key (1 to KV_KEY_SIZE_MAX bytes) and value. False when memory is out: the transaction must
  * then be aborted. */
-bool kv_transaction_set(struct kv_transaction *transaction, struct kv_bytes key,
-                        struct kv_bytes value);
+bool kv_transaction_set(struct kv_transaction *transaction, struct kv_slice key,
+                        struct kv_slice value);
 /* The same in two parts, of which any thread can do the first ahead. The entry is NULL when memory
  * is out; the second takes it over in any case. */
-struct kv_entry *kv_store_make_entry(struct kv_bytes key, struct kv_bytes value);
+struct kv_entry *kv_store_make_entry(struct kv_slice key, struct kv_slice value);
 bool kv_transaction_put(struct kv_transaction *transaction, struct kv_entry *entry);
 /* Frees an entry that was not put into any transaction (NULL: nothing). */
 void kv_store_drop_entry(struct kv_entry *entry);
 /* *existed tells whether the key was there. False as for set. */
-bool kv_transaction_delete(struct kv_transaction *transaction, struct kv_bytes key, bool *existed);
+bool kv_transaction_delete(struct kv_transaction *transaction, struct kv_slice key, bool *existed);
 /* Keys and sum of key and value sizes of the working version. */
 uint64_t kv_transaction_count(const struct kv_transaction *transaction);
 uint64_t kv_transaction_bytes(const struct kv_transaction *transaction);
@@ -94,28 +94,28 @@ void kv_reader_unpin(struct kv_reader *reader);
 /* ---- Holding a state for long ---- */
 
 /* A view of the current version, or NULL when memory is out. */
-struct kv_view *kv_view_create(struct kv_store *store);
-void kv_view_destroy(struct kv_view *view);
-const struct kv_version *kv_view_version(const struct kv_view *view);
+struct kv_store_view *kv_store_view_create(struct kv_store *store);
+void kv_store_view_destroy(struct kv_store_view *view);
+const struct kv_version *kv_store_view_version(const struct kv_store_view *view);
 /* Bytes that would be freed by now, were it not for this view; what an older view needs as well
  * counts for the newer one. Any thread. */
-size_t kv_view_kept(const struct kv_view *view);
+size_t kv_store_view_kept(const struct kv_store_view *view);
 
 /* ---- What a version holds ---- */
 
-bool kv_version_get(const struct kv_version *version, struct kv_bytes key, struct kv_bytes *value);
+bool kv_version_get(const struct kv_version *version, struct kv_slice key, struct kv_slice *value);
 /* Has the processor fetch what looking up each of at most KV_PREFETCH_KEYS_MAX keys will read.
  * Their ways down the tree are gone side by side, so that the waits for memory overlap instead of
  * adding up (after Chen, Ailamaki, Gibbons and Mowry, "Improving hash join performance through
  * prefetching", 2004). Changes nothing but the time that the lookups take. */
 #define KV_PREFETCH_KEYS_MAX 32
-void kv_version_prefetch(const struct kv_version *version, const struct kv_bytes *keys,
+void kv_version_prefetch(const struct kv_version *version, const struct kv_slice *keys,
                          size_t count);
 /* Keeps a value of at least KV_VALUE_KEEP_MIN bytes, which must be as kv_version_get or
  * kv_cursor_next gave it for `key` and still valid, beyond its version. Returns what to give to
  * kv_value_release. Both from any thread; the latter even when the store is gone. */
 #define KV_VALUE_KEEP_MIN ((size_t)64 * 1024)
-void *kv_value_keep(struct kv_bytes key, struct kv_bytes value);
+void *kv_value_keep(struct kv_slice key, struct kv_slice value);
 void kv_value_release(void *kept);
 uint64_t kv_version_sequence(const struct kv_version *version);
 uint64_t kv_version_count(const struct kv_version *version);
@@ -134,8 +134,8 @@ struct kv_cursor {
 
 /* Places the cursor before the first key >= `from` (empty: before the first key). */
 void kv_cursor_seek(struct kv_cursor *cursor, const struct kv_version *version,
-                    struct kv_bytes from);
+                    struct kv_slice from);
 /* Steps to the next entry; false at the end. Key and value are valid as long as the version. */
-bool kv_cursor_next(struct kv_cursor *cursor, struct kv_bytes *key, struct kv_bytes *value);
+bool kv_cursor_next(struct kv_cursor *cursor, struct kv_slice *key, struct kv_slice *value);
 
 #endif

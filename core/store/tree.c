@@ -12,7 +12,7 @@ _Static_assert(RETIRED_PER_CHANGE <= KV_RETIRED_RESERVE_MAX, "one reservation se
 /* Merging only well below a full node keeps a set after a delete from splitting it again. */
 #define MERGED_COUNT_MAX (KV_NODE_FANOUT * 3 / 4)
 
-const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_bytes key)
+const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_slice key)
 {
    const struct kv_node *node = tree->root;
    if (!node)
@@ -26,7 +26,7 @@ const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_bytes 
    return equal ? kv_node_keys(node)[index] : NULL;
 }
 
-void kv_tree_prefetch(const struct kv_tree *tree, const struct kv_bytes *keys, size_t count)
+void kv_tree_prefetch(const struct kv_tree *tree, const struct kv_slice *keys, size_t count)
 {
    const struct kv_node *nodes[KV_PREFETCH_KEYS_MAX];
    assert(count <= KV_PREFETCH_KEYS_MAX);
@@ -97,7 +97,7 @@ static struct range range_of_child(const struct kv_node *node, uint32_t index, s
 }
 
 /* Whether a set of the key may need a slot that the node does not have. */
-static bool must_split(const struct kv_node *node, struct kv_bytes key)
+static bool must_split(const struct kv_node *node, struct kv_slice key)
 {
    bool equal = false;
    if (node->count < KV_NODE_FANOUT)
@@ -155,7 +155,7 @@ static struct kv_node *raise_root(struct kv_tree_edit *edit)
 /* The leaf for the key, writable and with room for it; NULL when memory is out. Full nodes are
  * split on the way down, so that each has room for what a split below it adds. *last: no leaf
  * follows. */
-static struct kv_node *leaf_with_room(struct kv_tree_edit *edit, struct kv_bytes key, bool *last)
+static struct kv_node *leaf_with_room(struct kv_tree_edit *edit, struct kv_slice key, bool *last)
 {
    *last = true;
    if (!edit->tree->root)
@@ -190,7 +190,7 @@ static void insert(struct kv_tree_edit *edit, struct kv_node *leaf, uint32_t ind
 
 /* Whether the key comes after all others, and the last leaf is at hand with room for it: what is
  * loaded in ascending order need not be searched for its place. */
-static bool goes_last(const struct kv_tree_edit *edit, struct kv_bytes key)
+static bool goes_last(const struct kv_tree_edit *edit, struct kv_slice key)
 {
    const struct kv_node *leaf = edit->last_leaf;
    return leaf && leaf->count > 0 && leaf->count < leaf->capacity &&
@@ -199,7 +199,7 @@ static bool goes_last(const struct kv_tree_edit *edit, struct kv_bytes key)
 
 bool kv_tree_set(struct kv_tree_edit *edit, struct kv_entry *entry)
 {
-   struct kv_bytes key = kv_entry_key(entry);
+   struct kv_slice key = kv_entry_key(entry);
    kv_object_set_birth(&entry->object, edit->birth);
    if (!kv_retired_reserve(&edit->retired, RETIRED_PER_CHANGE)) {
       kv_object_release(entry);
@@ -312,7 +312,7 @@ static void lower_root(struct kv_tree_edit *edit)
    edit->tree->root = root;
 }
 
-bool kv_tree_delete(struct kv_tree_edit *edit, struct kv_bytes key, bool *existed)
+bool kv_tree_delete(struct kv_tree_edit *edit, struct kv_slice key, bool *existed)
 {
    struct kv_node *path[KV_CURSOR_DEPTH_MAX];
    uint32_t indexes[KV_CURSOR_DEPTH_MAX], depth = 0;

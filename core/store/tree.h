@@ -30,13 +30,13 @@ struct kv_tree_edit {
 };
 
 /* The entry of `key`, or NULL. */
-const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_bytes key);
+const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_slice key);
 /* As kv_version_prefetch. */
-void kv_tree_prefetch(const struct kv_tree *tree, const struct kv_bytes *keys, size_t count);
+void kv_tree_prefetch(const struct kv_tree *tree, const struct kv_slice *keys, size_t count);
 /* Both return false when memory is out: the tree is then whole, and the edit must be undone. */
 /* Takes over the entry in any case. */
 bool kv_tree_set(struct kv_tree_edit *edit, struct kv_entry *entry);
-bool kv_tree_delete(struct kv_tree_edit *edit, struct kv_bytes key, bool *existed);
+bool kv_tree_delete(struct kv_tree_edit *edit, struct kv_slice key, bool *existed);
 /* Frees all that was born in version `since` or later (0: everything). */
 void kv_tree_free(struct kv_tree *tree, uint64_t since);
 

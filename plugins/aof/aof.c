@@ -3,9 +3,9 @@
  * disk, and when a checkpoint is asked for, a snapshot takes the place of what was logged before
  * it.
  */
-#include "plugins/format/file.h"
-#include "plugins/format/journal.h"
-#include "plugins/format/pace.h"
+#include "storage/file.h"
+#include "storage/journal.h"
+#include "storage/pace.h"
 
 #include <stdlib.h>
 
@@ -27,27 +27,28 @@ static const kvs_option options[OPTION_COUNT] = {
                              .help =
                                  "size of a log segment; the log is compacted when it has grown "
                                  "by this much and by twice the data"},
-    [OPTION_SNAPSHOT_RATE] = FORMAT_PACE_OPTION,
+    [OPTION_SNAPSHOT_RATE] = STORAGE_PACE_OPTION,
 };
 
 struct aof {
-   struct format_journal *journal;
+   struct storage_journal *journal;
 };
 
 static int open_aof(const kvs_host *host, const kvs_setting *settings, size_t count, void **self,
                     kvs_error *error)
 {
    if (count != OPTION_COUNT)
-      return format_fail(error, KVS_INVALID, "aof takes %d settings, not %zu", OPTION_COUNT, count);
+      return storage_fail(error, KVS_INVALID, "aof takes %d settings, not %zu", OPTION_COUNT,
+                          count);
    struct aof *aof = calloc(1, sizeof *aof);
    if (!aof)
-      return format_fail(error, KVS_NO_SPACE, "no memory");
-   /* The choices stand in the order of enum format_log_sync. */
-   struct format_journal_settings journal = {
-       .log = {.sync = (enum format_log_sync)settings[OPTION_FSYNC].integer,
+      return storage_fail(error, KVS_NO_SPACE, "no memory");
+   /* The choices stand in the order of enum storage_log_sync. */
+   struct storage_journal_settings journal = {
+       .log = {.sync = (enum storage_log_sync)settings[OPTION_FSYNC].integer,
                .segment_size = (uint64_t)settings[OPTION_AOF_MAX_SIZE].integer},
        .snapshots = {.kept = 1, .rate = (uint64_t)settings[OPTION_SNAPSHOT_RATE].integer}};
-   int code = format_journal_create(host, &journal, &aof->journal, error);
+   int code = storage_journal_create(host, &journal, &aof->journal, error);
    if (code != KVS_OK) {
       free(aof);
       return code;
@@ -59,30 +60,30 @@ static int open_aof(const kvs_host *host, const kvs_setting *settings, size_t co
 static int on_load(void *self, kvs_error *error)
 {
    const struct aof *aof = self;
-   return format_journal_load(aof->journal, error);
+   return storage_journal_load(aof->journal, error);
 }
 
 static int on_write(void *self, const kvs_record *records, size_t count, uint32_t flags,
                     kvs_error *error)
 {
    const struct aof *aof = self;
-   return format_journal_write(aof->journal, records, count, flags, error);
+   return storage_journal_write(aof->journal, records, count, flags, error);
 }
 
 static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
 {
    const struct aof *aof = self;
    if (tick->reason == KVS_TICK_CHECKPOINT)
-      return format_journal_checkpoint(aof->journal, tick, error);
+      return storage_journal_checkpoint(aof->journal, tick, error);
    if (tick->reason == KVS_TICK_SHUTDOWN)
-      return format_journal_seal(aof->journal, error);
-   return format_journal_tick(aof->journal, tick, error);
+      return storage_journal_seal(aof->journal, error);
+   return storage_journal_tick(aof->journal, tick, error);
 }
 
 static void close_aof(void *self)
 {
    struct aof *aof = self;
-   format_journal_destroy(aof->journal);
+   storage_journal_destroy(aof->journal);
    free(aof);
 }
 

@@ -14,7 +14,7 @@
 #include "plugins/encrypt/opening.h"
 #include "plugins/encrypt/seal.h"
 #include "plugins/encrypt/view.h"
-#include "plugins/format/file.h"
+#include "storage/file.h"
 
 #include <sodium.h>
 #include <stdbool.h>
@@ -77,13 +77,13 @@ static int open_encrypt(const kvs_host *host, const kvs_setting *settings, size_
                         void **self, kvs_error *error)
 {
    if (count != OPTION_COUNT)
-      return format_fail(error, KVS_INVALID, "encrypt takes %d settings, not %zu", OPTION_COUNT,
-                         count);
+      return storage_fail(error, KVS_INVALID, "encrypt takes %d settings, not %zu", OPTION_COUNT,
+                          count);
    if (sodium_init() < 0)
-      return format_fail(error, KVS_IO, "libsodium finds no source of random numbers");
+      return storage_fail(error, KVS_IO, "libsodium finds no source of random numbers");
    struct encrypt *encrypt = calloc(1, sizeof *encrypt);
    if (!encrypt)
-      return format_fail(error, KVS_NO_SPACE, "no memory");
+      return storage_fail(error, KVS_NO_SPACE, "no memory");
    encrypt->host = host;
    encrypt->key_path = settings[OPTION_KEY_FILE].text;
    int code = open_parts(encrypt, settings, error);
@@ -103,7 +103,7 @@ static int on_load(void *self, kvs_error *error)
    struct encrypt *encrypt = self;
    struct opening *opening = opening_create(encrypt->host, encrypt->seal, encrypt->key_path);
    if (!opening)
-      return format_fail(error, KVS_NO_SPACE, "no memory");
+      return storage_fail(error, KVS_NO_SPACE, "no memory");
    int code = inner_load(encrypt->inner, opening, error);
    opening_destroy(opening);
    if (code == KVS_OK && !encrypt->recorded)
@@ -129,7 +129,7 @@ static int on_write(void *self, const kvs_record *records, size_t count, uint32_
    size_t size = size_of_batch(records, count);
    uint8_t *memory = buffer_reserve(&encrypt->batch, size);
    if (!memory)
-      return format_fail(error, KVS_NO_SPACE, "no memory to encrypt %zu bytes", size);
+      return storage_fail(error, KVS_NO_SPACE, "no memory to encrypt %zu bytes", size);
    kvs_record *sealed = (kvs_record *)(void *)memory;
    uint8_t *to = memory + count * sizeof *sealed;
    struct seal_nonce nonce;

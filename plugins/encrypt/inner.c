@@ -1,9 +1,9 @@
 #include "plugins/encrypt/inner.h"
 
 #include "plugins/encrypt/view.h"
-#include "plugins/format/file.h"
-#include "plugins/format/folder.h"
-#include "plugins/format/key_check.h"
+#include "storage/file.h"
+#include "storage/folder.h"
+#include "storage/key_check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static int host_load(const kvs_host *host, const kvs_record *records, size_t cou
 {
    const struct inner *inner = (const struct inner *)host;
    if (!inner->opening)
-      return format_fail(error, KVS_INVALID, "records outside of on_load");
+      return storage_fail(error, KVS_INVALID, "records outside of on_load");
    return opening_load(inner->opening, records, count, error);
 }
 
@@ -74,7 +74,7 @@ static void host_load_note(const kvs_host *host, const kvs_load_note *note)
    memcpy(&outer, note, note->size < sizeof outer ? note->size : sizeof outer);
    outer.size = sizeof outer;
    if (outer.file) {
-      snprintf(file, sizeof file, FORMAT_INNER_FOLDER "/%s", outer.file);
+      snprintf(file, sizeof file, STORAGE_INNER_FOLDER "/%s", outer.file);
       outer.file = file;
    }
    outer_of(host)->load_note(outer_of(host), &outer);
@@ -141,13 +141,13 @@ static int open_plugin(struct inner *inner, const kvs_stack *stack, const char *
    int code = stack->settings(stack, inner->plugin, options, &settings, &count, error);
    if (code != KVS_OK) {
       kvs_error own = *error;
-      return format_fail(error, code, "inner_options: %.480s", own.text);
+      return storage_fail(error, code, "inner_options: %.480s", own.text);
    }
-   struct format_folder folder;
-   code = format_folder_make(inner->outer, FORMAT_INNER_FOLDER, &folder, error);
+   struct storage_folder folder;
+   code = storage_folder_make(inner->outer, STORAGE_INNER_FOLDER, &folder, error);
    if (code != KVS_OK)
       return code;
-   format_folder_close(&folder);
+   storage_folder_close(&folder);
    code = inner->plugin->open(&inner->host, settings, count, &inner->self, error);
    return name_failure(inner, code, error);
 }
@@ -157,17 +157,17 @@ int inner_open(const kvs_host *host, const char *name, const char *options, stru
 {
    const kvs_stack *stack = host->extension(host, KVS_EXTENSION_STACK);
    if (!stack)
-      return format_fail(error, KVS_INVALID,
-                         "this server does not support plug-ins over others (%s); use a newer one",
-                         KVS_EXTENSION_STACK);
+      return storage_fail(error, KVS_INVALID,
+                          "this server does not support plug-ins over others (%s); use a newer one",
+                          KVS_EXTENSION_STACK);
    const kvs_plugin *plugin;
    int code = stack->find(stack, name, KVS_DURABLE, &plugin, error);
    if (code != KVS_OK)
       return code;
    struct inner *opened = calloc(1, sizeof *opened);
-   if (!opened || asprintf(&opened->directory, "%s/" FORMAT_INNER_FOLDER, host->directory) < 0) {
+   if (!opened || asprintf(&opened->directory, "%s/" STORAGE_INNER_FOLDER, host->directory) < 0) {
       free(opened);
-      return format_fail(error, KVS_NO_SPACE, "no memory");
+      return storage_fail(error, KVS_NO_SPACE, "no memory");
    }
    opened->outer = host;
    opened->plugin = plugin;

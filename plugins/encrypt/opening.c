@@ -1,7 +1,7 @@
 #include "plugins/encrypt/opening.h"
 
 #include "plugins/encrypt/buffer.h"
-#include "plugins/format/file.h"
+#include "storage/file.h"
 
 #include <inttypes.h>
 #include <search.h>
@@ -80,7 +80,7 @@ static bool recall(const struct opening *opening, const uint8_t *tag, kvs_bytes 
 
 static int fail_to_open(const struct opening *opening, const kvs_record *record, kvs_error *error)
 {
-   return format_fail(
+   return storage_fail(
        error, KVS_CORRUPT,
        "the record of sequence %" PRIu64 " in %.160s cannot be decrypted with the key in "
        "%.120s: it was changed, or comes from elsewhere, or the key is a different one; "
@@ -103,15 +103,15 @@ static int open_record(struct opening *opening, const kvs_record *record, uint8_
       return KVS_OK;
    }
    if (record->kind != KVS_SET)
-      return format_fail(error, KVS_CORRUPT,
-                         "the record of sequence %" PRIu64
-                         " neither sets nor deletes; it may be of "
-                         "a newer version",
-                         record->sequence);
+      return storage_fail(error, KVS_CORRUPT,
+                          "the record of sequence %" PRIu64
+                          " neither sets nor deletes; it may be of "
+                          "a newer version",
+                          record->sequence);
    if (!seal_open(opening->seal, record->key, record->value, to, plain))
       return fail_to_open(opening, record, error);
    if (is_long && !remember(opening, record->key.data, plain->key))
-      return format_fail(error, KVS_NO_SPACE, "no memory for a long key");
+      return storage_fail(error, KVS_NO_SPACE, "no memory for a long key");
    return KVS_OK;
 }
 
@@ -124,7 +124,7 @@ static int load_batch(struct opening *opening, const kvs_record *records, size_t
       size += records[i].key.size + records[i].value.size;
    uint8_t *to = buffer_reserve(&opening->plain, size);
    if (!to)
-      return format_fail(error, KVS_NO_SPACE, "no memory to open %zu bytes", size);
+      return storage_fail(error, KVS_NO_SPACE, "no memory to open %zu bytes", size);
    for (size_t i = 0; i < count; i++) {
       bool present;
       int code = open_record(opening, &records[i], to, &plain[present_count], &present, error);

@@ -1,6 +1,6 @@
 #include "plugins/encrypt/seal.h"
 
-#include "plugins/format/codec.h"
+#include "storage/codec.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -134,11 +134,11 @@ static size_t seal_value(const struct seal *seal, const uint8_t tag[SEAL_TAG_SIZ
                          const kvs_record *record, struct seal_nonce *nonce, uint8_t *to)
 {
    memcpy(to, nonce->random, sizeof nonce->random);
-   format_put64(to + sizeof nonce->random, nonce->count++);
+   storage_put64(to + sizeof nonce->random, nonce->count++);
    uint8_t *body = to + NONCE_SIZE;
    bool with_key = is_too_long(record->key.size);
-   format_put64(body, (uint64_t)record->expires_at_ms);
-   format_put32(body + 8, with_key ? (uint32_t)record->key.size : 0);
+   storage_put64(body, (uint64_t)record->expires_at_ms);
+   storage_put32(body + 8, with_key ? (uint32_t)record->key.size : 0);
    size_t size = HEAD_SIZE;
    if (with_key)
       size = append(body, size, record->key);
@@ -167,8 +167,8 @@ size_t seal_record(const struct seal *seal, const uint8_t tag[SEAL_TAG_SIZE],
 static bool take_apart(const struct seal *seal, kvs_bytes sealed_key, const uint8_t *body,
                        size_t size, kvs_record *plain)
 {
-   size_t key_size = format_get32(body + 8), at = HEAD_SIZE;
-   plain->expires_at_ms = (int64_t)format_get64(body);
+   size_t key_size = storage_get32(body + 8), at = HEAD_SIZE;
+   plain->expires_at_ms = (int64_t)storage_get64(body);
    if (seal_is_long(sealed_key)) {
       if (!is_too_long(key_size) || key_size > KEY_SIZE_MAX || key_size > size - at)
          return false;

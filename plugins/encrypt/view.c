@@ -1,6 +1,6 @@
 #include "plugins/encrypt/view.h"
 
-#include "plugins/format/file.h"
+#include "storage/file.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ int view_create(const kvs_host *host, const struct seal *seal, const kvs_tick *t
 {
    kvs_view *created = calloc(1, sizeof *created);
    if (!created)
-      return format_fail(error, KVS_NO_SPACE, "no memory for a checkpoint");
+      return storage_fail(error, KVS_NO_SPACE, "no memory for a checkpoint");
    size_t entries = tick->view_count * sizeof(struct entry);
    *created = (kvs_view){
        .host = host,
@@ -52,8 +52,8 @@ int view_create(const kvs_host *host, const struct seal *seal, const kvs_tick *t
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
    if (created->memory == MAP_FAILED) {
       int code =
-          format_fail(error, KVS_NO_SPACE, "no room for %zu bytes that a checkpoint may need: %s",
-                      created->memory_size, strerror(errno));
+          storage_fail(error, KVS_NO_SPACE, "no room for %zu bytes that a checkpoint may need: %s",
+                       created->memory_size, strerror(errno));
       free(created);
       return code;
    }

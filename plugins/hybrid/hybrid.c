@@ -3,9 +3,9 @@
  * when the log outgrows the data or the disk, keeps the log, and so the next start, short. Several
  * snapshots are kept, as far as the disk has room for them.
  */
-#include "plugins/format/file.h"
-#include "plugins/format/journal.h"
-#include "plugins/format/pace.h"
+#include "storage/file.h"
+#include "storage/journal.h"
+#include "storage/pace.h"
 
 #include <stdlib.h>
 
@@ -49,11 +49,11 @@ static const kvs_option options[OPTION_COUNT] = {
                               .minimum = 1,
                               .maximum = 1000,
                               .help = "how many snapshots are kept, where the disk has room"},
-    [OPTION_SNAPSHOT_RATE] = FORMAT_PACE_OPTION,
+    [OPTION_SNAPSHOT_RATE] = STORAGE_PACE_OPTION,
 };
 
 struct hybrid {
-   struct format_journal *journal;
+   struct storage_journal *journal;
    uint64_t interval_ms;
    uint64_t next_snapshot_ms; /* monotonic; 0 before the first tick */
 };
@@ -62,19 +62,19 @@ static int open_hybrid(const kvs_host *host, const kvs_setting *settings, size_t
                        kvs_error *error)
 {
    if (count != OPTION_COUNT)
-      return format_fail(error, KVS_INVALID, "hybrid takes %d settings, not %zu", OPTION_COUNT,
-                         count);
+      return storage_fail(error, KVS_INVALID, "hybrid takes %d settings, not %zu", OPTION_COUNT,
+                          count);
    struct hybrid *hybrid = calloc(1, sizeof *hybrid);
    if (!hybrid)
-      return format_fail(error, KVS_NO_SPACE, "no memory");
+      return storage_fail(error, KVS_NO_SPACE, "no memory");
    hybrid->interval_ms = (uint64_t)settings[OPTION_SNAPSHOT_INTERVAL].integer * 1000;
-   /* The choices stand in the order of enum format_log_sync. */
-   struct format_journal_settings journal = {
-       .log = {.sync = (enum format_log_sync)settings[OPTION_FSYNC].integer,
+   /* The choices stand in the order of enum storage_log_sync. */
+   struct storage_journal_settings journal = {
+       .log = {.sync = (enum storage_log_sync)settings[OPTION_FSYNC].integer,
                .segment_size = (uint64_t)settings[OPTION_AOF_MAX_SIZE].integer},
        .snapshots = {.kept = (size_t)settings[OPTION_MAX_SNAPSHOTS].integer,
                      .rate = (uint64_t)settings[OPTION_SNAPSHOT_RATE].integer}};
-   int code = format_journal_create(host, &journal, &hybrid->journal, error);
+   int code = storage_journal_create(host, &journal, &hybrid->journal, error);
    if (code != KVS_OK) {
       free(hybrid);
       return code;
@@ -86,19 +86,19 @@ static int open_hybrid(const kvs_host *host, const kvs_setting *settings, size_t
 static int on_load(void *self, kvs_error *error)
 {
    const struct hybrid *hybrid = self;
-   return format_journal_load(hybrid->journal, error);
+   return storage_journal_load(hybrid->journal, error);
 }
 
 static int on_write(void *self, const kvs_record *records, size_t count, uint32_t flags,
                     kvs_error *error)
 {
    const struct hybrid *hybrid = self;
-   return format_journal_write(hybrid->journal, records, count, flags, error);
+   return storage_journal_write(hybrid->journal, records, count, flags, error);
 }
 
 static int take_snapshot(struct hybrid *hybrid, const kvs_tick *tick, kvs_error *error)
 {
-   int code = format_journal_checkpoint(hybrid->journal, tick, error);
+   int code = storage_journal_checkpoint(hybrid->journal, tick, error);
    uint64_t pause_ms = hybrid->interval_ms;
    if (code != KVS_OK && pause_ms > RETRY_MS)
       pause_ms = RETRY_MS;
@@ -118,8 +118,8 @@ static int take_snapshot_if_due(struct hybrid *hybrid, const kvs_tick *tick, kvs
 /* Both, whatever becomes of the first: either one alone keeps everything. */
 static int shut_down(struct hybrid *hybrid, const kvs_tick *tick, kvs_error *error)
 {
-   int snapshot_code = format_journal_checkpoint(hybrid->journal, tick, error);
-   int log_code = format_journal_seal(hybrid->journal, error);
+   int snapshot_code = storage_journal_checkpoint(hybrid->journal, tick, error);
+   int log_code = storage_journal_seal(hybrid->journal, error);
    return log_code != KVS_OK ? log_code : snapshot_code;
 }
 
@@ -130,14 +130,14 @@ static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
       return take_snapshot(hybrid, tick, error);
    if (tick->reason == KVS_TICK_SHUTDOWN)
       return shut_down(hybrid, tick, error);
-   int code = format_journal_tick(hybrid->journal, tick, error);
+   int code = storage_journal_tick(hybrid->journal, tick, error);
    return code == KVS_OK ? take_snapshot_if_due(hybrid, tick, error) : code;
 }
 
 static void close_hybrid(void *self)
 {
    struct hybrid *hybrid = self;
-   format_journal_destroy(hybrid->journal);
+   storage_journal_destroy(hybrid->journal);
    free(hybrid);
 }
 

@@ -2,10 +2,10 @@
  * snapshot: all data in one file, every so often, at Save and when the server stops. A write is
  * acknowledged in memory; a crash goes back to the last snapshot.
  */
-#include "plugins/format/file.h"
-#include "plugins/format/folder.h"
-#include "plugins/format/pace.h"
-#include "plugins/format/snapshot_set.h"
+#include "storage/file.h"
+#include "storage/folder.h"
+#include "storage/pace.h"
+#include "storage/snapshot_set.h"
 
 #include <stdlib.h>
 
@@ -28,12 +28,12 @@ static const kvs_option options[OPTION_COUNT] = {
                               .minimum = 1,
                               .maximum = 1000,
                               .help = "how many snapshots are kept, where the disk has room"},
-    [OPTION_SNAPSHOT_RATE] = FORMAT_PACE_OPTION,
+    [OPTION_SNAPSHOT_RATE] = STORAGE_PACE_OPTION,
 };
 
 struct snapshot {
    const kvs_host *host;
-   struct format_snapshot_set *set;
+   struct storage_snapshot_set *set;
    uint64_t interval_ms;
    uint64_t next_snapshot_ms; /* monotonic; 0 before the first tick */
 };
@@ -41,38 +41,38 @@ struct snapshot {
 /* This mode has no log. Where there is one, ACTIVE has been exchanged. */
 static int refuse_log(const kvs_host *host, kvs_error *error)
 {
-   struct format_folder log;
-   int code = format_folder_find(host, "aof", &log, error);
+   struct storage_folder log;
+   int code = storage_folder_find(host, "aof", &log, error);
    bool found = log.fd >= 0 || code == KVS_CORRUPT;
-   format_folder_close(&log);
+   storage_folder_close(&log);
    if (code != KVS_OK && code != KVS_CORRUPT)
       return code;
    if (!found)
       return KVS_OK;
-   return format_fail(error, KVS_CORRUPT,
-                      "%s: holds the log of another mode (from offset 0 of its first segment); "
-                      "restore the ACTIVE that belongs to it, or move it away to go on without it",
-                      log.path);
+   return storage_fail(error, KVS_CORRUPT,
+                       "%s: holds the log of another mode (from offset 0 of its first segment); "
+                       "restore the ACTIVE that belongs to it, or move it away to go on without it",
+                       log.path);
 }
 
 static int open_snapshot(const kvs_host *host, const kvs_setting *settings, size_t count,
                          void **self, kvs_error *error)
 {
    if (count != OPTION_COUNT)
-      return format_fail(error, KVS_INVALID, "snapshot takes %d settings, not %zu", OPTION_COUNT,
-                         count);
+      return storage_fail(error, KVS_INVALID, "snapshot takes %d settings, not %zu", OPTION_COUNT,
+                          count);
    int code = refuse_log(host, error);
    if (code != KVS_OK)
       return code;
    struct snapshot *snapshot = calloc(1, sizeof *snapshot);
    if (!snapshot)
-      return format_fail(error, KVS_NO_SPACE, "no memory");
+      return storage_fail(error, KVS_NO_SPACE, "no memory");
    snapshot->host = host;
    snapshot->interval_ms = (uint64_t)settings[OPTION_SNAPSHOT_INTERVAL].integer * 1000;
-   const struct format_snapshot_settings kept = {
+   const struct storage_snapshot_settings kept = {
        .kept = (size_t)settings[OPTION_MAX_SNAPSHOTS].integer,
        .rate = (uint64_t)settings[OPTION_SNAPSHOT_RATE].integer};
-   code = format_snapshot_set_create(host, &kept, &snapshot->set, error);
+   code = storage_snapshot_set_create(host, &kept, &snapshot->set, error);
    if (code != KVS_OK) {
       free(snapshot);
       return code;
@@ -87,23 +87,23 @@ static int keep_room(const struct snapshot *snapshot, const kvs_tick *tick, kvs_
    int64_t missing;
    int code;
    do
-      code = format_snapshot_set_keep_room(snapshot->set, tick, &missing, error);
-   while (code == KVS_NO_SPACE && format_snapshot_set_drop_oldest(snapshot->set));
+      code = storage_snapshot_set_keep_room(snapshot->set, tick, &missing, error);
+   while (code == KVS_NO_SPACE && storage_snapshot_set_drop_oldest(snapshot->set));
    return code;
 }
 
 static int on_load(void *self, kvs_error *error)
 {
    const struct snapshot *snapshot = self;
-   struct format_snapshot_found found;
-   int code = format_snapshot_set_load_newest(snapshot->set, &found, error);
+   struct storage_snapshot_found found;
+   int code = storage_snapshot_set_load_newest(snapshot->set, &found, error);
    if (code == KVS_OK && !found.loaded)
-      code = format_snapshot_set_begin(snapshot->set, error);
+      code = storage_snapshot_set_begin(snapshot->set, error);
    if (code != KVS_OK)
       return code;
    snapshot->host->loaded_to(snapshot->host, found.sequence);
    /* Before anyone can take it; the first tick knows better how much. */
-   const kvs_tick most = {.view_bytes = format_snapshot_set_bytes(snapshot->set)};
+   const kvs_tick most = {.view_bytes = storage_snapshot_set_bytes(snapshot->set)};
    kvs_error ignored = {.size = sizeof ignored};
    (void)keep_room(snapshot, &most, &ignored);
    return KVS_OK;
@@ -123,10 +123,10 @@ static int take_snapshot(struct snapshot *snapshot, const kvs_tick *tick, bool l
    int code = KVS_OK;
    kvs_error ignored = {.size = sizeof ignored};
    uint64_t pause_ms = snapshot->interval_ms;
-   if (lost || tick->view_sequence > format_snapshot_set_newest(snapshot->set)) {
+   if (lost || tick->view_sequence > storage_snapshot_set_newest(snapshot->set)) {
       code = keep_room(snapshot, tick, error);
       if (code == KVS_OK)
-         code = format_snapshot_set_write(snapshot->set, tick, error);
+         code = storage_snapshot_set_write(snapshot->set, tick, error);
       if (code == KVS_OK)
          (void)keep_room(snapshot, tick, &ignored); /* the next tick says so */
    }
@@ -141,7 +141,7 @@ static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
    struct snapshot *snapshot = self;
    if (snapshot->next_snapshot_ms == 0)
       snapshot->next_snapshot_ms = tick->monotonic_ms + snapshot->interval_ms;
-   int code = format_snapshot_set_check(snapshot->set, error);
+   int code = storage_snapshot_set_check(snapshot->set, error);
    if (code == KVS_OK && tick->reason == KVS_TICK_PERIODIC &&
        tick->monotonic_ms < snapshot->next_snapshot_ms)
       return keep_room(snapshot, tick, error);
@@ -151,7 +151,7 @@ static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
 static void close_snapshot(void *self)
 {
    struct snapshot *snapshot = self;
-   format_snapshot_set_destroy(snapshot->set);
+   storage_snapshot_set_destroy(snapshot->set);
    free(snapshot);
 }
 

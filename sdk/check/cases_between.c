@@ -92,11 +92,11 @@ void case_behind(const struct check_subject *subject)
    for (uint64_t round = 0; round < 4; round++) {
       write_groups(&driver, round * 40, 10);
       struct kv_store *checkpoint = model_copy(driver.store);
-      struct kv_view *view = driver_view(&driver);
+      struct kv_store_view *view = driver_view(&driver);
       write_groups(&driver, round * 40 + 10, 30);
       driver_tick_view(&driver, round % 2 == 0 ? KVS_TICK_CHECKPOINT : KVS_TICK_PERIODIC, view);
       driver_tick_view(&driver, KVS_TICK_CHECKPOINT, view);
-      kv_view_destroy(view);
+      kv_store_view_destroy(view);
       if (subject->plugin->promise == KVS_DURABLE)
          driver_reload(&driver);
       else
@@ -128,10 +128,10 @@ static void attach(const struct check_subject *subject, const char *name, uint64
    struct driver driver;
    driver_begin(&driver, subject, name);
    write_past(&driver, 60);
-   struct kv_view *view = driver_view(&driver);
+   struct kv_store_view *view = driver_view(&driver);
    write_groups(&driver, 60, count);
    driver_tick_view(&driver, KVS_TICK_CHECKPOINT, view);
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
    hold_back(&driver, 60 + count, ticks);
    driver_reload(&driver);
    write_groups(&driver, 61 + count, 3);

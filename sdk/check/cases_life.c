@@ -43,7 +43,7 @@ static struct check_subject with_option(const struct check_subject *subject, con
       at++;
    if (at == KV_OPTION_COUNT_MAX)
       check_broken("too many options");
-   changed.options[at] = (struct kv_option){name, value};
+   changed.options[at] = (struct kv_mode_option){name, value};
    if (at == changed.option_count)
       changed.option_count++;
    return changed;

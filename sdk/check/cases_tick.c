@@ -170,7 +170,7 @@ void case_switch_in(const struct check_subject *subject)
    driver_begin(&driver, subject, "switch-in");
    write_past(&driver, 200);
 
-   struct kv_view *view = kv_view_create(driver.store);
+   struct kv_store_view *view = kv_store_view_create(driver.store);
    if (!view)
       check_broken("no memory for a view");
    struct writer writer = {.driver = &driver, .first = 200, .count = 100};
@@ -179,7 +179,7 @@ void case_switch_in(const struct check_subject *subject)
    if (kv_instance_tick(driver.instance, KVS_TICK_CHECKPOINT, view, &status) != KV_OK)
       check_fail("the checkpoint that a switch begins with fails: %s", status.text);
    pthread_join(thread, NULL);
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
    driver_reload(&driver);
    write_groups(&driver, 300, 20);
    driver_reload(&driver);

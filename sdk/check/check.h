@@ -26,7 +26,7 @@ struct check_subject {
    char name[256];
    const kvs_plugin *plugin;          /* NULL for a case that looks at the file alone */
    struct kv_plugin_library *library; /* the directory, where it may find others to stack on */
-   struct kv_option options[KV_OPTION_COUNT_MAX];
+   struct kv_mode_option options[KV_OPTION_COUNT_MAX];
    size_t option_count;
    char workspace[CHECK_PATH_SIZE]; /* empty, private, removed afterwards */
    uint64_t seed;

@@ -213,11 +213,11 @@ static void *tick_for_ever(void *argument)
    struct kv_status status;
    for (uint64_t count = 0;; count++) {
       uint32_t reason = count % 3 == 0 ? KVS_TICK_CHECKPOINT : KVS_TICK_PERIODIC;
-      struct kv_view *view = kv_view_create(work->driver.store);
-      uint64_t sequence = kv_version_sequence(kv_view_version(view));
+      struct kv_store_view *view = kv_store_view_create(work->driver.store);
+      uint64_t sequence = kv_version_sequence(kv_store_view_version(view));
       if (kv_instance_tick(work->driver.instance, reason, view, &status) != KV_OK)
          check_fail("on_tick fails: %s", status.text);
-      kv_view_destroy(view);
+      kv_store_view_destroy(view);
       if (reason == KVS_TICK_CHECKPOINT)
          work->progress->checkpoint = sequence;
       pause_us(2000);

@@ -178,9 +178,9 @@ void driver_set(struct driver *driver, const char *key, const char *value)
    batch_deinit(&batch);
 }
 
-struct kv_view *driver_view(struct driver *driver)
+struct kv_store_view *driver_view(struct driver *driver)
 {
-   struct kv_view *view = kv_view_create(driver->store);
+   struct kv_store_view *view = kv_store_view_create(driver->store);
    if (!view)
       check_broken("no memory for a view");
    return view;
@@ -188,13 +188,13 @@ struct kv_view *driver_view(struct driver *driver)
 
 enum kv_code driver_try_tick(struct driver *driver, uint32_t reason, struct kv_status *status)
 {
-   struct kv_view *view = driver_view(driver);
+   struct kv_store_view *view = driver_view(driver);
    enum kv_code code = kv_instance_tick(driver->instance, reason, view, status);
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
    return code;
 }
 
-void driver_tick_view(struct driver *driver, uint32_t reason, const struct kv_view *view)
+void driver_tick_view(struct driver *driver, uint32_t reason, const struct kv_store_view *view)
 {
    static const char *const reasons[] = {"", "PERIODIC", "CHECKPOINT", "SHUTDOWN"};
    struct kv_status status;
@@ -206,9 +206,9 @@ void driver_tick_view(struct driver *driver, uint32_t reason, const struct kv_vi
 
 void driver_tick(struct driver *driver, uint32_t reason)
 {
-   struct kv_view *view = driver_view(driver);
+   struct kv_store_view *view = driver_view(driver);
    driver_tick_view(driver, reason, view);
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
 }
 
 /* ---- Reading back -------------------------------------------------------------------------- */

@@ -55,10 +55,10 @@ void driver_publish(struct driver *driver, const struct batch *batch);
 void driver_set(struct driver *driver, const char *key, const char *value);
 enum kv_code driver_try_tick(struct driver *driver, uint32_t reason, struct kv_status *status);
 void driver_tick(struct driver *driver, uint32_t reason);
-/* What is published, as it is now; kv_view_destroy ends it. */
-struct kv_view *driver_view(struct driver *driver);
+/* What is published, as it is now; kv_store_view_destroy ends it. */
+struct kv_store_view *driver_view(struct driver *driver);
 /* A tick that is given a view which was taken before. */
-void driver_tick_view(struct driver *driver, uint32_t reason, const struct kv_view *view);
+void driver_tick_view(struct driver *driver, uint32_t reason, const struct kv_store_view *view);
 
 /* Closes as far as the promise goes (a checkpoint first, unless it is KVS_DURABLE), opens again,
  * and compares: state and sequence must be what was acknowledged. */

@@ -80,7 +80,7 @@ static void add_option(struct check_subject *subject, char *text)
    if (subject->option_count == KV_OPTION_COUNT_MAX)
       fail_usage("--option %s is one too many", text);
    *equals = '\0';
-   subject->options[subject->option_count++] = (struct kv_option){text, equals + 1};
+   subject->options[subject->option_count++] = (struct kv_mode_option){text, equals + 1};
 }
 
 static void choose_case(struct arguments *arguments, const char *name)

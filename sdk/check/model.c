@@ -15,9 +15,9 @@ struct kv_store *model_create(void)
    return store;
 }
 
-static struct kv_bytes bytes_of(kvs_bytes bytes)
+static struct kv_slice bytes_of(kvs_bytes bytes)
 {
-   return kv_bytes(bytes.data, bytes.size);
+   return kv_slice(bytes.data, bytes.size);
 }
 
 void model_apply(struct kv_store *store, const kvs_record *records, size_t count)
@@ -36,9 +36,9 @@ void model_apply(struct kv_store *store, const kvs_record *records, size_t count
    kv_transaction_commit(transaction, records[count - 1].sequence);
 }
 
-static struct kv_view *view_of(struct kv_store *store)
+static struct kv_store_view *view_of(struct kv_store *store)
 {
-   struct kv_view *view = kv_view_create(store);
+   struct kv_store_view *view = kv_store_view_create(store);
    if (!view)
       check_broken("no memory for a view");
    return view;
@@ -46,27 +46,27 @@ static struct kv_view *view_of(struct kv_store *store)
 
 uint64_t model_sequence(struct kv_store *store)
 {
-   struct kv_view *view = view_of(store);
-   uint64_t sequence = kv_version_sequence(kv_view_version(view));
-   kv_view_destroy(view);
+   struct kv_store_view *view = view_of(store);
+   uint64_t sequence = kv_version_sequence(kv_store_view_version(view));
+   kv_store_view_destroy(view);
    return sequence;
 }
 
 struct kv_store *model_copy(struct kv_store *store)
 {
    struct kv_store *copy = model_create();
-   struct kv_view *view = view_of(store);
+   struct kv_store_view *view = view_of(store);
    struct kv_transaction *transaction = kv_store_begin(copy);
    struct kv_cursor cursor;
-   struct kv_bytes key, value;
+   struct kv_slice key, value;
    if (!transaction)
       check_broken("no memory for a copy of the state");
-   kv_cursor_seek(&cursor, kv_view_version(view), kv_bytes(NULL, 0));
+   kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
    while (kv_cursor_next(&cursor, &key, &value))
       if (!kv_transaction_set(transaction, key, value))
          check_broken("no memory for a copy of the state");
-   kv_transaction_commit(transaction, kv_version_sequence(kv_view_version(view)));
-   kv_view_destroy(view);
+   kv_transaction_commit(transaction, kv_version_sequence(kv_store_view_version(view)));
+   kv_store_view_destroy(view);
    return copy;
 }
 
@@ -74,7 +74,7 @@ struct kv_store *model_copy(struct kv_store *store)
 
 #define SHOWN_SIZE 48
 
-static const char *show(struct kv_bytes bytes, char shown[SHOWN_SIZE])
+static const char *show(struct kv_slice bytes, char shown[SHOWN_SIZE])
 {
    char text[SHOWN_SIZE];
    size_t size = bytes.size < sizeof text - 1 ? bytes.size : sizeof text - 1;
@@ -86,13 +86,13 @@ static const char *show(struct kv_bytes bytes, char shown[SHOWN_SIZE])
    return kv_text_show(text, shown, SHOWN_SIZE);
 }
 
-static int compare_keys(struct kv_bytes a, struct kv_bytes b)
+static int compare_keys(struct kv_slice a, struct kv_slice b)
 {
    int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
    return order ? order : (a.size > b.size) - (a.size < b.size);
 }
 
-static bool differ_in_value(struct kv_bytes key, struct kv_bytes expected, struct kv_bytes found,
+static bool differ_in_value(struct kv_slice key, struct kv_slice expected, struct kv_slice found,
                             char *difference, size_t size)
 {
    char shown[SHOWN_SIZE];
@@ -112,7 +112,7 @@ static bool differ_in_value(struct kv_bytes key, struct kv_bytes expected, struc
 static bool find_difference(struct kv_cursor *expected, struct kv_cursor *found, bool *ended,
                             char *difference, size_t size)
 {
-   struct kv_bytes key, value, found_key, found_value;
+   struct kv_slice key, value, found_key, found_value;
    char shown[SHOWN_SIZE];
    bool more = kv_cursor_next(expected, &key, &value);
    bool found_more = kv_cursor_next(found, &found_key, &found_value);
@@ -131,15 +131,15 @@ static bool find_difference(struct kv_cursor *expected, struct kv_cursor *found,
 
 bool model_equal(struct kv_store *expected, struct kv_store *found, char *difference, size_t size)
 {
-   struct kv_view *views[2] = {view_of(expected), view_of(found)};
+   struct kv_store_view *views[2] = {view_of(expected), view_of(found)};
    struct kv_cursor cursors[2];
    for (int i = 0; i < 2; i++)
-      kv_cursor_seek(&cursors[i], kv_view_version(views[i]), kv_bytes(NULL, 0));
+      kv_cursor_seek(&cursors[i], kv_store_view_version(views[i]), kv_slice(NULL, 0));
    bool ended = false, different = false;
    while (!ended && !different)
       different = find_difference(&cursors[0], &cursors[1], &ended, difference, size);
-   kv_view_destroy(views[0]);
-   kv_view_destroy(views[1]);
+   kv_store_view_destroy(views[0]);
+   kv_store_view_destroy(views[1]);
    return !different;
 }
 

@@ -151,7 +151,7 @@ static int count_torn(const char *path, const struct stat *info, int type, struc
 
 /* ---- Starting ---- */
 
-static void digest_bytes(uint64_t *digest, struct kv_bytes bytes)
+static void digest_bytes(uint64_t *digest, struct kv_slice bytes)
 {
    uint64_t size = bytes.size;
    for (size_t i = 0; i < sizeof size; i++)
@@ -162,21 +162,21 @@ static void digest_bytes(uint64_t *digest, struct kv_bytes bytes)
 
 static void examine(struct kv_store *store, struct outcome *outcome)
 {
-   struct kv_view *view = kv_view_create(store);
+   struct kv_store_view *view = kv_store_view_create(store);
    if (!view)
       die("no view");
-   const struct kv_version *version = kv_view_version(view);
+   const struct kv_version *version = kv_store_view_version(view);
    struct kv_cursor cursor;
-   struct kv_bytes key, value;
+   struct kv_slice key, value;
    outcome->sequence = kv_version_sequence(version);
    outcome->count = kv_version_count(version);
    outcome->digest = DIGEST_START;
-   kv_cursor_seek(&cursor, version, kv_bytes(NULL, 0));
+   kv_cursor_seek(&cursor, version, kv_slice(NULL, 0));
    while (kv_cursor_next(&cursor, &key, &value)) {
       digest_bytes(&outcome->digest, key);
       digest_bytes(&outcome->digest, value);
    }
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
 }
 
 static void ignore(void *context, bool writable)

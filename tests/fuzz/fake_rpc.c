@@ -82,7 +82,7 @@ uint8_t *kv_call_message(struct kv_call *call, size_t size)
    return call->message;
 }
 
-static void append(struct kv_call *call, struct kv_bytes bytes)
+static void append(struct kv_call *call, struct kv_slice bytes)
 {
    call->before = realloc(call->before, call->before_size + bytes.size + 1);
    REQUIRE(call->before);
@@ -94,11 +94,11 @@ static void append(struct kv_call *call, struct kv_bytes bytes)
 static void append_room(struct kv_call *call, size_t end)
 {
    REQUIRE(end >= call->inserted_at && end <= call->message_size);
-   append(call, kv_bytes(call->message + call->inserted_at, end - call->inserted_at));
+   append(call, kv_slice(call->message + call->inserted_at, end - call->inserted_at));
    call->inserted_at = end;
 }
 
-bool kv_call_insert(struct kv_call *call, size_t at, struct kv_bytes bytes,
+bool kv_call_insert(struct kv_call *call, size_t at, struct kv_slice bytes,
                     void (*release)(void *owner), void *owner)
 {
    append_room(call, at);
@@ -125,7 +125,7 @@ static void keep_message(struct kv_call *call)
    struct fake_answer *answer = call->answer;
    join_message(call);
    if (answer->count < FAKE_MESSAGES_MAX)
-      answer->messages[answer->count] = kv_bytes(call->message, call->message_size);
+      answer->messages[answer->count] = kv_slice(call->message, call->message_size);
    else
       free(call->message);
    answer->count++;
@@ -237,13 +237,13 @@ static void run_stream(struct kv_call *call)
       method->closed(method->service, call);
 }
 
-void fake_call_run(const struct kv_rpc_method *method, struct kv_bytes request,
+void fake_call_run(const struct kv_rpc_method *method, struct kv_slice request,
                    struct fake_answer *answer)
 {
    fake_call_cut(method, request, 0, answer);
 }
 
-struct kv_call *fake_call_begin(const struct kv_rpc_method *method, struct kv_bytes request,
+struct kv_call *fake_call_begin(const struct kv_rpc_method *method, struct kv_slice request,
                                 struct fake_answer *answer)
 {
    struct kv_call *call = calloc(1, sizeof *call);
@@ -288,7 +288,7 @@ void fake_call_end(struct kv_call *call)
    release(call);
 }
 
-void fake_call_cut(const struct kv_rpc_method *method, struct kv_bytes request, size_t count,
+void fake_call_cut(const struct kv_rpc_method *method, struct kv_slice request, size_t count,
                    struct fake_answer *answer)
 {
    struct kv_call *call = fake_call_begin(method, request, answer);

@@ -4,7 +4,7 @@
  *
  * Input: a byte of choices, the text.
  */
-#include "core/host/active_text.h"
+#include "core/datadir/active_text.h"
 #include "tests/fuzz/support.h"
 
 #include <inttypes.h>

@@ -4,8 +4,8 @@
  *
  * Input: a byte of choices, salt (4), offset (8), the bytes of a record.
  */
-#include "plugins/format/codec.h"
-#include "plugins/format/record.h"
+#include "storage/codec.h"
+#include "storage/record.h"
 #include "tests/fuzz/support.h"
 
 #include <stdlib.h>
@@ -15,23 +15,23 @@ enum { RIGHT_CHECKSUMS = 1, ENCODE_FIRST = 2 };
 enum { AT_PAYLOAD_CRC = 36, AT_HEADER_CRC = 40, EFFECTS_MAX = 64 };
 
 /* The header's checksum as docs/formats.md tells it. */
-static uint32_t header_crc(const uint8_t *record, struct format_record_place place)
+static uint32_t header_crc(const uint8_t *record, struct storage_record_place place)
 {
    uint8_t offset[8];
-   format_put64(offset, place.offset);
-   return format_crc(format_crc(place.salt, offset, 8), record, AT_HEADER_CRC);
+   storage_put64(offset, place.offset);
+   return storage_crc(storage_crc(place.salt, offset, 8), record, AT_HEADER_CRC);
 }
 
-static void put_checksums_right(uint8_t *record, size_t size, struct format_record_place place)
+static void put_checksums_right(uint8_t *record, size_t size, struct storage_record_place place)
 {
-   size_t payload = size - FORMAT_RECORD_HEADER_SIZE;
-   size_t told = format_get32(record + 4);
-   format_put32(record + AT_PAYLOAD_CRC,
-                format_crc(0, record + FORMAT_RECORD_HEADER_SIZE, told < payload ? told : payload));
-   format_put32(record + AT_HEADER_CRC, header_crc(record, place));
+   size_t payload = size - STORAGE_RECORD_HEADER_SIZE;
+   size_t told = storage_get32(record + 4);
+   storage_put32(record + AT_PAYLOAD_CRC, storage_crc(0, record + STORAGE_RECORD_HEADER_SIZE,
+                                                      told < payload ? told : payload));
+   storage_put32(record + AT_HEADER_CRC, header_crc(record, place));
 }
 
-static void check_effects(const struct format_record_header *header, const uint8_t *payload,
+static void check_effects(const struct storage_record_header *header, const uint8_t *payload,
                           const kvs_record *effects)
 {
    uint64_t previous = 0;
@@ -45,32 +45,32 @@ static void check_effects(const struct format_record_header *header, const uint8
       REQUIRE(key >= payload && key + effect->key.size == value);
       REQUIRE(value + effect->value.size <= payload + header->payload_size);
       previous = effect->sequence;
-      size += FORMAT_EFFECT_HEADER_SIZE + effect->key.size + effect->value.size;
+      size += STORAGE_EFFECT_HEADER_SIZE + effect->key.size + effect->value.size;
    }
    REQUIRE(size == header->payload_size);
    if (header->effect_count > 0)
-      REQUIRE(format_record_unit(effects, header->effect_count) == header->effect_count);
+      REQUIRE(storage_record_unit(effects, header->effect_count) == header->effect_count);
 }
 
-static void decode(const uint8_t *record, size_t size, struct format_record_place place)
+static void decode(const uint8_t *record, size_t size, struct storage_record_place place)
 {
-   struct format_record_header header;
-   if (size < FORMAT_RECORD_HEADER_SIZE || !format_record_decode_header(record, place, &header))
+   struct storage_record_header header;
+   if (size < STORAGE_RECORD_HEADER_SIZE || !storage_record_decode_header(record, place, &header))
       return;
-   const uint8_t *payload = record + FORMAT_RECORD_HEADER_SIZE;
-   REQUIRE(format_get32(record + AT_HEADER_CRC) == header_crc(record, place));
-   if (header.payload_size > size - FORMAT_RECORD_HEADER_SIZE)
+   const uint8_t *payload = record + STORAGE_RECORD_HEADER_SIZE;
+   REQUIRE(storage_get32(record + AT_HEADER_CRC) == header_crc(record, place));
+   if (header.payload_size > size - STORAGE_RECORD_HEADER_SIZE)
       return;
-   REQUIRE((size_t)header.effect_count * FORMAT_EFFECT_HEADER_SIZE <= header.payload_size);
+   REQUIRE((size_t)header.effect_count * STORAGE_EFFECT_HEADER_SIZE <= header.payload_size);
    kvs_record *effects = calloc(header.effect_count + 1, sizeof *effects);
    REQUIRE(effects);
-   if (format_record_decode_effects(&header, payload, effects)) {
-      REQUIRE(header.payload_crc == format_crc(0, payload, header.payload_size));
+   if (storage_record_decode_effects(&header, payload, effects)) {
+      REQUIRE(header.payload_crc == storage_crc(0, payload, header.payload_size));
       check_effects(&header, payload, effects);
-      size_t whole = FORMAT_RECORD_HEADER_SIZE + header.payload_size;
+      size_t whole = STORAGE_RECORD_HEADER_SIZE + header.payload_size;
       uint8_t *again = malloc(whole);
       REQUIRE(again);
-      REQUIRE(format_record_encode(again, place, &header, effects, header.effect_count) == whole);
+      REQUIRE(storage_record_encode(again, place, &header, effects, header.effect_count) == whole);
       REQUIRE(memcmp(again, record, whole) == 0);
       free(again);
    }
@@ -78,7 +78,7 @@ static void decode(const uint8_t *record, size_t size, struct format_record_plac
 }
 
 /* The other way round: effects, a record, the same effects. */
-static void encode(struct fuzz_input input, struct format_record_place place)
+static void encode(struct fuzz_input input, struct storage_record_place place)
 {
    kvs_record effects[EFFECTS_MAX], decoded[EFFECTS_MAX];
    size_t count = 0;
@@ -93,21 +93,21 @@ static void encode(struct fuzz_input input, struct format_record_place place)
          effect->value = fuzz_take_bytes(&input, fuzz_take(&input, 1));
       effect->flags = input.size > 0 && count < EFFECTS_MAX ? KVS_RECORD_JOINED : 0;
    }
-   size_t size = FORMAT_RECORD_HEADER_SIZE + format_record_payload_size(effects, count);
+   size_t size = STORAGE_RECORD_HEADER_SIZE + storage_record_payload_size(effects, count);
    uint8_t *record = malloc(size);
    REQUIRE(record);
-   struct format_record_header made = {
-       .type = FORMAT_RECORD_MARK, .first_sequence = 7, .durable_end = 9};
-   struct format_record_header header;
-   REQUIRE(format_record_encode(record, place, &made, effects, count) == size);
-   REQUIRE(format_record_decode_header(record, place, &header));
+   struct storage_record_header made = {
+       .type = STORAGE_RECORD_MARK, .first_sequence = 7, .durable_end = 9};
+   struct storage_record_header header;
+   REQUIRE(storage_record_encode(record, place, &made, effects, count) == size);
+   REQUIRE(storage_record_decode_header(record, place, &header));
    REQUIRE(header.effect_count == count);
-   REQUIRE(format_record_decode_effects(&header, record + FORMAT_RECORD_HEADER_SIZE, decoded));
+   REQUIRE(storage_record_decode_effects(&header, record + STORAGE_RECORD_HEADER_SIZE, decoded));
    for (size_t i = 0; i < count; i++)
       REQUIRE(fuzz_same_record(&effects[i], &decoded[i]));
    /* A record counts only where it was written. */
    place.offset++;
-   REQUIRE(!format_record_decode_header(record, place, &header));
+   REQUIRE(!storage_record_decode_header(record, place, &header));
    free(record);
 }
 
@@ -115,7 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
    struct fuzz_input input = {data, size};
    uint64_t choices = fuzz_take(&input, 1);
-   struct format_record_place place = {.salt = (uint32_t)fuzz_take(&input, 4)};
+   struct storage_record_place place = {.salt = (uint32_t)fuzz_take(&input, 4)};
    place.offset = fuzz_take(&input, 8);
    if (choices & ENCODE_FIRST) {
       encode(input, place);
@@ -126,7 +126,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
    REQUIRE(record);
    if (input.size > 0)
       memcpy(record, input.data, input.size);
-   if ((choices & RIGHT_CHECKSUMS) && input.size >= FORMAT_RECORD_HEADER_SIZE)
+   if ((choices & RIGHT_CHECKSUMS) && input.size >= STORAGE_RECORD_HEADER_SIZE)
       put_checksums_right(record, input.size, place);
    decode(record, input.size, place);
    free(record);

@@ -6,7 +6,7 @@
  * Input: a byte of choices, the number of segments, snapshot sequence (2), required sequence (2);
  * for each segment but the last its size (2) and bytes, then the last one's bytes.
  */
-#include "plugins/format/recovery.h"
+#include "storage/recovery.h"
 #include "tests/fuzz/log_image.h"
 #include "tests/fuzz/support.h"
 
@@ -88,16 +88,16 @@ static void check_files(const struct image *images, size_t count, int code)
    }
 }
 
-static int recover(const struct format_recovery_base *base, struct fuzz_host *host,
-                   struct format_recovered *recovered)
+static int recover(const struct storage_recovery_base *base, struct fuzz_host *host,
+                   struct storage_recovered *recovered)
 {
    char directory[FUZZ_PATH_SIZE];
    kvs_error error = {.size = sizeof error};
    fuzz_host_init(host);
-   struct format_folder folder;
-   REQUIRE(format_folder_open(fuzz_path("log", directory), &folder, &error) == KVS_OK);
-   int code = format_recover(&host->host, &folder, base, recovered, &error);
-   format_folder_close(&folder);
+   struct storage_folder folder;
+   REQUIRE(storage_folder_open(fuzz_path("log", directory), &folder, &error) == KVS_OK);
+   int code = storage_recover(&host->host, &folder, base, recovered, &error);
+   storage_folder_close(&folder);
    REQUIRE(code == KVS_OK || code == KVS_CORRUPT || code == KVS_INVALID);
    if (code != KVS_OK) {
       REQUIRE(strstr(error.text, "log") != NULL);
@@ -106,8 +106,8 @@ static int recover(const struct format_recovery_base *base, struct fuzz_host *ho
    return code;
 }
 
-static void check_records(const struct format_recovery_base *base, const struct fuzz_host *host,
-                          const struct format_recovered *recovered)
+static void check_records(const struct storage_recovery_base *base, const struct fuzz_host *host,
+                          const struct storage_recovered *recovered)
 {
    uint64_t previous = 0;
    for (size_t i = 0; i < host->count; i++) {
@@ -122,11 +122,11 @@ static void check_records(const struct format_recovery_base *base, const struct 
            base->snapshot_sequence >= base->required_sequence);
 }
 
-static void check_again(const struct format_recovery_base *base, const struct fuzz_host *first,
-                        const struct format_recovered *recovered)
+static void check_again(const struct storage_recovery_base *base, const struct fuzz_host *first,
+                        const struct storage_recovered *recovered)
 {
    struct fuzz_host host;
-   struct format_recovered again;
+   struct storage_recovered again;
    REQUIRE(recover(base, &host, &again) == KVS_OK);
    REQUIRE(fuzz_same_records(first, &host));
    REQUIRE(again.count == recovered->count && again.last_sequence == recovered->last_sequence);
@@ -142,10 +142,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
    struct fuzz_input input = {data, size};
    struct image images[SEGMENTS_MAX];
    struct fuzz_host host;
-   struct format_recovered recovered;
+   struct storage_recovered recovered;
    uint64_t choices = fuzz_take(&input, 1);
    size_t count = 1 + (size_t)fuzz_take(&input, 1) % SEGMENTS_MAX;
-   struct format_recovery_base base = {.snapshot_loaded = choices & SNAPSHOT_LOADED};
+   struct storage_recovery_base base = {.snapshot_loaded = choices & SNAPSHOT_LOADED};
    base.snapshot_sequence = base.snapshot_loaded ? fuzz_take(&input, 2) : 0;
    base.required_sequence = base.snapshot_loaded ? fuzz_take(&input, 2) : 0;
    build_log(&input, count, choices & RIGHT_CHECKSUMS, images);

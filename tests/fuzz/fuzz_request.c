@@ -124,7 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
       REQUIRE(copy);
       if (request.size > 0)
          memcpy(copy, request.data, request.size);
-      check_call(method, store, kv_bytes(copy, request.size));
+      check_call(method, store, kv_slice(copy, request.size));
       free(copy);
    }
    return 0;

@@ -5,8 +5,8 @@
  *
  * Input: a byte of choices, the file.
  */
-#include "plugins/format/codec.h"
-#include "plugins/format/segment.h"
+#include "storage/codec.h"
+#include "storage/segment.h"
 #include "tests/fuzz/log_image.h"
 #include "tests/fuzz/support.h"
 
@@ -17,42 +17,42 @@
 enum { RIGHT_CHECKSUMS = 1, KEEP_TORN = 2 };
 #define NAME "segment/0000000001.log"
 
-static void check_record(const struct format_segment_reader *reader, const uint8_t *file,
-                         uint64_t start, struct format_record_header record)
+static void check_record(const struct storage_segment_reader *reader, const uint8_t *file,
+                         uint64_t start, struct storage_record_header record)
 {
-   size_t size = FORMAT_RECORD_HEADER_SIZE + record.payload_size;
-   struct format_record_place place = {reader->salt, start};
+   size_t size = STORAGE_RECORD_HEADER_SIZE + record.payload_size;
+   struct storage_record_place place = {reader->salt, start};
    REQUIRE(reader->offset == start + size);
    REQUIRE(reader->offset <= reader->size);
    uint8_t *again = malloc(size);
    REQUIRE(again);
-   REQUIRE(format_record_encode(again, place, &record, reader->effects, record.effect_count) ==
+   REQUIRE(storage_record_encode(again, place, &record, reader->effects, record.effect_count) ==
            size);
    REQUIRE(memcmp(again, file + start, size) == 0);
    free(again);
 }
 
-static void check_tail(struct format_segment_reader *reader, const uint8_t *file, bool keep,
+static void check_tail(struct storage_segment_reader *reader, const uint8_t *file, bool keep,
                        kvs_error *error)
 {
-   struct format_segment_tail tail;
-   REQUIRE(format_segment_examine_tail(reader, &tail, error) == KVS_OK);
+   struct storage_segment_tail tail;
+   REQUIRE(storage_segment_examine_tail(reader, &tail, error) == KVS_OK);
    REQUIRE(tail.data_end >= reader->offset && tail.data_end <= reader->size);
    for (uint64_t i = tail.data_end; !tail.was_durable && i < reader->size; i++)
       REQUIRE(file[i] == 0);
    if (tail.was_durable) {
-      struct format_record_place place = {reader->salt, tail.proof_offset};
-      struct format_record_header proof;
+      struct storage_record_place place = {reader->salt, tail.proof_offset};
+      struct storage_record_header proof;
       REQUIRE(tail.proof_offset >= reader->offset);
-      REQUIRE(tail.proof_offset + FORMAT_RECORD_HEADER_SIZE <= reader->size);
-      REQUIRE(format_record_decode_header(file + tail.proof_offset, place, &proof));
+      REQUIRE(tail.proof_offset + STORAGE_RECORD_HEADER_SIZE <= reader->size);
+      REQUIRE(storage_record_decode_header(file + tail.proof_offset, place, &proof));
       REQUIRE(proof.durable_end > reader->offset);
    } else if (keep && tail.data_end > reader->offset) {
-      char directory[FUZZ_PATH_SIZE], aside[FORMAT_TORN_NAME_SIZE], name[FUZZ_PATH_SIZE];
-      struct format_folder folder;
-      REQUIRE(format_folder_open(fuzz_path("segment", directory), &folder, error) == KVS_OK);
-      REQUIRE(format_segment_keep_torn(&folder, reader, &tail, aside, error) == KVS_OK);
-      format_folder_close(&folder);
+      char directory[FUZZ_PATH_SIZE], aside[STORAGE_TORN_NAME_SIZE], name[FUZZ_PATH_SIZE];
+      struct storage_folder folder;
+      REQUIRE(storage_folder_open(fuzz_path("segment", directory), &folder, error) == KVS_OK);
+      REQUIRE(storage_segment_keep_torn(&folder, reader, &tail, aside, error) == KVS_OK);
+      storage_folder_close(&folder);
       size_t kept;
       snprintf(name, sizeof name, "segment/%s", aside);
       uint8_t *torn = fuzz_read_file(name, &kept);
@@ -64,35 +64,35 @@ static void check_tail(struct format_segment_reader *reader, const uint8_t *file
 
 static void read_segment(const uint8_t *file, size_t size, bool keep)
 {
-   struct format_segment_reader reader;
+   struct storage_segment_reader reader;
    char directory[FUZZ_PATH_SIZE];
    kvs_error error = {.size = sizeof error};
-   struct format_folder folder;
-   REQUIRE(format_folder_open(fuzz_path("segment", directory), &folder, &error) == KVS_OK);
-   int code = format_segment_open(&folder, 1, (const uint8_t *)FUZZ_STORE_ID, &reader, &error);
-   format_folder_close(&folder);
+   struct storage_folder folder;
+   REQUIRE(storage_folder_open(fuzz_path("segment", directory), &folder, &error) == KVS_OK);
+   int code = storage_segment_open(&folder, 1, (const uint8_t *)FUZZ_STORE_ID, &reader, &error);
+   storage_folder_close(&folder);
    if (code != KVS_OK) {
       REQUIRE(code == KVS_CORRUPT || code == KVS_INVALID);
       REQUIRE(strstr(error.text, NAME) != NULL);
       return;
    }
-   REQUIRE(size >= FORMAT_SEGMENT_HEADER_SIZE && reader.size == size);
-   REQUIRE(format_get32(file + 76) == format_crc(0, file, 76));
+   REQUIRE(size >= STORAGE_SEGMENT_HEADER_SIZE && reader.size == size);
+   REQUIRE(storage_get32(file + 76) == storage_crc(0, file, 76));
    uint32_t chain = reader.chain;
    for (bool found = true; found;) {
-      struct format_record_header record;
+      struct storage_record_header record;
       uint64_t start = reader.offset;
-      REQUIRE(format_segment_next(&reader, &record, &found, &error) == KVS_OK);
+      REQUIRE(storage_segment_next(&reader, &record, &found, &error) == KVS_OK);
       if (found) {
          check_record(&reader, file, start, record);
-         chain = format_record_chain(chain, file + start);
+         chain = storage_record_chain(chain, file + start);
       } else {
          REQUIRE(reader.offset == start);
       }
       REQUIRE(reader.chain == chain);
    }
    check_tail(&reader, file, keep, &error);
-   format_segment_close(&reader);
+   storage_segment_close(&reader);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -57,7 +57,7 @@ static bool same_settings(const struct kv_settings *a, const struct kv_settings 
 static void check_settings(const kvs_plugin *plugin, const struct kv_settings *settings)
 {
    const kvs_setting *array = kv_settings_array(settings);
-   struct kv_option written[OPTIONS_MAX];
+   struct kv_mode_option written[OPTIONS_MAX];
    REQUIRE(kv_settings_count(settings) == plugin->option_count);
    for (size_t i = 0; i < plugin->option_count; i++) {
       const kvs_option *option = &plugin->options[i];
@@ -69,7 +69,7 @@ static void check_settings(const kvs_plugin *plugin, const struct kv_settings *s
       else
          REQUIRE(strlen(array[i].text) <= KV_OPTION_VALUE_SIZE_MAX);
       REQUIRE(strpbrk(array[i].text, "\n\r") == NULL);
-      written[i] = (struct kv_option){array[i].name, array[i].text};
+      written[i] = (struct kv_mode_option){array[i].name, array[i].text};
    }
    struct kv_settings *again;
    struct kv_status status;
@@ -78,7 +78,7 @@ static void check_settings(const kvs_plugin *plugin, const struct kv_settings *s
    kv_settings_destroy(again);
 }
 
-static void create(const kvs_plugin *plugin, const struct kv_option *options, size_t count)
+static void create(const kvs_plugin *plugin, const struct kv_mode_option *options, size_t count)
 {
    struct kv_settings *settings;
    struct kv_status status;
@@ -93,7 +93,7 @@ static void create(const kvs_plugin *plugin, const struct kv_option *options, si
 }
 
 /* The refusal of a name given twice names the option and not the plug-in: it is left out here. */
-static bool has_twice(const struct kv_option *options, size_t count)
+static bool has_twice(const struct kv_mode_option *options, size_t count)
 {
    for (size_t i = 0; i < count; i++)
       for (size_t j = 0; j < i; j++)
@@ -128,7 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
       free(texts);
       return 0;
    }
-   struct kv_option options[OPTIONS_MAX];
+   struct kv_mode_option options[OPTIONS_MAX];
    size_t count = 0;
    create(&plugin, NULL, 0);
    while (rest < end && count < OPTIONS_MAX) {

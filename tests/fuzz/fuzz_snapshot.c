@@ -4,9 +4,9 @@
  *
  * Input: a byte of choices, the file.
  */
-#include "plugins/format/codec.h"
-#include "plugins/format/snapshot.h"
-#include "plugins/format/snapshot_layout.h"
+#include "storage/codec.h"
+#include "storage/snapshot.h"
+#include "storage/snapshot_layout.h"
 #include "tests/fuzz/support.h"
 
 #include <stdlib.h>
@@ -19,28 +19,28 @@ enum { RIGHT_CHECKSUMS = 1, RIGHT_FOOTER = 2 };
 static void repair_header(uint8_t *file)
 {
    memcpy(file, SNAPSHOT_MAGIC, SNAPSHOT_MAGIC_SIZE);
-   format_put32(file + 8, SNAPSHOT_VERSION);
+   storage_put32(file + 8, SNAPSHOT_VERSION);
    memcpy(file + 16, FUZZ_STORE_ID, 16);
-   format_put64(file + 32, SEQUENCE);
-   format_put32(file + 60, format_crc(0, file, 60));
+   storage_put64(file + 32, SEQUENCE);
+   storage_put32(file + 60, storage_crc(0, file, 60));
 }
 
 /* Puts the checksums right as far as there are blocks; returns where they end. */
 static size_t repair_blocks(uint8_t *file, size_t size, uint64_t *records)
 {
-   size_t at = FORMAT_SNAPSHOT_HEADER_SIZE;
+   size_t at = STORAGE_SNAPSHOT_HEADER_SIZE;
    *records = 0;
-   while (size - at >= FORMAT_SNAPSHOT_BLOCK_HEADER_SIZE) {
+   while (size - at >= STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE) {
       uint8_t *block = file + at;
-      uint64_t payload = format_get64(block + 8);
-      if (format_get32(block) != SNAPSHOT_BLOCK_MAGIC ||
-          payload > size - at - FORMAT_SNAPSHOT_BLOCK_HEADER_SIZE)
+      uint64_t payload = storage_get64(block + 8);
+      if (storage_get32(block) != SNAPSHOT_BLOCK_MAGIC ||
+          payload > size - at - STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE)
          break;
-      format_put32(block + 16,
-                   snapshot_payload_crc(block + FORMAT_SNAPSHOT_BLOCK_HEADER_SIZE, payload));
-      format_put32(block + 20, snapshot_place_crc(block, 20, at));
-      *records += format_get32(block + 4);
-      at += FORMAT_SNAPSHOT_BLOCK_HEADER_SIZE + payload;
+      storage_put32(block + 16,
+                    snapshot_payload_crc(block + STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE, payload));
+      storage_put32(block + 20, snapshot_place_crc(block, 20, at));
+      *records += storage_get32(block + 4);
+      at += STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE + payload;
    }
    return at;
 }
@@ -48,7 +48,7 @@ static size_t repair_blocks(uint8_t *file, size_t size, uint64_t *records)
 /* `file` has room for a footer behind its `size` bytes. Returns the size it has then. */
 static size_t repair(uint8_t *file, size_t size, bool with_footer)
 {
-   if (size < FORMAT_SNAPSHOT_HEADER_SIZE)
+   if (size < STORAGE_SNAPSHOT_HEADER_SIZE)
       return size;
    uint64_t records;
    repair_header(file);
@@ -56,23 +56,23 @@ static size_t repair(uint8_t *file, size_t size, bool with_footer)
    if (!with_footer)
       return size;
    uint8_t *footer = file + end;
-   memset(footer, 0, FORMAT_SNAPSHOT_FOOTER_SIZE);
-   format_put32(footer, SNAPSHOT_FOOTER_MAGIC);
-   format_put64(footer + 8, records);
-   format_put64(footer + 16, end);
-   format_put64(footer + 24, XXH3_64bits(file, end));
-   format_put32(footer + 36, snapshot_place_crc(footer, 36, end));
-   return end + FORMAT_SNAPSHOT_FOOTER_SIZE;
+   memset(footer, 0, STORAGE_SNAPSHOT_FOOTER_SIZE);
+   storage_put32(footer, SNAPSHOT_FOOTER_MAGIC);
+   storage_put64(footer + 8, records);
+   storage_put64(footer + 16, end);
+   storage_put64(footer + 24, XXH3_64bits(file, end));
+   storage_put32(footer + 36, snapshot_place_crc(footer, 36, end));
+   return end + STORAGE_SNAPSHOT_FOOTER_SIZE;
 }
 
 static int read_snapshot(const char *name, bool check_only, struct fuzz_host *host)
 {
-   struct format_folder folder;
+   struct storage_folder folder;
    kvs_error error = {.size = sizeof error};
    fuzz_host_init(host);
-   REQUIRE(format_folder_open(fuzz_directory(), &folder, &error) == KVS_OK);
-   int code = format_snapshot_read(&host->host, &folder, name, SEQUENCE, check_only, &error);
-   format_folder_close(&folder);
+   REQUIRE(storage_folder_open(fuzz_directory(), &folder, &error) == KVS_OK);
+   int code = storage_snapshot_read(&host->host, &folder, name, SEQUENCE, check_only, &error);
+   storage_folder_close(&folder);
    REQUIRE(code == KVS_OK || code == KVS_CORRUPT);
    if (code != KVS_OK)
       REQUIRE(strstr(error.text, name) != NULL);
@@ -81,17 +81,17 @@ static int read_snapshot(const char *name, bool check_only, struct fuzz_host *ho
 
 static void check_rewritten(struct fuzz_host *loaded)
 {
-   struct format_folder folder;
+   struct storage_folder folder;
    struct fuzz_host again;
    kvs_error error = {.size = sizeof error};
    kvs_tick tick = {.size = sizeof tick,
                     .view = (kvs_view *)(void *)loaded,
                     .view_sequence = SEQUENCE,
                     .view_count = loaded->count};
-   REQUIRE(format_folder_open(fuzz_directory(), &folder, &error) == KVS_OK);
-   REQUIRE(format_snapshot_write(&loaded->host, &tick, 0, NULL, &folder, "rewritten", &error) ==
+   REQUIRE(storage_folder_open(fuzz_directory(), &folder, &error) == KVS_OK);
+   REQUIRE(storage_snapshot_write(&loaded->host, &tick, 0, NULL, &folder, "rewritten", &error) ==
            KVS_OK);
-   format_folder_close(&folder);
+   storage_folder_close(&folder);
    REQUIRE(read_snapshot("rewritten", false, &again) == KVS_OK);
    REQUIRE(fuzz_same_records(loaded, &again));
    fuzz_host_deinit(&again);
@@ -102,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
    struct fuzz_input input = {data, size};
    struct fuzz_host checked, loaded;
    uint64_t choices = fuzz_take(&input, 1);
-   uint8_t *file = malloc(input.size + FORMAT_SNAPSHOT_FOOTER_SIZE);
+   uint8_t *file = malloc(input.size + STORAGE_SNAPSHOT_FOOTER_SIZE);
    REQUIRE(file);
    if (input.size > 0)
       memcpy(file, input.data, input.size);

@@ -40,7 +40,7 @@ static char *write_printed(const struct words *words, size_t *size)
    return line;
 }
 
-static void check_number(struct kv_bytes word)
+static void check_number(struct kv_slice word)
 {
    int64_t number;
    if (!words_integer(word, -1000000, 1000000, &number))
@@ -49,7 +49,7 @@ static void check_number(struct kv_bytes word)
    int64_t again;
    REQUIRE(number >= -1000000 && number <= 1000000);
    int size = snprintf(text, sizeof text, "%lld", (long long)number);
-   REQUIRE(words_integer(kv_bytes(text, (size_t)size), -1000000, 1000000, &again));
+   REQUIRE(words_integer(kv_slice(text, (size_t)size), -1000000, 1000000, &again));
    REQUIRE(again == number);
 }
 

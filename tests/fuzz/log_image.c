@@ -1,7 +1,7 @@
 #include "tests/fuzz/log_image.h"
 
-#include "plugins/format/codec.h"
-#include "plugins/format/segment.h"
+#include "storage/codec.h"
+#include "storage/segment.h"
 #include "tests/fuzz/support.h"
 
 /* Offsets as in docs/formats.md. */
@@ -12,29 +12,29 @@ static void repair_header(uint8_t *image, uint64_t number, const struct log_imag
 {
    static const uint8_t magic[8] = {'K', 'V', 'L', 'O', 'G', 0x89, '\r', '\n'};
    memcpy(image, magic, sizeof magic);
-   format_put32(image + 8, FORMAT_SEGMENT_VERSION);
-   format_put32(image + 12, FORMAT_SEGMENT_HEADER_SIZE);
+   storage_put32(image + 8, STORAGE_SEGMENT_VERSION);
+   storage_put32(image + 12, STORAGE_SEGMENT_HEADER_SIZE);
    memcpy(image + 16, FUZZ_STORE_ID, 16);
-   format_put64(image + AT_NUMBER, number);
+   storage_put64(image + AT_NUMBER, number);
    if (previous) {
-      format_put64(image + AT_LINK, previous->last_sequence);
-      format_put64(image + AT_LINK + 8, previous->offset);
-      format_put32(image + AT_LINK + 16, previous->chain);
+      storage_put64(image + AT_LINK, previous->last_sequence);
+      storage_put64(image + AT_LINK + 8, previous->offset);
+      storage_put32(image + AT_LINK + 16, previous->chain);
    }
-   format_put32(image + AT_CRC, format_crc(0, image, AT_CRC));
+   storage_put32(image + AT_CRC, storage_crc(0, image, AT_CRC));
 }
 
 /* The sequence of the last effect, found as a reader would. */
 static uint64_t last_sequence(const uint8_t *record, size_t payload_size)
 {
-   const uint8_t *at = record + FORMAT_RECORD_HEADER_SIZE, *end = at + payload_size;
-   uint64_t sequence = format_get64(record + AT_FIRST_SEQUENCE);
-   while ((size_t)(end - at) >= FORMAT_EFFECT_HEADER_SIZE) {
+   const uint8_t *at = record + STORAGE_RECORD_HEADER_SIZE, *end = at + payload_size;
+   uint64_t sequence = storage_get64(record + AT_FIRST_SEQUENCE);
+   while ((size_t)(end - at) >= STORAGE_EFFECT_HEADER_SIZE) {
       size_t size =
-          (size_t)FORMAT_EFFECT_HEADER_SIZE + format_get32(at + 20) + format_get32(at + 24);
+          (size_t)STORAGE_EFFECT_HEADER_SIZE + storage_get32(at + 20) + storage_get32(at + 24);
       if (size > (size_t)(end - at))
          break;
-      sequence = format_get64(at);
+      sequence = storage_get64(at);
       at += size;
    }
    return sequence;
@@ -47,26 +47,26 @@ void log_image_repair(uint8_t *image, size_t size, uint64_t number,
    if (!end)
       end = &ignored;
    *end = (struct log_image_end){.last_sequence = previous ? previous->last_sequence : 0};
-   if (size < FORMAT_SEGMENT_HEADER_SIZE)
+   if (size < STORAGE_SEGMENT_HEADER_SIZE)
       return;
    repair_header(image, number, previous);
-   end->chain = format_get32(image + AT_CRC);
-   end->offset = FORMAT_SEGMENT_HEADER_SIZE;
-   uint32_t salt = format_record_salt((const uint8_t *)FUZZ_STORE_ID, number);
-   while (size - end->offset >= FORMAT_RECORD_HEADER_SIZE) {
+   end->chain = storage_get32(image + AT_CRC);
+   end->offset = STORAGE_SEGMENT_HEADER_SIZE;
+   uint32_t salt = storage_record_salt((const uint8_t *)FUZZ_STORE_ID, number);
+   while (size - end->offset >= STORAGE_RECORD_HEADER_SIZE) {
       uint8_t *record = image + end->offset, place[8];
-      size_t payload_size = format_get32(record + AT_PAYLOAD_SIZE);
-      if (memcmp(record, FORMAT_RECORD_MAGIC, FORMAT_RECORD_MAGIC_SIZE) != 0 ||
-          payload_size > size - end->offset - FORMAT_RECORD_HEADER_SIZE)
+      size_t payload_size = storage_get32(record + AT_PAYLOAD_SIZE);
+      if (memcmp(record, STORAGE_RECORD_MAGIC, STORAGE_RECORD_MAGIC_SIZE) != 0 ||
+          payload_size > size - end->offset - STORAGE_RECORD_HEADER_SIZE)
          return;
-      format_put32(record + AT_PAYLOAD_CRC,
-                   format_crc(0, record + FORMAT_RECORD_HEADER_SIZE, payload_size));
-      format_put64(place, end->offset);
-      format_put32(record + AT_HEADER_CRC,
-                   format_crc(format_crc(salt, place, 8), record, AT_HEADER_CRC));
-      if (record[FORMAT_RECORD_MAGIC_SIZE] == FORMAT_RECORD_EFFECTS)
+      storage_put32(record + AT_PAYLOAD_CRC,
+                    storage_crc(0, record + STORAGE_RECORD_HEADER_SIZE, payload_size));
+      storage_put64(place, end->offset);
+      storage_put32(record + AT_HEADER_CRC,
+                    storage_crc(storage_crc(salt, place, 8), record, AT_HEADER_CRC));
+      if (record[STORAGE_RECORD_MAGIC_SIZE] == STORAGE_RECORD_EFFECTS)
          end->last_sequence = last_sequence(record, payload_size);
-      end->chain = format_record_chain(end->chain, record);
-      end->offset += FORMAT_RECORD_HEADER_SIZE + payload_size;
+      end->chain = storage_record_chain(end->chain, record);
+      end->offset += STORAGE_RECORD_HEADER_SIZE + payload_size;
    }
 }

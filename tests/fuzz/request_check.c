@@ -18,12 +18,12 @@ struct check {
    const struct kv_version *now;
 };
 
-static struct kv_bytes bytes_of(ProtobufCBinaryData data)
+static struct kv_slice bytes_of(ProtobufCBinaryData data)
 {
-   return kv_bytes(data.data, data.len);
+   return kv_slice(data.data, data.len);
 }
 
-static bool same(struct kv_bytes a, struct kv_bytes b)
+static bool same(struct kv_slice a, struct kv_slice b)
 {
    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
@@ -165,10 +165,10 @@ static void check_keys(const struct check *check)
 {
    const Kvstore__KeysResponse *reply = check->reply;
    struct kv_cursor cursor;
-   struct kv_bytes key, value;
+   struct kv_slice key, value;
    size_t count = 0;
    REQUIRE(check->answer->code == KV_OK);
-   kv_cursor_seek(&cursor, check->now, kv_bytes(NULL, 0));
+   kv_cursor_seek(&cursor, check->now, kv_slice(NULL, 0));
    while (kv_cursor_next(&cursor, &key, &value)) {
       REQUIRE(count < reply->n_keys && same(bytes_of(reply->keys[count]), key));
       count++;
@@ -176,18 +176,18 @@ static void check_keys(const struct check *check)
    REQUIRE(count == reply->n_keys);
 }
 
-static size_t check_part(const struct check *check, struct kv_bytes message,
+static size_t check_part(const struct check *check, struct kv_slice message,
                          struct kv_cursor *cursor)
 {
    const Kvstore__ScanRequest *scan = check->request;
-   struct kv_bytes key, value;
+   struct kv_slice key, value;
    Kvstore__ScanResponse *part = kvstore__scan_response__unpack(NULL, message.size, message.data);
    REQUIRE(part && part->n_entries > 0);
    for (size_t i = 0; i < part->n_entries; i++) {
       REQUIRE(kv_cursor_next(cursor, &key, &value));
       REQUIRE(same(bytes_of(part->entries[i]->key), key));
       REQUIRE(key.size >= scan->prefix.len);
-      REQUIRE(same(kv_bytes(key.data, scan->prefix.len), bytes_of(scan->prefix)));
+      REQUIRE(same(kv_slice(key.data, scan->prefix.len), bytes_of(scan->prefix)));
       REQUIRE(scan->keys_only ? part->entries[i]->value.len == 0
                               : same(bytes_of(part->entries[i]->value), value));
    }
@@ -200,16 +200,16 @@ static void check_scan(const struct check *check)
 {
    const Kvstore__ScanRequest *scan = check->request;
    struct kv_status status;
-   struct kv_bytes start = bytes_of(scan->start);
+   struct kv_slice start = bytes_of(scan->start);
    bool valid = kv_validate_prefix("prefix", bytes_of(scan->prefix), &status) == KV_OK &&
                 kv_validate_prefix("start", start, &status) == KV_OK;
    require_code(check, valid, true);
    if (!valid)
       return;
    struct kv_cursor cursor;
-   struct kv_bytes key, value;
+   struct kv_slice key, value;
    size_t count = 0;
-   bool from_start = kv_bytes_compare(start, bytes_of(scan->prefix)) > 0;
+   bool from_start = kv_slice_compare(start, bytes_of(scan->prefix)) > 0;
    kv_cursor_seek(&cursor, check->now, from_start ? start : bytes_of(scan->prefix));
    for (size_t i = 0; i < check->answer->count; i++)
       count += check_part(check, check->answer->messages[i], &cursor);
@@ -218,7 +218,7 @@ static void check_scan(const struct check *check)
    REQUIRE(scan->limit == 0 || count < scan->limit);
    if (kv_cursor_next(&cursor, &key, &value))
       REQUIRE(key.size < scan->prefix.len ||
-              !same(kv_bytes(key.data, scan->prefix.len), bytes_of(scan->prefix)));
+              !same(kv_slice(key.data, scan->prefix.len), bytes_of(scan->prefix)));
 }
 
 /* ---- The others ---- */
@@ -226,7 +226,7 @@ static void check_scan(const struct check *check)
 static void check_configure(const struct check *check)
 {
    const Kvstore__ConfigureRequest *configure = check->request;
-   bool none = same(bytes_of(configure->plugin), kv_bytes_of("none"));
+   bool none = same(bytes_of(configure->plugin), kv_slice_of("none"));
    if (check->answer->code == KV_OK) {
       const Kvstore__ConfigureResponse *reply = check->reply;
       REQUIRE(none && configure->n_options == 0 && !configure->shadow);
@@ -242,7 +242,7 @@ static void check_status(const struct check *check)
 {
    const Kvstore__StatusResponse *reply = check->reply;
    REQUIRE(check->answer->code == KV_OK);
-   REQUIRE(same(bytes_of(reply->plugin), kv_bytes_of("none")) && !reply->read_only);
+   REQUIRE(same(bytes_of(reply->plugin), kv_slice_of("none")) && !reply->read_only);
    REQUIRE(reply->sequence == check->before->sequence);
    REQUIRE(reply->keys == check->before->count && reply->bytes == check->before->bytes);
 }
@@ -331,27 +331,29 @@ static void check_answer(const struct kv_rpc_method *method, const struct fake_a
       REQUIRE(answer->count == (answer->code == KV_OK ? 1 : 0));
    if (answer->code != KV_OK)
       REQUIRE(answer->text[0] != '\0' && answer->count == 0);
-   struct kv_bytes text = kv_bytes_of(answer->text);
+   struct kv_slice text = kv_slice_of(answer->text);
    REQUIRE(kv_validate_text(text) == text.size);
 }
 
-void check_call(const struct kv_rpc_method *method, struct kv_store *store, struct kv_bytes request)
+void check_call(const struct kv_rpc_method *method, struct kv_store *store, struct kv_slice request)
 {
    static struct model model; /* large */
    size_t kind = kind_of(method);
    struct fake_answer answer;
-   struct kv_view *before = kv_view_create(store);
+   struct kv_store_view *before = kv_store_view_create(store);
    REQUIRE(before);
-   model_load(&model, kv_view_version(before));
+   model_load(&model, kv_store_view_version(before));
    ProtobufCMessage *decoded =
        protobuf_c_message_unpack(kinds[kind].request, NULL, request.size, request.data);
    fake_call_run(method, request, &answer);
-   struct kv_view *after = kv_view_create(store);
+   struct kv_store_view *after = kv_store_view_create(store);
    REQUIRE(after);
    check_answer(method, &answer);
 
-   struct check check = {
-       .answer = &answer, .request = decoded, .before = &model, .now = kv_view_version(after)};
+   struct check check = {.answer = &answer,
+                         .request = decoded,
+                         .before = &model,
+                         .now = kv_store_view_version(after)};
    ProtobufCMessage *reply = NULL;
    if (kinds[kind].reply && answer.code == KV_OK) {
       reply = protobuf_c_message_unpack(kinds[kind].reply, NULL, answer.messages[0].size,
@@ -371,26 +373,26 @@ void check_call(const struct kv_rpc_method *method, struct kv_store *store, stru
    if (decoded)
       protobuf_c_message_free_unpacked(decoded, NULL);
    fake_answer_deinit(&answer);
-   kv_view_destroy(after);
-   kv_view_destroy(before);
+   kv_store_view_destroy(after);
+   kv_store_view_destroy(before);
 }
 
 void check_empty_store(const struct kv_rpc_method *methods, struct kv_store *store)
 {
-   struct kv_view *view = kv_view_create(store);
+   struct kv_store_view *view = kv_store_view_create(store);
    REQUIRE(view);
    const struct kv_rpc_method *del = methods;
    while (strcmp(del->path, SERVICE "Del") != 0)
       del++;
    struct kv_cursor cursor;
-   struct kv_bytes key, value;
-   kv_cursor_seek(&cursor, kv_view_version(view), kv_bytes(NULL, 0));
+   struct kv_slice key, value;
+   kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
    while (kv_cursor_next(&cursor, &key, &value)) {
       uint8_t request[KV_KEY_SIZE_MAX + 16];
       Kvstore__DelRequest message = KVSTORE__DEL_REQUEST__INIT;
       message.key = (ProtobufCBinaryData){key.size, (uint8_t *)(uintptr_t)key.data};
       size_t size = kvstore__del_request__pack(&message, request);
-      check_call(del, store, kv_bytes(request, size));
+      check_call(del, store, kv_slice(request, size));
    }
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
 }

@@ -17,6 +17,6 @@ void check_empty_store(const struct kv_rpc_method *methods, struct kv_store *sto
 
 /* Makes one call and checks it. */
 void check_call(const struct kv_rpc_method *method, struct kv_store *store,
-                struct kv_bytes request);
+                struct kv_slice request);
 
 #endif

@@ -3,7 +3,7 @@
 #include "tests/fuzz/request_check.h"
 #include "tests/fuzz/support.h"
 
-static bool same(struct kv_bytes a, struct kv_bytes b)
+static bool same(struct kv_slice a, struct kv_slice b)
 {
    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
@@ -16,7 +16,7 @@ void model_load(struct model *model, const struct kv_version *version)
    model->bytes = 0;
    model->sequence = kv_version_sequence(version);
    model->result_left = CHECK_MESSAGE_MAX;
-   kv_cursor_seek(&cursor, version, kv_bytes(NULL, 0));
+   kv_cursor_seek(&cursor, version, kv_slice(NULL, 0));
    while (kv_cursor_next(&cursor, &pair.key, &pair.value)) {
       REQUIRE(model->count < MODEL_PAIRS_MAX);
       model->pairs[model->count++] = pair;
@@ -26,7 +26,7 @@ void model_load(struct model *model, const struct kv_version *version)
    REQUIRE(model->bytes == kv_version_bytes(version));
 }
 
-const struct model_pair *model_find(const struct model *model, struct kv_bytes key)
+const struct model_pair *model_find(const struct model *model, struct kv_slice key)
 {
    for (size_t i = 0; i < model->count; i++)
       if (same(model->pairs[i].key, key))
@@ -37,7 +37,7 @@ const struct model_pair *model_find(const struct model *model, struct kv_bytes k
 bool model_matches(const struct model *model, const struct kv_version *version)
 {
    for (size_t i = 0; i < model->count; i++) {
-      struct kv_bytes value;
+      struct kv_slice value;
       if (!kv_version_get(version, model->pairs[i].key, &value) ||
           !same(value, model->pairs[i].value))
          return false;
@@ -46,7 +46,7 @@ bool model_matches(const struct model *model, const struct kv_version *version)
           kv_version_sequence(version) == model->sequence;
 }
 
-uint64_t model_growth(const struct model *model, struct kv_bytes key, struct kv_bytes value)
+uint64_t model_growth(const struct model *model, struct kv_slice key, struct kv_slice value)
 {
    const struct model_pair *old = model_find(model, key);
    size_t before = old ? old->value.size : 0;
@@ -54,7 +54,7 @@ uint64_t model_growth(const struct model *model, struct kv_bytes key, struct kv_
    return after > before ? after - before : 0;
 }
 
-bool model_set(struct model *model, struct kv_bytes key, struct kv_bytes value, bool bounded)
+bool model_set(struct model *model, struct kv_slice key, struct kv_slice value, bool bounded)
 {
    uint64_t growth = model_growth(model, key, value);
    if (bounded && growth > 0 && model->bytes + growth > CHECK_MEMORY_MAX)
@@ -74,7 +74,7 @@ bool model_set(struct model *model, struct kv_bytes key, struct kv_bytes value, 
    return true;
 }
 
-bool model_delete(struct model *model, struct kv_bytes key)
+bool model_delete(struct model *model, struct kv_slice key)
 {
    struct model_pair *pair = (struct model_pair *)model_find(model, key);
    if (!pair)

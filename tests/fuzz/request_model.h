@@ -11,7 +11,7 @@
 #define MODEL_PAIRS_MAX 2048
 
 struct model_pair {
-   struct kv_bytes key, value;
+   struct kv_slice key, value;
 };
 
 /* The bytes are the store's and the request's. */
@@ -26,12 +26,12 @@ struct model {
 void model_load(struct model *model, const struct kv_version *version);
 /* Whether a version holds what the model does. */
 bool model_matches(const struct model *model, const struct kv_version *version);
-const struct model_pair *model_find(const struct model *model, struct kv_bytes key);
+const struct model_pair *model_find(const struct model *model, struct kv_slice key);
 
 /* By how much a set of this pair makes the data grow. */
-uint64_t model_growth(const struct model *model, struct kv_bytes key, struct kv_bytes value);
+uint64_t model_growth(const struct model *model, struct kv_slice key, struct kv_slice value);
 /* Each does what the operation does, and tells what it must have answered. */
-bool model_set(struct model *model, struct kv_bytes key, struct kv_bytes value, bool bounded);
-bool model_delete(struct model *model, struct kv_bytes key);
+bool model_set(struct model *model, struct kv_slice key, struct kv_slice value, bool bounded);
+bool model_delete(struct model *model, struct kv_slice key);
 
 #endif

@@ -332,13 +332,13 @@ enum kv_code control_fixture_set(struct control_fixture *fixture, const char *ke
                                  const char *value)
 {
    struct kv_operation operation = {
-       .kind = KV_OPERATION_SET, .key = kv_bytes_of(key), .value = kv_bytes_of(value)};
+       .kind = KV_OPERATION_SET, .key = kv_slice_of(key), .value = kv_slice_of(value)};
    return submit(fixture, &operation);
 }
 
 enum kv_code control_fixture_delete(struct control_fixture *fixture, const char *key)
 {
-   struct kv_operation operation = {.kind = KV_OPERATION_DELETE, .key = kv_bytes_of(key)};
+   struct kv_operation operation = {.kind = KV_OPERATION_DELETE, .key = kv_slice_of(key)};
    return submit(fixture, &operation);
 }
 
@@ -350,7 +350,7 @@ struct configuring {
 static void configure(struct control_fixture *fixture, void *context)
 {
    struct configuring *configuring = context;
-   const struct kv_option option = {"level", (char *)(uintptr_t)configuring->level};
+   const struct kv_mode_option option = {"level", (char *)(uintptr_t)configuring->level};
    const struct kv_control_request request = {"scripted", &option, 1};
    configuring->code = kv_control_configure(fixture->control, &request, &fixture->status);
 }

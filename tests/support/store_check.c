@@ -14,14 +14,14 @@ uint32_t store_random_below(uint64_t *state, uint32_t bound)
    return (uint32_t)((*state >> 33) % bound);
 }
 
-bool store_same(struct kv_bytes a, struct kv_bytes b)
+bool store_same(struct kv_slice a, struct kv_slice b)
 {
    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
-struct kv_bytes store_numbered(char text[static 16], unsigned number)
+struct kv_slice store_numbered(char text[static 16], unsigned number)
 {
-   return kv_bytes(text, (size_t)snprintf(text, 16, "key:%08u", number));
+   return kv_slice(text, (size_t)snprintf(text, 16, "key:%08u", number));
 }
 
 void store_fill(struct kv_store *store, unsigned count)
@@ -29,7 +29,7 @@ void store_fill(struct kv_store *store, unsigned count)
    char text[16];
    struct kv_transaction *transaction = kv_store_begin(store);
    for (unsigned i = 0; i < count; i++) {
-      struct kv_bytes key = store_numbered(text, 2 * i);
+      struct kv_slice key = store_numbered(text, 2 * i);
       assert_true(kv_transaction_set(transaction, key, key));
    }
    kv_transaction_commit(transaction, 1);

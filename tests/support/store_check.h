@@ -16,9 +16,9 @@ struct store_shape {
 
 /* Pseudo-random, below `bound`; *state carries on. */
 uint32_t store_random_below(uint64_t *state, uint32_t bound);
-bool store_same(struct kv_bytes a, struct kv_bytes b);
+bool store_same(struct kv_slice a, struct kv_slice b);
 /* A key of 12 bytes that ascends with the number, in `text`. */
-struct kv_bytes store_numbered(char text[static 16], unsigned number);
+struct kv_slice store_numbered(char text[static 16], unsigned number);
 /* In one transaction: sets the even numbers below 2 * count, ascending, each to itself. */
 void store_fill(struct kv_store *store, unsigned count);
 /* Deletes a numbered key, which must exist. */

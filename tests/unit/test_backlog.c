@@ -16,7 +16,7 @@ static struct kv_submission submission_of(size_t count, size_t value_size)
    struct kv_operation *operations = calloc(count, sizeof *operations);
    for (size_t i = 0; i < count; i++)
       operations[i] = (struct kv_operation){
-          .kind = KV_OPERATION_SET, .key = kv_bytes("k", 1), .value = kv_bytes(NULL, value_size)};
+          .kind = KV_OPERATION_SET, .key = kv_slice("k", 1), .value = kv_slice(NULL, value_size)};
    return (struct kv_submission){.operations = operations, .count = count};
 }
 

@@ -50,7 +50,7 @@ static void end(struct fixture *fixture)
 
 static void expect_line(struct fixture *fixture, const char *text, size_t size)
 {
-   struct kv_bytes line;
+   struct kv_slice line;
    assert_int_equal(lines_next(fixture->lines, true, &line), LINES_LINE);
    assert_int_equal(line.size, size);
    assert_memory_equal(line.data, text, size);
@@ -58,7 +58,7 @@ static void expect_line(struct fixture *fixture, const char *text, size_t size)
 
 static void expect_state(struct fixture *fixture, bool wait, enum lines_state state)
 {
-   struct kv_bytes line;
+   struct kv_slice line;
    assert_int_equal(lines_next(fixture->lines, wait, &line), state);
 }
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-static void expect_words(const char *line, size_t count, const struct kv_bytes *expected)
+static void expect_words(const char *line, size_t count, const struct kv_slice *expected)
 {
    struct words words;
    struct words_error error;
@@ -26,7 +26,7 @@ static void expect_words(const char *line, size_t count, const struct kv_bytes *
 
 #define EXPECT_WORDS(line, ...)                                                                    \
    do {                                                                                            \
-      const struct kv_bytes expected[] = {__VA_ARGS__};                                            \
+      const struct kv_slice expected[] = {__VA_ARGS__};                                            \
       expect_words(line, sizeof expected / sizeof *expected, expected);                            \
    } while (0)
 #define WORD(literal)                                                                              \
@@ -182,7 +182,7 @@ static void what_only_looks_like_a_space_is_refused_outside_of_quotes(void **sta
       expect_error(line, 4);
       snprintf(line, sizeof line, "get '%s'", spaces[i]);
       snprintf(word, sizeof word, "%s", spaces[i]);
-      const struct kv_bytes expected[] = {kv_bytes_of("get"), kv_bytes_of(word)};
+      const struct kv_slice expected[] = {kv_slice_of("get"), kv_slice_of(word)};
       expect_words(line, 2, expected);
    }
 }
@@ -218,9 +218,9 @@ static void integers_are_whole_and_within_bounds(void **state)
 {
    (void)state;
    int64_t number = 0;
-   assert_true(words_integer(kv_bytes_of("300"), 0, 300, &number));
+   assert_true(words_integer(kv_slice_of("300"), 0, 300, &number));
    assert_int_equal(number, 300);
-   assert_true(words_integer(kv_bytes_of("-9223372036854775808"), INT64_MIN, 0, &number));
+   assert_true(words_integer(kv_slice_of("-9223372036854775808"), INT64_MIN, 0, &number));
    assert_true(number == INT64_MIN);
    const char *const bad[] = {"",
                               "-",
@@ -234,23 +234,23 @@ static void integers_are_whole_and_within_bounds(void **state)
                               "9223372036854775808",
                               "99999999999999999999999999"};
    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-      assert_false(words_integer(kv_bytes_of(bad[i]), 0, 300, &number));
-   assert_false(words_integer(kv_bytes("1\0", 2), 0, 300, &number));
+      assert_false(words_integer(kv_slice_of(bad[i]), 0, 300, &number));
+   assert_false(words_integer(kv_slice("1\0", 2), 0, 300, &number));
 }
 
 static void names_match_whatever_their_capitals(void **state)
 {
    (void)state;
-   assert_true(words_same(kv_bytes_of("HyBrId"), "hybrid"));
-   assert_false(words_same(kv_bytes_of("hybri"), "hybrid"));
-   assert_false(words_same(kv_bytes_of("hybrids"), "hybrid"));
+   assert_true(words_same(kv_slice_of("HyBrId"), "hybrid"));
+   assert_false(words_same(kv_slice_of("hybri"), "hybrid"));
+   assert_false(words_same(kv_slice_of("hybrids"), "hybrid"));
 }
 
 /* ---- Printing ---- */
 
-typedef void print_fn(FILE *out, struct kv_bytes bytes);
+typedef void print_fn(FILE *out, struct kv_slice bytes);
 
-static void expect_print(print_fn *print, struct kv_bytes bytes, const char *expected)
+static void expect_print(print_fn *print, struct kv_slice bytes, const char *expected)
 {
    char *text;
    size_t size;
@@ -265,56 +265,56 @@ static void expect_print(print_fn *print, struct kv_bytes bytes, const char *exp
 static void readable_text_is_printed_bare(void **state)
 {
    (void)state;
-   expect_print(print_text, kv_bytes_of("two words, gr\xC3\xBC\xC3\x9F \\"),
+   expect_print(print_text, kv_slice_of("two words, gr\xC3\xBC\xC3\x9F \\"),
                 "two words, gr\xC3\xBC\xC3\x9F \\");
-   expect_print(print_text, kv_bytes_of("don't"), "don't");
+   expect_print(print_text, kv_slice_of("don't"), "don't");
 }
 
 static void text_that_would_mislead_is_quoted(void **state)
 {
    (void)state;
-   expect_print(print_text, kv_bytes_of(""), "\"\"");
-   expect_print(print_text, kv_bytes_of(" a"), "\" a\"");
-   expect_print(print_text, kv_bytes_of("a "), "\"a \"");
-   expect_print(print_text, kv_bytes_of("\"a\""), "\"\\\"a\\\"\"");
-   expect_print(print_text, kv_bytes_of("'a'"), "\"'a'\"");
-   expect_print(print_text, kv_bytes_of("a\nb"), "\"a\\nb\"");
+   expect_print(print_text, kv_slice_of(""), "\"\"");
+   expect_print(print_text, kv_slice_of(" a"), "\" a\"");
+   expect_print(print_text, kv_slice_of("a "), "\"a \"");
+   expect_print(print_text, kv_slice_of("\"a\""), "\"\\\"a\\\"\"");
+   expect_print(print_text, kv_slice_of("'a'"), "\"'a'\"");
+   expect_print(print_text, kv_slice_of("a\nb"), "\"a\\nb\"");
 }
 
 static void a_word_with_spaces_or_quotes_is_quoted(void **state)
 {
    (void)state;
-   expect_print(print_word, kv_bytes_of("bare\\word"), "bare\\word");
-   expect_print(print_word, kv_bytes_of("two words"), "\"two words\"");
+   expect_print(print_word, kv_slice_of("bare\\word"), "bare\\word");
+   expect_print(print_word, kv_slice_of("two words"), "\"two words\"");
    /* Overlong forms of "/" and U+00E9 are no characters. */
-   expect_print(print_word, kv_bytes_of("\xC0\xAF"), "\"\\xc0\\xaf\"");
-   expect_print(print_word, kv_bytes_of("\xE0\x83\xA9"), "\"\\xe0\\x83\\xa9\"");
-   expect_print(print_word, kv_bytes_of("don't"), "\"don't\"");
+   expect_print(print_word, kv_slice_of("\xC0\xAF"), "\"\\xc0\\xaf\"");
+   expect_print(print_word, kv_slice_of("\xE0\x83\xA9"), "\"\\xe0\\x83\\xa9\"");
+   expect_print(print_word, kv_slice_of("don't"), "\"don't\"");
 }
 
 static void nothing_printed_can_steer_the_terminal(void **state)
 {
    (void)state;
-   expect_print(print_text, kv_bytes("\x1B[2J\0\x7F", 6), "\"\\x1b[2J\\x00\\x7f\"");
-   expect_print(print_plain, kv_bytes_of("a\x1B\"b\n"), "a\\x1b\"b\\n");
+   expect_print(print_text, kv_slice("\x1B[2J\0\x7F", 6), "\"\\x1b[2J\\x00\\x7f\"");
+   expect_print(print_plain, kv_slice_of("a\x1B\"b\n"), "a\\x1b\"b\\n");
    /* a C1 control, a right-to-left override, a line separator */
-   expect_print(print_text, kv_bytes_of("\xC2\x9B"), "\"\\xc2\\x9b\"");
-   expect_print(print_text, kv_bytes_of("\xE2\x80\xAE"), "\"\\xe2\\x80\\xae\"");
-   expect_print(print_text, kv_bytes_of("\xE2\x80\xA8"), "\"\\xe2\\x80\\xa8\"");
+   expect_print(print_text, kv_slice_of("\xC2\x9B"), "\"\\xc2\\x9b\"");
+   expect_print(print_text, kv_slice_of("\xE2\x80\xAE"), "\"\\xe2\\x80\\xae\"");
+   expect_print(print_text, kv_slice_of("\xE2\x80\xA8"), "\"\\xe2\\x80\\xa8\"");
 }
 
 static void bytes_that_are_no_utf8_are_escaped(void **state)
 {
    (void)state;
-   expect_print(print_text, kv_bytes_of("\x80"), "\"\\x80\"");
-   expect_print(print_text, kv_bytes_of("\xC3"), "\"\\xc3\"");
-   expect_print(print_text, kv_bytes_of("\xC0\xAF"), "\"\\xc0\\xaf\"");
-   expect_print(print_text, kv_bytes_of("\xED\xA0\x80"), "\"\\xed\\xa0\\x80\"");
-   expect_print(print_text, kv_bytes_of("\xF4\x90\x80\x80"), "\"\\xf4\\x90\\x80\\x80\"");
-   expect_print(print_text, kv_bytes_of("\xF0\x9F\x98\x80"), "\xF0\x9F\x98\x80");
+   expect_print(print_text, kv_slice_of("\x80"), "\"\\x80\"");
+   expect_print(print_text, kv_slice_of("\xC3"), "\"\\xc3\"");
+   expect_print(print_text, kv_slice_of("\xC0\xAF"), "\"\\xc0\\xaf\"");
+   expect_print(print_text, kv_slice_of("\xED\xA0\x80"), "\"\\xed\\xa0\\x80\"");
+   expect_print(print_text, kv_slice_of("\xF4\x90\x80\x80"), "\"\\xf4\\x90\\x80\\x80\"");
+   expect_print(print_text, kv_slice_of("\xF0\x9F\x98\x80"), "\xF0\x9F\x98\x80");
 }
 
-static void expect_round_trip(print_fn *print, struct kv_bytes bytes)
+static void expect_round_trip(print_fn *print, struct kv_slice bytes)
 {
    char *text;
    size_t size;
@@ -340,20 +340,20 @@ static void every_printed_word_reads_back_as_the_same_bytes(void **state)
    for (size_t i = 0; i < sizeof lookalikes / sizeof *lookalikes; i++) {
       char text[16];
       snprintf(text, sizeof text, "%sa", lookalikes[i]);
-      expect_round_trip(print_word, kv_bytes_of(text));
+      expect_round_trip(print_word, kv_slice_of(text));
       snprintf(text, sizeof text, "a%s", lookalikes[i]);
-      expect_round_trip(print_word, kv_bytes_of(text));
+      expect_round_trip(print_word, kv_slice_of(text));
    }
    char all[512];
    for (size_t i = 0; i < sizeof all; i++)
       all[i] = (char)(i * (i < 256 ? 1 : 7));
-   expect_round_trip(print_word, kv_bytes(all, sizeof all));
+   expect_round_trip(print_word, kv_slice(all, sizeof all));
    for (unsigned first = 0; first < 256; first++)
       for (unsigned second = 0; second < 256; second++) {
          const char pair[] = {(char)first, (char)second};
-         expect_round_trip(print_word, kv_bytes(pair, 2));
+         expect_round_trip(print_word, kv_slice(pair, 2));
       }
-   expect_round_trip(print_word, kv_bytes("", 0));
+   expect_round_trip(print_word, kv_slice("", 0));
 }
 
 int main(void)

@@ -92,7 +92,7 @@ static void ignore_wake(void *context)
 }
 
 static struct kv_instance *open_target(struct fixture *fixture, size_t number, const char *name,
-                                       const struct kv_option *options, size_t count)
+                                       const struct kv_mode_option *options, size_t count)
 {
    char directory[TEMPORARY_PATH_SIZE], part[16];
    snprintf(part, sizeof part, "%zu", number);
@@ -114,7 +114,7 @@ static struct kv_instance *open_target(struct fixture *fixture, size_t number, c
 static struct kv_instance *open_faulty(struct fixture *fixture, size_t number, const char *code,
                                        const char *healthy_writes)
 {
-   const struct kv_option options[] = {{"write", code}, {"healthy_writes", healthy_writes}};
+   const struct kv_mode_option options[] = {{"write", code}, {"healthy_writes", healthy_writes}};
    return open_target(fixture, number, "faulty", options, 2);
 }
 
@@ -161,8 +161,8 @@ static void prepare_set(struct write *write, const char *key, const char *value)
        .submission = {.operations = &write->operation, .count = 1, .done = note_done},
    };
    snprintf(write->text, sizeof write->text, "%s", value);
-   write->operation.key = kv_bytes_of(key);
-   write->operation.value = kv_bytes_of(write->text);
+   write->operation.key = kv_slice_of(key);
+   write->operation.value = kv_slice_of(write->text);
    sem_init(&write->done, 0, 0);
 }
 
@@ -205,8 +205,8 @@ static enum kv_code set(struct fixture *fixture, const char *key, const char *va
 static void assert_version_has(const struct kv_version *version, const char *key,
                                const char *expected)
 {
-   struct kv_bytes value;
-   bool found = kv_version_get(version, kv_bytes_of(key), &value);
+   struct kv_slice value;
+   bool found = kv_version_get(version, kv_slice_of(key), &value);
    assert_int_equal(found, expected != NULL);
    if (!expected)
       return;
@@ -217,10 +217,10 @@ static void assert_version_has(const struct kv_version *version, const char *key
 /* `expected` is NULL for a key that must not be there. */
 static void assert_readable(struct fixture *fixture, const char *key, const char *expected)
 {
-   struct kv_view *view = kv_view_create(fixture->store);
+   struct kv_store_view *view = kv_store_view_create(fixture->store);
    assert_non_null(view);
-   assert_version_has(kv_view_version(view), key, expected);
-   kv_view_destroy(view);
+   assert_version_has(kv_store_view_version(view), key, expected);
+   kv_store_view_destroy(view);
 }
 
 /* What a plug-in of the memory kind was given, seen by loading it into a store of its own. */
@@ -242,10 +242,10 @@ static void assert_kept(struct fixture *fixture, size_t number, const char *key,
                         const char *expected)
 {
    struct kv_store *store = load_kept(fixture, number);
-   struct kv_view *view = kv_view_create(store);
+   struct kv_store_view *view = kv_store_view_create(store);
    assert_non_null(view);
-   assert_version_has(kv_view_version(view), key, expected);
-   kv_view_destroy(view);
+   assert_version_has(kv_store_view_version(view), key, expected);
+   kv_store_view_destroy(view);
    kv_store_destroy(store);
 }
 
@@ -586,10 +586,10 @@ static void no_write_is_lost_when_targets_change_under_many_threads(void **state
       assert_int_equal(submitters[i].completed_not_once, 0);
       assert_readable(fixture, submitters[i].key, last);
    }
-   struct kv_view *view = kv_view_create(fixture->store);
+   struct kv_store_view *view = kv_store_view_create(fixture->store);
    assert_non_null(view);
-   assert_int_equal(kv_version_sequence(kv_view_version(view)), SUBMITTERS * ROUNDS);
-   kv_view_destroy(view);
+   assert_int_equal(kv_version_sequence(kv_store_view_version(view)), SUBMITTERS * ROUNDS);
+   kv_store_view_destroy(view);
 }
 
 /* Also where a submitter may commit for itself: it must not wait for the end of the hold. */
@@ -646,7 +646,7 @@ static struct large *submit_large(struct fixture *fixture, bool atomic)
    for (size_t i = 0; i < LARGE_COUNT; i++) {
       snprintf(large->keys[i], KEY_SIZE, "large%06zu", i);
       large->operations[i] = (struct kv_operation){
-          .kind = KV_OPERATION_SET, .key = kv_bytes_of(large->keys[i]), .value = kv_bytes_of("v")};
+          .kind = KV_OPERATION_SET, .key = kv_slice_of(large->keys[i]), .value = kv_slice_of("v")};
    }
    large->write.submission.operations = large->operations;
    large->write.submission.count = LARGE_COUNT;
@@ -658,12 +658,12 @@ static struct large *submit_large(struct fixture *fixture, bool atomic)
 static void assert_first_are_readable(struct fixture *fixture, const struct large *large,
                                       size_t count)
 {
-   struct kv_view *view = kv_view_create(fixture->store);
-   assert_int_equal(kv_version_count(kv_view_version(view)), count);
-   struct kv_bytes value;
+   struct kv_store_view *view = kv_store_view_create(fixture->store);
+   assert_int_equal(kv_version_count(kv_store_view_version(view)), count);
+   struct kv_slice value;
    for (size_t i = 0; i < count; i++)
-      assert_true(kv_version_get(kv_view_version(view), kv_bytes_of(large->keys[i]), &value));
-   kv_view_destroy(view);
+      assert_true(kv_version_get(kv_store_view_version(view), kv_slice_of(large->keys[i]), &value));
+   kv_store_view_destroy(view);
 }
 
 static void a_large_submission_is_committed_whole(void **state)

@@ -17,7 +17,7 @@ static struct kv_store *store_of(const char *words, uint64_t sequence)
    while (*words) {
       size_t key = strcspn(words, "="), value = strcspn(words + key + 1, " ");
       assert_true(
-          kv_transaction_set(transaction, kv_bytes(words, key), kv_bytes(words + key + 1, value)));
+          kv_transaction_set(transaction, kv_slice(words, key), kv_slice(words + key + 1, value)));
       words += key + 1 + value;
       words += *words == ' ';
    }
@@ -29,11 +29,13 @@ static struct kv_comparison compare_at(const char *first, uint64_t first_sequenc
                                        const char *second, uint64_t second_sequence)
 {
    struct kv_store *stores[] = {store_of(first, first_sequence), store_of(second, second_sequence)};
-   struct kv_view *views[] = {kv_view_create(stores[0]), kv_view_create(stores[1])};
+   struct kv_store_view *views[] = {kv_store_view_create(stores[0]),
+                                    kv_store_view_create(stores[1])};
    struct kv_comparison comparison;
-   assert_true(kv_compare(kv_view_version(views[0]), kv_view_version(views[1]), &comparison));
+   assert_true(
+       kv_compare(kv_store_view_version(views[0]), kv_store_view_version(views[1]), &comparison));
    for (int i = 0; i < 2; i++) {
-      kv_view_destroy(views[i]);
+      kv_store_view_destroy(views[i]);
       kv_store_destroy(stores[i]);
    }
    return comparison;

@@ -222,7 +222,7 @@ static void in_the_environment_a_comma_can_be_escaped(void **state)
    enum kv_code code = kv_config_read(&fixture->config, 1, arguments, &fixture->status);
    assert_int_equal(unsetenv("KVSTORE_OPTION"), 0);
    assert_int_equal(code, KV_OK);
-   static const struct kv_option wanted[] = {
+   static const struct kv_mode_option wanted[] = {
        {"inner", "aof"}, {"inner_options", "fsync=no,aof_max_size=1M"}, {"b", "\\"}, {"c", "\\d"}};
    assert_int_equal(fixture->config.option_count, 4);
    for (size_t i = 0; i < 4; i++) {

@@ -37,7 +37,7 @@ static void run_request(struct kv_control_task *task)
 {
    struct request *request = (struct request *)task;
    struct kv_control *control = request->fixture->control;
-   const struct kv_option option = {"level", request->level};
+   const struct kv_mode_option option = {"level", request->level};
    const struct kv_control_request wanted = {"scripted", &option, 1};
    struct kv_status status;
    uint64_t sequence;

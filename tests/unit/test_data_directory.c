@@ -1,6 +1,6 @@
-#include "core/host/data_directory.h"
+#include "core/datadir/data_directory.h"
 
-#include "core/host/active_text.h"
+#include "core/datadir/active_text.h"
 #include "tests/support/temporary.h"
 
 #include <setjmp.h>
@@ -84,7 +84,7 @@ static uint64_t create_generation(struct fixture *fixture, uint64_t above)
 
 static enum kv_code record(struct fixture *fixture, uint64_t generation)
 {
-   struct kv_option options[] = {{"fsync", "always"}, {"label", "a = b"}};
+   struct kv_mode_option options[] = {{"fsync", "always"}, {"label", "a = b"}};
    const struct kv_active active = {
        .plugin = "hybrid", .options = options, .option_count = 2, .generation = generation};
    return kv_data_directory_write_active(fixture->directory, &active, &fixture->status);

@@ -24,7 +24,7 @@ static int set_up(void **state)
    assert_non_null(fixture.store);
    struct kv_transaction *first = kv_store_begin(fixture.store);
    assert_non_null(first);
-   assert_true(kv_transaction_set(first, kv_bytes_of("old"), kv_bytes_of("1")));
+   assert_true(kv_transaction_set(first, kv_slice_of("old"), kv_slice_of("1")));
    kv_transaction_commit(first, 10);
    fixture.transaction = kv_store_begin(fixture.store);
    assert_non_null(fixture.transaction);
@@ -46,17 +46,17 @@ static int tear_down(void **state)
 static struct kv_operation set(const char *key, const char *value)
 {
    return (struct kv_operation){
-       .kind = KV_OPERATION_SET, .key = kv_bytes_of(key), .value = kv_bytes_of(value)};
+       .kind = KV_OPERATION_SET, .key = kv_slice_of(key), .value = kv_slice_of(value)};
 }
 
 static struct kv_operation delete (const char *key)
 {
-   return (struct kv_operation){.kind = KV_OPERATION_DELETE, .key = kv_bytes_of(key)};
+   return (struct kv_operation){.kind = KV_OPERATION_DELETE, .key = kv_slice_of(key)};
 }
 
 static struct kv_operation get(const char *key)
 {
-   return (struct kv_operation){.kind = KV_OPERATION_GET, .key = kv_bytes_of(key)};
+   return (struct kv_operation){.kind = KV_OPERATION_GET, .key = kv_slice_of(key)};
 }
 
 static struct kv_submission submission(struct fixture *fixture, struct kv_operation *operations,
@@ -226,8 +226,8 @@ static void what_was_prepared_is_evaluated_alike_or_dropped(void **state)
    assert_value(&operations[3], "second");
    assert_int_equal(fixture->effects.count, 3);
    kv_drop_prepared(&all); /* nothing is left of it */
-   struct kv_bytes value;
-   assert_true(kv_transaction_get(fixture->transaction, kv_bytes_of("k"), &value));
+   struct kv_slice value;
+   assert_true(kv_transaction_get(fixture->transaction, kv_slice_of("k"), &value));
    assert_memory_equal(value.data, "second", 6);
 }
 

@@ -57,13 +57,13 @@ static int tear_down(void **state)
 static void watch(struct fixture *fixture, size_t i)
 {
    fixture->calls[i] =
-       fake_call_begin(&fixture->methods[1], kv_bytes(NULL, 0), &fixture->answers[i]);
+       fake_call_begin(&fixture->methods[1], kv_slice(NULL, 0), &fixture->answers[i]);
 }
 
 static void assert_told(const struct fixture *fixture, size_t i, size_t count, const char *last)
 {
    assert_int_equal(fixture->answers[i].count, count);
-   const struct kv_bytes *message = &fixture->answers[i].messages[count - 1];
+   const struct kv_slice *message = &fixture->answers[i].messages[count - 1];
    assert_int_equal(message->size, 2);
    assert_memory_equal(message->data, last, 2);
 }

@@ -74,7 +74,7 @@ static bool is_given_up(void *context)
 }
 
 static enum kv_code open_with(struct fixture *fixture, const char *name,
-                              const struct kv_option *options, size_t count)
+                              const struct kv_mode_option *options, size_t count)
 {
    struct kv_instance_config config = {
        .directory = fixture->plugins.path,
@@ -98,7 +98,7 @@ static enum kv_code open_with(struct fixture *fixture, const char *name,
 /* The faulty plug-in with one option. */
 static enum kv_code open_faulty(struct fixture *fixture, const char *option, const char *value)
 {
-   const struct kv_option options[] = {{option, value}};
+   const struct kv_mode_option options[] = {{option, value}};
    return open_with(fixture, "faulty", options, 1);
 }
 
@@ -139,10 +139,10 @@ static enum kv_code write_records(struct fixture *fixture, const kvs_record *rec
 
 static enum kv_code tick(struct fixture *fixture, uint32_t reason)
 {
-   struct kv_view *view = kv_view_create(fixture->store);
+   struct kv_store_view *view = kv_store_view_create(fixture->store);
    assert_non_null(view);
    enum kv_code code = kv_instance_tick(fixture->instance, reason, view, &fixture->status);
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
    return code;
 }
 
@@ -151,15 +151,15 @@ static void assert_store_holds(struct fixture *fixture, const char *expected)
 {
    char text[512] = "";
    size_t used = 0;
-   struct kv_view *view = kv_view_create(fixture->store);
+   struct kv_store_view *view = kv_store_view_create(fixture->store);
    assert_non_null(view);
    struct kv_cursor cursor;
-   struct kv_bytes key, value;
-   kv_cursor_seek(&cursor, kv_view_version(view), kv_bytes(NULL, 0));
+   struct kv_slice key, value;
+   kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
    while (kv_cursor_next(&cursor, &key, &value))
       used += (size_t)snprintf(text + used, sizeof text - used, "%.*s=%.*s ", (int)key.size,
                                (const char *)key.data, (int)value.size, (const char *)value.data);
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
    assert_string_equal(text, expected);
 }
 
@@ -190,7 +190,7 @@ static void a_view_is_read_whole_and_in_order_in_small_steps(void **state)
    char key[16];
    for (int i = 9; i >= 0; i--) {
       snprintf(key, sizeof key, "k%d", i);
-      assert_true(kv_transaction_set(transaction, kv_bytes_of(key), kv_bytes_of("v")));
+      assert_true(kv_transaction_set(transaction, kv_slice_of(key), kv_slice_of("v")));
    }
    kv_transaction_commit(transaction, 40);
 
@@ -204,7 +204,7 @@ static void a_view_is_read_whole_and_in_order_in_small_steps(void **state)
    assert_int_equal(open_with(fixture, "memory", NULL, 0), KV_OK);
    transaction = kv_store_begin(fixture->store);
    bool existed;
-   assert_true(kv_transaction_delete(transaction, kv_bytes_of("k3"), &existed));
+   assert_true(kv_transaction_delete(transaction, kv_slice_of("k3"), &existed));
    kv_transaction_commit(transaction, 41);
    assert_int_equal(load(fixture), KV_OK);
    assert_int_equal(fixture->sequence, 40);
@@ -307,7 +307,7 @@ static void each_hook_is_timed(void **state)
    uint64_t errors;
    fixture->timing = kv_hook_timing_create("faulty", 0);
    assert_non_null(fixture->timing);
-   const struct kv_option options[] = {{"write", "io"}, {"healthy_writes", "1"}};
+   const struct kv_mode_option options[] = {{"write", "io"}, {"healthy_writes", "1"}};
    assert_int_not_equal(open_faulty(fixture, "open", "io"), KV_OK);
    assert_int_equal(open_with(fixture, "faulty", options, 2), KV_OK);
    assert_int_equal(load(fixture), KV_OK);
@@ -333,7 +333,7 @@ static void each_hook_is_timed(void **state)
 static void a_failure_without_a_reason_still_says_what_failed(void **state)
 {
    struct fixture *fixture = *state;
-   const struct kv_option options[] = {{"tick", "io"}, {"text", ""}};
+   const struct kv_mode_option options[] = {{"tick", "io"}, {"text", ""}};
    assert_int_equal(open_with(fixture, "faulty", options, 2), KV_OK);
    assert_int_equal(tick(fixture, KVS_TICK_PERIODIC), KV_UNAVAILABLE);
    assert_string_equal(fixture->status.text,
@@ -343,7 +343,7 @@ static void a_failure_without_a_reason_still_says_what_failed(void **state)
 static void garbage_in_an_error_text_does_no_harm(void **state)
 {
    struct fixture *fixture = *state;
-   const struct kv_option options[] = {{"tick", "io"}, {"text", "garbage"}};
+   const struct kv_mode_option options[] = {{"tick", "io"}, {"text", "garbage"}};
    assert_int_equal(open_with(fixture, "faulty", options, 2), KV_OK);
    assert_int_equal(tick(fixture, KVS_TICK_PERIODIC), KV_UNAVAILABLE);
    assert_true(kv_text_is_printable(fixture->status.text));
@@ -379,13 +379,13 @@ static void an_unacceptable_record_stops_the_load_whatever_the_plug_in_says(void
 static void the_declared_sequence_covers_all_records(void **state)
 {
    struct fixture *fixture = *state;
-   const struct kv_option above[] = {{"record", "good"}, {"loaded_to", "9"}};
+   const struct kv_mode_option above[] = {{"record", "good"}, {"loaded_to", "9"}};
    assert_int_equal(open_with(fixture, "faulty", above, 2), KV_OK);
    assert_int_equal(load(fixture), KV_OK);
    assert_int_equal(fixture->sequence, 9);
    kv_instance_close(fixture->instance);
 
-   const struct kv_option below[] = {{"record", "good"}, {"loaded_to", "6"}};
+   const struct kv_mode_option below[] = {{"record", "good"}, {"loaded_to", "6"}};
    assert_int_equal(open_with(fixture, "faulty", below, 2), KV_OK);
    assert_int_equal(load(fixture), KV_DATA_LOSS);
    assert_non_null(strstr(fixture->status.text, "above the sequence that it declared"));
@@ -502,7 +502,7 @@ static void a_tick_describes_its_view(void **state)
 {
    struct fixture *fixture = *state;
    struct kv_transaction *transaction = kv_store_begin(fixture->store);
-   assert_true(kv_transaction_set(transaction, kv_bytes_of("key"), kv_bytes_of("value")));
+   assert_true(kv_transaction_set(transaction, kv_slice_of("key"), kv_slice_of("value")));
    kv_transaction_commit(transaction, 12);
    open_watcher(fixture);
    assert_int_equal(tick(fixture, KVS_TICK_SHUTDOWN), KV_OK);

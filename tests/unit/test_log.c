@@ -1,6 +1,6 @@
-#include "plugins/format/file.h"
-#include "plugins/format/log.h"
-#include "plugins/format/note.h"
+#include "storage/file.h"
+#include "storage/log.h"
+#include "storage/note.h"
 #include "tests/support/log_host.h"
 
 #include <errno.h>
@@ -82,9 +82,9 @@ ssize_t pread(int fd, void *data, size_t size, off_t offset)
 
 struct fixture {
    struct log_host host;
-   struct format_log *log;
-   struct format_log_settings settings;
-   struct format_recovery_base base;
+   struct storage_log *log;
+   struct storage_log_settings settings;
+   struct storage_recovery_base base;
    uint64_t last_sequence;
    kvs_error error;
    char text[4096];
@@ -97,7 +97,7 @@ static int set_up(void **state)
    log_host_init(&fixture->host);
    log_host_path(&fixture->host, "none", none);
    assert_int_equal(mkdir(none, 0700), 0);
-   fixture->settings = (struct format_log_settings){FORMAT_LOG_SYNC_ALWAYS, 10 << 20};
+   fixture->settings = (struct storage_log_settings){STORAGE_LOG_SYNC_ALWAYS, 10 << 20};
    fixture->error.size = sizeof fixture->error;
    atomic_store(&failing_syncs, 0);
    *state = fixture;
@@ -107,7 +107,7 @@ static int set_up(void **state)
 static void shut(struct fixture *fixture)
 {
    if (fixture->log)
-      format_log_destroy(fixture->log);
+      storage_log_destroy(fixture->log);
    fixture->log = NULL;
 }
 
@@ -127,10 +127,10 @@ static int load(struct fixture *fixture)
    shut(fixture);
    log_host_forget(&fixture->host);
    assert_int_equal(
-       format_log_create(&fixture->host.host, &fixture->settings, &fixture->log, &fixture->error),
+       storage_log_create(&fixture->host.host, &fixture->settings, &fixture->log, &fixture->error),
        KVS_OK);
    int code =
-       format_log_load(fixture->log, &fixture->base, &fixture->last_sequence, &fixture->error);
+       storage_log_load(fixture->log, &fixture->base, &fixture->last_sequence, &fixture->error);
    log_host_loaded_text(&fixture->host, fixture->text, sizeof fixture->text);
    return code;
 }
@@ -146,7 +146,7 @@ static void load_well(struct fixture *fixture)
 static int write_one(struct fixture *fixture, uint64_t sequence, const char *key, const char *value)
 {
    kvs_record effect = log_host_effect(sequence, key, value);
-   return format_log_write(fixture->log, &effect, 1, false, &fixture->error);
+   return storage_log_write(fixture->log, &effect, 1, false, &fixture->error);
 }
 
 static void must_write(struct fixture *fixture, uint64_t sequence, const char *key,
@@ -177,7 +177,7 @@ static void effects_come_back_in_order(void **state)
    kvs_record batch[] = {log_host_effect(2, "b", "2"), log_host_effect(5, "a", NULL),
                          log_host_effect(6, "c", "")};
    batch[2].expires_at_ms = 99;
-   assert_int_equal(format_log_write(fixture->log, batch, 3, false, &fixture->error), KVS_OK);
+   assert_int_equal(storage_log_write(fixture->log, batch, 3, false, &fixture->error), KVS_OK);
    load_well(fixture);
    assert_string_equal(fixture->text, "a=1 b=2 a! c= ");
    assert_int_equal(fixture->last_sequence, 6);
@@ -223,17 +223,17 @@ static void batch_is_one_sync_and_only_where_it_must_be(void **state)
    kvs_record batch[] = {log_host_effect(1, "a", "1"), log_host_effect(2, "b", "2")};
    load_well(fixture);
    int before = atomic_load(&syncs);
-   assert_int_equal(format_log_write(fixture->log, batch, 2, false, &fixture->error), KVS_OK);
+   assert_int_equal(storage_log_write(fixture->log, batch, 2, false, &fixture->error), KVS_OK);
    assert_int_equal(atomic_load(&syncs), before + 1);
 
-   fixture->settings.sync = FORMAT_LOG_SYNC_NO;
+   fixture->settings.sync = STORAGE_LOG_SYNC_NO;
    load_well(fixture);
    before = atomic_load(&syncs);
    batch[0].sequence = 3, batch[1].sequence = 4;
-   assert_int_equal(format_log_write(fixture->log, batch, 2, false, &fixture->error), KVS_OK);
+   assert_int_equal(storage_log_write(fixture->log, batch, 2, false, &fixture->error), KVS_OK);
    assert_int_equal(atomic_load(&syncs), before);
    batch[0].sequence = 5, batch[1].sequence = 6;
-   assert_int_equal(format_log_write(fixture->log, batch, 2, true, &fixture->error), KVS_OK);
+   assert_int_equal(storage_log_write(fixture->log, batch, 2, true, &fixture->error), KVS_OK);
    assert_int_equal(atomic_load(&syncs), before + 1);
 }
 
@@ -244,7 +244,7 @@ static void effects_that_the_snapshot_holds_are_not_loaded_again(void **state)
    must_write(fixture, 1, "a", "1");
    must_write(fixture, 2, "b", "2");
    must_write(fixture, 3, "c", "3");
-   fixture->base = (struct format_recovery_base){true, 2, 2};
+   fixture->base = (struct storage_recovery_base){true, 2, 2};
    load_well(fixture);
    assert_string_equal(fixture->text, "c=3 ");
    assert_int_equal(fixture->last_sequence, 3);
@@ -270,7 +270,7 @@ static uint8_t *write_run(struct fixture *fixture, size_t *size, size_t *run)
    *run = data_size(fixture, SEGMENT_1);
    kvs_record batch[] = {log_host_effect(2, "b", "2"), log_host_effect(3, "c", "3")};
    batch[0].flags = KVS_RECORD_JOINED;
-   assert_int_equal(format_log_write(fixture->log, batch, 2, false, &fixture->error), KVS_OK);
+   assert_int_equal(storage_log_write(fixture->log, batch, 2, false, &fixture->error), KVS_OK);
    shut(fixture);
    *size = data_size(fixture, SEGMENT_1);
    size_t all;
@@ -339,7 +339,7 @@ static void torn_bytes_are_kept_aside(void **state)
    uint8_t *kept = log_host_read_file(&fixture->host, name, &kept_size);
    assert_int_equal(kept_size, size - 1 - run);
    assert_memory_equal(kept, bytes + run, kept_size);
-   assert_int_equal(data_size(fixture, SEGMENT_1), run + FORMAT_RECORD_HEADER_SIZE);
+   assert_int_equal(data_size(fixture, SEGMENT_1), run + STORAGE_RECORD_HEADER_SIZE);
    free(kept);
    free(bytes);
 }
@@ -347,7 +347,7 @@ static void torn_bytes_are_kept_aside(void **state)
 static void unsynced_records_behind_a_hole_do_not_make_it_damage(void **state)
 {
    struct fixture *fixture = *state;
-   fixture->settings.sync = FORMAT_LOG_SYNC_NO;
+   fixture->settings.sync = STORAGE_LOG_SYNC_NO;
    load_well(fixture);
    must_write(fixture, 1, "a", "1");
    size_t hole = data_size(fixture, SEGMENT_1);
@@ -392,7 +392,7 @@ static void every_flipped_byte_of_a_durable_record_is_refused(void **state)
    shut(fixture);
    size_t size = data_size(fixture, SEGMENT_1), all;
    uint8_t *bytes = log_host_read_file(&fixture->host, SEGMENT_1, &all);
-   refuse_all_flips(fixture, bytes, size, FORMAT_SEGMENT_HEADER_SIZE, durable);
+   refuse_all_flips(fixture, bytes, size, STORAGE_SEGMENT_HEADER_SIZE, durable);
    free(bytes);
 }
 
@@ -402,16 +402,16 @@ static void idle_tick_protects_the_last_record_with_a_mark(void **state)
    load_well(fixture);
    must_write(fixture, 1, "a", "1");
    size_t before = data_size(fixture, SEGMENT_1);
-   assert_int_equal(format_log_tick(fixture->log, &fixture->error), KVS_OK);
+   assert_int_equal(storage_log_tick(fixture->log, &fixture->error), KVS_OK);
    assert_int_equal(data_size(fixture, SEGMENT_1), before); /* not idle yet */
-   assert_int_equal(format_log_tick(fixture->log, &fixture->error), KVS_OK);
-   assert_int_equal(data_size(fixture, SEGMENT_1), before + FORMAT_RECORD_HEADER_SIZE);
-   assert_int_equal(format_log_tick(fixture->log, &fixture->error), KVS_OK);
+   assert_int_equal(storage_log_tick(fixture->log, &fixture->error), KVS_OK);
+   assert_int_equal(data_size(fixture, SEGMENT_1), before + STORAGE_RECORD_HEADER_SIZE);
+   assert_int_equal(storage_log_tick(fixture->log, &fixture->error), KVS_OK);
    shut(fixture);
    size_t size = data_size(fixture, SEGMENT_1), all;
-   assert_int_equal(size, before + FORMAT_RECORD_HEADER_SIZE);
+   assert_int_equal(size, before + STORAGE_RECORD_HEADER_SIZE);
    uint8_t *bytes = log_host_read_file(&fixture->host, SEGMENT_1, &all);
-   refuse_all_flips(fixture, bytes, size, FORMAT_SEGMENT_HEADER_SIZE, before);
+   refuse_all_flips(fixture, bytes, size, STORAGE_SEGMENT_HEADER_SIZE, before);
    /* A damaged mark is no loss. */
    bytes[before + 5] ^= 1;
    put_segment(fixture, bytes, size);
@@ -425,32 +425,32 @@ static void write_after_a_mark_protects_the_mark(void **state)
    struct fixture *fixture = *state;
    load_well(fixture);
    must_write(fixture, 1, "a", "1");
-   assert_int_equal(format_log_tick(fixture->log, &fixture->error), KVS_OK);
+   assert_int_equal(storage_log_tick(fixture->log, &fixture->error), KVS_OK);
    size_t mark = data_size(fixture, SEGMENT_1);
-   assert_int_equal(format_log_tick(fixture->log, &fixture->error), KVS_OK);
+   assert_int_equal(storage_log_tick(fixture->log, &fixture->error), KVS_OK);
    must_write(fixture, 2, "b", "2");
    must_write(fixture, 3, "c", "3");
    shut(fixture);
    size_t size = data_size(fixture, SEGMENT_1), all;
    uint8_t *bytes = log_host_read_file(&fixture->host, SEGMENT_1, &all);
-   refuse_all_flips(fixture, bytes, size, mark, mark + FORMAT_RECORD_HEADER_SIZE);
+   refuse_all_flips(fixture, bytes, size, mark, mark + STORAGE_RECORD_HEADER_SIZE);
    free(bytes);
 }
 
 static void sealed_log_is_trimmed_and_protected_to_the_end(void **state)
 {
    struct fixture *fixture = *state;
-   fixture->settings.sync = FORMAT_LOG_SYNC_NO;
+   fixture->settings.sync = STORAGE_LOG_SYNC_NO;
    load_well(fixture);
    must_write(fixture, 1, "a", "1");
    size_t end = data_size(fixture, SEGMENT_1);
-   assert_int_equal(format_log_seal(fixture->log, &fixture->error), KVS_OK);
+   assert_int_equal(storage_log_seal(fixture->log, &fixture->error), KVS_OK);
    shut(fixture);
    size_t size;
    uint8_t *bytes = log_host_read_file(&fixture->host, SEGMENT_1, &size);
    /* The mark, and that a successor follows; its header protects both record and mark. */
-   assert_int_equal(size, end + 2 * FORMAT_RECORD_HEADER_SIZE);
-   end += FORMAT_RECORD_HEADER_SIZE;
+   assert_int_equal(size, end + 2 * STORAGE_RECORD_HEADER_SIZE);
+   end += STORAGE_RECORD_HEADER_SIZE;
    for (size_t at = 0; at < end; at++) {
       bytes[at] ^= 0x40;
       log_host_write_file(&fixture->host, SEGMENT_1, bytes, size);
@@ -472,10 +472,10 @@ static void marked_log_gets_no_second_mark(void **state)
    load_well(fixture);
    must_write(fixture, 1, "a", "1");
    size_t end = data_size(fixture, SEGMENT_1);
-   assert_int_equal(format_log_tick(fixture->log, &fixture->error), KVS_OK);
-   assert_int_equal(format_log_tick(fixture->log, &fixture->error), KVS_OK);
-   assert_int_equal(format_log_seal(fixture->log, &fixture->error), KVS_OK);
-   assert_int_equal(data_size(fixture, SEGMENT_1), end + 2 * FORMAT_RECORD_HEADER_SIZE);
+   assert_int_equal(storage_log_tick(fixture->log, &fixture->error), KVS_OK);
+   assert_int_equal(storage_log_tick(fixture->log, &fixture->error), KVS_OK);
+   assert_int_equal(storage_log_seal(fixture->log, &fixture->error), KVS_OK);
+   assert_int_equal(data_size(fixture, SEGMENT_1), end + 2 * STORAGE_RECORD_HEADER_SIZE);
 }
 
 static void restart_protects_all_that_it_loaded(void **state)
@@ -487,8 +487,8 @@ static void restart_protects_all_that_it_loaded(void **state)
    shut(fixture);
    size_t size;
    uint8_t *bytes = log_host_read_file(&fixture->host, SEGMENT_1, &size);
-   size -= FORMAT_RECORD_HEADER_SIZE; /* where the second segment says that the first one ends */
-   for (size_t at = FORMAT_SEGMENT_HEADER_SIZE; at < size; at++) {
+   size -= STORAGE_RECORD_HEADER_SIZE; /* where the second segment says that the first one ends */
+   for (size_t at = STORAGE_SEGMENT_HEADER_SIZE; at < size; at++) {
       bytes[at] ^= 2;
       log_host_write_file(&fixture->host, SEGMENT_1, bytes, size);
       assert_int_equal(load(fixture), KVS_CORRUPT);
@@ -509,14 +509,14 @@ static void remedy_stands_whole_at_the_end_however_long_the_text(void **state)
    for (size_t length = 0; length < sizeof fixture->error.text; length++) {
       memset(fixture->error.text, 'x', length);
       fixture->error.text[length] = '\0';
-      assert_int_equal(format_remedy(&fixture->host.host, KVS_CORRUPT, &fixture->error),
+      assert_int_equal(storage_remedy(&fixture->host.host, KVS_CORRUPT, &fixture->error),
                        KVS_CORRUPT);
       const char *found = strstr(fixture->error.text, command);
       assert_non_null(found);
       assert_string_equal(found, command);
    }
    strcpy(fixture->error.text, "as it is");
-   assert_int_equal(format_remedy(&fixture->host.host, KVS_IO, &fixture->error), KVS_IO);
+   assert_int_equal(storage_remedy(&fixture->host.host, KVS_IO, &fixture->error), KVS_IO);
    assert_string_equal(fixture->error.text, "as it is");
 }
 
@@ -531,7 +531,7 @@ static void refused_load_leaves_a_torn_end_where_it_is(void **state)
    memset(bytes + size - 20, 'x', 20);
    put_segment(fixture, bytes, size);
    /* The log does not reach what the newest snapshot is known to have held. */
-   fixture->base = (struct format_recovery_base){false, 0, 9};
+   fixture->base = (struct storage_recovery_base){false, 0, 9};
    assert_int_equal(load(fixture), KVS_CORRUPT);
    uint8_t *bytes_after = log_host_read_file(&fixture->host, SEGMENT_1, &size_after);
    assert_int_equal(size_after, size);
@@ -598,16 +598,16 @@ static void full_segment_is_followed_by_the_next(void **state)
 static void segment_is_synced_before_the_next_begins(void **state)
 {
    struct fixture *fixture = *state;
-   fixture->settings.sync = FORMAT_LOG_SYNC_NO;
+   fixture->settings.sync = STORAGE_LOG_SYNC_NO;
    load_well(fixture);
    must_write(fixture, 1, "a", "1");
-   format_log_snapshot_taken(fixture->log, 0);
+   storage_log_snapshot_taken(fixture->log, 0);
    first_synced[0] = '\0';
    must_write(fixture, 2, "b", "2");
    assert_true(log_host_has_file(&fixture->host, SEGMENT_2));
    assert_non_null(strstr(first_synced, SEGMENT_1));
    /* And when it cannot be synced, no other begins. */
-   format_log_snapshot_taken(fixture->log, 0);
+   storage_log_snapshot_taken(fixture->log, 0);
    atomic_store(&failing_syncs, 1);
    assert_int_equal(write_one(fixture, 3, "c", "3"), KVS_IO);
    assert_int_equal(log_host_count(&fixture->host, "aof", ".log"), 2);
@@ -635,7 +635,8 @@ static void every_flipped_byte_of_an_older_segment_is_refused(void **state)
    fill_segments(fixture, 3);
    size_t size;
    uint8_t *bytes = log_host_read_file(&fixture->host, SEGMENT_2, &size);
-   size -= FORMAT_RECORD_HEADER_SIZE; /* the record that says what follows is not needed any more */
+   size -=
+       STORAGE_RECORD_HEADER_SIZE; /* the record that says what follows is not needed any more */
    for (size_t at = 0; at < size; at++) {
       bytes[at] ^= 0x80;
       log_host_write_file(&fixture->host, SEGMENT_2, bytes, size);
@@ -678,7 +679,7 @@ static void missing_first_segment_is_named_unless_a_snapshot_covers_it(void **st
    assert_int_equal(unlink(path), 0);
    assert_int_equal(load(fixture), KVS_CORRUPT);
    assert_non_null(strstr(fixture->error.text, SEGMENT_1));
-   fixture->base = (struct format_recovery_base){true, count - 1, count - 1};
+   fixture->base = (struct storage_recovery_base){true, count - 1, count - 1};
    load_well(fixture);
    assert_int_equal(fixture->host.loaded_count, 1);
 }
@@ -705,13 +706,13 @@ static void covered_segments_are_removed_and_no_others(void **state)
    uint64_t count = fill_segments(fixture, 4);
    load_well(fixture);
    /* All but the last effect, which stands in segment 4; loading has begun segment 5. */
-   format_log_remove_covered(fixture->log, count - 2);
+   storage_log_remove_covered(fixture->log, count - 2);
    assert_false(log_host_has_file(&fixture->host, SEGMENT_2));
    assert_true(log_host_has_file(&fixture->host, "aof/0000000003.log"));
-   format_log_remove_covered(fixture->log, count - 1);
+   storage_log_remove_covered(fixture->log, count - 1);
    assert_false(log_host_has_file(&fixture->host, "aof/0000000003.log"));
    assert_true(log_host_has_file(&fixture->host, "aof/0000000004.log"));
-   fixture->base = (struct format_recovery_base){true, count - 1, count - 1};
+   fixture->base = (struct storage_recovery_base){true, count - 1, count - 1};
    load_well(fixture);
    assert_int_equal(fixture->host.loaded_count, 1);
 }
@@ -719,7 +720,7 @@ static void covered_segments_are_removed_and_no_others(void **state)
 static void effects_that_only_a_snapshot_held_are_missed_when_it_is_gone(void **state)
 {
    struct fixture *fixture = *state;
-   fixture->settings.sync = FORMAT_LOG_SYNC_NO;
+   fixture->settings.sync = STORAGE_LOG_SYNC_NO;
    load_well(fixture);
    must_write(fixture, 1, "a", "1");
    must_write(fixture, 2, "b", "2");
@@ -731,13 +732,13 @@ static void effects_that_only_a_snapshot_held_are_missed_when_it_is_gone(void **
    /* Power fails: the log has lost 3, the snapshot at 3 is safe. The log goes on at 4. */
    put_segment(fixture, bytes, size);
    free(bytes);
-   fixture->base = (struct format_recovery_base){true, 3, 3};
+   fixture->base = (struct storage_recovery_base){true, 3, 3};
    load_well(fixture);
    must_write(fixture, 4, "d", "4");
    load_well(fixture);
    assert_string_equal(fixture->text, "d=4 ");
    /* With only an older snapshot, 3 would be lost silently. */
-   fixture->base = (struct format_recovery_base){true, 1, 1};
+   fixture->base = (struct storage_recovery_base){true, 1, 1};
    assert_int_equal(load(fixture), KVS_CORRUPT);
    assert_non_null(strstr(fixture->error.text, "snapshot"));
 }
@@ -748,10 +749,10 @@ static void log_that_does_not_reach_the_damaged_snapshot_is_refused(void **state
    load_well(fixture);
    must_write(fixture, 1, "a", "1");
    must_write(fixture, 2, "b", "2");
-   fixture->base = (struct format_recovery_base){true, 1, 2};
+   fixture->base = (struct storage_recovery_base){true, 1, 2};
    load_well(fixture);
    assert_string_equal(fixture->text, "b=2 ");
-   fixture->base = (struct format_recovery_base){true, 1, 3};
+   fixture->base = (struct storage_recovery_base){true, 1, 3};
    assert_int_equal(load(fixture), KVS_CORRUPT);
 }
 
@@ -760,11 +761,11 @@ static void log_that_had_a_snapshot_is_refused_without_one(void **state)
    struct fixture *fixture = *state;
    load_well(fixture);
    must_write(fixture, 100, "a", "1"); /* joins a store that is in progress */
-   format_log_snapshot_taken(fixture->log, 100);
+   storage_log_snapshot_taken(fixture->log, 100);
    must_write(fixture, 101, "b", "2");
    assert_int_equal(load(fixture), KVS_CORRUPT);
    assert_non_null(strstr(fixture->error.text, "00000000000000000100.snapshot"));
-   fixture->base = (struct format_recovery_base){true, 100, 100};
+   fixture->base = (struct storage_recovery_base){true, 100, 100};
    load_well(fixture);
    assert_string_equal(fixture->text, "b=2 ");
 }
@@ -772,7 +773,7 @@ static void log_that_had_a_snapshot_is_refused_without_one(void **state)
 static void snapshot_without_any_log_is_refused(void **state)
 {
    struct fixture *fixture = *state;
-   fixture->base = (struct format_recovery_base){true, 5, 5};
+   fixture->base = (struct storage_recovery_base){true, 5, 5};
    assert_int_equal(load(fixture), KVS_CORRUPT);
 }
 
@@ -795,7 +796,7 @@ static void segment_is_filled_to_its_very_size(void **state)
    must_write(fixture, 1, "a", "1");
    const size_t end = data_size(fixture, SEGMENT_1);
    /* A second one of the same size ends where a segment may. */
-   fixture->settings.segment_size = end + (end - FORMAT_SEGMENT_HEADER_SIZE);
+   fixture->settings.segment_size = end + (end - STORAGE_SEGMENT_HEADER_SIZE);
    log_host_remove(&fixture->host, "aof", 0);
    load_well(fixture);
    must_write(fixture, 1, "a", "1");
@@ -829,9 +830,11 @@ static void batch_without_room_leaves_no_trace(void **state)
    limit_files(4096);
    /* The first unit fits, the second does not: neither may come back. */
    kvs_record batch[] = {log_host_effect(2, "b", "2"), log_host_effect(3, "c", large)};
-   assert_int_equal(format_log_write(fixture->log, batch, 2, false, &fixture->error), KVS_NO_SPACE);
+   assert_int_equal(storage_log_write(fixture->log, batch, 2, false, &fixture->error),
+                    KVS_NO_SPACE);
    must_write(fixture, 4, "d", "4");
-   assert_int_equal(format_log_write(fixture->log, batch, 2, false, &fixture->error), KVS_NO_SPACE);
+   assert_int_equal(storage_log_write(fixture->log, batch, 2, false, &fixture->error),
+                    KVS_NO_SPACE);
    limit_files(RLIM_INFINITY);
    load_well(fixture);
    assert_string_equal(fixture->text, "a=1 d=4 ");
@@ -887,7 +890,7 @@ static void nothing_is_taken_after_a_failed_sync(void **state)
    atomic_store(&failing_syncs, 0);
    assert_int_equal(write_one(fixture, 3, "c", "3"), KVS_IO);
    assert_non_null(strstr(fixture->error.text, "earlier failure"));
-   assert_int_equal(format_log_seal(fixture->log, &fixture->error), KVS_IO);
+   assert_int_equal(storage_log_seal(fixture->log, &fixture->error), KVS_IO);
    load_well(fixture);
    assert_string_equal(fixture->text, "a=1 ");
 }
@@ -904,13 +907,13 @@ static void await_sync(int before)
 static void everysec_syncs_an_idle_tail(void **state)
 {
    struct fixture *fixture = *state;
-   fixture->settings.sync = FORMAT_LOG_SYNC_EVERYSEC;
+   fixture->settings.sync = STORAGE_LOG_SYNC_EVERYSEC;
    load_well(fixture);
    int before = atomic_load(&syncs);
    must_write(fixture, 1, "a", "1");
    await_sync(before);
    must_write(fixture, 2, "b", "2");
-   assert_int_equal(format_log_seal(fixture->log, &fixture->error), KVS_OK);
+   assert_int_equal(storage_log_seal(fixture->log, &fixture->error), KVS_OK);
    load_well(fixture);
    assert_string_equal(fixture->text, "a=1 b=2 ");
 }
@@ -918,7 +921,7 @@ static void everysec_syncs_an_idle_tail(void **state)
 static void what_is_written_during_a_sync_is_not_covered_by_it(void **state)
 {
    struct fixture *fixture = *state;
-   fixture->settings.sync = FORMAT_LOG_SYNC_EVERYSEC;
+   fixture->settings.sync = STORAGE_LOG_SYNC_EVERYSEC;
    load_well(fixture);
    sem_init(&sync_held, 0, 0);
    sem_init(&sync_released, 0, 0);
@@ -939,7 +942,7 @@ static void what_is_written_during_a_sync_is_not_covered_by_it(void **state)
 static void failed_sync_of_the_thread_is_met_by_the_next_write(void **state)
 {
    struct fixture *fixture = *state;
-   fixture->settings.sync = FORMAT_LOG_SYNC_EVERYSEC;
+   fixture->settings.sync = STORAGE_LOG_SYNC_EVERYSEC;
    load_well(fixture);
    int before = atomic_load(&syncs);
    atomic_store(&failing_syncs, 1);
@@ -968,7 +971,7 @@ static void *run_writing(void *argument)
    kvs_error error = {.size = sizeof error};
    for (uint64_t i = 1; i <= writing->count && writing->code == KVS_OK; i++) {
       kvs_record effect = log_host_effect(i, "key", "value");
-      writing->code = format_log_write(writing->fixture->log, &effect, 1, i % 50 == 0, &error);
+      writing->code = storage_log_write(writing->fixture->log, &effect, 1, i % 50 == 0, &error);
       atomic_store(&writing->written, i);
    }
    atomic_store(&writing->ended, true);
@@ -978,28 +981,28 @@ static void *run_writing(void *argument)
 static void writes_ticks_and_removals_go_on_side_by_side(void **state)
 {
    struct fixture *fixture = *state;
-   fixture->settings = (struct format_log_settings){FORMAT_LOG_SYNC_EVERYSEC, 4096};
+   fixture->settings = (struct storage_log_settings){STORAGE_LOG_SYNC_EVERYSEC, 4096};
    load_well(fixture);
    struct writing writing = {.fixture = fixture, .count = 3000, .code = KVS_OK};
    pthread_t thread;
    assert_int_equal(pthread_create(&thread, NULL, run_writing, &writing), 0);
    uint64_t asked = 0; /* for a segment: not at each write, which could take minutes of syncs */
    do {
-      assert_int_equal(format_log_tick(fixture->log, &fixture->error), KVS_OK);
+      assert_int_equal(storage_log_tick(fixture->log, &fixture->error), KVS_OK);
       uint64_t written = atomic_load(&writing.written);
       if (written >= asked + 20) {
-         format_log_snapshot_taken(fixture->log, 0);
-         struct format_log_border border;
-         assert_int_equal(format_log_rotate(fixture->log, &border, &fixture->error), KVS_OK);
+         storage_log_snapshot_taken(fixture->log, 0);
+         struct storage_log_border border;
+         assert_int_equal(storage_log_rotate(fixture->log, &border, &fixture->error), KVS_OK);
          assert_true(border.sequence >= written);
          asked = written;
       }
-      format_log_remove_covered(fixture->log, 500);
-      assert_true(format_log_appended(fixture->log) < 1 << 20);
+      storage_log_remove_covered(fixture->log, 500);
+      assert_true(storage_log_appended(fixture->log) < 1 << 20);
    } while (!atomic_load(&writing.ended));
    pthread_join(thread, NULL);
    assert_int_equal(writing.code, KVS_OK);
-   fixture->base = (struct format_recovery_base){true, 500, 500};
+   fixture->base = (struct storage_recovery_base){true, 500, 500};
    load_well(fixture);
    assert_int_equal(fixture->host.loaded_count, 2500);
 }
@@ -1015,7 +1018,7 @@ static void *run_writing_on(void *argument)
    int before = atomic_load(&syncs);
    for (uint64_t i = 1; !atomic_load(&writing->ended) && writing->code == KVS_OK; i++) {
       kvs_record effect = log_host_effect(i, "key", "value");
-      writing->code = format_log_write(writing->fixture->log, &effect, 1, false, &error);
+      writing->code = storage_log_write(writing->fixture->log, &effect, 1, false, &error);
       atomic_store(&writing->written, i);
       if (atomic_load(&syncs) - before > SYNCS_BESIDE_MAX)
          atomic_store(&writing->ended, true);
@@ -1027,7 +1030,7 @@ static void *run_writing_on(void *argument)
 static void segment_ends_although_writes_never_pause(void **state)
 {
    struct fixture *fixture = *state;
-   fixture->settings.sync = FORMAT_LOG_SYNC_NO;
+   fixture->settings.sync = STORAGE_LOG_SYNC_NO;
    load_well(fixture);
    struct writing writing = {.fixture = fixture, .code = KVS_OK};
    pthread_t thread;
@@ -1036,8 +1039,8 @@ static void segment_ends_although_writes_never_pause(void **state)
       sched_yield();
    int before = atomic_load(&syncs);
    atomic_store(&appended_beside, &writing.written);
-   struct format_log_border border;
-   int code = format_log_rotate(fixture->log, &border, &fixture->error);
+   struct storage_log_border border;
+   int code = storage_log_rotate(fixture->log, &border, &fixture->error);
    atomic_store(&appended_beside, NULL);
    int during = atomic_load(&syncs) - before;
    atomic_store(&writing.ended, true);

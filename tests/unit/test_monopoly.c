@@ -1,5 +1,5 @@
-#include "core/rpc/internal.h"
-#include "core/rpc/monopoly.h"
+#include "core/rpc/grpc/internal.h"
+#include "core/rpc/grpc/monopoly.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

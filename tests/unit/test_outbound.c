@@ -1,5 +1,5 @@
 /* Large replies: that they are counted until they have left. */
-#include "core/rpc/outbound.h"
+#include "core/rpc/grpc/outbound.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,7 +45,7 @@ static void a_reply_is_refused_when_the_account_has_no_room(void **state)
    bool released = false;
    kv_share_add(world->share, MAX);
    assert_false(kv_outbound_allocate(world->outbound, 0, 64, &slice));
-   assert_false(kv_outbound_refer(world->outbound, 0, kv_bytes("x", 1), mark, &released, &slice));
+   assert_false(kv_outbound_refer(world->outbound, 0, kv_slice("x", 1), mark, &released, &slice));
    assert_false(released);
    kv_share_give(world->share, MAX);
 }
@@ -67,7 +67,7 @@ static void bytes_referred_to_are_released_with_the_last_part_of_their_message(v
    static const char value[] = "a value that is sent from where it is, in parts, copied nowhere";
    bool released = false;
    grpc_slice whole;
-   assert_true(kv_outbound_refer(world->outbound, 0, kv_bytes(value, sizeof value), mark, &released,
+   assert_true(kv_outbound_refer(world->outbound, 0, kv_slice(value, sizeof value), mark, &released,
                                  &whole));
    assert_ptr_equal(GRPC_SLICE_START_PTR(whole), value);
    grpc_slice part = grpc_slice_sub(whole, 8, sizeof value);
@@ -88,7 +88,7 @@ static void replies_may_outlive_their_server(void **state)
    bool released = false;
    grpc_slice own, foreign;
    assert_true(kv_outbound_allocate(outbound, 0, 100, &own));
-   assert_true(kv_outbound_refer(outbound, 0, kv_bytes("x", 1), mark, &released, &foreign));
+   assert_true(kv_outbound_refer(outbound, 0, kv_slice("x", 1), mark, &released, &foreign));
    kv_outbound_close(outbound);
    kv_share_close(share);
    kv_account_close(account);

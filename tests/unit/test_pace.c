@@ -1,5 +1,5 @@
 /* A paced snapshot waits as long as nobody waits for it, and no longer. */
-#include "plugins/format/pace.h"
+#include "storage/pace.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,17 +30,17 @@ static struct fixture fixture_of(unsigned awaited_from)
 static void keep(const struct fixture *fixture, uint32_t reason, uint64_t rate, uint64_t done)
 {
    const kvs_tick tick = {.size = sizeof tick, .reason = reason};
-   struct format_pace pace;
-   format_pace_begin(&pace, &fixture->host, &tick, rate);
-   format_pace_keep(&pace, done);
-   format_pace_keep(&pace, done + 1);
+   struct storage_pace pace;
+   storage_pace_begin(&pace, &fixture->host, &tick, rate);
+   storage_pace_keep(&pace, done);
+   storage_pace_keep(&pace, done + 1);
 }
 
 static void a_periodic_tick_waits_until_somebody_waits_for_it(void **state)
 {
    (void)state;
    struct fixture fixture = fixture_of(3);
-   keep(&fixture, KVS_TICK_PERIODIC, (uint64_t)FORMAT_PACE_MIN, ENDLESS);
+   keep(&fixture, KVS_TICK_PERIODIC, (uint64_t)STORAGE_PACE_MIN, ENDLESS);
    assert_int_equal(fixture.asked, 3); /* and was not asked for what came after */
 }
 
@@ -48,8 +48,8 @@ static void what_somebody_waits_for_from_the_start_is_not_paced(void **state)
 {
    (void)state;
    struct fixture fixture = fixture_of(1);
-   keep(&fixture, KVS_TICK_CHECKPOINT, (uint64_t)FORMAT_PACE_MIN, ENDLESS);
-   keep(&fixture, KVS_TICK_SHUTDOWN, (uint64_t)FORMAT_PACE_MIN, ENDLESS);
+   keep(&fixture, KVS_TICK_CHECKPOINT, (uint64_t)STORAGE_PACE_MIN, ENDLESS);
+   keep(&fixture, KVS_TICK_SHUTDOWN, (uint64_t)STORAGE_PACE_MIN, ENDLESS);
    assert_int_equal(fixture.asked, 0);
 }
 
@@ -66,10 +66,10 @@ static void a_host_that_does_not_know_is_not_asked(void **state)
    (void)state;
    struct fixture fixture = fixture_of(1);
    fixture.host.size = offsetof(kvs_host, awaited);
-   keep(&fixture, KVS_TICK_PERIODIC, (uint64_t)FORMAT_PACE_MIN, FORMAT_PACE_MIN / 16);
+   keep(&fixture, KVS_TICK_PERIODIC, (uint64_t)STORAGE_PACE_MIN, STORAGE_PACE_MIN / 16);
    fixture.host.size = sizeof fixture.host;
    fixture.host.awaited = NULL;
-   keep(&fixture, KVS_TICK_PERIODIC, (uint64_t)FORMAT_PACE_MIN, FORMAT_PACE_MIN / 16);
+   keep(&fixture, KVS_TICK_PERIODIC, (uint64_t)STORAGE_PACE_MIN, STORAGE_PACE_MIN / 16);
    assert_int_equal(fixture.asked, 0);
 }
 

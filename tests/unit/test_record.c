@@ -1,5 +1,5 @@
-#include "plugins/format/codec.h"
-#include "plugins/format/record.h"
+#include "storage/codec.h"
+#include "storage/record.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +29,7 @@ static bool same_bytes(kvs_bytes a, kvs_bytes b)
 /* A run of three effects, encoded for offset 1000 of segment 7. */
 struct sample {
    kvs_record effects[3];
-   struct format_record_place place;
+   struct storage_record_place place;
    size_t size;
    uint8_t bytes[512];
 };
@@ -41,45 +41,45 @@ static void make_sample(struct sample *sample)
    sample->effects[2] = effect(1ull << 40, "gamma", "", 0);
    sample->effects[0].expires_at_ms = 1234567890123;
    sample->effects[2].expires_at_ms = INT64_MAX;
-   sample->place = (struct format_record_place){format_record_salt(store, 7), 1000};
-   struct format_record_header header = {.durable_sequence = 9, .durable_end = 900};
-   sample->size = format_record_encode(sample->bytes, sample->place, &header, sample->effects, 3);
+   sample->place = (struct storage_record_place){storage_record_salt(store, 7), 1000};
+   struct storage_record_header header = {.durable_sequence = 9, .durable_end = 900};
+   sample->size = storage_record_encode(sample->bytes, sample->place, &header, sample->effects, 3);
 }
 
 /* Whether `bytes` decode to a record at all. */
-static bool decodes(const uint8_t *bytes, struct format_record_place place)
+static bool decodes(const uint8_t *bytes, struct storage_record_place place)
 {
-   struct format_record_header header;
+   struct storage_record_header header;
    kvs_record effects[3];
-   return format_record_decode_header(bytes, place, &header) && header.effect_count <= 3 &&
+   return storage_record_decode_header(bytes, place, &header) && header.effect_count <= 3 &&
           header.payload_size <= 400 &&
-          format_record_decode_effects(&header, bytes + FORMAT_RECORD_HEADER_SIZE, effects);
+          storage_record_decode_effects(&header, bytes + STORAGE_RECORD_HEADER_SIZE, effects);
 }
 
 static void checksum_is_crc32c(void **state)
 {
    (void)state;
-   assert_int_equal(format_crc(0, "123456789", 9), 0xe3069283u);
-   assert_int_equal(format_crc(format_crc(0, "1234", 4), "56789", 5), 0xe3069283u);
+   assert_int_equal(storage_crc(0, "123456789", 9), 0xe3069283u);
+   assert_int_equal(storage_crc(storage_crc(0, "1234", 4), "56789", 5), 0xe3069283u);
 }
 
 static void run_of_effects_comes_back_as_written(void **state)
 {
    (void)state;
    struct sample sample;
-   struct format_record_header header;
+   struct storage_record_header header;
    kvs_record effects[3];
    make_sample(&sample);
    assert_int_equal(sample.size,
-                    FORMAT_RECORD_HEADER_SIZE + format_record_payload_size(sample.effects, 3));
-   assert_true(format_record_decode_header(sample.bytes, sample.place, &header));
-   assert_int_equal(header.type, FORMAT_RECORD_EFFECTS);
+                    STORAGE_RECORD_HEADER_SIZE + storage_record_payload_size(sample.effects, 3));
+   assert_true(storage_record_decode_header(sample.bytes, sample.place, &header));
+   assert_int_equal(header.type, STORAGE_RECORD_EFFECTS);
    assert_int_equal(header.effect_count, 3);
    assert_int_equal(header.first_sequence, 10);
    assert_int_equal(header.durable_sequence, 9);
    assert_int_equal(header.durable_end, 900);
    assert_true(
-       format_record_decode_effects(&header, sample.bytes + FORMAT_RECORD_HEADER_SIZE, effects));
+       storage_record_decode_effects(&header, sample.bytes + STORAGE_RECORD_HEADER_SIZE, effects));
    for (int i = 0; i < 3; i++) {
       assert_int_equal(effects[i].sequence, sample.effects[i].sequence);
       assert_int_equal(effects[i].kind, sample.effects[i].kind);
@@ -93,15 +93,15 @@ static void run_of_effects_comes_back_as_written(void **state)
 static void mark_comes_back_as_written(void **state)
 {
    (void)state;
-   uint8_t bytes[FORMAT_RECORD_HEADER_SIZE];
-   struct format_record_place place = {format_record_salt(store, 1), 80};
-   struct format_record_header header = {
+   uint8_t bytes[STORAGE_RECORD_HEADER_SIZE];
+   struct storage_record_place place = {storage_record_salt(store, 1), 80};
+   struct storage_record_header header = {
        .first_sequence = 41, .durable_sequence = 41, .durable_end = 80};
-   header.type = FORMAT_RECORD_MARK;
-   assert_int_equal(format_record_encode(bytes, place, &header, NULL, 0), sizeof bytes);
+   header.type = STORAGE_RECORD_MARK;
+   assert_int_equal(storage_record_encode(bytes, place, &header, NULL, 0), sizeof bytes);
    memset(&header, 0, sizeof header);
-   assert_true(format_record_decode_header(bytes, place, &header));
-   assert_int_equal(header.type, FORMAT_RECORD_MARK);
+   assert_true(storage_record_decode_header(bytes, place, &header));
+   assert_int_equal(header.type, STORAGE_RECORD_MARK);
    assert_int_equal(header.first_sequence, 41);
    assert_int_equal(header.durable_end, 80);
    assert_int_equal(header.payload_size, 0);
@@ -125,13 +125,13 @@ static void record_counts_only_where_it_was_written(void **state)
    (void)state;
    struct sample sample;
    make_sample(&sample);
-   struct format_record_place elsewhere = sample.place;
+   struct storage_record_place elsewhere = sample.place;
    elsewhere.offset++;
    assert_false(decodes(sample.bytes, elsewhere));
    elsewhere = sample.place;
-   elsewhere.salt = format_record_salt(store, 8);
+   elsewhere.salt = storage_record_salt(store, 8);
    assert_false(decodes(sample.bytes, elsewhere));
-   elsewhere.salt = format_record_salt((const uint8_t *)"store number two", 7);
+   elsewhere.salt = storage_record_salt((const uint8_t *)"store number two", 7);
    assert_false(decodes(sample.bytes, elsewhere));
 }
 
@@ -139,7 +139,7 @@ static void zeroes_are_no_record(void **state)
 {
    (void)state;
    uint8_t bytes[512] = {0};
-   assert_false(decodes(bytes, (struct format_record_place){0, 0}));
+   assert_false(decodes(bytes, (struct storage_record_place){0, 0}));
 }
 
 static void unit_ends_with_the_first_effect_that_is_not_joined(void **state)
@@ -147,18 +147,18 @@ static void unit_ends_with_the_first_effect_that_is_not_joined(void **state)
    (void)state;
    kvs_record effects[] = {effect(1, "a", "1", 0), effect(2, "b", "2", KVS_RECORD_JOINED),
                            effect(3, "c", "3", 0), effect(4, "d", "4", KVS_RECORD_JOINED)};
-   assert_int_equal(format_record_unit(effects, 4), 1);
-   assert_int_equal(format_record_unit(effects + 1, 3), 2);
-   assert_int_equal(format_record_unit(effects + 3, 1), 1);
+   assert_int_equal(storage_record_unit(effects, 4), 1);
+   assert_int_equal(storage_record_unit(effects + 1, 3), 2);
+   assert_int_equal(storage_record_unit(effects + 3, 1), 1);
 }
 
 static void unit_beyond_the_bound_is_seen_before_it_is_encoded(void **state)
 {
    (void)state;
    kvs_record effects[] = {effect(1, "a", "1", KVS_RECORD_JOINED), effect(2, "b", "2", 0)};
-   effects[0].value.size = effects[1].value.size = FORMAT_RECORD_PAYLOAD_MAX / 2;
-   assert_true(format_record_payload_size(effects, 1) <= FORMAT_RECORD_PAYLOAD_MAX);
-   assert_true(format_record_payload_size(effects, 2) > FORMAT_RECORD_PAYLOAD_MAX);
+   effects[0].value.size = effects[1].value.size = STORAGE_RECORD_PAYLOAD_MAX / 2;
+   assert_true(storage_record_payload_size(effects, 1) <= STORAGE_RECORD_PAYLOAD_MAX);
+   assert_true(storage_record_payload_size(effects, 2) > STORAGE_RECORD_PAYLOAD_MAX);
 }
 
 int main(void)

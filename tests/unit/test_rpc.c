@@ -70,14 +70,14 @@ static void await(struct service *service, const unsigned *counter, unsigned val
    assert_int_equal(reached, value);
 }
 
-static void put(struct kv_call *call, struct kv_bytes bytes)
+static void put(struct kv_call *call, struct kv_slice bytes)
 {
    uint8_t *message = kv_call_message(call, bytes.size);
    if (bytes.size > 0)
       memcpy(message, bytes.data, bytes.size);
 }
 
-static void echo(void *service, struct kv_call *call, struct kv_bytes request)
+static void echo(void *service, struct kv_call *call, struct kv_slice request)
 {
    note(service, &((struct service *)service)->requests);
    put(call, request);
@@ -98,21 +98,21 @@ static void release_piece(void *owner)
    note(service, &service->released);
 }
 
-static void insert(struct service *service, struct kv_call *call, size_t at, struct kv_bytes bytes)
+static void insert(struct service *service, struct kv_call *call, size_t at, struct kv_slice bytes)
 {
    struct piece *piece = malloc(sizeof *piece + bytes.size);
    piece->service = service;
    memcpy(piece->data, bytes.data, bytes.size);
-   assert_true(kv_call_insert(call, at, kv_bytes(piece->data, bytes.size), release_piece, piece));
+   assert_true(kv_call_insert(call, at, kv_slice(piece->data, bytes.size), release_piece, piece));
 }
 
 /* The request five times, before, in and behind the room of four bytes; a message with a piece was
  * begun before and dropped. */
-static void put_in_pieces(struct service *service, struct kv_call *call, struct kv_bytes request)
+static void put_in_pieces(struct service *service, struct kv_call *call, struct kv_slice request)
 {
-   put(call, kv_bytes_of("to be replaced"));
+   put(call, kv_slice_of("to be replaced"));
    insert(service, call, 2, request);
-   put(call, kv_bytes_of("<>[]"));
+   put(call, kv_slice_of("<>[]"));
    insert(service, call, 0, request);
    insert(service, call, 1, request);
    insert(service, call, 3, request);
@@ -120,13 +120,13 @@ static void put_in_pieces(struct service *service, struct kv_call *call, struct 
    insert(service, call, 4, request);
 }
 
-static void echo_in_pieces(void *service, struct kv_call *call, struct kv_bytes request)
+static void echo_in_pieces(void *service, struct kv_call *call, struct kv_slice request)
 {
    put_in_pieces(service, call, request);
    kv_call_reply(call);
 }
 
-static void fail_politely(void *service, struct kv_call *call, struct kv_bytes request)
+static void fail_politely(void *service, struct kv_call *call, struct kv_slice request)
 {
    (void)service;
    char *text = kv_arena_alloc(kv_call_arena(call), request.size + 32);
@@ -135,7 +135,7 @@ static void fail_politely(void *service, struct kv_call *call, struct kv_bytes r
    kv_call_fail(call, KV_NOT_FOUND, text);
 }
 
-static void hold(void *owner, struct kv_call *call, struct kv_bytes request)
+static void hold(void *owner, struct kv_call *call, struct kv_slice request)
 {
    struct service *service = owner;
    (void)request;
@@ -167,19 +167,19 @@ static void answer_otherwise(void *owner, unsigned worker)
    answer_held(owner, worker);
 }
 
-static void defer(void *service, struct kv_call *call, struct kv_bytes request)
+static void defer(void *service, struct kv_call *call, struct kv_slice request)
 {
    kv_call_defer(call, answer_together);
    hold(service, call, request);
 }
 
-static void defer_twice(void *service, struct kv_call *call, struct kv_bytes request)
+static void defer_twice(void *service, struct kv_call *call, struct kv_slice request)
 {
    kv_call_defer(call, answer_together);
    defer(service, call, request);
 }
 
-static void defer_both(void *service, struct kv_call *call, struct kv_bytes request)
+static void defer_both(void *service, struct kv_call *call, struct kv_slice request)
 {
    kv_call_defer(call, answer_together);
    kv_call_defer(call, answer_otherwise);
@@ -187,7 +187,7 @@ static void defer_both(void *service, struct kv_call *call, struct kv_bytes requ
 }
 
 /* Keeps its worker until the test opens the gate. */
-static void wait_at_gate(void *owner, struct kv_call *call, struct kv_bytes request)
+static void wait_at_gate(void *owner, struct kv_call *call, struct kv_slice request)
 {
    struct service *service = owner;
    note(service, &service->requests);
@@ -200,7 +200,7 @@ static void wait_at_gate(void *owner, struct kv_call *call, struct kv_bytes requ
    kv_call_reply(call);
 }
 
-static void take_long(void *owner, struct kv_call *call, struct kv_bytes request)
+static void take_long(void *owner, struct kv_call *call, struct kv_slice request)
 {
    struct service *service = owner;
    service->were_behind |= service->held_count > 0;
@@ -226,7 +226,7 @@ static void look_at_gate(void *owner, struct kv_call *call)
       kv_call_yield(call, look_at_gate);
 }
 
-static void come_to_gate(void *owner, struct kv_call *call, struct kv_bytes request)
+static void come_to_gate(void *owner, struct kv_call *call, struct kv_slice request)
 {
    struct service *service = owner;
    (void)request;
@@ -247,12 +247,12 @@ static void count_on(void *service, struct kv_call *call)
       kv_call_finish(call);
       return;
    }
-   put(call, kv_bytes(&count->next, sizeof count->next));
+   put(call, kv_slice(&count->next, sizeof count->next));
    count->next++;
    kv_call_send(call);
 }
 
-static void count_from_zero(void *service, struct kv_call *call, struct kv_bytes request)
+static void count_from_zero(void *service, struct kv_call *call, struct kv_slice request)
 {
    struct count *count = kv_arena_alloc(kv_call_arena(call), sizeof *count);
    *count = (struct count){0};
@@ -262,7 +262,7 @@ static void count_from_zero(void *service, struct kv_call *call, struct kv_bytes
    count_on(service, call);
 }
 
-static void chat(void *service, struct kv_call *call, struct kv_bytes request)
+static void chat(void *service, struct kv_call *call, struct kv_slice request)
 {
    note(service, &((struct service *)service)->requests);
    put(call, request);
@@ -275,7 +275,7 @@ static void chat_sent(void *service, struct kv_call *call)
    kv_call_read_next(call);
 }
 
-static void chat_in_pieces(void *service, struct kv_call *call, struct kv_bytes request)
+static void chat_in_pieces(void *service, struct kv_call *call, struct kv_slice request)
 {
    put_in_pieces(service, call, request);
    kv_call_send(call);
@@ -430,7 +430,7 @@ static void start(struct caller *caller, const grpc_op *ops, size_t count, void 
    assert_int_equal(grpc_call_start_batch(caller->call, ops, count, tag, NULL), GRPC_CALL_OK);
 }
 
-static void send_message(struct caller *caller, struct kv_bytes message)
+static void send_message(struct caller *caller, struct kv_slice message)
 {
    grpc_slice slice = grpc_slice_from_copied_buffer(message.data, message.size);
    grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
@@ -474,7 +474,7 @@ static void await_status_from_now(struct caller *caller)
 }
 
 static void begin(struct caller *caller, struct world *world, const char *path,
-                  struct kv_bytes request)
+                  struct kv_slice request)
 {
    *caller = open_call(world, path);
    await_status_from_now(caller);
@@ -495,7 +495,7 @@ static grpc_byte_buffer *receive(struct caller *caller)
    return caller->message;
 }
 
-static void assert_receives(struct caller *caller, struct kv_bytes expected)
+static void assert_receives(struct caller *caller, struct kv_slice expected)
 {
    assert_non_null(receive(caller));
    grpc_byte_buffer_reader reader;
@@ -531,7 +531,7 @@ static void assert_ends(struct caller *caller, enum kv_code code, const char *te
    grpc_slice_unref(caller->text);
 }
 
-static void assert_echoes(struct world *world, struct kv_bytes message)
+static void assert_echoes(struct world *world, struct kv_slice message)
 {
    struct caller caller;
    begin(&caller, world, "/test.Test/Echo", message);
@@ -539,9 +539,9 @@ static void assert_echoes(struct world *world, struct kv_bytes message)
    assert_ends(&caller, KV_OK, "");
 }
 
-static struct kv_bytes number(const uint32_t *value)
+static struct kv_slice number(const uint32_t *value)
 {
-   return kv_bytes(value, sizeof *value);
+   return kv_slice(value, sizeof *value);
 }
 
 /* ---- A client that knows no manners: HTTP/2 by hand ---- */
@@ -562,7 +562,7 @@ static void write_all(int fd, const void *data, size_t size)
    assert_int_equal(send(fd, data, size, MSG_NOSIGNAL), size);
 }
 
-static void write_frame(int fd, uint8_t type, uint8_t flags, uint8_t stream, struct kv_bytes body)
+static void write_frame(int fd, uint8_t type, uint8_t flags, uint8_t stream, struct kv_slice body)
 {
    const uint8_t head[] = {
        0, (uint8_t)(body.size >> 8), (uint8_t)body.size, type, flags, 0, 0, 0, stream};
@@ -585,7 +585,7 @@ static size_t put_header(char *to, const char *name, const char *value)
 
 /* Begins a call and announces a message of `announced` bytes, of which it sends what `sent` is. */
 static void call_raw_within(int fd, uint8_t stream, const char *path, const char *timeout,
-                            uint8_t announced, struct kv_bytes sent)
+                            uint8_t announced, struct kv_slice sent)
 {
    char headers[512], message[260] = {0, 0, 0, 0, (char)announced};
    size_t size = put_header(headers, ":method", "POST");
@@ -597,12 +597,12 @@ static void call_raw_within(int fd, uint8_t stream, const char *path, const char
    if (timeout)
       size += put_header(headers + size, "grpc-timeout", timeout);
    memcpy(message + 5, sent.data, sent.size);
-   write_frame(fd, 1, 4, stream, kv_bytes(headers, size));          /* HEADERS, complete */
-   write_frame(fd, 0, 0, stream, kv_bytes(message, 5 + sent.size)); /* DATA */
+   write_frame(fd, 1, 4, stream, kv_slice(headers, size));          /* HEADERS, complete */
+   write_frame(fd, 0, 0, stream, kv_slice(message, 5 + sent.size)); /* DATA */
 }
 
 static void call_raw(int fd, uint8_t stream, const char *path, uint8_t announced,
-                     struct kv_bytes sent)
+                     struct kv_slice sent)
 {
    call_raw_within(fd, stream, path, NULL, announced, sent);
 }
@@ -611,12 +611,12 @@ static int open_raw(int port)
 {
    int fd = connect_raw(port);
    write_all(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
-   write_frame(fd, 4, 0, 0, kv_bytes(NULL, 0)); /* SETTINGS */
+   write_frame(fd, 4, 0, 0, kv_slice(NULL, 0)); /* SETTINGS */
    return fd;
 }
 
 /* The first call of a connection. */
-static int begin_raw(int port, const char *path, uint8_t announced, struct kv_bytes sent)
+static int begin_raw(int port, const char *path, uint8_t announced, struct kv_slice sent)
 {
    int fd = open_raw(port);
    call_raw(fd, 1, path, announced, sent);
@@ -624,7 +624,7 @@ static int begin_raw(int port, const char *path, uint8_t announced, struct kv_by
 }
 
 /* Reads until the server has sent this; false when it has closed the connection. */
-static bool reads_until(int fd, struct kv_bytes wanted)
+static bool reads_until(int fd, struct kv_slice wanted)
 {
    char data[8192];
    size_t size = 0;
@@ -650,8 +650,8 @@ static void vanish(int fd)
 
 static void a_unary_call_gets_what_its_handler_made(void **state)
 {
-   assert_echoes(*state, kv_bytes_of("hello"));
-   assert_echoes(*state, kv_bytes(NULL, 0));
+   assert_echoes(*state, kv_slice_of("hello"));
+   assert_echoes(*state, kv_slice(NULL, 0));
 }
 
 static void a_message_that_comes_in_many_pieces_arrives_in_one(void **state)
@@ -659,14 +659,14 @@ static void a_message_that_comes_in_many_pieces_arrives_in_one(void **state)
    char *large = malloc(LIMIT);
    for (size_t i = 0; i < LIMIT; i++)
       large[i] = (char)(i * 31 >> 3);
-   assert_echoes(*state, kv_bytes(large, LIMIT));
+   assert_echoes(*state, kv_slice(large, LIMIT));
    free(large);
 }
 
 enum { PIECES = 5, PIECES_DROPPED = 1 };
 
 /* What put_in_pieces makes; freed by the caller. */
-static struct kv_bytes in_pieces(struct kv_bytes request)
+static struct kv_slice in_pieces(struct kv_slice request)
 {
    static const char *const rooms[] = {"", "<", ">[", "", "]"};
    char *all = malloc(PIECES * (request.size + 2));
@@ -677,7 +677,7 @@ static struct kv_bytes in_pieces(struct kv_bytes request)
       memcpy(all + size, request.data, request.size);
       size += request.size;
    }
-   return kv_bytes(all, size);
+   return kv_slice(all, size);
 }
 
 static void pieces_come_in_their_places_and_are_released(void **state)
@@ -685,10 +685,10 @@ static void pieces_come_in_their_places_and_are_released(void **state)
    struct world *world = *state;
    struct caller caller;
    static const char large[100000] = "large";
-   const struct kv_bytes requests[] = {kv_bytes_of("a"), kv_bytes(large, sizeof large)};
+   const struct kv_slice requests[] = {kv_slice_of("a"), kv_slice(large, sizeof large)};
    unsigned released = 0;
    for (size_t i = 0; i < 2; i++) {
-      struct kv_bytes expected = in_pieces(requests[i]);
+      struct kv_slice expected = in_pieces(requests[i]);
       begin(&caller, world, "/test.Test/Pieces", requests[i]);
       assert_receives(&caller, expected);
       assert_ends(&caller, KV_OK, "");
@@ -711,7 +711,7 @@ static void pieces_come_in_their_places_and_are_released(void **state)
 static void a_failure_carries_its_code_and_text(void **state)
 {
    struct caller caller;
-   begin(&caller, *state, "/test.Test/Fail", kv_bytes_of("tea"));
+   begin(&caller, *state, "/test.Test/Fail", kv_slice_of("tea"));
    assert_null(receive(&caller));
    assert_ends(&caller, KV_NOT_FOUND, "there is no \"tea\": caf\xc3\xa9");
 }
@@ -720,7 +720,7 @@ static void an_unknown_method_is_answered_and_named(void **state)
 {
    for (int i = 0; i < 20; i++) {
       struct caller caller;
-      begin(&caller, *state, "/test.Test/Nonesuch", kv_bytes_of("x"));
+      begin(&caller, *state, "/test.Test/Nonesuch", kv_slice_of("x"));
       assert_ends(&caller, KV_UNIMPLEMENTED,
                   "unknown method \"/test.Test/Nonesuch\"; this server may be older than "
                   "the client");
@@ -746,24 +746,24 @@ static void a_message_over_the_limit_is_refused_before_the_handler(void **state)
    struct world *world = *state;
    struct caller caller;
    void *large = calloc(1, LIMIT + 1);
-   begin(&caller, world, "/test.Test/Echo", kv_bytes(large, LIMIT + 1));
+   begin(&caller, world, "/test.Test/Echo", kv_slice(large, LIMIT + 1));
    assert_ends(&caller, KV_RESOURCE_EXHAUSTED, NULL);
    free(large);
    assert_int_equal(seen(&world->service, &world->service.requests), 0);
-   assert_echoes(world, kv_bytes_of("still here"));
+   assert_echoes(world, kv_slice_of("still here"));
 }
 
 static void a_reply_to_a_call_that_was_cancelled_is_dropped(void **state)
 {
    struct world *world = *state;
    struct caller caller;
-   begin(&caller, world, "/test.Test/Hold", kv_bytes_of("x"));
+   begin(&caller, world, "/test.Test/Hold", kv_slice_of("x"));
    await(&world->service, &world->service.requests, 1);
    grpc_call_cancel(caller.call, NULL);
    assert_ends(&caller, KV_CANCELLED, NULL);
-   put(world->service.held[0], kv_bytes_of("too late"));
+   put(world->service.held[0], kv_slice_of("too late"));
    kv_call_reply(world->service.held[0]);
-   assert_echoes(world, kv_bytes_of("still here"));
+   assert_echoes(world, kv_slice_of("still here"));
 }
 
 static void calls_under_way_are_not_bounded_by_the_armed_slots(void **state)
@@ -771,12 +771,12 @@ static void calls_under_way_are_not_bounded_by_the_armed_slots(void **state)
    struct world *world = *state;
    struct caller *callers = calloc(MANY_CALLS, sizeof *callers);
    for (size_t i = 0; i < MANY_CALLS; i++)
-      begin(&callers[i], world, "/test.Test/Hold", kv_bytes_of("x"));
+      begin(&callers[i], world, "/test.Test/Hold", kv_slice_of("x"));
    await(&world->service, &world->service.requests, MANY_CALLS);
    for (size_t i = 0; i < MANY_CALLS; i++)
       kv_call_reply(world->service.held[i]);
    for (size_t i = 0; i < MANY_CALLS; i++) {
-      assert_receives(&callers[i], kv_bytes(NULL, 0));
+      assert_receives(&callers[i], kv_slice(NULL, 0));
       assert_ends(&callers[i], KV_OK, "");
    }
    free(callers);
@@ -794,7 +794,7 @@ static void open_gate(struct service *service)
 
 static void assert_answered(struct caller *caller)
 {
-   assert_receives(caller, kv_bytes(NULL, 0));
+   assert_receives(caller, kv_slice(NULL, 0));
    assert_ends(caller, KV_OK, "");
 }
 
@@ -803,7 +803,7 @@ static void calls_that_come_one_by_one_have_their_deferred_work_done(void **stat
    struct world *world = *state;
    struct caller caller;
    for (unsigned i = 0; i < 40; i++) {
-      begin(&caller, world, "/test.Test/Defer", kv_bytes_of("x"));
+      begin(&caller, world, "/test.Test/Defer", kv_slice_of("x"));
       assert_answered(&caller);
    }
    assert_int_equal(seen(&world->service, &world->service.answered_together), 40);
@@ -813,10 +813,10 @@ static void deferred_work_is_done_once_for_all_that_ask_for_the_same(void **stat
 {
    struct world *world = *state;
    struct caller caller;
-   begin(&caller, world, "/test.Test/DeferTwice", kv_bytes_of("x"));
+   begin(&caller, world, "/test.Test/DeferTwice", kv_slice_of("x"));
    assert_answered(&caller);
    assert_int_equal(seen(&world->service, &world->service.answered_together), 1);
-   begin(&caller, world, "/test.Test/DeferBoth", kv_bytes_of("x"));
+   begin(&caller, world, "/test.Test/DeferBoth", kv_slice_of("x"));
    assert_answered(&caller);
    assert_int_equal(seen(&world->service, &world->service.answered_together), 2);
    assert_int_equal(seen(&world->service, &world->service.answered_otherwise), 1);
@@ -832,10 +832,10 @@ static void deferred_work_does_not_wait_for_what_takes_long(void **state)
    for (unsigned round = 0; round < 50; round++) {
       struct caller gate, callers[4];
       unsigned before = seen(service, &service->requests);
-      begin(&gate, world, "/test.Test/Gate", kv_bytes(NULL, 0));
+      begin(&gate, world, "/test.Test/Gate", kv_slice(NULL, 0));
       await(service, &service->requests, before + 1);
       for (size_t i = 0; i < 4; i++)
-         begin(&callers[i], world, paths[i], kv_bytes(NULL, 0));
+         begin(&callers[i], world, paths[i], kv_slice(NULL, 0));
       open_gate(service);
       assert_answered(&gate);
       for (size_t i = 0; i < 4; i++)
@@ -850,10 +850,10 @@ static void a_slow_call_that_hands_its_worker_back_lets_others_be_served(void **
 {
    struct world *world = *state;
    struct caller slow;
-   begin(&slow, world, "/test.Test/Turns", kv_bytes_of("x"));
+   begin(&slow, world, "/test.Test/Turns", kv_slice_of("x"));
    await(&world->service, &world->service.requests, 1);
    for (unsigned i = 0; i < 200; i++)
-      assert_echoes(world, kv_bytes_of("meanwhile"));
+      assert_echoes(world, kv_slice_of("meanwhile"));
    open_gate(&world->service);
    assert_answered(&slow);
 }
@@ -862,12 +862,12 @@ static void a_slow_call_hears_that_its_client_has_gone(void **state)
 {
    struct world *world = *state;
    struct caller slow;
-   begin(&slow, world, "/test.Test/Turns", kv_bytes_of("x"));
+   begin(&slow, world, "/test.Test/Turns", kv_slice_of("x"));
    await(&world->service, &world->service.requests, 1);
    grpc_call_cancel(slow.call, NULL);
    assert_ends(&slow, KV_CANCELLED, NULL);
    await(&world->service, &world->service.closed, 1);
-   assert_echoes(world, kv_bytes_of("still here"));
+   assert_echoes(world, kv_slice_of("still here"));
 }
 
 /* They wait behind another slow one; the echo shows that the server has heard of the cancelling. */
@@ -877,17 +877,17 @@ static void a_slow_call_whose_client_has_gone_before_its_turn_is_never_begun(voi
    struct service *service = &world->service;
    const uint32_t three = 3;
    struct caller first, gone, gone_stream, last;
-   begin(&first, world, "/test.Test/Turns", kv_bytes_of("x"));
+   begin(&first, world, "/test.Test/Turns", kv_slice_of("x"));
    await(service, &service->requests, 1);
-   begin(&gone, world, "/test.Test/Turns", kv_bytes_of("x"));
+   begin(&gone, world, "/test.Test/Turns", kv_slice_of("x"));
    begin(&gone_stream, world, "/test.Test/SlowCount", number(&three));
    begin(&last, world, "/test.Test/SlowCount", number(&three));
-   assert_echoes(world, kv_bytes_of("they have arrived"));
+   assert_echoes(world, kv_slice_of("they have arrived"));
    grpc_call_cancel(gone.call, NULL);
    grpc_call_cancel(gone_stream.call, NULL);
    assert_ends(&gone, KV_CANCELLED, NULL);
    assert_ends(&gone_stream, KV_CANCELLED, NULL);
-   assert_echoes(world, kv_bytes_of("they have gone"));
+   assert_echoes(world, kv_slice_of("they have gone"));
    open_gate(service);
    assert_answered(&first);
    for (uint32_t i = 0; i < three; i++)
@@ -914,16 +914,16 @@ static void a_call_whose_deadline_has_passed_is_never_begun(void **state)
    struct world *world = *state;
    struct service *service = &world->service;
    for (unsigned i = 0; i < 2; i++) {
-      int fd = begin_raw(world->port, "/test.Test/Turns", 1, kv_bytes_of("x"));
+      int fd = begin_raw(world->port, "/test.Test/Turns", 1, kv_slice_of("x"));
       await(service, &service->requests, 3 * i + 1);
-      call_raw_within(fd, 3, paths[i], "1m", 1, kv_bytes_of("x"));
-      call_raw(fd, 5, "/test.Test/Echo", 4, kv_bytes_of("here"));
-      assert_true(reads_until(fd, kv_bytes_of("here")));
+      call_raw_within(fd, 3, paths[i], "1m", 1, kv_slice_of("x"));
+      call_raw(fd, 5, "/test.Test/Echo", 4, kv_slice_of("here"));
+      assert_true(reads_until(fd, kv_slice_of("here")));
       sleep_ms(20);
       open_gate(service);
-      assert_true(reads_until(fd, kv_bytes(DEADLINE_EXCEEDED, sizeof DEADLINE_EXCEEDED - 1)));
+      assert_true(reads_until(fd, kv_slice(DEADLINE_EXCEEDED, sizeof DEADLINE_EXCEEDED - 1)));
       service->open = false;
-      assert_echoes(world, kv_bytes_of("still here"));
+      assert_echoes(world, kv_slice_of("still here"));
       assert_int_equal(seen(service, &service->requests), 3 * i + 3);
       close(fd);
    }
@@ -935,14 +935,14 @@ static void a_call_that_its_handler_leaves_waiting_is_ended_by_its_deadline(void
    struct world *world = *state;
    for (unsigned i = 0; i < 2; i++) {
       int fd = open_raw(world->port);
-      call_raw_within(fd, 1, paths[i], "300m", 1, kv_bytes_of("x"));
+      call_raw_within(fd, 1, paths[i], "300m", 1, kv_slice_of("x"));
       await(&world->service, &world->service.requests, i + 1);
-      assert_true(reads_until(fd, kv_bytes(DEADLINE_EXCEEDED, sizeof DEADLINE_EXCEEDED - 1)));
+      assert_true(reads_until(fd, kv_slice(DEADLINE_EXCEEDED, sizeof DEADLINE_EXCEEDED - 1)));
       close(fd);
    }
    await(&world->service, &world->service.closed, 1);
    kv_call_reply(world->service.held[0]);
-   assert_echoes(world, kv_bytes_of("still here"));
+   assert_echoes(world, kv_slice_of("still here"));
 }
 
 static void a_reply_that_is_there_after_the_deadline_is_not_sent(void **state)
@@ -951,15 +951,15 @@ static void a_reply_that_is_there_after_the_deadline_is_not_sent(void **state)
    struct world *world = *state;
    for (unsigned i = 0; i < 2; i++) {
       int fd = open_raw(world->port);
-      call_raw_within(fd, 1, paths[i], "500m", 1, kv_bytes_of("x"));
+      call_raw_within(fd, 1, paths[i], "500m", 1, kv_slice_of("x"));
       await(&world->service, &world->service.requests, i + 1);
       sleep_ms(520);
-      put(world->service.held[i], kv_bytes_of("too late"));
+      put(world->service.held[i], kv_slice_of("too late"));
       if (i == 0)
          kv_call_reply(world->service.held[i]);
       else
          kv_call_send(world->service.held[i]);
-      assert_true(reads_until(fd, kv_bytes(DEADLINE_EXCEEDED, sizeof DEADLINE_EXCEEDED - 1)));
+      assert_true(reads_until(fd, kv_slice(DEADLINE_EXCEEDED, sizeof DEADLINE_EXCEEDED - 1)));
       close(fd);
    }
 }
@@ -1011,12 +1011,12 @@ static void a_stream_may_fail_while_a_message_is_on_its_way(void **state)
 {
    struct world *world = *state;
    struct caller caller;
-   begin(&caller, world, "/test.Test/HoldStream", kv_bytes_of("x"));
+   begin(&caller, world, "/test.Test/HoldStream", kv_slice_of("x"));
    await(&world->service, &world->service.requests, 1);
-   put(world->service.held[0], kv_bytes_of("last words"));
+   put(world->service.held[0], kv_slice_of("last words"));
    kv_call_send(world->service.held[0]);
    kv_call_fail(world->service.held[0], KV_ABORTED, "enough");
-   assert_receives(&caller, kv_bytes_of("last words"));
+   assert_receives(&caller, kv_slice_of("last words"));
    assert_null(receive(&caller));
    assert_ends(&caller, KV_ABORTED, "enough");
    await(&world->service, &world->service.closed, 1);
@@ -1054,7 +1054,7 @@ static void a_bidi_call_without_any_message_is_half_closed_at_once(void **state)
 static void a_bidi_call_whose_client_vanishes_is_closed(void **state)
 {
    struct world *world = *state;
-   int fd = begin_raw(world->port, "/test.Test/Chat", 5, kv_bytes_of("hello"));
+   int fd = begin_raw(world->port, "/test.Test/Chat", 5, kv_slice_of("hello"));
    await(&world->service, &world->service.requests, 1);
    vanish(fd);
    await(&world->service, &world->service.closed, 1);
@@ -1065,10 +1065,10 @@ static void a_bidi_call_whose_client_vanishes_is_closed(void **state)
 static void half_a_message_reaches_no_handler(void **state)
 {
    struct world *world = *state;
-   int fd = begin_raw(world->port, "/test.Test/Echo", 200, kv_bytes_of("hello"));
-   assert_echoes(world, kv_bytes_of("a whole one"));
+   int fd = begin_raw(world->port, "/test.Test/Echo", 200, kv_slice_of("hello"));
+   assert_echoes(world, kv_slice_of("a whole one"));
    vanish(fd);
-   assert_echoes(world, kv_bytes_of("another"));
+   assert_echoes(world, kv_slice_of("another"));
    assert_int_equal(seen(&world->service, &world->service.requests), 2);
 }
 
@@ -1083,14 +1083,14 @@ static void garbage_on_the_port_does_no_harm(void **state)
       int fd = connect_raw(world->port);
       if (i % 2 == 1) { /* past the preface, so that frames are garbage */
          write_all(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
-         write_frame(fd, 4, 0, 0, kv_bytes(NULL, 0));
+         write_frame(fd, 4, 0, 0, kv_slice(NULL, 0));
       }
       write_all(fd, garbage, sizeof garbage);
       close(fd);
    }
    int fd = connect_raw(world->port);
    write_all(fd, "GET / HTTP/1.1\r\nHost: test\r\n\r\n", 30);
-   assert_echoes(world, kv_bytes_of("still here"));
+   assert_echoes(world, kv_slice_of("still here"));
    close(fd);
 }
 
@@ -1127,13 +1127,13 @@ static void stopping_awaits_a_call_under_way(void **state)
    struct world *world = *state;
    struct caller caller;
    pthread_t stopper;
-   begin(&caller, world, "/test.Test/Hold", kv_bytes_of("x"));
+   begin(&caller, world, "/test.Test/Hold", kv_slice_of("x"));
    await(&world->service, &world->service.requests, 1);
    assert_int_equal(pthread_create(&stopper, NULL, stop_patiently, world->rpc), 0);
    await_refusal(world->port);
-   put(world->service.held[0], kv_bytes_of("in time"));
+   put(world->service.held[0], kv_slice_of("in time"));
    kv_call_reply(world->service.held[0]);
-   assert_receives(&caller, kv_bytes_of("in time"));
+   assert_receives(&caller, kv_slice_of("in time"));
    assert_ends(&caller, KV_OK, "");
    pthread_join(stopper, NULL);
 }
@@ -1145,15 +1145,15 @@ static void calls_that_come_while_stopping_are_unavailable(void **state)
    struct world *world = *state;
    struct caller caller;
    pthread_t stopper;
-   begin(&caller, world, "/test.Test/Hold", kv_bytes_of("x"));
-   int fd = begin_raw(world->port, "/test.Test/Echo", 5, kv_bytes_of("hello"));
+   begin(&caller, world, "/test.Test/Hold", kv_slice_of("x"));
+   int fd = begin_raw(world->port, "/test.Test/Echo", 5, kv_slice_of("hello"));
    await(&world->service, &world->service.requests, 2);
    assert_int_equal(pthread_create(&stopper, NULL, stop_patiently, world->rpc), 0);
    await_refusal(world->port);
-   call_raw(fd, 3, "/test.Test/Echo", 5, kv_bytes_of("hello"));
-   assert_true(reads_until(fd, kv_bytes(unavailable, sizeof unavailable - 1)));
-   call_raw(fd, 5, "/test.Test/Count", 4, kv_bytes("\5\0\0\0", 4));
-   assert_true(reads_until(fd, kv_bytes_of("is stopping")));
+   call_raw(fd, 3, "/test.Test/Echo", 5, kv_slice_of("hello"));
+   assert_true(reads_until(fd, kv_slice(unavailable, sizeof unavailable - 1)));
+   call_raw(fd, 5, "/test.Test/Count", 4, kv_slice("\5\0\0\0", 4));
+   assert_true(reads_until(fd, kv_slice_of("is stopping")));
    kv_call_reply(world->service.held[0]);
    assert_answered(&caller);
    pthread_join(stopper, NULL);
@@ -1167,11 +1167,11 @@ static void slow_calls_that_wait_for_their_turn_while_stopping_are_unavailable(v
    const uint32_t three = 3;
    struct caller first, unary, stream;
    pthread_t stopper;
-   begin(&first, world, "/test.Test/Turns", kv_bytes_of("x"));
+   begin(&first, world, "/test.Test/Turns", kv_slice_of("x"));
    await(&world->service, &world->service.requests, 1);
-   begin(&unary, world, "/test.Test/Turns", kv_bytes_of("x"));
+   begin(&unary, world, "/test.Test/Turns", kv_slice_of("x"));
    begin(&stream, world, "/test.Test/SlowCount", number(&three));
-   assert_echoes(world, kv_bytes_of("they have arrived"));
+   assert_echoes(world, kv_slice_of("they have arrived"));
    assert_int_equal(pthread_create(&stopper, NULL, stop_patiently, world->rpc), 0);
    await_refusal(world->port);
    open_gate(&world->service);
@@ -1186,7 +1186,7 @@ static void stopping_cancels_a_stream_that_never_ends(void **state)
 {
    struct world *world = *state;
    struct caller caller;
-   begin(&caller, world, "/test.Test/HoldStream", kv_bytes_of("x"));
+   begin(&caller, world, "/test.Test/HoldStream", kv_slice_of("x"));
    await(&world->service, &world->service.requests, 1);
    kv_rpc_stop(world->rpc, 10);
    assert_int_equal(world->service.closed, 1);
@@ -1203,7 +1203,7 @@ static void stopping_waits_for_no_connection_without_calls(void **state)
    pthread_t stopper;
    int fd = connect_raw(world->port);
    write_all(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
-   write_frame(fd, 4, 0, 0, kv_bytes(NULL, 0));
+   write_frame(fd, 4, 0, 0, kv_slice(NULL, 0));
    char greeting;
    assert_int_equal(read(fd, &greeting, 1), 1);
    assert_int_equal(pthread_create(&stopper, NULL, stop_very_patiently, world->rpc), 0);
@@ -1401,7 +1401,7 @@ static void a_unix_socket_serves_its_owner_only_and_goes_with_the_server(void **
    assert_int_equal(kv_rpc_start(rpc, &status), KV_OK);
    grpc_channel_destroy(world->channel);
    world->channel = connect_to(place.address);
-   assert_echoes(world, kv_bytes_of("by file"));
+   assert_echoes(world, kv_slice_of("by file"));
    kv_rpc_stop(rpc, 0);
    kv_rpc_destroy(rpc);
    leave(&place);

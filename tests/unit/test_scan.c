@@ -17,20 +17,20 @@
 
 static size_t held_views;
 
-struct kv_view *__real_kv_view_create(struct kv_store *store);
-struct kv_view *__wrap_kv_view_create(struct kv_store *store);
-struct kv_view *__wrap_kv_view_create(struct kv_store *store)
+struct kv_store_view *__real_kv_store_view_create(struct kv_store *store);
+struct kv_store_view *__wrap_kv_store_view_create(struct kv_store *store);
+struct kv_store_view *__wrap_kv_store_view_create(struct kv_store *store)
 {
    held_views++;
-   return __real_kv_view_create(store);
+   return __real_kv_store_view_create(store);
 }
 
-void __real_kv_view_destroy(struct kv_view *view);
-void __wrap_kv_view_destroy(struct kv_view *view);
-void __wrap_kv_view_destroy(struct kv_view *view)
+void __real_kv_store_view_destroy(struct kv_store_view *view);
+void __wrap_kv_store_view_destroy(struct kv_store_view *view);
+void __wrap_kv_store_view_destroy(struct kv_store_view *view)
 {
    held_views--;
-   __real_kv_view_destroy(view);
+   __real_kv_store_view_destroy(view);
 }
 
 struct fixture {
@@ -83,7 +83,7 @@ static void fill(struct fixture *fixture, unsigned count, size_t size)
    for (unsigned i = 0; i < count; i++) {
       char key[16];
       snprintf(key, sizeof key, "key %06u", i);
-      assert_true(kv_transaction_set(transaction, kv_bytes_of(key), kv_bytes(value, size)));
+      assert_true(kv_transaction_set(transaction, kv_slice_of(key), kv_slice(value, size)));
    }
    kv_transaction_commit(transaction, count);
    free(value);
@@ -96,7 +96,7 @@ static size_t cut_at_each(struct fixture *fixture)
    size_t count = 0;
    do {
       count++;
-      fake_call_cut(fixture->scan, kv_bytes(NULL, 0), count, &answer);
+      fake_call_cut(fixture->scan, kv_slice(NULL, 0), count, &answer);
       assert_int_equal(held_views, 0);
       assert_true(answer.count <= count);
       fake_answer_deinit(&answer);
@@ -109,7 +109,7 @@ static void a_scan_to_its_end_holds_no_view(void **state)
    struct fixture *fixture = *state;
    struct fake_answer answer;
    fill(fixture, 5, LARGE);
-   fake_call_run(fixture->scan, kv_bytes(NULL, 0), &answer);
+   fake_call_run(fixture->scan, kv_slice(NULL, 0), &answer);
    assert_true(answer.ended);
    assert_int_equal(answer.code, KV_OK);
    assert_int_equal(answer.count, 5);
@@ -135,12 +135,12 @@ static void a_scan_of_nothing_or_that_is_refused_holds_no_view(void **state)
 {
    struct fixture *fixture = *state;
    struct fake_answer answer;
-   fake_call_run(fixture->scan, kv_bytes(NULL, 0), &answer);
+   fake_call_run(fixture->scan, kv_slice(NULL, 0), &answer);
    assert_true(answer.ended);
    assert_int_equal(answer.count, 0);
    assert_int_equal(held_views, 0);
    fake_answer_deinit(&answer);
-   fake_call_run(fixture->scan, kv_bytes("\xff", 1), &answer);
+   fake_call_run(fixture->scan, kv_slice("\xff", 1), &answer);
    assert_int_equal(answer.code, KV_INVALID_ARGUMENT);
    assert_int_equal(held_views, 0);
    fake_answer_deinit(&answer);

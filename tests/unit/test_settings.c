@@ -37,7 +37,7 @@ enum { INTERVAL, SEGMENT, FSYNC, LABEL };
 static struct kv_settings *settings;
 static struct kv_status status;
 
-static enum kv_code create(const struct kv_option *options, size_t count)
+static enum kv_code create(const struct kv_mode_option *options, size_t count)
 {
    return kv_settings_create(&plugin, options, count, &settings, &status);
 }
@@ -45,7 +45,7 @@ static enum kv_code create(const struct kv_option *options, size_t count)
 /* One option set to `value`; checks text and number in force. */
 static void assert_accepted(int index, const char *value, const char *text, int64_t integer)
 {
-   const struct kv_option option = {declared[index].name, value};
+   const struct kv_mode_option option = {declared[index].name, value};
    assert_int_equal(create(&option, 1), KV_OK);
    assert_string_equal(kv_settings_array(settings)[index].text, text);
    assert_true(kv_settings_array(settings)[index].integer == integer);
@@ -55,7 +55,7 @@ static void assert_accepted(int index, const char *value, const char *text, int6
 /* The text must name the option and hold `part`. */
 static void assert_refused(int index, const char *value, const char *part)
 {
-   const struct kv_option option = {declared[index].name, value};
+   const struct kv_mode_option option = {declared[index].name, value};
    assert_int_equal(create(&option, 1), KV_INVALID_ARGUMENT);
    assert_non_null(strstr(status.text, declared[index].name));
    assert_non_null(strstr(status.text, part));
@@ -133,7 +133,7 @@ static void a_number_beyond_64_bits_is_refused_and_not_cut_to_the_bounds(void **
                 {"-9223372036854775808", KV_OK},
                 {"-9223372036854775809", KV_INVALID_ARGUMENT}};
    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-      const struct kv_option given = {"number", cases[i].text};
+      const struct kv_mode_option given = {"number", cases[i].text};
       assert_int_equal(kv_settings_create(&wide, &given, 1, &settings, &status), cases[i].code);
       if (cases[i].code == KV_OK) {
          assert_string_equal(kv_settings_array(settings)[0].text, cases[i].text);
@@ -201,7 +201,7 @@ static void a_text_holds_anything_that_can_be_shown(void **state)
 static void an_unknown_option_is_refused_with_a_list_of_the_known(void **state)
 {
    (void)state;
-   const struct kv_option option = {"intervall", "5"};
+   const struct kv_mode_option option = {"intervall", "5"};
    assert_int_equal(create(&option, 1), KV_INVALID_ARGUMENT);
    assert_non_null(strstr(status.text, "no option \"intervall\""));
    assert_non_null(strstr(status.text, "interval (a whole number from -5 to 86400)"));
@@ -216,7 +216,7 @@ static void an_unknown_option_is_refused_with_a_list_of_the_known(void **state)
 static void an_option_given_twice_is_refused(void **state)
 {
    (void)state;
-   const struct kv_option options[] = {{"interval", "5"}, {"fsync", "no"}, {"interval", "5"}};
+   const struct kv_mode_option options[] = {{"interval", "5"}, {"fsync", "no"}, {"interval", "5"}};
    assert_int_equal(create(options, 3), KV_INVALID_ARGUMENT);
    assert_non_null(strstr(status.text, "interval is given twice"));
 }

@@ -1,6 +1,6 @@
-#include "plugins/format/snapshot_set.h"
+#include "storage/snapshot_set.h"
 
-#include "plugins/format/snapshot.h"
+#include "storage/snapshot.h"
 #include "tests/support/log_host.h"
 
 #include <setjmp.h>
@@ -12,7 +12,7 @@
 
 struct fixture {
    struct log_host host;
-   struct format_snapshot_set *set;
+   struct storage_snapshot_set *set;
    kvs_error error;
 };
 
@@ -28,7 +28,7 @@ static int set_up(void **state)
 static void shut(struct fixture *fixture)
 {
    if (fixture->set)
-      format_snapshot_set_destroy(fixture->set);
+      storage_snapshot_set_destroy(fixture->set);
    fixture->set = NULL;
 }
 
@@ -44,9 +44,9 @@ static int tear_down(void **state)
 static void open_set(struct fixture *fixture, size_t kept)
 {
    shut(fixture);
-   const struct format_snapshot_settings settings = {.kept = kept};
+   const struct storage_snapshot_settings settings = {.kept = kept};
    assert_int_equal(
-       format_snapshot_set_create(&fixture->host.host, &settings, &fixture->set, &fixture->error),
+       storage_snapshot_set_create(&fixture->host.host, &settings, &fixture->set, &fixture->error),
        KVS_OK);
 }
 
@@ -55,7 +55,7 @@ static void write_one(struct fixture *fixture, uint64_t sequence)
 {
    const kvs_tick tick = {
        .size = sizeof tick, .reason = KVS_TICK_CHECKPOINT, .view_sequence = sequence};
-   assert_int_equal(format_snapshot_set_write(fixture->set, &tick, &fixture->error), KVS_OK);
+   assert_int_equal(storage_snapshot_set_write(fixture->set, &tick, &fixture->error), KVS_OK);
 }
 
 static size_t count_files(const struct fixture *fixture)
@@ -71,8 +71,8 @@ static void just_so_many_are_kept_as_was_asked(void **state)
       for (uint64_t sequence = 1; sequence <= 5; sequence++)
          write_one(fixture, 10 * kept + sequence);
       assert_int_equal(count_files(fixture), kept);
-      assert_int_equal(format_snapshot_set_oldest(fixture->set), 10 * kept + 6 - kept);
-      assert_int_equal(format_snapshot_set_newest(fixture->set), 10 * kept + 5);
+      assert_int_equal(storage_snapshot_set_oldest(fixture->set), 10 * kept + 6 - kept);
+      assert_int_equal(storage_snapshot_set_newest(fixture->set), 10 * kept + 5);
    }
 }
 
@@ -80,54 +80,54 @@ static void the_oldest_give_way_up_to_the_newest(void **state)
 {
    struct fixture *fixture = *state;
    open_set(fixture, 5);
-   assert_false(format_snapshot_set_drop_oldest(fixture->set));
+   assert_false(storage_snapshot_set_drop_oldest(fixture->set));
    for (uint64_t sequence = 1; sequence <= 3; sequence++)
       write_one(fixture, sequence);
-   assert_true(format_snapshot_set_drop_oldest(fixture->set));
-   assert_int_equal(format_snapshot_set_oldest(fixture->set), 2);
-   assert_true(format_snapshot_set_drop_oldest(fixture->set));
-   assert_false(format_snapshot_set_drop_oldest(fixture->set));
-   assert_int_equal(format_snapshot_set_oldest(fixture->set), 3);
+   assert_true(storage_snapshot_set_drop_oldest(fixture->set));
+   assert_int_equal(storage_snapshot_set_oldest(fixture->set), 2);
+   assert_true(storage_snapshot_set_drop_oldest(fixture->set));
+   assert_false(storage_snapshot_set_drop_oldest(fixture->set));
+   assert_int_equal(storage_snapshot_set_oldest(fixture->set), 3);
    assert_int_equal(count_files(fixture), 1);
 }
 
 static void nothing_gives_way_to_a_damaged_snapshot(void **state)
 {
    struct fixture *fixture = *state;
-   struct format_snapshot_found found;
+   struct storage_snapshot_found found;
    open_set(fixture, 5);
    for (uint64_t sequence = 1; sequence <= 3; sequence++)
       write_one(fixture, sequence);
    log_host_damage(&fixture->host, "snapshots", 0);
    open_set(fixture, 5);
    /* Not loaded: none is known to be sound. */
-   assert_false(format_snapshot_set_drop_oldest(fixture->set));
-   assert_int_equal(format_snapshot_set_bytes(fixture->set), 0);
-   assert_int_equal(format_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_OK);
+   assert_false(storage_snapshot_set_drop_oldest(fixture->set));
+   assert_int_equal(storage_snapshot_set_bytes(fixture->set), 0);
+   assert_int_equal(storage_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_OK);
    assert_int_equal(found.sequence, 2);
    assert_int_equal(found.newest_sequence, 3);
-   assert_true(format_snapshot_set_drop_oldest(fixture->set));
-   assert_false(format_snapshot_set_drop_oldest(fixture->set));
-   assert_int_equal(format_snapshot_set_oldest(fixture->set), 2);
+   assert_true(storage_snapshot_set_drop_oldest(fixture->set));
+   assert_false(storage_snapshot_set_drop_oldest(fixture->set));
+   assert_int_equal(storage_snapshot_set_oldest(fixture->set), 2);
    assert_int_equal(count_files(fixture), 2);
 }
 
 static void two_damaged_snapshots_are_passed_over_before_anything_is_handed_on(void **state)
 {
    struct fixture *fixture = *state;
-   struct format_snapshot_found found;
+   struct storage_snapshot_found found;
    open_set(fixture, 5);
    for (uint64_t sequence = 1; sequence <= 3; sequence++)
       write_one(fixture, sequence);
    log_host_damage(&fixture->host, "snapshots", 0);
    log_host_damage(&fixture->host, "snapshots", 1);
    open_set(fixture, 5);
-   assert_int_equal(format_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_OK);
+   assert_int_equal(storage_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_OK);
    assert_int_equal(found.sequence, 1);
    assert_int_equal(fixture->host.loaded_count, 0);
    log_host_damage(&fixture->host, "snapshots", 2);
-   assert_int_equal(format_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_CORRUPT);
-   assert_int_equal(format_snapshot_set_load_sound(fixture->set, &found, &fixture->error), KVS_OK);
+   assert_int_equal(storage_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_CORRUPT);
+   assert_int_equal(storage_snapshot_set_load_sound(fixture->set, &found, &fixture->error), KVS_OK);
    assert_false(found.loaded);
 }
 
@@ -146,7 +146,7 @@ static size_t read_one(kvs_view *view, kvs_record *records, size_t capacity)
 static void nothing_is_handed_on_of_one_that_is_damaged_at_its_end(void **state)
 {
    struct fixture *fixture = *state;
-   struct format_snapshot_found found;
+   struct storage_snapshot_found found;
    fixture->host.host.view_read = read_one;
    open_set(fixture, 5);
    write_one(fixture, 1);
@@ -156,15 +156,15 @@ static void nothing_is_handed_on_of_one_that_is_damaged_at_its_end(void **state)
                           .view_sequence = 2,
                           .view_count = 1,
                           .view_bytes = 8};
-   assert_int_equal(format_snapshot_set_write(fixture->set, &tick, &fixture->error), KVS_OK);
+   assert_int_equal(storage_snapshot_set_write(fixture->set, &tick, &fixture->error), KVS_OK);
    const char *newest = "snapshots/00000000000000000002.snapshot";
    uint8_t *bytes = log_host_read_file(&fixture->host, newest, &size);
-   assert_true(size <= format_snapshot_size_limit(&tick));
+   assert_true(size <= storage_snapshot_size_limit(&tick));
    bytes[size - 1] ^= 1;
    log_host_write_file(&fixture->host, newest, bytes, size);
    free(bytes);
    open_set(fixture, 5);
-   assert_int_equal(format_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_OK);
+   assert_int_equal(storage_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_OK);
    assert_int_equal(found.sequence, 1);
    assert_int_equal(fixture->host.loaded_count, 0);
 }
@@ -175,24 +175,24 @@ static void room_is_kept_for_the_next_one_and_used_up_by_it(void **state)
    const kvs_tick tick = {.size = sizeof tick, .view_bytes = 3 << 20, .view_count = 1000};
    int64_t missing;
    open_set(fixture, 5);
-   assert_int_equal(format_snapshot_set_keep_room(fixture->set, &tick, &missing, &fixture->error),
+   assert_int_equal(storage_snapshot_set_keep_room(fixture->set, &tick, &missing, &fixture->error),
                     KVS_OK);
    assert_true(missing <= 0);
    if (missing == INT64_MIN)
       skip(); /* this file system cannot keep any */
    const kvs_tick larger = {.size = sizeof larger, .view_bytes = 9 << 20, .view_count = 1000};
-   assert_int_equal(format_snapshot_set_keep_room(fixture->set, &larger, &missing, &fixture->error),
-                    KVS_OK);
+   assert_int_equal(
+       storage_snapshot_set_keep_room(fixture->set, &larger, &missing, &fixture->error), KVS_OK);
    assert_true(missing <= 0 && missing > -((int64_t)3 << 20));
    /* What is far too much is given back. */
-   assert_int_equal(format_snapshot_set_keep_room(fixture->set, &tick, &missing, &fixture->error),
+   assert_int_equal(storage_snapshot_set_keep_room(fixture->set, &tick, &missing, &fixture->error),
                     KVS_OK);
    assert_true(missing <= 0 && missing > -((int64_t)1 << 20));
    write_one(fixture, 1);
    size_t size;
    free(log_host_read_file(&fixture->host, "snapshots/00000000000000000001.snapshot", &size));
-   assert_int_equal(size, FORMAT_SNAPSHOT_HEADER_SIZE + FORMAT_SNAPSHOT_FOOTER_SIZE);
-   assert_int_equal(format_snapshot_set_bytes(fixture->set), size);
+   assert_int_equal(size, STORAGE_SNAPSHOT_HEADER_SIZE + STORAGE_SNAPSHOT_FOOTER_SIZE);
+   assert_int_equal(storage_snapshot_set_bytes(fixture->set), size);
    assert_int_equal(log_host_count(&fixture->host, "snapshots", ""), 3); /* with "." and ".." */
 }
 

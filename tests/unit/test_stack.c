@@ -14,7 +14,7 @@
 struct fixture {
    struct temporary directory;
    struct kv_plugin_library *library;
-   struct kv_stack *stack;
+   struct kv_plugin_stack *stack;
    const kvs_stack *offered;
    const kvs_plugin *plugin;
    const kvs_setting *settings;
@@ -45,9 +45,9 @@ static int set_up(void **state)
    fixture.library = kv_plugin_library_create(fixture.directory.path, &status);
    assert_non_null(fixture.library);
    assert_int_equal(kv_plugin_library_find(fixture.library, "gated", &wrapper, &status), KV_OK);
-   fixture.stack = kv_stack_create(fixture.library, wrapper);
+   fixture.stack = kv_plugin_stack_create(fixture.library, wrapper);
    assert_non_null(fixture.stack);
-   fixture.offered = kv_stack_extension(fixture.stack);
+   fixture.offered = kv_plugin_stack_extension(fixture.stack);
    *state = &fixture;
    return 0;
 }
@@ -55,7 +55,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
    struct fixture *fixture = *state;
-   kv_stack_destroy(fixture->stack);
+   kv_plugin_stack_destroy(fixture->stack);
    kv_plugin_library_destroy(fixture->library);
    temporary_remove(&fixture->directory);
    return 0;

@@ -10,23 +10,23 @@
 
 static void set(struct kv_transaction *transaction, const char *key, const char *value)
 {
-   assert_true(kv_transaction_set(transaction, kv_bytes_of(key), kv_bytes_of(value)));
+   assert_true(kv_transaction_set(transaction, kv_slice_of(key), kv_slice_of(value)));
 }
 
 static bool delete_key(struct kv_transaction *transaction, const char *key)
 {
    bool existed;
-   assert_true(kv_transaction_delete(transaction, kv_bytes_of(key), &existed));
+   assert_true(kv_transaction_delete(transaction, kv_slice_of(key), &existed));
    return existed;
 }
 
 static void assert_value(const struct kv_version *version, const char *key, const char *expected)
 {
-   struct kv_bytes value;
-   bool found = kv_version_get(version, kv_bytes_of(key), &value);
+   struct kv_slice value;
+   bool found = kv_version_get(version, kv_slice_of(key), &value);
    assert_int_equal(found, expected != NULL);
    if (expected)
-      assert_true(store_same(value, kv_bytes_of(expected)));
+      assert_true(store_same(value, kv_slice_of(expected)));
 }
 
 static int create_store(void **state)
@@ -43,18 +43,18 @@ static int destroy_store(void **state)
 
 static void a_new_store_is_empty_at_sequence_0(void **state)
 {
-   struct kv_view *view = kv_view_create(*state);
-   const struct kv_version *version = kv_view_version(view);
+   struct kv_store_view *view = kv_store_view_create(*state);
+   const struct kv_version *version = kv_store_view_version(view);
    assert_int_equal(kv_version_sequence(version), 0);
    assert_int_equal(kv_version_count(version), 0);
    assert_int_equal(kv_version_bytes(version), 0);
    assert_value(version, "key", NULL);
    struct kv_cursor cursor;
-   struct kv_bytes key, value;
-   kv_cursor_seek(&cursor, version, kv_bytes(NULL, 0));
+   struct kv_slice key, value;
+   kv_cursor_seek(&cursor, version, kv_slice(NULL, 0));
    assert_false(kv_cursor_next(&cursor, &key, &value));
    assert_false(kv_cursor_next(&cursor, &key, &value));
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
 }
 
 static void a_transaction_sees_its_own_changes_and_nobody_else_does(void **state)
@@ -62,9 +62,9 @@ static void a_transaction_sees_its_own_changes_and_nobody_else_does(void **state
    struct kv_reader *reader = kv_reader_create(*state);
    struct kv_transaction *transaction = kv_store_begin(*state);
    set(transaction, "a", "1");
-   struct kv_bytes value;
-   assert_true(kv_transaction_get(transaction, kv_bytes_of("a"), &value));
-   assert_true(store_same(value, kv_bytes_of("1")));
+   struct kv_slice value;
+   assert_true(kv_transaction_get(transaction, kv_slice_of("a"), &value));
+   assert_true(store_same(value, kv_slice_of("1")));
    assert_value(kv_reader_pin(reader), "a", NULL);
    kv_reader_unpin(reader);
    kv_transaction_commit(transaction, 7);
@@ -87,14 +87,14 @@ static void an_aborted_transaction_leaves_no_trace(void **state)
    assert_true(delete_key(transaction, "gone?"));
    kv_transaction_abort(transaction);
 
-   struct kv_view *view = kv_view_create(*state);
-   const struct kv_version *version = kv_view_version(view);
+   struct kv_store_view *view = kv_store_view_create(*state);
+   const struct kv_version *version = kv_store_view_version(view);
    assert_value(version, "kept", "before");
    assert_value(version, "gone?", "no");
    assert_value(version, "new", NULL);
    assert_int_equal(kv_version_count(version), 2);
    assert_int_equal(kv_version_sequence(version), 1);
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
 }
 
 static void count_and_bytes_follow_sets_replaces_and_deletes(void **state)
@@ -117,15 +117,15 @@ static void count_and_bytes_follow_sets_replaces_and_deletes(void **state)
    assert_int_equal(kv_transaction_count(transaction), 1);
    assert_int_equal(kv_transaction_bytes(transaction), 21);
    kv_transaction_commit(transaction, 2);
-   struct kv_view *view = kv_view_create(*state);
-   assert_int_equal(kv_version_count(kv_view_version(view)), 1);
-   assert_int_equal(kv_version_bytes(kv_view_version(view)), 21);
-   kv_view_destroy(view);
+   struct kv_store_view *view = kv_store_view_create(*state);
+   assert_int_equal(kv_version_count(kv_store_view_version(view)), 1);
+   assert_int_equal(kv_version_bytes(kv_store_view_version(view)), 21);
+   kv_store_view_destroy(view);
 }
 
 static void keys_come_in_the_order_of_unsigned_bytes(void **state)
 {
-   static const struct kv_bytes ordered[] = {
+   static const struct kv_slice ordered[] = {
        {"\0", 1},
        {"\0\0", 2},
        {"\0\1", 2},
@@ -149,51 +149,51 @@ static void keys_come_in_the_order_of_unsigned_bytes(void **state)
    enum { COUNT = sizeof ordered / sizeof ordered[0] };
    struct kv_transaction *transaction = kv_store_begin(*state);
    for (size_t i = 0; i < COUNT; i++) { /* 7 and the count have no common divisor */
-      struct kv_bytes key = ordered[i * 7 % COUNT];
+      struct kv_slice key = ordered[i * 7 % COUNT];
       assert_true(kv_transaction_set(transaction, key, key));
    }
    kv_transaction_commit(transaction, 1);
-   struct kv_view *view = kv_view_create(*state);
+   struct kv_store_view *view = kv_store_view_create(*state);
    struct kv_cursor cursor;
-   struct kv_bytes key, value;
-   kv_cursor_seek(&cursor, kv_view_version(view), kv_bytes(NULL, 0));
+   struct kv_slice key, value;
+   kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
    for (size_t i = 0; i < COUNT; i++) {
       assert_true(kv_cursor_next(&cursor, &key, &value));
       assert_true(store_same(key, ordered[i]) && store_same(value, ordered[i]));
-      assert_true(kv_version_get(kv_view_version(view), ordered[i], &value));
+      assert_true(kv_version_get(kv_store_view_version(view), ordered[i], &value));
       assert_true(store_same(value, ordered[i]));
    }
    assert_false(kv_cursor_next(&cursor, &key, &value));
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
 }
 
 static void a_cursor_begins_at_the_first_key_not_below_the_one_sought(void **state)
 {
    enum { COUNT = 5000 };
    store_fill(*state, COUNT);
-   struct kv_view *view = kv_view_create(*state);
-   assert_int_equal(kv_version_count(kv_view_version(view)), COUNT);
+   struct kv_store_view *view = kv_store_view_create(*state);
+   assert_int_equal(kv_version_count(kv_store_view_version(view)), COUNT);
    for (unsigned i = 0; i <= 2 * COUNT; i++) {
       char text[16], expected[16];
       struct kv_cursor cursor;
-      struct kv_bytes key, value;
-      kv_cursor_seek(&cursor, kv_view_version(view), store_numbered(text, i));
+      struct kv_slice key, value;
+      kv_cursor_seek(&cursor, kv_store_view_version(view), store_numbered(text, i));
       for (unsigned next = (i + 1) & ~1u, last = next + 4; next < last; next += 2) {
          bool there = next < 2 * COUNT;
          assert_int_equal(kv_cursor_next(&cursor, &key, &value), there);
          assert_true(!there || store_same(key, store_numbered(expected, next)));
       }
    }
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
 }
 
 static void leaves_filled_in_ascending_order_stay_full(void **state)
 {
    store_fill(*state, 20000);
-   struct kv_view *view = kv_view_create(*state);
-   struct store_shape shape = store_check_tree(kv_view_version(view));
+   struct kv_store_view *view = kv_store_view_create(*state);
+   struct store_shape shape = store_check_tree(kv_store_view_version(view));
    assert_true(shape.slots >= shape.leaves * (KV_NODE_FANOUT - 2));
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
 }
 
 static void a_leaf_that_shrinks_is_merged_with_either_neighbour(void **state)
@@ -219,18 +219,18 @@ static void a_leaf_that_shrinks_is_merged_with_either_neighbour(void **state)
 static void the_longest_key_and_the_empty_value_are_kept(void **state)
 {
    static char longest[KV_KEY_SIZE_MAX];
-   struct kv_bytes value, last = kv_bytes(longest, sizeof longest),
-                          before = kv_bytes(longest, sizeof longest - 1);
+   struct kv_slice value, last = kv_slice(longest, sizeof longest),
+                          before = kv_slice(longest, sizeof longest - 1);
    struct kv_transaction *transaction = kv_store_begin(*state);
-   assert_true(kv_transaction_set(transaction, last, kv_bytes(NULL, 0)));
-   assert_true(kv_transaction_set(transaction, before, kv_bytes("x", 1)));
+   assert_true(kv_transaction_set(transaction, last, kv_slice(NULL, 0)));
+   assert_true(kv_transaction_set(transaction, before, kv_slice("x", 1)));
    kv_transaction_commit(transaction, 1);
-   struct kv_view *view = kv_view_create(*state);
-   assert_true(kv_version_get(kv_view_version(view), last, &value));
+   struct kv_store_view *view = kv_store_view_create(*state);
+   assert_true(kv_version_get(kv_store_view_version(view), last, &value));
    assert_int_equal(value.size, 0);
-   assert_true(kv_version_get(kv_view_version(view), before, &value));
+   assert_true(kv_version_get(kv_store_view_version(view), before, &value));
    assert_int_equal(value.size, 1);
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
 }
 
 static void a_pinned_version_stays_until_it_is_unpinned(void **state)
@@ -257,19 +257,19 @@ static void a_pinned_version_stays_until_it_is_unpinned(void **state)
 static void prefetching_reads_only_what_is_there(void **state)
 {
    char texts[KV_PREFETCH_KEYS_MAX][16];
-   struct kv_bytes keys[KV_PREFETCH_KEYS_MAX];
+   struct kv_slice keys[KV_PREFETCH_KEYS_MAX];
    for (unsigned i = 0; i < KV_PREFETCH_KEYS_MAX; i++)
       keys[i] = store_numbered(texts[i], i * 601);
-   keys[0] = kv_bytes_of("!");
-   keys[1] = kv_bytes_of("~");
+   keys[0] = kv_slice_of("!");
+   keys[1] = kv_slice_of("~");
    for (unsigned count = 0; count < 3; count++) {
-      struct kv_view *view = kv_view_create(*state);
-      const struct kv_version *version = kv_view_version(view);
+      struct kv_store_view *view = kv_store_view_create(*state);
+      const struct kv_version *version = kv_store_view_version(view);
       kv_version_prefetch(version, keys, KV_PREFETCH_KEYS_MAX);
       kv_version_prefetch(version, keys, 1);
       kv_version_prefetch(version, keys, 0);
       assert_int_equal(store_check_tree(version).slots, kv_version_count(version));
-      kv_view_destroy(view);
+      kv_store_view_destroy(view);
       store_fill(*state, count == 0 ? 1 : 10000);
    }
 }

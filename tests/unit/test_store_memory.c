@@ -126,7 +126,7 @@ static void an_aborted_transaction_frees_what_it_made(void **state)
    struct kv_transaction *transaction = kv_store_begin(*state);
    for (unsigned i = 0; i < 7000; i += 7) {
       store_delete_numbered(transaction, i & ~1u);
-      assert_true(kv_transaction_set(transaction, store_numbered(text, i + 1), kv_bytes("new", 3)));
+      assert_true(kv_transaction_set(transaction, store_numbered(text, i + 1), kv_slice("new", 3)));
    }
    kv_transaction_abort(transaction);
    assert_int_equal(blocks_in_use, before);
@@ -157,18 +157,18 @@ static void a_held_view_costs_only_what_it_alone_needs(void **state)
    store_fill(*state, COUNT);
    kv_transaction_commit(kv_store_begin(*state), 2);
    long alone = blocks_in_use;
-   struct kv_view *view = kv_view_create(*state);
+   struct kv_store_view *view = kv_store_view_create(*state);
    for (unsigned i = 0; i < 20 * COUNT; i++) {
       char text[16];
       struct kv_transaction *transaction = kv_store_begin(*state);
-      struct kv_bytes key = store_numbered(text, store_random_below(&chance, COUNT) * 2);
-      assert_true(kv_transaction_set(transaction, key, kv_bytes(text, i % 16)));
+      struct kv_slice key = store_numbered(text, store_random_below(&chance, COUNT) * 2);
+      assert_true(kv_transaction_set(transaction, key, kv_slice(text, i % 16)));
       kv_transaction_commit(transaction, 3 + i);
       /* At most twice the data, the view itself, and what the last transaction retired. */
       assert_true(blocks_in_use <= 2 * alone + 2 * COUNT / 50 + 16);
    }
-   store_check_tree(kv_view_version(view));
-   kv_view_destroy(view);
+   store_check_tree(kv_store_view_version(view));
+   kv_store_view_destroy(view);
    kv_transaction_commit(kv_store_begin(*state), 3);
    assert_int_equal(blocks_in_use, alone);
 }
@@ -176,9 +176,9 @@ static void a_held_view_costs_only_what_it_alone_needs(void **state)
 static void a_kept_value_outlives_its_key_its_versions_and_the_store(void **state)
 {
    static const char large[KV_VALUE_KEEP_MIN] = "large";
-   const struct kv_bytes key = kv_bytes_of("key"), text = kv_bytes(large, sizeof large);
+   const struct kv_slice key = kv_slice_of("key"), text = kv_slice(large, sizeof large);
    struct kv_store *other = kv_store_create();
-   struct kv_bytes value;
+   struct kv_slice value;
    struct kv_transaction *transaction = kv_store_begin(other);
    assert_true(kv_transaction_set(transaction, key, text));
    kv_transaction_commit(transaction, 1);
@@ -190,7 +190,7 @@ static void a_kept_value_outlives_its_key_its_versions_and_the_store(void **stat
 
    long kept = blocks_in_use;
    transaction = kv_store_begin(other);
-   assert_true(kv_transaction_set(transaction, key, kv_bytes_of("small")));
+   assert_true(kv_transaction_set(transaction, key, kv_slice_of("small")));
    kv_transaction_commit(transaction, 2);
    kv_transaction_commit(kv_store_begin(other), 3);
    assert_true(blocks_in_use >= kept);
@@ -207,12 +207,12 @@ static void values_that_nobody_keeps_are_freed_whatever_their_size(void **state)
    for (size_t size = KV_VALUE_KEEP_MIN - 1; size <= sizeof large; size++) {
       for (unsigned i = 0; i < 3; i++) {
          struct kv_transaction *transaction = kv_store_begin(*state);
-         assert_true(kv_transaction_set(transaction, kv_bytes_of("k"), kv_bytes(large, size)));
+         assert_true(kv_transaction_set(transaction, kv_slice_of("k"), kv_slice(large, size)));
          /* Replaced within its transaction, then aborted, committed, or deleted. */
-         assert_true(kv_transaction_set(transaction, kv_bytes_of("k"), kv_bytes(large, size)));
+         assert_true(kv_transaction_set(transaction, kv_slice_of("k"), kv_slice(large, size)));
          bool existed;
          if (i == 2)
-            assert_true(kv_transaction_delete(transaction, kv_bytes_of("k"), &existed));
+            assert_true(kv_transaction_delete(transaction, kv_slice_of("k"), &existed));
          if (i == 0)
             kv_transaction_abort(transaction);
          else
@@ -237,9 +237,9 @@ static void an_entry_made_ahead_is_freed_whether_it_is_put_or_dropped(void **sta
    kv_transaction_commit(kv_store_begin(*state), 2);
    long before = blocks_in_use;
    char text[16];
-   struct kv_entry *put = kv_store_make_entry(store_numbered(text, 8), kv_bytes("ahead", 5));
-   struct kv_entry *undone = kv_store_make_entry(store_numbered(text, 9), kv_bytes("undone", 6));
-   struct kv_entry *dropped = kv_store_make_entry(store_numbered(text, 10), kv_bytes("no", 2));
+   struct kv_entry *put = kv_store_make_entry(store_numbered(text, 8), kv_slice("ahead", 5));
+   struct kv_entry *undone = kv_store_make_entry(store_numbered(text, 9), kv_slice("undone", 6));
+   struct kv_entry *dropped = kv_store_make_entry(store_numbered(text, 10), kv_slice("no", 2));
    kv_store_drop_entry(dropped);
    kv_store_drop_entry(NULL);
 
@@ -248,7 +248,7 @@ static void an_entry_made_ahead_is_freed_whether_it_is_put_or_dropped(void **sta
    kv_transaction_abort(transaction);
    transaction = kv_store_begin(*state);
    assert_true(kv_transaction_put(transaction, put));
-   struct kv_bytes value;
+   struct kv_slice value;
    assert_true(kv_version_get(transaction->version, store_numbered(text, 8), &value));
    assert_memory_equal(value.data, "ahead", 5);
    assert_false(kv_version_get(transaction->version, store_numbered(text, 9), &value));
@@ -265,7 +265,7 @@ static void what_was_published_keeps_what_it_replaced_until_it_is_reclaimed(void
    for (uint64_t sequence = 3; sequence <= 5; sequence++) {
       char text[16];
       struct kv_transaction *transaction = kv_store_begin(*state);
-      assert_true(kv_transaction_set(transaction, store_numbered(text, 8), kv_bytes("new", 3)));
+      assert_true(kv_transaction_set(transaction, store_numbered(text, 8), kv_slice("new", 3)));
       kv_transaction_publish(transaction, sequence);
    }
    assert_true(blocks_in_use > before);
@@ -279,24 +279,24 @@ static void views_may_end_in_any_order(void **state)
    enum { VERSIONS = 6, VIEWS = 2 * VERSIONS, KEYS = 300 };
    uint64_t chance = 42;
    char text[16], expected[16];
-   struct kv_bytes value;
+   struct kv_slice value;
    for (unsigned round = 0; round < 100; round++) {
-      struct kv_view *views[VIEWS];
+      struct kv_store_view *views[VIEWS];
       for (unsigned i = 0; i < VERSIONS; i++) {
          struct kv_transaction *transaction = kv_store_begin(*state);
          for (unsigned j = 0; j < KEYS; j += i + 1)
             assert_true(kv_transaction_set(transaction, store_numbered(text, j),
                                            store_numbered(expected, i)));
          kv_transaction_commit(transaction, i);
-         views[2 * i] = kv_view_create(*state);
-         views[2 * i + 1] = kv_view_create(*state);
+         views[2 * i] = kv_store_view_create(*state);
+         views[2 * i + 1] = kv_store_view_create(*state);
       }
       for (unsigned left = VIEWS; left > 0; left--) {
          unsigned chosen = store_random_below(&chance, left);
-         kv_view_destroy(views[chosen]);
+         kv_store_view_destroy(views[chosen]);
          views[chosen] = views[left - 1];
          for (unsigned i = 0; i + 1 < left; i++) {
-            const struct kv_version *version = kv_view_version(views[i]);
+            const struct kv_version *version = kv_store_view_version(views[i]);
             unsigned j = store_random_below(&chance, KEYS);
             assert_true(kv_version_get(version, store_numbered(text, j), &value));
             unsigned number = expected_number(j, kv_version_sequence(version));
@@ -321,7 +321,7 @@ static bool change_much(struct kv_transaction *transaction)
    char text[16];
    bool existed;
    for (unsigned i = 0; i < 700; i++) {
-      if (!kv_transaction_set(transaction, store_numbered(text, i * 37 % 1000), kv_bytes("new", 3)))
+      if (!kv_transaction_set(transaction, store_numbered(text, i * 37 % 1000), kv_slice("new", 3)))
          return false;
    }
    for (unsigned i = 0; i < 900; i++) {
@@ -350,16 +350,16 @@ static void a_transaction_without_memory_can_be_aborted(void **state)
       }
       assert_int_equal(blocks_in_use, before);
    }
-   struct kv_view *view = kv_view_create(*state);
-   assert_int_equal(kv_version_count(kv_view_version(view)), COUNT / 2);
+   struct kv_store_view *view = kv_store_view_create(*state);
+   assert_int_equal(kv_version_count(kv_store_view_version(view)), COUNT / 2);
    for (unsigned i = 0; i < COUNT; i++) {
-      struct kv_bytes value;
-      bool found = kv_version_get(kv_view_version(view), store_numbered(text, i), &value);
+      struct kv_slice value;
+      bool found = kv_version_get(kv_store_view_version(view), store_numbered(text, i), &value);
       assert_int_equal(found, i % 2 == 0);
       assert_true(!found || store_same(value, store_numbered(text, i)));
    }
-   store_check_tree(kv_view_version(view));
-   kv_view_destroy(view);
+   store_check_tree(kv_store_view_version(view));
+   kv_store_view_destroy(view);
 }
 
 static void a_store_reader_or_view_without_memory_is_null(void **state)
@@ -371,7 +371,7 @@ static void a_store_reader_or_view_without_memory_is_null(void **state)
    }
    allocations_left = 0;
    assert_null(kv_reader_create(*state));
-   assert_null(kv_view_create(*state));
+   assert_null(kv_store_view_create(*state));
    allocations_left = -1;
    assert_int_equal(blocks_in_use, before);
 }
@@ -379,16 +379,16 @@ static void a_store_reader_or_view_without_memory_is_null(void **state)
 static void commit_and_the_end_of_a_view_need_no_memory(void **state)
 {
    store_fill(*state, 3000);
-   struct kv_view *older = kv_view_create(*state);
+   struct kv_store_view *older = kv_store_view_create(*state);
    store_fill(*state, 3000);
-   struct kv_view *newer = kv_view_create(*state);
+   struct kv_store_view *newer = kv_store_view_create(*state);
    struct kv_transaction *transaction = kv_store_begin(*state);
    assert_true(change_much(transaction));
    allocations_left = 0;
    kv_transaction_commit(transaction, 3);
-   kv_view_destroy(newer);
-   store_check_tree(kv_view_version(older));
-   kv_view_destroy(older);
+   kv_store_view_destroy(newer);
+   store_check_tree(kv_store_view_version(older));
+   kv_store_view_destroy(older);
    allocations_left = -1;
 }
 

@@ -36,7 +36,7 @@ struct model_test {
    struct model_key keys[MODEL_KEYS]; /* ascending, no two the same */
    struct model now, working;         /* committed; in the transaction in progress */
    uint64_t sequence;
-   struct kv_view *views[MODEL_VIEWS];
+   struct kv_store_view *views[MODEL_VIEWS];
    struct model seen[MODEL_VIEWS]; /* what the views must show */
    uint64_t sequences[MODEL_VIEWS];
    uint64_t chance;
@@ -75,17 +75,17 @@ static void make_keys(struct model_test *test)
    }
 }
 
-static struct kv_bytes model_key(const struct model_test *test, size_t index)
+static struct kv_slice model_key(const struct model_test *test, size_t index)
 {
-   return kv_bytes(test->keys[index].bytes, test->keys[index].size);
+   return kv_slice(test->keys[index].bytes, test->keys[index].size);
 }
 
 /* The value made from a number: its size varies with it. */
-static struct kv_bytes model_value(uint32_t (*buffer)[50], uint32_t number)
+static struct kv_slice model_value(uint32_t (*buffer)[50], uint32_t number)
 {
    for (size_t i = 0; i < 50; i++)
       (*buffer)[i] = number;
-   return kv_bytes(*buffer, 4 + number % 197);
+   return kv_slice(*buffer, 4 + number % 197);
 }
 
 static void check_version(struct model_test *test, const struct kv_version *version,
@@ -93,8 +93,8 @@ static void check_version(struct model_test *test, const struct kv_version *vers
 {
    uint32_t buffer[50];
    struct kv_cursor cursor;
-   struct kv_bytes key, value;
-   kv_cursor_seek(&cursor, version, from > 0 ? model_key(test, from) : kv_bytes(NULL, 0));
+   struct kv_slice key, value;
+   kv_cursor_seek(&cursor, version, from > 0 ? model_key(test, from) : kv_slice(NULL, 0));
    for (size_t i = from; i < MODEL_KEYS; i++) {
       if (model->values[i] == 0)
          continue;
@@ -135,7 +135,7 @@ static void change_both(struct model_test *test, struct kv_store *store, uint32_
    test->working = test->now;
    for (uint32_t left = 1 + store_random_below(&test->chance, changes); left > 0; left--) {
       size_t i = store_random_below(&test->chance, MODEL_KEYS);
-      struct kv_bytes value;
+      struct kv_slice value;
       uint32_t buffer[50], *held = &test->working.values[i];
       assert_int_equal(kv_transaction_get(transaction, model_key(test, i), &value), *held != 0);
       if (store_random_below(&test->chance, 100) < deletes) {
@@ -160,19 +160,19 @@ static void change_both(struct model_test *test, struct kv_store *store, uint32_
 static void change_views(struct model_test *test, struct kv_store *store)
 {
    size_t chosen = store_random_below(&test->chance, MODEL_VIEWS);
-   struct kv_view **view = &test->views[chosen];
+   struct kv_store_view **view = &test->views[chosen];
    if (*view) {
-      const struct kv_version *version = kv_view_version(*view);
+      const struct kv_version *version = kv_store_view_version(*view);
       assert_int_equal(kv_version_sequence(version), test->sequences[chosen]);
       check_version(test, version, &test->seen[chosen],
                     store_random_below(&test->chance, MODEL_KEYS));
       check_counters(test, version, &test->seen[chosen]);
       if (store_random_below(&test->chance, 3) > 0)
          return;
-      kv_view_destroy(*view);
+      kv_store_view_destroy(*view);
       *view = NULL;
    } else {
-      *view = kv_view_create(store);
+      *view = kv_store_view_create(store);
       test->seen[chosen] = test->now;
       test->sequences[chosen] = test->sequence;
    }
@@ -199,8 +199,8 @@ static void all_versions_agree_with_a_model(void **state)
    for (size_t i = 0; i < MODEL_VIEWS; i++) {
       if (!test->views[i])
          continue;
-      check_version(test, kv_view_version(test->views[i]), &test->seen[i], 0);
-      kv_view_destroy(test->views[i]);
+      check_version(test, kv_store_view_version(test->views[i]), &test->seen[i], 0);
+      kv_store_view_destroy(test->views[i]);
    }
    kv_reader_destroy(reader);
    free(test);

@@ -32,12 +32,12 @@ static bool holds(uint64_t sequence, uint64_t key)
    return (key + sequence) % 5 != 0;
 }
 
-static struct kv_bytes key_of(char text[static 24], uint64_t key)
+static struct kv_slice key_of(char text[static 24], uint64_t key)
 {
-   return kv_bytes(text, (size_t)snprintf(text, 24, "key:%06u", (unsigned)key));
+   return kv_slice(text, (size_t)snprintf(text, 24, "key:%06u", (unsigned)key));
 }
 
-static bool is_value(struct kv_bytes value, uint64_t sequence)
+static bool is_value(struct kv_slice value, uint64_t sequence)
 {
    return value.size == sizeof sequence && memcmp(value.data, &sequence, sizeof sequence) == 0;
 }
@@ -46,11 +46,11 @@ static bool is_whole(const struct kv_version *version)
 {
    char text[24];
    struct kv_cursor cursor;
-   struct kv_bytes key, value;
+   struct kv_slice key, value;
    uint64_t sequence = kv_version_sequence(version), count = 0;
-   kv_cursor_seek(&cursor, version, kv_bytes(NULL, 0));
+   kv_cursor_seek(&cursor, version, kv_slice(NULL, 0));
    for (uint64_t i = 0; i < KEYS && sequence > 0; i++) {
-      struct kv_bytes wanted = key_of(text, i);
+      struct kv_slice wanted = key_of(text, i);
       if (kv_version_get(version, wanted, &value) != holds(sequence, i))
          return false;
       if (!holds(sequence, i))
@@ -104,22 +104,22 @@ static void *come_and_go(void *context)
 static void *hold_views(void *context)
 {
    struct shared *shared = context;
-   struct kv_view *views[VIEWS_A_HOLDER] = {NULL};
+   struct kv_store_view *views[VIEWS_A_HOLDER] = {NULL};
    bool first = true;
    for (size_t i = 0; first || !atomic_load(&shared->done); i = (i + 1) % VIEWS_A_HOLDER) {
       if (views[i]) {
-         report(shared, is_whole(kv_view_version(views[i])), false);
-         kv_view_destroy(views[i]);
+         report(shared, is_whole(kv_store_view_version(views[i])), false);
+         kv_store_view_destroy(views[i]);
       }
-      views[i] = kv_view_create(shared->store);
-      report(shared, is_whole(kv_view_version(views[i])), first);
+      views[i] = kv_store_view_create(shared->store);
+      report(shared, is_whole(kv_store_view_version(views[i])), first);
       first = false;
    }
    for (size_t i = 0; i < VIEWS_A_HOLDER; i++) {
       if (!views[i])
          continue;
-      report(shared, is_whole(kv_view_version(views[i])), false);
-      kv_view_destroy(views[i]);
+      report(shared, is_whole(kv_store_view_version(views[i])), false);
+      kv_store_view_destroy(views[i]);
    }
    return NULL;
 }
@@ -132,7 +132,7 @@ static void change_all(struct kv_transaction *transaction, uint64_t sequence)
       bool existed;
       if (holds(sequence, i))
          assert_true(kv_transaction_set(transaction, key_of(text, i),
-                                        kv_bytes(&sequence, sizeof sequence)));
+                                        kv_slice(&sequence, sizeof sequence)));
       else
          assert_true(kv_transaction_delete(transaction, key_of(text, i), &existed));
    }
@@ -188,7 +188,7 @@ static void everybody_sees_whole_versions_while_writers_go_on(void **state)
 
 static void *destroy_view(void *view)
 {
-   kv_view_destroy(view);
+   kv_store_view_destroy(view);
    return NULL;
 }
 
@@ -201,12 +201,12 @@ static void views_may_end_on_any_thread(void **state)
    uint64_t sequence = 0;
    for (unsigned round = 0; round < ROUNDS; round++) {
       pthread_t threads[VIEWS];
-      struct kv_view *views[VIEWS];
+      struct kv_store_view *views[VIEWS];
       for (size_t i = 0; i < VIEWS; i++) {
          struct kv_transaction *transaction = kv_store_begin(store);
          change_all(transaction, ++sequence);
          kv_transaction_commit(transaction, sequence);
-         views[i] = kv_view_create(store);
+         views[i] = kv_store_view_create(store);
       }
       for (size_t i = 0; i < VIEWS; i++)
          assert_int_equal(

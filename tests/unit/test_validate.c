@@ -39,7 +39,7 @@ static void text_of_every_length_of_sequence_passes(void **state)
        SAMPLE("\xf4\x8f\xbf\xbf", 0), /* U+10FFFF */
    };
    for (size_t i = 0; i < COUNT(good); i++)
-      assert_int_equal(kv_validate_text(kv_bytes(good[i].bytes, good[i].size)), good[i].size);
+      assert_int_equal(kv_validate_text(kv_slice(good[i].bytes, good[i].size)), good[i].size);
 }
 
 static void text_that_is_no_utf8_is_found_at_its_first_bad_byte(void **state)
@@ -68,7 +68,7 @@ static void text_that_is_no_utf8_is_found_at_its_first_bad_byte(void **state)
        SAMPLE("\xc3\xa4\xc3\xa4\xfe", 4), /* after good ones */
    };
    for (size_t i = 0; i < COUNT(bad); i++)
-      assert_int_equal(kv_validate_text(kv_bytes(bad[i].bytes, bad[i].size)), bad[i].bad_offset);
+      assert_int_equal(kv_validate_text(kv_slice(bad[i].bytes, bad[i].size)), bad[i].bad_offset);
 }
 
 /* Refused, with all of `parts` in the text. */
@@ -88,11 +88,11 @@ static void a_key_has_1_to_65536_bytes(void **state)
    assert_non_null(long_key);
    memset(long_key, 'k', KV_KEY_SIZE_MAX + 1);
 
-   assert_int_equal(kv_validate_key("key", kv_bytes_of("k"), &status), KV_OK);
-   assert_int_equal(kv_validate_key("key", kv_bytes(long_key, KV_KEY_SIZE_MAX), &status), KV_OK);
-   assert_refused(kv_validate_key("key", kv_bytes(long_key, KV_KEY_SIZE_MAX + 1), &status), &status,
+   assert_int_equal(kv_validate_key("key", kv_slice_of("k"), &status), KV_OK);
+   assert_int_equal(kv_validate_key("key", kv_slice(long_key, KV_KEY_SIZE_MAX), &status), KV_OK);
+   assert_refused(kv_validate_key("key", kv_slice(long_key, KV_KEY_SIZE_MAX + 1), &status), &status,
                   "key: 65537 bytes given", "at most 65536");
-   assert_refused(kv_validate_key("key", kv_bytes(NULL, 0), &status), &status, "key: is empty",
+   assert_refused(kv_validate_key("key", kv_slice(NULL, 0), &status), &status, "key: is empty",
                   "1 to 65536");
    free(long_key);
 }
@@ -102,9 +102,9 @@ static void a_refused_key_is_told_with_its_field_byte_and_offset(void **state)
    (void)state;
    struct kv_status status;
    const char *field = "operations[3].set.key";
-   assert_refused(kv_validate_key(field, kv_bytes("ab\xff", 3), &status), &status, field,
+   assert_refused(kv_validate_key(field, kv_slice("ab\xff", 3), &status), &status, field,
                   "0xff at offset 2");
-   assert_refused(kv_validate_key(field, kv_bytes("a\0b", 3), &status), &status, "0x00 at offset 1",
+   assert_refused(kv_validate_key(field, kv_slice("a\0b", 3), &status), &status, "0x00 at offset 1",
                   "without NUL");
 }
 
@@ -112,9 +112,9 @@ static void a_prefix_may_be_empty_and_is_else_like_a_key(void **state)
 {
    (void)state;
    struct kv_status status;
-   assert_int_equal(kv_validate_prefix("prefix", kv_bytes(NULL, 0), &status), KV_OK);
-   assert_int_equal(kv_validate_prefix("prefix", kv_bytes_of("user:"), &status), KV_OK);
-   assert_refused(kv_validate_prefix("prefix", kv_bytes("\xc3", 1), &status), &status,
+   assert_int_equal(kv_validate_prefix("prefix", kv_slice(NULL, 0), &status), KV_OK);
+   assert_int_equal(kv_validate_prefix("prefix", kv_slice_of("user:"), &status), KV_OK);
+   assert_refused(kv_validate_prefix("prefix", kv_slice("\xc3", 1), &status), &status,
                   "prefix:", "0xc3 at offset 0");
 }
 
@@ -122,9 +122,9 @@ static void a_value_is_any_bytes_up_to_the_bound(void **state)
 {
    (void)state;
    struct kv_status status;
-   assert_int_equal(kv_validate_value("value", kv_bytes("\0\xff\xfe", 3), 3, &status), KV_OK);
-   assert_int_equal(kv_validate_value("value", kv_bytes(NULL, 0), 0, &status), KV_OK);
-   assert_refused(kv_validate_value("value", kv_bytes("four", 4), 3, &status), &status,
+   assert_int_equal(kv_validate_value("value", kv_slice("\0\xff\xfe", 3), 3, &status), KV_OK);
+   assert_int_equal(kv_validate_value("value", kv_slice(NULL, 0), 0, &status), KV_OK);
+   assert_refused(kv_validate_value("value", kv_slice("four", 4), 3, &status), &status,
                   "value: 4 bytes given", "at most 3");
 }
 

@@ -241,10 +241,10 @@ static struct reply read_batch(Kvstore__OperationResult **results, size_t count)
    uint8_t bytes[1024];
    size_t size = kvstore__batch_response__pack(&response, bytes);
    struct reply reply = {0};
-   assert_true(reply_add(&reply, WORKLOAD_CALL_BATCH, kv_bytes(bytes, size)));
+   assert_true(reply_add(&reply, WORKLOAD_CALL_BATCH, kv_slice(bytes, size)));
    for (size_t cut = 1; cut < size; cut++)
-      reply_add(&(struct reply){0}, WORKLOAD_CALL_BATCH, kv_bytes(bytes, cut));
-   assert_false(reply_add(&(struct reply){0}, WORKLOAD_CALL_BATCH, kv_bytes(bytes, size - 1)));
+      reply_add(&(struct reply){0}, WORKLOAD_CALL_BATCH, kv_slice(bytes, cut));
+   assert_false(reply_add(&(struct reply){0}, WORKLOAD_CALL_BATCH, kv_slice(bytes, size - 1)));
    return reply;
 }
 

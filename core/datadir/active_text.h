@@ -1,0 +1,38 @@
+/*
+ * The text of ACTIVE, format 1: lines of "name=value", closed by a checksum of all before it.
+ *
+ *    format=1
+ *    store=<UUID>
+ *    plugin=<name>
+ *    option.<name>=<value>      one for each option in force
+ *    generation=<number>
+ *    checksum=<XXH3-64, 16 hexadecimal digits>
+ *
+ * Every format begins with its number and ends in such a checksum. There is one way to write each
+ * content, and nothing else is read: a text with any byte changed or missing is refused.
+ *
+ * Threads: any.
+ */
+#ifndef KV_ACTIVE_TEXT_H
+#define KV_ACTIVE_TEXT_H
+
+#include "core/datadir/data_directory.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define KV_STORE_ID_SIZE 16
+/* Above what the bounds of settings.h allow: all options with names and values of full length. */
+#define KV_ACTIVE_TEXT_SIZE_MAX ((size_t)512 * 1024)
+
+/* Allocates *text, which the caller frees. */
+enum kv_code kv_active_encode(const struct kv_active *active,
+                              const uint8_t store_id[KV_STORE_ID_SIZE], char **text, size_t *size,
+                              struct kv_status *status);
+
+/* DATA_LOSS with what is wrong, to be put after the file's name. `text` must be followed by a NUL
+ * and is changed. */
+enum kv_code kv_active_decode(char *text, size_t size, struct kv_active *active,
+                              uint8_t store_id[KV_STORE_ID_SIZE], struct kv_status *status);
+
+#endif

@@ -1,0 +1,132 @@
+/*
+ * The data directory: its lock, the record of what is active, one directory a generation.
+ *
+ *   LOCK        held exclusively for the life of the process, as is the directory itself; holds the
+ *               owner's process id
+ *   ACTIVE      which plug-in, with which options, in which generation; replaced atomically
+ *   STARTING    there from the first start until the first ACTIVE is durable: as long as it stands
+ *               alone nothing in the generations was ever acknowledged, and they are removed
+ *   gen-NNNNNN/ private to the plug-in of that generation
+ *
+ * The directory is opened once, and all work in it is done through that descriptor: no link in it
+ * is followed, no name is opened that is not a regular file, and nothing is overwritten that was
+ * not just created. What is written into a directory that was moved or removed would not be found
+ * again: kv_data_directory_check tells.
+ *
+ * Directories are 0700 and files 0600 whatever the umask. The format of ACTIVE is in
+ * docs/formats.md. It knows no persistence format.
+ *
+ * Threads: one at a time (main at start, then the control thread).
+ */
+#ifndef KV_DATA_DIRECTORY_H
+#define KV_DATA_DIRECTORY_H
+
+#include "core/support/mode_option.h"
+#include "core/support/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kv_data_directory;
+
+#define KV_GENERATION_PATH_SIZE 4096
+
+/* The choice that a restart comes back to. */
+struct kv_active {
+   char *plugin;
+   struct kv_mode_option *options; /* all that are in force */
+   size_t option_count;
+   uint64_t generation; /* from 1 */
+};
+
+/* Frees the members and clears them. */
+void kv_active_deinit(struct kv_active *active);
+
+/* Creates the directory where it is missing (its parent must exist), and takes the lock:
+ * FAILED_PRECONDITION naming the holder's process id when another server has it. Refuses
+ * (PERMISSION_DENIED) a directory that others than root and the server's user may change, but for
+ * the members of a group that the server is in when it is not root. */
+enum kv_code kv_data_directory_open(const char *path, struct kv_data_directory **directory,
+                                    struct kv_status *status);
+/* Opens a directory that is there for reading alone: creates and changes nothing, and holds off a
+ * server until it is closed where there is a LOCK. FAILED_PRECONDITION when a server has it. Of the
+ * functions below, only those that say so may follow. */
+enum kv_code kv_data_directory_open_to_read(const char *path, struct kv_data_directory **directory,
+                                            struct kv_status *status);
+/* Whether kv_data_directory_open would do: opens a directory that is there to read, after the same
+ * checks, and leaves *directory NULL where it would make one. */
+enum kv_code kv_data_directory_try(const char *path, struct kv_data_directory **directory,
+                                   struct kv_status *status);
+/* Whether the path still leads to the directory that is open, and its lock is held; LOCK is put
+ * back where somebody removed it. UNAVAILABLE when not, or FAILED_PRECONDITION when another process
+ * has the lock. */
+enum kv_code kv_data_directory_check_hold(struct kv_data_directory *directory,
+                                          struct kv_status *status);
+/* About once a second, while `generation` is the active one: whether a restart would find what is
+ * written now: that it is held, as above, and ACTIVE, which is put back, too. UNAVAILABLE, or why
+ * they cannot be. */
+enum kv_code kv_data_directory_check(struct kv_data_directory *directory, uint64_t generation,
+                                     struct kv_status *status);
+/* Releases the lock. */
+void kv_data_directory_close(struct kv_data_directory *directory);
+
+/* The store's UUID, 16 bytes: that of ACTIVE once it was read, and before the first ACTIVE a new
+ * one that is recorded with it. */
+const uint8_t *kv_data_directory_store_id(const struct kv_data_directory *directory);
+
+/* Reads ACTIVE, before anything else is done with the directory. After KV_OK with *found the
+ * caller deinits `active`. *found is false on a fresh directory. Refuses (DATA_LOSS, naming file
+ * and remedy) a damaged ACTIVE, one of a newer format, and a missing one where generation
+ * directories exist: a store never starts empty over existing data. */
+enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
+                                           struct kv_active *active, bool *found,
+                                           struct kv_status *status);
+/* The same, but changes nothing on disk: also for a directory opened to read. */
+enum kv_code kv_data_directory_inspect_active(struct kv_data_directory *directory,
+                                              struct kv_active *active, bool *found,
+                                              struct kv_status *status);
+/* Makes the store in a fresh directory the one that bears this UUID: for a copy. */
+void kv_data_directory_adopt_store_id(struct kv_data_directory *directory,
+                                      const uint8_t store_id[16]);
+/* Durable when it returns KV_OK (temporary file, fsync, rename, fsync of the directory). */
+enum kv_code kv_data_directory_write_active(struct kv_data_directory *directory,
+                                            const struct kv_active *active,
+                                            struct kv_status *status);
+/* Whether a restart may find an ACTIVE whose writing failed: its rename was tried, and none has
+ * been written well since. */
+bool kv_data_directory_active_in_doubt(const struct kv_data_directory *directory);
+
+/* The absolute path of the directory. */
+const char *kv_data_directory_path(const struct kv_data_directory *directory);
+/* The generations that exist, ascending. The caller frees found->numbers, also after a failure.
+ * Also for a directory opened to read. */
+struct kv_generations {
+   uint64_t *numbers;
+   size_t count;
+};
+enum kv_code kv_data_directory_find_generations(const struct kv_data_directory *directory,
+                                                struct kv_generations *found,
+                                                struct kv_status *status);
+/* The absolute path of a generation's directory, into a buffer of KV_GENERATION_PATH_SIZE. */
+void kv_data_directory_generation_path(const struct kv_data_directory *directory,
+                                       uint64_t generation, char *path);
+/* Creates an empty directory under the next unused number (above `above` and above every one that
+ * exists) and fsyncs the parent. */
+enum kv_code kv_data_directory_create_generation(struct kv_data_directory *directory,
+                                                 uint64_t above, uint64_t *generation,
+                                                 struct kv_status *status);
+/* Removes a generation's directory with all in it. */
+enum kv_code kv_data_directory_remove_generation(struct kv_data_directory *directory,
+                                                 uint64_t generation, struct kv_status *status);
+/* DATA_LOSS, naming ACTIVE and the entry, when anything is in the active generation's directory. */
+enum kv_code kv_data_directory_check_empty(const struct kv_data_directory *directory,
+                                           const struct kv_active *active,
+                                           struct kv_status *status);
+/* Removes every generation but the one named in `active`: left-overs of switches that a crash
+ * interrupted. */
+enum kv_code kv_data_directory_remove_stale(struct kv_data_directory *directory,
+                                            const struct kv_active *active,
+                                            struct kv_status *status);
+
+#endif

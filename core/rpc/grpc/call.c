@@ -1,0 +1,396 @@
+#include "core/rpc/grpc/inflate.h"
+#include "core/rpc/grpc/internal.h"
+
+#include "core/support/clock.h"
+#include "core/support/text.h"
+
+#include <grpc/slice_buffer.h>
+#include <grpc/support/alloc.h>
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Closed calls that a worker keeps: what a burst needed beyond that goes back to the system. */
+#define POOL_MAX 256
+/* Replies up to here are in what a call is charged with from the start. */
+#define SMALL_MESSAGE_SIZE ((size_t)1024)
+#define PEER_HASH_PRIME UINT64_C(0x100000001b3) /* FNV */
+/* Replies from here on are allocated so that running out of memory is an answer; gRPC's own
+ * allocation, which ends the process then, is faster for small ones. */
+#define LARGE_MESSAGE_SIZE ((size_t)64 * 1024)
+
+static void handle_unary_closed(void *owner, bool ok)
+{
+   struct kv_call *call = owner;
+   (void)ok; /* a client that has gone is no reason to do anything else */
+   if (!call->watched || --call->batches_left == 0)
+      kv_call_release(call);
+}
+
+static void handle_watch_ended(void *owner, bool ok)
+{
+   struct kv_call *call = owner;
+   if (!ok || call->cancelled)
+      atomic_store(&call->gone, true);
+   handle_unary_closed(call, ok);
+}
+
+static struct kv_call *take_from_pool(struct kv_rpc_worker *worker)
+{
+   struct kv_call *call = worker->pool;
+   if (call) {
+      worker->pool = call->next;
+      worker->pool_size--;
+      return call;
+   }
+   call = malloc(sizeof *call);
+   if (!call)
+      return NULL;
+   grpc_slice nothing = grpc_empty_slice();
+   call->sending = grpc_raw_byte_buffer_create(&nothing, 1);
+   call->worker = worker;
+   pthread_mutex_init(&call->lock, NULL);
+   kv_arena_init(&call->arena);
+   kv_arena_ask(&call->arena, kv_call_charge, call);
+   return call;
+}
+
+struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc_method *method,
+                               grpc_call *grpc, grpc_byte_buffer *payload, struct kv_status *status)
+{
+   struct kv_connection *connection = kv_connection_of(worker, grpc);
+   size_t request = payload ? grpc_byte_buffer_length(payload) : 0;
+   if (!connection || !kv_charge_new(connection->share, request, status)) {
+      if (!connection)
+         kv_fail(status, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this connection");
+      return NULL;
+   }
+   struct kv_call *call = take_from_pool(worker);
+   if (!call) {
+      kv_share_give(connection->share, KV_CALL_COST + request);
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this call");
+      return NULL;
+   }
+   call->connection = connection;
+   call->share = connection->share;
+   call->charged = KV_CALL_COST + request;
+   call->request_charged = request;
+   call->reply_charged = 0;
+   call->large = false;
+   call->work = 0;
+   call->refused = false;
+   atomic_store_explicit(&call->carried_out, false, memory_order_relaxed);
+   call->inflater = NULL;
+   call->outbound = NULL;
+   worker->pending++;
+   atomic_fetch_add(&worker->calls, 1);
+   call->method = method;
+   call->grpc = grpc;
+   call->payload = payload;
+   call->joined = NULL;
+   call->message = grpc_empty_slice();
+   call->inserted_at = 0;
+   call->closing = (struct kv_rpc_event){handle_unary_closed, call};
+   call->watched = false;
+   atomic_store_explicit(&call->gone, false, memory_order_relaxed);
+   call->given_to_handler = false;
+   call->deadline_ms = INT64_MAX;
+   call->lists_encodings = false;
+   call->state = NULL;
+   kv_stall_call_opened(call);
+   return call;
+}
+
+static grpc_slice_buffer *pieces_of(struct kv_call *call)
+{
+   return &call->sending->data.raw.slice_buffer;
+}
+
+void kv_call_drop_request(struct kv_call *call)
+{
+   kv_inflater_destroy(call->inflater); /* which reads the payload */
+   call->inflater = NULL;
+   if (call->payload)
+      grpc_byte_buffer_destroy(call->payload);
+   call->payload = NULL;
+   free(call->joined);
+   call->joined = NULL;
+}
+
+/* Lets go of the reply being made or sent. */
+static void drop_message(struct kv_call *call)
+{
+   grpc_slice_unref(call->message);
+   call->message = grpc_empty_slice();
+   call->inserted_at = 0;
+   grpc_slice_buffer_reset_and_unref(pieces_of(call));
+   if (call->outbound)
+      kv_outbound_close(call->outbound);
+   call->outbound = NULL;
+   if (call->reply_charged > 0)
+      kv_share_give(call->share, call->reply_charged);
+   call->reply_charged = 0;
+}
+
+static void destroy_call(struct kv_call *call)
+{
+   grpc_byte_buffer_destroy(call->sending);
+   pthread_mutex_destroy(&call->lock);
+   free(call);
+}
+
+/* A stop may be waiting for it. */
+static void note_quiet(struct kv_rpc *rpc)
+{
+   pthread_mutex_lock(&rpc->lock);
+   pthread_cond_signal(&rpc->quiet);
+   pthread_mutex_unlock(&rpc->lock);
+}
+
+void kv_call_release(struct kv_call *call)
+{
+   struct kv_rpc_worker *worker = call->worker;
+   worker->pending--;
+   if (atomic_fetch_sub(&worker->calls, 1) == 1 && atomic_load(&worker->rpc->stopping))
+      note_quiet(worker->rpc);
+   kv_call_drop_request(call);
+   drop_message(call);
+   kv_arena_reset(&call->arena);
+   kv_stall_call_closed(call);
+   kv_charge_end(call, 0);
+   grpc_call_unref(call->grpc);
+   if (worker->pool_size >= POOL_MAX) {
+      destroy_call(call);
+      return;
+   }
+   call->next = worker->pool;
+   worker->pool = call;
+   worker->pool_size++;
+}
+
+void kv_call_pool_destroy(struct kv_rpc_worker *worker)
+{
+   while (worker->pool) {
+      struct kv_call *next = worker->pool->next;
+      destroy_call(worker->pool);
+      worker->pool = next;
+   }
+}
+
+unsigned kv_call_worker(const struct kv_call *call)
+{
+   return call->worker->index;
+}
+
+struct kv_arena *kv_call_arena(struct kv_call *call)
+{
+   return &call->arena;
+}
+
+void **kv_call_state(struct kv_call *call)
+{
+   return &call->state;
+}
+
+/* Has what was begun of the reply as an outbound one. */
+static bool make_outbound(struct kv_call *call)
+{
+   if (!call->outbound)
+      call->outbound = kv_outbound_create(call->share);
+   return call->outbound;
+}
+
+static bool allocate_small(struct kv_call *call, size_t size)
+{
+   if (size > SMALL_MESSAGE_SIZE) {
+      if (!kv_share_take(call->share, KV_CLAIM_SHARE, size, kv_charge_own(call))) {
+         call->refused = true;
+         return false;
+      }
+      call->reply_charged = size;
+   }
+   call->message = grpc_slice_malloc(size);
+   return true;
+}
+
+static bool allocate_large(struct kv_call *call, size_t size)
+{
+   if (!make_outbound(call))
+      return false;
+   bool allocated = kv_outbound_allocate(call->outbound, kv_charge_own(call), size, &call->message);
+   call->refused |= !allocated;
+   return allocated;
+}
+
+uint8_t *kv_call_message(struct kv_call *call, size_t size)
+{
+   drop_message(call);
+   bool allocated =
+       size < LARGE_MESSAGE_SIZE ? allocate_small(call, size) : allocate_large(call, size);
+   return allocated ? GRPC_SLICE_START_PTR(call->message) : NULL;
+}
+
+bool kv_call_insert(struct kv_call *call, size_t at, struct kv_slice bytes,
+                    void (*release)(void *owner), void *owner)
+{
+   assert(at >= call->inserted_at && at <= GRPC_SLICE_LENGTH(call->message));
+   grpc_slice piece;
+   if (!make_outbound(call))
+      return false;
+   if (!kv_outbound_refer(call->outbound, kv_charge_own(call), bytes, release, owner, &piece)) {
+      call->refused = true;
+      return false;
+   }
+   grpc_slice_buffer_add(pieces_of(call), grpc_slice_sub(call->message, call->inserted_at, at));
+   grpc_slice_buffer_add(pieces_of(call), piece);
+   call->inserted_at = at;
+   return true;
+}
+
+void kv_call_start(struct kv_call *call, const grpc_op *ops, size_t count,
+                   struct kv_rpc_event *event)
+{
+   grpc_call *grpc = call->grpc;
+   kv_rpc_handed_over(event);
+   grpc_call_error error = grpc_call_start_batch(grpc, ops, count, event, NULL);
+   assert(error == GRPC_CALL_OK);
+   (void)error;
+}
+
+grpc_op kv_call_send_op(struct kv_call *call)
+{
+   if (call->inserted_at > 0) {
+      size_t end = GRPC_SLICE_LENGTH(call->message);
+      grpc_slice rest = grpc_slice_sub(call->message, call->inserted_at, end);
+      grpc_slice_unref(call->message);
+      call->message = rest;
+   }
+   grpc_slice_buffer_add(pieces_of(call), call->message);
+   call->message = grpc_empty_slice();
+   call->inserted_at = 0;
+   return (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = call->sending};
+}
+
+void kv_call_sent(struct kv_call *call)
+{
+   atomic_store_explicit(&call->awaits_reader, false, memory_order_relaxed);
+   call->progress.sent++;
+   drop_message(call);
+}
+
+grpc_op kv_call_status_op(struct kv_call *call, enum kv_code code, grpc_slice *text)
+{
+   return (grpc_op){
+       .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
+       .data.send_status_from_server = {.trailing_metadata_count = call->lists_encodings ? 1 : 0,
+                                        .trailing_metadata = &call->worker->rpc->encodings,
+                                        .status = (grpc_status_code)code,
+                                        .status_details = text}};
+}
+
+bool kv_call_deadline_passed(const struct kv_call *call)
+{
+   return call->deadline_ms != INT64_MAX && (int64_t)kv_clock_monotonic_ms() > call->deadline_ms;
+}
+
+enum kv_code kv_call_may_begin(struct kv_call *call, struct kv_status *status)
+{
+   struct kv_rpc *rpc = call->worker->rpc;
+   if (atomic_load(&rpc->stopping)) {
+      atomic_store(&rpc->refused, true);
+      return kv_fail(status, KV_UNAVAILABLE, "the server is stopping; try again");
+   }
+   if (kv_call_deadline_passed(call))
+      return kv_fail(status, KV_DEADLINE_EXCEEDED,
+                     "the deadline passed before the call was started");
+   if (call->watched && kv_call_is_gone(call))
+      return kv_fail(status, KV_CANCELLED, "the caller is gone");
+   return KV_OK;
+}
+
+static grpc_op close_op(struct kv_call *call)
+{
+   return (grpc_op){.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                    .data.recv_close_on_server.cancelled = &call->cancelled};
+}
+
+void kv_call_watch(struct kv_call *call)
+{
+   assert(call->method->kind == KV_RPC_UNARY && !call->watched);
+   const grpc_op op = close_op(call);
+   call->watched = true;
+   call->batches_left = 2;
+   call->ended = (struct kv_rpc_event){handle_watch_ended, call};
+   kv_call_start(call, &op, 1, &call->ended);
+}
+
+uint64_t kv_call_connection(const struct kv_call *call)
+{
+   uint64_t number = 0;
+   char *peer = grpc_call_get_peer(call->grpc);
+   for (const char *c = peer; *c != '\0'; c++)
+      number = (number ^ (unsigned char)*c) * PEER_HASH_PRIME;
+   gpr_free(peer);
+   return number;
+}
+
+bool kv_call_is_gone(const struct kv_call *call)
+{
+   return atomic_load(&call->gone) || kv_call_deadline_passed(call);
+}
+
+/* What a large request took is not needed while its reply waits for the client. */
+static void drop_large_request(struct kv_call *call)
+{
+   if (call->charged < 2 * KV_CALL_COST && call->work == 0)
+      return;
+   kv_call_drop_request(call);
+   kv_arena_reset(&call->arena);
+   kv_charge_end(call, KV_CALL_COST);
+}
+
+/* One batch, so one write to the socket: metadata, message if any, status; `closing` follows. */
+static void end_unary(struct kv_call *call, bool with_message, enum kv_code code, const char *text)
+{
+   grpc_slice details = grpc_empty_slice();
+   grpc_op ops[4] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}};
+   size_t count = 1;
+   if (with_message)
+      ops[count++] = kv_call_send_op(call);
+   if (text)
+      details = grpc_slice_from_copied_buffer(text, strnlen(text, KV_STATUS_TEXT_SIZE));
+   ops[count++] = kv_call_status_op(call, code, text ? &details : NULL);
+   if (!call->watched)
+      ops[count++] = close_op(call);
+   drop_large_request(call);
+   atomic_store_explicit(&call->awaits_reader, true, memory_order_release);
+   /* From here on the call may be released by its worker at any moment. */
+   kv_call_start(call, ops, count, &call->closing);
+   grpc_slice_unref(details);
+}
+
+void kv_call_reply(struct kv_call *call)
+{
+   assert(call->method->kind == KV_RPC_UNARY);
+   if (kv_call_deadline_passed(call))
+      end_unary(call, false, KV_DEADLINE_EXCEEDED,
+                "the deadline passed before the reply was ready");
+   else
+      end_unary(call, true, KV_OK, NULL);
+}
+
+void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)
+{
+   assert(code != KV_OK);
+   const char *const *paths = call->worker->rpc->private_paths;
+   char shown[KV_STATUS_TEXT_SIZE];
+   if (paths) {
+      kv_text_hide_paths(text, paths, KV_RPC_PRIVATE_PATH_SHOWN, shown, sizeof shown);
+      text = shown;
+   }
+   if (call->method && call->method->kind != KV_RPC_UNARY)
+      kv_stream_end(call, code, text);
+   else
+      end_unary(call, false, code, text);
+}

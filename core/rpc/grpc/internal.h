@@ -1,0 +1,298 @@
+/*
+ * What the files of the rpc room share.
+ *
+ * A request waits in a slot (slot.c): a small object armed for one method on one worker's queue.
+ * When it arrives, its gRPC call moves into a pooled kv_call and the slot is armed again, so the
+ * number of calls in flight does not depend on how many slots there are. Every gRPC event of a call
+ * comes back on the queue of its worker; pool, slots and handlers therefore need no lock.
+ *
+ * Each worker has a gRPC server of its own. A server with several queues reads a connection on
+ * whichever thread is free and answers its calls on another, and the two wait for each other.
+ */
+#ifndef KV_RPC_GRPC_INTERNAL_H
+#define KV_RPC_GRPC_INTERNAL_H
+
+#include "core/rpc/account.h"
+#include "core/rpc/grpc/outbound.h"
+#include "core/rpc/rpc.h"
+
+#include <grpc/byte_buffer.h>
+#include <grpc/grpc.h>
+#include <grpc/slice.h>
+#include <grpc/support/time.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+/* The tag of everything that is put into a queue. */
+struct kv_rpc_event {
+   void (*handle)(void *owner, bool ok);
+   void *owner;
+};
+
+/* gRPC's queues order what is done before an event is put in and after it is taken out. The thread
+ * sanitizer does not see that, as it does not see into gRPC: these two tell it. */
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+static inline void kv_rpc_handed_over(struct kv_rpc_event *event)
+{
+   __tsan_release(event);
+}
+static inline void kv_rpc_taken_over(struct kv_rpc_event *event)
+{
+   __tsan_acquire(event);
+}
+#else
+static inline void kv_rpc_handed_over(struct kv_rpc_event *event)
+{
+   (void)event;
+}
+static inline void kv_rpc_taken_over(struct kv_rpc_event *event)
+{
+   (void)event;
+}
+#endif
+
+/* What calls of one worker have deferred (defer.c). */
+struct kv_deferral {
+   void (*run)(void *service, unsigned worker);
+   void *service;
+   unsigned calls;  /* that wait for it; 0: nothing is deferred */
+   unsigned events; /* handled since the first of them */
+   bool one_by_one; /* it was run for a single call the last time */
+   unsigned lone;   /* calls that came one by one */
+};
+
+/* Slow calls of one worker that wait for their turn (turn.c). */
+struct kv_turns {
+   struct kv_call *first, *last;
+   uint64_t given;
+   bool blocked;    /* none of them may begin now */
+   unsigned events; /* handled since the last turn */
+};
+
+struct kv_rpc_worker {
+   struct kv_rpc *rpc;
+   grpc_server *server;
+   grpc_completion_queue *queue;
+   void **registered; /* gRPC's handle of each method */
+   struct kv_rpc_slot *slots;
+   struct kv_connection **connections; /* by number; worker's thread only (connections.c) */
+   size_t connection_count;
+   struct kv_call *pool; /* closed calls to be used again; worker's thread only */
+   unsigned pool_size;
+   struct kv_call *newest; /* of the open ones; worker's thread only (stall.c) */
+   gpr_timespec look_at;   /* the next time to look at them */
+   unsigned looks;
+   unsigned events;     /* handled since it was compared with the clock */
+   size_t pending;      /* armed slots and open calls; the thread ends when there are none */
+   atomic_size_t calls; /* open ones; written by the worker's thread */
+   atomic_uint waits;   /* for an event; odd: in one just now. Written by the worker's thread */
+   struct kv_deferral deferral; /* worker's thread only */
+   struct kv_turns turns;       /* worker's thread only */
+   unsigned index;
+   bool running; /* `thread` is valid */
+   pthread_t thread;
+};
+
+/* A connection, as far as gRPC shows it: worker's thread only, but for `share`. */
+struct kv_connection {
+   struct kv_share *share;
+   int fd;         /* gRPC's; to ask about alone */
+   unsigned look;  /* the last one */
+   unsigned still; /* looks in a row at which it had not moved */
+   uint64_t turn;  /* the last one that a slow call of it had (turn.c) */
+   uint64_t taken; /* by the client, in bytes, when it moved the last time */
+};
+
+/* What a look at an open call has found; worker's thread only (stall.c). */
+struct kv_progress {
+   unsigned sent, sent_before; /* replies that have left; at the last look */
+   unsigned still;             /* looks in a row at which the same one had not */
+   bool ended;                 /* gRPC has been told to end the call */
+};
+
+/* A Unix socket's file, with its identity so that nobody else's is removed in its place. */
+struct kv_rpc_socket_file {
+   struct kv_rpc_socket_file *next;
+   dev_t device;
+   ino_t inode;
+   char path[];
+};
+
+struct kv_rpc {
+   grpc_completion_queue *shutdown_queue;
+   struct kv_rpc_method *methods;
+   size_t method_count;
+   size_t receive_message_max;
+   const char *const *private_paths; /* or NULL */
+   struct kv_account *account;
+   size_t memory_max;
+   int64_t reader_timeout_ms;
+   grpc_metadata encodings; /* that requests may have, as the client is told */
+   struct kv_acceptor *acceptor;
+   struct kv_monopoly *monopoly;
+   struct kv_rpc_socket_file *socket_files;
+   bool stopped;
+   atomic_bool stopping; /* nothing is begun any more */
+   atomic_bool refused;  /* a call since then */
+   pthread_mutex_t lock; /* of the condition: a worker has no open calls while stopping */
+   pthread_cond_t quiet;
+   unsigned worker_count;
+   struct kv_rpc_worker workers[];
+};
+
+struct kv_call {
+   struct kv_rpc_worker *worker;
+   const struct kv_rpc_method *method; /* NULL: an unknown one */
+   grpc_call *grpc;
+   struct kv_call *next; /* in the pool, or among those that wait for their turn */
+   void (*turn)(struct kv_call *call);
+   bool continues;                                     /* it has had a turn already */
+   void (*go_on)(void *service, struct kv_call *call); /* the handler's, after kv_call_yield */
+
+   grpc_byte_buffer *payload;    /* the request as it came, or NULL */
+   void *joined;                 /* the request in one piece where it came in several or packed */
+   struct kv_inflater *inflater; /* of a request that is being unpacked, or NULL */
+   grpc_slice message;           /* the room of the reply being made */
+   size_t inserted_at;           /* where in it the last piece was inserted */
+   struct kv_outbound *outbound; /* that reply, where it is large; else NULL */
+   grpc_byte_buffer *sending; /* the reply's pieces before that, then all of it; kept for the next
+                                 call */
+   int cancelled;             /* written by gRPC: what RECV_CLOSE found */
+   int64_t deadline_ms;       /* by the monotonic clock; INT64_MAX: none */
+   bool lists_encodings;      /* the status is to name those that are known */
+
+   struct kv_connection *connection; /* worker's thread only */
+   struct kv_share *share;           /* the connection's */
+   size_t charged;                   /* bytes in it but those of the reply being made or sent */
+   size_t reply_charged;             /* those, where they are not in `outbound` */
+   size_t request_charged;           /* of `charged`: for the request in whatever form */
+   bool large;                       /* its request is; to be set before it waits for its turn */
+   size_t work;                      /* bytes reserved for that; 0: none */
+   bool refused;                     /* the share had no room for this call */
+   atomic_bool carried_out;          /* kv_call_carried_out */
+   size_t kept;                      /* bytes of old versions in it; worker's thread only */
+   struct kv_call *older, *newer;    /* open ones of the worker */
+   struct kv_progress progress;
+   atomic_bool awaits_reader; /* gRPC has a reply, or a status, that the client is to read */
+
+   /* Unary calls that are watched: RECV_CLOSE is a batch of its own then. */
+   bool watched;
+   unsigned batches_left; /* before it may be released; worker's thread only */
+   atomic_bool gone;
+
+   struct kv_rpc_event closing; /* unary: everything; streams: RECV_CLOSE */
+   struct kv_rpc_event sent, ended, read;
+
+   /* Streams only. */
+   pthread_mutex_t lock; /* for the fields up to `status_text`: handlers may send from any thread */
+   unsigned batches;     /* in flight in gRPC */
+   bool metadata_sent;
+   bool send_under_way;
+   bool over;         /* finished, failed, or the client is gone: nothing more is sent or read */
+   bool status_waits; /* `status_code` goes out when the send in flight is done */
+   enum kv_code status_code;
+   grpc_slice status_text;
+   bool given_to_handler; /* worker's thread only */
+   void *state;           /* the handler's */
+
+   struct kv_arena arena; /* last: its first block is large and seldom touched whole */
+};
+
+/* slot.c */
+enum kv_code kv_rpc_slots_create(struct kv_rpc_worker *worker, struct kv_status *status);
+void kv_rpc_slots_arm(struct kv_rpc_worker *worker);
+void kv_rpc_slots_destroy(struct kv_rpc_worker *worker);
+
+/* call.c; all on the worker's thread. */
+/* A call from the pool; takes over `grpc` and `payload`. Or NULL, with `status`, when memory is out
+ * or the connection's share has no room for it. */
+struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc_method *method,
+                               grpc_call *grpc, grpc_byte_buffer *payload,
+                               struct kv_status *status);
+/* Ends gRPC's part and gives the call back to the pool. */
+void kv_call_release(struct kv_call *call);
+void kv_call_pool_destroy(struct kv_rpc_worker *worker);
+void kv_call_drop_request(struct kv_call *call);
+/* The op that sends the message made. */
+grpc_op kv_call_send_op(struct kv_call *call);
+/* The message has been sent: lets go of its memory. */
+void kv_call_sent(struct kv_call *call);
+/* The op that ends the call. */
+grpc_op kv_call_status_op(struct kv_call *call, enum kv_code code, grpc_slice *text);
+/* Whether the call may be handed to its handler; else, why not: the server is being stopped, the
+ * client has gone, or the deadline has passed. */
+enum kv_code kv_call_may_begin(struct kv_call *call, struct kv_status *status);
+bool kv_call_deadline_passed(const struct kv_call *call);
+
+/* stream.c */
+void kv_stream_open(struct kv_call *call, bool slow);
+void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text);
+
+/* request.c; on the worker's thread. */
+/* The payload in one piece, unpacked; unary: if not *ready, ask again. RESOURCE_EXHAUSTED or
+ * INTERNAL when that can not be. There must be a payload. */
+enum kv_code kv_call_join_request(struct kv_call *call, bool *ready, struct kv_slice *request,
+                                  struct kv_status *status);
+
+/* charge.c */
+/* What a call in flight takes, here and in gRPC, with a small request and reply: 1,000 more of them
+ * on a connection have the process grow by 14 MB. */
+#define KV_CALL_COST ((size_t)14 * 1024)
+/* A call that arrives, with so large a request: charged in whole, or refused with `status`. */
+bool kv_charge_new(struct kv_share *share, size_t request, struct kv_status *status);
+/* So many bytes more; `context` is the call. */
+bool kv_call_charge(void *context, size_t size);
+/* What the share holds for the call beside `outbound`; KV_OWN_ALL when nothing more may be refused.
+ */
+size_t kv_charge_own(const struct kv_call *call);
+/* Some of what the call was charged with is for its request. */
+void kv_charge_request(struct kv_call *call, size_t size);
+/* A large call is to have its turn; false when there is no memory to work on it yet. */
+bool kv_charge_begin_work(struct kv_call *call);
+/* How large its request has turned out to be. */
+void kv_charge_unpacked(struct kv_call *call, size_t size);
+/* Nothing but so much is left to the call. */
+void kv_charge_end(struct kv_call *call, size_t left);
+
+/* connections.c; on the worker's thread. */
+/* The connection that a call came on; NULL when memory is out. */
+struct kv_connection *kv_connection_of(struct kv_rpc_worker *worker, grpc_call *call);
+/* At how many looks in a row, this one included, the client had taken nothing that counts. */
+unsigned kv_connection_still(struct kv_connection *connection, unsigned look);
+void kv_connections_destroy(struct kv_rpc_worker *worker);
+
+/* stall.c; on the worker's thread. */
+/* Looks at the open calls if it is time to. */
+void kv_stall_look(struct kv_rpc_worker *worker);
+/* After each event; looks when it may be time to. */
+void kv_stall_event(struct kv_rpc_worker *worker);
+void kv_stall_call_opened(struct kv_call *call);
+void kv_stall_call_closed(struct kv_call *call);
+
+/* listen.c */
+void kv_rpc_remove_socket_files(struct kv_rpc *rpc);
+
+/* defer.c: does what has been deferred, if anything. Also to be called before what may take long.
+ */
+void kv_deferral_run(struct kv_rpc_worker *worker);
+/* After each event; does it when it is time. */
+void kv_deferral_event(struct kv_rpc_worker *worker);
+
+/* turn.c; on the worker's thread. Has turn(call) called when those before it have had their turn.
+ */
+void kv_turn_await(struct kv_call *call, void (*turn)(struct kv_call *call));
+/* A call that has its turn is to have the next one, too. */
+void kv_turn_continue(struct kv_call *call, void (*turn)(struct kv_call *call));
+/* Gives the first of those that wait its turn, if there is one. */
+void kv_turn_give(struct kv_rpc_worker *worker);
+/* After each event; gives a turn when it is time. */
+void kv_turn_event(struct kv_rpc_worker *worker);
+
+/* Hands operations to gRPC. Only a bug of this room makes it refuse them. */
+void kv_call_start(struct kv_call *call, const grpc_op *ops, size_t count,
+                   struct kv_rpc_event *event);
+
+#endif

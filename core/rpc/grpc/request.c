@@ -1,0 +1,107 @@
+/*
+ * The request in one piece: as it came, joined from several pieces, or unpacked in steps.
+ */
+#include "core/rpc/grpc/grpc_log.h"
+#include "core/rpc/grpc/headers.h"
+#include "core/rpc/grpc/inflate.h"
+#include "core/rpc/grpc/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Unpacked at a time: a few milliseconds. */
+#define STEP_SIZE ((size_t)2 * 1024 * 1024)
+/* Those of streams are not unpacked in steps, and never large. */
+#define STREAM_REQUEST_MAX ((size_t)1024 * 1024)
+
+static bool admit(void *context, size_t bytes)
+{
+   struct kv_call *call = context;
+   if (!kv_call_charge(call, bytes))
+      return false;
+   kv_charge_request(call, bytes);
+   return true;
+}
+
+static enum kv_code begin_unpacking(struct kv_call *call, struct kv_status *status)
+{
+   size_t max = call->worker->rpc->receive_message_max;
+   if (call->method->kind != KV_RPC_UNARY && max > STREAM_REQUEST_MAX)
+      max = STREAM_REQUEST_MAX;
+   const struct kv_inflater_config config = {
+       .packed = &call->payload->data.raw.slice_buffer,
+       .algorithm = call->payload->data.raw.compression,
+       .size_max = max,
+       .admit = admit,
+       .context = call,
+   };
+   return kv_inflater_create(&config, &call->inflater, status);
+}
+
+static enum kv_code unpack(struct kv_call *call, bool *ready, struct kv_slice *request,
+                           struct kv_status *status)
+{
+   enum kv_code code = call->inflater ? KV_OK : begin_unpacking(call, status);
+   size_t step = call->method->kind == KV_RPC_UNARY ? STEP_SIZE : SIZE_MAX;
+   if (code == KV_OK)
+      code = kv_inflater_run(call->inflater, step, ready, status);
+   if (code != KV_OK && call->refused)
+      kv_call_exhausted(call, status);
+   if (code != KV_OK || !*ready)
+      return code;
+   size_t size;
+   char *data = kv_inflater_take(call->inflater, &size);
+   kv_call_drop_request(call);
+   call->joined = data;
+   kv_charge_unpacked(call, size);
+   *request = kv_slice(data, size);
+   return KV_OK;
+}
+
+/* The message is compressed, but gRPC knows no encoding for it: none was named, or one that it does
+ * not know. Which of the two it was only its log tells, and not of which call. */
+static enum kv_code refuse_encoding(struct kv_call *call, struct kv_status *status)
+{
+   if (!kv_grpc_log_saw_unknown_encoding())
+      return kv_fail(status, KV_INTERNAL,
+                     "the request is flagged as compressed, but no grpc-encoding says how");
+   call->lists_encodings = true;
+   return kv_fail(
+       status, KV_UNIMPLEMENTED,
+       "the request is compressed in a way that this server does not support; it supports "
+       "deflate and gzip");
+}
+
+static enum kv_code join(struct kv_call *call, struct kv_slice *request, struct kv_status *status)
+{
+   grpc_slice_buffer *pieces = &call->payload->data.raw.slice_buffer;
+   size_t size = 0;
+   char *joined = malloc(pieces->length > 0 ? pieces->length : 1);
+   if (!joined)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this request");
+   for (size_t i = 0; i < pieces->count; i++) {
+      memcpy(joined + size, GRPC_SLICE_START_PTR(pieces->slices[i]),
+             GRPC_SLICE_LENGTH(pieces->slices[i]));
+      size += GRPC_SLICE_LENGTH(pieces->slices[i]);
+   }
+   kv_call_drop_request(call);
+   call->joined = joined;
+   *request = kv_slice(joined, size);
+   return KV_OK;
+}
+
+enum kv_code kv_call_join_request(struct kv_call *call, bool *ready, struct kv_slice *request,
+                                  struct kv_status *status)
+{
+   const grpc_slice_buffer *pieces = &call->payload->data.raw.slice_buffer;
+   if (call->payload->data.raw.compression != GRPC_COMPRESS_NONE)
+      return unpack(call, ready, request, status);
+   if (kv_rpc_is_flagged_compressed(call->grpc))
+      return refuse_encoding(call, status);
+   *ready = true;
+   if (pieces->count != 1)
+      return join(call, request, status);
+   *request =
+       kv_slice(GRPC_SLICE_START_PTR(pieces->slices[0]), GRPC_SLICE_LENGTH(pieces->slices[0]));
+   return KV_OK;
+}

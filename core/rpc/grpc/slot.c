@@ -1,0 +1,223 @@
+/*
+ * The armed slots: where requests arrive. gRPC answers nothing for an unknown method by itself, so
+ * some slots take whatever no method took.
+ */
+#include "core/rpc/grpc/headers.h"
+#include "core/rpc/grpc/internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOTS_FOR_UNKNOWN 1
+
+#define LARGE_SIZE ((size_t)64 * 1024) /* of a request */
+
+#define METHOD_TEXT_MAX 256 /* of an unknown method's name in the answer */
+
+struct kv_rpc_slot {
+   struct kv_rpc_event arrived;
+   struct kv_rpc_worker *worker;
+   const struct kv_rpc_method *method; /* NULL: unknown ones */
+   void *registered;
+   grpc_call *call;
+   grpc_byte_buffer *payload;
+   gpr_timespec deadline;
+   grpc_metadata_array metadata;
+   grpc_call_details details; /* unknown ones only */
+};
+
+static size_t slots_of(const struct kv_rpc_method *method)
+{
+   assert(method->armed <= KV_RPC_ARMED_MAX);
+   return method->armed > 0 ? method->armed : 1;
+}
+
+static size_t slot_count(const struct kv_rpc *rpc)
+{
+   size_t count = SLOTS_FOR_UNKNOWN;
+   for (size_t i = 0; i < rpc->method_count; i++)
+      count += slots_of(&rpc->methods[i]);
+   return count;
+}
+
+/* Once the server is being stopped the slot comes straight back, unsuccessful. */
+static void arm(struct kv_rpc_slot *slot)
+{
+   struct kv_rpc_worker *worker = slot->worker;
+   grpc_call_error error;
+   slot->call = NULL;
+   slot->payload = NULL;
+   worker->pending++;
+   kv_rpc_handed_over(&slot->arrived);
+   if (slot->method)
+      error = grpc_server_request_registered_call(worker->server, slot->registered, &slot->call,
+                                                  &slot->deadline, &slot->metadata, &slot->payload,
+                                                  worker->queue, worker->queue, &slot->arrived);
+   else
+      error = grpc_server_request_call(worker->server, &slot->call, &slot->details, &slot->metadata,
+                                       worker->queue, worker->queue, &slot->arrived);
+   assert(error == GRPC_CALL_OK);
+   (void)error;
+}
+
+static void disarmed(struct kv_rpc_slot *slot)
+{
+   slot->worker->pending--;
+   grpc_metadata_array_destroy(&slot->metadata);
+   grpc_metadata_array_init(&slot->metadata);
+}
+
+/* Without a kv_call: gRPC ends the call and needs nothing of ours for it, nor waits for the client
+ * to read. */
+static void refuse(grpc_call *call, grpc_byte_buffer *payload, const struct kv_status *status)
+{
+   grpc_call_cancel_with_status(call, (grpc_status_code)status->code, status->text, NULL);
+   if (payload)
+      grpc_byte_buffer_destroy(payload);
+   grpc_call_unref(call);
+}
+
+static void begin_unary(struct kv_call *call)
+{
+   struct kv_slice request;
+   struct kv_status status;
+   bool ready;
+   if (kv_call_may_begin(call, &status) != KV_OK)
+      kv_call_fail(call, status.code, status.text);
+   else if (!call->payload)
+      kv_call_fail(call, KV_INTERNAL, "the call has no request message");
+   else if (kv_call_join_request(call, &ready, &request, &status) != KV_OK)
+      kv_call_fail(call, status.code, status.text);
+   else if (!ready)
+      kv_turn_continue(call, begin_unary);
+   else
+      call->method->request(call->method->service, call, request);
+}
+
+/* What it takes in memory may be many times its size. */
+static bool is_large(const grpc_byte_buffer *payload)
+{
+   return payload && (payload->data.raw.compression != GRPC_COMPRESS_NONE ||
+                      payload->data.raw.slice_buffer.length >= LARGE_SIZE);
+}
+
+static bool is_slow(const struct kv_rpc_method *method, const grpc_byte_buffer *payload)
+{
+   if (!payload)
+      return method->slow;
+   return method->slow || payload->data.raw.compression != GRPC_COMPRESS_NONE ||
+          (method->slow_when_large && payload->data.raw.slice_buffer.length >= LARGE_SIZE);
+}
+
+static void begin(struct kv_call *call, bool slow, int64_t deadline)
+{
+   call->deadline_ms = deadline;
+   if (call->method->kind != KV_RPC_UNARY) {
+      kv_stream_open(call, slow);
+   } else if (slow) {
+      call->large = is_large(call->payload);
+      kv_call_watch(call);
+      kv_turn_await(call, begin_unary);
+   } else {
+      begin_unary(call);
+   }
+}
+
+/* gRPC counts in milliseconds, and rounds down. */
+static int64_t deadline_ms(gpr_timespec deadline)
+{
+   if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0)
+      return INT64_MAX;
+   return deadline.tv_sec * 1000 + deadline.tv_nsec / 1000000 + 1;
+}
+
+static void handle_arrived(void *owner, bool ok)
+{
+   struct kv_rpc_slot *slot = owner;
+   struct kv_status status = {.code = KV_OK};
+   if (ok)
+      kv_rpc_check_headers(&slot->metadata, &status);
+   disarmed(slot);
+   if (!ok)
+      return; /* the server stops */
+   grpc_call *grpc = slot->call;
+   grpc_byte_buffer *payload = slot->payload;
+   int64_t deadline = deadline_ms(slot->deadline);
+   arm(slot);
+   bool slow = is_slow(slot->method, payload);
+   struct kv_call *call = status.code == KV_OK
+                              ? kv_call_create(slot->worker, slot->method, grpc, payload, &status)
+                              : NULL;
+   if (!call)
+      refuse(grpc, payload, &status);
+   else
+      begin(call, slow, deadline);
+}
+
+static void handle_unknown(void *owner, bool ok)
+{
+   struct kv_rpc_slot *slot = owner;
+   disarmed(slot);
+   if (!ok)
+      return;
+   grpc_call *grpc = slot->call;
+   size_t size = GRPC_SLICE_LENGTH(slot->details.method);
+   char text[METHOD_TEXT_MAX + 128];
+   snprintf(text, sizeof text, "unknown method \"%.*s\"; this server may be older than the client",
+            (int)(size < METHOD_TEXT_MAX ? size : METHOD_TEXT_MAX),
+            (const char *)GRPC_SLICE_START_PTR(slot->details.method));
+   grpc_call_details_destroy(&slot->details);
+   grpc_call_details_init(&slot->details);
+   arm(slot);
+   struct kv_status status;
+   struct kv_call *call = kv_call_create(slot->worker, NULL, grpc, NULL, &status);
+   if (call)
+      kv_call_fail(call, KV_UNIMPLEMENTED, text);
+   else
+      refuse(grpc, NULL, &status);
+}
+
+/* `method` NULL: for unknown ones. */
+static void init_slot(struct kv_rpc_slot *slot, struct kv_rpc_worker *worker,
+                      const struct kv_rpc_method *method, void *registered)
+{
+   slot->worker = worker;
+   slot->arrived = (struct kv_rpc_event){method ? handle_arrived : handle_unknown, slot};
+   slot->method = method;
+   slot->registered = registered;
+   grpc_metadata_array_init(&slot->metadata);
+   grpc_call_details_init(&slot->details);
+}
+
+enum kv_code kv_rpc_slots_create(struct kv_rpc_worker *worker, struct kv_status *status)
+{
+   const struct kv_rpc *rpc = worker->rpc;
+   size_t count = slot_count(rpc);
+   worker->slots = calloc(count, sizeof *worker->slots);
+   if (!worker->slots)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for %zu request slots", count);
+   struct kv_rpc_slot *slot = worker->slots;
+   for (size_t i = 0; i < rpc->method_count; i++)
+      for (size_t armed = slots_of(&rpc->methods[i]); armed > 0; armed--)
+         init_slot(slot++, worker, &rpc->methods[i], worker->registered[i]);
+   for (size_t armed = SLOTS_FOR_UNKNOWN; armed > 0; armed--)
+      init_slot(slot++, worker, NULL, NULL);
+   return KV_OK;
+}
+
+void kv_rpc_slots_arm(struct kv_rpc_worker *worker)
+{
+   for (size_t i = 0; i < slot_count(worker->rpc); i++)
+      arm(&worker->slots[i]);
+}
+
+void kv_rpc_slots_destroy(struct kv_rpc_worker *worker)
+{
+   for (size_t i = 0; worker->slots && i < slot_count(worker->rpc); i++) {
+      grpc_metadata_array_destroy(&worker->slots[i].metadata);
+      grpc_call_details_destroy(&worker->slots[i].details);
+   }
+   free(worker->slots);
+}

@@ -1,0 +1,225 @@
+/*
+ * Readers that stand still. Now and then each worker looks at its calls: one whose reply waits for
+ * a client that takes nothing is ended after a time. A connection that moves may keep a reply
+ * waiting, if only for the others that it has: there it gets longer, by its size. Where the account
+ * is short of memory what stands still goes at once, and of the connection that holds the most
+ * first.
+ *
+ * Deadlines that nobody minds are found here, too: a client that minds its own has reset the call
+ * long before.
+ */
+#include "core/rpc/grpc/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LOOK_MS 250
+/* Events that a busy worker handles before it looks at the clock: some milliseconds. */
+#define EVENTS_MAX 256
+/* On a connection that moves a reply gets so many times as long, and a second more for so many
+ * bytes. */
+#define MOVING_TIMES 10
+#define MOVING_SIZE ((size_t)64 * 1024)
+/* The account is short when less than a fourth of it is free. Then what has stood still for some
+ * looks is ended until half is, of so many connections at a look. */
+#define SHORT_FREE_PART 4
+#define ENOUGH_FREE_PART 2
+#define SHORT_LOOKS 2
+#define ENDED_MAX 8
+/* A reply whose deadline has passed is ended when it has stood still for so many looks: the client
+ * may be about to reset it, and a status behind half a reply would look to it like a broken one. */
+#define DEADLINE_LOOKS 8
+
+void kv_stall_call_opened(struct kv_call *call)
+{
+   struct kv_rpc_worker *worker = call->worker;
+   call->progress = (struct kv_progress){0};
+   call->kept = 0;
+   atomic_store_explicit(&call->awaits_reader, false, memory_order_relaxed);
+   call->newer = NULL;
+   call->older = worker->newest;
+   if (call->older)
+      call->older->newer = call;
+   worker->newest = call;
+}
+
+void kv_stall_call_closed(struct kv_call *call)
+{
+   if (call->newer)
+      call->newer->older = call->older;
+   else
+      call->worker->newest = call->older;
+   if (call->older)
+      call->older->newer = call->newer;
+   if (call->kept > 0)
+      kv_share_give(call->share, call->kept);
+}
+
+/* Counts the looks at which the same reply has waited for its reader. */
+static void measure(struct kv_call *call)
+{
+   struct kv_progress *progress = &call->progress;
+   bool waits = atomic_load_explicit(&call->awaits_reader, memory_order_acquire);
+   bool same = progress->sent == progress->sent_before;
+   progress->still = waits && same ? progress->still + 1 : 0;
+   progress->sent_before = progress->sent;
+}
+
+/* Has the share count what the call keeps of old versions now. */
+static void count_kept(struct kv_call *call)
+{
+   const struct kv_rpc_method *method = call->method;
+   if (!method || !method->kept || !call->given_to_handler)
+      return;
+   size_t kept = method->kept(method->service, call);
+   if (kept > call->kept)
+      kv_share_add(call->share, kept - call->kept);
+   else
+      kv_share_give(call->share, call->kept - kept);
+   call->kept = kept;
+}
+
+/* gRPC ends the call, as a status would wait behind the reply. Only what has changed nothing may be
+ * called aborted or refused, as clients send that again. */
+static void end(struct kv_call *call, const struct kv_status *status)
+{
+   const struct kv_rpc_method *method = call->method;
+   char text[KV_STATUS_TEXT_SIZE];
+   snprintf(text, sizeof text, "%s", status->text);
+   size_t size = strlen(text);
+   if (method && method->resume && call->given_to_handler)
+      method->resume(method->service, call, text + size, sizeof text - size);
+   bool carried_out = atomic_load(&call->carried_out);
+   if (carried_out)
+      snprintf(text + size, sizeof text - size, "; the call itself has taken effect");
+   call->progress.ended = true;
+   enum kv_code code = carried_out ? KV_INTERNAL : status->code;
+   grpc_call_cancel_with_status(call->grpc, (grpc_status_code)code, text, NULL);
+}
+
+static void end_for_memory(struct kv_call *call)
+{
+   struct kv_status status;
+   kv_share_refusal(call->share, &status);
+   end(call, &status);
+}
+
+static bool may_be_ended(const struct kv_call *call, unsigned looks)
+{
+   return !call->progress.ended && call->progress.still >= looks;
+}
+
+/* Ends the call when its reader has stood still for too long. */
+static void check_time(struct kv_call *call)
+{
+   int64_t allowed_ms = call->worker->rpc->reader_timeout_ms;
+   unsigned allowed = (unsigned)(allowed_ms / LOOK_MS);
+   if (!may_be_ended(call, allowed))
+      return;
+   size_t size = call->outbound ? kv_outbound_size(call->outbound) : 0;
+   size_t longest = (size_t)allowed * MOVING_TIMES + size / MOVING_SIZE * (1000 / LOOK_MS);
+   if (kv_connection_still(call->connection, call->worker->looks) < allowed &&
+       call->progress.still < longest)
+      return;
+   struct kv_status status;
+   kv_fail(&status, KV_ABORTED,
+           "the client has not read what it was sent for %lld s (server setting reader-timeout)",
+           (long long)call->progress.still * LOOK_MS / 1000);
+   end(call, &status);
+}
+
+static void check_deadline(struct kv_call *call)
+{
+   bool waits = atomic_load_explicit(&call->awaits_reader, memory_order_acquire);
+   if (!kv_call_deadline_passed(call) || !may_be_ended(call, waits ? DEADLINE_LOOKS : 0))
+      return;
+   struct kv_status status;
+   kv_fail(&status, KV_DEADLINE_EXCEEDED, "the call's deadline has passed");
+   end(call, &status);
+}
+
+static bool stands_still(const struct kv_call *call)
+{
+   return may_be_ended(call, SHORT_LOOKS) &&
+          kv_connection_still(call->connection, call->worker->looks) >= SHORT_LOOKS;
+}
+
+/* The share that holds the most, of those with calls that stand still; or NULL. */
+static struct kv_share *find_worst(const struct kv_rpc_worker *worker)
+{
+   struct kv_share *worst = NULL;
+   for (const struct kv_call *call = worker->newest; call; call = call->older)
+      if (stands_still(call) && (!worst || kv_share_held(call->share) > kv_share_held(worst)))
+         worst = call->share;
+   return worst;
+}
+
+static void end_worst(const struct kv_rpc_worker *worker, size_t held)
+{
+   size_t max = worker->rpc->memory_max;
+   struct kv_share *worst;
+   for (unsigned i = 0; i < ENDED_MAX && held > max - max / ENOUGH_FREE_PART; i++) {
+      worst = find_worst(worker);
+      if (!worst)
+         return;
+      size_t part = kv_share_held(worst);
+      held -= part < held ? part : held;
+      for (struct kv_call *call = worker->newest; call; call = call->older)
+         if (call->share == worst && stands_still(call))
+            end_for_memory(call);
+   }
+}
+
+/* Old versions grow with each write, whatever the account says: calls that keep them are ended,
+ * even where their connections move; if none of them waits for its reader, the one that keeps the
+ * most. */
+static void end_keepers(const struct kv_rpc_worker *worker)
+{
+   struct kv_call *most = NULL;
+   bool any = false;
+   for (struct kv_call *call = worker->newest; call; call = call->older) {
+      if (call->kept > 0 && may_be_ended(call, SHORT_LOOKS)) {
+         end_for_memory(call);
+         any = true;
+      }
+      if (!call->progress.ended && call->kept > (most ? most->kept : 0))
+         most = call;
+   }
+   if (most && !any)
+      end_for_memory(most);
+}
+
+static void look(struct kv_rpc_worker *worker)
+{
+   size_t max = worker->rpc->memory_max;
+   worker->looks++;
+   for (struct kv_call *call = worker->newest; call; call = call->older) {
+      measure(call);
+      count_kept(call);
+      if (call->progress.still > 0) /* has a connection looked at each time that one waits */
+         kv_connection_still(call->connection, worker->looks);
+      check_deadline(call);
+      check_time(call);
+   }
+   size_t held = kv_account_held(worker->rpc->account);
+   if (held > max - max / SHORT_FREE_PART)
+      end_worst(worker, held);
+   if (held > max)
+      end_keepers(worker);
+}
+
+void kv_stall_look(struct kv_rpc_worker *worker)
+{
+   gpr_timespec now = gpr_now(GPR_CLOCK_MONOTONIC);
+   worker->events = 0;
+   if (gpr_time_cmp(now, worker->look_at) < 0)
+      return;
+   look(worker);
+   worker->look_at = gpr_time_add(now, gpr_time_from_millis(LOOK_MS, GPR_TIMESPAN));
+}
+
+void kv_stall_event(struct kv_rpc_worker *worker)
+{
+   if (++worker->events == EVENTS_MAX)
+      kv_stall_look(worker);
+}

@@ -1,0 +1,211 @@
+/*
+ * Calls with many messages. gRPC's batches end on the worker's thread, the handler's wishes come
+ * from any: the call's lock orders the two. Once `over` is set nothing more is handed to gRPC but
+ * a status that waits; when the last batch has ended, `closed` is called and the call released.
+ */
+#include "core/rpc/grpc/internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* The functions below that start batches are called with the lock held. */
+static void start(struct kv_call *call, const grpc_op *ops, size_t count,
+                  struct kv_rpc_event *event)
+{
+   call->batches++;
+   kv_call_start(call, ops, count, event);
+}
+
+/* gRPC wants the initial metadata before anything else, in a batch of its own or the first one. */
+static size_t add_metadata(struct kv_call *call, grpc_op *ops)
+{
+   if (call->metadata_sent)
+      return 0;
+   call->metadata_sent = true;
+   ops[0] = (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
+   return 1;
+}
+
+static void start_status(struct kv_call *call)
+{
+   grpc_op ops[2];
+   size_t count = add_metadata(call, ops);
+   ops[count++] = kv_call_status_op(call, call->status_code,
+                                    call->status_code == KV_OK ? NULL : &call->status_text);
+   call->status_waits = false;
+   start(call, ops, count, &call->ended);
+}
+
+static void start_read(struct kv_call *call)
+{
+   const grpc_op op = {.op = GRPC_OP_RECV_MESSAGE,
+                       .data.recv_message.recv_message = &call->payload};
+   start(call, &op, 1, &call->read);
+}
+
+/* Takes the lock off again. Says whether the stream is still open; if not, and this was the last
+ * batch, the call is gone. While it is open RECV_CLOSE is in flight, so it can not have been. */
+static bool batch_ended(struct kv_call *call)
+{
+   bool open = !call->over;
+   bool last = --call->batches == 0;
+   pthread_mutex_unlock(&call->lock);
+   if (!last)
+      return open;
+   assert(!open);
+   if (call->given_to_handler && call->method->closed)
+      call->method->closed(call->method->service, call);
+   grpc_slice_unref(call->status_text);
+   kv_call_release(call);
+   return false;
+}
+
+static void handle_ended(void *owner, bool ok)
+{
+   struct kv_call *call = owner;
+   (void)ok;
+   pthread_mutex_lock(&call->lock);
+   batch_ended(call);
+}
+
+/* RECV_CLOSE: the status has left, or the client has gone. */
+static void handle_closing(void *owner, bool ok)
+{
+   struct kv_call *call = owner;
+   (void)ok;
+   pthread_mutex_lock(&call->lock);
+   call->over = true;
+   call->status_waits = false;
+   batch_ended(call);
+}
+
+static void handle_sent(void *owner, bool ok)
+{
+   struct kv_call *call = owner;
+   pthread_mutex_lock(&call->lock);
+   call->send_under_way = false;
+   kv_call_sent(call);
+   if (call->status_waits)
+      start_status(call);
+   /* A send fails only when the client has gone; RECV_CLOSE tells of that. */
+   if (!batch_ended(call) || !ok || !call->method->sent)
+      return;
+   if (call->method->slow)
+      kv_deferral_run(call->worker);
+   call->method->sent(call->method->service, call);
+}
+
+/* Gives what was read, or the end of the client's side, to the handler. */
+static void deliver(struct kv_call *call)
+{
+   const struct kv_rpc_method *method = call->method;
+   struct kv_slice request;
+   struct kv_status status;
+   bool ready;
+   if (!call->given_to_handler && kv_call_may_begin(call, &status) != KV_OK) {
+      kv_stream_end(call, status.code, status.text);
+   } else if (!call->payload && method->kind == KV_RPC_SERVER_STREAM) {
+      kv_stream_end(call, KV_INTERNAL, "the call has no request message");
+   } else if (!call->payload) {
+      call->given_to_handler = true;
+      method->half_closed(method->service, call);
+   } else if (kv_call_join_request(call, &ready, &request, &status) != KV_OK) {
+      kv_stream_end(call, status.code, status.text);
+   } else {
+      call->given_to_handler = true;
+      method->request(method->service, call, request);
+   }
+}
+
+static void handle_read(void *owner, bool ok)
+{
+   struct kv_call *call = owner;
+   (void)ok;
+   pthread_mutex_lock(&call->lock);
+   if (batch_ended(call))
+      deliver(call);
+}
+
+/* Its turn counts as a batch, so that the call lives until then. */
+static void take_turn(struct kv_call *call)
+{
+   pthread_mutex_lock(&call->lock);
+   if (batch_ended(call))
+      deliver(call);
+}
+
+void kv_stream_open(struct kv_call *call, bool slow)
+{
+   call->closing = (struct kv_rpc_event){handle_closing, call};
+   call->sent = (struct kv_rpc_event){handle_sent, call};
+   call->ended = (struct kv_rpc_event){handle_ended, call};
+   call->read = (struct kv_rpc_event){handle_read, call};
+   call->batches = 0;
+   call->metadata_sent = false;
+   call->send_under_way = false;
+   call->over = false;
+   call->status_waits = false;
+   call->status_text = grpc_empty_slice();
+   const grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                       .data.recv_close_on_server.cancelled = &call->cancelled};
+   pthread_mutex_lock(&call->lock);
+   start(call, &op, 1, &call->closing);
+   if (slow)
+      call->batches++;
+   pthread_mutex_unlock(&call->lock);
+   if (slow)
+      kv_turn_await(call, take_turn);
+   else
+      deliver(call);
+}
+
+void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text)
+{
+   pthread_mutex_lock(&call->lock);
+   if (!call->over) {
+      call->over = true;
+      call->status_code = code;
+      call->status_text = grpc_slice_from_copied_buffer(text, strnlen(text, KV_STATUS_TEXT_SIZE));
+      call->status_waits = true;
+      if (!call->send_under_way)
+         start_status(call);
+   }
+   pthread_mutex_unlock(&call->lock);
+}
+
+void kv_call_finish(struct kv_call *call)
+{
+   assert(call->method->kind != KV_RPC_UNARY);
+   kv_stream_end(call, KV_OK, "");
+}
+
+void kv_call_send(struct kv_call *call)
+{
+   assert(call->method->kind != KV_RPC_UNARY);
+   if (kv_call_deadline_passed(call)) {
+      kv_stream_end(call, KV_DEADLINE_EXCEEDED, "the deadline passed before all replies were sent");
+      return;
+   }
+   pthread_mutex_lock(&call->lock);
+   if (!call->over) {
+      assert(!call->send_under_way);
+      grpc_op ops[2];
+      size_t count = add_metadata(call, ops);
+      ops[count++] = kv_call_send_op(call);
+      call->send_under_way = true;
+      atomic_store_explicit(&call->awaits_reader, true, memory_order_release);
+      start(call, ops, count, &call->sent);
+   }
+   pthread_mutex_unlock(&call->lock);
+}
+
+void kv_call_read_next(struct kv_call *call)
+{
+   assert(call->method->kind == KV_RPC_BIDI);
+   pthread_mutex_lock(&call->lock);
+   if (!call->over) {
+      kv_call_forget_request(call);
+      start_read(call);
+   }
+   pthread_mutex_unlock(&call->lock);
+}

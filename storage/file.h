@@ -1,0 +1,41 @@
+/*
+ * Open files as the formats need them: whole writes, whole reads, and errors that name the path.
+ * folder.h opens them. Every function returns a KVS_* code and fills in `error` on failure (ENOSPC,
+ * EDQUOT and EFBIG become KVS_NO_SPACE, everything else KVS_IO). EINTR and short transfers are
+ * dealt with here.
+ *
+ * Threads: any.
+ */
+#ifndef STORAGE_FILE_H
+#define STORAGE_FILE_H
+
+#include "kvstore/plugin.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/* Fills in error->text (printf style) and returns `code`. */
+int storage_fail(kvs_error *error, int code, const char *message, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same for a failed system call: appends the system's reason and derives the code from it. */
+int storage_fail_errno(kvs_error *error, int error_number, const char *message, ...)
+    __attribute__((format(printf, 3, 4)));
+
+bool storage_ends_in(const char *name, const char *ending);
+
+/* Writes all, advancing from `offset`; the iovecs are used up. */
+int storage_write_all(int fd, const char *path, struct iovec *parts, size_t count, uint64_t offset,
+                      kvs_error *error);
+/* Reads up to `size` bytes; *got is less only at the end of the file. */
+int storage_read_all(int fd, const char *path, void *data, size_t size, uint64_t offset,
+                     size_t *got, kvs_error *error);
+/* Brings the file's data, and of its metadata what reading them needs, to stable storage. */
+int storage_sync(int fd, const char *path, kvs_error *error);
+/* Sets the file's size. */
+int storage_set_size(int fd, const char *path, uint64_t size, kvs_error *error);
+/* The same, durably. */
+int storage_truncate(int fd, const char *path, uint64_t size, kvs_error *error);
+
+#endif

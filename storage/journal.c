@@ -1,0 +1,291 @@
+#include "storage/journal.h"
+
+#include "storage/file.h"
+#include "storage/note.h"
+#include "storage/snapshot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* After a snapshot in place of a failed log that failed too, the next one is tried then. */
+#define RESCUE_RETRY_MS ((uint64_t)10 * 1000)
+/* After a compaction that failed, the next one is not tried at once: it may take long to fail. */
+#define RETRY_MS ((uint64_t)30 * 1000)
+/* When less is free, the log is kept as short as the data is, and this much longer, so that small
+ * data is not written anew for each few writes. */
+#define FREE_LOW ((uint64_t)16 << 20)
+#define COMPACT_MIN ((uint64_t)1 << 20)
+/* When a batch was refused, a compaction must free this much at least. */
+#define GAIN_MIN ((uint64_t)64 << 10)
+/* What is not counted may take so much: beginnings of files, what is rounded up to blocks. */
+#define SPARE ((uint64_t)256 << 10)
+
+/* What asks for a compaction. */
+enum pressure { PRESSURE_NONE, PRESSURE_LOG, PRESSURE_DISK };
+
+struct storage_journal {
+   const kvs_host *host;
+   struct storage_log *log;
+   struct storage_snapshot_set *snapshots; /* control thread only, like all below */
+   uint64_t segment_size;
+   uint64_t rescue_ms;               /* monotonic; no snapshot in place of a failed log before */
+   uint64_t retry_ms;                /* monotonic; no compaction before */
+   bool keeps;                       /* the disk can keep room for snapshots */
+   bool rotated;                     /* the log begins anew, for a compaction at the next tick */
+   struct storage_log_border border; /* where it did */
+   uint64_t covered;                 /* of storage_log_appended, what the newest snapshot holds */
+};
+
+int storage_journal_create(const kvs_host *host, const struct storage_journal_settings *settings,
+                           struct storage_journal **journal, kvs_error *error)
+{
+   struct storage_journal *created = calloc(1, sizeof *created);
+   if (!created)
+      return storage_fail(error, KVS_NO_SPACE, "no memory for a journal");
+   created->host = host;
+   created->segment_size = settings->log.segment_size;
+   int code = storage_snapshot_set_create(host, &settings->snapshots, &created->snapshots, error);
+   if (code == KVS_OK)
+      code = storage_log_create(host, &settings->log, &created->log, error);
+   if (code != KVS_OK) {
+      storage_journal_destroy(created);
+      return code;
+   }
+   *journal = created;
+   return KVS_OK;
+}
+
+void storage_journal_destroy(struct storage_journal *journal)
+{
+   if (journal->log)
+      storage_log_destroy(journal->log);
+   if (journal->snapshots)
+      storage_snapshot_set_destroy(journal->snapshots);
+   free(journal);
+}
+
+struct storage_recovery_base storage_journal_base(const struct storage_snapshot_found *found)
+{
+   return (struct storage_recovery_base){.snapshot_loaded = found->loaded,
+                                         .snapshot_sequence = found->sequence,
+                                         .required_sequence = found->newest_sequence};
+}
+
+/* Whether batches may soon be refused: there should be room for all the data to be set once more,
+ * and for as much to be added to what the snapshot after the next one needs. */
+static bool is_short(const struct storage_journal *journal, const kvs_tick *tick)
+{
+   return storage_log_free_bytes(journal->log) <
+          2 * storage_snapshot_size_limit(tick) + COMPACT_MIN;
+}
+
+/* Keeps room for a snapshot of the tick's view. Where that or the log has not enough, older
+ * snapshots and their log give way. */
+static int keep_room(struct storage_journal *journal, const kvs_tick *tick, kvs_error *error)
+{
+   int64_t missing;
+   int code = storage_snapshot_set_keep_room(journal->snapshots, tick, &missing, error);
+   if (code == KVS_NO_SPACE) {
+      storage_log_remove_covered(journal->log, storage_snapshot_set_oldest(journal->snapshots));
+      code = storage_snapshot_set_keep_room(journal->snapshots, tick, &missing, error);
+   }
+   while ((code == KVS_NO_SPACE || (code == KVS_OK && is_short(journal, tick))) &&
+          storage_snapshot_set_drop_oldest(journal->snapshots)) {
+      storage_log_remove_covered(journal->log, storage_snapshot_set_oldest(journal->snapshots));
+      code = storage_snapshot_set_keep_room(journal->snapshots, tick, &missing, error);
+   }
+   storage_log_hold(journal->log, missing, tick->view_sequence);
+   journal->keeps = missing != INT64_MIN;
+   return code;
+}
+
+int storage_journal_load(struct storage_journal *journal, kvs_error *error)
+{
+   struct storage_snapshot_found found;
+   uint64_t last_sequence;
+   storage_note_expected(journal->host, "aof", ".log");
+   int code = storage_snapshot_set_load(journal->snapshots, &found, error);
+   if (code != KVS_OK)
+      return code;
+   const struct storage_recovery_base base = storage_journal_base(&found);
+   code = storage_log_load(journal->log, &base, &last_sequence, error);
+   if (code != KVS_OK)
+      return code;
+   journal->host->loaded_to(journal->host,
+                            last_sequence > found.sequence ? last_sequence : found.sequence);
+   /* Before anyone can take it; the first tick knows better how much. */
+   const kvs_tick most = {.view_bytes = storage_snapshot_set_bytes(journal->snapshots) +
+                                        storage_log_appended(journal->log)};
+   kvs_error ignored = {.size = sizeof ignored};
+   (void)keep_room(journal, &most, &ignored);
+   return KVS_OK;
+}
+
+int storage_journal_write(struct storage_journal *journal, const kvs_record *records, size_t count,
+                          uint32_t flags, kvs_error *error)
+{
+   return storage_log_write(journal->log, records, count, flags & KVS_WRITE_SYNC, error);
+}
+
+int storage_journal_seal(struct storage_journal *journal, kvs_error *error)
+{
+   return storage_log_seal(journal->log, error);
+}
+
+/* By how much the log has grown since the newest snapshot. */
+static uint64_t log_bytes(const struct storage_journal *journal)
+{
+   return storage_log_appended(journal->log) - journal->covered;
+}
+
+bool storage_journal_changed(const struct storage_journal *journal, const kvs_tick *tick)
+{
+   return tick->view_sequence > storage_snapshot_set_newest(journal->snapshots);
+}
+
+/* ---- Room ---------------------------------------------------------------------------------- */
+
+/* Whether replacing all that there is by one snapshot would free so much that it is worth it. */
+static bool would_gain(const struct storage_journal *journal, const kvs_tick *tick)
+{
+   const uint64_t needed = storage_snapshot_size_limit(tick);
+   const uint64_t present = log_bytes(journal) + storage_snapshot_set_bytes(journal->snapshots);
+   return present > needed + needed / 8 + GAIN_MIN ||
+          storage_snapshot_set_oldest(journal->snapshots) <
+              storage_snapshot_set_newest(journal->snapshots);
+}
+
+/* The log may become as large as a segment and twice the data; on a disk that is nearly full, as
+ * large as the data; and when it is full, no larger than need be. */
+static enum pressure pressure_of(struct storage_journal *journal, const kvs_tick *tick)
+{
+   const uint64_t bytes = log_bytes(journal);
+   if (storage_log_take_refused(journal->log) && would_gain(journal, tick))
+      return PRESSURE_DISK;
+   if (bytes > tick->view_bytes + COMPACT_MIN && storage_log_free_bytes(journal->log) < FREE_LOW)
+      return PRESSURE_DISK;
+   if (bytes > journal->segment_size && bytes > 2 * tick->view_bytes)
+      return PRESSURE_LOG;
+   return PRESSURE_NONE;
+}
+
+/* Whether, after a snapshot of the tick's view in place of all before the border, there would be
+ * room for the one after it. What came since the border is in the log and in both of them. */
+static bool would_fit(const struct storage_journal *journal, const kvs_tick *tick)
+{
+   const uint64_t since = storage_log_appended(journal->log) - journal->border.appended;
+   const uint64_t present = log_bytes(journal) + storage_snapshot_set_bytes(journal->snapshots);
+   const uint64_t free = storage_log_free_bytes(journal->log);
+   return since <= GAIN_MIN || free >= FREE_LOW ||
+          free + present >= storage_snapshot_size_limit(tick) + 2 * since + SPARE;
+}
+
+/* One snapshot in place of all that there is. It covers the log up to a segment's border only, so
+ * one tick draws one, and one soon after has a view of all before it: what is in the log is
+ * published a moment later. Where too much has come behind it meanwhile, another border is drawn;
+ * that ends, for such a disk takes no more sets. */
+static int compact_for_room(struct storage_journal *journal, const kvs_tick *tick, kvs_error *error)
+{
+   if (!journal->rotated || !would_fit(journal, tick)) {
+      int code = storage_log_rotate(journal->log, &journal->border, error);
+      if (code == KVS_IO)
+         return code;
+      journal->rotated = true;
+      journal->host->wake(journal->host);
+      return KVS_OK;
+   }
+   if (tick->view_sequence < journal->border.sequence) {
+      journal->host->wake(journal->host);
+      return KVS_OK;
+   }
+   journal->rotated = false;
+   kvs_tick hurried = {0}; /* somebody may wait for the room */
+   memcpy(&hurried, tick, tick->size < sizeof hurried ? tick->size : sizeof hurried);
+   hurried.reason = KVS_TICK_CHECKPOINT;
+   int code = storage_journal_checkpoint(journal, &hurried, error);
+   while (code == KVS_OK && storage_snapshot_set_drop_oldest(journal->snapshots)) {
+   }
+   storage_log_remove_covered(journal->log, storage_snapshot_set_oldest(journal->snapshots));
+   return code;
+}
+
+static int compact(struct storage_journal *journal, const kvs_tick *tick, kvs_error *error)
+{
+   if (tick->monotonic_ms < journal->retry_ms)
+      return KVS_OK;
+   enum pressure pressure = journal->rotated ? PRESSURE_DISK : pressure_of(journal, tick);
+   int code = KVS_OK;
+   if (pressure == PRESSURE_DISK)
+      code = compact_for_room(journal, tick, error);
+   else if (pressure == PRESSURE_LOG)
+      code = storage_journal_checkpoint(journal, tick, error);
+   if (code != KVS_OK)
+      journal->retry_ms = tick->monotonic_ms + RETRY_MS;
+   return code;
+}
+
+/* ---- Ticks --------------------------------------------------------------------------------- */
+
+int storage_journal_checkpoint(struct storage_journal *journal, const kvs_tick *tick,
+                               kvs_error *error)
+{
+   if (!storage_journal_changed(journal, tick))
+      return KVS_OK;
+   int code = storage_log_begin(journal->log, error);
+   if (code == KVS_OK)
+      code = keep_room(journal, tick, error);
+   if (code != KVS_OK)
+      return code;
+   uint64_t covered = storage_log_appended(journal->log);
+   if (journal->keeps) /* the room is used up now, and the snapshot after this one needs as much */
+      storage_log_hold(journal->log, (int64_t)storage_snapshot_size_limit(tick),
+                       tick->view_sequence);
+   code = storage_snapshot_set_write(journal->snapshots, tick, error);
+   if (code != KVS_OK)
+      return code;
+   journal->covered = covered;
+   /* A fresh segment says that there must be a snapshot, and lets the one in use become one that
+    * the next snapshot covers wholly. */
+   storage_log_snapshot_taken(journal->log, tick->view_sequence);
+   storage_log_remove_covered(journal->log, storage_snapshot_set_oldest(journal->snapshots));
+   kvs_error ignored = {.size = sizeof ignored};
+   struct storage_log_border border;
+   /* Where there is no room for the next one, the segment in use gives up its own now, if the
+    * snapshot covers it. */
+   if (keep_room(journal, tick, &ignored) == KVS_NO_SPACE &&
+       storage_log_rotate(journal->log, &border, &ignored) == KVS_OK)
+      (void)keep_room(journal, tick, &ignored); /* the next tick says so */
+   return KVS_OK;
+}
+
+/* A snapshot in place of a log that failed. */
+static void rescue(struct storage_journal *journal, const kvs_tick *tick)
+{
+   kvs_error reason = {.size = sizeof reason};
+   if (!storage_journal_changed(journal, tick) || tick->monotonic_ms < journal->rescue_ms ||
+       storage_journal_checkpoint(journal, tick, &reason) == KVS_OK)
+      return;
+   journal->rescue_ms = tick->monotonic_ms + RESCUE_RETRY_MS;
+   journal->host->log(journal->host, KVS_LOG_ERROR, reason.text);
+}
+
+int storage_journal_tick(struct storage_journal *journal, const kvs_tick *tick, kvs_error *error)
+{
+   int code = storage_snapshot_set_check(journal->snapshots, error);
+   if (code != KVS_OK) {
+      storage_log_condemn(journal->log, error); /* what it goes on from is not there any more */
+      code = KVS_IO;
+   } else {
+      code = storage_log_tick(journal->log, error);
+   }
+   if (code != KVS_OK) {
+      rescue(journal, tick);
+      return code;
+   }
+   kvs_error reason = {.size = sizeof reason};
+   code = keep_room(journal, tick, error);
+   int compacted = compact(journal, tick, &reason);
+   if (compacted != KVS_OK)
+      *error = reason;
+   return compacted != KVS_OK ? compacted : code;
+}

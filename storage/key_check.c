@@ -1,0 +1,131 @@
+#include "storage/key_check.h"
+
+#include "storage/codec.h"
+#include "storage/file.h"
+#include "storage/folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TEMPORARY_NAME STORAGE_KEY_CHECK_NAME ".tmp"
+
+enum {
+   VERSION = 1,
+   OFFSET_VERSION = 8,
+   OFFSET_SIZE = 12,
+   OFFSET_STORE = 16,
+   OFFSET_CRC = 64,
+};
+
+static const uint8_t magic[8] = {'K', 'V', 'E', 'N', 'C', 0x89, '\r', '\n'};
+
+void storage_key_check_begin(uint8_t file[STORAGE_KEY_CHECK_SIZE], const uint8_t store_id[16])
+{
+   memcpy(file, magic, sizeof magic);
+   storage_put32(file + OFFSET_VERSION, VERSION);
+   storage_put32(file + OFFSET_SIZE, STORAGE_KEY_CHECK_SIZE);
+   memcpy(file + OFFSET_STORE, store_id, 16);
+}
+
+/* ---- Writing ---- */
+
+static int write_temporary(const struct storage_folder *folder,
+                           uint8_t file[STORAGE_KEY_CHECK_SIZE], kvs_error *error)
+{
+   int fd;
+   int code = storage_create(folder, TEMPORARY_NAME, &fd, error);
+   if (code != KVS_OK)
+      return code;
+   struct iovec part = {file, STORAGE_KEY_CHECK_SIZE};
+   code = storage_write_all(fd, TEMPORARY_NAME, &part, 1, 0, error);
+   if (code == KVS_OK)
+      code = storage_sync(fd, TEMPORARY_NAME, error);
+   if (close(fd) != 0 && code == KVS_OK)
+      code = storage_fail_errno(error, errno, "%s: cannot close", TEMPORARY_NAME);
+   return code;
+}
+
+int storage_key_check_write(const kvs_host *host, uint8_t file[STORAGE_KEY_CHECK_SIZE],
+                            kvs_error *error)
+{
+   struct storage_folder folder;
+   storage_put32(file + OFFSET_CRC, storage_crc(0, file, OFFSET_CRC));
+   int code = storage_folder_open(host->directory, &folder, error);
+   if (code != KVS_OK)
+      return code;
+   code = write_temporary(&folder, file, error);
+   if (code == KVS_OK)
+      code = storage_rename_durably(&folder, TEMPORARY_NAME, STORAGE_KEY_CHECK_NAME, error);
+   storage_folder_close(&folder);
+   return code;
+}
+
+/* ---- Reading ---- */
+
+static int fail_damaged(kvs_error *error, const char *path, const char *what)
+{
+   return storage_fail(
+       error, KVS_CORRUPT,
+       "%.250s: damaged, %s; restore it from a backup, or remove it: the key is then "
+       "checked against the data alone",
+       path, what);
+}
+
+static int verify(const kvs_host *host, const char *path, const uint8_t *file, size_t size,
+                  kvs_error *error)
+{
+   if (size < OFFSET_STORE || memcmp(file, magic, sizeof magic) != 0)
+      return fail_damaged(error, path, "at offset 0 it does not begin as it must");
+   uint32_t version = storage_get32(file + OFFSET_VERSION);
+   bool whole = size == STORAGE_KEY_CHECK_SIZE &&
+                storage_get32(file + OFFSET_CRC) == storage_crc(0, file, OFFSET_CRC);
+   if (!whole && (size <= STORAGE_KEY_CHECK_SIZE || version <= VERSION))
+      return fail_damaged(error, path, "the checksum at offset 64 does not fit");
+   if (version != VERSION)
+      return storage_fail(
+          error, KVS_INVALID,
+          "%.300s has format version %u, and this program knows %d; use a newer one", path, version,
+          VERSION);
+   if (memcmp(file + OFFSET_STORE, host->store_id, sizeof host->store_id) != 0)
+      return storage_fail(error, KVS_INVALID, "%.300s belongs to another store", path);
+   return KVS_OK;
+}
+
+static int read_file(const kvs_host *host, const struct storage_folder *folder, const char *path,
+                     uint8_t file[STORAGE_KEY_CHECK_SIZE], kvs_error *error)
+{
+   uint8_t content[STORAGE_KEY_CHECK_SIZE + 1];
+   size_t size;
+   int fd;
+   int code = storage_open(folder, STORAGE_KEY_CHECK_NAME, O_RDONLY, &fd, error);
+   if (code != KVS_OK)
+      return code;
+   code = storage_read_all(fd, path, content, sizeof content, 0, &size, error);
+   close(fd);
+   if (code == KVS_OK)
+      code = verify(host, path, content, size, error);
+   if (code == KVS_OK)
+      memcpy(file, content, STORAGE_KEY_CHECK_SIZE);
+   return code;
+}
+
+int storage_key_check_read(const kvs_host *host, uint8_t file[STORAGE_KEY_CHECK_SIZE], bool *found,
+                           kvs_error *error)
+{
+   struct storage_folder folder;
+   *found = false;
+   int code = storage_folder_open(host->directory, &folder, error);
+   if (code != KVS_OK)
+      return code;
+   if (storage_folder_has(&folder, STORAGE_KEY_CHECK_NAME)) {
+      char path[PATH_MAX];
+      snprintf(path, sizeof path, "%s/%s", folder.path, STORAGE_KEY_CHECK_NAME);
+      code = read_file(host, &folder, path, file, error);
+      *found = code == KVS_OK;
+   }
+   storage_folder_close(&folder);
+   return code;
+}

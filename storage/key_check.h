@@ -1,0 +1,33 @@
+/*
+ * The file by which a wrong key is known, of the plug-in encrypt: docs/formats.md. It holds a proof
+ * that only the right key makes, over the bytes before it, and nothing of the key.
+ *
+ * Threads: any.
+ */
+#ifndef STORAGE_KEY_CHECK_H
+#define STORAGE_KEY_CHECK_H
+
+#include "kvstore/plugin.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STORAGE_KEY_CHECK_NAME "encrypt.check"
+/* The folder beside it, which the inner plug-in has to itself. */
+#define STORAGE_INNER_FOLDER "inner"
+
+#define STORAGE_KEY_CHECK_PROVEN_SIZE 32 /* what the proof is made over; it follows */
+#define STORAGE_KEY_CHECK_PROOF_SIZE 32
+#define STORAGE_KEY_CHECK_SIZE 68
+
+/* Fills in what comes before the proof. */
+void storage_key_check_begin(uint8_t file[STORAGE_KEY_CHECK_SIZE], const uint8_t store_id[16]);
+/* Writes the file into host->directory, durably, when the proof is in it. */
+int storage_key_check_write(const kvs_host *host, uint8_t file[STORAGE_KEY_CHECK_SIZE],
+                            kvs_error *error);
+/* Reads it and checks all but the proof; *found is false when there is none. KVS_CORRUPT, or
+ * KVS_INVALID for another store or version. */
+int storage_key_check_read(const kvs_host *host, uint8_t file[STORAGE_KEY_CHECK_SIZE], bool *found,
+                           kvs_error *error);
+
+#endif

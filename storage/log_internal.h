@@ -1,0 +1,71 @@
+/*
+ * What the files of the log share: its state, and from log_sync.c what makes it durable or failed.
+ *
+ * Threads: as log.h says. The functions are called with the lock held unless they say otherwise.
+ */
+#ifndef STORAGE_LOG_INTERNAL_H
+#define STORAGE_LOG_INTERNAL_H
+
+#include "storage/log.h"
+#include "storage/writer.h"
+
+#include <pthread.h>
+
+struct storage_log {
+   const kvs_host *host;
+   struct storage_log_settings settings;
+   struct storage_folder folder;
+   struct timespec checked; /* time of the folder when all was there; of the control thread */
+   pthread_t syncer;
+   bool syncer_started;
+
+   /* Guards all below. Let go during a sync of data, so that others go on. */
+   pthread_mutex_t lock;
+   pthread_cond_t changed; /* something to sync, a sync or `closing` has ended, or all has */
+
+   struct storage_writer writer;          /* of the newest segment */
+   struct storage_sealed_segment *sealed; /* the older ones, oldest first */
+   size_t sealed_count;
+   uint64_t durable_end; /* of the newest segment */
+   uint64_t durable_sequence;
+   uint64_t reached; /* log and snapshot together hold all up to here */
+   uint64_t snapshot_sequence;
+   uint64_t appended;
+   int64_t missing;     /* what the next snapshot needs beyond the room kept for it, ... */
+   uint64_t missing_at; /* ... at this value of `appended`; since then as much more was appended */
+   uint64_t sampled, sampled_sequence; /* `appended` when `reached` was this, for a later view */
+   uint64_t wake_ms;   /* monotonic; the host is not woken for a refused batch before */
+   bool tight;         /* the last batch that set something was refused for want of room */
+   bool refused;       /* there is reason to make room, since this was last asked */
+   bool unmarked;      /* the last record is no mark */
+   bool written;       /* since the last tick */
+   bool segment_asked; /* the next write begins a new segment */
+   bool syncing;       /* a thread syncs with the lock let go; no other may sync or cut meanwhile */
+   bool closing; /* the control thread ends the segment; batches wait, so that the syncs end, too */
+   bool stopping;
+   bool failed;
+   char failure[KVS_ERROR_TEXT_SIZE];
+};
+
+/* Fails the log for good, for the reason in error->text. Returns KVS_IO. */
+int storage_log_fail(struct storage_log *log, const kvs_error *error);
+/* KVS_OK, or KVS_IO when the log has failed. */
+int storage_log_check_alive(const struct storage_log *log, kvs_error *error);
+
+/* log_present.c: whether a restart would find the log; fails it when not. [control; the lock not
+ * held] */
+int storage_log_check_present(struct storage_log *log, kvs_error *error);
+
+/* Waits until no other thread syncs; lets the lock go meanwhile. */
+void storage_log_await_sync(struct storage_log *log);
+/* Makes durable what stands in the segment when it begins; lets the lock go meanwhile. */
+int storage_log_sync_segment(struct storage_log *log, kvs_error *error);
+/* The same, with what others append meanwhile, so there must be an end to that. When it returns,
+ * the lock was not let go since the last sync. KVS_OK also without a segment. */
+int storage_log_sync_all(struct storage_log *log, kvs_error *error);
+
+/* The thread of EVERYSEC. [control; the lock not held] */
+int storage_log_start_syncer(struct storage_log *log, kvs_error *error);
+void storage_log_stop_syncer(struct storage_log *log);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * What a load tells: notes to a host that takes them, and the remedy that every refusal ends with.
+ *
+ * Threads: control, inside on_load.
+ */
+#ifndef STORAGE_NOTE_H
+#define STORAGE_NOTE_H
+
+#include "kvstore/plugin.h"
+
+#include <stdint.h>
+
+/* How often reading is worth a note. */
+#define STORAGE_NOTE_STEP ((uint64_t)1 << 20)
+
+/* `note` without its size; a path in it may be a whole one, and is told without the directory of
+ * the host. */
+void storage_note(const kvs_host *host, kvs_load_note note);
+/* KVS_LOAD_EXPECTED or KVS_LOAD_READ. */
+void storage_note_bytes(const kvs_host *host, uint32_t kind, uint64_t bytes);
+/* KVS_LOAD_EXPECTED for each of the files in host->directory/`name`, which need not exist, whose
+ * name ends in `ending`. */
+void storage_note_expected(const kvs_host *host, const char *name, const char *ending);
+
+/* When `code` is KVS_CORRUPT, ends the text with the command that goes on without what is damaged;
+ * where there is no room, the end of the text gives way. Returns `code`. */
+int storage_remedy(const kvs_host *host, int code, kvs_error *error);
+
+#endif

@@ -1,0 +1,108 @@
+/*
+ * Log segments: files NNNNNNNNNN.log, numbered without a gap, each a header and records one after
+ * the other. docs/formats.md draws the bytes.
+ *
+ * A segment appears under its name only when its header is on stable storage, and only when all of
+ * the segment before it is. Its header links to that one: where it ends, its last sequence and the
+ * checksum over all its record headers. So only the newest segment can end in an unfinished write,
+ * and every other one is checked to its last byte.
+ *
+ * Threads: none of its own; a reader belongs to one thread.
+ */
+#ifndef STORAGE_SEGMENT_H
+#define STORAGE_SEGMENT_H
+
+#include "storage/folder.h"
+#include "storage/record.h"
+
+#include <limits.h>
+
+#define STORAGE_SEGMENT_VERSION 1
+#define STORAGE_SEGMENT_HEADER_SIZE 80u
+#define STORAGE_SEGMENT_NAME_SIZE 32
+/* What the name of an unfinished one ends in. */
+#define STORAGE_SEGMENT_TEMPORARY ".log.tmp"
+
+/* What a segment's header tells about the one before it; all zero in segment 1. */
+struct storage_segment_link {
+   uint64_t last_sequence; /* the log's last sequence up to its end */
+   uint64_t end;           /* where its last record ends */
+   uint32_t chain;         /* its header's checksum, gone on over all its record headers */
+};
+
+struct storage_segment_header {
+   uint8_t store_id[16];
+   uint64_t number;            /* from 1 */
+   uint64_t base_sequence;     /* this segment and those after it hold every effect above it */
+   uint64_t snapshot_sequence; /* of the newest durable snapshot when it was begun, 0 = none */
+   struct storage_segment_link previous;
+};
+
+void storage_segment_name(uint64_t number, char name[STORAGE_SEGMENT_NAME_SIZE]);
+/* False when `name` is no segment's name. */
+bool storage_segment_parse_name(const char *name, uint64_t *number);
+
+/* Creates a segment durably and opens it for reading and writing. *chain becomes the checksum over
+ * its header. After KVS_NO_SPACE there is no such segment; after KVS_IO that is not certain. */
+int storage_segment_create(const struct storage_folder *folder,
+                           const struct storage_segment_header *header, int *fd, uint32_t *chain,
+                           kvs_error *error);
+
+/* Reads a segment from front to back. The fields may be read, not written. */
+struct storage_segment_reader {
+   char path[PATH_MAX];
+   int fd;
+   struct storage_segment_header header;
+   uint64_t size;   /* of the file */
+   uint64_t offset; /* of the next record */
+   uint32_t chain;  /* over all that was read */
+   uint32_t salt;
+   uint8_t *window; /* bytes of the file from window_offset on */
+   size_t window_capacity, window_size;
+   uint64_t window_offset;
+   kvs_record *effects;
+   size_t effects_capacity;
+};
+
+/* Opens segment `number` and checks its header. KVS_CORRUPT (damaged, or of another store or
+ * number), KVS_INVALID (a later version's), KVS_IO. On failure nothing is left to close. */
+int storage_segment_open(const struct storage_folder *folder, uint64_t number,
+                         const uint8_t store_id[16], struct storage_segment_reader *reader,
+                         kvs_error *error);
+/* The same, and reader->fd may be written to. */
+int storage_segment_open_to_mend(const struct storage_folder *folder, uint64_t number,
+                                 const uint8_t store_id[16], struct storage_segment_reader *reader,
+                                 kvs_error *error);
+void storage_segment_close(struct storage_segment_reader *reader);
+
+/* Reads the next record; its effects are in reader->effects, valid until the next call. *found is
+ * false when the bytes at reader->offset are no valid record, which need not be an error: the
+ * segment may just end there. KVS_OK or KVS_IO. */
+int storage_segment_next(struct storage_segment_reader *reader,
+                         struct storage_record_header *record, bool *found, kvs_error *error);
+
+/* What stands after the last valid record. */
+struct storage_segment_tail {
+   uint64_t data_end;     /* behind the last byte that is not zero; reader->offset if none is */
+   bool was_durable;      /* some later record proves that it was on stable storage once */
+   uint64_t proof_offset; /* where that record stands */
+};
+int storage_segment_examine_tail(struct storage_segment_reader *reader,
+                                 struct storage_segment_tail *tail, kvs_error *error);
+
+/* The highest sequence that is in a whole record from offset `from` on, or that a record there says
+ * was durable, whatever is damaged around it and in the segment's header; 0 when there is none.
+ * KVS_OK, KVS_IO, or KVS_CORRUPT for what is no file. */
+int storage_segment_known_sequence(const struct storage_folder *folder, uint64_t number,
+                                   const uint8_t store_id[16], uint64_t from, uint64_t *sequence,
+                                   kvs_error *error);
+
+#define STORAGE_TORN_NAME_SIZE 64
+/* Copies the tail from reader->offset to tail->data_end to NNNNNNNNNN-<offset>.torn beside the
+ * segment, whose name is put into `aside`. */
+int storage_segment_keep_torn(const struct storage_folder *folder,
+                              struct storage_segment_reader *reader,
+                              const struct storage_segment_tail *tail,
+                              char aside[STORAGE_TORN_NAME_SIZE], kvs_error *error);
+
+#endif

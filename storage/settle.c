@@ -1,0 +1,82 @@
+/* What a start changes in a log that was read and found sound. */
+#include "storage/file.h"
+#include "storage/note.h"
+#include "storage/recovery.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Keeps an unfinished write aside. *cut is false when there is no room for it: then it stays where
+ * it is, and is not used. */
+static int keep_torn(const kvs_host *host, const struct storage_folder *folder,
+                     const struct storage_recovered *recovered,
+                     struct storage_segment_reader *reader, bool *cut, kvs_error *error)
+{
+   const struct storage_segment_tail *tail = &recovered->newest_tail;
+   char aside[STORAGE_TORN_NAME_SIZE], fate[NAME_MAX + 64], line[PATH_MAX + NAME_MAX + 256];
+   int code = storage_segment_keep_torn(folder, reader, tail, aside, error);
+   if (code == KVS_IO)
+      return code;
+   *cut = code == KVS_OK;
+   snprintf(fate, sizeof fate, "%s %s",
+            *cut ? "cut off and kept as" : "left in place and not used: no room for", aside);
+   snprintf(line, sizeof line,
+            "%s: an unfinished write of %" PRIu64 " bytes at offset %" PRIu64
+            " after sequence %" PRIu64 " (durable up to %" PRIu64 " at least) was %s",
+            reader->path, tail->data_end - reader->offset, reader->offset, recovered->last_sequence,
+            recovered->newest_durable_sequence, fate);
+   host->log(host, KVS_LOG_WARNING, line);
+   storage_note(host, (kvs_load_note){.kind = KVS_LOAD_TORN,
+                                      .file = reader->path,
+                                      .text = fate,
+                                      .bytes = tail->data_end - reader->offset,
+                                      .offset = reader->offset,
+                                      .sequence = recovered->last_sequence});
+   return KVS_OK;
+}
+
+/* Cuts what an unfinished write has left off the newest segment and makes the rest durable. */
+static int settle_newest(const kvs_host *host, const struct storage_folder *folder,
+                         const struct storage_recovered *recovered, kvs_error *error)
+{
+   struct storage_segment_reader reader;
+   uint64_t end = recovered->newest_link.end;
+   int code = storage_segment_open_to_mend(folder, recovered->newest.number, host->store_id,
+                                           &reader, error);
+   if (code != KVS_OK)
+      return code;
+   reader.offset = end;
+   bool cut = true;
+   if (recovered->newest_tail.data_end > end)
+      code = keep_torn(host, folder, recovered, &reader, &cut, error);
+   if (code == KVS_OK)
+      code = cut ? storage_truncate(reader.fd, reader.path, end, error)
+                 : storage_sync(reader.fd, reader.path, error);
+   storage_segment_close(&reader);
+   return code;
+}
+
+/* Removes what interrupted creations have left. */
+static int remove_temporaries(const struct storage_folder *folder, kvs_error *error)
+{
+   DIR *listing;
+   int code = storage_folder_list(folder, &listing, error);
+   const struct dirent *entry;
+   while (code == KVS_OK && (entry = readdir(listing)))
+      if (storage_ends_in(entry->d_name, STORAGE_SEGMENT_TEMPORARY))
+         code = storage_remove(folder, entry->d_name, error);
+   if (listing)
+      closedir(listing);
+   return code;
+}
+
+int storage_recovery_settle(const kvs_host *host, const struct storage_folder *folder,
+                            const struct storage_recovered *recovered, kvs_error *error)
+{
+   int code = remove_temporaries(folder, error);
+   if (code == KVS_OK && recovered->count > 0)
+      code = settle_newest(host, folder, recovered, error);
+   return code;
+}

@@ -1,0 +1,246 @@
+#include "storage/snapshot.h"
+
+#include "storage/codec.h"
+#include "storage/file.h"
+#include "storage/note.h"
+#include "storage/snapshot_layout.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define LOAD_BATCH 256
+
+struct reader {
+   const kvs_host *host;
+   const char *path;
+   int fd;
+   bool check_only;
+   uint64_t sequence;
+   uint64_t offset, size;
+   XXH3_state_t *hash;
+   uint8_t *block;
+   size_t block_capacity;
+   uint64_t total_records;
+};
+
+static int damaged(const struct reader *reader, uint64_t offset, const char *what, kvs_error *error)
+{
+   return storage_fail(error, KVS_CORRUPT,
+                       "%s: damaged at offset %" PRIu64 " (%s); restore the file from a backup",
+                       reader->path, offset, what);
+}
+
+/* Reads exactly `size` bytes at the reader's place and goes on behind them. */
+static int take(struct reader *reader, uint8_t *to, size_t size, kvs_error *error)
+{
+   size_t got;
+   if (size > reader->size - reader->offset)
+      return damaged(reader, reader->offset, "the file ends too early", error);
+   int code = storage_read_all(reader->fd, reader->path, to, size, reader->offset, &got, error);
+   if (code != KVS_OK)
+      return code;
+   if (got < size)
+      return damaged(reader, reader->offset, "the file ends too early", error);
+   reader->offset += size;
+   return KVS_OK;
+}
+
+static int read_header(struct reader *reader, kvs_error *error)
+{
+   uint8_t header[STORAGE_SNAPSHOT_HEADER_SIZE];
+   int code = take(reader, header, sizeof header, error);
+   if (code != KVS_OK)
+      return code;
+   if (memcmp(header, SNAPSHOT_MAGIC, SNAPSHOT_MAGIC_SIZE) != 0)
+      return damaged(reader, 0, "this is not a snapshot", error);
+   if (storage_get32(header + 60) != storage_crc(0, header, 60))
+      return damaged(reader, 0, "the header's checksum is wrong", error);
+   uint32_t version = storage_get32(header + 8);
+   if (version != SNAPSHOT_VERSION)
+      return storage_fail(error, KVS_CORRUPT,
+                          "%s: has format version %" PRIu32
+                          ", this plug-in reads version %u; start the newer kvstore that wrote it",
+                          reader->path, version, SNAPSHOT_VERSION);
+   if (memcmp(header + 16, reader->host->store_id, 16) != 0)
+      return storage_fail(error, KVS_CORRUPT, "%s: belongs to another store; remove it from here",
+                          reader->path);
+   if (storage_get64(header + 32) != reader->sequence)
+      return damaged(reader, 32, "its sequence is not the one in its name", error);
+   XXH3_64bits_update(reader->hash, header, sizeof header);
+   return KVS_OK;
+}
+
+/* Decodes one record of a checked block; false when it does not fit into it. */
+static bool decode_record(const struct reader *reader, const uint8_t **at, const uint8_t *end,
+                          kvs_record *record)
+{
+   size_t left = (size_t)(end - *at);
+   if (left < STORAGE_SNAPSHOT_RECORD_HEADER_SIZE)
+      return false;
+   size_t key_size = storage_get32(*at + 8);
+   size_t value_size = storage_get32(*at + 12);
+   left -= STORAGE_SNAPSHOT_RECORD_HEADER_SIZE;
+   if (key_size == 0 || key_size > left || value_size > left - key_size)
+      return false;
+   const uint8_t *key = *at + STORAGE_SNAPSHOT_RECORD_HEADER_SIZE;
+   *record = (kvs_record){.sequence = reader->sequence,
+                          .kind = KVS_SET,
+                          .expires_at_ms = (int64_t)storage_get64(*at),
+                          .key = {key, key_size},
+                          .value = {key + key_size, value_size}};
+   *at = key + key_size + value_size;
+   return true;
+}
+
+static int hand_on(const struct reader *reader, uint64_t block_offset, const uint8_t *at,
+                   size_t size, uint32_t count, kvs_error *error)
+{
+   kvs_record records[LOAD_BATCH];
+   const uint8_t *end = at + size;
+   size_t filled = 0;
+   for (uint32_t i = 0; i < count; i++) {
+      if (!decode_record(reader, &at, end, &records[filled]))
+         return damaged(reader, block_offset, "a record passes the end of its block", error);
+      filled++;
+      if ((filled == LOAD_BATCH || i + 1 == count) && !reader->check_only) {
+         int code = reader->host->load(reader->host, records, filled, error);
+         if (code != KVS_OK)
+            return code;
+      }
+      if (filled == LOAD_BATCH)
+         filled = 0;
+   }
+   return at == end ? KVS_OK
+                    : damaged(reader, block_offset, "a block is longer than its records", error);
+}
+
+static int make_room(struct reader *reader, uint64_t size, kvs_error *error)
+{
+   if (size <= reader->block_capacity)
+      return KVS_OK;
+   uint8_t *block = realloc(reader->block, size);
+   if (!block)
+      return storage_fail(error, KVS_IO, "%s: no memory for a block of %" PRIu64 " bytes",
+                          reader->path, size);
+   reader->block = block;
+   reader->block_capacity = size;
+   return KVS_OK;
+}
+
+/* The rest of a block whose header has been read from `start`. */
+static int read_block(struct reader *reader, uint64_t start, const uint8_t *header,
+                      kvs_error *error)
+{
+   if (storage_get32(header + 20) != snapshot_place_crc(header, 20, start))
+      return damaged(reader, start, "a block header's checksum is wrong", error);
+   uint64_t size = storage_get64(header + 8);
+   if (size > STORAGE_SNAPSHOT_BLOCK_SIZE_MAX || size > reader->size - reader->offset)
+      return damaged(reader, start, "a block passes the end of the file", error);
+   if (size == 0)
+      return damaged(reader, start, "a block is empty", error);
+   int code = make_room(reader, size, error);
+   if (code == KVS_OK)
+      code = take(reader, reader->block, size, error);
+   if (code != KVS_OK)
+      return code;
+   if (storage_get32(header + 16) != snapshot_payload_crc(reader->block, size))
+      return damaged(reader, start, "a block's checksum is wrong", error);
+   XXH3_64bits_update(reader->hash, header, STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE);
+   XXH3_64bits_update(reader->hash, reader->block, size);
+   uint32_t count = storage_get32(header + 4);
+   reader->total_records += count;
+   storage_note_bytes(reader->host, KVS_LOAD_READ, STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE + size);
+   return hand_on(reader, start, reader->block, size, count, error);
+}
+
+/* The rest of the footer, whose first bytes have been read from `start`. */
+static int read_footer(struct reader *reader, uint64_t start, const uint8_t *first,
+                       kvs_error *error)
+{
+   uint8_t footer[STORAGE_SNAPSHOT_FOOTER_SIZE];
+   memcpy(footer, first, STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE);
+   int code = take(reader, footer + STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE,
+                   sizeof footer - STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE, error);
+   if (code != KVS_OK)
+      return code;
+   if (storage_get32(footer + 36) != snapshot_place_crc(footer, 36, start))
+      return damaged(reader, start, "the footer's checksum is wrong", error);
+   if (storage_get64(footer + 8) != reader->total_records || storage_get64(footer + 16) != start ||
+       storage_get64(footer + 24) != XXH3_64bits_digest(reader->hash))
+      return damaged(reader, start, "the whole does not match the footer", error);
+   if (reader->offset != reader->size)
+      return damaged(reader, reader->offset, "bytes follow the footer", error);
+   return KVS_OK;
+}
+
+static int read_parts(struct reader *reader, kvs_error *error)
+{
+   int code = read_header(reader, error);
+   while (code == KVS_OK) {
+      uint64_t start = reader->offset;
+      uint8_t header[STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE];
+      code = take(reader, header, sizeof header, error);
+      if (code != KVS_OK)
+         return code;
+      if (storage_get32(header) == SNAPSHOT_FOOTER_MAGIC)
+         return read_footer(reader, start, header, error);
+      if (storage_get32(header) != SNAPSHOT_BLOCK_MAGIC)
+         return damaged(reader, start, "neither a block nor the footer", error);
+      code = read_block(reader, start, header, error);
+   }
+   return code;
+}
+
+static int open_file(struct reader *reader, const struct storage_folder *folder, const char *name,
+                     kvs_error *error)
+{
+   struct stat info;
+   int code = storage_open(folder, name, O_RDONLY, &reader->fd, error);
+   if (code != KVS_OK)
+      return code;
+   if (fstat(reader->fd, &info) != 0) {
+      code = storage_fail_errno(error, errno, "cannot examine %s", reader->path);
+      close(reader->fd);
+      return code;
+   }
+   reader->size = (uint64_t)info.st_size;
+   return KVS_OK;
+}
+
+int storage_snapshot_read(const kvs_host *host, const struct storage_folder *folder,
+                          const char *name, uint64_t sequence, bool check_only, kvs_error *error)
+{
+   char path[PATH_MAX];
+   snprintf(path, sizeof path, "%s/%s", folder->path, name);
+   struct reader reader = {.host = host,
+                           .path = path,
+                           .check_only = check_only,
+                           .sequence = sequence,
+                           .hash = XXH3_createState()};
+   if (!reader.hash)
+      return storage_fail(error, KVS_IO, "%s: no memory for a checksum", path);
+   XXH3_64bits_reset(reader.hash);
+   int code = open_file(&reader, folder, name, error);
+   if (code == KVS_OK) {
+      storage_note_bytes(host, KVS_LOAD_EXPECTED, reader.size);
+      code = read_parts(&reader, error);
+      close(reader.fd); /* nothing was written */
+   }
+   if (code == KVS_OK && !check_only)
+      storage_note(host, (kvs_load_note){.kind = KVS_LOAD_FILE,
+                                         .file = path,
+                                         .bytes = reader.size,
+                                         .records = reader.total_records,
+                                         .sequence = sequence});
+   free(reader.block);
+   XXH3_freeState(reader.hash);
+   return code;
+}

@@ -1,0 +1,387 @@
+#include "storage/snapshot_set.h"
+
+#include "storage/file.h"
+#include "storage/note.h"
+#include "storage/reserve.h"
+#include "storage/snapshot.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SUFFIX ".snapshot"
+#define TEMPORARY_SUFFIX ".tmp"
+#define SEQUENCE_DIGITS 20
+/* Beyond what the next snapshot needs now, room is kept for an eighth more and for this: so that it
+ * is not enlarged at each tick, and that what a log begins beside the snapshot finds room too. */
+#define ROOM_STEP ((uint64_t)256 << 10)
+
+struct storage_snapshot_set {
+   const kvs_host *host;
+   struct storage_snapshot_settings settings; /* 0 kept: for reading alone */
+   struct storage_folder folder;
+   uint64_t *sequences; /* ascending */
+   size_t count, capacity;
+   bool sound; /* the following one is known to be */
+   uint64_t sound_sequence, sound_bytes;
+   struct storage_reserve next; /* room for the next one */
+};
+
+void storage_snapshot_name(uint64_t sequence, char name[STORAGE_SNAPSHOT_NAME_SIZE])
+{
+   snprintf(name, STORAGE_SNAPSHOT_NAME_SIZE, "%0*" PRIu64 SUFFIX, SEQUENCE_DIGITS, sequence);
+}
+
+static void path_of(const struct storage_snapshot_set *set, uint64_t sequence, char path[PATH_MAX])
+{
+   char name[STORAGE_SNAPSHOT_NAME_SIZE];
+   storage_snapshot_name(sequence, name);
+   snprintf(path, PATH_MAX, "%s/%s", set->folder.path, name);
+}
+
+static void warn(const struct storage_snapshot_set *set, const char *text)
+{
+   set->host->log(set->host, KVS_LOG_WARNING, text);
+}
+
+/* ---- What is there ---- */
+
+static bool make_room(struct storage_snapshot_set *set)
+{
+   if (set->count < set->capacity)
+      return true;
+   size_t capacity = set->capacity ? set->capacity * 2 : 16;
+   uint64_t *sequences = reallocarray(set->sequences, capacity, sizeof *sequences);
+   if (!sequences)
+      return false;
+   set->sequences = sequences;
+   set->capacity = capacity;
+   return true;
+}
+
+static bool parse_name(const char *name, uint64_t *sequence)
+{
+   char expected[STORAGE_SNAPSHOT_NAME_SIZE];
+   *sequence = strtoull(name, NULL, 10);
+   storage_snapshot_name(*sequence, expected);
+   return strcmp(name, expected) == 0;
+}
+
+static int take_entry(struct storage_snapshot_set *set, const char *name, kvs_error *error)
+{
+   uint64_t sequence;
+   if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+      return KVS_OK;
+   if (storage_ends_in(name, TEMPORARY_SUFFIX))
+      return set->settings.kept == 0 ? KVS_OK : storage_remove(&set->folder, name, error);
+   if (!parse_name(name, &sequence)) {
+      char text[PATH_MAX + NAME_MAX];
+      snprintf(text, sizeof text, "%s/%s is not the name of a snapshot and is left alone",
+               set->folder.path, name);
+      warn(set, text);
+      return KVS_OK;
+   }
+   if (!make_room(set))
+      return storage_fail(error, KVS_NO_SPACE, "no memory for the list of snapshots");
+   set->sequences[set->count++] = sequence;
+   return KVS_OK;
+}
+
+static int compare_sequences(const void *left, const void *right)
+{
+   uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+   return (a > b) - (a < b);
+}
+
+static int list_directory(struct storage_snapshot_set *set, kvs_error *error)
+{
+   if (set->folder.fd < 0)
+      return KVS_OK;
+   DIR *directory;
+   int code = storage_folder_list(&set->folder, &directory, error);
+   if (code != KVS_OK)
+      return code;
+   while (code == KVS_OK) {
+      errno = 0;
+      const struct dirent *entry = readdir(directory);
+      if (entry)
+         code = take_entry(set, entry->d_name, error);
+      else if (errno != 0)
+         code = storage_fail_errno(error, errno, "cannot read %s", set->folder.path);
+      else
+         break;
+   }
+   closedir(directory);
+   if (set->count > 1)
+      qsort(set->sequences, set->count, sizeof *set->sequences, compare_sequences);
+   return code;
+}
+
+static int create(const kvs_host *host, const struct storage_snapshot_settings *settings,
+                  struct storage_snapshot_set **set, kvs_error *error)
+{
+   struct storage_snapshot_set *created = calloc(1, sizeof *created);
+   if (!created)
+      return storage_fail(error, KVS_NO_SPACE, "no memory for the snapshots");
+   created->host = host;
+   created->settings = *settings;
+   storage_reserve_init(&created->next);
+   int code = settings->kept > 0 ? storage_folder_make(host, "snapshots", &created->folder, error)
+                                 : storage_folder_find(host, "snapshots", &created->folder, error);
+   if (code == KVS_OK)
+      code = list_directory(created, error);
+   if (code != KVS_OK) {
+      storage_snapshot_set_destroy(created);
+      return code;
+   }
+   *set = created;
+   return KVS_OK;
+}
+
+int storage_snapshot_set_create(const kvs_host *host,
+                                const struct storage_snapshot_settings *settings,
+                                struct storage_snapshot_set **set, kvs_error *error)
+{
+   assert(settings->kept > 0);
+   return create(host, settings, set, error);
+}
+
+int storage_snapshot_set_open(const kvs_host *host, struct storage_snapshot_set **set,
+                              kvs_error *error)
+{
+   const struct storage_snapshot_settings reading = {0};
+   return create(host, &reading, set, error);
+}
+
+void storage_snapshot_set_destroy(struct storage_snapshot_set *set)
+{
+   storage_reserve_drop(&set->next);
+   storage_folder_close(&set->folder);
+   free(set->sequences);
+   free(set);
+}
+
+uint64_t storage_snapshot_set_newest(const struct storage_snapshot_set *set)
+{
+   return set->count > 0 ? set->sequences[set->count - 1] : 0;
+}
+
+uint64_t storage_snapshot_set_oldest(const struct storage_snapshot_set *set)
+{
+   return set->count > 0 ? set->sequences[0] : 0;
+}
+
+uint64_t storage_snapshot_set_bytes(const struct storage_snapshot_set *set)
+{
+   return set->sound ? set->sound_bytes : 0;
+}
+
+bool storage_snapshot_set_at(const struct storage_snapshot_set *set, size_t index,
+                             uint64_t *sequence)
+{
+   if (index >= set->count)
+      return false;
+   *sequence = set->sequences[index];
+   return true;
+}
+
+int storage_snapshot_set_check(const struct storage_snapshot_set *set, kvs_error *error)
+{
+   char name[STORAGE_SNAPSHOT_NAME_SIZE];
+   int code = storage_folder_check(&set->folder, error);
+   if (code != KVS_OK || set->count == 0)
+      return code;
+   storage_snapshot_name(set->sequences[set->count - 1], name);
+   return storage_folder_check_file(&set->folder, name, -1, error) == KVS_OK ? KVS_OK : KVS_CORRUPT;
+}
+
+/* ---- Loading ---- */
+
+/* Loads one. What lies behind it must not have been handed on when it proves damaged, so with
+ * `check` it is checked as a whole first. */
+static int load_one(const struct storage_snapshot_set *set, size_t index, bool check,
+                    kvs_error *error)
+{
+   char name[STORAGE_SNAPSHOT_NAME_SIZE];
+   uint64_t sequence = set->sequences[index];
+   storage_snapshot_name(sequence, name);
+   int code = KVS_OK;
+   if (check)
+      code = storage_snapshot_read(set->host, &set->folder, name, sequence, true, error);
+   if (code == KVS_OK)
+      code = storage_snapshot_read(set->host, &set->folder, name, sequence, false, error);
+   return code;
+}
+
+/* The snapshot at `sequence` was loaded or written. */
+static void note_sound(struct storage_snapshot_set *set, uint64_t sequence)
+{
+   char name[STORAGE_SNAPSHOT_NAME_SIZE];
+   storage_snapshot_name(sequence, name);
+   set->sound = true;
+   set->sound_sequence = sequence;
+   set->sound_bytes = storage_folder_size_of(&set->folder, name);
+}
+
+static void pass_over(const struct storage_snapshot_set *set, size_t index, const kvs_error *error)
+{
+   char path[PATH_MAX];
+   path_of(set, set->sequences[index], path);
+   warn(set, error->text);
+   storage_note(set->host, (kvs_load_note){.kind = KVS_LOAD_PASSED_OVER,
+                                           .file = path,
+                                           .text = error->text,
+                                           .sequence = set->sequences[index]});
+}
+
+/* Loads the newest sound one. `none`: where none is, that is no error. */
+static int load(struct storage_snapshot_set *set, bool none, struct storage_snapshot_found *found,
+                kvs_error *error)
+{
+   *found = (struct storage_snapshot_found){.newest_sequence = storage_snapshot_set_newest(set)};
+   for (size_t i = set->count; i > 0; i--) {
+      int code = load_one(set, i - 1, i > 1 || none, error);
+      if (code == KVS_OK) {
+         found->loaded = true;
+         found->sequence = set->sequences[i - 1];
+         note_sound(set, found->sequence);
+         return KVS_OK;
+      }
+      if (code != KVS_CORRUPT || (i == 1 && !none))
+         return storage_remedy(set->host, code, error);
+      pass_over(set, i - 1, error);
+   }
+   return KVS_OK;
+}
+
+int storage_snapshot_set_load(struct storage_snapshot_set *set,
+                              struct storage_snapshot_found *found, kvs_error *error)
+{
+   return load(set, false, found, error);
+}
+
+int storage_snapshot_set_load_sound(struct storage_snapshot_set *set,
+                                    struct storage_snapshot_found *found, kvs_error *error)
+{
+   return load(set, true, found, error);
+}
+
+int storage_snapshot_set_load_newest(struct storage_snapshot_set *set,
+                                     struct storage_snapshot_found *found, kvs_error *error)
+{
+   *found = (struct storage_snapshot_found){.newest_sequence = storage_snapshot_set_newest(set)};
+   if (set->count == 0 && storage_resumed(set->host))
+      return storage_fail(
+          error, KVS_CORRUPT,
+          "%s: all snapshots are missing (from offset 0 of the first); restore them "
+          "from a backup",
+          set->folder.path);
+   if (set->count == 0)
+      return KVS_OK;
+   int code = load_one(set, set->count - 1, false, error);
+   if (code == KVS_OK) {
+      found->loaded = true;
+      found->sequence = found->newest_sequence;
+      note_sound(set, found->sequence);
+   } else if (code == KVS_CORRUPT && set->count > 1) {
+      char older[STORAGE_SNAPSHOT_NAME_SIZE];
+      storage_snapshot_name(set->sequences[set->count - 2], older);
+      size_t length = strlen(error->text);
+      snprintf(error->text + length, sizeof error->text - length, "; the one before it is %s",
+               older);
+   }
+   return storage_remedy(set->host, code, error);
+}
+
+/* ---- Writing ---- */
+
+static void tell_saved(const kvs_host *host, uint64_t sequence)
+{
+   if (host->size >= offsetof(kvs_host, saved) + sizeof host->saved)
+      host->saved(host, sequence);
+}
+
+static bool remove_oldest(struct storage_snapshot_set *set)
+{
+   char name[STORAGE_SNAPSHOT_NAME_SIZE];
+   kvs_error error = {.size = sizeof error};
+   storage_snapshot_name(set->sequences[0], name);
+   if (storage_remove(&set->folder, name, &error) != KVS_OK) {
+      warn(set, error.text);
+      return false;
+   }
+   set->count--;
+   memmove(set->sequences, set->sequences + 1, set->count * sizeof *set->sequences);
+   return true;
+}
+
+/* An old snapshot that cannot be removed is tried again after the next one. */
+static void remove_surplus(struct storage_snapshot_set *set)
+{
+   while (set->count > set->settings.kept && remove_oldest(set)) {
+   }
+}
+
+bool storage_snapshot_set_drop_oldest(struct storage_snapshot_set *set)
+{
+   return set->sound && set->count > 1 && set->sequences[0] < set->sound_sequence &&
+          remove_oldest(set);
+}
+
+int storage_snapshot_set_keep_room(struct storage_snapshot_set *set, const kvs_tick *tick,
+                                   int64_t *missing, kvs_error *error)
+{
+   const uint64_t needed = storage_snapshot_size_limit(tick);
+   int code = storage_reserve_keep(&set->next, &set->folder, needed,
+                                   needed + needed / 8 + ROOM_STEP, error);
+   *missing = set->next.unsupported ? INT64_MIN : (int64_t)(needed - set->next.size);
+   return code;
+}
+
+static int write_one(struct storage_snapshot_set *set, const kvs_tick *tick, kvs_error *error)
+{
+   if (!make_room(set))
+      return storage_fail(error, KVS_NO_SPACE, "no memory for the list of snapshots");
+   char name[STORAGE_SNAPSHOT_NAME_SIZE],
+       temporary[STORAGE_SNAPSHOT_NAME_SIZE + sizeof TEMPORARY_SUFFIX];
+   int code = storage_folder_check(&set->folder, error);
+   if (code != KVS_OK)
+      return code;
+   storage_snapshot_name(tick->view_sequence, name);
+   snprintf(temporary, sizeof temporary, "%s" TEMPORARY_SUFFIX, name);
+   code = storage_snapshot_write(set->host, tick, set->settings.rate, &set->next, &set->folder,
+                                 temporary, error);
+   if (code != KVS_OK)
+      return code;
+   code = storage_rename_durably(&set->folder, temporary, name, error);
+   if (code != KVS_OK) {
+      kvs_error ignored = {.size = sizeof ignored};
+      (void)storage_remove(&set->folder, temporary, &ignored); /* unless only the sync failed */
+      return code;
+   }
+   if (storage_snapshot_set_newest(set) != tick->view_sequence || set->count == 0)
+      set->sequences[set->count++] = tick->view_sequence;
+   note_sound(set, tick->view_sequence);
+   return KVS_OK;
+}
+
+int storage_snapshot_set_write(struct storage_snapshot_set *set, const kvs_tick *tick,
+                               kvs_error *error)
+{
+   int code = write_one(set, tick, error);
+   if (code != KVS_OK)
+      return code;
+   tell_saved(set->host, tick->view_sequence);
+   remove_surplus(set);
+   return KVS_OK;
+}
+
+int storage_snapshot_set_begin(struct storage_snapshot_set *set, kvs_error *error)
+{
+   const kvs_tick nothing = {.size = sizeof nothing};
+   return write_one(set, &nothing, error);
+}
