@@ -3,7 +3,7 @@
  *
  * Answers /kvstore.KeyValueStore/Set and /Get with an empty message, directly on gRPC's C core:
  * the fastest that a server on it can be, and so the ceiling for benchmarks of the real one. It has
- * the same queues, threads, armed calls and channel arguments as core/rpc, and nothing above them.
+ * the same queues, threads, pre-posted calls and channel arguments as core/rpc, and nothing above them.
  * Prints its port; runs until SIGINT or SIGTERM. Default: 127.0.0.1:0, 2 workers.
  */
 #include <grpc/byte_buffer.h>
@@ -24,7 +24,7 @@
 
 struct worker;
 
-/* Armed, then answered, then armed again; `answered` says which of the two has ended. */
+/* Posted, then answered, then posted again; `answered` says which of the two has ended. */
 struct call {
    struct worker *worker;
    void *method;

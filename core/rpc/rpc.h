@@ -1,6 +1,6 @@
 /*
  * The wire: a gRPC server seen as a table of methods and opaque calls that carry bytes. The only
- * room that includes gRPC headers; everything above works on bytes and statuses.
+ * module that includes gRPC headers; everything above works on bytes and statuses.
  *
  * Promises
  *  - Every call that reaches a handler is answered exactly once on the wire: by the handler, or,
@@ -34,22 +34,16 @@ enum kv_rpc_kind {
    KV_RPC_BIDI,          /* many of both, in any order */
 };
 
-/* Each takes its part in what gRPC looks through for each event. */
-#define KV_RPC_ARMED_MAX 64
-
 struct kv_rpc_method {
    const char *path; /* "/package.Service/Method"; must outlive the server */
    enum kv_rpc_kind kind;
    void *service; /* given to the handlers */
-   /* How many requests a worker can be handed between two looks at its queue, at most
-    * KV_RPC_ARMED_MAX; 0: one. More wait inside gRPC, which loses nothing, but costs more than to
-    * have been ready for them. */
-   unsigned armed;
    /* Its handlers may take long. A slow call waits for its turn, behind the slow ones before it:
-    * the worker first handles what has arrived, and does what other calls have deferred. If its
-    * client has gone by then it is never begun. So it is with any request that came compressed,
-    * and, if `slow_when_large`, with those of 64 KiB or more. */
-   bool slow, slow_when_large;
+    * the worker first handles what has arrived, and does what other calls have deferred. If it has
+    * been cancelled by then it is never begun. So it is with any request that came compressed. */
+   bool slow;
+   /* A request has many parts, so that a large one is slow. */
+   bool compound;
 
    /* A request has arrived. `request` lives until the call closes (unary, server stream) or until
     * the next request (bidi). Unary: end with kv_call_reply or kv_call_fail, now or later. Bidi:
@@ -154,18 +148,19 @@ void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text);
 
 /* Unary, in the `request` handler of a slow call, or in `go_on`: hands the thread back, and has
  * go_on called when the worker has handled what has arrived meanwhile. No other slow call of this
- * worker is begun in between. First ask kv_call_is_gone then: the call still has to be ended. */
+ * worker is begun in between. First ask kv_call_is_cancelled then: the call still has to be ended.
+ */
 void kv_call_yield(struct kv_call *call, void (*go_on)(void *service, struct kv_call *call));
 
-/* Unary, in the `request` handler: from now on kv_call_is_gone tells whether the client went away,
- * its deadline passed, or the server is being stopped. The call is to be answered all the same.
- * Slow calls are watched from the start. */
+/* Unary, in the `request` handler: from now on kv_call_is_cancelled tells whether the client went
+ * away, its deadline passed, or the server is being stopped. The call is to be answered all the
+ * same. Slow calls are watched from the start. */
 void kv_call_watch(struct kv_call *call);
 /* A number for the connection that the call came on, the same for all its calls. */
 uint64_t kv_call_connection(const struct kv_call *call);
 
 /* Any thread, until the call is answered. */
-bool kv_call_is_gone(const struct kv_call *call);
+bool kv_call_is_cancelled(const struct kv_call *call);
 
 /* Streams: sends one message; then wait for `sent`. Once the deadline has passed, it ends the call.
  */

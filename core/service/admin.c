@@ -9,7 +9,7 @@ static void refuse(struct kv_control_task *task, const struct kv_status *status)
 
 static bool is_gone(const struct kv_control_task *task)
 {
-   return kv_call_is_gone(((const struct kv_admin *)task)->call);
+   return kv_call_is_cancelled(((const struct kv_admin *)task)->call);
 }
 
 static bool has_same_request(const struct kv_control_task *one, const struct kv_control_task *other)

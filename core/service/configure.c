@@ -105,7 +105,7 @@ static struct kv_admin *admin_of(struct kv_shadow_request *request)
 
 static bool shadow_gone(struct kv_shadow_request *request)
 {
-   return kv_call_is_gone(admin_of(request)->call);
+   return kv_call_is_cancelled(admin_of(request)->call);
 }
 
 static void shadow_done(struct kv_shadow_request *request, const struct kv_shadow_report *report,

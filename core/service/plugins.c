@@ -118,7 +118,7 @@ static void list_refuse(struct kv_control_task *task, const struct kv_status *st
 
 static bool list_is_gone(const struct kv_control_task *task)
 {
-   return kv_call_is_gone(((const struct listing *)task)->call);
+   return kv_call_is_cancelled(((const struct listing *)task)->call);
 }
 
 static void list_run(struct kv_control_task *task)

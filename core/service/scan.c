@@ -80,7 +80,7 @@ static void go_on_with_keys(void *context, struct kv_call *call)
 {
    (void)context;
    struct keys *keys = *kv_call_state(call);
-   if (kv_call_is_gone(call)) {
+   if (kv_call_is_cancelled(call)) {
       end_keys(call, keys, KV_CANCELLED, "the caller is gone");
    } else if (walk_keys(keys)) {
       kv_call_yield(call, go_on_with_keys);

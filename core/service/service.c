@@ -66,23 +66,19 @@ void *kv_service_request(struct kv_service *service, struct kv_call *call,
 
 #define METHOD(name) "/kvstore.KeyValueStore/" name
 
-/* What comes in great numbers at once. */
-#define ARMED_OFTEN 16
-#define ARMED_SOMETIMES 4
-
 size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *methods)
 {
    const struct kv_rpc_method table[] = {
-       {.path = METHOD("Set"), .armed = ARMED_OFTEN, .request = kv_service_set},
-       {.path = METHOD("Get"), .armed = ARMED_OFTEN, .request = kv_service_get},
-       {.path = METHOD("Del"), .armed = ARMED_SOMETIMES, .request = kv_service_del},
+       {.path = METHOD("Set"), .request = kv_service_set},
+       {.path = METHOD("Get"), .request = kv_service_get},
+       {.path = METHOD("Del"), .request = kv_service_del},
        {.path = METHOD("Keys"), .slow = true, .request = kv_service_keys},
        {.path = METHOD("Config"), .request = kv_service_config},
        {.path = METHOD("Configure"), .request = kv_service_configure},
        {.path = METHOD("ListPlugins"), .request = kv_service_list_plugins},
        {.path = METHOD("Batch"),
-        .armed = ARMED_SOMETIMES,
-        .slow_when_large = true,
+
+        .compound = true,
         .request = kv_service_batch},
        {.path = METHOD("Scan"),
         .kind = KV_RPC_SERVER_STREAM,

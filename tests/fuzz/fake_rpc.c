@@ -174,7 +174,7 @@ uint64_t kv_call_connection(const struct kv_call *call)
 }
 
 /* It goes away once it has been begun: a shadow run would last. */
-bool kv_call_is_gone(const struct kv_call *call)
+bool kv_call_is_cancelled(const struct kv_call *call)
 {
    return call->watched && ((struct kv_call *)call)->asked++ > 0;
 }

@@ -1,5 +1,5 @@
 /*
- * Stands in for the rpc room: calls without a wire. A call is made from a method of a table and
+ * Stands in for the rpc module: calls without a wire. A call is made from a method of a table and
  * request bytes, run to its end, and looked at.
  *
  * It holds the handlers to the promises of core/rpc/rpc.h: one answer, no message after the end, no

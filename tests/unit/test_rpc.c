@@ -23,7 +23,7 @@
 
 #define LIMIT ((size_t)1024 * 1024)
 #define MEMORY_MAX ((size_t)256 << 20)
-#define MANY_CALLS 200 /* more than there are armed slots for a method */
+#define MANY_CALLS 200 /* more than there are accept slots for a method */
 #define PATIENCE_S 60  /* then a test that waits for an event has failed */
 
 /* ---- The service under test ---- */
@@ -212,7 +212,7 @@ static void take_long(void *owner, struct kv_call *call, struct kv_slice request
 static void look_at_gate(void *owner, struct kv_call *call)
 {
    struct service *service = owner;
-   if (kv_call_is_gone(call)) {
+   if (kv_call_is_cancelled(call)) {
       note(service, &service->closed);
       kv_call_fail(call, KV_CANCELLED, "gone");
       return;
@@ -766,7 +766,7 @@ static void a_reply_to_a_call_that_was_cancelled_is_dropped(void **state)
    assert_echoes(world, kv_slice_of("still here"));
 }
 
-static void calls_under_way_are_not_bounded_by_the_armed_slots(void **state)
+static void calls_in_flight_are_not_bounded_by_the_accept_slots(void **state)
 {
    struct world *world = *state;
    struct caller *callers = calloc(MANY_CALLS, sizeof *callers);
@@ -1122,7 +1122,7 @@ static void await_refusal(int port)
    }
 }
 
-static void stopping_awaits_a_call_under_way(void **state)
+static void stopping_awaits_a_call_in_flight(void **state)
 {
    struct world *world = *state;
    struct caller caller;
@@ -1466,7 +1466,7 @@ int main(void)
        CASE(a_call_without_a_message_is_refused),
        CASE(a_message_over_the_limit_is_refused_before_the_handler),
        CASE(a_reply_to_a_call_that_was_cancelled_is_dropped),
-       CASE(calls_under_way_are_not_bounded_by_the_armed_slots),
+       CASE(calls_in_flight_are_not_bounded_by_the_accept_slots),
        CASE(calls_that_come_one_by_one_have_their_deferred_work_done),
        CASE(deferred_work_is_done_once_for_all_that_ask_for_the_same),
        CASE(deferred_work_does_not_wait_for_what_takes_long),
@@ -1485,7 +1485,7 @@ int main(void)
        CASE(a_bidi_call_whose_client_vanishes_is_closed),
        CASE(half_a_message_reaches_no_handler),
        CASE(garbage_on_the_port_does_no_harm),
-       CASE(stopping_awaits_a_call_under_way),
+       CASE(stopping_awaits_a_call_in_flight),
        CASE(calls_that_come_while_stopping_are_unavailable),
        CASE(slow_calls_that_wait_for_their_turn_while_stopping_are_unavailable),
        CASE(stopping_cancels_a_stream_that_never_ends),

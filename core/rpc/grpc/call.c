@@ -31,8 +31,8 @@ static void handle_unary_closed(void *owner, bool ok)
 static void handle_watch_ended(void *owner, bool ok)
 {
    struct kv_call *call = owner;
-   if (!ok || call->cancelled)
-      atomic_store(&call->gone, true);
+   if (!ok || call->close_cancelled)
+      atomic_store(&call->cancelled, true);
    handle_unary_closed(call, ok);
 }
 
@@ -93,7 +93,7 @@ struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc
    call->inserted_at = 0;
    call->closing = (struct kv_rpc_event){handle_unary_closed, call};
    call->watched = false;
-   atomic_store_explicit(&call->gone, false, memory_order_relaxed);
+   atomic_store_explicit(&call->cancelled, false, memory_order_relaxed);
    call->given_to_handler = false;
    call->deadline_ms = INT64_MAX;
    call->lists_encodings = false;
@@ -304,7 +304,7 @@ enum kv_code kv_call_may_begin(struct kv_call *call, struct kv_status *status)
    if (kv_call_deadline_passed(call))
       return kv_fail(status, KV_DEADLINE_EXCEEDED,
                      "the deadline passed before the call was started");
-   if (call->watched && kv_call_is_gone(call))
+   if (call->watched && kv_call_is_cancelled(call))
       return kv_fail(status, KV_CANCELLED, "the caller is gone");
    return KV_OK;
 }
@@ -312,7 +312,7 @@ enum kv_code kv_call_may_begin(struct kv_call *call, struct kv_status *status)
 static grpc_op close_op(struct kv_call *call)
 {
    return (grpc_op){.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
-                    .data.recv_close_on_server.cancelled = &call->cancelled};
+                    .data.recv_close_on_server.cancelled = &call->close_cancelled};
 }
 
 void kv_call_watch(struct kv_call *call)
@@ -335,9 +335,9 @@ uint64_t kv_call_connection(const struct kv_call *call)
    return number;
 }
 
-bool kv_call_is_gone(const struct kv_call *call)
+bool kv_call_is_cancelled(const struct kv_call *call)
 {
-   return atomic_load(&call->gone) || kv_call_deadline_passed(call);
+   return atomic_load(&call->cancelled) || kv_call_deadline_passed(call);
 }
 
 /* What a large request took is not needed while its reply waits for the client. */

@@ -1,8 +1,8 @@
 /*
- * What the files of the rpc room share.
+ * What the files of the rpc module share.
  *
- * A request waits in a slot (slot.c): a small object armed for one method on one worker's queue.
- * When it arrives, its gRPC call moves into a pooled kv_call and the slot is armed again, so the
+ * A request waits in a slot (slot.c): a small object posted for one method on one worker's queue.
+ * When it arrives, its gRPC call moves into a pooled kv_call and the slot is posted again, so the
  * number of calls in flight does not depend on how many slots there are. Every gRPC event of a call
  * comes back on the queue of its worker; pool, slots and handlers therefore need no lock.
  *
@@ -86,7 +86,7 @@ struct kv_rpc_worker {
    gpr_timespec look_at;   /* the next time to look at them */
    unsigned looks;
    unsigned events;     /* handled since it was compared with the clock */
-   size_t pending;      /* armed slots and open calls; the thread ends when there are none */
+   size_t pending;      /* posted slots and open calls; the thread ends when there are none */
    atomic_size_t calls; /* open ones; written by the worker's thread */
    atomic_uint waits;   /* for an event; odd: in one just now. Written by the worker's thread */
    struct kv_deferral deferral; /* worker's thread only */
@@ -160,7 +160,7 @@ struct kv_call {
    struct kv_outbound *outbound; /* that reply, where it is large; else NULL */
    grpc_byte_buffer *sending; /* the reply's pieces before that, then all of it; kept for the next
                                  call */
-   int cancelled;             /* written by gRPC: what RECV_CLOSE found */
+   int close_cancelled;       /* written by gRPC: what RECV_CLOSE found */
    int64_t deadline_ms;       /* by the monotonic clock; INT64_MAX: none */
    bool lists_encodings;      /* the status is to name those that are known */
 
@@ -181,7 +181,7 @@ struct kv_call {
    /* Unary calls that are watched: RECV_CLOSE is a batch of its own then. */
    bool watched;
    unsigned batches_left; /* before it may be released; worker's thread only */
-   atomic_bool gone;
+   atomic_bool cancelled;
 
    struct kv_rpc_event closing; /* unary: everything; streams: RECV_CLOSE */
    struct kv_rpc_event sent, ended, read;
@@ -190,7 +190,7 @@ struct kv_call {
    pthread_mutex_t lock; /* for the fields up to `status_text`: handlers may send from any thread */
    unsigned batches;     /* in flight in gRPC */
    bool metadata_sent;
-   bool send_under_way;
+   bool send_in_flight;
    bool over;         /* finished, failed, or the client is gone: nothing more is sent or read */
    bool status_waits; /* `status_code` goes out when the send in flight is done */
    enum kv_code status_code;
@@ -203,7 +203,7 @@ struct kv_call {
 
 /* slot.c */
 enum kv_code kv_rpc_slots_create(struct kv_rpc_worker *worker, struct kv_status *status);
-void kv_rpc_slots_arm(struct kv_rpc_worker *worker);
+void kv_rpc_slots_post(struct kv_rpc_worker *worker);
 void kv_rpc_slots_destroy(struct kv_rpc_worker *worker);
 
 /* call.c; all on the worker's thread. */
@@ -291,7 +291,7 @@ void kv_turn_give(struct kv_rpc_worker *worker);
 /* After each event; gives a turn when it is time. */
 void kv_turn_event(struct kv_rpc_worker *worker);
 
-/* Hands operations to gRPC. Only a bug of this room makes it refuse them. */
+/* Hands operations to gRPC. Only a bug of this module makes it refuse them. */
 void kv_call_start(struct kv_call *call, const grpc_op *ops, size_t count,
                    struct kv_rpc_event *event);
 

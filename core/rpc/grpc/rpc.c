@@ -211,7 +211,7 @@ enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status)
    for (unsigned i = 0; i < rpc->worker_count; i++) {
       struct kv_rpc_worker *worker = &rpc->workers[i];
       grpc_server_start(worker->server);
-      kv_rpc_slots_arm(worker);
+      kv_rpc_slots_post(worker);
       int error = pthread_create(&worker->thread, NULL, work, worker);
       if (error != 0)
          return kv_fail_errno(status, error, "cannot start thread %u of %u for the network", i + 1,
@@ -259,7 +259,7 @@ static void join_workers(struct kv_rpc *rpc)
       if (worker->running)
          pthread_join(worker->thread, NULL);
       else
-         work(worker); /* its thread could not be started, but its slots may be armed */
+         work(worker); /* its thread could not be started, but its slots may be posted */
       worker->running = false;
    }
 }

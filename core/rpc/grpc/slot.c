@@ -1,5 +1,5 @@
 /*
- * The armed slots: where requests arrive. gRPC answers nothing for an unknown method by itself, so
+ * The accept slots: where requests arrive. gRPC answers nothing for an unknown method by itself, so
  * some slots take whatever no method took.
  */
 #include "core/rpc/grpc/headers.h"
@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of each method: how many requests a worker can be handed between two looks at its queue. More
+ * wait inside gRPC, which costs more than to have been ready for them. */
+#define SLOTS_OF_METHOD 16
 #define SLOTS_FOR_UNKNOWN 1
 
 #define LARGE_SIZE ((size_t)64 * 1024) /* of a request */
@@ -28,22 +31,13 @@ struct kv_rpc_slot {
    grpc_call_details details; /* unknown ones only */
 };
 
-static size_t slots_of(const struct kv_rpc_method *method)
-{
-   assert(method->armed <= KV_RPC_ARMED_MAX);
-   return method->armed > 0 ? method->armed : 1;
-}
-
 static size_t slot_count(const struct kv_rpc *rpc)
 {
-   size_t count = SLOTS_FOR_UNKNOWN;
-   for (size_t i = 0; i < rpc->method_count; i++)
-      count += slots_of(&rpc->methods[i]);
-   return count;
+   return rpc->method_count * SLOTS_OF_METHOD + SLOTS_FOR_UNKNOWN;
 }
 
 /* Once the server is being stopped the slot comes straight back, unsuccessful. */
-static void arm(struct kv_rpc_slot *slot)
+static void post(struct kv_rpc_slot *slot)
 {
    struct kv_rpc_worker *worker = slot->worker;
    grpc_call_error error;
@@ -62,7 +56,7 @@ static void arm(struct kv_rpc_slot *slot)
    (void)error;
 }
 
-static void disarmed(struct kv_rpc_slot *slot)
+static void came_back(struct kv_rpc_slot *slot)
 {
    slot->worker->pending--;
    grpc_metadata_array_destroy(&slot->metadata);
@@ -108,7 +102,7 @@ static bool is_slow(const struct kv_rpc_method *method, const grpc_byte_buffer *
    if (!payload)
       return method->slow;
    return method->slow || payload->data.raw.compression != GRPC_COMPRESS_NONE ||
-          (method->slow_when_large && payload->data.raw.slice_buffer.length >= LARGE_SIZE);
+          (method->compound && payload->data.raw.slice_buffer.length >= LARGE_SIZE);
 }
 
 static void begin(struct kv_call *call, bool slow, int64_t deadline)
@@ -139,13 +133,13 @@ static void handle_arrived(void *owner, bool ok)
    struct kv_status status = {.code = KV_OK};
    if (ok)
       kv_rpc_check_headers(&slot->metadata, &status);
-   disarmed(slot);
+   came_back(slot);
    if (!ok)
       return; /* the server stops */
    grpc_call *grpc = slot->call;
    grpc_byte_buffer *payload = slot->payload;
    int64_t deadline = deadline_ms(slot->deadline);
-   arm(slot);
+   post(slot);
    bool slow = is_slow(slot->method, payload);
    struct kv_call *call = status.code == KV_OK
                               ? kv_call_create(slot->worker, slot->method, grpc, payload, &status)
@@ -159,7 +153,7 @@ static void handle_arrived(void *owner, bool ok)
 static void handle_unknown(void *owner, bool ok)
 {
    struct kv_rpc_slot *slot = owner;
-   disarmed(slot);
+   came_back(slot);
    if (!ok)
       return;
    grpc_call *grpc = slot->call;
@@ -170,7 +164,7 @@ static void handle_unknown(void *owner, bool ok)
             (const char *)GRPC_SLICE_START_PTR(slot->details.method));
    grpc_call_details_destroy(&slot->details);
    grpc_call_details_init(&slot->details);
-   arm(slot);
+   post(slot);
    struct kv_status status;
    struct kv_call *call = kv_call_create(slot->worker, NULL, grpc, NULL, &status);
    if (call)
@@ -200,17 +194,17 @@ enum kv_code kv_rpc_slots_create(struct kv_rpc_worker *worker, struct kv_status 
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for %zu request slots", count);
    struct kv_rpc_slot *slot = worker->slots;
    for (size_t i = 0; i < rpc->method_count; i++)
-      for (size_t armed = slots_of(&rpc->methods[i]); armed > 0; armed--)
+      for (size_t left = SLOTS_OF_METHOD; left > 0; left--)
          init_slot(slot++, worker, &rpc->methods[i], worker->registered[i]);
-   for (size_t armed = SLOTS_FOR_UNKNOWN; armed > 0; armed--)
+   for (size_t left = SLOTS_FOR_UNKNOWN; left > 0; left--)
       init_slot(slot++, worker, NULL, NULL);
    return KV_OK;
 }
 
-void kv_rpc_slots_arm(struct kv_rpc_worker *worker)
+void kv_rpc_slots_post(struct kv_rpc_worker *worker)
 {
    for (size_t i = 0; i < slot_count(worker->rpc); i++)
-      arm(&worker->slots[i]);
+      post(&worker->slots[i]);
 }
 
 void kv_rpc_slots_destroy(struct kv_rpc_worker *worker)

@@ -83,7 +83,7 @@ static void handle_sent(void *owner, bool ok)
 {
    struct kv_call *call = owner;
    pthread_mutex_lock(&call->lock);
-   call->send_under_way = false;
+   call->send_in_flight = false;
    kv_call_sent(call);
    if (call->status_waits)
       start_status(call);
@@ -142,12 +142,12 @@ void kv_stream_open(struct kv_call *call, bool slow)
    call->read = (struct kv_rpc_event){handle_read, call};
    call->batches = 0;
    call->metadata_sent = false;
-   call->send_under_way = false;
+   call->send_in_flight = false;
    call->over = false;
    call->status_waits = false;
    call->status_text = grpc_empty_slice();
    const grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
-                       .data.recv_close_on_server.cancelled = &call->cancelled};
+                       .data.recv_close_on_server.cancelled = &call->close_cancelled};
    pthread_mutex_lock(&call->lock);
    start(call, &op, 1, &call->closing);
    if (slow)
@@ -167,7 +167,7 @@ void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text)
       call->status_code = code;
       call->status_text = grpc_slice_from_copied_buffer(text, strnlen(text, KV_STATUS_TEXT_SIZE));
       call->status_waits = true;
-      if (!call->send_under_way)
+      if (!call->send_in_flight)
          start_status(call);
    }
    pthread_mutex_unlock(&call->lock);
@@ -188,11 +188,11 @@ void kv_call_send(struct kv_call *call)
    }
    pthread_mutex_lock(&call->lock);
    if (!call->over) {
-      assert(!call->send_under_way);
+      assert(!call->send_in_flight);
       grpc_op ops[2];
       size_t count = add_metadata(call, ops);
       ops[count++] = kv_call_send_op(call);
-      call->send_under_way = true;
+      call->send_in_flight = true;
       atomic_store_explicit(&call->awaits_reader, true, memory_order_release);
       start(call, ops, count, &call->sent);
    }
