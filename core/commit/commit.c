@@ -3,8 +3,8 @@
 #include "core/commit/backlog.h"
 #include "core/commit/completer.h"
 #include "core/commit/evaluate.h"
+#include "core/support/invariant.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -215,7 +215,7 @@ static bool is_prompt(const struct kv_instance *instance)
 static void wait_for(sem_t *semaphore)
 {
    while (sem_wait(semaphore) != 0)
-      assert(errno == EINTR);
+      KV_INVARIANT(errno == EINTR);
 }
 
 static void run_steps(struct kv_commit *commit)
@@ -408,8 +408,7 @@ void kv_commit_submit(struct kv_commit *commit, struct kv_submission *list)
 static void order_step(struct kv_commit *commit, struct step *step)
 {
    struct step *earlier = atomic_exchange(&commit->step, step);
-   assert(!earlier); /* only the control thread orders steps */
-   (void)earlier;
+   KV_INVARIANT(!earlier); /* only the control thread orders steps */
    sem_post(&commit->work);
 }
 

@@ -1,6 +1,7 @@
 #include "core/commit/completer.h"
 
-#include <assert.h>
+#include "core/support/invariant.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -31,9 +32,9 @@ static void *run(void *argument)
    struct kv_completer *completer = argument;
    for (;;) {
       while (sem_wait(&completer->work) != 0)
-         assert(errno == EINTR);
+         KV_INVARIANT(errno == EINTR);
       if (!atomic_load(&completer->busy)) {
-         assert(atomic_load(&completer->stopping));
+         KV_INVARIANT(atomic_load(&completer->stopping));
          return NULL;
       }
       kv_complete(completer->batch, completer->failed ? &completer->status : NULL);

@@ -1,9 +1,9 @@
 #include "core/control/internal.h"
 
 #include "core/support/clock.h"
+#include "core/support/invariant.h"
 #include "core/support/log.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -362,7 +362,7 @@ enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *statu
 
 void kv_control_close(struct kv_control *control)
 {
-   assert(!control->running);
+   KV_INVARIANT(!control->running);
    if (control->active)
       kv_control_close_instance(control, control->active);
    control->active = NULL;

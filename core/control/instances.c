@@ -3,8 +3,8 @@
 #include "core/control/internal.h"
 
 #include "core/support/clock.h"
+#include "core/support/invariant.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,7 +84,7 @@ enum kv_code kv_control_open_instance(struct kv_control *control,
    memcpy(config.store_id, kv_data_directory_store_id(control->config.directory),
           sizeof config.store_id);
    code = kv_plugin_library_find(control->config.library, request->plugin, &config.plugin, status);
-   assert(code == KV_OK); /* kv_control_validate has just found it */
+   KV_INVARIANT(code == KV_OK); /* kv_control_validate has just found it */
    config.timing = kv_watchdog_add(control->watchdog, request->plugin);
    if (!config.timing) {
       kv_settings_destroy(settings);

@@ -1,8 +1,8 @@
 #include "core/rpc/account.h"
 
 #include "core/support/cache_line.h"
+#include "core/support/invariant.h"
 
-#include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -81,7 +81,7 @@ static void take_off(struct kv_share *share, size_t size)
 {
    struct kv_account *account = share->account;
    size_t before = atomic_fetch_sub_explicit(&share->held, size, memory_order_acq_rel);
-   assert(before >= size);
+   KV_INVARIANT(before >= size);
    if (before == size) {
       free(share);
       kv_account_close(account);

@@ -1,12 +1,11 @@
 #include "core/store/store.h"
 #include "core/store/version.h"
-
-#include <assert.h>
+#include "core/support/invariant.h"
 
 /* Goes down into `node`, to stand before its slot or in its child `index`. */
 static void push(struct kv_cursor *cursor, const struct kv_node *node, uint32_t index)
 {
-   assert(cursor->depth < KV_CURSOR_DEPTH_MAX);
+   KV_INVARIANT(cursor->depth < KV_CURSOR_DEPTH_MAX);
    cursor->path[cursor->depth].node = node;
    cursor->path[cursor->depth].index = index;
    cursor->depth++;

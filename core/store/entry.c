@@ -1,13 +1,13 @@
 #include "core/store/entry.h"
 
 #include "core/store/store.h"
+#include "core/support/invariant.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 struct kv_entry *kv_entry_create(uint64_t birth, struct kv_slice key, struct kv_slice value)
 {
-   assert(key.size > 0 && key.size <= KV_KEY_SIZE_MAX && value.size <= KV_VALUE_SIZE_MAX);
+   KV_INVARIANT(key.size > 0 && key.size <= KV_KEY_SIZE_MAX && value.size <= KV_VALUE_SIZE_MAX);
    /* Not sizeof: the bytes begin inside what would be the padding. */
    size_t size = offsetof(struct kv_entry, bytes) + key.size + value.size;
    bool counted = value.size >= KV_VALUE_KEEP_MIN;
@@ -26,10 +26,10 @@ struct kv_entry *kv_entry_create(uint64_t birth, struct kv_slice key, struct kv_
 
 void *kv_value_keep(struct kv_slice key, struct kv_slice value)
 {
-   assert(value.size >= KV_VALUE_KEEP_MIN);
+   KV_INVARIANT(value.size >= KV_VALUE_KEEP_MIN);
    struct kv_entry *entry =
        (void *)((char *)value.data - key.size - offsetof(struct kv_entry, bytes));
-   assert(kv_slice_compare(kv_entry_key(entry), key) == 0);
+   KV_INVARIANT(kv_slice_compare(kv_entry_key(entry), key) == 0);
    kv_object_keep(entry);
    return entry;
 }
@@ -53,7 +53,7 @@ struct kv_entry *kv_entry_separator(uint64_t birth, const struct kv_entry *left,
                                     const struct kv_entry *right)
 {
    size_t common = kv_entry_common(left, right);
-   assert(common < kv_entry_key(right).size);
+   KV_INVARIANT(common < kv_entry_key(right).size);
    return kv_entry_create(birth, kv_slice(right->bytes, common + 1), kv_slice(NULL, 0));
 }
 

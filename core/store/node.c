@@ -1,6 +1,7 @@
 #include "core/store/node.h"
 
-#include <assert.h>
+#include "core/support/invariant.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@ static const uint8_t leaf_capacities[] = {8, 12, 20, 24, 30, 36, 40, 52, KV_NODE
 
 static uint32_t capacity_for(uint16_t level, uint32_t room)
 {
-   assert(room <= KV_NODE_FANOUT);
+   KV_INVARIANT(room <= KV_NODE_FANOUT);
    if (level > 0)
       return KV_NODE_FANOUT;
    const uint8_t *capacity = leaf_capacities;
@@ -48,7 +49,7 @@ struct kv_node *kv_node_copy(const struct kv_node *node, uint64_t birth, uint32_
 
 struct kv_node *kv_node_resize(struct kv_node *leaf, uint32_t room)
 {
-   assert(leaf->level == 0 && leaf->count <= room);
+   KV_INVARIANT(leaf->level == 0 && leaf->count <= room);
    if (capacity_for(0, room) == leaf->capacity)
       return leaf;
    struct kv_node *resized = kv_node_copy(leaf, kv_object_birth(leaf), room);
@@ -121,13 +122,13 @@ static void fill(struct kv_node *node, uint32_t index, struct kv_entry *key)
 
 void kv_node_set_key(struct kv_node *node, uint32_t index, struct kv_entry *key)
 {
-   assert(index < node->count);
+   KV_INVARIANT(index < node->count);
    fill(node, index, key);
 }
 
 void kv_node_set_skip(struct kv_node *node, size_t skip)
 {
-   assert(skip <= UINT16_MAX);
+   KV_INVARIANT(skip <= UINT16_MAX);
    if (node->skip == skip)
       return;
    node->skip = (uint16_t)skip;
@@ -138,7 +139,7 @@ void kv_node_set_skip(struct kv_node *node, size_t skip)
 void kv_node_insert(struct kv_node *node, uint32_t index, struct kv_entry *key,
                     struct kv_node *child)
 {
-   assert(node->count < node->capacity && index <= node->count);
+   KV_INVARIANT(node->count < node->capacity && index <= node->count);
    size_t behind = node->count - index;
    uint32_t *heads = node->heads;
    struct kv_entry **keys = kv_node_keys(node);
@@ -155,7 +156,7 @@ void kv_node_insert(struct kv_node *node, uint32_t index, struct kv_entry *key,
 
 void kv_node_remove(struct kv_node *node, uint32_t index)
 {
-   assert(index < node->count);
+   KV_INVARIANT(index < node->count);
    size_t behind = node->count - index - 1;
    uint32_t *heads = node->heads;
    struct kv_entry **keys = kv_node_keys(node);
@@ -170,9 +171,9 @@ void kv_node_remove(struct kv_node *node, uint32_t index)
 
 void kv_node_append(struct kv_node *node, const struct kv_node *from, uint32_t first)
 {
-   assert(node->level == from->level && first <= from->count);
+   KV_INVARIANT(node->level == from->level && first <= from->count);
    uint32_t added = from->count - first;
-   assert(node->count + added <= node->capacity);
+   KV_INVARIANT(node->count + added <= node->capacity);
    memcpy(&kv_node_keys(node)[node->count], &kv_node_keys(from)[first],
           added * sizeof(struct kv_entry *));
    if (node->level > 0)

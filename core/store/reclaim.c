@@ -1,6 +1,7 @@
 #include "core/store/reclaim.h"
 
-#include <assert.h>
+#include "core/support/invariant.h"
+
 #include <stdlib.h>
 
 #define NOTHING_PINNED UINT64_MAX
@@ -23,15 +24,13 @@ struct kv_store_view {
 static void lock(struct kv_store *store)
 {
    int error = pthread_mutex_lock(&store->lock);
-   assert(error == 0);
-   (void)error;
+   KV_INVARIANT(error == 0);
 }
 
 static void unlock(struct kv_store *store)
 {
    int error = pthread_mutex_unlock(&store->lock);
-   assert(error == 0);
-   (void)error;
+   KV_INVARIANT(error == 0);
 }
 
 /* ---- Readers ---- */
@@ -56,7 +55,7 @@ struct kv_reader *kv_reader_create(struct kv_store *store)
 void kv_reader_destroy(struct kv_reader *reader)
 {
    struct kv_store *store = reader->store;
-   assert(atomic_load(&reader->pinned) == NOTHING_PINNED);
+   KV_INVARIANT(atomic_load(&reader->pinned) == NOTHING_PINNED);
    lock(store);
    if (reader->previous)
       reader->previous->next = reader->next;
@@ -75,7 +74,7 @@ void kv_reader_destroy(struct kv_reader *reader)
 const struct kv_version *kv_reader_pin(struct kv_reader *reader)
 {
    struct kv_store *store = reader->store;
-   assert(atomic_load_explicit(&reader->pinned, memory_order_relaxed) == NOTHING_PINNED);
+   KV_INVARIANT(atomic_load_explicit(&reader->pinned, memory_order_relaxed) == NOTHING_PINNED);
    atomic_store(&reader->pinned, atomic_load(&store->number));
    return atomic_load(&store->current);
 }

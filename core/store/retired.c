@@ -1,8 +1,8 @@
 #include "core/store/retired.h"
 
 #include "core/store/object.h"
+#include "core/support/invariant.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +29,7 @@ static void link_last(struct kv_retired *list, struct kv_retired_block *block)
 
 bool kv_retired_reserve(struct kv_retired *list, size_t count)
 {
-   assert(count <= KV_RETIRED_RESERVE_MAX);
+   KV_INVARIANT(count <= KV_RETIRED_RESERVE_MAX);
    if (room_in(list->last) >= count)
       return true;
    struct kv_retired_block *block = malloc(sizeof *block);
@@ -42,7 +42,7 @@ bool kv_retired_reserve(struct kv_retired *list, size_t count)
 
 void kv_retired_push(struct kv_retired *list, void *object)
 {
-   assert(room_in(list->last) > 0);
+   KV_INVARIANT(room_in(list->last) > 0);
    list->last->objects[list->last->count++] = object;
 }
 

@@ -1,8 +1,8 @@
 #include "core/store/store.h"
 
 #include "core/store/reclaim.h"
+#include "core/support/invariant.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #define FIRST_NUMBER 1 /* so that 0 lies before every version */
@@ -25,7 +25,7 @@ out:
 
 void kv_store_destroy(struct kv_store *store)
 {
-   assert(!store->readers && !store->newest_view);
+   KV_INVARIANT(!store->readers && !store->newest_view);
    while (store->queue_first) {
       struct kv_transaction *first = store->queue_first;
       kv_retired_free_born_after(&first->edit.retired, 0);
@@ -51,7 +51,7 @@ struct kv_transaction *kv_store_begin(struct kv_store *store)
    kv_retired_push(&transaction->edit.retired, current);
 
    uint64_t number = kv_object_birth(current) + 1;
-   assert(number <= KV_BIRTH_MAX);
+   KV_INVARIANT(number <= KV_BIRTH_MAX);
    *version = *current;
    version->object = kv_object(number, 0);
    transaction->store = store;

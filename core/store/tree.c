@@ -1,6 +1,7 @@
 #include "core/store/tree.h"
 
-#include <assert.h>
+#include "core/support/invariant.h"
+
 #include <stdlib.h>
 
 /* What one set or delete can retire: on each level the node, a neighbour's copy, the neighbour
@@ -29,7 +30,7 @@ const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_slice 
 void kv_tree_prefetch(const struct kv_tree *tree, const struct kv_slice *keys, size_t count)
 {
    const struct kv_node *nodes[KV_PREFETCH_KEYS_MAX];
-   assert(count <= KV_PREFETCH_KEYS_MAX);
+   KV_INVARIANT(count <= KV_PREFETCH_KEYS_MAX);
    if (!tree->root)
       return;
    for (size_t i = 0; i < count; i++)
@@ -143,7 +144,7 @@ static bool split(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t in
 static struct kv_node *raise_root(struct kv_tree_edit *edit)
 {
    struct kv_node *old = edit->tree->root;
-   assert(old->level + 1 < KV_CURSOR_DEPTH_MAX);
+   KV_INVARIANT(old->level + 1 < KV_CURSOR_DEPTH_MAX);
    struct kv_node *root = kv_node_create(edit->birth, (uint16_t)(old->level + 1), 1);
    if (!root)
       return NULL;
@@ -335,7 +336,7 @@ bool kv_tree_delete(struct kv_tree_edit *edit, struct kv_slice key, bool *existe
    bool equal;
    struct kv_node *leaf = path[depth];
    uint32_t index = kv_node_find(leaf, key, &equal);
-   assert(equal);
+   KV_INVARIANT(equal);
    struct kv_entry *entry = kv_node_keys(leaf)[index];
    kv_node_remove(leaf, index);
    edit->tree->count--;

@@ -2,12 +2,12 @@
 #include "core/rpc/grpc/monopoly.h"
 
 #include "core/support/clock.h"
+#include "core/support/invariant.h"
 #include "core/support/log.h"
 
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 
-#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -62,7 +62,7 @@ struct kv_acceptor *kv_acceptor_create(struct kv_monopoly *monopoly, struct kv_s
 
 void kv_acceptor_serve(struct kv_acceptor *acceptor, grpc_server *server)
 {
-   assert(acceptor->server_count < KV_RPC_WORKERS_MAX);
+   KV_INVARIANT(acceptor->server_count < KV_RPC_WORKERS_MAX);
    acceptor->servers[acceptor->server_count++] = server;
 }
 

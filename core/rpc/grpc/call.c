@@ -2,12 +2,12 @@
 #include "core/rpc/grpc/internal.h"
 
 #include "core/support/clock.h"
+#include "core/support/invariant.h"
 #include "core/support/text.h"
 
 #include <grpc/slice_buffer.h>
 #include <grpc/support/alloc.h>
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -234,7 +234,7 @@ uint8_t *kv_call_message(struct kv_call *call, size_t size)
 bool kv_call_insert(struct kv_call *call, size_t at, struct kv_slice bytes,
                     void (*release)(void *owner), void *owner)
 {
-   assert(at >= call->inserted_at && at <= GRPC_SLICE_LENGTH(call->message));
+   KV_INVARIANT(at >= call->inserted_at && at <= GRPC_SLICE_LENGTH(call->message));
    grpc_slice piece;
    if (!make_outbound(call))
       return false;
@@ -254,8 +254,7 @@ void kv_call_start(struct kv_call *call, const grpc_op *ops, size_t count,
    grpc_call *grpc = call->grpc;
    kv_rpc_handed_over(event);
    grpc_call_error error = grpc_call_start_batch(grpc, ops, count, event, NULL);
-   assert(error == GRPC_CALL_OK);
-   (void)error;
+   KV_INVARIANT(error == GRPC_CALL_OK);
 }
 
 grpc_op kv_call_send_op(struct kv_call *call)
@@ -317,7 +316,7 @@ static grpc_op close_op(struct kv_call *call)
 
 void kv_call_watch(struct kv_call *call)
 {
-   assert(call->method->kind == KV_RPC_UNARY && !call->watched);
+   KV_INVARIANT(call->method->kind == KV_RPC_UNARY && !call->watched);
    const grpc_op op = close_op(call);
    call->watched = true;
    call->batches_left = 2;
@@ -372,7 +371,7 @@ static void end_unary(struct kv_call *call, bool with_message, enum kv_code code
 
 void kv_call_reply(struct kv_call *call)
 {
-   assert(call->method->kind == KV_RPC_UNARY);
+   KV_INVARIANT(call->method->kind == KV_RPC_UNARY);
    if (kv_call_deadline_passed(call))
       end_unary(call, false, KV_DEADLINE_EXCEEDED,
                 "the deadline passed before the reply was ready");
@@ -382,7 +381,7 @@ void kv_call_reply(struct kv_call *call)
 
 void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)
 {
-   assert(code != KV_OK);
+   KV_INVARIANT(code != KV_OK);
    const char *const *paths = call->worker->rpc->private_paths;
    char shown[KV_STATUS_TEXT_SIZE];
    if (paths) {

@@ -5,11 +5,11 @@
 #include "core/rpc/grpc/monopoly.h"
 
 #include "core/support/clock.h"
+#include "core/support/invariant.h"
 
 #include <grpc/grpc_security.h>
 #include <grpc/support/time.h>
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -35,7 +35,7 @@ static grpc_arg integer(char *key, int value)
 
 static grpc_server *create_server(const struct kv_rpc_options *options, grpc_resource_quota *quota)
 {
-   assert(options->receive_message_max <= INT32_MAX);
+   KV_INVARIANT(options->receive_message_max <= INT32_MAX);
    grpc_arg args[] = {
        integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)options->receive_message_max),
        integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, CONCURRENT_STREAMS_MAX),
@@ -123,8 +123,8 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
                              const struct kv_rpc_method *methods, size_t count,
                              struct kv_status *status)
 {
-   assert(options->workers >= 1 && options->workers <= KV_RPC_WORKERS_MAX);
-   assert(options->reader_timeout_ms > 0);
+   KV_INVARIANT(options->workers >= 1 && options->workers <= KV_RPC_WORKERS_MAX);
+   KV_INVARIANT(options->reader_timeout_ms > 0);
    size_t size = sizeof(struct kv_rpc) + options->workers * sizeof(struct kv_rpc_worker);
    struct kv_rpc *rpc = calloc(1, size);
    struct kv_rpc_method *table = calloc(count + 1, sizeof *table);

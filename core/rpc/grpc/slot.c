@@ -4,8 +4,8 @@
  */
 #include "core/rpc/grpc/headers.h"
 #include "core/rpc/grpc/internal.h"
+#include "core/support/invariant.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,8 +52,7 @@ static void post(struct kv_rpc_slot *slot)
    else
       error = grpc_server_request_call(worker->server, &slot->call, &slot->details, &slot->metadata,
                                        worker->queue, worker->queue, &slot->arrived);
-   assert(error == GRPC_CALL_OK);
-   (void)error;
+   KV_INVARIANT(error == GRPC_CALL_OK);
 }
 
 static void came_back(struct kv_rpc_slot *slot)

@@ -4,8 +4,8 @@
  * a status that waits; when the last batch has ended, `closed` is called and the call released.
  */
 #include "core/rpc/grpc/internal.h"
+#include "core/support/invariant.h"
 
-#include <assert.h>
 #include <string.h>
 
 /* The functions below that start batches are called with the lock held. */
@@ -52,7 +52,7 @@ static bool batch_ended(struct kv_call *call)
    pthread_mutex_unlock(&call->lock);
    if (!last)
       return open;
-   assert(!open);
+   KV_INVARIANT(!open);
    if (call->given_to_handler && call->method->closed)
       call->method->closed(call->method->service, call);
    grpc_slice_unref(call->status_text);
@@ -175,20 +175,20 @@ void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text)
 
 void kv_call_finish(struct kv_call *call)
 {
-   assert(call->method->kind != KV_RPC_UNARY);
+   KV_INVARIANT(call->method->kind != KV_RPC_UNARY);
    kv_stream_end(call, KV_OK, "");
 }
 
 void kv_call_send(struct kv_call *call)
 {
-   assert(call->method->kind != KV_RPC_UNARY);
+   KV_INVARIANT(call->method->kind != KV_RPC_UNARY);
    if (kv_call_deadline_passed(call)) {
       kv_stream_end(call, KV_DEADLINE_EXCEEDED, "the deadline passed before all replies were sent");
       return;
    }
    pthread_mutex_lock(&call->lock);
    if (!call->over) {
-      assert(!call->send_in_flight);
+      KV_INVARIANT(!call->send_in_flight);
       grpc_op ops[2];
       size_t count = add_metadata(call, ops);
       ops[count++] = kv_call_send_op(call);
@@ -201,7 +201,7 @@ void kv_call_send(struct kv_call *call)
 
 void kv_call_read_next(struct kv_call *call)
 {
-   assert(call->method->kind == KV_RPC_BIDI);
+   KV_INVARIANT(call->method->kind == KV_RPC_BIDI);
    pthread_mutex_lock(&call->lock);
    if (!call->over) {
       kv_call_forget_request(call);

@@ -6,8 +6,7 @@
  * answered, is not begun before there is enough.
  */
 #include "core/rpc/grpc/internal.h"
-
-#include <assert.h>
+#include "core/support/invariant.h"
 
 /* Where events never end, one turn for so many of them: slow calls then have about half the
  * worker's time, as a turn takes about as long as these do. */
@@ -101,7 +100,7 @@ static void go_on(struct kv_call *call)
 
 void kv_call_yield(struct kv_call *call, void (*handler)(void *service, struct kv_call *call))
 {
-   assert(call->method->kind == KV_RPC_UNARY && call->watched);
+   KV_INVARIANT(call->method->kind == KV_RPC_UNARY && call->watched);
    call->go_on = handler;
    kv_turn_continue(call, go_on);
 }
