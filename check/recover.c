@@ -211,7 +211,7 @@ static enum kv_code read_back(const char *path, const struct start *start,
 {
    struct start again;
    enum kv_code code = start_load(path, start->place, store_id, false, &again, status);
-   if (code == KV_OK && (again.refused || again.digest != start->digest ||
+   if (code == KV_OK && (again.refused || strcmp(again.digest, start->digest) != 0 ||
                          again.sequence != start->sequence || again.keys != start->keys))
       code = kv_fail(status, KV_DATA_LOSS, "the copy reads back differently: %s",
                      again.refused ? again.refusal.text : "the state is a different one");

@@ -3,34 +3,24 @@
 #include "check/stand_in.h"
 #include "storage/key_check.h"
 
-#include <endian.h>
 #include <string.h>
-#include <xxhash.h>
 
-/* Over all entries, ascending by key: size of the key and of the value, 8 bytes each,
- * little-endian, then key and value. docs/kvstore-check.md promises it. */
-static bool make_digest(struct kv_store *store, uint64_t *digest)
+static bool make_digest(struct kv_store *store, char text[KV_DIGEST_TEXT_SIZE])
 {
-   XXH3_state_t *hash = XXH3_createState();
+   struct kv_digest *digest = kv_digest_create();
    struct kv_store_view *view = kv_store_view_create(store);
-   if (hash && view) {
+   bool made = digest && view;
+   if (made) {
       struct kv_cursor cursor;
       struct kv_slice key, value;
-      XXH3_64bits_reset(hash);
       kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
-      while (kv_cursor_next(&cursor, &key, &value)) {
-         const uint64_t sizes[2] = {htole64(key.size), htole64(value.size)};
-         XXH3_64bits_update(hash, sizes, sizeof sizes);
-         XXH3_64bits_update(hash, key.data, key.size);
-         if (value.size > 0)
-            XXH3_64bits_update(hash, value.data, value.size);
-      }
-      *digest = XXH3_64bits_digest(hash);
+      while (kv_cursor_next(&cursor, &key, &value))
+         kv_digest_add(digest, key, value, 0);
+      kv_digest_text(digest, text);
    }
-   bool made = hash && view;
    if (view)
       kv_store_view_destroy(view);
-   XXH3_freeState(hash);
+   kv_digest_destroy(digest);
    return made;
 }
 
@@ -53,7 +43,7 @@ static enum kv_code load(struct kv_instance *instance, struct start *start,
    start->keys = kv_transaction_count(transaction);
    start->bytes = kv_transaction_bytes(transaction);
    kv_transaction_commit(transaction, sequence);
-   if (!make_digest(start->store, &start->digest))
+   if (!make_digest(start->store, start->digest))
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a checksum");
    return KV_OK;
 }

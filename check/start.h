@@ -9,6 +9,7 @@
 #include "check/place.h"
 #include "core/host/load_report.h"
 #include "core/store/store.h"
+#include "core/support/digest.h"
 #include "core/support/status.h"
 
 #include <stdbool.h>
@@ -20,7 +21,7 @@ struct start {
    bool refused;
    struct kv_status refusal; /* what the server would say */
    uint64_t sequence, keys, bytes;
-   uint64_t digest;
+   char digest[KV_DIGEST_TEXT_SIZE];
    const struct place *place; /* that it was read from */
 };
 

@@ -5,7 +5,6 @@
 #include "check/start.h"
 #include "core/support/uuid.h"
 
-#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,12 +48,10 @@ void survey_add_items(const struct start *start, uint32_t kind, json_t *list)
 
 void survey_add_state(const struct start *start, json_t *object)
 {
-   char digest[32];
-   snprintf(digest, sizeof digest, "%016" PRIx64, start->digest);
    set_number(object, "sequence", start->sequence);
    set_number(object, "keys", start->keys);
    set_number(object, "bytes", start->bytes);
-   set_text(object, "digest", digest);
+   set_text(object, "digest", start->digest);
 }
 
 static void describe_start(const struct start *start, json_t *object)

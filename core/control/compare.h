@@ -1,10 +1,5 @@
 /*
- * Two states of the data compared, entry by entry, with a digest of each: equal digests mean equal
- * data, also to somebody who has only them.
- *
- * A digest is XXH3-128 over all entries in ascending order of key, each as: size of the key (8
- * bytes, little-endian), key, size of the value (the same), value, time of expiry (8 bytes, 0:
- * none).
+ * Two states of the data compared, entry by entry, with the digest of each (support/digest.h).
  *
  * Threads: any that holds both versions.
  */
@@ -12,8 +7,8 @@
 #define KV_COMPARE_H
 
 #include "core/store/store.h"
+#include "core/support/digest.h"
 
-#define KV_DIGEST_TEXT_SIZE 33
 /* As much of the first key that differs is kept. */
 #define KV_COMPARISON_KEY_SIZE 256
 
@@ -33,7 +28,7 @@ struct kv_comparison {
    size_t key_size; /* in full; only KV_COMPARISON_KEY_SIZE bytes of it are kept */
 };
 
-/* False when memory is out. */
+/* Returns false when memory runs out. */
 bool kv_compare(const struct kv_version *first, const struct kv_version *second,
                 struct kv_comparison *comparison);
 

@@ -7,6 +7,7 @@ import time
 import grpc
 
 import harness
+import store_files
 from harness import PATIENCE, kv
 from test_switch import OPTIONS, await_progress, faults, start_writers
 
@@ -53,6 +54,17 @@ class Case(harness.Case):
 
 
 class Good(Case):
+    def test_the_digest_is_the_one_that_kvstore_check_prints(self):
+        server = self.start(mode="aof")
+        self.fill(server)
+        report = server.shadow("hybrid")
+        entries = server.scan()
+        server.stop()
+        code, checked = store_files.check(server.data)
+        self.assertEqual(code, store_files.SOUND)
+        self.assertEqual(report.live_digest, checked["start"]["digest"])
+        self.assertEqual(report.live_digest, store_files.digest(entries))
+
     def test_each_mode_equals_the_live_data_while_it_is_written(self):
         for active in ("none", "aof"):
             server = self.start(data=active, mode=active)
