@@ -1,5 +1,6 @@
 """Who may know whom: reads every #include of the modules and refuses what docs/architecture.md does
 not allow. Its table of modules is the rule; the drawing beside it shows the same."""
+import fnmatch
 import glob
 import html
 import os
@@ -13,6 +14,8 @@ import draw  # pylint: disable=wrong-import-position
 
 MODULES = draw.modules()  # module -> (what it is, the modules that it may know)
 KEEPS_HEADERS_APART = ("include", "plugins", "examples")  # one file may not include another's there
+
+TOPS = sorted({module.split("/")[0] for module in MODULES} | {"bench"})
 
 # Files that may know less than their module does, and plug-ins that have headers of their own.
 SOME_FILES = {
@@ -88,8 +91,7 @@ def fault_of(file, header):
 
 def includes():
     """Each (file, header) of the tree."""
-    tops = {module.split("/")[0] for module in MODULES} | {"bench"}
-    for path in sorted(path for top in tops
+    for path in sorted(path for top in TOPS
                        for path in glob.glob(f"{ROOT}/{top}/**/*.[ch]", recursive=True)):
         file = os.path.relpath(path, ROOT)
         with open(path, encoding="utf-8") as source:
@@ -119,6 +121,22 @@ class Modules(unittest.TestCase):
         self.assertEqual(sorted(titles["node"]), sorted(MODULES), "run docs/architecture/draw.py")
         self.assertEqual(sorted(titles["edge"]), [f"{a}->{b}" for a, b in draw.arrows(MODULES)],
                          "run docs/architecture/draw.py")
+
+    def test_what_the_page_names_exists(self):
+        with open(draw.PAGE, encoding="utf-8") as file:
+            named = re.findall(r"`([^`]+)`", file.read())
+        paths = [os.path.relpath(path, ROOT) for top in (*TOPS, "tests")
+                 for path in glob.glob(f"{ROOT}/{top}/**/*.[ch]", recursive=True)]
+        files = [name for name in named if re.fullmatch(r"[\w/.*]+\.[ch]", name)]
+        functions = {name for name in named if re.fullmatch(r"(kv|storage)_\w+", name)}
+        self.assertGreater(min(len(files), len(functions)), 10, "the names were not found")
+        self.assertEqual([name for name in files
+                          if not any(fnmatch.fnmatch("/" + path, "*/" + name) for path in paths)], [])
+        sources = ""
+        for path in paths:
+            with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+                sources += file.read()
+        self.assertEqual(functions - set(re.findall(r"\b(?:kv|storage)_\w+", sources)), set())
 
     def test_the_check_sees_each_kind_of_fault(self):
         for file, header in [
