@@ -2,7 +2,7 @@
 
 #include "core/commit/backlog.h"
 #include "core/commit/completer.h"
-#include "core/commit/evaluate.h"
+#include "core/commit/internal.h"
 #include "core/support/invariant.h"
 
 #include <errno.h>
@@ -18,12 +18,6 @@
 #define OWN_TURN_TRIES 100
 #define OWN_TURN_WAIT_NS 1000000
 
-struct step {
-   void (*run)(void *context, struct kv_commit_targets *targets);
-   void *context;
-   sem_t done;
-};
-
 struct kv_commit {
    struct kv_store *store;
    struct kv_commit_options options;
@@ -35,73 +29,20 @@ struct kv_commit {
    _Atomic(struct kv_submission *) waiting;
    atomic_bool more;   /* `backlog` holds some */
    atomic_bool prompt; /* no plug-in of `targets` waits in on_write */
-   _Atomic(struct step *) step;
    atomic_bool stopping;
    sem_t work;
+   atomic_bool pause_wanted; /* by the control thread */
+   sem_t paused, resumed;
 
-   /* Control thread only, but for the semaphores. */
-   struct step hold;
-   bool holding;
-   sem_t held, resumed;
-
-   /* Held by who commits a batch or runs a step: the committer. Guards the following. */
+   /* Held by who commits a batch: the committer. Guards the following. */
    pthread_mutex_t committer;
    struct kv_reader *reader;
-   struct kv_commit_targets targets;
+   struct kv_targets targets;
    struct kv_effects effects;
    struct kv_backlog backlog;
-   void (*failed)(void *context);
-   void (*refused)(void *context, const struct kv_status *status, size_t changes);
-   void *failed_context; /* of both */
-
-   /* A copy of targets.read_only* for other threads. */
-   pthread_mutex_t status_lock;
-   bool read_only;
-   struct kv_status read_only_status;
 };
 
 /* ---- Batches ---- */
-
-static void publish_health(struct kv_commit *commit)
-{
-   pthread_mutex_lock(&commit->status_lock);
-   commit->read_only = commit->targets.read_only;
-   if (commit->read_only)
-      commit->read_only_status = commit->targets.read_only_status;
-   pthread_mutex_unlock(&commit->status_lock);
-}
-
-static void become_read_only(struct kv_commit *commit, const struct kv_status *cause)
-{
-   commit->targets.read_only = true;
-   kv_fail(&commit->targets.read_only_status, KV_UNAVAILABLE,
-           "writes are refused because the persistence plug-in failed (%s); reads go on; free some "
-           "space or repair the disk, then use Save or Configure to start a fresh generation",
-           cause->text);
-   publish_health(commit);
-   if (commit->failed)
-      commit->failed(commit->failed_context);
-}
-
-/* Gives the effects to the plug-ins; KV_OK means acknowledged. */
-static enum kv_code make_durable(struct kv_commit *commit, struct kv_status *status)
-{
-   struct kv_commit_targets *targets = &commit->targets;
-   const struct kv_effects *effects = &commit->effects;
-   enum kv_code code =
-       kv_instance_write(targets->active, effects->records, effects->count, 0, status);
-   if (code != KV_OK) {
-      if (code != KV_RESOURCE_EXHAUSTED)
-         become_read_only(commit, status);
-      return code;
-   }
-   uint32_t flags = targets->standby_on_trial ? 0 : KVS_WRITE_SYNC;
-   if (targets->standby && !targets->standby_failed &&
-       kv_instance_write(targets->standby, effects->records, effects->count, flags,
-                         &targets->standby_status) != KV_OK)
-      targets->standby_failed = true;
-   return KV_OK;
-}
 
 static enum kv_code evaluate_all(struct kv_commit *commit, struct kv_submission *batch,
                                  struct kv_transaction *transaction, struct kv_status *status)
@@ -122,8 +63,7 @@ static bool try_apart(struct kv_commit *commit, struct kv_submission *batch,
                       const struct kv_status *status)
 {
    if (!batch->next) {
-      if (commit->refused)
-         commit->refused(commit->failed_context, status, commit->effects.count);
+      kv_targets_refused(&commit->targets, status, commit->effects.count);
       return false;
    }
    for (struct kv_submission *each = batch; each; each = each->next)
@@ -137,12 +77,8 @@ static enum kv_code commit_batch(struct kv_commit *commit, struct kv_submission 
                                  struct kv_status *status)
 {
    *apart = false;
-   if (!commit->targets.active)
-      return kv_fail(status, KV_UNAVAILABLE, "the server has not loaded its data yet; try again");
-   if (commit->targets.read_only) {
-      *status = commit->targets.read_only_status;
+   if (kv_targets_check(&commit->targets, status) != KV_OK)
       return status->code;
-   }
    struct kv_transaction *transaction = kv_store_begin(commit->store);
    if (!transaction)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED,
@@ -150,7 +86,7 @@ static enum kv_code commit_batch(struct kv_commit *commit, struct kv_submission 
 
    enum kv_code code = evaluate_all(commit, batch, transaction, status);
    if (code == KV_OK && commit->effects.count > 0) {
-      code = make_durable(commit, status);
+      code = kv_targets_write(&commit->targets, &commit->effects, status);
       *apart = code == KV_RESOURCE_EXHAUSTED && try_apart(commit, batch, status);
    }
    if (code == KV_OK && commit->effects.count > 0)
@@ -207,35 +143,18 @@ static bool is_awaited(struct kv_commit *commit)
    return !atomic_compare_exchange_strong(&commit->waiting, &none, NULL);
 }
 
-static bool is_prompt(const struct kv_instance *instance)
-{
-   return !instance || (kv_instance_plugin(instance)->flags & KVS_PLUGIN_PROMPT);
-}
-
 static void wait_for(sem_t *semaphore)
 {
    while (sem_wait(semaphore) != 0)
       KV_INVARIANT(errno == EINTR);
 }
 
-static void run_steps(struct kv_commit *commit)
+/* Lets the control thread in between two batches, when it wants to. The caller is the committer. */
+static void pause_if_wanted(struct kv_commit *commit)
 {
-   struct step *step;
-   while ((step = atomic_exchange(&commit->step, NULL))) {
-      step->run(step->context, &commit->targets);
-      atomic_store(&commit->prompt,
-                   is_prompt(commit->targets.active) && is_prompt(commit->targets.standby));
-      publish_health(commit);
-      sem_post(&step->done);
-   }
-}
-
-/* A step of its own, which lasts until the next one is there. */
-static void hold(void *context, struct kv_commit_targets *targets)
-{
-   struct kv_commit *commit = context;
-   (void)targets;
-   sem_post(&commit->held);
+   if (!atomic_exchange(&commit->pause_wanted, false))
+      return;
+   sem_post(&commit->paused);
    wait_for(&commit->resumed);
 }
 
@@ -319,7 +238,7 @@ static void *run(void *argument)
    struct kv_commit *commit = argument;
    for (;;) {
       pthread_mutex_lock(&commit->committer);
-      run_steps(commit);
+      pause_if_wanted(commit);
       if (commit_on_thread(commit))
          continue;
       if (atomic_load(&commit->stopping))
@@ -337,12 +256,11 @@ static void release(struct kv_commit *commit)
    if (commit->reader)
       kv_reader_destroy(commit->reader);
    kv_effects_deinit(&commit->effects);
-   pthread_mutex_destroy(&commit->status_lock);
+   kv_targets_deinit(&commit->targets);
    pthread_mutex_destroy(&commit->committer);
    sem_destroy(&commit->work);
-   sem_destroy(&commit->held);
+   sem_destroy(&commit->paused);
    sem_destroy(&commit->resumed);
-   sem_destroy(&commit->hold.done);
    free(commit);
 }
 
@@ -358,12 +276,10 @@ struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commi
    commit->options = *options;
    commit->reader = kv_reader_create(store);
    pthread_mutex_init(&commit->committer, NULL);
-   pthread_mutex_init(&commit->status_lock, NULL);
+   kv_targets_init(&commit->targets, store);
    sem_init(&commit->work, 0, 0);
-   sem_init(&commit->held, 0, 0);
+   sem_init(&commit->paused, 0, 0);
    sem_init(&commit->resumed, 0, 0);
-   commit->hold = (struct step){.run = hold, .context = commit};
-   sem_init(&commit->hold.done, 0, 0);
    commit->completer = kv_completer_create(status);
    if (!commit->completer)
       goto out;
@@ -405,50 +321,23 @@ void kv_commit_submit(struct kv_commit *commit, struct kv_submission *list)
       leave_to_others(commit);
 }
 
-static void order_step(struct kv_commit *commit, struct step *step)
+/* ---- For targets.c ---- */
+
+struct kv_targets *kv_commit_targets(struct kv_commit *commit)
 {
-   struct step *earlier = atomic_exchange(&commit->step, step);
-   KV_INVARIANT(!earlier); /* only the control thread orders steps */
+   return &commit->targets;
+}
+
+struct kv_targets *kv_commit_pause(struct kv_commit *commit)
+{
+   atomic_store(&commit->pause_wanted, true);
    sem_post(&commit->work);
+   wait_for(&commit->paused);
+   return &commit->targets;
 }
 
-void kv_commit_hold(struct kv_commit *commit)
+void kv_commit_resume(struct kv_commit *commit)
 {
-   order_step(commit, &commit->hold);
-   wait_for(&commit->held);
-   commit->holding = true;
-}
-
-void kv_commit_at_boundary(struct kv_commit *commit,
-                           void (*step)(void *context, struct kv_commit_targets *targets),
-                           void *context)
-{
-   struct step order = {.run = step, .context = context};
-   sem_init(&order.done, 0, 0);
-   order_step(commit, &order);
-   if (commit->holding)
-      sem_post(&commit->resumed);
-   commit->holding = false;
-   wait_for(&order.done);
-   sem_destroy(&order.done);
-}
-
-bool kv_commit_read_only(struct kv_commit *commit, struct kv_status *status)
-{
-   pthread_mutex_lock(&commit->status_lock);
-   bool read_only = commit->read_only;
-   if (read_only)
-      *status = commit->read_only_status;
-   pthread_mutex_unlock(&commit->status_lock);
-   return read_only;
-}
-
-void kv_commit_on_failure(struct kv_commit *commit, void (*failed)(void *context),
-                          void (*refused)(void *context, const struct kv_status *status,
-                                          size_t changes),
-                          void *context)
-{
-   commit->failed = failed;
-   commit->refused = refused;
-   commit->failed_context = context;
+   atomic_store(&commit->prompt, kv_targets_are_prompt(&commit->targets));
+   sem_post(&commit->resumed);
 }

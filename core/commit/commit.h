@@ -10,7 +10,6 @@
  *
  * Threads: kv_commit_submit from any thread; `done` runs on a thread of the pipeline, or on that of
  * a submitter where no plug-in waits, and must not block.
- * kv_commit_at_boundary blocks its caller and is for the control thread.
  */
 #ifndef KV_COMMIT_H
 #define KV_COMMIT_H
@@ -68,19 +67,7 @@ struct kv_commit_options {
    uint64_t memory_max; /* bound on the sum of key and value sizes; 0 = none */
 };
 
-/* Where batches go. Owned by the pipeline, changed only by a step of kv_commit_at_boundary. */
-struct kv_commit_targets {
-   struct kv_instance *active;  /* decides the acknowledgement; NULL: writes are refused */
-   struct kv_instance *standby; /* also given each batch, after `active` took it, to be on stable
-                                 * storage before the acknowledgement; may be NULL */
-   bool standby_on_trial;       /* `standby` never takes over: its own options say what is synced */
-   bool standby_failed;         /* `standby` refused a batch and is given no more */
-   struct kv_status standby_status;
-   bool read_only; /* `active` failed; writes are refused with the text of read_only_status */
-   struct kv_status read_only_status;
-};
-
-/* Starts the thread. It commits to nothing until targets are set: submissions are refused as
+/* Starts the thread. Until there is an active plug-in (targets.h) submissions are refused as
  * UNAVAILABLE. NULL with `status`. */
 struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commit_options *options,
                                    struct kv_status *status);
@@ -91,27 +78,5 @@ void kv_commit_destroy(struct kv_commit *commit);
  * and in this order; large ones (backlog.h) after the others, and where they need more than a batch
  * over several. May wait for what is in flight, for some millisecond. */
 void kv_commit_submit(struct kv_commit *commit, struct kv_submission *list);
-
-/* Returns between two batches. No further one is committed before the next step has run; what is
- * submitted waits. Control thread. */
-void kv_commit_hold(struct kv_commit *commit);
-
-/* Runs `step` on the commit thread between two batches and returns when it has run. Control thread.
- */
-void kv_commit_at_boundary(struct kv_commit *commit,
-                           void (*step)(void *context, struct kv_commit_targets *targets),
-                           void *context);
-
-/* Whether writes are refused because the active plug-in failed; fills in `status` when they are.
- * Any thread. */
-bool kv_commit_read_only(struct kv_commit *commit, struct kv_status *status);
-
-/* Called by whoever commits: `failed` when the pipeline becomes read-only, `refused` when the
- * active plug-in had no room for a batch of so many changes, as `status` says. Set before the first
- * batch; either may be NULL. */
-void kv_commit_on_failure(struct kv_commit *commit, void (*failed)(void *context),
-                          void (*refused)(void *context, const struct kv_status *status,
-                                          size_t changes),
-                          void *context);
 
 #endif

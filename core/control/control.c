@@ -52,11 +52,13 @@ void kv_control_want_tick(void *context)
    pthread_mutex_unlock(&control->lock);
 }
 
-void kv_control_note_failure(void *context)
+/* The control thread repairs what failed. */
+static void note_read_only(void *context, bool read_only)
 {
    struct kv_control *control = context;
-   control->config.writable_changed(control->config.writable_context, false);
-   kv_control_want_tick(control);
+   control->config.writable_changed(control->config.writable_context, !read_only);
+   if (read_only)
+      kv_control_want_tick(control);
 }
 
 /* ---- Tasks ---- */
@@ -130,15 +132,6 @@ static enum kv_code tick(struct kv_control *control, uint32_t reason, uint64_t *
    return code;
 }
 
-static void refuse_writes(void *context, struct kv_commit_targets *targets)
-{
-   const struct kv_status *cause = context;
-   targets->read_only = true;
-   kv_fail(&targets->read_only_status, KV_UNAVAILABLE,
-           "writes are refused because a restart would not find them (%s); reads go on",
-           cause->text);
-}
-
 /* Whether what is written now is there after a restart; when not, writes are refused from now on,
  * until a fresh generation is durable where a restart looks for it. */
 static enum kv_code check_directory(struct kv_control *control, struct kv_status *status)
@@ -148,8 +141,11 @@ static enum kv_code check_directory(struct kv_control *control, struct kv_status
    struct kv_status already;
    if (code == KV_OK || kv_commit_read_only(control->config.commit, &already))
       return code;
-   kv_commit_at_boundary(control->config.commit, refuse_writes, status);
-   kv_control_note_failure(control);
+   struct kv_status refusal;
+   kv_fail(&refusal, KV_UNAVAILABLE,
+           "writes are refused because a restart would not find them (%s); reads go on",
+           status->text);
+   kv_commit_refuse_writes(control->config.commit, &refusal);
    return code;
 }
 
@@ -310,13 +306,10 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
    atomic_store(&control->shadow_end_ms, UINT64_MAX);
    pthread_mutex_init(&control->lock, NULL);
    kv_clock_init_condition(&control->changed);
-   kv_commit_on_failure(config->commit, kv_control_note_failure, kv_control_note_refusal, control);
+   const struct kv_commit_observer observer = {
+       .context = control, .read_only_changed = note_read_only, .refused = kv_control_note_refusal};
+   kv_commit_observe(config->commit, &observer);
    return control;
-}
-
-static void set_active(void *context, struct kv_commit_targets *targets)
-{
-   *targets = (struct kv_commit_targets){.active = context};
 }
 
 enum kv_code kv_control_start(struct kv_control *control,
@@ -328,13 +321,13 @@ enum kv_code kv_control_start(struct kv_control *control,
    control->cancellable = KV_CONTROL_NOTHING;
    if (code != KV_OK)
       return code;
-   kv_commit_at_boundary(control->config.commit, set_active, control->active);
+   kv_commit_set_active(control->config.commit, control->active);
    control->running = true; /* what the thread itself opens asks for it */
    int error = pthread_create(&control->thread, NULL, run, control);
    if (error == 0)
       return KV_OK;
    control->running = false;
-   kv_commit_at_boundary(control->config.commit, set_active, NULL);
+   kv_commit_set_active(control->config.commit, NULL);
    return kv_fail_errno(status, error, "cannot start the control thread");
 }
 
@@ -348,7 +341,7 @@ enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *statu
    pthread_join(control->thread, NULL);
    control->running = false;
 
-   kv_commit_at_boundary(control->config.commit, set_active, NULL);
+   kv_commit_set_active(control->config.commit, NULL);
    uint64_t sequence;
    struct kv_status unreachable;
    enum kv_code code = tick(control, KVS_TICK_SHUTDOWN, &sequence, status);

@@ -21,7 +21,7 @@
 #ifndef KV_CONTROL_H
 #define KV_CONTROL_H
 
-#include "core/commit/commit.h"
+#include "core/commit/targets.h"
 #include "core/datadir/data_directory.h"
 #include "core/host/load_report.h"
 #include "core/host/plugin_library.h"

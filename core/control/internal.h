@@ -67,9 +67,6 @@ void kv_control_note_error(struct kv_control *control, const struct kv_status *s
 /* `writes` changes were refused, as the plug-in has no room for them: Status shows it, and the log
  * in a line every so often (`control`). Any thread. */
 void kv_control_note_refusal(void *control, const struct kv_status *status, size_t writes);
-/* Writes are refused from now on: tells health and wakes the control thread (`control`), which
- * repairs it. Any thread. */
-void kv_control_note_failure(void *control);
 void kv_control_note_save(struct kv_control *control, uint64_t sequence);
 
 /* recovery.c: fills in control->active and publishes what it kept. */

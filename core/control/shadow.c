@@ -28,56 +28,13 @@ struct kv_shadow {
    struct kv_settings *settings;
    struct kv_instance *instance;
    uint64_t generation;
-   struct kv_store_view *view;    /* when it was attached, then when it was detached */
-   struct kv_hook_figures before; /* of the active plug-in's on_write, when it was attached */
+   struct kv_commit_point from; /* when it was attached; its view only until the checkpoint */
    uint64_t attached_sequence;
-   uint64_t mirror_ms;     /* monotonic; when the checkpoint was done */
-   enum kv_code code;      /* outcome of a step on the commit thread */
-   struct kv_status early; /* why it ends without a report; KV_OK: it does not */
+   uint64_t mirror_ms;         /* monotonic; when the checkpoint was done; 0: never attached */
+   struct kv_store_view *view; /* when it was detached; NULL: it was not, or memory was out */
+   struct kv_status early;     /* why it ends without a report; KV_OK: it does not */
    struct kv_shadow_report report;
 };
-
-/* ---- Steps on the commit thread ---- */
-
-static enum kv_code take_view(struct kv_shadow *shadow)
-{
-   struct kv_store_view *view = kv_store_view_create(shadow->control->config.store);
-   if (!view)
-      return kv_fail(&shadow->report.failure, KV_RESOURCE_EXHAUSTED,
-                     "out of memory for a view of the data");
-   if (shadow->view)
-      kv_store_view_destroy(shadow->view);
-   shadow->view = view;
-   return KV_OK;
-}
-
-static void attach(void *context, struct kv_commit_targets *targets)
-{
-   struct kv_shadow *shadow = context;
-   shadow->code = take_view(shadow);
-   if (shadow->code != KV_OK)
-      return;
-   kv_hook_timing_read(kv_instance_timing(targets->active), KV_HOOK_WRITE, &shadow->before);
-   targets->standby = shadow->instance;
-   targets->standby_on_trial = true;
-   targets->standby_failed = false;
-}
-
-static void detach(void *context, struct kv_commit_targets *targets)
-{
-   struct kv_shadow *shadow = context;
-   if (targets->standby != shadow->instance)
-      return; /* it was never attached */
-   struct kv_shadow_report *report = &shadow->report;
-   if (report->failure.code == KV_OK && targets->standby_failed)
-      report->failure = targets->standby_status;
-   targets->standby = NULL;
-   targets->standby_on_trial = false;
-   targets->standby_failed = false;
-   kv_hook_timing_read(kv_instance_timing(targets->active), KV_HOOK_WRITE, &report->active_writes);
-   kv_hook_figures_since(&report->active_writes, &shadow->before);
-   take_view(shadow);
-}
 
 /* ---- Up ---- */
 
@@ -93,19 +50,18 @@ static enum kv_code begin(struct kv_shadow *shadow)
       code = kv_instance_load(shadow->instance, NULL, &sequence, failure);
    if (code != KV_OK)
       return code;
-   kv_commit_at_boundary(control->config.commit, attach, shadow);
-   if (shadow->code != KV_OK)
-      return shadow->code;
-   const struct kv_version *version = kv_store_view_version(shadow->view);
-   shadow->attached_sequence = kv_version_sequence(version);
+   code = kv_commit_attach(control->config.commit, shadow->instance, KV_STANDBY_SHADOW,
+                           &shadow->from, failure);
+   if (code != KV_OK)
+      return code;
+   shadow->attached_sequence = kv_version_sequence(kv_store_view_version(shadow->from.view));
    uint64_t began_ms = kv_clock_monotonic_ms();
-   code = kv_instance_tick(shadow->instance, KVS_TICK_CHECKPOINT, shadow->view, failure);
+   code = kv_instance_tick(shadow->instance, KVS_TICK_CHECKPOINT, shadow->from.view, failure);
    shadow->mirror_ms = kv_clock_monotonic_ms();
    shadow->report.checkpoint_ms = shadow->mirror_ms - began_ms;
    atomic_store(&control->shadow_end_ms, shadow->mirror_ms + shadow->request->seconds * 1000);
    /* The view would keep in memory what is replaced during the run. */
-   kv_store_view_destroy(shadow->view);
-   shadow->view = NULL;
+   kv_store_view_destroy(shadow->from.view);
    return code;
 }
 
@@ -177,17 +133,23 @@ static void close_instance(struct kv_shadow *shadow)
    shadow->instance = NULL;
 }
 
-/* Takes the candidate off the writes; from here on it costs them nothing. */
+/* Detaches the candidate; from here on it costs the writes nothing. */
 static void end_mirror(struct kv_shadow *shadow)
 {
    struct kv_shadow_report *report = &shadow->report;
-   if (!shadow->instance)
+   struct kv_commit_point point;
+   struct kv_status failure;
+   if (shadow->mirror_ms == 0)
       return;
-   kv_commit_at_boundary(shadow->control->config.commit, detach, shadow);
+   if (kv_commit_detach(shadow->control->config.commit, &point, &failure) != KV_OK &&
+       report->failure.code == KV_OK)
+      report->failure = failure;
+   shadow->view = point.view;
+   report->active_writes = point.writes;
+   kv_hook_figures_since(&report->active_writes, &shadow->from.writes);
    kv_hook_timing_read(kv_instance_timing(shadow->instance), KV_HOOK_WRITE,
                        &report->candidate_writes);
-   if (shadow->mirror_ms > 0)
-      report->mirrored_ms = kv_clock_monotonic_ms() - shadow->mirror_ms;
+   report->mirrored_ms = kv_clock_monotonic_ms() - shadow->mirror_ms;
    if (!shadow->view)
       return;
    const struct kv_version *version = kv_store_view_version(shadow->view);

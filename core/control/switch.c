@@ -31,81 +31,11 @@ struct candidate {
    struct kv_control *control;
    struct kv_instance *instance;
    uint64_t generation;
-   uint64_t old_generation;    /* that it took over from */
-   struct kv_store_view *view; /* the state when it was attached */
-   enum kv_code code;          /* outcome of a step on the commit thread */
-   bool may_be_recorded;       /* its record failed halfway: a restart may come back to it */
+   uint64_t old_generation;     /* that it took over from */
+   struct kv_commit_point from; /* when it was attached */
+   bool may_be_recorded;        /* its record failed halfway: a restart may come back to it */
    struct kv_status *status;
 };
-
-/* ---- Steps on the commit thread ---- */
-
-static void attach(void *context, struct kv_commit_targets *targets)
-{
-   struct candidate *candidate = context;
-   candidate->view = kv_store_view_create(candidate->control->config.store);
-   if (!candidate->view) {
-      candidate->code =
-          kv_fail(candidate->status, KV_RESOURCE_EXHAUSTED, "out of memory for a view of the data");
-      return;
-   }
-   targets->standby = candidate->instance;
-   targets->standby_failed = false;
-}
-
-static void detach(void *context, struct kv_commit_targets *targets)
-{
-   (void)context;
-   targets->standby = NULL;
-   targets->standby_failed = false;
-}
-
-/* A record whose rename or sync failed may or may not be on disk. Writing the old one again settles
- * it; where that fails too, both generations are kept as they are, and nothing may be acknowledged
- * that one of them would lack. */
-static void withdraw_record(struct candidate *candidate, struct kv_commit_targets *targets)
-{
-   struct kv_control *control = candidate->control;
-   struct kv_status status;
-   if (!kv_data_directory_active_in_doubt(control->config.directory) ||
-       kv_control_record(control, control->active, control->state.generation, &status) == KV_OK)
-      return;
-   candidate->may_be_recorded = true;
-   targets->read_only = true;
-   kv_fail(&targets->read_only_status, KV_UNAVAILABLE,
-           "writes are refused because the record of the active mode could not be written (%s); "
-           "reads go on; repair the disk, then use Save or Configure",
-           status.text);
-   kv_control_note_failure(control);
-}
-
-static void cut_over(void *context, struct kv_commit_targets *targets)
-{
-   struct candidate *candidate = context;
-   struct kv_control *control = candidate->control;
-   if (targets->standby_failed) {
-      *candidate->status = targets->standby_status;
-      candidate->code = targets->standby_status.code;
-      return;
-   }
-   candidate->code =
-       kv_control_record(control, candidate->instance, candidate->generation, candidate->status);
-   if (candidate->code != KV_OK) {
-      withdraw_record(candidate, targets);
-      return;
-   }
-   /* Status tells of the new mode before a write is acknowledged in it. */
-   candidate->old_generation = control->state.generation;
-   kv_control_show(control, candidate->instance, candidate->generation);
-   targets->active = candidate->instance;
-   targets->standby = NULL;
-   if (targets->read_only) {
-      targets->read_only = false;
-      control->config.writable_changed(control->config.writable_context, true);
-   }
-}
-
-/* ---- Steps on the control thread ---- */
 
 /* While a record is in doubt each attempt may leave a generation behind, so none is made before the
  * record of the active mode can be written. */
@@ -147,8 +77,8 @@ static enum kv_code checkpoint(struct candidate *candidate)
 {
    struct kv_control *control = candidate->control;
    set_proving(control, true);
-   enum kv_code code = kv_instance_tick(candidate->instance, KVS_TICK_CHECKPOINT, candidate->view,
-                                        candidate->status);
+   enum kv_code code = kv_instance_tick(candidate->instance, KVS_TICK_CHECKPOINT,
+                                        candidate->from.view, candidate->status);
    set_proving(control, false);
    return code;
 }
@@ -160,18 +90,17 @@ static bool promises_less(const struct candidate *candidate)
           kv_instance_plugin(candidate->instance)->promise == KVS_PERIODIC;
 }
 
-/* Holds the writes, and brings the candidate up to the last one. */
+/* Brings the candidate up to the last write; no further one is committed meanwhile. */
 static enum kv_code catch_up(struct candidate *candidate)
 {
    struct kv_control *control = candidate->control;
-   kv_commit_hold(control->config.commit);
    struct kv_store_view *view = kv_store_view_create(control->config.store);
    if (!view)
       return kv_fail(candidate->status, KV_RESOURCE_EXHAUSTED,
                      "out of memory for a view of the data");
-   uint64_t before = kv_version_sequence(kv_store_view_version(candidate->view));
-   kv_store_view_destroy(candidate->view);
-   candidate->view = view;
+   uint64_t before = kv_version_sequence(kv_store_view_version(candidate->from.view));
+   kv_store_view_destroy(candidate->from.view);
+   candidate->from.view = view;
    return kv_version_sequence(kv_store_view_version(view)) > before ? checkpoint(candidate) : KV_OK;
 }
 
@@ -193,31 +122,66 @@ static enum kv_code fail_cancelled(struct candidate *candidate)
                   "its callers are gone; the switch was cancelled, and the mode is unchanged");
 }
 
-static enum kv_code prove(struct candidate *candidate)
+/* A record whose rename or sync failed may or may not be on disk. Writing the old one again settles
+ * it; where that fails too, both generations are kept as they are, and nothing may be acknowledged
+ * that one of them would lack: that is `doubt`. */
+static void withdraw_record(struct candidate *candidate, struct kv_status *doubt)
 {
    struct kv_control *control = candidate->control;
-   kv_commit_at_boundary(control->config.commit, attach, candidate);
-   if (candidate->code != KV_OK)
-      return candidate->code;
-   enum kv_code code = checkpoint(candidate);
-   if (code == KV_OK && promises_less(candidate))
-      code = catch_up(candidate);
+   struct kv_status status;
+   if (!kv_data_directory_active_in_doubt(control->config.directory) ||
+       kv_control_record(control, control->active, control->state.generation, &status) == KV_OK)
+      return;
+   candidate->may_be_recorded = true;
+   kv_fail(doubt, KV_UNAVAILABLE,
+           "writes are refused because the record of the active mode could not be written (%s); "
+           "reads go on; repair the disk, then use Save or Configure",
+           status.text);
+}
+
+/* Between two batches: nothing is written meanwhile. */
+static enum kv_code record(void *context, struct kv_status *doubt, struct kv_status *status)
+{
+   struct candidate *candidate = context;
+   struct kv_control *control = candidate->control;
+   enum kv_code code = promises_less(candidate) ? catch_up(candidate) : KV_OK;
    if (kv_control_switch_must_end(control))
       return fail_cancelled(candidate);
    if (code != KV_OK)
       return code;
-   kv_commit_at_boundary(control->config.commit, cut_over, candidate);
-   return candidate->code;
+   code = kv_control_record(control, candidate->instance, candidate->generation, status);
+   if (code != KV_OK) {
+      withdraw_record(candidate, doubt);
+      return code;
+   }
+   /* Status shows the new mode before a write is acknowledged in it. */
+   candidate->old_generation = control->state.generation;
+   kv_control_show(control, candidate->instance, candidate->generation);
+   return KV_OK;
+}
+
+static enum kv_code take_over(struct candidate *candidate)
+{
+   struct kv_commit *commit = candidate->control->config.commit;
+   enum kv_code code = kv_commit_attach(commit, candidate->instance, KV_STANDBY_CANDIDATE,
+                                        &candidate->from, candidate->status);
+   if (code == KV_OK)
+      code = checkpoint(candidate);
+   if (kv_control_switch_must_end(candidate->control))
+      return fail_cancelled(candidate);
+   if (code != KV_OK)
+      return code;
+   return kv_commit_promote(commit, record, candidate, candidate->status);
 }
 
 /* Leaves the old mode as it was. */
 static void give_up(struct candidate *candidate)
 {
    struct kv_control *control = candidate->control;
-   kv_commit_at_boundary(control->config.commit, detach, NULL);
+   struct kv_status status;
+   (void)kv_commit_detach(control->config.commit, NULL, &status); /* it has failed anyway */
    if (candidate->instance)
       kv_control_close_instance(control, candidate->instance);
-   struct kv_status status;
    if (candidate->generation != 0 && !candidate->may_be_recorded &&
        kv_data_directory_remove_generation(control->config.directory, candidate->generation,
                                            &status) != KV_OK)
@@ -248,17 +212,18 @@ enum kv_code kv_control_switch(struct kv_control *control, const struct kv_contr
    control->cancellable = KV_CONTROL_SWITCH;
    enum kv_code code = open_candidate(&candidate, request);
    if (code == KV_OK)
-      code = prove(&candidate);
+      code = take_over(&candidate);
    control->cancellable = KV_CONTROL_NOTHING;
    if (code == KV_OK) {
       if (kv_instance_plugin(candidate.instance)->promise != KVS_VOLATILE)
-         kv_control_note_save(control, kv_version_sequence(kv_store_view_version(candidate.view)));
+         kv_control_note_save(control,
+                              kv_version_sequence(kv_store_view_version(candidate.from.view)));
       retire_old(&candidate);
    } else {
       give_up(&candidate);
    }
-   if (candidate.view)
-      kv_store_view_destroy(candidate.view);
+   if (candidate.from.view)
+      kv_store_view_destroy(candidate.from.view);
    return code;
 }
 

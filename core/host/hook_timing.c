@@ -151,6 +151,9 @@ uint64_t kv_hook_timing_running_ns(const struct kv_hook_timing *timing, enum kv_
 void kv_hook_timing_read(const struct kv_hook_timing *timing, enum kv_hook hook,
                          struct kv_hook_figures *figures)
 {
+   *figures = (struct kv_hook_figures){0};
+   if (!timing)
+      return;
    const struct counters *counters = &timing->kinds[hook];
    figures->calls = get(&counters->calls);
    figures->errors = get(&counters->errors);

@@ -62,7 +62,8 @@ uint64_t kv_hook_timing_budget_ns(const struct kv_hook_timing *timing, enum kv_h
 uint64_t kv_hook_timing_running_ns(const struct kv_hook_timing *timing, enum kv_hook hook,
                                    uint64_t *started_ns);
 
-/* While calls end, the figures may be of different moments, a few calls apart. */
+/* While calls end, the figures may be of different moments, a few calls apart. `timing` may be
+ * NULL. */
 void kv_hook_timing_read(const struct kv_hook_timing *timing, enum kv_hook hook,
                          struct kv_hook_figures *figures);
 /* Adds what was counted elsewhere. */

@@ -1,4 +1,4 @@
-#include "core/commit/commit.h"
+#include "core/commit/targets.h"
 
 #include "core/host/plugin_library.h"
 #include "tests/support/temporary.h"
@@ -30,17 +30,18 @@ struct fixture {
    struct kv_store *store;
    struct kv_commit *commit;
    struct kv_instance *instances[TARGETS_MAX];
-   struct kv_commit_targets wanted; /* for the next step */
-   struct kv_commit_targets seen;   /* by the last step */
-   atomic_uint failures;            /* calls of on_failure */
-   atomic_ullong refusals;          /* changes that it was told were refused */
+   struct kv_instance *active, *standby;
+   struct kv_status detached; /* of the last standby that was */
+   atomic_uint failures;      /* how often writes began to be refused */
+   atomic_uint repairs;       /* how often they were accepted again */
+   atomic_ullong refusals;    /* changes that were reported as refused */
    struct kv_status status;
 };
 
-static void count_failure(void *context)
+static void count_change(void *context, bool read_only)
 {
    struct fixture *fixture = context;
-   atomic_fetch_add(&fixture->failures, 1);
+   atomic_fetch_add(read_only ? &fixture->failures : &fixture->repairs, 1);
 }
 
 static void count_refusal(void *context, const struct kv_status *status, size_t changes)
@@ -65,7 +66,9 @@ static int set_up(void **state)
    const struct kv_commit_options options = {0};
    fixture.commit = kv_commit_create(fixture.store, &options, &fixture.status);
    assert_non_null(fixture.commit);
-   kv_commit_on_failure(fixture.commit, count_failure, count_refusal, &fixture);
+   const struct kv_commit_observer observer = {
+       .context = &fixture, .read_only_changed = count_change, .refused = count_refusal};
+   kv_commit_observe(fixture.commit, &observer);
    *state = &fixture;
    return 0;
 }
@@ -118,18 +121,53 @@ static struct kv_instance *open_faulty(struct fixture *fixture, size_t number, c
    return open_target(fixture, number, "faulty", options, 2);
 }
 
-static void apply(void *context, struct kv_commit_targets *targets)
+static void attach(struct fixture *fixture, struct kv_instance *standby)
 {
-   struct fixture *fixture = context;
-   fixture->seen = *targets;
-   *targets = fixture->wanted;
+   struct kv_commit_point point;
+   assert_int_equal(
+       kv_commit_attach(fixture->commit, standby, KV_STANDBY_CANDIDATE, &point, &fixture->status),
+       KV_OK);
+   kv_store_view_destroy(point.view);
+   fixture->standby = standby;
+}
+
+static void detach(struct fixture *fixture)
+{
+   fixture->detached.code = KV_OK;
+   kv_commit_detach(fixture->commit, NULL, &fixture->detached);
+   fixture->standby = NULL;
+}
+
+static enum kv_code record_nothing(void *context, struct kv_status *doubt, struct kv_status *status)
+{
+   (void)context, (void)doubt, (void)status;
+   return KV_OK;
+}
+
+static enum kv_code promote(struct fixture *fixture)
+{
+   enum kv_code code = kv_commit_promote(fixture->commit, record_nothing, NULL, &fixture->status);
+   if (code != KV_OK)
+      return code;
+   fixture->active = fixture->standby;
+   fixture->standby = NULL;
+   return KV_OK;
 }
 
 static void set_targets(struct fixture *fixture, struct kv_instance *active,
                         struct kv_instance *standby)
 {
-   fixture->wanted = (struct kv_commit_targets){.active = active, .standby = standby};
-   kv_commit_at_boundary(fixture->commit, apply, fixture);
+   if (fixture->standby)
+      detach(fixture);
+   if (!fixture->active) {
+      kv_commit_set_active(fixture->commit, active);
+      fixture->active = active;
+   } else if (fixture->active != active) {
+      attach(fixture, active);
+      assert_int_equal(promote(fixture), KV_OK);
+   }
+   if (standby)
+      attach(fixture, standby);
 }
 
 /* ---- Submissions ---- */
@@ -301,7 +339,7 @@ static void a_fresh_target_ends_read_only(void **state)
    set_targets(fixture, open_faulty(fixture, 0, "io", "0"), NULL);
    set(fixture, "k", "lost");
    set_targets(fixture, open_target(fixture, 1, "memory", NULL, 0), NULL);
-   assert_true(fixture->seen.read_only);
+   assert_int_equal(fixture->repairs, 1);
    assert_int_equal(set(fixture, "k", "v"), KV_OK);
    assert_false(kv_commit_read_only(fixture->commit, &fixture->status));
    assert_kept(fixture, 1, "k", "v");
@@ -348,10 +386,11 @@ static void a_failing_standby_costs_no_acknowledgement(void **state)
    set_targets(fixture, active, open_faulty(fixture, 1, "io", "0"));
    assert_int_equal(set(fixture, "k", "v"), KV_OK);
    assert_int_equal(set(fixture, "k", "w"), KV_OK);
-   set_targets(fixture, active, NULL);
-   assert_true(fixture->seen.standby_failed);
-   assert_non_null(strstr(fixture->seen.standby_status.text, "told to fail"));
-   assert_false(fixture->seen.read_only);
+   assert_int_equal(promote(fixture), KV_UNAVAILABLE);
+   assert_non_null(strstr(fixture->status.text, "told to fail"));
+   detach(fixture);
+   assert_non_null(strstr(fixture->detached.text, "told to fail"));
+   assert_int_equal(fixture->failures, 0);
    assert_kept(fixture, 0, "k", "w");
 }
 
@@ -489,9 +528,8 @@ static void a_standby_that_has_refused_a_batch_is_given_no_more(void **state)
    for (int i = 0; i < 3; i++)
       assert_int_equal(set(fixture, "k", "v"), KV_OK);
    assert_int_equal(refused_batches, 1);
-   set_targets(fixture, active, NULL);
-   assert_true(fixture->seen.standby_failed);
-   assert_int_equal(fixture->seen.standby_status.code, KV_RESOURCE_EXHAUSTED);
+   detach(fixture);
+   assert_int_equal(fixture->detached.code, KV_RESOURCE_EXHAUSTED);
 }
 
 struct first_write {
@@ -592,25 +630,87 @@ static void no_write_is_lost_when_targets_change_under_many_threads(void **state
    kv_store_view_destroy(view);
 }
 
-/* Also where a submitter may commit for itself: it must not wait for the end of the hold. */
-static void what_is_submitted_while_held_waits_for_the_next_step(void **state)
+/* ---- Promotion ---- */
+
+/* What happens between two batches while a standby is promoted. */
+struct recording {
+   struct fixture *fixture;
+   struct write writes[3];
+   enum kv_code code;
+   bool doubtful;
+};
+
+static enum kv_code record_while_writes_wait(void *context, struct kv_status *doubt,
+                                             struct kv_status *status)
+{
+   struct recording *recording = context;
+   submit_three(recording->fixture, recording->writes);
+   assert_readable(recording->fixture, "k", "before");
+   if (recording->doubtful)
+      kv_fail(doubt, KV_UNAVAILABLE, "the record is in doubt");
+   return recording->code == KV_OK ? KV_OK
+                                   : kv_fail(status, recording->code, "it was not recorded");
+}
+
+static enum kv_code promote_by(struct fixture *fixture, struct recording *recording)
+{
+   recording->fixture = fixture;
+   return kv_commit_promote(fixture->commit, record_while_writes_wait, recording, &fixture->status);
+}
+
+/* Also where a submitter may commit for itself: it must not wait for the end of the record. */
+static void what_is_submitted_while_it_is_recorded_goes_to_the_promoted_one(void **state)
 {
    struct fixture *fixture = *state;
    static const char *const names[] = {"memory", "prompt"};
    struct kv_instance *new = open_target(fixture, 2, "memory", NULL, 0);
    for (size_t i = 0; i < 2; i++) {
-      struct write writes[3];
+      struct recording recording = {.code = KV_OK};
       set_targets(fixture, open_target(fixture, i, names[i], NULL, 0), NULL);
       assert_int_equal(set(fixture, "k", "before"), KV_OK);
-      kv_commit_hold(fixture->commit);
-      submit_three(fixture, writes);
-      assert_readable(fixture, "k", "before");
-      set_targets(fixture, new, NULL);
+      attach(fixture, new);
+      assert_int_equal(promote_by(fixture, &recording), KV_OK);
+      fixture->active = new;
+      fixture->standby = NULL;
       for (unsigned n = 0; n < 3; n++)
-         assert_int_equal(await(&writes[n]), KV_OK);
+         assert_int_equal(await(&recording.writes[n]), KV_OK);
       assert_kept(fixture, i, "k", "before");
       assert_kept(fixture, 2, "k", "3");
    }
+}
+
+static void after_a_record_that_failed_the_active_one_goes_on(void **state)
+{
+   struct fixture *fixture = *state;
+   struct recording recording = {.code = KV_RESOURCE_EXHAUSTED};
+   set_targets(fixture, open_target(fixture, 0, "memory", NULL, 0),
+               open_target(fixture, 1, "memory", NULL, 0));
+   assert_int_equal(set(fixture, "k", "before"), KV_OK);
+   assert_int_equal(promote_by(fixture, &recording), KV_RESOURCE_EXHAUSTED);
+   for (unsigned n = 0; n < 3; n++)
+      assert_int_equal(await(&recording.writes[n]), KV_OK);
+   detach(fixture);
+   assert_int_equal(set(fixture, "k", "after"), KV_OK);
+   assert_kept(fixture, 0, "k", "after");
+   assert_kept(fixture, 1, "k", "3");
+   assert_int_equal(fixture->failures, 0);
+}
+
+static void after_a_record_in_doubt_no_write_is_accepted(void **state)
+{
+   struct fixture *fixture = *state;
+   struct recording recording = {.code = KV_UNAVAILABLE, .doubtful = true};
+   set_targets(fixture, open_target(fixture, 0, "memory", NULL, 0),
+               open_target(fixture, 1, "memory", NULL, 0));
+   assert_int_equal(set(fixture, "k", "before"), KV_OK);
+   assert_int_equal(promote_by(fixture, &recording), KV_UNAVAILABLE);
+   for (unsigned n = 0; n < 3; n++)
+      assert_int_equal(await(&recording.writes[n]), KV_UNAVAILABLE);
+   assert_kept(fixture, 0, "k", "before");
+   assert_int_equal(fixture->failures, 1);
+   struct kv_status status;
+   assert_true(kv_commit_read_only(fixture->commit, &status));
+   assert_string_equal(status.text, "the record is in doubt");
 }
 
 static void destroy_commits_what_was_submitted(void **state)
@@ -722,7 +822,9 @@ int main(void)
        TEST(a_standby_that_has_refused_a_batch_is_given_no_more),
        TEST(what_is_submitted_while_another_commits_is_committed_by_that_one),
        TEST(no_write_is_lost_when_targets_change_under_many_threads),
-       TEST(what_is_submitted_while_held_waits_for_the_next_step),
+       TEST(what_is_submitted_while_it_is_recorded_goes_to_the_promoted_one),
+       TEST(after_a_record_that_failed_the_active_one_goes_on),
+       TEST(after_a_record_in_doubt_no_write_is_accepted),
        TEST(destroy_commits_what_was_submitted),
        TEST(a_large_submission_is_committed_whole),
        TEST(one_that_fails_midway_says_how_much_of_it_was_committed),
