@@ -44,7 +44,8 @@ struct encrypt {
    const kvs_host *host;
    const char *key_path; /* the setting's text, which lives until close */
    struct seal *seal;
-   bool recorded; /* there is a file that knows the key */
+   bool recorded;        /* there is a file that knows the key */
+   _Atomic bool spoiled; /* a checkpoint was made that will not load */
    struct inner *inner;
    struct buffer batch; /* of on_write */
 };
@@ -112,6 +113,14 @@ static int on_load(void *self, kvs_error *error)
    return code;
 }
 
+/* Nothing more may be acknowledged that a load would refuse together with the checkpoint. */
+static int refuse_spoiled(kvs_error *error)
+{
+   return storage_fail(error, KVS_IO,
+                       "a view held more keys or bytes than the host said, and the checkpoint of "
+                       "it will not load; switch modes to start afresh");
+}
+
 /* ---- Writing ---- */
 
 static size_t size_of_batch(const kvs_record *records, size_t count)
@@ -126,6 +135,8 @@ static int on_write(void *self, const kvs_record *records, size_t count, uint32_
                     kvs_error *error)
 {
    struct encrypt *encrypt = self;
+   if (encrypt->spoiled)
+      return refuse_spoiled(error);
    size_t size = size_of_batch(records, count);
    uint8_t *memory = buffer_reserve(&encrypt->batch, size);
    if (!memory)
@@ -149,6 +160,8 @@ static int on_write(void *self, const kvs_record *records, size_t count, uint32_
 static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
 {
    struct encrypt *encrypt = self;
+   if (encrypt->spoiled)
+      return refuse_spoiled(error);
    bool copies = inner_plugin(encrypt->inner)->flags & KVS_PLUGIN_COPIES;
    kvs_view *view;
    int code = view_create(encrypt->host, encrypt->seal, tick, copies, &view, error);
@@ -160,8 +173,9 @@ static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
    sealed.view = view;
    sealed.view_bytes = tick->view_bytes + tick->view_count * SEAL_OVERHEAD;
    code = inner_tick(encrypt->inner, &sealed, error);
+   encrypt->spoiled = view_exceeded(view);
    view_destroy(view);
-   return code;
+   return encrypt->spoiled ? refuse_spoiled(error) : code;
 }
 
 KVS_EXPORT const kvs_plugin kvstore_plugin = {

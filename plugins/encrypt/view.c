@@ -25,6 +25,7 @@ struct kvs_view {
    kvs_view *outer; /* the host's */
    uint64_t sequence;
    bool copies, collected;
+   bool exceeded; /* the host's view holds more than its tick says */
    struct seal_nonce nonce;
    uint8_t *memory; /* first the entries, then what is sealed */
    size_t memory_size, used;
@@ -68,28 +69,18 @@ void view_destroy(kvs_view *view)
    free(view);
 }
 
-/* A host that tells of a smaller view than it gives. There is no way to go on: what the inner
- * plug-in has read so far would pass for the whole. */
-static void give_up(const kvs_view *view)
-{
-   view->host->log(view->host, KVS_LOG_ERROR,
-                   "the view holds more than the tick says; ending, before part of the data is "
-                   "taken for a checkpoint");
-   abort();
-}
-
 /* ---- Sorting ---- */
 
-static void add(kvs_view *view, const kvs_record *record)
+/* Returns the bytes that it takes when sealed. */
+static size_t add(kvs_view *view, const kvs_record *record)
 {
-   if (view->count == view->expected)
-      give_up(view);
    struct entry *entry = &view->entries[view->count++];
    seal_tag(view->seal, record->key, entry->tag);
    entry->key = record->key.data;
    entry->value = record->value.data;
    entry->sizes = (uint64_t)record->value.size << KEY_SIZE_BITS | (record->key.size - 1);
    entry->expires_at_ms = record->expires_at_ms;
+   return record->key.size + record->value.size + SEAL_OVERHEAD;
 }
 
 /* Sealed keys begin with their tags, and no two keys have the same. */
@@ -101,10 +92,14 @@ static int compare(const void *a, const void *b)
 static void collect(kvs_view *view)
 {
    kvs_record records[READ_BATCH];
-   size_t count;
+   size_t count, size = view->expected * sizeof *view->entries;
    while ((count = view->host->view_read(view->outer, records, READ_BATCH)) > 0)
-      for (size_t i = 0; i < count; i++)
-         add(view, &records[i]);
+      for (size_t i = 0; i < count && !view->exceeded; i++) {
+         view->exceeded = view->count == view->expected;
+         if (!view->exceeded)
+            size += add(view, &records[i]);
+      }
+   view->exceeded |= size > view->memory_size;
    qsort(view->entries, view->count, sizeof *view->entries, compare);
    view->used = view->count * sizeof *view->entries;
    seal_nonce_begin(&view->nonce);
@@ -127,17 +122,31 @@ static kvs_record record_of(const kvs_view *view, const struct entry *entry)
 static kvs_record seal_entry(kvs_view *view, const struct entry *entry)
 {
    kvs_record record = record_of(view, entry), sealed;
-   if (record.key.size + record.value.size + SEAL_OVERHEAD > view->memory_size - view->used)
-      give_up(view);
    view->used += seal_record(view->seal, entry->tag, &record, &view->nonce,
                              view->memory + view->used, &sealed);
    return sealed;
+}
+
+bool view_exceeded(const kvs_view *view)
+{
+   return view->exceeded;
+}
+
+/* A read cannot fail, and the inner plug-in would take a shortened view for the whole. So it gets
+ * one record that no key opens: a later load refuses what is made of this view. */
+static size_t spoil(kvs_view *view, kvs_record *record)
+{
+   static const char key[] = "more than the tick says was in the view";
+   *record = (kvs_record){.sequence = view->sequence, .kind = KVS_SET, .key = {key, sizeof key}};
+   return view->next++ == 0;
 }
 
 size_t view_read(kvs_view *view, kvs_record *records, size_t capacity)
 {
    if (!view->collected)
       collect(view);
+   if (view->exceeded)
+      return capacity > 0 ? spoil(view, records) : 0;
    if (view->copies)
       view->used = view->count * sizeof *view->entries;
    size_t begin = view->used, count = 0;

@@ -10,7 +10,8 @@
  * largest record, when the inner plug-in copies (KVS_PLUGIN_COPIES), else all of it, since an inner
  * plug-in may rely on it until its hook returns. As a read has no way to fail, and a shortened view
  * would be taken for a whole one, all of it is reserved before the inner hook is called; only what
- * is used takes memory.
+ * is used takes memory. Should the host's view hold more than its tick says, against the ABI, the
+ * reader gets a record that no key opens, and nothing else.
  *
  * Threads: the control thread.
  */
@@ -29,5 +30,8 @@ void view_destroy(kvs_view *view);
 
 /* Stands in for host->view_read. */
 size_t view_read(kvs_view *view, kvs_record *records, size_t capacity);
+/* Whether the host's view proved to hold more than its tick says: what was made of this one will
+ * not load. */
+bool view_exceeded(const kvs_view *view);
 
 #endif

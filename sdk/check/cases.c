@@ -30,6 +30,8 @@ const struct check_case check_cases[] = {
     {"short-reads",
      "a checkpoint is whole although a view gives less at once than there is room for",
      case_short_reads, CHECK_NEEDS_KEPT, 60},
+    {"view-size", "a view that holds more than its tick says does not end the process",
+     case_view_size, CHECK_NEEDS_KEPT, 60},
     {"load-refused", "on_load gives up when host->load refuses a record, and harms nothing",
      case_load_refused, CHECK_NEEDS_KEPT, 60},
     {"threads", "hooks may be called on the threads that the ABI names", case_threads, 0, 60},

@@ -40,6 +40,7 @@ void case_unpublished(const struct check_subject *subject);
 void case_behind(const struct check_subject *subject);
 void case_attach(const struct check_subject *subject);
 void case_short_reads(const struct check_subject *subject);
+void case_view_size(const struct check_subject *subject);
 void case_load_refused(const struct check_subject *subject);
 
 /* cases_files.c: its directory and others' */

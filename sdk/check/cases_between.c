@@ -160,6 +160,22 @@ void case_short_reads(const struct check_subject *subject)
    driver_end(&driver);
 }
 
+/* The host breaks its word here, so nothing is asked of the data; yet a server lives on that, and
+ * must not end by a plug-in's hand: a hook can return an error. */
+void case_view_size(const struct check_subject *subject)
+{
+   spy.understates_view = true;
+   struct driver driver;
+   struct kv_status status;
+   driver_begin(&driver, subject, "view-size");
+   write_groups(&driver, 0, 20);
+   static const uint32_t reasons[] = {KVS_TICK_PERIODIC, KVS_TICK_CHECKPOINT, KVS_TICK_SHUTDOWN};
+   for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+      (void)driver_try_tick(&driver, reasons[i], &status);
+   driver_close(&driver);
+   driver_end(&driver);
+}
+
 /* ---- A load that the host ends ------------------------------------------------------------- */
 
 /* Refuses the `nth` record that on_load hands over. False when there are fewer. */

@@ -161,8 +161,9 @@ static void write_sized(struct driver *driver, size_t key_size, size_t value_siz
       memcpy(value + i, &random, sizeof random);
    }
    batch_add(&batch, &sequence, KVS_SET, key, key_size, value, value_size);
-   check_step("in on_write with a key of %zu and a value of %zu bytes", key_size, value_size);
+   check_context(" with a key of %zu and a value of %zu bytes", key_size, value_size);
    driver_write(driver, &batch);
+   check_context("%s", "");
    batch_deinit(&batch);
    free(key);
    free(value);

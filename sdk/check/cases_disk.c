@@ -104,9 +104,9 @@ static void tick_after_failure(struct disk *disk, uint64_t n)
 {
    struct kv_status status;
    if (disk->failed) {
-      check_step("in on_tick, reason KVS_TICK_SHUTDOWN, after on_write has failed");
+      check_context(", after on_write has failed");
       driver_try_tick(&disk->driver, KVS_TICK_SHUTDOWN, &status);
-      check_step("running");
+      check_context("%s", "");
    } else
       driver_tick(&disk->driver, n % 2 == 0 ? KVS_TICK_CHECKPOINT : KVS_TICK_PERIODIC);
 }

@@ -138,7 +138,11 @@ static enum kv_code take(struct driver *driver, struct batch *batch, uint32_t fl
    uint64_t sequence = model_sequence(driver->store);
    for (size_t i = 0; i < batch->count; i++)
       batch->records[i].sequence = ++sequence;
-   return kv_instance_write(driver->instance, batch->records, batch->count, flags, status);
+   check_step("in on_write");
+   enum kv_code code =
+       kv_instance_write(driver->instance, batch->records, batch->count, flags, status);
+   check_step("running");
+   return code;
 }
 
 enum kv_code driver_try_write(struct driver *driver, struct batch *batch, uint32_t flags,
@@ -186,22 +190,37 @@ struct kv_store_view *driver_view(struct driver *driver)
    return view;
 }
 
+static const char *name_of(uint32_t reason)
+{
+   static const char *const names[] = {"KVS_TICK_PERIODIC", "KVS_TICK_CHECKPOINT",
+                                       "KVS_TICK_SHUTDOWN"};
+   return reason >= KVS_TICK_PERIODIC && reason <= KVS_TICK_SHUTDOWN
+              ? names[reason - KVS_TICK_PERIODIC]
+              : "that it does not know";
+}
+
+static enum kv_code tick(struct driver *driver, uint32_t reason, const struct kv_store_view *view,
+                         struct kv_status *status)
+{
+   check_step("in on_tick, reason %s", name_of(reason));
+   enum kv_code code = kv_instance_tick(driver->instance, reason, view, status);
+   check_step("running");
+   return code;
+}
+
 enum kv_code driver_try_tick(struct driver *driver, uint32_t reason, struct kv_status *status)
 {
    struct kv_store_view *view = driver_view(driver);
-   enum kv_code code = kv_instance_tick(driver->instance, reason, view, status);
+   enum kv_code code = tick(driver, reason, view, status);
    kv_store_view_destroy(view);
    return code;
 }
 
 void driver_tick_view(struct driver *driver, uint32_t reason, const struct kv_store_view *view)
 {
-   static const char *const reasons[] = {"", "PERIODIC", "CHECKPOINT", "SHUTDOWN"};
    struct kv_status status;
-   check_step("in on_tick, reason KVS_TICK_%s", reasons[reason]);
-   if (kv_instance_tick(driver->instance, reason, view, &status) != KV_OK)
-      check_fail("on_tick fails, reason KVS_TICK_%s: %s", reasons[reason], status.text);
-   check_step("running");
+   if (tick(driver, reason, view, &status) != KV_OK)
+      check_fail("on_tick fails, reason %s: %s", name_of(reason), status.text);
 }
 
 void driver_tick(struct driver *driver, uint32_t reason)

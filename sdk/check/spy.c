@@ -226,7 +226,12 @@ static int write_spied(void *self, const kvs_record *records, size_t count, uint
 
 static int tick_spied(void *self, const kvs_tick *tick, kvs_error *error)
 {
-   return real_plugin->on_tick(((struct spied *)self)->self, tick, error);
+   kvs_tick given = *tick;
+   if (spy.understates_view) {
+      given.view_count /= 2;
+      given.view_bytes /= 2;
+   }
+   return real_plugin->on_tick(((struct spied *)self)->self, &given, error);
 }
 
 static void close_spied(void *self)
@@ -238,7 +243,7 @@ static void close_spied(void *self)
 const kvs_plugin *spy_stand_in(const kvs_plugin *plugin)
 {
    if (!spy.host_size && !spy.host_minor && !spy.expiry_of && !spy.loaded && !spy.reuses_view &&
-       !spy.short_reads && !spy.refuse_load_at && !spy.bare_host)
+       !spy.short_reads && !spy.understates_view && !spy.refuse_load_at && !spy.bare_host)
       return plugin;
    real_plugin = plugin;
    stand_in = *plugin;

@@ -25,6 +25,8 @@ struct spy {
    bool reuses_view;
    /* Views give fewer records than there is room for before they end. */
    bool short_reads;
+   /* Ticks say that their views hold half of what they do. */
+   bool understates_view;
    /* host->load refuses the record of this number, counted from 1, and what follows, with the code;
     * 0: none. Whether it did. */
    uint64_t refuse_load_at;

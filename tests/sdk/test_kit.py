@@ -47,6 +47,8 @@ FAULTS = [
     ("trusts_first_batch", "attach", "after a restart"),
     ("keeps_view", "copies", "must not be"),
     ("reads_until_short", "short-reads", "is missing"),
+    ("aborts_on_view", "view-size", "crashed (Aborted) while in on_tick, reason KVS_TICK_CHECKPOINT"),
+    ("exits", "reload", "ended the process (exit status 0) while in on_write"),
     ("checkpoint_drops_later", "ticks-beside-writes", "after a restart"),
     ("drops_unpublished", "unpublished", "after a restart"),
     ("declares_last", "behind", "after a restart"),

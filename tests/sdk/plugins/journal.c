@@ -61,6 +61,8 @@ enum {
    REFUSES_UNKNOWN_TICK,
    CALLS_NULL,
    CRASHES_WHEN_FAILED,
+   ABORTS_ON_VIEW,
+   EXITS,
    SHUTDOWN_DROPS_FIRST,
    FORGETS_ROTATION,
    SHARES_STATE,
@@ -517,6 +519,8 @@ static int write_journal(void *self, const kvs_record *records, size_t count, ui
       return fail(error, KVS_IO, "called on another thread than open");
    if (FAULTS(HANGS))
       pause();
+   if (FAULTS(EXITS) && journal->sequence > 0)
+      exit(0);
    lock(journal);
    int code = encode(journal, &buffer, records, count) ? KVS_OK : KVS_NO_SPACE;
    if (code == KVS_NO_SPACE)
@@ -605,10 +609,13 @@ static bool encode_view(const struct journal *journal, const kvs_tick *tick, str
    bool good = begin(journal, buffer) && (!FAULTS(KEEPS_VIEW) || put_late(journal, tick, buffer)) &&
                (!FAULTS(READS_UNTIL_SHORT) || put_many(journal, tick, buffer));
    kvs_bytes before = {NULL, 0};
+   uint64_t count = 0;
    while (good && !ignores_view(journal) && !FAULTS(READS_UNTIL_SHORT) &&
           journal->host->view_read(tick->view, &record, 1) == 1) {
       check_order(before, record.key);
       before = record.key;
+      if (FAULTS(ABORTS_ON_VIEW) && ++count > tick->view_count)
+         abort();
       good = put_record(buffer, &record);
    }
    if (good)
