@@ -4,7 +4,7 @@
 #include "core/datadir/data_directory.h"
 #include "core/host/instance.h"
 #include "core/host/plugin_library.h"
-#include "core/rpc/rpc.h"
+#include "core/net/acceptor.h"
 #include "core/support/log.h"
 
 #include <errno.h>
@@ -119,19 +119,14 @@ static enum kv_code check_store(const struct kv_config *config, struct kv_plugin
 
 static enum kv_code check_addresses(const struct kv_config *config, struct kv_status *status)
 {
-   const struct kv_rpc_options options = {
-       .workers = 1,
-       .receive_message_max = config->max_message_size,
-       .memory_max = config->max_wire_memory,
-       .reader_timeout_ms = (int64_t)config->reader_timeout * 1000,
-   };
-   struct kv_rpc *rpc = kv_rpc_create(&options, NULL, 0, status);
-   if (!rpc)
+   const struct kv_acceptor_handler nobody = {0};
+   struct kv_acceptor *acceptor = kv_acceptor_create(&nobody, status);
+   if (!acceptor)
       return status->code;
    enum kv_code code = KV_OK;
    for (size_t i = 0; code == KV_OK && i < config->listen_count; i++)
-      code = kv_rpc_listen(rpc, config->listen[i], NULL, status);
-   kv_rpc_destroy(rpc);
+      code = kv_acceptor_listen(acceptor, config->listen[i], NULL, status);
+   kv_acceptor_destroy(acceptor);
    return code;
 }
 

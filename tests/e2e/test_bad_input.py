@@ -373,9 +373,9 @@ class Second(harness.Case):
         first.kill9()
         self.assertEqual(self.start().get("k"), b"v")
 
-    def test_a_second_server_on_the_port_names_the_first(self):
+    def test_a_second_server_on_the_port_says_how_to_find_the_first(self):
         first = self.start(mode="none")
-        self.assertRefusesToStart(first.address, str(first.pid), data="other",
+        self.assertRefusesToStart(first.address, "ss -ltnp", data="other",
                                   listen=first.address)
         first.set("k", b"v")
 

@@ -1,11 +1,13 @@
 /*
  * Connections. gRPC does not show them, but names the one that a call came on: for one that was
- * handed to it as a descriptor (accept.c), "fd:" and its number. When a number is used again, the
+ * handed to it as a descriptor, "fd:" and its number. When a number is used again, the
  * new connection goes on with what is known of the old one: what that still holds it gives back as
  * its calls end, and soon.
  */
 #include "core/rpc/grpc/internal.h"
+#include "core/rpc/grpc/monopoly.h"
 
+#include <grpc/grpc_posix.h>
 #include <grpc/support/alloc.h>
 
 #include <linux/sockios.h>
@@ -21,6 +23,15 @@
 #define NUMBER_MAX ((size_t)1 << 21)
 /* What a client has to take to have moved: pings alone do not count. */
 #define MOVE_SIZE 4096
+
+void kv_connection_accept(void *context, int fd)
+{
+   struct kv_rpc *rpc = context;
+   grpc_server *server = rpc->workers[rpc->next_worker].server;
+   rpc->next_worker = (rpc->next_worker + 1) % rpc->worker_count;
+   kv_monopoly_note(rpc->monopoly, fd);
+   grpc_server_add_channel_from_fd(server, fd, rpc->credentials);
+}
 
 static size_t number_of(grpc_call *call)
 {

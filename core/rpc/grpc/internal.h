@@ -18,12 +18,12 @@
 
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 #include <grpc/support/time.h>
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/types.h>
 
 /* The tag of everything that is put into a queue. */
 struct kv_rpc_event {
@@ -113,14 +113,6 @@ struct kv_progress {
    bool ended;                 /* gRPC has been told to end the call */
 };
 
-/* A Unix socket's file, with its identity so that nobody else's is removed in its place. */
-struct kv_rpc_socket_file {
-   struct kv_rpc_socket_file *next;
-   dev_t device;
-   ino_t inode;
-   char path[];
-};
-
 struct kv_rpc {
    grpc_completion_queue *shutdown_queue;
    struct kv_rpc_method *methods;
@@ -133,7 +125,8 @@ struct kv_rpc {
    grpc_metadata encodings; /* that requests may have, as the client is told */
    struct kv_acceptor *acceptor;
    struct kv_monopoly *monopoly;
-   struct kv_rpc_socket_file *socket_files;
+   grpc_server_credentials *credentials; /* none: of each connection */
+   unsigned next_worker;                 /* that gets a connection; acceptor's thread only */
    bool stopped;
    atomic_bool stopping; /* nothing is begun any more */
    atomic_bool refused;  /* a call since then */
@@ -257,7 +250,9 @@ void kv_charge_unpacked(struct kv_call *call, size_t size);
 /* Nothing but so much is left to the call. */
 void kv_charge_end(struct kv_call *call, size_t left);
 
-/* connections.c; on the worker's thread. */
+/* connections.c; on the acceptor's thread: gives a new connection to the next worker. */
+void kv_connection_accept(void *rpc, int fd);
+/* On the worker's thread. */
 /* The connection that a call came on; NULL when memory is out. */
 struct kv_connection *kv_connection_of(struct kv_rpc_worker *worker, grpc_call *call);
 /* At how many looks in a row, this one included, the client had taken nothing that counts. */
@@ -271,9 +266,6 @@ void kv_stall_look(struct kv_rpc_worker *worker);
 void kv_stall_event(struct kv_rpc_worker *worker);
 void kv_stall_call_opened(struct kv_call *call);
 void kv_stall_call_closed(struct kv_call *call);
-
-/* listen.c */
-void kv_rpc_remove_socket_files(struct kv_rpc *rpc);
 
 /* defer.c: does what has been deferred, if anything. Also to be called before what may take long.
  */

@@ -1,9 +1,9 @@
-#include "core/rpc/grpc/accept.h"
 #include "core/rpc/grpc/grpc_log.h"
 #include "core/rpc/grpc/headers.h"
 #include "core/rpc/grpc/internal.h"
 #include "core/rpc/grpc/monopoly.h"
 
+#include "core/net/acceptor.h"
 #include "core/support/clock.h"
 #include "core/support/invariant.h"
 
@@ -106,17 +106,22 @@ static enum kv_code create_workers(struct kv_rpc *rpc, const struct kv_rpc_optio
    return code;
 }
 
+static void look_at_connections(void *rpc)
+{
+   kv_monopoly_look(((struct kv_rpc *)rpc)->monopoly);
+}
+
 static enum kv_code create_acceptor(struct kv_rpc *rpc, struct kv_status *status)
 {
+   const struct kv_acceptor_handler handler = {.connected = kv_connection_accept,
+                                               .tick = look_at_connections,
+                                               .tick_ms = KV_MONOPOLY_LOOK_MS,
+                                               .context = rpc};
    rpc->monopoly = kv_monopoly_create(rpc, status);
    if (!rpc->monopoly)
       return status->code;
-   rpc->acceptor = kv_acceptor_create(rpc->monopoly, status);
-   if (!rpc->acceptor)
-      return status->code;
-   for (unsigned i = 0; i < rpc->worker_count; i++)
-      kv_acceptor_serve(rpc->acceptor, rpc->workers[i].server);
-   return KV_OK;
+   rpc->acceptor = kv_acceptor_create(&handler, status);
+   return rpc->acceptor ? KV_OK : status->code;
 }
 
 struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
@@ -145,6 +150,7 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
       memcpy(table, methods, count * sizeof *table);
    rpc->methods = table;
    rpc->method_count = count;
+   rpc->credentials = grpc_insecure_server_credentials_create();
    rpc->shutdown_queue = grpc_completion_queue_create_for_next(NULL);
    rpc->receive_message_max = options->receive_message_max;
    rpc->private_paths = options->private_paths;
@@ -161,6 +167,12 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
       return rpc;
    kv_rpc_destroy(rpc);
    return NULL;
+}
+
+enum kv_code kv_rpc_listen(struct kv_rpc *rpc, const char *address, int *port,
+                           struct kv_status *status)
+{
+   return kv_acceptor_listen(rpc->acceptor, address, port, status);
 }
 
 static gpr_timespec time_to_wait(const struct kv_rpc_worker *worker)
@@ -319,7 +331,7 @@ void kv_rpc_destroy(struct kv_rpc *rpc)
       kv_connections_destroy(&rpc->workers[i]);
       free(rpc->workers[i].registered);
    }
-   kv_rpc_remove_socket_files(rpc);
+   grpc_server_credentials_release(rpc->credentials);
    grpc_shutdown_blocking();
    kv_account_close(rpc->account);
    pthread_cond_destroy(&rpc->quiet);

@@ -1,0 +1,44 @@
+/*
+ * Listens on addresses and hands on each connection that comes in.
+ *
+ * Promises
+ *  - Some descriptors are always left for files: beyond what the limit on open files allows,
+ *    connections are closed at once.
+ *  - No failure of the system ends a listener: it goes on as soon as the system can accept again.
+ *  - A Unix socket serves the server's own user alone; its file goes with the acceptor.
+ * It never reads or writes a connection, and knows no protocol.
+ *
+ * Threads: one thread of its own accepts from start to stop, and calls the handler. All else on the
+ * thread that owns the acceptor; kv_acceptor_stop on any, once at a time.
+ */
+#ifndef KV_ACCEPTOR_H
+#define KV_ACCEPTOR_H
+
+#include "core/support/status.h"
+
+struct kv_acceptor;
+
+struct kv_acceptor_handler {
+   /* A connection: a socket that does not block and sends small writes at once. The handler's from
+    * now on. */
+   void (*connected)(void *context, int fd);
+   /* May be NULL. Called about every `tick_ms` from the first connection on. */
+   void (*tick)(void *context);
+   int tick_ms;
+   void *context; /* must outlive the thread */
+};
+
+/* NULL with `status`. */
+struct kv_acceptor *kv_acceptor_create(const struct kv_acceptor_handler *handler,
+                                       struct kv_status *status);
+/* Adds an address, see address.h; one that is covered by an earlier one is no second one. Port 0
+ * picks a free one; *port (may be NULL) is the one picked, 0 for a Unix socket. Before start. The
+ * text of a failure names the address and the system's reason. */
+enum kv_code kv_acceptor_listen(struct kv_acceptor *acceptor, const char *address, int *port,
+                                struct kv_status *status);
+enum kv_code kv_acceptor_start(struct kv_acceptor *acceptor, struct kv_status *status);
+/* Closes the sockets; when it returns no handler runs and none will. Also without a start. */
+void kv_acceptor_stop(struct kv_acceptor *acceptor);
+void kv_acceptor_destroy(struct kv_acceptor *acceptor);
+
+#endif

@@ -1,0 +1,193 @@
+#include "core/net/listeners.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <string.h>
+#include <unistd.h>
+
+int kv_listener_open(const struct sockaddr *address, socklen_t size)
+{
+   const int on = 1;
+   int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+   if (fd < 0)
+      return -1;
+   /* Each family has sockets of its own, so that neither takes a port from the other. */
+   if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+       (address->sa_family != AF_INET6 ||
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0) &&
+       bind(fd, address, size) == 0 && listen(fd, SOMAXCONN) == 0)
+      return fd;
+   int reason = errno;
+   close(fd);
+   errno = reason;
+   return -1;
+}
+
+/* The next free place; NULL with `status`. */
+static struct kv_listener *place(struct kv_listeners *listeners, struct kv_status *status)
+{
+   if (listeners->count < KV_LISTENERS_MAX)
+      return &listeners->items[listeners->count];
+   kv_fail(status, KV_RESOURCE_EXHAUSTED, "more than %d addresses to listen on", KV_LISTENERS_MAX);
+   return NULL;
+}
+
+static const struct sockaddr *address_of(const struct kv_listeners *listeners, unsigned i)
+{
+   return &listeners->items[i].address.any;
+}
+
+/* Whether a connection to `address` would come in by a socket that is there. */
+static bool cover(const struct kv_listeners *listeners, const struct sockaddr *address)
+{
+   for (unsigned i = 0; i < listeners->count; i++)
+      if (kv_address_covers(address_of(listeners, i), address))
+         return true;
+   return false;
+}
+
+/* The other way round. */
+static bool is_covered(const struct kv_listeners *listeners, const struct sockaddr *address)
+{
+   for (unsigned i = 0; i < listeners->count; i++)
+      if (kv_address_covers(address, address_of(listeners, i)))
+         return true;
+   return false;
+}
+
+/* ---- host:port ---- */
+
+static enum kv_code refuse(const struct kv_listeners *listeners, const struct sockaddr *address,
+                           socklen_t size, int reason, struct kv_status *status)
+{
+   char text[KV_ADDRESS_TEXT_SIZE];
+   kv_address_print(address, size, text);
+   if (reason != EADDRINUSE)
+      return kv_fail_errno(status, reason, "cannot listen on %s", text);
+   if (is_covered(listeners, address))
+      return kv_fail_errno(
+          status, reason,
+          "cannot listen on %s: it includes an address given before it; leave that one out", text);
+   return kv_fail_errno(status, reason,
+                        "cannot listen on %s: another process does (\"ss -ltnp\" shows which); "
+                        "stop it or choose another address",
+                        text);
+}
+
+/* Listens on one address of the system; *reason is errno's value when the system is against it. */
+static enum kv_code add_numeric(struct kv_listeners *listeners, const struct addrinfo *info,
+                                unsigned *port, int *reason, struct kv_status *status)
+{
+   struct kv_listener *listener = place(listeners, status);
+   if (!listener)
+      return status->code;
+   struct sockaddr *address = &listener->address.any;
+   socklen_t size = info->ai_addrlen;
+   memcpy(address, info->ai_addr, size);
+   kv_address_set_port(address, *port);
+   if (*port != 0 && cover(listeners, address))
+      return KV_OK; /* given twice, or by two names */
+   listener->fd = kv_listener_open(address, size);
+   if (listener->fd < 0 || getsockname(listener->fd, address, &size) < 0) {
+      *reason = errno;
+      if (listener->fd >= 0)
+         close(listener->fd);
+      return refuse(listeners, address, size, *reason, status);
+   }
+   *port = kv_address_port(address);
+   listeners->count++;
+   return KV_OK;
+}
+
+/* A name may stand for addresses of a family that this machine does not have: those are passed
+ * over as long as another one works. */
+static bool is_family_missing(int reason)
+{
+   return reason == EAFNOSUPPORT || reason == EADDRNOTAVAIL;
+}
+
+/* Listens on all addresses that `host` stands for; *any: one of them worked. status->code says what
+ * the last one met. */
+static enum kv_code add_host(struct kv_listeners *listeners, const char *text, const char *host,
+                             unsigned *port, bool *any, struct kv_status *status)
+{
+   const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+   struct addrinfo *all = NULL;
+   int error = getaddrinfo(host, NULL, &hints, &all);
+   if (error != 0)
+      return kv_fail(status, KV_UNAVAILABLE,
+                     "cannot listen on %s: cannot resolve the name \"%s\": %s", text, host,
+                     gai_strerror(error));
+   enum kv_code code = KV_OK;
+   for (const struct addrinfo *info = all; info && code == KV_OK; info = info->ai_next) {
+      int reason = 0;
+      code = add_numeric(listeners, info, port, &reason, status);
+      *any |= code == KV_OK;
+      if (is_family_missing(reason))
+         code = KV_OK;
+   }
+   freeaddrinfo(all);
+   return code;
+}
+
+static bool is_every_ipv6_address(const char *host)
+{
+   struct in6_addr parsed;
+   return inet_pton(AF_INET6, host, &parsed) == 1 && IN6_IS_ADDR_UNSPECIFIED(&parsed);
+}
+
+static enum kv_code add_tcp(struct kv_listeners *listeners, const char *text,
+                            struct kv_address *address, struct kv_status *status)
+{
+   bool any = false;
+   enum kv_code code = add_host(listeners, text, address->host, &address->port, &any, status);
+   /* "[::]" stands for every address there is, as it does elsewhere. */
+   if (code == KV_OK && is_every_ipv6_address(address->host))
+      code = add_host(listeners, text, "0.0.0.0", &address->port, &any, status);
+   if (code == KV_OK && !any)
+      return status->code; /* of the last address; each had a family that is missing here */
+   return code;
+}
+
+/* ---- unix:PATH ---- */
+
+static enum kv_code add_unix(struct kv_listeners *listeners, const char *path,
+                             struct kv_status *status)
+{
+   for (unsigned i = 0; i < listeners->count; i++)
+      if (address_of(listeners, i)->sa_family == AF_UNIX &&
+          strcmp(listeners->items[i].address.local.sun_path, path) == 0)
+         return KV_OK;
+   struct kv_listener *listener = place(listeners, status);
+   if (!listener || kv_listener_open_unix(listener, path, status) != KV_OK)
+      return status->code;
+   listeners->count++;
+   return KV_OK;
+}
+
+/* ---- All of them ---- */
+
+enum kv_code kv_listeners_add(struct kv_listeners *listeners, const char *text, int *port,
+                              struct kv_status *status)
+{
+   struct kv_address address;
+   enum kv_code code = kv_address_parse(text, &address, status);
+   if (code == KV_OK && address.path)
+      code = add_unix(listeners, address.path, status);
+   else if (code == KV_OK)
+      code = add_tcp(listeners, text, &address, status);
+   if (code == KV_OK && port)
+      *port = (int)address.port;
+   return code;
+}
+
+void kv_listeners_close(struct kv_listeners *listeners)
+{
+   while (listeners->count > 0) {
+      const struct kv_listener *listener = &listeners->items[--listeners->count];
+      if (listener->address.any.sa_family == AF_UNIX)
+         kv_listener_remove_file(listener);
+      close(listener->fd);
+   }
+}

@@ -1,0 +1,81 @@
+/* Listening on a Unix socket: its file, who may be in the way, and who may connect. */
+#include "core/net/listeners.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A server answers at the path. */
+static enum kv_code refuse_taken(int fd, const char *path, struct kv_status *status)
+{
+   struct ucred peer = {0};
+   socklen_t size = sizeof peer;
+   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+      peer.pid = 0; /* as for a process in another container */
+   return kv_fail_errno(
+       status, EADDRINUSE,
+       "cannot listen on unix:%s: process %ld does; stop it or choose another path", path,
+       (long)peer.pid);
+}
+
+/* Makes sure that nothing is in the way: a live server's socket is refused, as is a file of
+ * another kind; a socket that nobody serves any more is removed. */
+static enum kv_code clear_path(const struct kv_listener *listener, const char *path,
+                               struct kv_status *status)
+{
+   struct stat file;
+   if (lstat(path, &file) < 0)
+      return errno == ENOENT ? KV_OK
+                             : kv_fail_errno(status, errno, "cannot listen on unix:%s", path);
+   if (!S_ISSOCK(file.st_mode))
+      return kv_fail(status, KV_ALREADY_EXISTS,
+                     "cannot listen on unix:%s: a file that is not a socket is there; remove it or "
+                     "choose another path",
+                     path);
+   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+   if (fd < 0)
+      return kv_fail_errno(status, errno, "cannot listen on unix:%s", path);
+   enum kv_code code = KV_OK;
+   if (connect(fd, &listener->address.any, sizeof listener->address.local) == 0)
+      code = refuse_taken(fd, path, status);
+   else if (errno == EAGAIN)
+      code =
+          kv_fail_errno(status, EADDRINUSE,
+                        "cannot listen on unix:%s: a server that is too busy to answer does", path);
+   else if (errno != ECONNREFUSED || (unlink(path) < 0 && errno != ENOENT))
+      code = kv_fail_errno(status, errno, "cannot listen on unix:%s", path);
+   close(fd);
+   return code;
+}
+
+enum kv_code kv_listener_open_unix(struct kv_listener *listener, const char *path,
+                                   struct kv_status *status)
+{
+   struct stat file;
+   listener->address.local = (struct sockaddr_un){.sun_family = AF_UNIX};
+   memcpy(listener->address.local.sun_path, path, strlen(path) + 1);
+   if (clear_path(listener, path, status) != KV_OK)
+      return status->code;
+   listener->fd = kv_listener_open(&listener->address.any, sizeof listener->address.local);
+   if (listener->fd < 0)
+      return kv_fail_errno(status, errno, "cannot listen on unix:%s", path);
+   if (chmod(path, 0600) < 0 || lstat(path, &file) < 0) {
+      kv_fail_errno(status, errno, "cannot make unix:%s private", path);
+      (void)unlink(path);
+      close(listener->fd);
+      return status->code;
+   }
+   listener->device = file.st_dev;
+   listener->inode = file.st_ino;
+   return KV_OK;
+}
+
+void kv_listener_remove_file(const struct kv_listener *listener)
+{
+   const char *path = listener->address.local.sun_path;
+   struct stat now;
+   if (lstat(path, &now) == 0 && now.st_dev == listener->device && now.st_ino == listener->inode)
+      (void)unlink(path); /* the next server takes over what is left */
+}
