@@ -12,10 +12,10 @@ static bool make_digest(struct kv_store *store, char text[KV_DIGEST_TEXT_SIZE])
    bool made = digest && view;
    if (made) {
       struct kv_cursor cursor;
-      struct kv_slice key, value;
+      const struct kv_entry *entry;
       kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
-      while (kv_cursor_next(&cursor, &key, &value))
-         kv_digest_add(digest, key, value, 0);
+      while ((entry = kv_cursor_next(&cursor)))
+         kv_digest_add(digest, kv_entry_key(entry), kv_entry_value(entry), 0);
       kv_digest_text(digest, text);
    }
    if (view)

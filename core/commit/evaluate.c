@@ -39,12 +39,13 @@ static bool append_effect(struct kv_effects *effects, uint32_t kind,
 static uint64_t growth_of(const struct kv_operation *operation,
                           const struct kv_transaction *transaction)
 {
-   struct kv_slice old;
    if (operation->kind != KV_OPERATION_SET)
       return 0;
-   if (!kv_transaction_get(transaction, operation->key, &old))
+   const struct kv_entry *old = kv_transaction_find(transaction, operation->key);
+   if (!old)
       return operation->key.size + operation->value.size;
-   return operation->value.size > old.size ? operation->value.size - old.size : 0;
+   const size_t old_size = kv_entry_value(old).size;
+   return operation->value.size > old_size ? operation->value.size - old_size : 0;
 }
 
 static bool exceeds(uint64_t memory_max, uint64_t growth, const struct kv_transaction *transaction)
@@ -67,10 +68,11 @@ static bool atomic_exceeds(const struct kv_submission *submission,
 static void evaluate_get(struct kv_operation *operation, const struct kv_transaction *transaction,
                          struct kv_submission *submission)
 {
-   struct kv_slice value;
-   operation->found = kv_transaction_get(transaction, operation->key, &value);
-   if (!operation->found)
+   const struct kv_entry *entry = kv_transaction_find(transaction, operation->key);
+   operation->found = entry;
+   if (!entry)
       return;
+   const struct kv_slice value = kv_entry_value(entry);
    if (value.size > submission->result_max) {
       operation->code = KV_RESOURCE_EXHAUSTED;
       return;
@@ -87,7 +89,7 @@ static void evaluate_get(struct kv_operation *operation, const struct kv_transac
 
 static void drop_prepared(struct kv_operation *operation)
 {
-   kv_store_drop_entry(operation->entry);
+   kv_entry_release(operation->entry);
    operation->entry = NULL;
 }
 
@@ -128,7 +130,7 @@ void kv_prepare(struct kv_submission *submission)
    for (size_t i = 0; i < submission->count; i++) {
       struct kv_operation *operation = &submission->operations[i];
       operation->entry = operation->kind == KV_OPERATION_SET
-                             ? kv_store_make_entry(operation->key, operation->value)
+                             ? kv_entry_create(operation->key, operation->value)
                              : NULL;
    }
 }

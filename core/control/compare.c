@@ -6,15 +6,14 @@
 struct side {
    struct kv_cursor cursor;
    struct kv_digest *digest;
-   struct kv_slice key, value; /* of the entry that it stands at */
-   bool at_entry;
+   const struct kv_entry *entry; /* that it stands at; NULL at the end */
 };
 
 static void advance(struct side *side)
 {
-   side->at_entry = kv_cursor_next(&side->cursor, &side->key, &side->value);
-   if (side->at_entry) /* the store keeps nothing that expires */
-      kv_digest_add(side->digest, side->key, side->value, 0);
+   side->entry = kv_cursor_next(&side->cursor);
+   if (side->entry) /* the store keeps nothing that expires */
+      kv_digest_add(side->digest, kv_entry_key(side->entry), kv_entry_value(side->entry), 0);
 }
 
 static bool begin(struct side *side, const struct kv_version *version)
@@ -28,10 +27,11 @@ static bool begin(struct side *side, const struct kv_version *version)
 }
 
 static void note(struct kv_comparison *comparison, enum kv_difference difference,
-                 struct kv_slice key)
+                 const struct kv_entry *entry)
 {
    if (comparison->differences++ > 0)
       return;
+   const struct kv_slice key = kv_entry_key(entry);
    comparison->difference = difference;
    comparison->key_size = key.size;
    memcpy(comparison->key, key.data,
@@ -41,15 +41,14 @@ static void note(struct kv_comparison *comparison, enum kv_difference difference
 /* Looks at the lower of both keys and steps over it. */
 static void step(struct side *first, struct side *second, struct kv_comparison *comparison)
 {
-   int order = !second->at_entry  ? -1
-               : !first->at_entry ? 1
-                                  : kv_slice_compare(first->key, second->key);
+   const struct kv_entry *a = first->entry, *b = second->entry;
+   int order = !b ? -1 : !a ? 1 : kv_slice_compare(kv_entry_key(a), kv_entry_key(b));
    if (order < 0)
-      note(comparison, KV_DIFFERENCE_MISSING, first->key);
+      note(comparison, KV_DIFFERENCE_MISSING, a);
    else if (order > 0)
-      note(comparison, KV_DIFFERENCE_EXTRA, second->key);
-   else if (kv_slice_compare(first->value, second->value) != 0)
-      note(comparison, KV_DIFFERENCE_VALUE, first->key);
+      note(comparison, KV_DIFFERENCE_EXTRA, b);
+   else if (kv_slice_compare(kv_entry_value(a), kv_entry_value(b)) != 0)
+      note(comparison, KV_DIFFERENCE_VALUE, a);
    if (order <= 0)
       advance(first);
    if (order >= 0)
@@ -63,7 +62,7 @@ bool kv_compare(const struct kv_version *first, const struct kv_version *second,
    *comparison = (struct kv_comparison){0};
    bool begun = begin(&a, first) && begin(&b, second);
    if (begun) {
-      while (a.at_entry || b.at_entry)
+      while (a.entry || b.entry)
          step(&a, &b, comparison);
       kv_digest_text(a.digest, comparison->first_digest);
       kv_digest_text(b.digest, comparison->second_digest);

@@ -207,14 +207,16 @@ static size_t host_view_read(kvs_view *view, kvs_record *records, size_t capacit
    }
    uint64_t sequence = kv_version_sequence(view->version);
    size_t count = 0;
-   struct kv_slice key, value;
-   while (count < capacity && kv_cursor_next(&view->cursor, &key, &value))
+   const struct kv_entry *entry;
+   while (count < capacity && (entry = kv_cursor_next(&view->cursor))) {
+      const struct kv_slice key = kv_entry_key(entry), value = kv_entry_value(entry);
       records[count++] = (kvs_record){
           .sequence = sequence,
           .kind = KVS_SET,
           .key = {key.data, key.size},
           .value = {value.data, value.size},
       };
+   }
    return count;
 }
 

@@ -1,10 +1,9 @@
 /* Batch: many operations in one message. */
 #include "core/service/internal.h"
 #include "core/service/validate.h"
-#include "core/service/values.h"
+#include "core/service/writer.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 struct batch {
    struct kv_submission submission; /* first: done gets back from it to the whole */
@@ -14,15 +13,19 @@ struct batch {
 
 /* ---- The answer ---- */
 
-/* One result with room for whatever kind it is. */
-struct result {
-   Kvstore__OperationResult base;
-   union {
-      Google__Protobuf__Empty set;
-      Kvstore__GetResponse get;
-      Kvstore__DelResponse del;
-      Kvstore__OperationError error;
-   };
+/* Field numbers of kvstore.proto. */
+enum { RESPONSE_RESULTS = 1 };
+enum { RESULT_SET = 1, RESULT_GET = 2, RESULT_DEL = 3, RESULT_ERROR = 4 };
+enum { DEL_SUCCESS = 1 };
+enum { ERROR_CODE = 1, ERROR_MESSAGE = 2 };
+
+/* What is answered, and how those that were refused are explained. */
+struct answer {
+   const struct kv_operation *operations;
+   size_t count;
+   const struct kv_entry *const *entries; /* of the values got; NULL: they are copies */
+   const struct kv_status *failure;       /* of the operations from `failed` on; or NULL */
+   size_t failed;
 };
 
 static const char *text_of_refusal(const struct kv_operation *operation)
@@ -34,65 +37,74 @@ static const char *text_of_refusal(const struct kv_operation *operation)
                 "raise it";
 }
 
-/* `refusal`: the text for one with a code; `stored`: where the values are still in the store. */
-static void fill_result(struct result *result, const struct kv_operation *operation,
-                        const char *refusal, struct kv_call *call, struct kv_values *stored)
+static struct kv_slice refusal_of(const struct answer *answer, size_t index)
 {
-   kvstore__operation_result__init(&result->base);
-   if (operation->code != KV_OK) {
-      kvstore__operation_error__init(&result->error);
-      result->error.code = (int32_t)operation->code;
-      result->error.message = kv_message_text(refusal);
-      result->base.result_case = KVSTORE__OPERATION_RESULT__RESULT_ERROR;
-      result->base.error = &result->error;
-      return;
-   }
-   switch (operation->kind) {
-   case KV_OPERATION_SET:
-      google__protobuf__empty__init(&result->set);
-      result->base.result_case = KVSTORE__OPERATION_RESULT__RESULT_SET;
-      result->base.set = &result->set;
-      break;
-   case KV_OPERATION_GET:
-      kvstore__get_response__init(&result->get);
-      result->get.found = operation->found;
-      if (operation->found)
-         result->get.value = stored ? kv_values_add(stored, call, operation->key, operation->value)
-                                    : kv_message_bytes(operation->value);
-      result->base.result_case = KVSTORE__OPERATION_RESULT__RESULT_GET;
-      result->base.get = &result->get;
-      break;
-   case KV_OPERATION_DELETE:
-      kvstore__del_response__init(&result->del);
-      result->del.success = operation->found;
-      result->base.result_case = KVSTORE__OPERATION_RESULT__RESULT_DEL;
-      result->base.del = &result->del;
-      break;
+   return kv_slice_of(answer->failure && index >= answer->failed
+                          ? answer->failure->text
+                          : text_of_refusal(&answer->operations[index]));
+}
+
+static unsigned field_of(const struct kv_operation *operation)
+{
+   static const unsigned fields[] = {[KV_OPERATION_SET] = RESULT_SET,
+                                     [KV_OPERATION_GET] = RESULT_GET,
+                                     [KV_OPERATION_DELETE] = RESULT_DEL};
+   return operation->code == KV_OK ? fields[operation->kind] : RESULT_ERROR;
+}
+
+/* Of the message in the result's field. */
+static size_t size_of_result(const struct answer *answer, size_t index)
+{
+   const struct kv_operation *operation = &answer->operations[index];
+   switch (field_of(operation)) {
+   case RESULT_GET:
+      return operation->found ? kv_get_response_size(operation->value.size) : 0;
+   case RESULT_DEL:
+      return kv_number_field_size(operation->found);
+   case RESULT_ERROR:
+      return kv_number_field_size(operation->code) +
+             kv_optional_field_size(refusal_of(answer, index).size);
+   default:
+      return 0; /* google.protobuf.Empty */
    }
 }
 
-/* `failure`: of the operations from `failed` on, or NULL; `stored` as above. */
-static bool encode_answer(struct kv_call *call, const struct kv_operation *operations, size_t count,
-                          size_t failed, const struct kv_status *failure, bool stored)
+static void write_result(struct kv_writer *writer, const struct answer *answer, size_t index)
 {
-   struct kv_values values = {0};
-   struct kv_arena *arena = kv_call_arena(call);
-   struct result *results = kv_arena_alloc(arena, count * sizeof *results);
-   Kvstore__OperationResult **pointers = kv_arena_alloc(arena, count * sizeof(void *));
-   if (!results || !pointers) {
-      kv_message_out_of_memory(call);
+   const struct kv_operation *operation = &answer->operations[index];
+   const size_t size = size_of_result(answer, index);
+   const unsigned field = field_of(operation);
+   kv_writer_message(writer, RESPONSE_RESULTS, kv_field_size(size));
+   kv_writer_message(writer, field, size);
+   if (field == RESULT_ERROR) {
+      kv_writer_number(writer, ERROR_CODE, operation->code);
+      kv_writer_bytes(writer, ERROR_MESSAGE, refusal_of(answer, index));
+   } else if (field == RESULT_DEL) {
+      kv_writer_number(writer, DEL_SUCCESS, operation->found);
+   } else if (field == RESULT_GET && operation->found) {
+      if (answer->entries)
+         kv_writer_value(writer, KV_GET_RESPONSE_VALUE, answer->entries[index]);
+      else
+         kv_writer_bytes(writer, KV_GET_RESPONSE_VALUE, operation->value);
+      kv_writer_number(writer, KV_GET_RESPONSE_FOUND, true);
+   }
+}
+
+/* False when memory is out: the call has been failed. */
+static bool encode(struct kv_call *call, const struct answer *answer)
+{
+   struct kv_writer writer;
+   size_t size = 0, in_place = 0;
+   for (size_t i = 0; i < answer->count; i++) {
+      size += kv_field_size(kv_field_size(size_of_result(answer, i)));
+      if (answer->entries && field_of(&answer->operations[i]) == RESULT_GET && answer->entries[i])
+         in_place += kv_in_place_size(answer->entries[i]);
+   }
+   if (!kv_writer_begin(&writer, call, size, in_place))
       return false;
-   }
-   for (size_t i = 0; i < count; i++) {
-      const char *refusal =
-          failure && i >= failed ? failure->text : text_of_refusal(&operations[i]);
-      fill_result(&results[i], &operations[i], refusal, call, stored ? &values : NULL);
-      pointers[i] = &results[i].base;
-   }
-   Kvstore__BatchResponse response = KVSTORE__BATCH_RESPONSE__INIT;
-   response.n_results = count;
-   response.results = pointers;
-   return kv_values_encode(&values, call, &response.base);
+   for (size_t i = 0; i < answer->count; i++)
+      write_result(&writer, answer, i);
+   return kv_writer_end(&writer);
 }
 
 /* ---- The request ---- */
@@ -155,8 +167,11 @@ static void reply_in_part(struct batch *batch, const struct kv_status *status)
    kv_call_carried_out(batch->call);
    for (size_t i = submission->committed; i < submission->count; i++)
       submission->operations[i].code = status->code;
-   if (encode_answer(batch->call, submission->operations, submission->count, submission->committed,
-                     status, false))
+   const struct answer answer = {.operations = submission->operations,
+                                 .count = submission->count,
+                                 .failure = status,
+                                 .failed = submission->committed};
+   if (encode(batch->call, &answer))
       kv_call_reply(batch->call);
 }
 
@@ -181,7 +196,8 @@ static void batch_done(struct kv_submission *submission, const struct kv_status 
       return;
    }
    kv_call_carried_out(batch->call);
-   if (encode_answer(batch->call, submission->operations, submission->count, 0, NULL, false))
+   const struct answer answer = {.operations = submission->operations, .count = submission->count};
+   if (encode(batch->call, &answer))
       kv_call_reply(batch->call);
 }
 
@@ -210,6 +226,11 @@ static void submit(struct kv_service *service, struct kv_call *call,
 static void read_all(struct kv_service *service, struct kv_call *call,
                      struct kv_operation *operations, size_t count)
 {
+   const struct kv_entry **entries = kv_arena_alloc(kv_call_arena(call), count * sizeof(void *));
+   if (!entries) {
+      kv_message_out_of_memory(call);
+      return;
+   }
    struct kv_reader *reader = kv_service_reader(service, call);
    const struct kv_version *version = kv_reader_pin(reader);
    size_t left = service->config.message_size_max;
@@ -218,13 +239,16 @@ static void read_all(struct kv_service *service, struct kv_call *call,
       struct kv_operation *get = &operations[i];
       if (i % KV_PREFETCH_KEYS_MAX == 0)
          kv_version_prefetch(version, keys, kv_operations_keys(get, count - i, keys));
-      get->found = kv_version_get(version, get->key, &get->value);
-      if (get->found && get->value.size > left)
+      entries[i] = kv_version_find(version, get->key);
+      get->found = entries[i];
+      get->value = entries[i] ? kv_entry_value(entries[i]) : kv_slice(NULL, 0);
+      if (get->value.size > left)
          get->code = KV_RESOURCE_EXHAUSTED;
-      else if (get->found)
+      else
          left -= get->value.size;
    }
-   bool encoded = encode_answer(call, operations, count, 0, NULL, true);
+   const struct answer answer = {.operations = operations, .count = count, .entries = entries};
+   bool encoded = encode(call, &answer);
    kv_reader_unpin(reader);
    if (encoded)
       kv_call_reply(call);

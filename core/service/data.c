@@ -1,7 +1,7 @@
 /* Set, Get, Del: one key a call. */
 #include "core/service/internal.h"
 #include "core/service/validate.h"
-#include "core/service/values.h"
+#include "core/service/writer.h"
 
 #include <inttypes.h>
 
@@ -105,6 +105,24 @@ void kv_service_del(void *context, struct kv_call *call, struct kv_slice request
    submit(service, call, &operation, del_done);
 }
 
+/* GetResponse; NULL: the key does not exist. */
+static bool encode_get(struct kv_call *call, const struct kv_entry *entry)
+{
+   struct kv_writer writer;
+   size_t size = 0, in_place = 0;
+   if (entry) {
+      size = kv_get_response_size(kv_entry_value(entry).size);
+      in_place = kv_in_place_size(entry);
+   }
+   if (!kv_writer_begin(&writer, call, size, in_place))
+      return false;
+   if (entry) {
+      kv_writer_value(&writer, KV_GET_RESPONSE_VALUE, entry);
+      kv_writer_number(&writer, KV_GET_RESPONSE_FOUND, true);
+   }
+   return kv_writer_end(&writer);
+}
+
 void kv_service_get(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
@@ -120,13 +138,8 @@ void kv_service_get(void *context, struct kv_call *call, struct kv_slice request
    }
 
    struct kv_reader *reader = kv_service_reader(service, call);
-   Kvstore__GetResponse response = KVSTORE__GET_RESPONSE__INIT;
-   struct kv_values values = {0};
-   struct kv_slice value;
-   response.found = kv_version_get(kv_reader_pin(reader), key, &value);
-   if (response.found)
-      response.value = kv_values_add(&values, call, key, value);
-   bool encoded = kv_values_encode(&values, call, &response.base);
+   const struct kv_entry *entry = kv_version_find(kv_reader_pin(reader), key);
+   bool encoded = encode_get(call, entry);
    kv_reader_unpin(reader);
    if (encoded)
       kv_call_reply(call);

@@ -5,6 +5,7 @@
 #include "core/control/shadow.h"
 #include "core/service/message.h"
 #include "core/service/service.h"
+#include "core/service/writer.h"
 #include "core/support/cache_line.h"
 
 #include "kvstore.pb-c.h"
@@ -52,6 +53,13 @@ static inline struct kv_slice kv_service_bytes(ProtobufCBinaryData data)
  * fails the call as there is no memory for it. For handlers. */
 void kv_service_submit(struct kv_service *service, struct kv_call *call,
                        struct kv_submission *submission);
+
+/* Field numbers of GetResponse, and its size when the key was found. */
+enum { KV_GET_RESPONSE_VALUE = 1, KV_GET_RESPONSE_FOUND = 2 };
+static inline size_t kv_get_response_size(size_t value_size)
+{
+   return kv_optional_field_size(value_size) + kv_number_field_size(true);
+}
 
 /* data.c */
 void kv_service_set(void *service, struct kv_call *call, struct kv_slice request);

@@ -1,56 +1,33 @@
 /* Keys and Scan: what the store holds, from one consistent view. */
 #include "core/service/internal.h"
 #include "core/service/validate.h"
-#include "core/service/values.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Gross size of one Scan message, but for a single larger entry: well below the 4 MiB that clients
+/* Of one message of a Scan, unless a single entry is larger: well below the 4 MiB that clients
  * accept by default. */
-#define CHUNK_SIZE ((size_t)256 * 1024)
-#define CHUNK_ENTRIES 4096
+#define PART_SIZE ((size_t)256 * 1024)
+#define PART_ENTRIES 4096
 /* A gRPC message cannot be larger than its 32-bit length; stay clear of signed 32 bits. */
 #define REPLY_SIZE_MAX ((size_t)INT32_MAX - 1024)
-/* Tag and length that each entry takes beside its bytes, at most. */
-#define ENTRY_OVERHEAD 16
 
 /* ---- Keys ---- */
 
+enum { KEYS_RESPONSE_KEYS = 1 }; /* its field number */
+
 /* Two walks over one view: the first measures the reply, the second writes it. A walk goes on for
- * some milliseconds at a time, so that the worker serves others in between and hears when the
- * caller has gone. */
+ * some milliseconds at a time, so that the worker serves others in between and learns when the call
+ * has been cancelled. */
 struct keys {
    struct kv_store_view *view;
    struct kv_cursor cursor;
-   size_t size;   /* of the reply: measured so far, then all */
-   uint8_t *next; /* where the second walk writes; NULL in the first */
+   size_t size; /* of the reply: measured so far, then all */
+   bool writing;
+   struct kv_writer writer;
 };
 
 #define KEYS_AT_ONCE 16384
-
-/* KeysResponse has one field, `repeated string keys = 1`: a tag, the key's size, the key. */
-#define KEYS_TAG 0x0a
-#define VARINT_BITS 7
-
-static size_t size_of_key(struct kv_slice key)
-{
-   size_t size = 2 + key.size;
-   for (size_t rest = key.size >> VARINT_BITS; rest > 0; rest >>= VARINT_BITS)
-      size++;
-   return size;
-}
-
-static uint8_t *put_key(uint8_t *to, struct kv_slice key)
-{
-   *to++ = KEYS_TAG;
-   size_t rest = key.size;
-   for (; rest >> VARINT_BITS > 0; rest >>= VARINT_BITS)
-      *to++ = (uint8_t)(rest | 1u << VARINT_BITS);
-   *to++ = (uint8_t)rest;
-   memcpy(to, key.data, key.size);
-   return to + key.size;
-}
 
 static void end_keys(struct kv_call *call, struct keys *keys, enum kv_code code, const char *text)
 {
@@ -61,43 +38,45 @@ static void end_keys(struct kv_call *call, struct keys *keys, enum kv_code code,
       kv_call_fail(call, code, text);
 }
 
-/* Goes on with the walk; false at its end. */
+static void begin_walk(struct keys *keys)
+{
+   kv_cursor_seek(&keys->cursor, kv_store_view_version(keys->view), kv_slice(NULL, 0));
+}
+
+/* Continues the walk; returns false at its end. */
 static bool walk_keys(struct keys *keys)
 {
-   struct kv_slice key, value;
    for (int i = 0; i < KEYS_AT_ONCE; i++) {
-      if (!kv_cursor_next(&keys->cursor, &key, &value))
+      const struct kv_entry *entry = kv_cursor_next(&keys->cursor);
+      if (!entry)
          return false;
-      if (keys->next)
-         keys->next = put_key(keys->next, key);
+      if (keys->writing)
+         kv_writer_bytes(&keys->writer, KEYS_RESPONSE_KEYS, kv_entry_key(entry));
       else
-         keys->size += size_of_key(key);
+         keys->size += kv_field_size(kv_entry_key(entry).size);
    }
    return true;
 }
 
-static void go_on_with_keys(void *context, struct kv_call *call)
+static void continue_keys(void *context, struct kv_call *call)
 {
    (void)context;
    struct keys *keys = *kv_call_state(call);
    if (kv_call_is_cancelled(call)) {
-      end_keys(call, keys, KV_CANCELLED, "the caller is gone");
+      end_keys(call, keys, KV_CANCELLED, "the call has been cancelled");
    } else if (walk_keys(keys)) {
-      kv_call_yield(call, go_on_with_keys);
-   } else if (keys->next) {
+      kv_call_yield(call, continue_keys);
+   } else if (keys->writing) {
       end_keys(call, keys, KV_OK, NULL);
    } else if (keys->size > REPLY_SIZE_MAX) {
       end_keys(call, keys, KV_RESOURCE_EXHAUSTED,
                "the keys do not fit into one message; use Scan, which sends them in parts");
+   } else if (kv_writer_begin(&keys->writer, call, keys->size, 0)) {
+      keys->writing = true;
+      begin_walk(keys);
+      kv_call_yield(call, continue_keys);
    } else {
-      keys->next = kv_call_message(call, keys->size);
-      if (!keys->next) {
-         kv_store_view_destroy(keys->view);
-         kv_message_out_of_memory(call);
-         return;
-      }
-      kv_cursor_seek(&keys->cursor, kv_store_view_version(keys->view), kv_slice(NULL, 0));
-      kv_call_yield(call, go_on_with_keys);
+      kv_store_view_destroy(keys->view);
    }
 }
 
@@ -113,12 +92,15 @@ void kv_service_keys(void *context, struct kv_call *call, struct kv_slice reques
       return;
    }
    *keys = (struct keys){.view = view};
-   kv_cursor_seek(&keys->cursor, kv_store_view_version(view), kv_slice(NULL, 0));
+   begin_walk(keys);
    *kv_call_state(call) = keys;
-   go_on_with_keys(service, call);
+   continue_keys(service, call);
 }
 
 /* ---- Scan ---- */
+
+/* Field numbers of ScanResponse and Entry. */
+enum { SCAN_RESPONSE_ENTRIES = 1, ENTRY_KEY = 1, ENTRY_VALUE = 2 };
 
 struct scan {
    struct kv_store_view *view;
@@ -126,52 +108,62 @@ struct scan {
    struct kv_slice prefix;
    uint64_t left; /* entries still wanted */
    bool keys_only;
-   bool held;             /* key and value were read, but did not fit into the last part */
-   struct kv_slice first; /* the first key of the part being sent */
-   struct kv_slice key, value;
-   struct kv_values values; /* of the part being made */
-   Kvstore__Entry entries[CHUNK_ENTRIES];
-   Kvstore__Entry *pointers[CHUNK_ENTRIES];
+   const struct kv_entry *next;                  /* read, but not in a part yet; may be NULL */
+   size_t count;                                 /* of the entries of the part being sent */
+   const struct kv_entry *entries[PART_ENTRIES]; /* valid as long as the view */
 };
 
-/* Reads the next entry into scan->key and scan->value, unless one is held back. */
-static bool next_entry(struct scan *scan)
+/* Reads scan->next, unless it has been read. */
+static bool read_next(struct scan *scan)
 {
-   if (scan->held)
+   if (scan->next)
       return true;
-   if (scan->left == 0 || !kv_cursor_next(&scan->cursor, &scan->key, &scan->value))
+   const struct kv_entry *entry = scan->left > 0 ? kv_cursor_next(&scan->cursor) : NULL;
+   if (entry && kv_slice_begins_with(kv_entry_key(entry), scan->prefix))
+      scan->next = entry;
+   return scan->next;
+}
+
+static size_t size_of_entry(const struct scan *scan, const struct kv_entry *entry)
+{
+   size_t size = kv_field_size(kv_entry_key(entry).size);
+   return scan->keys_only ? size : size + kv_optional_field_size(kv_entry_value(entry).size);
+}
+
+static bool encode_part(struct kv_call *call, const struct scan *scan, size_t size, size_t in_place)
+{
+   struct kv_writer writer;
+   if (!kv_writer_begin(&writer, call, size, in_place))
       return false;
-   if (scan->keys_only)
-      scan->value = kv_slice(NULL, 0);
-   scan->held = scan->key.size >= scan->prefix.size &&
-                (scan->prefix.size == 0 ||
-                 memcmp(scan->key.data, scan->prefix.data, scan->prefix.size) == 0);
-   return scan->held;
+   for (size_t i = 0; i < scan->count; i++) {
+      const struct kv_entry *entry = scan->entries[i];
+      kv_writer_message(&writer, SCAN_RESPONSE_ENTRIES, size_of_entry(scan, entry));
+      kv_writer_bytes(&writer, ENTRY_KEY, kv_entry_key(entry));
+      if (!scan->keys_only)
+         kv_writer_value(&writer, ENTRY_VALUE, entry);
+   }
+   return kv_writer_end(&writer);
 }
 
 /* Sends the next part, or ends the call when there is none. */
-static void send_chunk(struct kv_call *call, struct scan *scan)
+static void send_part(struct kv_call *call, struct scan *scan)
 {
-   Kvstore__ScanResponse response = KVSTORE__SCAN_RESPONSE__INIT;
-   response.entries = scan->pointers;
-   size_t size = 0;
-   while (response.n_entries < CHUNK_ENTRIES && next_entry(scan)) {
-      size += scan->key.size + scan->value.size + ENTRY_OVERHEAD;
-      if (size > CHUNK_SIZE && response.n_entries > 0)
+   size_t size = 0, in_place = 0;
+   scan->count = 0;
+   while (scan->count < PART_ENTRIES && read_next(scan)) {
+      size_t more = kv_field_size(size_of_entry(scan, scan->next));
+      if (size + more > PART_SIZE && scan->count > 0)
          break;
-      Kvstore__Entry *entry = &scan->entries[response.n_entries];
-      kvstore__entry__init(entry);
-      entry->key = kv_message_bytes(scan->key);
-      entry->value = kv_values_add(&scan->values, call, scan->key, scan->value);
-      if (response.n_entries == 0)
-         scan->first = scan->key;
-      scan->pointers[response.n_entries++] = entry;
-      scan->held = false;
+      size += more;
+      if (!scan->keys_only)
+         in_place += kv_in_place_size(scan->next);
+      scan->entries[scan->count++] = scan->next;
+      scan->next = NULL;
       scan->left--;
    }
-   if (response.n_entries == 0)
+   if (scan->count == 0)
       kv_call_finish(call);
-   else if (kv_values_encode(&scan->values, call, &response.base))
+   else if (encode_part(call, scan, size, in_place))
       kv_call_send(call);
 }
 
@@ -187,8 +179,8 @@ static struct scan *begin_scan(struct kv_service *service, struct kv_call *call,
    scan->prefix = kv_service_bytes(request->prefix);
    scan->left = request->limit ? request->limit : UINT64_MAX;
    scan->keys_only = request->keys_only;
-   scan->held = false;
-   scan->values = (struct kv_values){0};
+   scan->next = NULL;
+   scan->count = 0;
    struct kv_slice start = kv_service_bytes(request->start);
    kv_cursor_seek(&scan->cursor, kv_store_view_version(scan->view),
                   kv_slice_compare(start, scan->prefix) > 0 ? start : scan->prefix);
@@ -214,13 +206,13 @@ void kv_service_scan(void *context, struct kv_call *call, struct kv_slice reques
       return;
    }
    *kv_call_state(call) = scan;
-   send_chunk(call, scan);
+   send_part(call, scan);
 }
 
 void kv_service_scan_sent(void *context, struct kv_call *call)
 {
    (void)context;
-   send_chunk(call, *kv_call_state(call));
+   send_part(call, *kv_call_state(call));
 }
 
 void kv_service_scan_closed(void *context, struct kv_call *call)
@@ -243,9 +235,11 @@ void kv_service_scan_resume(void *context, struct kv_call *call, char *text, siz
 {
    (void)context;
    const struct scan *scan = *kv_call_state(call);
-   if (scan && scan->first.size < size / 2)
-      snprintf(text, size, "; go on with start = \"%.*s\"", (int)scan->first.size,
-               (const char *)scan->first.data);
+   const bool sends = scan && scan->count > 0;
+   const struct kv_slice first = sends ? kv_entry_key(scan->entries[0]) : kv_slice(NULL, 0);
+   if (sends && first.size < size / 2)
+      snprintf(text, size, "; go on with start = \"%.*s\"", (int)first.size,
+               (const char *)first.data);
    else
       snprintf(text, size, "; go on with start = the last key received");
 }

@@ -44,18 +44,15 @@ static bool next_leaf(struct kv_cursor *cursor)
    return true;
 }
 
-bool kv_cursor_next(struct kv_cursor *cursor, struct kv_slice *key, struct kv_slice *value)
+const struct kv_entry *kv_cursor_next(struct kv_cursor *cursor)
 {
    if (cursor->depth == 0)
-      return false;
+      return NULL;
    const struct kv_node *leaf = cursor->path[cursor->depth - 1].node;
    if (cursor->path[cursor->depth - 1].index == leaf->count) {
       if (!next_leaf(cursor))
-         return false;
+         return NULL;
       leaf = cursor->path[cursor->depth - 1].node;
    }
-   const struct kv_entry *entry = kv_node_keys(leaf)[cursor->path[cursor->depth - 1].index++];
-   *key = kv_entry_key(entry);
-   *value = kv_entry_value(entry);
-   return true;
+   return kv_node_keys(leaf)[cursor->path[cursor->depth - 1].index++];
 }

@@ -1,20 +1,28 @@
 #include "core/store/entry.h"
-
-#include "core/store/store.h"
 #include "core/support/invariant.h"
 
 #include <stdlib.h>
 
-struct kv_entry *kv_entry_create(uint64_t birth, struct kv_slice key, struct kv_slice value)
+struct kv_slice kv_entry_key(const struct kv_entry *entry)
+{
+   return kv_slice(entry->bytes, (size_t)kv_object_own(entry) + 1);
+}
+
+struct kv_slice kv_entry_value(const struct kv_entry *entry)
+{
+   return kv_slice(entry->bytes + kv_entry_key(entry).size, entry->value_size);
+}
+
+struct kv_entry *kv_entry_create(struct kv_slice key, struct kv_slice value)
 {
    KV_INVARIANT(key.size > 0 && key.size <= KV_KEY_SIZE_MAX && value.size <= KV_VALUE_SIZE_MAX);
    /* Not sizeof: the bytes begin inside what would be the padding. */
    size_t size = offsetof(struct kv_entry, bytes) + key.size + value.size;
-   bool counted = value.size >= KV_VALUE_KEEP_MIN;
+   bool counted = value.size >= KV_ENTRY_KEEP_MIN;
    struct kv_entry *entry = counted ? kv_object_allocate_counted(size) : malloc(size);
    if (!entry)
       return NULL;
-   entry->object = kv_object(birth, (uint16_t)(key.size - 1));
+   entry->object = kv_object(0, (uint16_t)(key.size - 1));
    if (counted)
       kv_object_set_counted(&entry->object);
    entry->value_size = (uint32_t)value.size;
@@ -24,19 +32,16 @@ struct kv_entry *kv_entry_create(uint64_t birth, struct kv_slice key, struct kv_
    return entry;
 }
 
-void *kv_value_keep(struct kv_slice key, struct kv_slice value)
+void kv_entry_keep(const struct kv_entry *entry)
 {
-   KV_INVARIANT(value.size >= KV_VALUE_KEEP_MIN);
-   struct kv_entry *entry =
-       (void *)((char *)value.data - key.size - offsetof(struct kv_entry, bytes));
-   KV_INVARIANT(kv_slice_compare(kv_entry_key(entry), key) == 0);
-   kv_object_keep(entry);
-   return entry;
+   KV_INVARIANT(entry->value_size >= KV_ENTRY_KEEP_MIN);
+   kv_object_keep((struct kv_entry *)entry); /* only its count changes */
 }
 
-void kv_value_release(void *kept)
+void kv_entry_release(const struct kv_entry *entry)
 {
-   kv_object_release(kept);
+   if (entry)
+      kv_object_release((struct kv_entry *)entry);
 }
 
 size_t kv_entry_common(const struct kv_entry *a, const struct kv_entry *b)
@@ -54,7 +59,11 @@ struct kv_entry *kv_entry_separator(uint64_t birth, const struct kv_entry *left,
 {
    size_t common = kv_entry_common(left, right);
    KV_INVARIANT(common < kv_entry_key(right).size);
-   return kv_entry_create(birth, kv_slice(right->bytes, common + 1), kv_slice(NULL, 0));
+   struct kv_entry *separator =
+       kv_entry_create(kv_slice(right->bytes, common + 1), kv_slice(NULL, 0));
+   if (separator)
+      kv_object_set_birth(&separator->object, birth);
+   return separator;
 }
 
 int kv_entry_compare(const struct kv_entry *entry, struct kv_slice key)

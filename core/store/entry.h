@@ -9,6 +9,7 @@
 #define KV_STORE_ENTRY_H
 
 #include "core/store/object.h"
+#include "core/store/store.h"
 #include "core/support/cache_line.h"
 #include "core/support/slice.h"
 
@@ -28,16 +29,6 @@ static inline void kv_entry_prefetch(const struct kv_entry *entry)
    __builtin_prefetch((const char *)entry + KV_CACHE_LINE);
 }
 
-static inline struct kv_slice kv_entry_key(const struct kv_entry *entry)
-{
-   return kv_slice(entry->bytes, (size_t)kv_object_own(entry) + 1);
-}
-
-static inline struct kv_slice kv_entry_value(const struct kv_entry *entry)
-{
-   return kv_slice(entry->bytes + kv_entry_key(entry).size, entry->value_size);
-}
-
 /* Four bytes of a key from `skip` on, as a number that orders as they do; a short key is filled up
  * with zeros, so that equal heads decide nothing. */
 static inline uint32_t kv_key_head(struct kv_slice key, size_t skip)
@@ -51,9 +42,6 @@ static inline uint32_t kv_key_head(struct kv_slice key, size_t skip)
    return be32toh(head);
 }
 
-/* A copy of key and value, or NULL when memory is out; counted if the value is one that can be kept
- * (store.h). */
-struct kv_entry *kv_entry_create(uint64_t birth, struct kv_slice key, struct kv_slice value);
 /* The shortest key that is above `left` and not above `right`, which must ascend; or NULL. */
 struct kv_entry *kv_entry_separator(uint64_t birth, const struct kv_entry *left,
                                     const struct kv_entry *right);

@@ -65,27 +65,16 @@ out:
    return NULL;
 }
 
-bool kv_transaction_get(const struct kv_transaction *transaction, struct kv_slice key,
-                        struct kv_slice *value)
+const struct kv_entry *kv_transaction_find(const struct kv_transaction *transaction,
+                                           struct kv_slice key)
 {
-   return kv_version_get(transaction->version, key, value);
+   return kv_version_find(transaction->version, key);
 }
 
 void kv_transaction_prefetch(const struct kv_transaction *transaction, const struct kv_slice *keys,
                              size_t count)
 {
    kv_version_prefetch(transaction->version, keys, count);
-}
-
-struct kv_entry *kv_store_make_entry(struct kv_slice key, struct kv_slice value)
-{
-   return kv_entry_create(0, key, value);
-}
-
-void kv_store_drop_entry(struct kv_entry *entry)
-{
-   if (entry)
-      kv_object_release(entry);
 }
 
 bool kv_transaction_put(struct kv_transaction *transaction, struct kv_entry *entry)
@@ -96,7 +85,7 @@ bool kv_transaction_put(struct kv_transaction *transaction, struct kv_entry *ent
 bool kv_transaction_set(struct kv_transaction *transaction, struct kv_slice key,
                         struct kv_slice value)
 {
-   struct kv_entry *entry = kv_store_make_entry(key, value);
+   struct kv_entry *entry = kv_entry_create(key, value);
    return entry && kv_transaction_put(transaction, entry);
 }
 
@@ -141,12 +130,9 @@ void kv_transaction_abort(struct kv_transaction *transaction)
 
 /* ---- What a version holds ---- */
 
-bool kv_version_get(const struct kv_version *version, struct kv_slice key, struct kv_slice *value)
+const struct kv_entry *kv_version_find(const struct kv_version *version, struct kv_slice key)
 {
-   const struct kv_entry *entry = kv_tree_find(&version->tree, key);
-   if (entry)
-      *value = kv_entry_value(entry);
-   return entry;
+   return kv_tree_find(&version->tree, key);
 }
 
 void kv_version_prefetch(const struct kv_version *version, const struct kv_slice *keys,

@@ -38,35 +38,48 @@ struct kv_transaction;
 struct kv_reader;
 struct kv_store_view;
 struct kv_version; /* one immutable state */
-struct kv_entry;   /* a key with its value */
+struct kv_entry;   /* a key with its value; never changes */
 
 /* NULL when memory is out. The first version is empty, at sequence 0. */
 struct kv_store *kv_store_create(void);
 /* All readers and views must have been destroyed. */
 void kv_store_destroy(struct kv_store *store);
 
+/* ---- Entries: any thread ---- */
+
+/* Valid as long as the entry. */
+struct kv_slice kv_entry_key(const struct kv_entry *entry);
+struct kv_slice kv_entry_value(const struct kv_entry *entry);
+
+/* Makes an entry for kv_transaction_put: copies key (1 to KV_KEY_SIZE_MAX bytes) and value. NULL
+ * when memory is out. */
+struct kv_entry *kv_entry_create(struct kv_slice key, struct kv_slice value);
+/* Keeps an entry beyond the version that it was found in. Its value must have at least
+ * KV_ENTRY_KEEP_MIN bytes: copying a smaller one costs less. */
+#define KV_ENTRY_KEEP_MIN ((size_t)64 * 1024)
+void kv_entry_keep(const struct kv_entry *entry);
+/* Releases an entry that was kept, once for each time, or one that was created and not put (NULL:
+ * nothing). Also after the store has been destroyed. */
+void kv_entry_release(const struct kv_entry *entry);
+
 /* ---- Writing: one transaction at a time ---- */
 
 /* NULL when memory is out. */
 struct kv_transaction *kv_store_begin(struct kv_store *store);
-/* Looks up in the working version. The value stays valid until the next set or delete of this
- * transaction, or its end. */
-bool kv_transaction_get(const struct kv_transaction *transaction, struct kv_slice key,
-                        struct kv_slice *value);
+/* The entry of `key` in the working version, or NULL. Valid until the transaction's next change or
+ * its end. */
+const struct kv_entry *kv_transaction_find(const struct kv_transaction *transaction,
+                                           struct kv_slice key);
 /* As kv_version_prefetch, in the working version. */
 void kv_transaction_prefetch(const struct kv_transaction *transaction, const struct kv_slice *keys,
                              size_t count);
-/* Copies key (1 to KV_KEY_SIZE_MAX bytes) and value. False when memory is out: the transaction must
- * then be aborted. */
+/* Puts an entry in place of the one with the same key, if there is one, and owns it from now on.
+ * Returns false when memory runs out: the transaction must then be aborted. */
+bool kv_transaction_put(struct kv_transaction *transaction, struct kv_entry *entry);
+/* Creates the entry and puts it; returns as kv_transaction_put. */
 bool kv_transaction_set(struct kv_transaction *transaction, struct kv_slice key,
                         struct kv_slice value);
-/* The same in two parts, of which any thread can do the first ahead. The entry is NULL when memory
- * is out; the second takes it over in any case. */
-struct kv_entry *kv_store_make_entry(struct kv_slice key, struct kv_slice value);
-bool kv_transaction_put(struct kv_transaction *transaction, struct kv_entry *entry);
-/* Frees an entry that was not put into any transaction (NULL: nothing). */
-void kv_store_drop_entry(struct kv_entry *entry);
-/* *existed tells whether the key was there. False as for set. */
+/* *existed says whether the key was there. Returns as kv_transaction_put. */
 bool kv_transaction_delete(struct kv_transaction *transaction, struct kv_slice key, bool *existed);
 /* Keys and sum of key and value sizes of the working version. */
 uint64_t kv_transaction_count(const struct kv_transaction *transaction);
@@ -103,7 +116,8 @@ size_t kv_store_view_kept(const struct kv_store_view *view);
 
 /* ---- What a version holds ---- */
 
-bool kv_version_get(const struct kv_version *version, struct kv_slice key, struct kv_slice *value);
+/* The entry of `key`, or NULL. Valid as long as the version, unless it is kept. */
+const struct kv_entry *kv_version_find(const struct kv_version *version, struct kv_slice key);
 /* Has the processor fetch what looking up each of at most KV_PREFETCH_KEYS_MAX keys will read.
  * Their ways down the tree are gone side by side, so that the waits for memory overlap instead of
  * adding up (after Chen, Ailamaki, Gibbons and Mowry, "Improving hash join performance through
@@ -111,12 +125,6 @@ bool kv_version_get(const struct kv_version *version, struct kv_slice key, struc
 #define KV_PREFETCH_KEYS_MAX 32
 void kv_version_prefetch(const struct kv_version *version, const struct kv_slice *keys,
                          size_t count);
-/* Keeps a value of at least KV_VALUE_KEEP_MIN bytes, which must be as kv_version_get or
- * kv_cursor_next gave it for `key` and still valid, beyond its version. Returns what to give to
- * kv_value_release. Both from any thread; the latter even when the store is gone. */
-#define KV_VALUE_KEEP_MIN ((size_t)64 * 1024)
-void *kv_value_keep(struct kv_slice key, struct kv_slice value);
-void kv_value_release(void *kept);
 uint64_t kv_version_sequence(const struct kv_version *version);
 uint64_t kv_version_count(const struct kv_version *version);
 uint64_t kv_version_bytes(const struct kv_version *version);
@@ -135,7 +143,7 @@ struct kv_cursor {
 /* Places the cursor before the first key >= `from` (empty: before the first key). */
 void kv_cursor_seek(struct kv_cursor *cursor, const struct kv_version *version,
                     struct kv_slice from);
-/* Steps to the next entry; false at the end. Key and value are valid as long as the version. */
-bool kv_cursor_next(struct kv_cursor *cursor, struct kv_slice *key, struct kv_slice *value);
+/* Steps to the next entry and returns it, or NULL at the end. Valid as kv_version_find says. */
+const struct kv_entry *kv_cursor_next(struct kv_cursor *cursor);
 
 #endif

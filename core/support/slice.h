@@ -2,6 +2,7 @@
 #ifndef KV_SLICE_H
 #define KV_SLICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -27,6 +28,12 @@ static inline int kv_slice_compare(struct kv_slice a, struct kv_slice b)
    size_t shorter = a.size < b.size ? a.size : b.size;
    int order = shorter > 0 ? memcmp(a.data, b.data, shorter) : 0;
    return order ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+static inline bool kv_slice_begins_with(struct kv_slice bytes, struct kv_slice prefix)
+{
+   return bytes.size >= prefix.size &&
+          (prefix.size == 0 || memcmp(bytes.data, prefix.data, prefix.size) == 0);
 }
 
 #endif

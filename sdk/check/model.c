@@ -58,12 +58,12 @@ struct kv_store *model_copy(struct kv_store *store)
    struct kv_store_view *view = view_of(store);
    struct kv_transaction *transaction = kv_store_begin(copy);
    struct kv_cursor cursor;
-   struct kv_slice key, value;
+   const struct kv_entry *entry;
    if (!transaction)
       check_broken("no memory for a copy of the state");
    kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
-   while (kv_cursor_next(&cursor, &key, &value))
-      if (!kv_transaction_set(transaction, key, value))
+   while ((entry = kv_cursor_next(&cursor)))
+      if (!kv_transaction_set(transaction, kv_entry_key(entry), kv_entry_value(entry)))
          check_broken("no memory for a copy of the state");
    kv_transaction_commit(transaction, kv_version_sequence(kv_store_view_version(view)));
    kv_store_view_destroy(view);
@@ -86,16 +86,12 @@ static const char *show(struct kv_slice bytes, char shown[SHOWN_SIZE])
    return kv_text_show(text, shown, SHOWN_SIZE);
 }
 
-static int compare_keys(struct kv_slice a, struct kv_slice b)
-{
-   int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
-   return order ? order : (a.size > b.size) - (a.size < b.size);
-}
-
-static bool differ_in_value(struct kv_slice key, struct kv_slice expected, struct kv_slice found,
+static bool differ_in_value(const struct kv_entry *written, const struct kv_entry *read,
                             char *difference, size_t size)
 {
    char shown[SHOWN_SIZE];
+   const struct kv_slice key = kv_entry_key(written);
+   const struct kv_slice expected = kv_entry_value(written), found = kv_entry_value(read);
    if (expected.size != found.size)
       snprintf(difference, size, "key \"%s\" has a value of %zu bytes, and %zu were written",
                show(key, shown), found.size, expected.size);
@@ -112,20 +108,21 @@ static bool differ_in_value(struct kv_slice key, struct kv_slice expected, struc
 static bool find_difference(struct kv_cursor *expected, struct kv_cursor *found, bool *ended,
                             char *difference, size_t size)
 {
-   struct kv_slice key, value, found_key, found_value;
    char shown[SHOWN_SIZE];
-   bool more = kv_cursor_next(expected, &key, &value);
-   bool found_more = kv_cursor_next(found, &found_key, &found_value);
-   *ended = !more && !found_more;
+   const struct kv_entry *written = kv_cursor_next(expected), *read = kv_cursor_next(found);
+   *ended = !written && !read;
    if (*ended)
       return false;
-   int order = !more ? 1 : !found_more ? -1 : compare_keys(key, found_key);
+   int order = !written ? 1
+               : !read  ? -1
+                        : kv_slice_compare(kv_entry_key(written), kv_entry_key(read));
    if (order == 0)
-      return differ_in_value(key, value, found_value, difference, size);
+      return differ_in_value(written, read, difference, size);
    if (order < 0)
-      snprintf(difference, size, "key \"%s\" is missing", show(key, shown));
+      snprintf(difference, size, "key \"%s\" is missing", show(kv_entry_key(written), shown));
    else
-      snprintf(difference, size, "key \"%s\" is there, and must not be", show(found_key, shown));
+      snprintf(difference, size, "key \"%s\" is there, and must not be",
+               show(kv_entry_key(read), shown));
    return true;
 }
 

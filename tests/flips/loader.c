@@ -167,14 +167,14 @@ static void examine(struct kv_store *store, struct outcome *outcome)
       die("no view");
    const struct kv_version *version = kv_store_view_version(view);
    struct kv_cursor cursor;
-   struct kv_slice key, value;
+   const struct kv_entry *entry;
    outcome->sequence = kv_version_sequence(version);
    outcome->count = kv_version_count(version);
    outcome->digest = DIGEST_START;
    kv_cursor_seek(&cursor, version, kv_slice(NULL, 0));
-   while (kv_cursor_next(&cursor, &key, &value)) {
-      digest_bytes(&outcome->digest, key);
-      digest_bytes(&outcome->digest, value);
+   while ((entry = kv_cursor_next(&cursor))) {
+      digest_bytes(&outcome->digest, kv_entry_key(entry));
+      digest_bytes(&outcome->digest, kv_entry_value(entry));
    }
    kv_store_view_destroy(view);
 }

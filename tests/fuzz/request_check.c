@@ -165,12 +165,12 @@ static void check_keys(const struct check *check)
 {
    const Kvstore__KeysResponse *reply = check->reply;
    struct kv_cursor cursor;
-   struct kv_slice key, value;
+   const struct kv_entry *entry;
    size_t count = 0;
    REQUIRE(check->answer->code == KV_OK);
    kv_cursor_seek(&cursor, check->now, kv_slice(NULL, 0));
-   while (kv_cursor_next(&cursor, &key, &value)) {
-      REQUIRE(count < reply->n_keys && same(bytes_of(reply->keys[count]), key));
+   while ((entry = kv_cursor_next(&cursor))) {
+      REQUIRE(count < reply->n_keys && same(bytes_of(reply->keys[count]), kv_entry_key(entry)));
       count++;
    }
    REQUIRE(count == reply->n_keys);
@@ -180,11 +180,12 @@ static size_t check_part(const struct check *check, struct kv_slice message,
                          struct kv_cursor *cursor)
 {
    const Kvstore__ScanRequest *scan = check->request;
-   struct kv_slice key, value;
    Kvstore__ScanResponse *part = kvstore__scan_response__unpack(NULL, message.size, message.data);
    REQUIRE(part && part->n_entries > 0);
    for (size_t i = 0; i < part->n_entries; i++) {
-      REQUIRE(kv_cursor_next(cursor, &key, &value));
+      const struct kv_entry *entry = kv_cursor_next(cursor);
+      REQUIRE(entry);
+      const struct kv_slice key = kv_entry_key(entry), value = kv_entry_value(entry);
       REQUIRE(same(bytes_of(part->entries[i]->key), key));
       REQUIRE(key.size >= scan->prefix.len);
       REQUIRE(same(kv_slice(key.data, scan->prefix.len), bytes_of(scan->prefix)));
@@ -207,7 +208,6 @@ static void check_scan(const struct check *check)
    if (!valid)
       return;
    struct kv_cursor cursor;
-   struct kv_slice key, value;
    size_t count = 0;
    bool from_start = kv_slice_compare(start, bytes_of(scan->prefix)) > 0;
    kv_cursor_seek(&cursor, check->now, from_start ? start : bytes_of(scan->prefix));
@@ -216,9 +216,12 @@ static void check_scan(const struct check *check)
    if (scan->limit > 0 && count == scan->limit)
       return;
    REQUIRE(scan->limit == 0 || count < scan->limit);
-   if (kv_cursor_next(&cursor, &key, &value))
-      REQUIRE(key.size < scan->prefix.len ||
-              !same(kv_slice(key.data, scan->prefix.len), bytes_of(scan->prefix)));
+   const struct kv_entry *beyond = kv_cursor_next(&cursor);
+   if (!beyond)
+      return;
+   const struct kv_slice key = kv_entry_key(beyond);
+   REQUIRE(key.size < scan->prefix.len ||
+           !same(kv_slice(key.data, scan->prefix.len), bytes_of(scan->prefix)));
 }
 
 /* ---- The others ---- */
@@ -385,9 +388,10 @@ void check_empty_store(const struct kv_rpc_method *methods, struct kv_store *sto
    while (strcmp(del->path, SERVICE "Del") != 0)
       del++;
    struct kv_cursor cursor;
-   struct kv_slice key, value;
+   const struct kv_entry *entry;
    kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
-   while (kv_cursor_next(&cursor, &key, &value)) {
+   while ((entry = kv_cursor_next(&cursor))) {
+      const struct kv_slice key = kv_entry_key(entry);
       uint8_t request[KV_KEY_SIZE_MAX + 16];
       Kvstore__DelRequest message = KVSTORE__DEL_REQUEST__INIT;
       message.key = (ProtobufCBinaryData){key.size, (uint8_t *)(uintptr_t)key.data};

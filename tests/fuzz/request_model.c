@@ -11,13 +11,14 @@ static bool same(struct kv_slice a, struct kv_slice b)
 void model_load(struct model *model, const struct kv_version *version)
 {
    struct kv_cursor cursor;
-   struct model_pair pair;
+   const struct kv_entry *entry;
    model->count = 0;
    model->bytes = 0;
    model->sequence = kv_version_sequence(version);
    model->result_left = CHECK_MESSAGE_MAX;
    kv_cursor_seek(&cursor, version, kv_slice(NULL, 0));
-   while (kv_cursor_next(&cursor, &pair.key, &pair.value)) {
+   while ((entry = kv_cursor_next(&cursor))) {
+      const struct model_pair pair = {kv_entry_key(entry), kv_entry_value(entry)};
       REQUIRE(model->count < MODEL_PAIRS_MAX);
       model->pairs[model->count++] = pair;
       model->bytes += pair.key.size + pair.value.size;
@@ -37,9 +38,8 @@ const struct model_pair *model_find(const struct model *model, struct kv_slice k
 bool model_matches(const struct model *model, const struct kv_version *version)
 {
    for (size_t i = 0; i < model->count; i++) {
-      struct kv_slice value;
-      if (!kv_version_get(version, model->pairs[i].key, &value) ||
-          !same(value, model->pairs[i].value))
+      const struct kv_entry *entry = kv_version_find(version, model->pairs[i].key);
+      if (!entry || !same(kv_entry_value(entry), model->pairs[i].value))
          return false;
    }
    return kv_version_count(version) == model->count && kv_version_bytes(version) == model->bytes &&

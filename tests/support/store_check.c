@@ -19,6 +19,12 @@ bool store_same(struct kv_slice a, struct kv_slice b)
    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
+bool store_holds(const struct kv_version *version, struct kv_slice key, struct kv_slice value)
+{
+   const struct kv_entry *entry = kv_version_find(version, key);
+   return entry && store_same(kv_entry_value(entry), value);
+}
+
 struct kv_slice store_numbered(char text[static 16], unsigned number)
 {
    return kv_slice(text, (size_t)snprintf(text, 16, "key:%08u", number));

@@ -17,6 +17,8 @@ struct store_shape {
 /* Pseudo-random, below `bound`; *state carries on. */
 uint32_t store_random_below(uint64_t *state, uint32_t bound);
 bool store_same(struct kv_slice a, struct kv_slice b);
+/* Whether the version has the key, with this value. */
+bool store_holds(const struct kv_version *version, struct kv_slice key, struct kv_slice value);
 /* A key of 12 bytes that ascends with the number, in `text`. */
 struct kv_slice store_numbered(char text[static 16], unsigned number);
 /* In one transaction: sets the even numbers below 2 * count, ascending, each to itself. */

@@ -243,11 +243,11 @@ static enum kv_code set(struct fixture *fixture, const char *key, const char *va
 static void assert_version_has(const struct kv_version *version, const char *key,
                                const char *expected)
 {
-   struct kv_slice value;
-   bool found = kv_version_get(version, kv_slice_of(key), &value);
-   assert_int_equal(found, expected != NULL);
+   const struct kv_entry *entry = kv_version_find(version, kv_slice_of(key));
+   assert_int_equal(entry != NULL, expected != NULL);
    if (!expected)
       return;
+   const struct kv_slice value = kv_entry_value(entry);
    assert_int_equal(value.size, strlen(expected));
    assert_memory_equal(value.data, expected, value.size);
 }
@@ -760,9 +760,8 @@ static void assert_first_are_readable(struct fixture *fixture, const struct larg
 {
    struct kv_store_view *view = kv_store_view_create(fixture->store);
    assert_int_equal(kv_version_count(kv_store_view_version(view)), count);
-   struct kv_slice value;
    for (size_t i = 0; i < count; i++)
-      assert_true(kv_version_get(kv_store_view_version(view), kv_slice_of(large->keys[i]), &value));
+      assert_non_null(kv_version_find(kv_store_view_version(view), kv_slice_of(large->keys[i])));
    kv_store_view_destroy(view);
 }
 

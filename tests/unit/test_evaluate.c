@@ -226,9 +226,9 @@ static void what_was_prepared_is_evaluated_alike_or_dropped(void **state)
    assert_value(&operations[3], "second");
    assert_int_equal(fixture->effects.count, 3);
    kv_drop_prepared(&all); /* nothing is left of it */
-   struct kv_slice value;
-   assert_true(kv_transaction_get(fixture->transaction, kv_slice_of("k"), &value));
-   assert_memory_equal(value.data, "second", 6);
+   const struct kv_entry *entry = kv_transaction_find(fixture->transaction, kv_slice_of("k"));
+   assert_non_null(entry);
+   assert_memory_equal(kv_entry_value(entry).data, "second", 6);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

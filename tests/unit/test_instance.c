@@ -154,11 +154,13 @@ static void assert_store_holds(struct fixture *fixture, const char *expected)
    struct kv_store_view *view = kv_store_view_create(fixture->store);
    assert_non_null(view);
    struct kv_cursor cursor;
-   struct kv_slice key, value;
+   const struct kv_entry *entry;
    kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
-   while (kv_cursor_next(&cursor, &key, &value))
+   while ((entry = kv_cursor_next(&cursor))) {
+      const struct kv_slice key = kv_entry_key(entry), value = kv_entry_value(entry);
       used += (size_t)snprintf(text + used, sizeof text - used, "%.*s=%.*s ", (int)key.size,
                                (const char *)key.data, (int)value.size, (const char *)value.data);
+   }
    kv_store_view_destroy(view);
    assert_string_equal(text, expected);
 }

@@ -22,11 +22,10 @@ static bool delete_key(struct kv_transaction *transaction, const char *key)
 
 static void assert_value(const struct kv_version *version, const char *key, const char *expected)
 {
-   struct kv_slice value;
-   bool found = kv_version_get(version, kv_slice_of(key), &value);
-   assert_int_equal(found, expected != NULL);
+   const struct kv_entry *entry = kv_version_find(version, kv_slice_of(key));
+   assert_int_equal(entry != NULL, expected != NULL);
    if (expected)
-      assert_true(store_same(value, kv_slice_of(expected)));
+      assert_true(store_same(kv_entry_value(entry), kv_slice_of(expected)));
 }
 
 static int create_store(void **state)
@@ -50,10 +49,9 @@ static void a_new_store_is_empty_at_sequence_0(void **state)
    assert_int_equal(kv_version_bytes(version), 0);
    assert_value(version, "key", NULL);
    struct kv_cursor cursor;
-   struct kv_slice key, value;
    kv_cursor_seek(&cursor, version, kv_slice(NULL, 0));
-   assert_false(kv_cursor_next(&cursor, &key, &value));
-   assert_false(kv_cursor_next(&cursor, &key, &value));
+   assert_null(kv_cursor_next(&cursor));
+   assert_null(kv_cursor_next(&cursor));
    kv_store_view_destroy(view);
 }
 
@@ -62,9 +60,9 @@ static void a_transaction_sees_its_own_changes_and_nobody_else_does(void **state
    struct kv_reader *reader = kv_reader_create(*state);
    struct kv_transaction *transaction = kv_store_begin(*state);
    set(transaction, "a", "1");
-   struct kv_slice value;
-   assert_true(kv_transaction_get(transaction, kv_slice_of("a"), &value));
-   assert_true(store_same(value, kv_slice_of("1")));
+   const struct kv_entry *entry = kv_transaction_find(transaction, kv_slice_of("a"));
+   assert_non_null(entry);
+   assert_true(store_same(kv_entry_value(entry), kv_slice_of("1")));
    assert_value(kv_reader_pin(reader), "a", NULL);
    kv_reader_unpin(reader);
    kv_transaction_commit(transaction, 7);
@@ -155,15 +153,15 @@ static void keys_come_in_the_order_of_unsigned_bytes(void **state)
    kv_transaction_commit(transaction, 1);
    struct kv_store_view *view = kv_store_view_create(*state);
    struct kv_cursor cursor;
-   struct kv_slice key, value;
    kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
    for (size_t i = 0; i < COUNT; i++) {
-      assert_true(kv_cursor_next(&cursor, &key, &value));
-      assert_true(store_same(key, ordered[i]) && store_same(value, ordered[i]));
-      assert_true(kv_version_get(kv_store_view_version(view), ordered[i], &value));
-      assert_true(store_same(value, ordered[i]));
+      const struct kv_entry *entry = kv_cursor_next(&cursor);
+      assert_non_null(entry);
+      assert_true(store_same(kv_entry_key(entry), ordered[i]));
+      assert_true(store_same(kv_entry_value(entry), ordered[i]));
+      assert_ptr_equal(kv_version_find(kv_store_view_version(view), ordered[i]), entry);
    }
-   assert_false(kv_cursor_next(&cursor, &key, &value));
+   assert_null(kv_cursor_next(&cursor));
    kv_store_view_destroy(view);
 }
 
@@ -176,12 +174,12 @@ static void a_cursor_begins_at_the_first_key_not_below_the_one_sought(void **sta
    for (unsigned i = 0; i <= 2 * COUNT; i++) {
       char text[16], expected[16];
       struct kv_cursor cursor;
-      struct kv_slice key, value;
       kv_cursor_seek(&cursor, kv_store_view_version(view), store_numbered(text, i));
       for (unsigned next = (i + 1) & ~1u, last = next + 4; next < last; next += 2) {
          bool there = next < 2 * COUNT;
-         assert_int_equal(kv_cursor_next(&cursor, &key, &value), there);
-         assert_true(!there || store_same(key, store_numbered(expected, next)));
+         const struct kv_entry *entry = kv_cursor_next(&cursor);
+         assert_int_equal(entry != NULL, there);
+         assert_true(!there || store_same(kv_entry_key(entry), store_numbered(expected, next)));
       }
    }
    kv_store_view_destroy(view);
@@ -219,17 +217,15 @@ static void a_leaf_that_shrinks_is_merged_with_either_neighbour(void **state)
 static void the_longest_key_and_the_empty_value_are_kept(void **state)
 {
    static char longest[KV_KEY_SIZE_MAX];
-   struct kv_slice value, last = kv_slice(longest, sizeof longest),
-                          before = kv_slice(longest, sizeof longest - 1);
+   struct kv_slice last = kv_slice(longest, sizeof longest),
+                   before = kv_slice(longest, sizeof longest - 1);
    struct kv_transaction *transaction = kv_store_begin(*state);
    assert_true(kv_transaction_set(transaction, last, kv_slice(NULL, 0)));
    assert_true(kv_transaction_set(transaction, before, kv_slice("x", 1)));
    kv_transaction_commit(transaction, 1);
    struct kv_store_view *view = kv_store_view_create(*state);
-   assert_true(kv_version_get(kv_store_view_version(view), last, &value));
-   assert_int_equal(value.size, 0);
-   assert_true(kv_version_get(kv_store_view_version(view), before, &value));
-   assert_int_equal(value.size, 1);
+   assert_true(store_holds(kv_store_view_version(view), last, kv_slice(NULL, 0)));
+   assert_true(store_holds(kv_store_view_version(view), before, kv_slice("x", 1)));
    kv_store_view_destroy(view);
 }
 

@@ -173,18 +173,19 @@ static void a_held_view_costs_only_what_it_alone_needs(void **state)
    assert_int_equal(blocks_in_use, alone);
 }
 
-static void a_kept_value_outlives_its_key_its_versions_and_the_store(void **state)
+static void a_kept_entry_outlives_its_key_its_versions_and_the_store(void **state)
 {
-   static const char large[KV_VALUE_KEEP_MIN] = "large";
+   static const char large[KV_ENTRY_KEEP_MIN] = "large";
    const struct kv_slice key = kv_slice_of("key"), text = kv_slice(large, sizeof large);
    struct kv_store *other = kv_store_create();
-   struct kv_slice value;
    struct kv_transaction *transaction = kv_store_begin(other);
    assert_true(kv_transaction_set(transaction, key, text));
    kv_transaction_commit(transaction, 1);
    struct kv_reader *reader = kv_reader_create(other);
-   assert_true(kv_version_get(kv_reader_pin(reader), key, &value));
-   void *first = kv_value_keep(key, value), *second = kv_value_keep(key, value);
+   const struct kv_entry *entry = kv_version_find(kv_reader_pin(reader), key);
+   assert_non_null(entry);
+   kv_entry_keep(entry);
+   kv_entry_keep(entry);
    kv_reader_unpin(reader);
    kv_reader_destroy(reader);
 
@@ -195,16 +196,17 @@ static void a_kept_value_outlives_its_key_its_versions_and_the_store(void **stat
    kv_transaction_commit(kv_store_begin(other), 3);
    assert_true(blocks_in_use >= kept);
    kv_store_destroy(other);
-   kv_value_release(first);
-   assert_true(store_same(value, text));
-   kv_value_release(second);
+   kv_entry_release(entry);
+   assert_true(store_same(kv_entry_key(entry), key));
+   assert_true(store_same(kv_entry_value(entry), text));
+   kv_entry_release(entry);
    assert_nothing_kept(*state);
 }
 
 static void values_that_nobody_keeps_are_freed_whatever_their_size(void **state)
 {
-   static const char large[KV_VALUE_KEEP_MIN + 1] = "large";
-   for (size_t size = KV_VALUE_KEEP_MIN - 1; size <= sizeof large; size++) {
+   static const char large[KV_ENTRY_KEEP_MIN + 1] = "large";
+   for (size_t size = KV_ENTRY_KEEP_MIN - 1; size <= sizeof large; size++) {
       for (unsigned i = 0; i < 3; i++) {
          struct kv_transaction *transaction = kv_store_begin(*state);
          assert_true(kv_transaction_set(transaction, kv_slice_of("k"), kv_slice(large, size)));
@@ -231,27 +233,25 @@ static unsigned expected_number(unsigned key, uint64_t version)
    return number;
 }
 
-static void an_entry_made_ahead_is_freed_whether_it_is_put_or_dropped(void **state)
+static void an_entry_created_ahead_is_freed_whether_it_is_put_or_released(void **state)
 {
    store_fill(*state, 100);
    kv_transaction_commit(kv_store_begin(*state), 2);
    long before = blocks_in_use;
    char text[16];
-   struct kv_entry *put = kv_store_make_entry(store_numbered(text, 8), kv_slice("ahead", 5));
-   struct kv_entry *undone = kv_store_make_entry(store_numbered(text, 9), kv_slice("undone", 6));
-   struct kv_entry *dropped = kv_store_make_entry(store_numbered(text, 10), kv_slice("no", 2));
-   kv_store_drop_entry(dropped);
-   kv_store_drop_entry(NULL);
+   struct kv_entry *put = kv_entry_create(store_numbered(text, 8), kv_slice("ahead", 5));
+   struct kv_entry *undone = kv_entry_create(store_numbered(text, 9), kv_slice("undone", 6));
+   struct kv_entry *unused = kv_entry_create(store_numbered(text, 10), kv_slice("no", 2));
+   kv_entry_release(unused);
+   kv_entry_release(NULL);
 
    struct kv_transaction *transaction = kv_store_begin(*state);
    assert_true(kv_transaction_put(transaction, undone));
    kv_transaction_abort(transaction);
    transaction = kv_store_begin(*state);
    assert_true(kv_transaction_put(transaction, put));
-   struct kv_slice value;
-   assert_true(kv_version_get(transaction->version, store_numbered(text, 8), &value));
-   assert_memory_equal(value.data, "ahead", 5);
-   assert_false(kv_version_get(transaction->version, store_numbered(text, 9), &value));
+   assert_true(store_holds(transaction->version, store_numbered(text, 8), kv_slice("ahead", 5)));
+   assert_null(kv_version_find(transaction->version, store_numbered(text, 9)));
    kv_transaction_commit(transaction, 3);
    kv_transaction_commit(kv_store_begin(*state), 4);
    assert_int_equal(blocks_in_use, before);
@@ -279,7 +279,6 @@ static void views_may_end_in_any_order(void **state)
    enum { VERSIONS = 6, VIEWS = 2 * VERSIONS, KEYS = 300 };
    uint64_t chance = 42;
    char text[16], expected[16];
-   struct kv_slice value;
    for (unsigned round = 0; round < 100; round++) {
       struct kv_store_view *views[VIEWS];
       for (unsigned i = 0; i < VERSIONS; i++) {
@@ -298,9 +297,9 @@ static void views_may_end_in_any_order(void **state)
          for (unsigned i = 0; i + 1 < left; i++) {
             const struct kv_version *version = kv_store_view_version(views[i]);
             unsigned j = store_random_below(&chance, KEYS);
-            assert_true(kv_version_get(version, store_numbered(text, j), &value));
             unsigned number = expected_number(j, kv_version_sequence(version));
-            assert_true(store_same(value, store_numbered(expected, number)));
+            assert_true(
+                store_holds(version, store_numbered(text, j), store_numbered(expected, number)));
             store_check_tree(version);
          }
       }
@@ -353,10 +352,10 @@ static void a_transaction_without_memory_can_be_aborted(void **state)
    struct kv_store_view *view = kv_store_view_create(*state);
    assert_int_equal(kv_version_count(kv_store_view_version(view)), COUNT / 2);
    for (unsigned i = 0; i < COUNT; i++) {
-      struct kv_slice value;
-      bool found = kv_version_get(kv_store_view_version(view), store_numbered(text, i), &value);
-      assert_int_equal(found, i % 2 == 0);
-      assert_true(!found || store_same(value, store_numbered(text, i)));
+      const struct kv_entry *entry =
+          kv_version_find(kv_store_view_version(view), store_numbered(text, i));
+      assert_int_equal(entry != NULL, i % 2 == 0);
+      assert_true(!entry || store_same(kv_entry_value(entry), store_numbered(text, i)));
    }
    store_check_tree(kv_store_view_version(view));
    kv_store_view_destroy(view);
@@ -399,11 +398,11 @@ int main(void)
    const struct CMUnitTest tests[] = {
        STORE_TEST(a_tree_emptied_in_any_order_keeps_nothing),
        STORE_TEST(an_aborted_transaction_frees_what_it_made),
-       STORE_TEST(a_kept_value_outlives_its_key_its_versions_and_the_store),
+       STORE_TEST(a_kept_entry_outlives_its_key_its_versions_and_the_store),
        STORE_TEST(values_that_nobody_keeps_are_freed_whatever_their_size),
        STORE_TEST(what_an_unpinned_version_used_is_freed_by_the_next_commit),
        STORE_TEST(a_held_view_costs_only_what_it_alone_needs),
-       STORE_TEST(an_entry_made_ahead_is_freed_whether_it_is_put_or_dropped),
+       STORE_TEST(an_entry_created_ahead_is_freed_whether_it_is_put_or_released),
        STORE_TEST(what_was_published_keeps_what_it_replaced_until_it_is_reclaimed),
        STORE_TEST(views_may_end_in_any_order),
        STORE_TEST(a_transaction_without_memory_can_be_aborted),

@@ -93,21 +93,22 @@ static void check_version(struct model_test *test, const struct kv_version *vers
 {
    uint32_t buffer[50];
    struct kv_cursor cursor;
-   struct kv_slice key, value;
    kv_cursor_seek(&cursor, version, from > 0 ? model_key(test, from) : kv_slice(NULL, 0));
    for (size_t i = from; i < MODEL_KEYS; i++) {
       if (model->values[i] == 0)
          continue;
-      assert_true(kv_cursor_next(&cursor, &key, &value));
-      assert_true(store_same(key, model_key(test, i)));
-      assert_true(store_same(value, model_value(&buffer, model->values[i])));
+      const struct kv_entry *entry = kv_cursor_next(&cursor);
+      assert_non_null(entry);
+      assert_true(store_same(kv_entry_key(entry), model_key(test, i)));
+      assert_true(store_same(kv_entry_value(entry), model_value(&buffer, model->values[i])));
    }
-   assert_false(kv_cursor_next(&cursor, &key, &value));
+   assert_null(kv_cursor_next(&cursor));
    for (unsigned tries = 0; tries < 20; tries++) {
       size_t i = store_random_below(&test->chance, MODEL_KEYS);
-      assert_int_equal(kv_version_get(version, model_key(test, i), &value), model->values[i] != 0);
-      assert_true(model->values[i] == 0 ||
-                  store_same(value, model_value(&buffer, model->values[i])));
+      const struct kv_entry *entry = kv_version_find(version, model_key(test, i));
+      assert_int_equal(entry != NULL, model->values[i] != 0);
+      assert_true(!entry ||
+                  store_same(kv_entry_value(entry), model_value(&buffer, model->values[i])));
    }
 }
 
@@ -135,9 +136,8 @@ static void change_both(struct model_test *test, struct kv_store *store, uint32_
    test->working = test->now;
    for (uint32_t left = 1 + store_random_below(&test->chance, changes); left > 0; left--) {
       size_t i = store_random_below(&test->chance, MODEL_KEYS);
-      struct kv_slice value;
       uint32_t buffer[50], *held = &test->working.values[i];
-      assert_int_equal(kv_transaction_get(transaction, model_key(test, i), &value), *held != 0);
+      assert_int_equal(kv_transaction_find(transaction, model_key(test, i)) != NULL, *held != 0);
       if (store_random_below(&test->chance, 100) < deletes) {
          bool existed;
          assert_true(kv_transaction_delete(transaction, model_key(test, i), &existed));

@@ -3,6 +3,7 @@
  * Meant for the thread sanitizer too.
  */
 #include "core/store/store.h"
+#include "tests/support/store_check.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -46,22 +47,21 @@ static bool is_whole(const struct kv_version *version)
 {
    char text[24];
    struct kv_cursor cursor;
-   struct kv_slice key, value;
    uint64_t sequence = kv_version_sequence(version), count = 0;
    kv_cursor_seek(&cursor, version, kv_slice(NULL, 0));
    for (uint64_t i = 0; i < KEYS && sequence > 0; i++) {
       struct kv_slice wanted = key_of(text, i);
-      if (kv_version_get(version, wanted, &value) != holds(sequence, i))
+      const struct kv_entry *found = kv_version_find(version, wanted);
+      if ((found != NULL) != holds(sequence, i))
          return false;
-      if (!holds(sequence, i))
+      if (!found)
          continue;
-      if (!is_value(value, sequence) || !kv_cursor_next(&cursor, &key, &value) ||
-          key.size != wanted.size || memcmp(key.data, wanted.data, key.size) != 0 ||
-          !is_value(value, sequence))
+      if (kv_cursor_next(&cursor) != found || !store_same(kv_entry_key(found), wanted) ||
+          !is_value(kv_entry_value(found), sequence))
          return false;
       count++;
    }
-   return !kv_cursor_next(&cursor, &key, &value) && kv_version_count(version) == count;
+   return !kv_cursor_next(&cursor) && kv_version_count(version) == count;
 }
 
 static void report(struct shared *shared, bool good, bool first)
