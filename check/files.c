@@ -1,6 +1,5 @@
 #include "check/files.h"
 
-#include "check/shown.h"
 #include "storage/file.h"
 #include "storage/folder.h"
 #include "storage/key_check.h"
@@ -20,15 +19,67 @@
 
 /* Where segments and snapshots bear the store's UUID, docs/formats.md. */
 #define STORE_ID_OFFSET 16
+#define INNER STORAGE_INNER_FOLDER "/"
 
 struct walk {
    kvs_host host; /* first: load finds the count through it */
    uint64_t loaded;
-   json_t *files;
-   unsigned *damaged;
+   struct checked_files *files;
    bool look_inside;
    struct kv_status *status;
 };
+
+static bool begins_with(const char *text, const char *beginning)
+{
+   return strncmp(text, beginning, strlen(beginning)) == 0;
+}
+
+enum file_area files_area(const char *path)
+{
+   if (begins_with(path, INNER))
+      path += strlen(INNER);
+   return begins_with(path, "aof/")         ? AREA_LOG
+          : begins_with(path, "snapshots/") ? AREA_SNAPSHOTS
+                                            : AREA_OTHER;
+}
+
+const char *files_state_name(enum file_state state)
+{
+   static const char *const names[] = {[STATE_NOT_CHECKED] = "not checked",
+                                       [STATE_SOUND] = "sound",
+                                       [STATE_TORN] = "torn",
+                                       [STATE_DAMAGED] = "damaged"};
+   return names[state];
+}
+
+void files_deinit(struct checked_files *files)
+{
+   for (size_t i = 0; i < files->count; i++) {
+      free(files->items[i].path);
+      free(files->items[i].finding);
+   }
+   free(files->items);
+   *files = (struct checked_files){0};
+}
+
+static struct checked_file *add_file(struct checked_files *files, const char *path)
+{
+   enum { STEP = 64 };
+   if (files->count % STEP == 0) {
+      struct checked_file *grown =
+          reallocarray(files->items, files->count + STEP, sizeof *files->items);
+      if (!grown)
+         return NULL;
+      files->items = grown;
+   }
+   char *copy = strdup(path);
+   if (!copy)
+      return NULL;
+   struct checked_file *file = &files->items[files->count++];
+   *file = (struct checked_file){
+       .path = copy, .area = files_area(path), .inner = begins_with(path, INNER)};
+   return file;
+}
 
 static int count_records(const kvs_host *host, const kvs_record *records, size_t count,
                          kvs_error *error)
@@ -50,39 +101,17 @@ static int drop_effects(void *context, const struct storage_scan *scan, const kv
    return KVS_OK;
 }
 
-static void set_number(json_t *file, const char *name, uint64_t number)
-{
-   json_object_set_new(file, name, json_integer((json_int_t)number));
-}
-
-static void set_state(const struct walk *walk, json_t *file, int code, const char *state,
-                      const char *finding)
-{
-   json_object_set_new(file, "state", json_string(code == KVS_OK ? state : "damaged"));
-   if (finding[0] != '\0')
-      json_object_set_new(file, "finding", shown_text(finding));
-   if (code != KVS_OK)
-      ++*walk->damaged;
-}
-
-const char *files_place(const char *file)
-{
-   static const char inner[] = STORAGE_INNER_FOLDER "/";
-   return strncmp(file, inner, sizeof inner - 1) == 0 ? file + sizeof inner - 1 : file;
-}
-
 /* ---- Kinds of files ------------------------------------------------------------------------ */
 
-static void check_snapshot(struct walk *walk, json_t *file, const struct storage_folder *folder,
-                           const char *name)
+static int check_snapshot(struct walk *walk, struct checked_file *file,
+                          const struct storage_folder *folder, const char *name, kvs_error *error)
 {
-   kvs_error error = {.size = sizeof error};
-   uint64_t sequence = strtoull(name, NULL, 10);
+   file->sequence = strtoull(name, NULL, 10);
    walk->loaded = 0;
-   int code = storage_snapshot_read(&walk->host, folder, name, sequence, false, &error);
-   set_number(file, "records", walk->loaded);
-   set_number(file, "sequence", sequence);
-   set_state(walk, file, code, "sound", error.text);
+   int code = storage_snapshot_read(&walk->host, folder, name, file->sequence, false, error);
+   file->records = walk->loaded;
+   file->state = STATE_SOUND;
+   return code;
 }
 
 /* Whether the segment after `number` exists, and the link in its header; false when that cannot be
@@ -102,85 +131,87 @@ static bool find_link(const struct walk *walk, const struct storage_folder *fold
    return true;
 }
 
-/* Where the data ends, be it sound or not; reserved room follows. */
-static uint64_t data_end(const struct storage_scan *scan, const struct storage_segment_link *next)
-{
-   uint64_t end = next ? next->end : scan->tail.data_end;
-   return end == 0 || end > scan->size ? scan->size : end;
-}
-
-static void check_segment(struct walk *walk, json_t *file, const struct storage_folder *folder,
-                          uint64_t number)
+static int check_segment(struct walk *walk, struct checked_file *file,
+                         const struct storage_folder *folder, uint64_t number, kvs_error *error)
 {
    const struct storage_scan_sink sink = {.take = drop_effects};
-   kvs_error error = {.size = sizeof error};
    struct storage_segment_link link;
    struct storage_scan scan;
    bool exists, sealed = find_link(walk, folder, number, &exists, &link);
    int code = storage_scan_segment(&walk->host, folder, number, sealed ? &link : NULL, &sink, &scan,
-                                   &error);
+                                   error);
    if (code == KVS_CORRUPT && scan.followed && exists) {
       code = KVS_OK; /* what is wrong is wrong with that one */
-      error.text[0] = '\0';
+      error->text[0] = '\0';
    }
-   char chain[16];
-   snprintf(chain, sizeof chain, "%08" PRIx32, scan.link.chain);
-   set_number(file, "records", scan.effects);
-   set_number(file, "marks", scan.marks);
-   set_number(file, "first_sequence", scan.first_sequence);
-   set_number(file, "sequence", scan.link.last_sequence);
-   set_number(file, "end", scan.link.end);
-   set_number(file, "data_end", data_end(&scan, sealed ? &link : NULL));
-   json_object_set_new(file, "chain", json_string(chain));
-   bool torn = code == KVS_OK && scan.tail.data_end > scan.link.end;
-   if (torn)
-      snprintf(error.text, sizeof error.text,
+   file->records = scan.effects;
+   file->marks = scan.marks;
+   file->first_sequence = scan.first_sequence;
+   file->sequence = scan.link.last_sequence;
+   file->end = scan.link.end;
+   file->data_end = sealed ? link.end : scan.tail.data_end;
+   if (file->data_end == 0 || file->data_end > scan.size)
+      file->data_end = scan.size;
+   file->chain = scan.link.chain;
+   file->state = STATE_SOUND;
+   if (code == KVS_OK && scan.tail.data_end > scan.link.end) {
+      file->state = STATE_TORN;
+      snprintf(error->text, sizeof error->text,
                "an unfinished write of %" PRIu64 " bytes at offset %" PRIu64,
                scan.tail.data_end - scan.link.end, scan.link.end);
-   set_state(walk, file, code, torn ? "torn" : "sound", error.text);
+   }
+   return code;
 }
 
 /* Whether it opens with the key is for the plug-in to say. */
-static void check_key_check(struct walk *walk, json_t *file)
+static int check_key_check(struct walk *walk, struct checked_file *file, kvs_error *error)
 {
-   kvs_error error = {.size = sizeof error};
    uint8_t content[STORAGE_KEY_CHECK_SIZE];
    bool found;
-   int code = storage_key_check_read(&walk->host, content, &found, &error);
-   set_state(walk, file, code, "sound", error.text);
+   file->state = STATE_SOUND;
+   return storage_key_check_read(&walk->host, content, &found, error);
 }
 
-static void check_file(struct walk *walk, const struct storage_folder *folder, const char *relative,
-                       const char *name, uint64_t size)
+static enum file_kind kind_of(const struct checked_file *file, const char *name, uint64_t *number)
 {
-   uint64_t number = 0;
    char expected[STORAGE_SNAPSHOT_NAME_SIZE];
-   json_t *file = json_object();
-   json_object_set_new(file, "file", shown_text(relative));
-   set_number(file, "bytes", size);
-   json_array_append_new(walk->files, file);
    storage_snapshot_name(strtoull(name, NULL, 10), expected);
-   const char *place = files_place(relative);
-   bool in_log = walk->look_inside && strncmp(place, "aof/", 4) == 0;
-   bool in_snapshots = walk->look_inside && strncmp(place, "snapshots/", 10) == 0;
-   const char *kind = "unknown";
-   if (in_snapshots && strcmp(name, expected) == 0) {
-      kind = "snapshot";
-      check_snapshot(walk, file, folder, name);
-   } else if (in_log && storage_segment_parse_name(name, &number)) {
-      kind = "segment";
-      check_segment(walk, file, folder, number);
-   } else if (walk->look_inside && strcmp(relative, STORAGE_KEY_CHECK_NAME) == 0) {
-      kind = "key check";
-      check_key_check(walk, file);
-   } else {
-      if (in_log && storage_ends_in(name, ".torn"))
-         kind = "torn";
-      else if ((in_log || in_snapshots) && storage_ends_in(name, ".tmp"))
-         kind = "left-over";
-      set_state(walk, file, KVS_OK, "not checked", "");
+   if (file->area == AREA_SNAPSHOTS && strcmp(name, expected) == 0)
+      return FILE_SNAPSHOT;
+   if (file->area == AREA_LOG && storage_segment_parse_name(name, number))
+      return FILE_SEGMENT;
+   if (strcmp(file->path, STORAGE_KEY_CHECK_NAME) == 0)
+      return FILE_KEY_CHECK;
+   if (file->area == AREA_LOG && storage_ends_in(name, ".torn"))
+      return FILE_TORN;
+   return file->area != AREA_OTHER && storage_ends_in(name, ".tmp") ? FILE_LEFTOVER : FILE_UNKNOWN;
+}
+
+static enum kv_code check_file(struct walk *walk, const struct storage_folder *folder,
+                               const char *path, const char *name, uint64_t size)
+{
+   struct checked_file *file = add_file(walk->files, path);
+   if (!file)
+      return kv_fail(walk->status, KV_RESOURCE_EXHAUSTED, "out of memory for a list of files");
+   file->bytes = size;
+   kvs_error error = {.size = sizeof error};
+   uint64_t number = 0;
+   int code = KVS_OK;
+   if (walk->look_inside)
+      file->kind = kind_of(file, name, &number);
+   if (file->kind == FILE_SNAPSHOT)
+      code = check_snapshot(walk, file, folder, name, &error);
+   else if (file->kind == FILE_SEGMENT)
+      code = check_segment(walk, file, folder, number, &error);
+   else if (file->kind == FILE_KEY_CHECK)
+      code = check_key_check(walk, file, &error);
+   if (code != KVS_OK) {
+      file->state = STATE_DAMAGED;
+      walk->files->damaged++;
    }
-   json_object_set_new(file, "kind", json_string(kind));
+   if (error.text[0] != '\0' && !(file->finding = strdup(error.text)))
+      return kv_fail(walk->status, KV_RESOURCE_EXHAUSTED, "out of memory for a finding");
+   return KV_OK;
 }
 
 /* ---- The walk ------------------------------------------------------------------------------ */
@@ -202,10 +233,8 @@ static enum kv_code walk_entry(struct walk *walk, const struct storage_folder *f
    snprintf(relative, sizeof relative, "%s%s", prefix, name);
    if (fstatat(folder->fd, name, &info, AT_SYMLINK_NOFOLLOW) != 0)
       return kv_fail_errno(walk->status, errno, "cannot examine %s/%s", folder->path, name);
-   if (!S_ISDIR(info.st_mode)) {
-      check_file(walk, folder, relative, name, (uint64_t)info.st_size);
-      return KV_OK;
-   }
+   if (!S_ISDIR(info.st_mode))
+      return check_file(walk, folder, relative, name, (uint64_t)info.st_size);
    if (depth == DEPTH_MAX)
       return KV_OK;
    struct storage_folder inside;
@@ -236,18 +265,18 @@ static enum kv_code walk_folder(struct walk *walk, const struct storage_folder *
 }
 
 enum kv_code files_check(const char *directory, const uint8_t store_id[16], bool look_inside,
-                         json_t *files, unsigned *damaged, struct kv_status *status)
+                         struct checked_files *files, struct kv_status *status)
 {
    struct walk walk = {.host = {.size = sizeof walk.host,
                                 .directory = directory,
                                 .load = count_records,
                                 .log = drop_log},
                        .files = files,
-                       .damaged = damaged,
                        .look_inside = look_inside,
                        .status = status};
    struct storage_folder folder;
    kvs_error error = {.size = sizeof error};
+   *files = (struct checked_files){0};
    memcpy(walk.host.store_id, store_id, sizeof walk.host.store_id);
    if (storage_folder_open(directory, &folder, &error) != KVS_OK)
       return kv_fail(status, KV_UNAVAILABLE, "%s", error.text);
@@ -293,8 +322,8 @@ bool files_store_id(const char *directory, uint8_t store_id[16])
       const char *folder, *ending;
    } places[] = {{"aof", ".log"},
                  {"snapshots", ".snapshot"},
-                 {STORAGE_INNER_FOLDER "/aof", ".log"},
-                 {STORAGE_INNER_FOLDER "/snapshots", ".snapshot"}};
+                 {INNER "aof", ".log"},
+                 {INNER "snapshots", ".snapshot"}};
    const kvs_host host = {.size = sizeof host, .directory = directory};
    kvs_error ignored = {.size = sizeof ignored};
    bool found = false;

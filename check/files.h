@@ -8,21 +8,56 @@
 
 #include "core/support/status.h"
 
-#include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-/* Adds an object for each file below `directory` to the array `files`: file, kind ("snapshot",
- * "segment", "torn", "left-over", "key check", "unknown"), bytes, state ("sound", "torn",
- * "damaged", "not checked"), and where it applies records, marks, first_sequence, sequence, end,
- * data_end, chain, finding. `look_inside` is false for a plug-in whose formats are not known.
- * *damaged counts. */
-enum kv_code files_check(const char *directory, const uint8_t store_id[16], bool look_inside,
-                         json_t *files, unsigned *damaged, struct kv_status *status);
+/* Which of the plug-in's directories a file is in, also under the inner plug-in's. */
+enum file_area { AREA_OTHER, AREA_LOG, AREA_SNAPSHOTS };
 
-/* The path of a file below the folder of the plug-in that wrote it: that of a generation, or of the
- * inner plug-in in it. */
-const char *files_place(const char *file);
+enum file_kind {
+   FILE_UNKNOWN,
+   FILE_SNAPSHOT,
+   FILE_SEGMENT,
+   FILE_TORN,     /* an unfinished write that was set aside */
+   FILE_LEFTOVER, /* of an unfinished creation */
+   FILE_KEY_CHECK,
+};
+
+enum file_state { STATE_NOT_CHECKED, STATE_SOUND, STATE_TORN, STATE_DAMAGED };
+
+struct checked_file {
+   char *path; /* below the generation's directory */
+   enum file_area area;
+   enum file_kind kind;
+   enum file_state state;
+   bool inner; /* of the inner plug-in of encrypt */
+   uint64_t bytes;
+   char *finding; /* NULL: nothing to say */
+   /* Of snapshots and segments: */
+   uint64_t records, sequence;
+   /* Of segments: */
+   uint64_t marks, first_sequence;
+   uint64_t end;      /* of the last valid record */
+   uint64_t data_end; /* of all that is not reserved space */
+   uint32_t chain;    /* checksum up to `end` */
+};
+
+struct checked_files {
+   struct checked_file *items; /* in the order of their paths */
+   size_t count, damaged;
+};
+
+/* `look_inside` is false for a plug-in whose formats are not known. After any code, files_deinit.
+ */
+enum kv_code files_check(const char *directory, const uint8_t store_id[16], bool look_inside,
+                         struct checked_files *files, struct kv_status *status);
+void files_deinit(struct checked_files *files);
+
+const char *files_state_name(enum file_state state);
+
+/* The area of a file by its path below the generation's directory. */
+enum file_area files_area(const char *path);
 
 /* Finds the UUID that the files below `directory` bear, of the first that has one. */
 bool files_store_id(const char *directory, uint8_t store_id[16]);

@@ -2,10 +2,8 @@
  * kvstore-check: verifies a data directory without a server, and writes repaired copies. It never
  * changes what it looks at.
  */
-#include "check/print.h"
-#include "check/recover.h"
+#include "check/report.h"
 #include "check/shown.h"
-#include "check/survey.h"
 #include "core/support/log.h"
 #include "core/support/standard_files.h"
 
@@ -24,26 +22,20 @@ struct request {
 
 static void print_help(void)
 {
-   fputs(
-       "usage: kvstore-check [--json] DIR\n"
-       "       kvstore-check [--json] --recover=prefix [--output COPY] DIR\n"
-       "\n"
-       "Verifies the data directory DIR without a server and changes nothing in it: each file, "
-       "and\n"
-       "the state that a start would reach.\n"
-       "\n"
-       "  --json            print the report as JSON\n"
-       "  --recover=prefix  also write a repaired copy that a server starts on. It holds the "
-       "newest\n"
-       "                    sound snapshot and the log up to the first damage or gap; what is "
-       "given\n"
-       "                    up is reported\n"
-       "  --output COPY     where the copy goes; it must not exist. Default: DIR.recovered\n"
-       "  --help, --version\n"
-       "\n"
-       "Exit code: 0 sound (with --recover: the copy is written), 1 damage found, 2 usage error,\n"
-       "in use by a server, or unreadable.\n",
-       stdout);
+   fputs("kvstore-check: verifies a data directory without a server, and repairs copies of it\n\n"
+         "Usage: kvstore-check [OPTIONS] DIR\n\n"
+         "Checks every file of the data directory DIR, and what a start on it would do. Changes\n"
+         "nothing in DIR.\n\n"
+         "  --json            print the report as JSON\n"
+         "  --recover=prefix  write a repaired copy that a server can start on: the newest sound\n"
+         "                    snapshot, and the log up to the first damage or gap; the report\n"
+         "                    says what is lost\n"
+         "  --output COPY     path of the copy, which must not exist (default: DIR.recovered)\n"
+         "  -h, --help        print this help and exit\n"
+         "  --version         print the version and exit\n\n"
+         "Exit codes: 0 sound, or empty (with --recover: the copy is written), 1 damage found,\n"
+         "2 usage error, or DIR is in use, unreadable or of an unknown plug-in.\n",
+         stdout);
 }
 
 static int misuse(const char *what)
@@ -52,12 +44,11 @@ static int misuse(const char *what)
    return EXIT_CANNOT;
 }
 
-/* What getopt_long found wrong. */
-static int misuse_option(const char *option, const char *why)
+static int misuse_option(const char *before, const char *option, const char *after)
 {
-   fputs("kvstore-check: ", stderr);
+   fprintf(stderr, "kvstore-check: %s ", before);
    shown_print(stderr, option);
-   fprintf(stderr, " %s\nTry: kvstore-check --help\n", why);
+   fprintf(stderr, "%s\nTry: kvstore-check --help\n", after);
    return EXIT_CANNOT;
 }
 
@@ -86,42 +77,39 @@ static char *output_of(const struct request *request, const struct kv_data_direc
    return output;
 }
 
-static enum kv_code recover(const struct request *request,
-                            const struct kv_data_directory *directory, const struct survey *survey,
-                            struct kv_status *status)
-{
-   char *output = output_of(request, directory);
-   if (!output)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
-   enum kv_code code = recover_prefix(directory, survey, output, status);
-   free(output);
-   return code;
-}
-
 static int exit_code_of(enum verdict verdict)
 {
-   return verdict == VERDICT_SOUND     ? EXIT_SOUND
-          : verdict == VERDICT_DAMAGED ? EXIT_DAMAGED
-                                       : EXIT_CANNOT;
+   static const int codes[] = {[VERDICT_SOUND] = EXIT_SOUND,
+                               [VERDICT_EMPTY] = EXIT_SOUND,
+                               [VERDICT_DAMAGED] = EXIT_DAMAGED,
+                               [VERDICT_UNKNOWN] = EXIT_CANNOT};
+   return codes[verdict];
 }
 
-static int report(const struct request *request, const struct kv_data_directory *directory,
-                  const struct survey *survey)
+static int report(const struct request *request, const struct survey *survey,
+                  const struct recovery *recovery, const char *output)
+{
+   if (!request->json)
+      report_text(stdout, survey, recovery, output);
+   else if (!report_json(stdout, survey, recovery, output))
+      return fail(&(struct kv_status){.text = "out of memory for the report"});
+   return recovery ? EXIT_SOUND : exit_code_of(survey->verdict);
+}
+
+/* The report comes also where there is no copy. */
+static int recover(const struct request *request, const struct kv_data_directory *directory,
+                   const struct survey *survey)
 {
    struct kv_status status;
-   int result = exit_code_of(survey->verdict);
-   enum kv_code recovered = KV_OK;
-   if (request->recover)
-      recovered = recover(request, directory, survey, &status);
-   if (request->json) {
-      json_dumpf(survey->report, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
-      putchar('\n');
-   } else {
-      print_report(stdout, survey->report);
-   }
-   if (recovered != KV_OK)
-      return fail(&status);
-   return request->recover ? EXIT_SOUND : result;
+   struct recovery recovery;
+   char *output = output_of(request, directory);
+   if (!output)
+      return fail(&(struct kv_status){.text = "out of memory"});
+   enum kv_code code = recover_prefix(directory, survey, output, &recovery, &status);
+   int result = report(request, survey, code == KV_OK ? &recovery : NULL, output);
+   recover_deinit(survey, &recovery);
+   free(output);
+   return code == KV_OK ? result : fail(&status);
 }
 
 static int run(const struct request *request)
@@ -131,9 +119,13 @@ static int run(const struct request *request)
    if (kv_data_directory_open_to_read(request->directory, &directory, &status) != KV_OK)
       return fail(&status);
    struct survey survey;
-   int result = survey_make(directory, &survey, &status) == KV_OK
-                    ? report(request, directory, &survey)
-                    : fail(&status);
+   int result;
+   if (survey_make(directory, &survey, &status) != KV_OK)
+      result = fail(&status);
+   else if (request->recover)
+      result = recover(request, directory, &survey);
+   else
+      result = report(request, &survey, NULL, NULL);
    survey_deinit(&survey);
    kv_data_directory_close(directory);
    if (fflush(stdout) != 0 || ferror(stdout)) {
@@ -160,7 +152,7 @@ int main(int argc, char **argv)
          break;
       case 'r':
          if (strcmp(optarg, "prefix") != 0)
-            return misuse("--recover knows only \"prefix\"");
+            return misuse("unknown recovery; use --recover=prefix");
          request.recover = true;
          break;
       case 'o':
@@ -175,17 +167,17 @@ int main(int argc, char **argv)
          puts("kvstore-check " KVSTORE_VERSION);
          return EXIT_SOUND;
       case ':':
-         return misuse_option(argv[optind - 1], "needs a value");
+         return misuse_option("option", argv[optind - 1], " needs a value");
       default:
-         return misuse_option(argv[optind - 1], "is not an option here");
+         return misuse_option("unknown option", argv[optind - 1], "");
       }
    }
    if (optind + 1 != argc || *argv[optind] == '\0')
-      return misuse("name one data directory");
+      return misuse("give one data directory");
    if (request.output && !request.recover)
-      return misuse("--output goes with --recover=prefix");
+      return misuse("--output needs --recover=prefix");
    request.directory = argv[optind];
-   /* What a load has to say stands in the report. */
+   /* What a load logs is in the report. */
    kv_log_set_level(KV_LOG_ERROR);
    return run(&request);
 }

@@ -1,5 +1,5 @@
 /*
- * Where a generation keeps its data, and in which form: in its own folder, or, under the plug-in
+ * Where a generation keeps its data, and in which form: in its own directory, or, under the plug-in
  * encrypt, in that of the inner plug-in. Encrypted records are records like others: what holds for
  * the files of a plug-in holds for them, and none of it needs the key.
  *
@@ -8,16 +8,26 @@
 #ifndef CHECK_PLACE_H
 #define CHECK_PLACE_H
 
-#include "check/reading.h"
 #include "core/datadir/data_directory.h"
 
 #include <stdbool.h>
 
+/* What a plug-in keeps. */
+enum kept {
+   KEPT_UNKNOWN, /* a third party's plug-in: nobody else can look inside */
+   KEPT_NOTHING,
+   KEPT_SNAPSHOTS,
+   KEPT_JOURNAL, /* a log, and the snapshots that keep it short */
+};
+
 struct place {
    enum kept kept;
    bool encrypted;
-   char name[128];     /* of who keeps it, as messages of the server have it */
+   char plugin[65];    /* who keeps the data: the inner plug-in under encrypt */
+   char name[128];     /* the same, as messages of the server have it */
    const char *folder; /* of the data, below the generation's: "" when it is that itself */
+   const char
+       *to_files; /* what its files begin with, below the generation's: the same with a '/' */
 };
 
 void place_find(const struct kv_active *active, struct place *place);

@@ -1,6 +1,5 @@
-#include "check/reading.h"
-
 #include "check/stand_in.h"
+
 #include "storage/file.h"
 #include "storage/journal.h"
 #include "storage/note.h"
@@ -16,21 +15,6 @@ struct reading {
    struct storage_snapshot_set *snapshots;
    struct storage_folder log;
 };
-
-enum kept kept_by(const char *plugin)
-{
-   static const struct {
-      const char *plugin;
-      enum kept kept;
-   } known[] = {{"none", KEPT_NOTHING},
-                {"snapshot", KEPT_SNAPSHOTS},
-                {"aof", KEPT_JOURNAL},
-                {"hybrid", KEPT_JOURNAL}};
-   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-      if (strcmp(plugin, known[i].plugin) == 0)
-         return known[i].kept;
-   return KEPT_UNKNOWN;
-}
 
 static int open_reading(const kvs_host *host, const kvs_setting *settings, size_t count,
                         void **self, kvs_error *error)
@@ -87,43 +71,32 @@ static int load_snapshots_prefix(void *self, kvs_error *error)
    return load_snapshots_by(self, storage_snapshot_set_load_sound, error);
 }
 
-static void tell_torn(const struct reading *reading, const struct storage_recovered *recovered)
+static void note(const struct reading *reading, uint64_t segment, kvs_load_note note)
 {
-   if (recovered->count == 0 || recovered->newest_tail.data_end <= recovered->newest_link.end)
-      return;
-   char name[STORAGE_SEGMENT_NAME_SIZE], path[PATH_MAX + STORAGE_SEGMENT_NAME_SIZE];
-   storage_segment_name(recovered->newest.number, name);
-   snprintf(path, sizeof path, "%s/%s", reading->log.path, name);
-   storage_note(reading->host, (kvs_load_note){.kind = KVS_LOAD_TORN,
-                                               .file = path,
-                                               .bytes = recovered->newest_tail.data_end -
-                                                        recovered->newest_link.end,
-                                               .offset = recovered->newest_link.end,
-                                               .sequence = recovered->last_sequence});
-}
-
-static void tell_given_up(const struct reading *reading, const struct storage_recovered *recovered)
-{
-   const struct storage_given_up *given_up = &recovered->given_up;
    char name[STORAGE_SEGMENT_NAME_SIZE] = "", path[PATH_MAX + STORAGE_SEGMENT_NAME_SIZE];
-   if (given_up->segment > 0)
-      storage_segment_name(given_up->segment, name);
+   if (segment > 0)
+      storage_segment_name(segment, name);
    snprintf(path, sizeof path, "%s/%s", reading->log.path, name);
-   storage_note(reading->host, (kvs_load_note){.kind = KVS_LOAD_PASSED_OVER,
-                                               .file = path,
-                                               .text = given_up->reason,
-                                               .offset = given_up->offset,
-                                               .sequence = given_up->known_sequence});
+   note.file = path;
+   storage_note(reading->host, note);
 }
 
 static int finish(const struct reading *reading, const struct storage_snapshot_found *found,
                   const struct storage_recovered *recovered)
 {
-   if (recovered->given_up.any)
-      tell_given_up(reading, recovered);
-   else
-      tell_torn(reading, recovered);
+   const struct storage_given_up *given_up = &recovered->given_up;
+   uint64_t end = recovered->newest_link.end, data_end = recovered->newest_tail.data_end;
    uint64_t last = recovered->last_sequence;
+   if (given_up->any)
+      note(reading, given_up->segment,
+           (kvs_load_note){.kind = KVS_LOAD_PASSED_OVER,
+                           .text = given_up->reason,
+                           .offset = given_up->offset,
+                           .sequence = given_up->known_sequence});
+   else if (recovered->count > 0 && data_end > end)
+      note(reading, recovered->newest.number,
+           (kvs_load_note){
+               .kind = KVS_LOAD_TORN, .bytes = data_end - end, .offset = end, .sequence = last});
    reading->host->loaded_to(reading->host, last > found->sequence ? last : found->sequence);
    free(recovered->segments);
    return KVS_OK;
@@ -153,7 +126,7 @@ static int load_journal_prefix(void *self, kvs_error *error)
                           error);
 }
 
-kvs_plugin reading_plugin(enum kept kept, const char *name, bool prefix)
+kvs_plugin stand_in_reading(enum kept kept, const char *name, bool prefix)
 {
    kvs_plugin plugin = stand_in_plugin(name);
    plugin.open = open_reading;

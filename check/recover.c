@@ -1,17 +1,12 @@
 #include "check/recover.h"
 
-#include "check/files.h"
-#include "check/shown.h"
 #include "check/stand_in.h"
-#include "check/start.h"
-#include "check/writing.h"
 #include "storage/folder.h"
 #include "storage/key_check.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <inttypes.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,29 +18,21 @@
 
 /* ---- Of which generation ------------------------------------------------------------------- */
 
-static size_t count_files(const json_t *generation, const char *folder)
+/* Whether the generation holds data of the log or of snapshots. KV_FAILED_PRECONDITION where it is
+ * encrypted: of these nobody can say where the key is. */
+static enum kv_code find_data(const struct surveyed_generation *generation, bool *log, bool *any,
+                              struct kv_status *status)
 {
-   size_t index, count = 0;
-   const json_t *file;
-   json_array_foreach(json_object_get(generation, "files"), index, file) count +=
-       strncmp(json_string_value(json_object_get(file, "file")), folder, strlen(folder)) == 0;
-   return count;
-}
-
-/* Of these nobody can say where the key is. */
-static enum kv_code refuse_encrypted(const struct survey *survey, struct kv_status *status)
-{
-   size_t index;
-   const json_t *generation;
-   json_array_foreach(json_object_get(survey->report, "generations"), index, generation)
-   {
-      if (count_files(generation, STORAGE_KEY_CHECK_NAME) +
-              count_files(generation, STORAGE_INNER_FOLDER "/") >
-          0)
+   *log = *any = false;
+   for (size_t i = 0; i < generation->files.count; i++) {
+      const struct checked_file *file = &generation->files.items[i];
+      if (file->inner || file->kind == FILE_KEY_CHECK)
          return kv_fail(status, KV_FAILED_PRECONDITION,
-                        "without a usable ACTIVE there is no telling how generation %lld, which is "
-                        "encrypted, is to be read; restore ACTIVE from a backup",
-                        json_integer_value(json_object_get(generation, "generation")));
+                        "generation %llu is encrypted, and without a usable ACTIVE nothing says "
+                        "where its key is; restore ACTIVE from a backup",
+                        (unsigned long long)generation->number);
+      *log |= file->area == AREA_LOG;
+      *any |= file->area != AREA_OTHER;
    }
    return KV_OK;
 }
@@ -54,19 +41,17 @@ static enum kv_code refuse_encrypted(const struct survey *survey, struct kv_stat
 static enum kv_code guess_active(const struct survey *survey, struct kv_active *active,
                                  struct kv_status *status)
 {
-   size_t index, candidates = 0;
-   const json_t *generation;
-   bool log = false;
-   if (refuse_encrypted(survey, status) != KV_OK)
-      return status->code;
-   json_array_foreach(json_object_get(survey->report, "generations"), index, generation)
-   {
-      size_t segments = count_files(generation, "aof/");
-      if (segments + count_files(generation, "snapshots/") == 0)
-         continue;
-      candidates++;
-      log = segments > 0;
-      active->generation = (uint64_t)json_integer_value(json_object_get(generation, "generation"));
+   size_t candidates = 0;
+   bool any_log = false;
+   for (size_t i = 0; i < survey->count; i++) {
+      bool log, any;
+      if (find_data(&survey->generations[i], &log, &any, status) != KV_OK)
+         return status->code;
+      if (any) {
+         candidates++;
+         any_log = log;
+         active->generation = survey->generations[i].number;
+      }
    }
    if (candidates != 1)
       return kv_fail(status, KV_FAILED_PRECONDITION,
@@ -74,76 +59,59 @@ static enum kv_code guess_active(const struct survey *survey, struct kv_active *
                      "say which is the store's; move all but one away, or restore ACTIVE from a "
                      "backup",
                      candidates);
-   active->plugin = strdup(log ? "hybrid" : "snapshot");
+   active->plugin = strdup(any_log ? "hybrid" : "snapshot");
    return active->plugin ? KV_OK : kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
 }
 
 /* ---- What is given up ---------------------------------------------------------------------- */
 
-static uint64_t number_of(const json_t *object, const char *name)
+/* How many bytes the files hold from where reading for the prefix stopped. */
+static uint64_t bytes_from(const struct checked_files *files, const char *path, uint64_t offset)
 {
-   return (uint64_t)json_integer_value(json_object_get(object, name));
-}
-
-static const json_t *files_of(const struct survey *survey, uint64_t number)
-{
-   size_t index;
-   const json_t *generation;
-   json_array_foreach(json_object_get(survey->report, "generations"), index,
-                      generation) if (number_of(generation, "generation") ==
-                                      number) return json_object_get(generation, "files");
-   return NULL;
-}
-
-/* Reckons up what the files hold from where reading for the prefix stopped, and the highest
- * sequence that any file is known to reach. */
-static void reckon(const json_t *files, json_t *item, uint64_t *known)
-{
-   size_t index;
-   const json_t *file;
-   const char *from = json_string_value(json_object_get(item, "file"));
    uint64_t bytes = 0;
-   json_array_foreach(files, index, file)
-   {
-      const char *kind = json_string_value(json_object_get(file, "kind"));
-      int order = strcmp(json_string_value(json_object_get(file, "file")), from);
-      if (strcmp(kind, "segment") == 0 && strncmp(files_place(from), "aof/", 4) == 0 &&
-          order >= 0) {
-         uint64_t end = number_of(file, "data_end");
-         uint64_t offset = order == 0 ? number_of(item, "offset") : 0;
-         bytes += end > offset ? end - offset : 0;
-      } else if (strcmp(kind, "snapshot") == 0 && order == 0) {
-         bytes = number_of(file, "bytes");
-      }
-      if (number_of(file, "sequence") > *known)
-         *known = number_of(file, "sequence");
+   for (size_t i = 0; i < files->count; i++) {
+      const struct checked_file *file = &files->items[i];
+      int order = strcmp(file->path, path);
+      uint64_t from = order == 0 ? offset : 0;
+      if (file->kind == FILE_SEGMENT && files_area(path) == AREA_LOG && order >= 0)
+         bytes += file->data_end > from ? file->data_end - from : 0;
+      else if (file->kind == FILE_SNAPSHOT && order == 0)
+         bytes = file->bytes;
    }
-   if (number_of(item, "sequence") > *known)
-      *known = number_of(item, "sequence");
-   json_object_set_new(item, "bytes", json_integer((json_int_t)bytes));
+   return bytes;
 }
 
-static json_t *describe(const struct start *start, const struct kv_active *active,
-                        const json_t *files, const char *output)
+static const struct checked_files *files_of(const struct survey *survey, uint64_t number)
 {
-   json_t *recovered = json_object(), *given_up = json_array(), *torn = json_array();
-   json_object_set_new(recovered, "directory", shown_text(output));
-   json_object_set_new(recovered, "plugin", shown_text(active->plugin));
-   survey_add_state(start, recovered);
-   survey_add_items(start, KVS_LOAD_PASSED_OVER, given_up);
-   survey_add_items(start, KVS_LOAD_TORN, torn);
-   size_t index;
-   json_t *item;
-   uint64_t known = 0;
-   json_array_foreach(given_up, index, item) reckon(files, item, &known);
-   json_object_set_new(recovered, "given_up", given_up);
-   json_object_set_new(recovered, "torn", torn);
-   json_object_set_new(recovered, "lost_after_sequence",
-                       known > start->sequence ? json_integer((json_int_t)start->sequence)
-                                               : json_null());
-   json_object_set_new(recovered, "lost_known_to_sequence",
-                       known > start->sequence ? json_integer((json_int_t)known) : json_null());
-   return recovered;
+   static const struct checked_files none;
+   for (size_t i = 0; i < survey->count; i++)
+      if (survey->generations[i].number == number)
+         return &survey->generations[i].files;
+   return &none;
+}
+
+static enum kv_code reckon(const struct survey *survey, struct recovery *recovery,
+                           struct kv_status *status)
+{
+   const struct kv_load_items given_up = start_items(&recovery->start, KVS_LOAD_PASSED_OVER);
+   const struct checked_files *files = files_of(survey, recovery->active.generation);
+   if (given_up.count == 0)
+      return KV_OK;
+   recovery->given_up_bytes = calloc(given_up.count, sizeof *recovery->given_up_bytes);
+   if (!recovery->given_up_bytes)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
+   for (size_t i = 0; i < files->count; i++)
+      if (files->items[i].sequence > recovery->known_sequence)
+         recovery->known_sequence = files->items[i].sequence;
+   for (size_t i = 0; i < given_up.count; i++) {
+      const struct kv_load_item *item = &given_up.items[i];
+      char path[PATH_MAX];
+      snprintf(path, sizeof path, "%s%s", recovery->place.to_files, item->file);
+      recovery->given_up_bytes[i] = bytes_from(files, path, item->offset);
+      if (item->sequence > recovery->known_sequence)
+         recovery->known_sequence = item->sequence;
+   }
+   return KV_OK;
 }
 
 /* ---- Writing ------------------------------------------------------------------------------- */
@@ -165,6 +133,14 @@ static enum kv_code copy_key_check(const char *from, const char *to, const uint8
    return KV_OK;
 }
 
+/* What is copied, and whose it is. */
+struct copy {
+   const struct recovery *recovery;
+   struct kv_store *store;
+   const uint8_t *store_id;
+   char from[KV_GENERATION_PATH_SIZE]; /* the generation that is read */
+};
+
 static enum kv_code make_place(const struct place *place, const char *generation,
                                struct kv_status *status)
 {
@@ -179,22 +155,23 @@ static enum kv_code make_place(const struct place *place, const char *generation
    return KV_OK;
 }
 
-static enum kv_code write_generation(const char *generation, const struct start *start,
-                                     const uint8_t store_id[16], struct kv_status *status)
+static enum kv_code write_generation(const struct copy *copy, const char *generation,
+                                     struct kv_status *status)
 {
+   const struct place *place = &copy->recovery->place;
    char path[KV_GENERATION_PATH_SIZE];
-   place_path(start->place, generation, path);
-   if (make_place(start->place, generation, status) != KV_OK)
+   place_path(place, generation, path);
+   if (make_place(place, generation, status) != KV_OK)
       return status->code;
-   const kvs_plugin plugin = writing_plugin(start->place->kept, start->place->name);
+   const kvs_plugin plugin = stand_in_writing(place->kept, place->name);
    const struct kv_instance_config config = {.plugin = &plugin, .directory = path};
    struct kv_instance *instance;
-   enum kv_code code = stand_in_open(config, store_id, &instance, status);
+   enum kv_code code = stand_in_open(config, copy->store_id, &instance, status);
    if (code != KV_OK)
       return code;
    uint64_t sequence;
    code = kv_instance_load(instance, NULL, &sequence, status);
-   struct kv_store_view *view = code == KV_OK ? kv_store_view_create(start->store) : NULL;
+   struct kv_store_view *view = code == KV_OK ? kv_store_view_create(copy->store) : NULL;
    if (view) {
       code = kv_instance_tick(instance, KVS_TICK_CHECKPOINT, view, status);
       kv_store_view_destroy(view);
@@ -206,46 +183,50 @@ static enum kv_code write_generation(const char *generation, const struct start 
 }
 
 /* A start on the copy must reach the very state that was read from the original. */
-static enum kv_code read_back(const char *path, const struct start *start,
-                              const uint8_t store_id[16], struct kv_status *status)
+static enum kv_code read_back(const struct copy *copy, const char *path, struct kv_status *status)
 {
+   const struct start *wanted = &copy->recovery->start;
    struct start again;
-   enum kv_code code = start_load(path, start->place, store_id, false, &again, status);
-   if (code == KV_OK && (again.refused || strcmp(again.digest, start->digest) != 0 ||
-                         again.sequence != start->sequence || again.keys != start->keys))
+   enum kv_code code = start_try(path, &copy->recovery->place, copy->store_id, &again, status);
+   if (code == KV_OK &&
+       (again.outcome != START_REACHES || strcmp(again.digest, wanted->digest) != 0 ||
+        again.sequence != wanted->sequence || again.keys != wanted->keys))
       code = kv_fail(status, KV_DATA_LOSS, "the copy reads back differently: %s",
-                     again.refused ? again.refusal.text : "the state is a different one");
+                     again.outcome == START_REFUSED ? again.refusal.text
+                                                    : "the state is a different one");
    start_deinit(&again);
    return code;
 }
 
-static enum kv_code write_store(const char *from, const char *unfinished, const struct start *start,
-                                const struct kv_active *active, const uint8_t store_id[16],
+static enum kv_code write_store(const struct copy *copy, const char *unfinished,
                                 struct kv_status *status)
 {
-   struct kv_data_directory *copy;
+   const struct kv_active *active = &copy->recovery->active;
+   const struct place *place = &copy->recovery->place;
+   struct kv_data_directory *directory;
    struct kv_active none;
    bool found;
    uint64_t generation;
-   enum kv_code code = kv_data_directory_open(unfinished, &copy, status);
+   enum kv_code code = kv_data_directory_open(unfinished, &directory, status);
    if (code != KV_OK)
       return code;
-   code = kv_data_directory_read_active(copy, &none, &found, status);
-   kv_data_directory_adopt_store_id(copy, store_id);
+   code = kv_data_directory_read_active(directory, &none, &found, status);
+   kv_data_directory_adopt_store_id(directory, copy->store_id);
    if (code == KV_OK)
-      code = kv_data_directory_create_generation(copy, active->generation - 1, &generation, status);
+      code = kv_data_directory_create_generation(directory, active->generation - 1, &generation,
+                                                 status);
    char path[KV_GENERATION_PATH_SIZE];
-   kv_data_directory_generation_path(copy, active->generation, path);
+   kv_data_directory_generation_path(directory, active->generation, path);
+   /* `none` writes nothing, and starts empty whatever is there. */
+   if (code == KV_OK && place->kept != KEPT_NOTHING)
+      code = write_generation(copy, path, status);
+   if (code == KV_OK && place->encrypted)
+      code = copy_key_check(copy->from, path, copy->store_id, status);
    if (code == KV_OK)
-      code = write_generation(path, start, store_id, status);
-   if (code == KV_OK && start->place->encrypted)
-      code = copy_key_check(from, path, store_id, status);
-   if (code == KV_OK)
-      code = kv_data_directory_write_active(copy, active, status);
-   /* `none` starts empty whatever is there. */
-   if (code == KV_OK && start->place->kept != KEPT_NOTHING)
-      code = read_back(path, start, store_id, status);
-   kv_data_directory_close(copy);
+      code = kv_data_directory_write_active(directory, active, status);
+   if (code == KV_OK && place->kept != KEPT_NOTHING)
+      code = read_back(copy, path, status);
+   kv_data_directory_close(directory);
    return code;
 }
 
@@ -271,9 +252,7 @@ static enum kv_code put_in_place(const char *unfinished, const char *output,
               : kv_fail_errno(status, error, "cannot sync the directory that %s is in", output);
 }
 
-/* `from`: the generation that was read. */
-static enum kv_code write_copy(const char *from, const char *output, const struct start *start,
-                               const struct kv_active *active, const uint8_t store_id[16],
+static enum kv_code write_copy(const struct copy *copy, const char *output,
                                struct kv_status *status)
 {
    enum { OPEN_DIRECTORIES_MAX = 16 };
@@ -285,7 +264,7 @@ static enum kv_code write_copy(const char *from, const char *output, const struc
       return kv_fail(status, KV_ALREADY_EXISTS,
                      "%s or %s exists already; give another path with --output", output,
                      unfinished);
-   enum kv_code code = write_store(from, unfinished, start, active, store_id, status);
+   enum kv_code code = write_store(copy, unfinished, status);
    if (code == KV_OK)
       code = put_in_place(unfinished, output, status);
    if (code != KV_OK)
@@ -293,37 +272,49 @@ static enum kv_code write_copy(const char *from, const char *output, const struc
    return code;
 }
 
-enum kv_code recover_prefix(const struct kv_data_directory *directory, const struct survey *survey,
-                            const char *output, struct kv_status *status)
+/* ---- The whole ----------------------------------------------------------------------------- */
+
+static enum kv_code recover(struct copy *copy, const struct survey *survey, const char *output,
+                            struct recovery *recovery, struct kv_status *status)
 {
-   struct kv_active guess = {0};
-   const struct kv_active *active = &survey->active;
-   if (!survey->recorded) {
-      if (guess_active(survey, &guess, status) != KV_OK)
-         return status->code;
-      active = &guess;
-   }
-   struct place place;
-   place_find(active, &place);
-   if (place.kept == KEPT_UNKNOWN)
-      return kv_fail(status, KV_FAILED_PRECONDITION,
-                     "the files of plug-in %s cannot be read by this program: ask the author of "
-                     "that plug-in how to recover them",
-                     place.name);
-   char path[KV_GENERATION_PATH_SIZE];
-   struct start start;
-   kv_data_directory_generation_path(directory, active->generation, path);
-   enum kv_code code = start_load(path, &place, survey->store_id, true, &start, status);
-   if (code == KV_OK && start.refused) {
-      *status = start.refusal;
+   struct start *start = &recovery->start;
+   enum kv_code code =
+       start_load(copy->from, &recovery->place, survey->store_id, true, copy->store, start, status);
+   if (code == KV_OK && start->outcome == START_REFUSED) {
+      *status = start->refusal;
       code = status->code;
    }
    if (code == KV_OK)
-      code = write_copy(path, output, &start, active, survey->store_id, status);
-   if (code == KV_OK)
-      json_object_set_new(survey->report, "recovered",
-                          describe(&start, active, files_of(survey, active->generation), output));
-   start_deinit(&start);
-   kv_active_deinit(&guess);
+      code = reckon(survey, recovery, status);
+   return code == KV_OK ? write_copy(copy, output, status) : code;
+}
+
+enum kv_code recover_prefix(const struct kv_data_directory *directory, const struct survey *survey,
+                            const char *output, struct recovery *recovery, struct kv_status *status)
+{
+   *recovery = (struct recovery){.active = survey->active};
+   if (!survey->recorded && guess_active(survey, &recovery->active, status) != KV_OK)
+      return status->code;
+   place_find(&recovery->active, &recovery->place);
+   if (recovery->place.kept == KEPT_UNKNOWN)
+      return kv_fail(status, KV_FAILED_PRECONDITION,
+                     "this program cannot read the files of plug-in %s; ask its author how to "
+                     "recover them",
+                     recovery->place.name);
+   struct copy copy = {
+       .recovery = recovery, .store = kv_store_create(), .store_id = survey->store_id};
+   if (!copy.store)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the store");
+   kv_data_directory_generation_path(directory, recovery->active.generation, copy.from);
+   enum kv_code code = recover(&copy, survey, output, recovery, status);
+   kv_store_destroy(copy.store);
    return code;
+}
+
+void recover_deinit(const struct survey *survey, struct recovery *recovery)
+{
+   if (!survey->recorded)
+      kv_active_deinit(&recovery->active);
+   start_deinit(&recovery->start);
+   free(recovery->given_up_bytes);
 }

@@ -9,9 +9,19 @@
 
 #include "check/survey.h"
 
-/* Writes the copy to `output`, which must not exist, and adds the object "recovered" to the
- * survey's report. The copy gets its name when it is complete, durable and was read back. */
+struct recovery {
+   struct kv_active active; /* the survey's, or a guess */
+   struct place place;
+   struct start start;       /* the state in the copy; passed over: what was given up */
+   uint64_t *given_up_bytes; /* of each item that was passed over */
+   uint64_t known_sequence;  /* the highest that any file is known to reach */
+};
+
+/* Writes the copy to `output`, which must not exist. The copy gets its name when it is complete,
+ * durable and was read back. After any code, recover_deinit. */
 enum kv_code recover_prefix(const struct kv_data_directory *directory, const struct survey *survey,
-                            const char *output, struct kv_status *status);
+                            const char *output, struct recovery *recovery,
+                            struct kv_status *status);
+void recover_deinit(const struct survey *survey, struct recovery *recovery);
 
 #endif

@@ -25,25 +25,24 @@ static bool make_digest(struct kv_store *store, char text[KV_DIGEST_TEXT_SIZE])
 }
 
 /* KV_OK also when the load is refused. */
-static enum kv_code load(struct kv_instance *instance, struct start *start,
+static enum kv_code load(struct kv_instance *instance, struct kv_store *store, struct start *start,
                          struct kv_status *status)
 {
-   struct kv_transaction *transaction = kv_store_begin(start->store);
+   struct kv_transaction *transaction = kv_store_begin(store);
    if (!transaction)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the data");
-   uint64_t sequence;
-   enum kv_code code = kv_instance_load(instance, transaction, &sequence, &start->refusal);
+   enum kv_code code = kv_instance_load(instance, transaction, &start->sequence, &start->refusal);
    if (code != KV_OK) {
       kv_transaction_abort(transaction);
-      start->refused = code == KV_DATA_LOSS || code == KV_INVALID_ARGUMENT;
+      start->outcome = START_REFUSED;
       *status = start->refusal;
-      return start->refused ? KV_OK : code;
+      return code == KV_DATA_LOSS || code == KV_INVALID_ARGUMENT ? KV_OK : code;
    }
-   start->sequence = sequence;
+   start->outcome = START_REACHES;
    start->keys = kv_transaction_count(transaction);
    start->bytes = kv_transaction_bytes(transaction);
-   kv_transaction_commit(transaction, sequence);
-   if (!make_digest(start->store, start->digest))
+   kv_transaction_commit(transaction, start->sequence);
+   if (!make_digest(store, start->digest))
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a checksum");
    return KV_OK;
 }
@@ -60,39 +59,53 @@ static bool refuses_key_check(const char *directory, const uint8_t store_id[16],
    if (storage_key_check_read(&host, file, &found, &error) == KVS_OK)
       return false;
    kv_fail(&start->refusal, KV_DATA_LOSS, "plug-in encrypt: %s", error.text);
-   start->refused = true;
+   start->outcome = START_REFUSED;
    return true;
 }
 
 enum kv_code start_load(const char *directory, const struct place *place,
-                        const uint8_t store_id[16], bool prefix, struct start *start,
-                        struct kv_status *status)
+                        const uint8_t store_id[16], bool prefix, struct kv_store *store,
+                        struct start *start, struct kv_status *status)
 {
    char path[KV_GENERATION_PATH_SIZE];
-   *start = (struct start){
-       .store = kv_store_create(), .report = kv_load_report_create(), .place = place};
-   if (!start->store || !start->report)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the store");
+   *start = (struct start){.report = kv_load_report_create()};
+   if (!start->report)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a report");
    if (place->encrypted && !prefix && refuses_key_check(directory, store_id, start))
       return KV_OK;
    place_path(place, directory, path);
-   const kvs_plugin plugin = reading_plugin(place->kept, place->name, prefix);
+   const kvs_plugin plugin = stand_in_reading(place->kept, place->name, prefix);
    const struct kv_instance_config config = {
        .plugin = &plugin, .directory = path, .resumed = true, .report = start->report};
    struct kv_instance *instance;
    enum kv_code code = stand_in_open(config, store_id, &instance, status);
    if (code != KV_OK)
       return code;
-   code = load(instance, start, status);
+   code = load(instance, store, start, status);
    kv_instance_close(instance);
+   return code;
+}
+
+enum kv_code start_try(const char *directory, const struct place *place, const uint8_t store_id[16],
+                       struct start *start, struct kv_status *status)
+{
+   struct kv_store *store = kv_store_create();
+   *start = (struct start){0};
+   if (!store)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the store");
+   enum kv_code code = start_load(directory, place, store_id, false, store, start, status);
+   kv_store_destroy(store);
    return code;
 }
 
 void start_deinit(struct start *start)
 {
-   if (start->store)
-      kv_store_destroy(start->store);
    if (start->report)
       kv_load_report_destroy(start->report);
    *start = (struct start){0};
+}
+
+struct kv_load_items start_items(const struct start *start, uint32_t kind)
+{
+   return start->report ? kv_load_report_items(start->report, kind) : (struct kv_load_items){0};
 }

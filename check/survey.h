@@ -1,30 +1,39 @@
 /*
- * All that can be said of a data directory: its record, its generations with their files, and the
- * state that a start would reach. docs/kvstore-check.md describes the fields of the report.
+ * All that can be said of a data directory: its record, its generations with their files, and what
+ * a start would do.
  *
  * Threads: one.
  */
 #ifndef CHECK_SURVEY_H
 #define CHECK_SURVEY_H
 
-#include "check/place.h"
+#include "check/files.h"
+#include "check/start.h"
 #include "core/datadir/data_directory.h"
-
-#include <jansson.h>
 
 enum verdict {
    VERDICT_SOUND,
-   VERDICT_DAMAGED, /* a start would refuse, or some file is damaged */
+   VERDICT_EMPTY,   /* no data, and none is missing: a start would begin a store */
+   VERDICT_DAMAGED, /* a start would be refused, or some file is damaged */
    VERDICT_UNKNOWN, /* the plug-in's files cannot be looked into */
 };
 
+struct surveyed_generation {
+   uint64_t number;
+   bool active;
+   struct checked_files files;
+};
+
 struct survey {
-   json_t *report;
-   enum verdict verdict;
+   const char *directory;   /* the path; that of the data directory, which must stay open */
    bool recorded;           /* there is a record that can be used: */
    struct kv_active active; /* its content */
    struct place place;      /* of its generation's data */
    uint8_t store_id[16];
+   struct surveyed_generation *generations; /* ascending */
+   size_t count;
+   struct start start;
+   enum verdict verdict;
 };
 
 /* Changes nothing. KV_OK with a survey whatever is found; another code when this program could not
@@ -33,9 +42,7 @@ enum kv_code survey_make(struct kv_data_directory *directory, struct survey *sur
                          struct kv_status *status);
 void survey_deinit(struct survey *survey);
 
-/* What a load has left out: adds to the array `list` an object for each item told as `kind`. */
-struct start;
-void survey_add_items(const struct start *start, uint32_t kind, json_t *list);
-void survey_add_state(const struct start *start, json_t *object);
+/* In one word. */
+const char *survey_verdict_name(enum verdict verdict);
 
 #endif

@@ -1,29 +1,6 @@
-#include "check/writing.h"
-
 #include "check/stand_in.h"
 #include "storage/journal.h"
 #include "storage/snapshot_set.h"
-
-/* ---- Nothing ------------------------------------------------------------------------------- */
-
-static int open_nothing(const kvs_host *host, const kvs_setting *settings, size_t count,
-                        void **self, kvs_error *error)
-{
-   (void)host, (void)settings, (void)count, (void)error;
-   *self = NULL;
-   return KVS_OK;
-}
-
-static int write_nothing(void *self, const kvs_tick *tick, kvs_error *error)
-{
-   (void)self, (void)tick, (void)error;
-   return KVS_OK;
-}
-
-static void close_nothing(void *self)
-{
-   (void)self;
-}
 
 /* ---- Snapshots ----------------------------------------------------------------------------- */
 
@@ -80,17 +57,14 @@ static void close_journal(void *self)
    storage_journal_destroy(self);
 }
 
-kvs_plugin writing_plugin(enum kept kept, const char *name)
+kvs_plugin stand_in_writing(enum kept kept, const char *name)
 {
    kvs_plugin plugin = stand_in_plugin(name);
-   plugin.open = open_nothing;
-   plugin.on_tick = write_nothing;
-   plugin.close = close_nothing;
    if (kept == KEPT_SNAPSHOTS) {
       plugin.open = open_snapshots;
       plugin.on_tick = write_snapshot;
       plugin.close = close_snapshots;
-   } else if (kept == KEPT_JOURNAL) {
+   } else {
       plugin.open = open_journal;
       plugin.on_load = load_journal;
       plugin.on_tick = write_journal;

@@ -151,11 +151,23 @@ class Sound(CheckCase):
         self.assertEqual([part["active"] for part in report["generations"]], [True, False])
         self.assertEqual(report["generations"][1]["files"][0]["state"], "damaged")
 
-    def test_an_empty_directory_is_a_store_not_begun(self):
+    def test_an_empty_directory_is_called_empty_and_a_start_begins_a_fresh_store(self):
         data = os.path.join(self.folder, "empty")
         os.mkdir(data)
-        self.assertEqual(check(data)[0], SOUND)
+        code, report = check(data)
+        self.assertEqual((code, report["verdict"], report["start"]),
+                         (SOUND, "empty", {"refused": False}))
+        text = store_files.run_check(data).stdout.decode()
+        self.assertTrue(text.endswith("there is no data; a start would begin a fresh store\n"
+                                      "verdict: empty\n"), text)
         self.assertEqual(os.listdir(data), [])
+        self.assertEqual(self.start(data=data).status().keys, 0)
+
+    def test_a_store_without_keys_is_sound_and_not_empty(self):
+        server = self.start(mode="aof")
+        server.stop()
+        code, report = self.assertAgrees(server.data)
+        self.assertEqual((code, report["verdict"], report["start"]["keys"]), (SOUND, "sound", 0))
 
     def test_files_of_an_unknown_plugin_are_listed_and_not_judged(self):
         data, _ = self.make("aof")
@@ -295,9 +307,9 @@ class Damage(CheckCase):
         self.assertIn(rb"no\x1bwhere", nowhere.stderr)
 
     def test_an_option_that_cannot_be_read_is_named(self):
-        for arguments, said in ((["--bogus"], b"--bogus is not an option here\n"),
-                                (["--bo\x1bgus"], rb"--bo\x1bgus is not an option here"),
-                                (["--output"], b"--output needs a value\n")):
+        for arguments, said in ((["--bogus"], b"unknown option --bogus\n"),
+                                (["--bo\x1bgus"], rb"unknown option --bo\x1bgus"),
+                                (["--output"], b"option --output needs a value\n")):
             result = store_files.run_check(*arguments)
             self.assertEqual(result.returncode, CANNOT)
             self.assertIn(b"kvstore-check: " + said, result.stderr)
@@ -342,6 +354,35 @@ class Damage(CheckCase):
                 self.assertEqual((recovered["sequence"], recovered["lost_after_sequence"],
                                   recovered["given_up"]), (6, None, []))
                 self.assertServes(server.data + ".recovered", recovered, {6: state})
+
+    def test_damage_that_a_start_does_not_read_is_found_and_not_called_a_refusal(self):
+        """A bit flips in a segment that the newest snapshot covers entirely."""
+        data, states = self.make("hybrid")
+        (generation,) = check(data)[1]["generations"]
+        snapshot = max(file["sequence"] for file in generation["files"]
+                       if file["kind"] == "snapshot")
+        covered = next(file for file in generation["files"]
+                       if file["kind"] == "segment" and file["sequence"] <= snapshot)
+        path = os.path.join(data, "gen-000001", covered["file"])
+        store_files.flip(path, store_files.read(path).index(b"value"))
+        text = store_files.run_check(data).stdout.decode()
+        self.assertRegex(text, rf"  {covered['file']}: damaged, .*\n    .*\n"
+                               "    a start does not need this file\n")
+        self.assertTrue(text.endswith("\nverdict: damaged, but a start would serve all data\n"),
+                        text)
+        self.assertNotIn("refused", text)
+        code, report = self.assertAgrees(data, states)
+        self.assertEqual((code, report["verdict"]), (DAMAGED, "damaged"))
+        self.assertEqual(report["start"]["sequence"], max(states))
+
+    def test_damage_that_a_start_reads_is_called_a_refusal(self):
+        data, _ = self.make("aof", saves=())
+        oldest = store_files.files_below(os.path.join(data, "gen-000001", "aof"))[0]
+        store_files.flip(oldest, store_files.read(oldest).index(b"value"))
+        text = store_files.run_check(data).stdout.decode()
+        self.assertIn("\na start would be refused:\n", text)
+        self.assertNotIn("does not need", text)
+        self.assertTrue(text.endswith("\nverdict: damaged\n"), text)
 
     def test_a_damaged_header_is_no_fault_of_the_segment_before(self):
         data, states = self.make("aof", saves=())
