@@ -12,7 +12,8 @@ bool kv_standard_files_occupy(void)
       if (errno != EBADF)
          return false;
       /* The lowest free number, so this one; for the direction that nobody uses. */
-      if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+      int opened = fd == STDIN_FILENO ? open("/dev/null", O_WRONLY) : open("/dev/null", O_RDONLY);
+      if (opened != fd)
          return false;
    }
    return true;

@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,10 +55,13 @@ struct arguments {
    int result_fd;
 };
 
-static void fail_usage(const char *format, const char *value)
+__attribute__((format(printf, 1, 2), noreturn)) static void fail_usage(const char *format, ...)
 {
+   va_list values;
    fprintf(stderr, "kvstore-plugin-check: ");
-   fprintf(stderr, format, value);
+   va_start(values, format);
+   vfprintf(stderr, format, values);
+   va_end(values);
    fprintf(stderr, "; see kvstore-plugin-check --help\n");
    exit(EXIT_USAGE);
 }

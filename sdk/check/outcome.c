@@ -14,7 +14,8 @@ static int result_fd = -1;
 static char context[512];
 
 /* One line a message, at most PIPE_BUF bytes, so that threads do not mix theirs. */
-static void tell(char kind, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void tell(char kind, const char *format,
+                                                       va_list arguments)
 {
    char line[2048];
    line[0] = kind;
@@ -50,7 +51,7 @@ void check_skip(const char *format, ...)
    _exit(0);
 }
 
-static void tell_text(char kind, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void tell_text(char kind, const char *format, ...)
 {
    TELL(kind, format);
 }

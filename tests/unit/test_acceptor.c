@@ -130,12 +130,12 @@ static void each_connection_is_handed_on(void **state)
 
 static void a_port_in_use_is_refused_with_what_to_do(void **state)
 {
-   static const char *const formats[] = {"127.0.0.1:%d", "0.0.0.0:%d"};
+   static const char *const hosts[] = {"127.0.0.1", "0.0.0.0"};
    struct kv_acceptor *second = create();
    int port = listen_at(*state, "127.0.0.1:0");
    for (size_t i = 0; i < 2; i++) {
       char address[32];
-      snprintf(address, sizeof address, formats[i], port);
+      snprintf(address, sizeof address, "%s:%d", hosts[i], port);
       assert_refused(second, address, "stop it or choose another address");
    }
    kv_acceptor_destroy(second);
@@ -166,18 +166,17 @@ static void a_name_is_listened_on_at_all_its_addresses_and_one_port(void **state
 
 static void an_address_that_is_listened_on_already_is_no_second_one(void **state)
 {
-   static const char *const pairs[][2] = {
-       {"127.0.0.1:%d", "127.0.0.1:%d"}, {"127.0.0.1:%d", "localhost:%d"},
-       {"localhost:%d", "127.0.0.1:%d"}, {"0.0.0.0:%d", "127.0.0.1:%d"},
-       {"0.0.0.0:%d", "[::]:%d"},        {"[::]:%d", "0.0.0.0:%d"},
-       {"[::]:%d", "localhost:%d"}};
+   static const char *const pairs[][2] = {{"127.0.0.1", "127.0.0.1"}, {"127.0.0.1", "localhost"},
+                                          {"localhost", "127.0.0.1"}, {"0.0.0.0", "127.0.0.1"},
+                                          {"0.0.0.0", "[::]"},        {"[::]", "0.0.0.0"},
+                                          {"[::]", "localhost"}};
    (void)state;
    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
       struct kv_acceptor *acceptor = create();
       char address[64];
-      snprintf(address, sizeof address, pairs[i][0], 0);
+      snprintf(address, sizeof address, "%s:0", pairs[i][0]);
       int port = listen_at(acceptor, address);
-      snprintf(address, sizeof address, pairs[i][1], port);
+      snprintf(address, sizeof address, "%s:%d", pairs[i][1], port);
       assert_int_equal(listen_at(acceptor, address), port);
       close(connect_to_port(port));
       kv_acceptor_destroy(acceptor);

@@ -74,8 +74,8 @@ static void blanks_around_a_setting_mean_nothing(void **state)
    static const char *const texts[] = {
        "data-dir=/a b\nworkers=3", "data-dir = /a b\n  workers = 3\n",
        "\t data-dir\t=\t/a b \t\n\n   \n\tworkers =3   ", "data-dir = /a b\r\nworkers = 3\r\n",
-       "\xef\xbb\xbf"
-       "data-dir = /a b\n workers = 3\n"};
+       ("\xef\xbb\xbf"
+        "data-dir = /a b\n workers = 3\n")};
    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
       read_good(fixture, texts[i]);
       assert_string_equal(fixture->config.data_dir, "/a b");

@@ -43,7 +43,8 @@ static int set_up(void **state)
    return fixture.writer ? 0 : -1;
 }
 
-static void put(struct fixture *fixture, enum kv_log_level level, const char *format, unsigned n)
+__attribute__((format(printf, 3, 0))) static void
+put(struct fixture *fixture, enum kv_log_level level, const char *format, unsigned n)
 {
    char message[KV_LOG_MESSAGE_SIZE];
    snprintf(message, sizeof message, format, n);
@@ -175,8 +176,9 @@ static void lines_that_repeat_are_left_out_and_counted(void **state)
 
 /* ---- The limit ---- */
 
-static unsigned admitted(struct kv_log_limit *limit, uint64_t origin, const char *format,
-                         unsigned lines, uint64_t now_ms)
+__attribute__((format(printf, 3, 0))) static unsigned admitted(struct kv_log_limit *limit,
+                                                               uint64_t origin, const char *format,
+                                                               unsigned lines, uint64_t now_ms)
 {
    unsigned count = 0;
    for (unsigned i = 0; i < lines; i++) {

@@ -111,7 +111,8 @@ struct entry {
    uint32_t kind, reserved;
 };
 
-static int fail(kvs_error *error, int code, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int fail(kvs_error *error, int code,
+                                                      const char *format, ...)
 {
    va_list arguments;
    va_start(arguments, format);
