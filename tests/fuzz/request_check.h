@@ -5,7 +5,7 @@
 #define FUZZ_REQUEST_CHECK_H
 
 #include "core/service/service.h"
-#include "tests/fuzz/fake_rpc.h"
+#include "tests/support/fake_rpc.h"
 
 /* The limits of the server under test: small, so that short inputs meet them. */
 #define CHECK_MEMORY_MAX 600

@@ -1,6 +1,6 @@
 /* The health service without a wire: what watchers are told, and when. */
 #include "core/service/health.h"
-#include "tests/fuzz/fake_rpc.h"
+#include "tests/support/fake_rpc.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,7 +57,7 @@ static int tear_down(void **state)
 static void watch(struct fixture *fixture, size_t i)
 {
    fixture->calls[i] =
-       fake_call_begin(&fixture->methods[1], kv_slice(NULL, 0), &fixture->answers[i]);
+       fake_call_begin(&fixture->methods[1], kv_slice(NULL, 0), NULL, &fixture->answers[i]);
 }
 
 static void assert_told(const struct fixture *fixture, size_t i, size_t count, const char *last)

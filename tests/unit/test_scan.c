@@ -2,7 +2,7 @@
  */
 #include "core/service/service.h"
 #include "core/store/store.h"
-#include "tests/fuzz/fake_rpc.h"
+#include "tests/support/fake_rpc.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,7 +96,8 @@ static size_t cut_at_each(struct fixture *fixture)
    size_t count = 0;
    do {
       count++;
-      fake_call_cut(fixture->scan, kv_slice(NULL, 0), count, &answer);
+      const struct fake_client client = {.leaves_at = count};
+      fake_call_run(fixture->scan, kv_slice(NULL, 0), &client, &answer);
       assert_int_equal(held_views, 0);
       assert_true(answer.count <= count);
       fake_answer_deinit(&answer);
@@ -109,7 +110,7 @@ static void a_scan_to_its_end_holds_no_view(void **state)
    struct fixture *fixture = *state;
    struct fake_answer answer;
    fill(fixture, 5, LARGE);
-   fake_call_run(fixture->scan, kv_slice(NULL, 0), &answer);
+   fake_call_run(fixture->scan, kv_slice(NULL, 0), NULL, &answer);
    assert_true(answer.ended);
    assert_int_equal(answer.code, KV_OK);
    assert_int_equal(answer.count, 5);
@@ -135,12 +136,12 @@ static void a_scan_of_nothing_or_that_is_refused_holds_no_view(void **state)
 {
    struct fixture *fixture = *state;
    struct fake_answer answer;
-   fake_call_run(fixture->scan, kv_slice(NULL, 0), &answer);
+   fake_call_run(fixture->scan, kv_slice(NULL, 0), NULL, &answer);
    assert_true(answer.ended);
    assert_int_equal(answer.count, 0);
    assert_int_equal(held_views, 0);
    fake_answer_deinit(&answer);
-   fake_call_run(fixture->scan, kv_slice("\xff", 1), &answer);
+   fake_call_run(fixture->scan, kv_slice("\xff", 1), NULL, &answer);
    assert_int_equal(answer.code, KV_INVALID_ARGUMENT);
    assert_int_equal(held_views, 0);
    fake_answer_deinit(&answer);

@@ -1,8 +1,9 @@
-#include "tests/fuzz/fake_rpc.h"
+#include "tests/support/fake_rpc.h"
 
-#include "tests/fuzz/support.h"
+#include "core/support/invariant.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,9 +24,21 @@ struct kv_call {
    pthread_cond_t changed;
    bool sending, reading, ended;
    bool watched;
-   size_t cut_at;  /* the client goes away with this message; 0: it stays */
-   unsigned asked; /* whether it is gone */
+   struct fake_client client;
+   atomic_bool cancelled;
+   unsigned asked; /* how often, whether it is cancelled */
+   unsigned yields;
 };
+
+bool fake_account_grant(struct fake_account *account)
+{
+   if (!account || account->carried_out)
+      return true;
+   if (account->grants == 0)
+      return false;
+   account->grants--;
+   return true;
+}
 
 unsigned kv_call_worker(const struct kv_call *call)
 {
@@ -50,14 +63,14 @@ void **kv_call_state(struct kv_call *call)
 
 bool kv_call_take(struct kv_call *call, size_t size)
 {
-   (void)call;
    (void)size;
-   return true;
+   return fake_account_grant(call->client.account);
 }
 
 void kv_call_carried_out(struct kv_call *call)
 {
-   (void)call;
+   if (call->client.account)
+      call->client.account->carried_out = true;
 }
 
 void kv_call_forget_request(struct kv_call *call)
@@ -67,15 +80,16 @@ void kv_call_forget_request(struct kv_call *call)
 
 void kv_call_exhausted(const struct kv_call *call, struct kv_status *status)
 {
-   (void)call;
-   kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
+   const struct fake_account *account = call->client.account;
+   kv_fail(status, account && account->carried_out ? KV_INTERNAL : KV_RESOURCE_EXHAUSTED,
+           "out of memory");
 }
 
 uint8_t *kv_call_message(struct kv_call *call, size_t size)
 {
    free(call->message);
-   call->message = malloc(size > 0 ? size : 1);
-   call->message_size = size;
+   call->message = fake_account_grant(call->client.account) ? malloc(size > 0 ? size : 1) : NULL;
+   call->message_size = call->message ? size : 0;
    free(call->before);
    call->before = NULL;
    call->before_size = call->inserted_at = 0;
@@ -85,15 +99,15 @@ uint8_t *kv_call_message(struct kv_call *call, size_t size)
 static void append(struct kv_call *call, struct kv_slice bytes)
 {
    call->before = realloc(call->before, call->before_size + bytes.size + 1);
-   REQUIRE(call->before);
+   KV_INVARIANT(call->before);
    if (bytes.size > 0)
       memcpy(call->before + call->before_size, bytes.data, bytes.size);
    call->before_size += bytes.size;
 }
 
-static void append_room(struct kv_call *call, size_t end)
+static void append_space(struct kv_call *call, size_t end)
 {
-   REQUIRE(end >= call->inserted_at && end <= call->message_size);
+   KV_INVARIANT(end >= call->inserted_at && end <= call->message_size);
    append(call, kv_slice(call->message + call->inserted_at, end - call->inserted_at));
    call->inserted_at = end;
 }
@@ -101,7 +115,9 @@ static void append_room(struct kv_call *call, size_t end)
 bool kv_call_insert(struct kv_call *call, size_t at, struct kv_slice bytes,
                     void (*release)(void *owner), void *owner)
 {
-   append_room(call, at);
+   if (!fake_account_grant(call->client.account))
+      return false;
+   append_space(call, at);
    append(call, bytes);
    release(owner);
    return true;
@@ -111,7 +127,7 @@ static void join_message(struct kv_call *call)
 {
    if (!call->before)
       return;
-   append_room(call, call->message_size);
+   append_space(call, call->message_size);
    free(call->message);
    call->message = (uint8_t *)call->before;
    call->message_size = call->before_size;
@@ -136,8 +152,8 @@ static void keep_message(struct kv_call *call)
 static void end(struct kv_call *call, bool with_message, enum kv_code code, const char *text)
 {
    pthread_mutex_lock(&call->lock);
-   REQUIRE(!call->ended);
-   REQUIRE(strlen(text) < KV_STATUS_TEXT_SIZE);
+   KV_INVARIANT(!call->ended);
+   KV_INVARIANT(strlen(text) < KV_STATUS_TEXT_SIZE);
    if (with_message)
       keep_message(call);
    call->ended = true;
@@ -150,20 +166,19 @@ static void end(struct kv_call *call, bool with_message, enum kv_code code, cons
 
 void kv_call_reply(struct kv_call *call)
 {
-   REQUIRE(call->method->kind == KV_RPC_UNARY);
+   KV_INVARIANT(call->method->kind == KV_RPC_UNARY);
    end(call, true, KV_OK, "");
 }
 
 void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)
 {
-   REQUIRE(code != KV_OK && text[0] != '\0');
+   KV_INVARIANT(code != KV_OK && text[0] != '\0');
    end(call, false, code, text);
 }
 
-/* Nobody waits for what takes long. */
 void kv_call_watch(struct kv_call *call)
 {
-   REQUIRE(call->method->kind == KV_RPC_UNARY);
+   KV_INVARIANT(call->method->kind == KV_RPC_UNARY);
    call->watched = true;
 }
 
@@ -173,29 +188,31 @@ uint64_t kv_call_connection(const struct kv_call *call)
    return 1;
 }
 
-/* It goes away once it has been begun: a shadow run would last. */
 bool kv_call_is_cancelled(const struct kv_call *call)
 {
-   return call->watched && ((struct kv_call *)call)->asked++ > 0;
+   const bool is_begun = call->watched && ((struct kv_call *)call)->asked++ > 0;
+   return call->cancelled || (is_begun && call->client.impatient);
 }
 
 void kv_call_yield(struct kv_call *call, void (*go_on)(void *service, struct kv_call *call))
 {
-   REQUIRE(call->method->kind == KV_RPC_UNARY && call->method->slow);
+   KV_INVARIANT(call->method->kind == KV_RPC_UNARY && call->method->slow);
+   if (++call->yields == call->client.cancels_at_yield)
+      call->cancelled = true;
    go_on(call->method->service, call);
 }
 
 void kv_call_finish(struct kv_call *call)
 {
-   REQUIRE(call->method->kind != KV_RPC_UNARY);
+   KV_INVARIANT(call->method->kind != KV_RPC_UNARY);
    end(call, false, KV_OK, "");
 }
 
 void kv_call_send(struct kv_call *call)
 {
-   REQUIRE(call->method->kind != KV_RPC_UNARY);
+   KV_INVARIANT(call->method->kind != KV_RPC_UNARY);
    pthread_mutex_lock(&call->lock);
-   REQUIRE(!call->ended && !call->sending);
+   KV_INVARIANT(!call->ended && !call->sending);
    keep_message(call);
    call->sending = true;
    pthread_cond_signal(&call->changed);
@@ -204,9 +221,9 @@ void kv_call_send(struct kv_call *call)
 
 void kv_call_read_next(struct kv_call *call)
 {
-   REQUIRE(call->method->kind == KV_RPC_BIDI);
+   KV_INVARIANT(call->method->kind == KV_RPC_BIDI);
    pthread_mutex_lock(&call->lock);
-   REQUIRE(!call->ended && !call->reading);
+   KV_INVARIANT(!call->ended && !call->reading);
    call->reading = true;
    pthread_cond_signal(&call->changed);
    pthread_mutex_unlock(&call->lock);
@@ -219,12 +236,12 @@ static void run_stream(struct kv_call *call)
    for (;;) {
       pthread_mutex_lock(&call->lock);
       bool ended = call->ended, sent = call->sending, read = call->reading;
-      bool cut = call->cut_at > 0 && call->answer->count >= call->cut_at;
+      bool left = call->client.leaves_at > 0 && call->answer->count >= call->client.leaves_at;
       call->sending = false;
       if (!sent)
          call->reading = false;
       pthread_mutex_unlock(&call->lock);
-      if (cut)
+      if (left)
          break;
       if (sent && !ended && method->sent)
          method->sent(method->service, call);
@@ -237,19 +254,15 @@ static void run_stream(struct kv_call *call)
       method->closed(method->service, call);
 }
 
-void fake_call_run(const struct kv_rpc_method *method, struct kv_slice request,
-                   struct fake_answer *answer)
-{
-   fake_call_cut(method, request, 0, answer);
-}
-
 struct kv_call *fake_call_begin(const struct kv_rpc_method *method, struct kv_slice request,
-                                struct fake_answer *answer)
+                                const struct fake_client *client, struct fake_answer *answer)
 {
    struct kv_call *call = calloc(1, sizeof *call);
-   REQUIRE(call);
+   KV_INVARIANT(call);
    call->method = method;
    call->answer = answer;
+   if (client)
+      call->client = *client;
    memset(answer, 0, sizeof *answer);
    pthread_mutex_init(&call->lock, NULL);
    pthread_cond_init(&call->changed, NULL);
@@ -281,6 +294,19 @@ static void release(struct kv_call *call)
    free(call);
 }
 
+void fake_call_cancel(struct kv_call *call)
+{
+   call->cancelled = true;
+}
+
+void fake_call_wait(struct kv_call *call)
+{
+   pthread_mutex_lock(&call->lock);
+   while (!call->ended)
+      pthread_cond_wait(&call->changed, &call->lock);
+   pthread_mutex_unlock(&call->lock);
+}
+
 void fake_call_end(struct kv_call *call)
 {
    if (call->method->closed)
@@ -288,17 +314,14 @@ void fake_call_end(struct kv_call *call)
    release(call);
 }
 
-void fake_call_cut(const struct kv_rpc_method *method, struct kv_slice request, size_t count,
-                   struct fake_answer *answer)
+void fake_call_run(const struct kv_rpc_method *method, struct kv_slice request,
+                   const struct fake_client *client, struct fake_answer *answer)
 {
-   struct kv_call *call = fake_call_begin(method, request, answer);
-   call->cut_at = count;
-   if (method->kind != KV_RPC_UNARY)
+   struct kv_call *call = fake_call_begin(method, request, client, answer);
+   if (method->kind == KV_RPC_UNARY)
+      fake_call_wait(call);
+   else
       run_stream(call);
-   pthread_mutex_lock(&call->lock);
-   while (method->kind == KV_RPC_UNARY && !call->ended)
-      pthread_cond_wait(&call->changed, &call->lock);
-   pthread_mutex_unlock(&call->lock);
    release(call);
 }
 
