@@ -161,16 +161,10 @@ static int show_result(struct bulk *bulk, const struct item *item,
    /* A value that does not fit beside the others comes by itself. */
    if (is_read(item->operation.operation_case))
       return run_alone(bulk, item);
-   struct kv_status status;
    if (result->result_case != KVSTORE__OPERATION_RESULT__RESULT_ERROR)
-      return session_report(
-          session, kv_fail(&status, KV_INTERNAL, "the server gave no result for this line"),
-          &status);
-   return session_report(session,
-                         kv_fail(&status, (enum kv_code)result->error->code, "%.*s",
-                                 (int)result->error->message.len,
-                                 (const char *)result->error->message.data),
-                         &status);
+      return session_fail(session, KV_INTERNAL, "the server gave no result for this line");
+   return session_fail(session, (enum kv_code)result->error->code, "%.*s",
+                       (int)result->error->message.len, (const char *)result->error->message.data);
 }
 
 static int show_results(struct bulk *bulk, const Kvstore__BatchResponse *answer)
@@ -211,10 +205,10 @@ static int run_together(struct bulk *bulk)
    request.operations = bulk->operations;
    ProtobufCMessage *answer;
    struct kv_status status;
-   enum kv_code code = session_try(bulk->session,
-                                   &(struct session_request){"Batch", SESSION_QUICK, &request.base,
-                                                             &kvstore__batch_response__descriptor},
-                                   &answer, &status);
+   enum kv_code code = session_try(
+       bulk->session,
+       SESSION_REQUEST("Batch", SESSION_QUICK, request, kvstore__batch_response__descriptor),
+       &answer, &status);
    if (code == KV_OK) {
       int result = show_results(bulk, (const Kvstore__BatchResponse *)answer);
       protobuf_c_message_free_unpacked(answer, NULL);

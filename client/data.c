@@ -12,26 +12,26 @@ int data_show_set(struct session *session)
    return EXIT_DONE;
 }
 
+static int show_set(struct session *session, const ProtobufCMessage *answer, const void *context)
+{
+   (void)answer, (void)context;
+   return data_show_set(session);
+}
+
 int command_set(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    (void)count;
    Kvstore__SetRequest request = KVSTORE__SET_REQUEST__INIT;
    request.key = session_field(arguments[0]);
    request.value = session_field(arguments[1]);
-   ProtobufCMessage *answer;
-   int result = session_call(session,
-                             &(struct session_request){"Set", SESSION_QUICK, &request.base,
-                                                       &google__protobuf__empty__descriptor},
-                             &answer);
-   if (result != EXIT_DONE)
-      return result;
-   protobuf_c_message_free_unpacked(answer, NULL);
-   return data_show_set(session);
+   return session_call(
+       session, SESSION_REQUEST("Set", SESSION_QUICK, request, google__protobuf__empty__descriptor),
+       show_set, NULL);
 }
 
 int data_show_get(struct session *session, struct kv_slice key, const Kvstore__GetResponse *answer)
 {
-   /* A server of the five frozen calls alone does not send `found`. */
+   /* A server that knows only the five frozen calls does not send `found`. */
    if (!answer->found && answer->value.len == 0) {
       session_not_found(session, key);
       return EXIT_NOT_FOUND;
@@ -45,42 +45,28 @@ int data_show_get(struct session *session, struct kv_slice key, const Kvstore__G
    return EXIT_DONE;
 }
 
+static int show_get(struct session *session, const ProtobufCMessage *answer, const void *key)
+{
+   return data_show_get(session, *(const struct kv_slice *)key,
+                        (const Kvstore__GetResponse *)answer);
+}
+
 int command_get(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    (void)count;
    Kvstore__GetRequest request = KVSTORE__GET_REQUEST__INIT;
    request.key = session_field(arguments[0]);
-   ProtobufCMessage *message;
-   int result = session_call(session,
-                             &(struct session_request){"Get", SESSION_QUICK, &request.base,
-                                                       &kvstore__get_response__descriptor},
-                             &message);
-   if (result != EXIT_DONE)
-      return result;
-   result = data_show_get(session, arguments[0], (const Kvstore__GetResponse *)message);
-   protobuf_c_message_free_unpacked(message, NULL);
-   return result;
+   return session_call(
+       session, SESSION_REQUEST("Get", SESSION_QUICK, request, kvstore__get_response__descriptor),
+       show_get, arguments);
 }
 
-/* Adds one to *deleted if the key existed. */
-static int delete_key(struct session *session, struct kv_slice key, size_t *deleted)
+static int show_one_deleted(struct session *session, const ProtobufCMessage *answer,
+                            const void *key)
 {
-   Kvstore__DelRequest request = KVSTORE__DEL_REQUEST__INIT;
-   request.key = session_field(key);
-   ProtobufCMessage *message;
-   int result = session_call(session,
-                             &(struct session_request){"Del", SESSION_QUICK, &request.base,
-                                                       &kvstore__del_response__descriptor},
-                             &message);
-   if (result != EXIT_DONE)
-      return result;
-   bool existed = ((const Kvstore__DelResponse *)message)->success;
-   protobuf_c_message_free_unpacked(message, NULL);
-   if (existed) {
-      (*deleted)++;
+   if (((const Kvstore__DelResponse *)answer)->success)
       return EXIT_DONE;
-   }
-   session_not_found(session, key);
+   session_not_found(session, *(const struct kv_slice *)key);
    return EXIT_NOT_FOUND;
 }
 
@@ -106,8 +92,15 @@ int command_del(struct session *session, const struct kv_slice *arguments, size_
    size_t deleted = 0;
    int result = EXIT_DONE;
    for (size_t i = 0; i < count && result < EXIT_GRPC_BASE; i++) {
-      int one = delete_key(session, arguments[i], &deleted);
-      if (one != EXIT_DONE)
+      Kvstore__DelRequest request = KVSTORE__DEL_REQUEST__INIT;
+      request.key = session_field(arguments[i]);
+      int one = session_call(
+          session,
+          SESSION_REQUEST("Del", SESSION_QUICK, request, kvstore__del_response__descriptor),
+          show_one_deleted, &arguments[i]);
+      if (one == EXIT_DONE)
+         deleted++;
+      else
          result = one;
    }
    show_deleted(session, deleted, result);
@@ -147,10 +140,9 @@ static void print_entries(void *context, const ProtobufCMessage *answer)
 static enum kv_code scan(struct session *session, const Kvstore__ScanRequest *request,
                          session_answer_fn *on_answer, struct kv_status *status)
 {
-   return session_stream(session,
-                         &(struct session_request){"Scan", SESSION_SLOW, &request->base,
-                                                   &kvstore__scan_response__descriptor},
-                         on_answer, session, status);
+   return session_stream(
+       session, SESSION_REQUEST("Scan", SESSION_SLOW, *request, kvstore__scan_response__descriptor),
+       on_answer, session, status);
 }
 
 static int by_bytes(const void *left, const void *right)
@@ -160,27 +152,27 @@ static int by_bytes(const void *left, const void *right)
    return order != 0 ? order : (a->len > b->len) - (a->len < b->len);
 }
 
-/* For a server that knows only the five frozen calls. */
-static int list_without_scan(struct session *session, struct kv_slice prefix)
+static int show_keys(struct session *session, const ProtobufCMessage *message, const void *context)
 {
-   Kvstore__KeysRequest request = KVSTORE__KEYS_REQUEST__INIT;
-   ProtobufCMessage *message;
-   int result = session_call(session,
-                             &(struct session_request){"Keys", SESSION_SLOW, &request.base,
-                                                       &kvstore__keys_response__descriptor},
-                             &message);
-   if (result != EXIT_DONE)
-      return result;
+   const struct kv_slice *prefix = context;
    const Kvstore__KeysResponse *answer = (const Kvstore__KeysResponse *)message;
    if (answer->n_keys > 0)
       qsort(answer->keys, answer->n_keys, sizeof *answer->keys, by_bytes);
    for (size_t i = 0; i < answer->n_keys; i++) {
       struct kv_slice key = session_bytes(answer->keys[i]);
-      if (key.size >= prefix.size && memcmp(key.data, prefix.data, prefix.size) == 0)
+      if (key.size >= prefix->size && memcmp(key.data, prefix->data, prefix->size) == 0)
          print_key(session, key);
    }
-   protobuf_c_message_free_unpacked(message, NULL);
    return EXIT_DONE;
+}
+
+/* For a server that knows only the five frozen calls. */
+static int list_without_scan(struct session *session, struct kv_slice prefix)
+{
+   Kvstore__KeysRequest request = KVSTORE__KEYS_REQUEST__INIT;
+   return session_call(
+       session, SESSION_REQUEST("Keys", SESSION_SLOW, request, kvstore__keys_response__descriptor),
+       show_keys, &prefix);
 }
 
 int command_keys(struct session *session, const struct kv_slice *arguments, size_t count)

@@ -120,3 +120,15 @@ void print_field(FILE *out, const char *name, const char *format, ...)
    va_end(arguments);
    fputc('\n', out);
 }
+
+void print_bytes_field(FILE *out, const char *name, struct kv_slice bytes)
+{
+   print_label(out, name);
+   print_text(out, bytes);
+   fputc('\n', out);
+}
+
+const char *print_plural(uint64_t count)
+{
+   return count == 1 ? "" : "s";
+}

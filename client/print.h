@@ -9,6 +9,7 @@
 
 #include "core/support/slice.h"
 
+#include <stdint.h>
 #include <stdio.h>
 
 /* As one word of a command line: bare where that is unambiguous, else in double quotes with
@@ -24,6 +25,12 @@ void print_plain(FILE *out, struct kv_slice bytes);
 /* One line "name   text" of a table. */
 void print_field(FILE *out, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The same for bytes, as print_text. */
+void print_bytes_field(FILE *out, const char *name, struct kv_slice bytes);
+
+/* What "key" ends in after a count of keys. */
+const char *print_plural(uint64_t count);
 
 /* The name part of print_field alone, for values that are printed some other way. */
 void print_label(FILE *out, const char *name);

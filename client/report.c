@@ -4,7 +4,7 @@
 #include "client/session.h"
 
 #include <inttypes.h>
-#include <stdio.h>
+#include <time.h>
 
 void report_options(FILE *out, Kvstore__MapEntry **options, size_t count)
 {
@@ -53,7 +53,7 @@ static void print_hook(FILE *out, struct kv_slice name, const Kvstore__Hook *hoo
    fputc('\n', out);
 }
 
-void report_hooks(FILE *out, const Kvstore__StatusResponse *answer)
+static void print_hooks(FILE *out, const Kvstore__StatusResponse *answer)
 {
    for (size_t i = 0; i < answer->n_overdue; i++) {
       print_label(out, "overdue");
@@ -65,6 +65,90 @@ void report_hooks(FILE *out, const Kvstore__StatusResponse *answer)
    for (size_t i = 0; i < answer->n_hooks; i++)
       if (answer->hooks[i]->calls > 0)
          print_hook(out, session_bytes(answer->hooks[i]->name), answer->hooks[i]);
+}
+
+/* ---- Status ---- */
+
+enum { TIME_SIZE = 64 };
+
+/* False for 0, which stands for no time. */
+static bool format_time(int64_t unix_ms, char text[TIME_SIZE])
+{
+   time_t seconds = (time_t)(unix_ms / 1000);
+   struct tm local;
+   return seconds != 0 && localtime_r(&seconds, &local) &&
+          strftime(text, TIME_SIZE, "%Y-%m-%d %H:%M:%S %z", &local) != 0;
+}
+
+static void print_last_save(FILE *out, const Kvstore__StatusResponse *answer)
+{
+   char text[TIME_SIZE];
+   if (!format_time(answer->last_save_unix_ms, text))
+      print_field(out, "last save", "none since the start");
+   else
+      print_field(out, "last save", "%s, up to sequence %" PRIu64, text,
+                  answer->last_save_sequence);
+}
+
+static void print_recovery(FILE *out, const Kvstore__Recovery *recovery)
+{
+   print_field(out, "recovery",
+               "%" PRIu64 " record%s from %" PRIu64 " file%s in %" PRIu64 " ms: %" PRIu64
+               " key%s, up to sequence %" PRIu64,
+               recovery->records, print_plural(recovery->records), recovery->file_count,
+               print_plural(recovery->file_count), recovery->duration_ms, recovery->keys,
+               print_plural(recovery->keys), recovery->sequence);
+   for (size_t i = 0; i < recovery->n_torn; i++) {
+      const Kvstore__Recovery__Torn *torn = recovery->torn[i];
+      print_label(out, "torn");
+      print_plain(out, session_bytes(torn->file));
+      fprintf(out, " at offset %" PRIu64 ", %" PRIu64 " byte%s ", torn->offset, torn->bytes,
+              print_plural(torn->bytes));
+      print_plain(out, session_bytes(torn->outcome));
+      fputc('\n', out);
+   }
+   for (size_t i = 0; i < recovery->n_passed_over; i++) {
+      print_label(out, "passed over");
+      print_plain(out, session_bytes(recovery->passed_over[i]->reason));
+      fputc('\n', out);
+   }
+}
+
+static void print_last_error(FILE *out, const Kvstore__StatusResponse *answer)
+{
+   char text[TIME_SIZE];
+   print_label(out, "last error");
+   print_plain(out, answer->last_error.len > 0 ? session_bytes(answer->last_error)
+                                               : kv_slice_of("none since the start"));
+   fputc('\n', out);
+   if (format_time(answer->last_error_unix_ms, text))
+      print_field(out, "", "%s, %" PRIu64 " time%s", text, answer->last_error_count,
+                  print_plural(answer->last_error_count));
+   if (answer->refused_writes > 0)
+      print_field(out, "refused", "%" PRIu64 " write%s since the start, for lack of space",
+                  answer->refused_writes, print_plural(answer->refused_writes));
+}
+
+void report_status(FILE *out, const Kvstore__StatusResponse *answer)
+{
+   uint64_t seconds = answer->uptime_ms / 1000;
+   print_bytes_field(out, "version", session_bytes(answer->version));
+   print_bytes_field(out, "store", session_bytes(answer->store_id));
+   print_bytes_field(out, "plugin", session_bytes(answer->plugin));
+   report_options(out, answer->options, answer->n_options);
+   print_field(out, "keys", "%" PRIu64, answer->keys);
+   print_field(out, "bytes", "%" PRIu64, answer->bytes);
+   print_field(out, "sequence", "%" PRIu64, answer->sequence);
+   print_field(out, "generation", "%" PRIu64, answer->generation);
+   if (answer->recovery)
+      print_recovery(out, answer->recovery);
+   print_last_save(out, answer);
+   print_field(out, "uptime", "%" PRIu64 "d %02u:%02u:%02u", seconds / 86400,
+               (unsigned)(seconds / 3600 % 24), (unsigned)(seconds / 60 % 60),
+               (unsigned)(seconds % 60));
+   print_field(out, "writes", "%s", answer->read_only ? "REFUSED (read-only)" : "accepted");
+   print_last_error(out, answer);
+   print_hooks(out, answer);
 }
 
 /* ---- Shadow runs ---- */
@@ -101,7 +185,8 @@ static void print_difference(FILE *out, const Kvstore__ShadowReport *report)
    const Kvstore__ShadowReport__Difference *first = report->first_difference;
    if (!first)
       return;
-   print_field(out, "differences", "%" PRIu64 " keys", report->differences);
+   print_field(out, "differences", "%" PRIu64 " key%s", report->differences,
+               print_plural(report->differences));
    print_label(out, "first");
    if (first->kind == KVSTORE__SHADOW_REPORT__DIFFERENCE__KIND__SEQUENCE) {
       fputs("the data is the same, but not the sequence\n", out);
@@ -114,35 +199,34 @@ static void print_difference(FILE *out, const Kvstore__ShadowReport *report)
    fprintf(out, " %s\n", kind < sizeof kinds / sizeof *kinds ? kinds[kind] : "differs");
 }
 
-static void print_compared(FILE *out, const Kvstore__ShadowReport *report)
+static void print_state(FILE *out, const char *name, uint64_t keys, uint64_t bytes,
+                        uint64_t sequence, ProtobufCBinaryData digest)
 {
-   print_field(out, "live",
-               "%" PRIu64 " keys, %" PRIu64 " bytes, sequence %" PRIu64 ", digest %.*s",
-               report->keys, report->bytes, report->sequence, (int)report->live_digest.len,
-               (const char *)report->live_digest.data);
-   print_field(out, "given back",
-               "%" PRIu64 " keys, %" PRIu64 " bytes, sequence %" PRIu64 ", digest %.*s",
-               report->loaded_keys, report->loaded_bytes, report->loaded_sequence,
-               (int)report->loaded_digest.len, (const char *)report->loaded_digest.data);
+   print_field(out, name,
+               "%" PRIu64 " key%s, %" PRIu64 " byte%s, sequence %" PRIu64 ", digest %.*s", keys,
+               print_plural(keys), bytes, print_plural(bytes), sequence, (int)digest.len,
+               (const char *)digest.data);
 }
 
 int report_shadow(FILE *out, const Kvstore__ShadowReport *report)
 {
    print_outcome(out, report);
-   print_label(out, "plugin");
-   print_text(out, session_bytes(report->plugin));
-   fputc('\n', out);
+   print_bytes_field(out, "plugin", session_bytes(report->plugin));
    report_options(out, report->options, report->n_options);
    bool compared = report->outcome == KVSTORE__SHADOW_REPORT__OUTCOME__EQUAL ||
                    report->outcome == KVSTORE__SHADOW_REPORT__OUTCOME__DIFFERENT;
-   if (compared)
-      print_compared(out, report);
+   if (compared) {
+      print_state(out, "live", report->keys, report->bytes, report->sequence, report->live_digest);
+      print_state(out, "given back", report->loaded_keys, report->loaded_bytes,
+                  report->loaded_sequence, report->loaded_digest);
+   }
    print_difference(out, report);
    print_field(out, "run",
-               "%" PRIu64 " records written live; checkpoint %" PRIu64 " ms, then live for %" PRIu64
-               " ms, reload %" PRIu64 " ms, comparison %" PRIu64 " ms",
-               report->records, report->checkpoint_ms, report->mirrored_ms, report->reload_ms,
-               report->compare_ms);
+               "%" PRIu64 " record%s written live; checkpoint %" PRIu64
+               " ms, then live for %" PRIu64 " ms, reload %" PRIu64 " ms, comparison %" PRIu64
+               " ms",
+               report->records, print_plural(report->records), report->checkpoint_ms,
+               report->mirrored_ms, report->reload_ms, report->compare_ms);
    if (report->candidate_writes && report->active_writes && report->candidate_writes->calls > 0) {
       print_hooks_head(out);
       print_hook(out, kv_slice_of("on_write, shadow"), report->candidate_writes);

@@ -1,4 +1,4 @@
-/* What of the server's answers is a report in several lines. One thread. */
+/* The server's answers that are reports of several lines. One thread. */
 #ifndef CLIENT_REPORT_H
 #define CLIENT_REPORT_H
 
@@ -8,11 +8,12 @@
 
 void report_options(FILE *out, Kvstore__MapEntry **options, size_t count);
 
-/* The hooks of the active plug-in that have been called, and those over their time budget. */
-void report_hooks(FILE *out, const Kvstore__StatusResponse *answer);
+/* The server's state, with the hooks of the active plug-in that have been called, and those over
+ * their time budget. */
+void report_status(FILE *out, const Kvstore__StatusResponse *answer);
 
-/* A shadow run. Returns what the client exits with: EXIT_DONE unless the plug-in failed or gave
- * back other data. */
+/* A shadow run. Returns the client's exit code: EXIT_DONE unless the plug-in failed or gave back
+ * other data. */
 int report_shadow(FILE *out, const Kvstore__ShadowReport *report);
 
 #endif

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define SERVICE "/kvstore.KeyValueStore/"
-/* How long connecting may take where the user sets no limit. */
+/* How long connecting may take when the user sets no limit. */
 #define CONNECT_TIMEOUT_MS 5000
 
 /* ---- Calls ---- */
@@ -39,7 +39,7 @@ static enum kv_code call(struct session *session, const struct session_request *
    char method[64];
    snprintf(method, sizeof method, SERVICE "%s", request->method);
    size_t size = protobuf_c_message_get_packed_size(request->message);
-   uint8_t *packed = malloc(size + 1); /* an empty message is no reason for NULL */
+   uint8_t *packed = malloc(size + 1); /* an empty message is not out of memory */
    if (!packed)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a request of %zu bytes",
                      size);
@@ -55,19 +55,21 @@ static enum kv_code call(struct session *session, const struct session_request *
    return code;
 }
 
-struct passing {
+/* One call while it runs. */
+struct pending {
    const struct session_request *request;
-   session_answer_fn *on_answer;
+   session_answer_fn *on_answer; /* of a streamed answer */
    void *context;
+   ProtobufCMessage *answer; /* of a unary call */
 };
 
 static enum kv_code pass_on(void *context, struct kv_slice reply, struct kv_status *status)
 {
-   const struct passing *passing = context;
-   ProtobufCMessage *answer = unpack(passing->request, reply, status);
+   const struct pending *pending = context;
+   ProtobufCMessage *answer = unpack(pending->request, reply, status);
    if (!answer)
       return status->code;
-   passing->on_answer(passing->context, answer);
+   pending->on_answer(pending->context, answer);
    protobuf_c_message_free_unpacked(answer, NULL);
    return KV_OK;
 }
@@ -75,44 +77,45 @@ static enum kv_code pass_on(void *context, struct kv_slice reply, struct kv_stat
 enum kv_code session_stream(struct session *session, const struct session_request *request,
                             session_answer_fn *on_answer, void *context, struct kv_status *status)
 {
-   struct passing passing = {request, on_answer, context};
-   return call(session, request, pass_on, &passing, status);
+   struct pending pending = {.request = request, .on_answer = on_answer, .context = context};
+   return call(session, request, pass_on, &pending, status);
 }
-
-struct keeping {
-   const struct session_request *request;
-   ProtobufCMessage *answer;
-};
 
 static enum kv_code keep(void *context, struct kv_slice reply, struct kv_status *status)
 {
-   struct keeping *keeping = context;
-   if (keeping->answer)
-      return kv_fail(status, KV_INTERNAL, "%s was answered twice", keeping->request->method);
-   keeping->answer = unpack(keeping->request, reply, status);
-   return keeping->answer ? KV_OK : status->code;
+   struct pending *pending = context;
+   if (pending->answer)
+      return kv_fail(status, KV_INTERNAL, "%s was answered twice", pending->request->method);
+   pending->answer = unpack(pending->request, reply, status);
+   return pending->answer ? KV_OK : status->code;
 }
 
 enum kv_code session_try(struct session *session, const struct session_request *request,
                          ProtobufCMessage **answer, struct kv_status *status)
 {
-   struct keeping keeping = {.request = request};
-   enum kv_code code = call(session, request, keep, &keeping, status);
-   if (code == KV_OK && !keeping.answer)
+   struct pending pending = {.request = request};
+   enum kv_code code = call(session, request, keep, &pending, status);
+   if (code == KV_OK && !pending.answer)
       code = kv_fail(status, KV_INTERNAL, "%s ended without an answer", request->method);
-   if (code != KV_OK && keeping.answer) {
-      protobuf_c_message_free_unpacked(keeping.answer, NULL);
-      keeping.answer = NULL;
+   if (code != KV_OK && pending.answer) {
+      protobuf_c_message_free_unpacked(pending.answer, NULL);
+      pending.answer = NULL;
    }
-   *answer = keeping.answer;
+   *answer = pending.answer;
    return code;
 }
 
 int session_call(struct session *session, const struct session_request *request,
-                 ProtobufCMessage **answer)
+                 session_show_fn *show, const void *context)
 {
    struct kv_status status;
-   return session_report(session, session_try(session, request, answer, &status), &status);
+   ProtobufCMessage *answer;
+   enum kv_code code = session_try(session, request, &answer, &status);
+   if (code != KV_OK)
+      return session_report(session, code, &status);
+   int result = show(session, answer, context);
+   protobuf_c_message_free_unpacked(answer, NULL);
+   return result;
 }
 
 /* ---- Output ---- */
@@ -164,6 +167,16 @@ int session_report(const struct session *session, enum kv_code code, const struc
    print_plain(stderr, kv_slice_of(status->text));
    fprintf(stderr, " (%s)\n", connection_code_name(code));
    return EXIT_GRPC_BASE + (int)code;
+}
+
+int session_fail(const struct session *session, enum kv_code code, const char *format, ...)
+{
+   struct kv_status status = {.code = code};
+   va_list arguments;
+   va_start(arguments, format);
+   vsnprintf(status.text, sizeof status.text, format, arguments);
+   va_end(arguments);
+   return session_report(session, code, &status);
 }
 
 int session_misuse(const struct session *session, const char *format, ...)

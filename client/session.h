@@ -1,7 +1,7 @@
 /*
  * What a command works with: the connection, how to answer, and calls that take and give protobuf
  * messages. Failures are reported on standard error here, once, so that a command only returns the
- * code.
+ * exit code.
  *
  * One thread. Answers go to the session's output, everything else to standard error.
  */
@@ -48,11 +48,16 @@ struct session_request {
    const ProtobufCMessageDescriptor *answer;
 };
 
-typedef void session_answer_fn(void *context, const ProtobufCMessage *answer);
+/* One of these from a generated request message and the descriptor of its answer. */
+#define SESSION_REQUEST(method, pace, message, answer)                                             \
+   (&(struct session_request){method, pace, &(message).base, &(answer)})
 
 /* A stream to standard output that drops the rest of an answer once ^C was pressed; for `out`. NULL
- * where memory is out. The caller closes it. */
+ * when memory runs out. The caller closes it. */
 FILE *session_open_output(struct session *session);
+
+/* Takes each message of a streamed answer. */
+typedef void session_answer_fn(void *context, const ProtobufCMessage *answer);
 
 /* Makes a call and hands over each message of the answer. Reports no failure. */
 enum kv_code session_stream(struct session *session, const struct session_request *request,
@@ -63,13 +68,23 @@ enum kv_code session_stream(struct session *session, const struct session_reques
 enum kv_code session_try(struct session *session, const struct session_request *request,
                          ProtobufCMessage **answer, struct kv_status *status);
 
-/* The same; EXIT_DONE, or the exit code of a failure that has been reported. */
+/* Shows the answer of a call that has succeeded; returns the exit code. `context` is the
+ * command's. */
+typedef int session_show_fn(struct session *session, const ProtobufCMessage *answer,
+                            const void *context);
+
+/* Makes a unary call and shows its answer. The exit code, of a failure that has been reported or of
+ * `show`. */
 int session_call(struct session *session, const struct session_request *request,
-                 ProtobufCMessage **answer);
+                 session_show_fn *show, const void *context);
 
 /* Reports a failed call and returns its exit code; EXIT_DONE for KV_OK. */
 int session_report(const struct session *session, enum kv_code code,
                    const struct kv_status *status);
+
+/* Reports a failure that the client itself has found (printf style) and returns its exit code. */
+int session_fail(const struct session *session, enum kv_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Reports a usage error (printf style) and returns EXIT_USAGE. */
 int session_misuse(const struct session *session, const char *format, ...)

@@ -344,12 +344,12 @@ class Client(Case):
         code, out, _ = self.run_cli(server, "configure", "hybrid", "--shadow=0", "fsync=no")
         self.assertEqual(code, 0, out)
         for text in ("shadow run   EQUAL", "plugin       hybrid", "fsync=no",
-                     "live         1 keys, 8 bytes, sequence 1, digest ",
-                     "given back   1 keys, 8 bytes, sequence 1, digest "):
+                     "live         1 key, 8 bytes, sequence 1, digest ",
+                     "given back   1 key, 8 bytes, sequence 1, digest "):
             self.assertIn(text, out)
         code, out, _ = self.run_cli(server, "configure", "faulty", "--shadow=0")
         self.assertEqual(code, 4, out)
-        for text in ("shadow run   DIFFERENT", "differences  1 keys",
+        for text in ("shadow run   DIFFERENT", "differences  1 key",
                      "first        one two is missing"):
             self.assertIn(text, out)
         code, out, _ = self.run_cli(server, "configure", "faulty", "tick=io", "--shadow=0")

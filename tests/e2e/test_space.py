@@ -135,7 +135,7 @@ class Word(Space):
                 shown = subprocess.run([harness.CLI, "-a", server.address, "status"],
                                        capture_output=True, check=True, timeout=PATIENCE).stdout
                 self.assertIn(b"no room", shown)
-                self.assertRegex(shown, rb"refused +300 writes since the start, for want of room")
+                self.assertRegex(shown, rb"refused +300 writes since the start, for lack of space")
                 server.stop()
 
     def test_where_no_disk_can_be_made_small_an_injected_fault_is_told_as_well(self):

@@ -167,14 +167,26 @@ class Hanging(harness.Case):
         self.assertEqual((again.status().plugin, again.get("k")), ("aof", b"v"))
 
 
-class Crowded(harness.Case):
+class Filled(harness.Case):
+    """With enough data for a load or a switch to take a moment."""
+    KEYS = 20000
+
+    def start_filled(self):
+        server = self.start(mode="aof")
+        operations = [kv.Operation(set=kv.SetRequest(key=f"k{i}", value=b"v" * 100))
+                      for i in range(self.KEYS)]
+        server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
+        return server
+
+    def assertKeepsAll(self):
+        self.assertEqual(len(self.start().keys()), self.KEYS)
+
+
+class Crowded(Filled):
     """One connection asks for switches without end."""
 
     def start_crowded(self):
-        server = self.start(mode="aof")
-        operations = [kv.Operation(set=kv.SetRequest(key=f"k{i}", value=b"v" * 100))
-                      for i in range(20000)]
-        server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
+        server = self.start_filled()
         greedy = harness.kv_grpc.KeyValueStoreStub(server.connect())
         calls = [greedy.Configure.future(
             kv.ConfigureRequest(plugin="aof", options={"aof_max_size": str(20000000 + i)}),
@@ -196,8 +208,7 @@ class Crowded(harness.Case):
                    grpc.StatusCode.UNAVAILABLE}
         self.assertLessEqual({call.code() for call in calls}, allowed)
         self.assertEqual(server.wait_exit(), 0, server.log.text())
-        again = self.start()
-        self.assertEqual(len(again.keys()), 20000)
+        self.assertKeepsAll()
 
     def test_equal_requests_are_one_switch(self):
         server = self.start(mode="aof")
@@ -207,18 +218,14 @@ class Crowded(harness.Case):
         self.assertEqual(server.log.text().count("switched from"), 1)
 
 
-class Loading(harness.Case):
+class Loading(Filled):
     def test_a_load_is_given_up_and_keeps_what_there_is(self):
-        server = self.start(mode="aof")
-        operations = [kv.Operation(set=kv.SetRequest(key=f"k{i}", value=b"v" * 100))
-                      for i in range(20000)]
-        server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
-        server.kill9()
+        self.start_filled().kill9()
         again = self.start(wait=False)
         self.assertTrue(again.log.wait_for("listening on"))
         again.terminate()  # during the load, or after it: it ends in order either way
         self.assertEqual(again.wait_exit(), 0, again.log.text())
-        self.assertEqual(len(self.start().keys()), 20000)
+        self.assertKeepsAll()
 
 
 class Log(harness.Case):
