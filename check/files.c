@@ -19,7 +19,7 @@
 
 /* Where segments and snapshots bear the store's UUID, docs/formats.md. */
 #define STORE_ID_OFFSET 16
-#define INNER STORAGE_INNER_FOLDER "/"
+#define INNER STORAGE_INNER_DIRECTORY "/"
 
 struct walk {
    kvs_host host; /* first: load finds the count through it */
@@ -38,9 +38,9 @@ enum file_area files_area(const char *path)
 {
    if (begins_with(path, INNER))
       path += strlen(INNER);
-   return begins_with(path, "aof/")         ? AREA_LOG
-          : begins_with(path, "snapshots/") ? AREA_SNAPSHOTS
-                                            : AREA_OTHER;
+   return begins_with(path, STORAGE_LOG_DIRECTORY "/")        ? AREA_LOG
+          : begins_with(path, STORAGE_SNAPSHOT_DIRECTORY "/") ? AREA_SNAPSHOTS
+                                                              : AREA_OTHER;
 }
 
 const char *files_state_name(enum file_state state)
@@ -320,10 +320,10 @@ bool files_store_id(const char *directory, uint8_t store_id[16])
 {
    static const struct {
       const char *folder, *ending;
-   } places[] = {{"aof", ".log"},
-                 {"snapshots", ".snapshot"},
-                 {INNER "aof", ".log"},
-                 {INNER "snapshots", ".snapshot"}};
+   } places[] = {{STORAGE_LOG_DIRECTORY, STORAGE_SEGMENT_SUFFIX},
+                 {STORAGE_SNAPSHOT_DIRECTORY, STORAGE_SNAPSHOT_SUFFIX},
+                 {INNER STORAGE_LOG_DIRECTORY, STORAGE_SEGMENT_SUFFIX},
+                 {INNER STORAGE_SNAPSHOT_DIRECTORY, STORAGE_SNAPSHOT_SUFFIX}};
    const kvs_host host = {.size = sizeof host, .directory = directory};
    kvs_error ignored = {.size = sizeof ignored};
    bool found = false;

@@ -34,8 +34,8 @@ void place_find(const struct kv_active *active, struct place *place)
    const char *keeper = encrypted ? inner_of(active) : active->plugin;
    *place = (struct place){.kept = kept_by(keeper),
                            .encrypted = encrypted,
-                           .folder = encrypted ? STORAGE_INNER_FOLDER : "",
-                           .to_files = encrypted ? STORAGE_INNER_FOLDER "/" : ""};
+                           .folder = encrypted ? STORAGE_INNER_DIRECTORY : "",
+                           .to_files = encrypted ? STORAGE_INNER_DIRECTORY "/" : ""};
    snprintf(place->plugin, sizeof place->plugin, "%s", keeper);
    snprintf(place->name, sizeof place->name, "%s%s", encrypted ? "encrypt: inner plug-in " : "",
             place->plugin);

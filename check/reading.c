@@ -24,7 +24,7 @@ static int open_reading(const kvs_host *host, const kvs_setting *settings, size_
    if (!reading)
       return storage_fail(error, KVS_IO, "no memory");
    reading->host = host;
-   int code = storage_folder_find(host, "aof", &reading->log, error);
+   int code = storage_folder_find(host, STORAGE_LOG_DIRECTORY, &reading->log, error);
    if (code == KVS_OK)
       code = storage_snapshot_set_open(host, &reading->snapshots, error);
    if (code != KVS_OK) {

@@ -35,26 +35,7 @@ static int open_journal(const kvs_host *host, const kvs_setting *settings, size_
    const struct storage_journal_settings journal_settings = {
        .log = {.sync = STORAGE_LOG_SYNC_ALWAYS, .segment_size = UINT64_C(10) << 20},
        .snapshots = {.kept = 1}};
-   struct storage_journal *journal;
-   int code = storage_journal_create(host, &journal_settings, &journal, error);
-   if (code == KVS_OK)
-      *self = journal;
-   return code;
-}
-
-static int load_journal(void *self, kvs_error *error)
-{
-   return storage_journal_load(self, error);
-}
-
-static int write_journal(void *self, const kvs_tick *tick, kvs_error *error)
-{
-   return storage_journal_checkpoint(self, tick, error);
-}
-
-static void close_journal(void *self)
-{
-   storage_journal_destroy(self);
+   return storage_journal_open(host, &journal_settings, self, error);
 }
 
 kvs_plugin stand_in_writing(enum kept kept, const char *name)
@@ -66,9 +47,9 @@ kvs_plugin stand_in_writing(enum kept kept, const char *name)
       plugin.close = close_snapshots;
    } else {
       plugin.open = open_journal;
-      plugin.on_load = load_journal;
-      plugin.on_tick = write_journal;
-      plugin.close = close_journal;
+      plugin.on_load = storage_journal_on_load;
+      plugin.on_tick = storage_journal_on_tick;
+      plugin.close = storage_journal_close;
    }
    return plugin;
 }

@@ -27,8 +27,15 @@ int storage_fail_errno(kvs_error *error, int error_number, const char *message, 
    va_end(arguments);
    size_t used = strlen(error->text);
    snprintf(error->text + used, sizeof error->text - used, ": %s", strerror(error_number));
-   bool no_space = error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG;
-   return no_space ? KVS_NO_SPACE : KVS_IO;
+   switch (error_number) {
+   case ENOSPC:
+   case EDQUOT:
+   case EFBIG:
+   case ENOMEM:
+      return KVS_NO_SPACE;
+   default:
+      return KVS_IO;
+   }
 }
 
 bool storage_ends_in(const char *name, const char *ending)

@@ -2,6 +2,7 @@
 
 #include "storage/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -103,6 +104,11 @@ void storage_folder_close(struct storage_folder *folder)
    if (folder->fd >= 0)
       close(folder->fd);
    folder->fd = -1;
+}
+
+void storage_folder_path(const struct storage_folder *folder, const char *name, char path[PATH_MAX])
+{
+   snprintf(path, PATH_MAX, "%s/%s", folder->path, name);
 }
 
 bool storage_resumed(const kvs_host *host)
@@ -232,15 +238,32 @@ int storage_folder_check_file(const struct storage_folder *folder, const char *n
 
 /* ---- What is in it ------------------------------------------------------------------------- */
 
-int storage_folder_list(const struct storage_folder *folder, DIR **listing, kvs_error *error)
+static int visit_all(const struct storage_folder *folder, DIR *listing, storage_visit *visit,
+                     void *context, kvs_error *error)
 {
-   int fd = open_at(folder->fd, ".", O_RDONLY | O_DIRECTORY);
-   *listing = fd >= 0 ? fdopendir(fd) : NULL;
-   if (*listing)
+   int code = KVS_OK;
+   const struct dirent *entry;
+   while (code == KVS_OK && (errno = 0, entry = readdir(listing)))
+      if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+         code = visit(context, entry->d_name, error);
+   return code == KVS_OK && errno != 0 ? fail(folder, "", "read the directory", error) : code;
+}
+
+int storage_folder_each(const struct storage_folder *folder, storage_visit *visit, void *context,
+                        kvs_error *error)
+{
+   if (folder->fd < 0)
       return KVS_OK;
-   int code = fail(folder, "", "read the directory", error);
-   if (fd >= 0)
-      close(fd);
+   int fd = open_at(folder->fd, ".", O_RDONLY | O_DIRECTORY);
+   DIR *listing = fd >= 0 ? fdopendir(fd) : NULL;
+   if (!listing) {
+      int code = fail(folder, "", "read the directory", error);
+      if (fd >= 0)
+         close(fd);
+      return code;
+   }
+   int code = visit_all(folder, listing, visit, context, error);
+   closedir(listing);
    return code;
 }
 

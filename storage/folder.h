@@ -14,7 +14,6 @@
 
 #include "kvstore/plugin.h"
 
-#include <dirent.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,6 +43,10 @@ int storage_folder_make(const kvs_host *host, const char *name, struct storage_f
 /* Closes it; one without a descriptor is fine. */
 void storage_folder_close(struct storage_folder *folder);
 
+/* "PATH/NAME", for messages. */
+void storage_folder_path(const struct storage_folder *folder, const char *name,
+                         char path[PATH_MAX]);
+
 /* Whether an instance has been in use over the host's directory before. */
 bool storage_resumed(const kvs_host *host);
 
@@ -54,8 +57,12 @@ int storage_folder_check(const struct storage_folder *folder, kvs_error *error);
 int storage_folder_check_file(const struct storage_folder *folder, const char *name, int fd,
                               kvs_error *error);
 
-/* A listing of its own, to be closed; NULL after a failure. */
-int storage_folder_list(const struct storage_folder *folder, DIR **listing, kvs_error *error);
+/* Calls `visit` for each name in the directory but "." and "..", until it returns another code than
+ * KVS_OK, which is then returned. `visit` may remove what it is given. A folder without a
+ * descriptor has no names. */
+typedef int storage_visit(void *context, const char *name, kvs_error *error);
+int storage_folder_each(const struct storage_folder *folder, storage_visit *visit, void *context,
+                        kvs_error *error);
 bool storage_folder_has(const struct storage_folder *folder, const char *name);
 /* The size of the file `name`; 0 when it cannot be told. */
 uint64_t storage_folder_size_of(const struct storage_folder *folder, const char *name);

@@ -1,7 +1,9 @@
 #include "storage/journal.h"
 
 #include "storage/file.h"
+#include "storage/layout.h"
 #include "storage/note.h"
+#include "storage/schedule.h"
 #include "storage/snapshot.h"
 
 #include <stdlib.h>
@@ -28,6 +30,7 @@ struct storage_journal {
    struct storage_log *log;
    struct storage_snapshot_set *snapshots; /* control thread only, like all below */
    uint64_t segment_size;
+   struct storage_schedule schedule; /* of snapshots */
    uint64_t rescue_ms;               /* monotonic; no snapshot in place of a failed log before */
    uint64_t retry_ms;                /* monotonic; no compaction before */
    bool keeps;                       /* the disk can keep room for snapshots */
@@ -36,27 +39,29 @@ struct storage_journal {
    uint64_t covered;                 /* of storage_log_appended, what the newest snapshot holds */
 };
 
-int storage_journal_create(const kvs_host *host, const struct storage_journal_settings *settings,
-                           struct storage_journal **journal, kvs_error *error)
+int storage_journal_open(const kvs_host *host, const struct storage_journal_settings *settings,
+                         void **self, kvs_error *error)
 {
    struct storage_journal *created = calloc(1, sizeof *created);
    if (!created)
       return storage_fail(error, KVS_NO_SPACE, "no memory for a journal");
    created->host = host;
    created->segment_size = settings->log.segment_size;
+   created->schedule.interval_ms = settings->interval_ms;
    int code = storage_snapshot_set_create(host, &settings->snapshots, &created->snapshots, error);
    if (code == KVS_OK)
       code = storage_log_create(host, &settings->log, &created->log, error);
    if (code != KVS_OK) {
-      storage_journal_destroy(created);
+      storage_journal_close(created);
       return code;
    }
-   *journal = created;
+   *self = created;
    return KVS_OK;
 }
 
-void storage_journal_destroy(struct storage_journal *journal)
+void storage_journal_close(void *self)
 {
+   struct storage_journal *journal = self;
    if (journal->log)
       storage_log_destroy(journal->log);
    if (journal->snapshots)
@@ -99,11 +104,12 @@ static int keep_room(struct storage_journal *journal, const kvs_tick *tick, kvs_
    return code;
 }
 
-int storage_journal_load(struct storage_journal *journal, kvs_error *error)
+int storage_journal_on_load(void *self, kvs_error *error)
 {
+   struct storage_journal *journal = self;
    struct storage_snapshot_found found;
    uint64_t last_sequence;
-   storage_note_expected(journal->host, "aof", ".log");
+   storage_note_expected(journal->host, STORAGE_LOG_DIRECTORY, STORAGE_SEGMENT_SUFFIX);
    int code = storage_snapshot_set_load(journal->snapshots, &found, error);
    if (code != KVS_OK)
       return code;
@@ -121,15 +127,11 @@ int storage_journal_load(struct storage_journal *journal, kvs_error *error)
    return KVS_OK;
 }
 
-int storage_journal_write(struct storage_journal *journal, const kvs_record *records, size_t count,
-                          uint32_t flags, kvs_error *error)
+int storage_journal_on_write(void *self, const kvs_record *records, size_t count, uint32_t flags,
+                             kvs_error *error)
 {
+   const struct storage_journal *journal = self;
    return storage_log_write(journal->log, records, count, flags & KVS_WRITE_SYNC, error);
-}
-
-int storage_journal_seal(struct storage_journal *journal, kvs_error *error)
-{
-   return storage_log_seal(journal->log, error);
 }
 
 /* By how much the log has grown since the newest snapshot. */
@@ -138,12 +140,59 @@ static uint64_t log_bytes(const struct storage_journal *journal)
    return storage_log_appended(journal->log) - journal->covered;
 }
 
-bool storage_journal_changed(const struct storage_journal *journal, const kvs_tick *tick)
+/* ---- Checkpoints --------------------------------------------------------------------------- */
+
+/* Whether the view holds anything that the newest snapshot does not. */
+static bool has_changed(const struct storage_journal *journal, const kvs_tick *tick)
 {
    return tick->view_sequence > storage_snapshot_set_newest(journal->snapshots);
 }
 
-/* ---- Room ---------------------------------------------------------------------------------- */
+/* Makes a snapshot of the tick's view durable, unless the newest one is of the same sequence, and
+ * removes what it makes superfluous. */
+static int checkpoint(struct storage_journal *journal, const kvs_tick *tick, kvs_error *error)
+{
+   if (!has_changed(journal, tick))
+      return KVS_OK;
+   int code = storage_log_begin(journal->log, error);
+   if (code == KVS_OK)
+      code = keep_room(journal, tick, error);
+   if (code != KVS_OK)
+      return code;
+   uint64_t covered = storage_log_appended(journal->log);
+   if (journal->keeps) /* the room is used up now, and the snapshot after this one needs as much */
+      storage_log_hold(journal->log, (int64_t)storage_snapshot_size_limit(tick),
+                       tick->view_sequence);
+   code = storage_snapshot_set_write(journal->snapshots, tick, error);
+   if (code != KVS_OK)
+      return code;
+   journal->covered = covered;
+   /* A fresh segment says that there must be a snapshot, and lets the one in use become one that
+    * the next snapshot covers wholly. */
+   storage_log_snapshot_taken(journal->log, tick->view_sequence);
+   storage_log_remove_covered(journal->log, storage_snapshot_set_oldest(journal->snapshots));
+   kvs_error ignored = {.size = sizeof ignored};
+   struct storage_log_border border;
+   /* Where there is no room for the next one, the segment in use gives up its own now, if the
+    * snapshot covers it. */
+   if (keep_room(journal, tick, &ignored) == KVS_NO_SPACE &&
+       storage_log_rotate(journal->log, &border, &ignored) == KVS_OK)
+      (void)keep_room(journal, tick, &ignored); /* the next tick says so */
+   return KVS_OK;
+}
+
+/* A snapshot in place of a log that failed. */
+static void rescue(struct storage_journal *journal, const kvs_tick *tick)
+{
+   kvs_error reason = {.size = sizeof reason};
+   if (!has_changed(journal, tick) || tick->monotonic_ms < journal->rescue_ms ||
+       checkpoint(journal, tick, &reason) == KVS_OK)
+      return;
+   journal->rescue_ms = tick->monotonic_ms + RESCUE_RETRY_MS;
+   journal->host->log(journal->host, KVS_LOG_ERROR, reason.text);
+}
+
+/* ---- Compaction ---------------------------------------------------------------------------- */
 
 /* Whether replacing all that there is by one snapshot would free so much that it is worth it. */
 static bool would_gain(const struct storage_journal *journal, const kvs_tick *tick)
@@ -202,7 +251,7 @@ static int compact_for_room(struct storage_journal *journal, const kvs_tick *tic
    kvs_tick hurried = {0}; /* somebody may wait for the room */
    memcpy(&hurried, tick, tick->size < sizeof hurried ? tick->size : sizeof hurried);
    hurried.reason = KVS_TICK_CHECKPOINT;
-   int code = storage_journal_checkpoint(journal, &hurried, error);
+   int code = checkpoint(journal, &hurried, error);
    while (code == KVS_OK && storage_snapshot_set_drop_oldest(journal->snapshots)) {
    }
    storage_log_remove_covered(journal->log, storage_snapshot_set_oldest(journal->snapshots));
@@ -218,7 +267,7 @@ static int compact(struct storage_journal *journal, const kvs_tick *tick, kvs_er
    if (pressure == PRESSURE_DISK)
       code = compact_for_room(journal, tick, error);
    else if (pressure == PRESSURE_LOG)
-      code = storage_journal_checkpoint(journal, tick, error);
+      code = checkpoint(journal, tick, error);
    if (code != KVS_OK)
       journal->retry_ms = tick->monotonic_ms + RETRY_MS;
    return code;
@@ -226,50 +275,7 @@ static int compact(struct storage_journal *journal, const kvs_tick *tick, kvs_er
 
 /* ---- Ticks --------------------------------------------------------------------------------- */
 
-int storage_journal_checkpoint(struct storage_journal *journal, const kvs_tick *tick,
-                               kvs_error *error)
-{
-   if (!storage_journal_changed(journal, tick))
-      return KVS_OK;
-   int code = storage_log_begin(journal->log, error);
-   if (code == KVS_OK)
-      code = keep_room(journal, tick, error);
-   if (code != KVS_OK)
-      return code;
-   uint64_t covered = storage_log_appended(journal->log);
-   if (journal->keeps) /* the room is used up now, and the snapshot after this one needs as much */
-      storage_log_hold(journal->log, (int64_t)storage_snapshot_size_limit(tick),
-                       tick->view_sequence);
-   code = storage_snapshot_set_write(journal->snapshots, tick, error);
-   if (code != KVS_OK)
-      return code;
-   journal->covered = covered;
-   /* A fresh segment says that there must be a snapshot, and lets the one in use become one that
-    * the next snapshot covers wholly. */
-   storage_log_snapshot_taken(journal->log, tick->view_sequence);
-   storage_log_remove_covered(journal->log, storage_snapshot_set_oldest(journal->snapshots));
-   kvs_error ignored = {.size = sizeof ignored};
-   struct storage_log_border border;
-   /* Where there is no room for the next one, the segment in use gives up its own now, if the
-    * snapshot covers it. */
-   if (keep_room(journal, tick, &ignored) == KVS_NO_SPACE &&
-       storage_log_rotate(journal->log, &border, &ignored) == KVS_OK)
-      (void)keep_room(journal, tick, &ignored); /* the next tick says so */
-   return KVS_OK;
-}
-
-/* A snapshot in place of a log that failed. */
-static void rescue(struct storage_journal *journal, const kvs_tick *tick)
-{
-   kvs_error reason = {.size = sizeof reason};
-   if (!storage_journal_changed(journal, tick) || tick->monotonic_ms < journal->rescue_ms ||
-       storage_journal_checkpoint(journal, tick, &reason) == KVS_OK)
-      return;
-   journal->rescue_ms = tick->monotonic_ms + RESCUE_RETRY_MS;
-   journal->host->log(journal->host, KVS_LOG_ERROR, reason.text);
-}
-
-int storage_journal_tick(struct storage_journal *journal, const kvs_tick *tick, kvs_error *error)
+static int tick_log(struct storage_journal *journal, const kvs_tick *tick, kvs_error *error)
 {
    int code = storage_snapshot_set_check(journal->snapshots, error);
    if (code != KVS_OK) {
@@ -288,4 +294,33 @@ int storage_journal_tick(struct storage_journal *journal, const kvs_tick *tick, 
    if (compacted != KVS_OK)
       *error = reason;
    return compacted != KVS_OK ? compacted : code;
+}
+
+static int take_snapshot(struct storage_journal *journal, const kvs_tick *tick, kvs_error *error)
+{
+   int code = checkpoint(journal, tick, error);
+   storage_schedule_next(&journal->schedule, tick, code != KVS_OK);
+   return code;
+}
+
+/* The log, and a snapshot whatever becomes of it: either one alone keeps everything. */
+static int shut_down(struct storage_journal *journal, const kvs_tick *tick, kvs_error *error)
+{
+   int snapshot_code =
+       journal->schedule.interval_ms > 0 ? checkpoint(journal, tick, error) : KVS_OK;
+   int log_code = storage_log_seal(journal->log, error);
+   return log_code != KVS_OK ? log_code : snapshot_code;
+}
+
+int storage_journal_on_tick(void *self, const kvs_tick *tick, kvs_error *error)
+{
+   struct storage_journal *journal = self;
+   if (tick->reason == KVS_TICK_CHECKPOINT)
+      return take_snapshot(journal, tick, error);
+   if (tick->reason == KVS_TICK_SHUTDOWN)
+      return shut_down(journal, tick, error);
+   int code = tick_log(journal, tick, error);
+   if (code == KVS_OK && storage_schedule_due(&journal->schedule, tick))
+      code = take_snapshot(journal, tick, error);
+   return code;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TEMPORARY_NAME STORAGE_KEY_CHECK_NAME ".tmp"
+#define TEMPORARY_NAME STORAGE_KEY_CHECK_NAME STORAGE_TEMPORARY_SUFFIX
 
 enum {
    VERSION = 1,
@@ -122,7 +122,7 @@ int storage_key_check_read(const kvs_host *host, uint8_t file[STORAGE_KEY_CHECK_
       return code;
    if (storage_folder_has(&folder, STORAGE_KEY_CHECK_NAME)) {
       char path[PATH_MAX];
-      snprintf(path, sizeof path, "%s/%s", folder.path, STORAGE_KEY_CHECK_NAME);
+      storage_folder_path(&folder, STORAGE_KEY_CHECK_NAME, path);
       code = read_file(host, &folder, path, file, error);
       *found = code == KVS_OK;
    }

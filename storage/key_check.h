@@ -8,13 +8,10 @@
 #define STORAGE_KEY_CHECK_H
 
 #include "kvstore/plugin.h"
+#include "storage/layout.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-#define STORAGE_KEY_CHECK_NAME "encrypt.check"
-/* The folder beside it, which the inner plug-in has to itself. */
-#define STORAGE_INNER_FOLDER "inner"
 
 #define STORAGE_KEY_CHECK_PROVEN_SIZE 32 /* what the proof is made over; it follows */
 #define STORAGE_KEY_CHECK_PROOF_SIZE 32

@@ -52,6 +52,13 @@ int storage_log_fail(struct storage_log *log, const kvs_error *error);
 /* KVS_OK, or KVS_IO when the log has failed. */
 int storage_log_check_alive(const struct storage_log *log, kvs_error *error);
 
+/* log_segment.c: begins a segment; the newest so far, if one is open, is synced first and sealed.
+ */
+int storage_log_begin_segment(struct storage_log *log, kvs_error *error);
+/* log_space.c: makes sure that there is a segment with space for the batch of `size` bytes. */
+int storage_log_make_space(struct storage_log *log, const kvs_record *records, size_t count,
+                           size_t size, kvs_error *error);
+
 /* log_present.c: whether a restart would find the log; fails it when not. [control; the lock not
  * held] */
 int storage_log_check_present(struct storage_log *log, kvs_error *error);

@@ -3,9 +3,21 @@
 #include "storage/file.h"
 #include "storage/folder.h"
 
+#include <limits.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+
+void storage_warn(const kvs_host *host, const char *message, ...)
+{
+   char text[PATH_MAX + 2 * NAME_MAX];
+   va_list arguments;
+   va_start(arguments, message);
+   vsnprintf(text, sizeof text, message, arguments);
+   va_end(arguments);
+   host->log(host, KVS_LOG_WARNING, text);
+}
 
 void storage_note(const kvs_host *host, kvs_load_note note)
 {
@@ -24,20 +36,30 @@ void storage_note_bytes(const kvs_host *host, uint32_t kind, uint64_t bytes)
       storage_note(host, (kvs_load_note){.kind = kind, .bytes = bytes});
 }
 
-void storage_note_expected(const kvs_host *host, const char *name, const char *ending)
+struct expected {
+   const kvs_host *host;
+   const struct storage_folder *folder;
+   const char *suffix;
+};
+
+static int expect(void *context, const char *name, kvs_error *error)
+{
+   (void)error;
+   const struct expected *expected = context;
+   if (storage_ends_in(name, expected->suffix))
+      storage_note_bytes(expected->host, KVS_LOAD_EXPECTED,
+                         storage_folder_size_of(expected->folder, name));
+   return KVS_OK;
+}
+
+void storage_note_expected(const kvs_host *host, const char *name, const char *suffix)
 {
    kvs_error ignored = {.size = sizeof ignored};
    struct storage_folder folder;
-   if (storage_folder_find(host, name, &folder, &ignored) != KVS_OK || folder.fd < 0)
-      return; /* who reads the files says what is wrong */
-   DIR *listing;
-   (void)storage_folder_list(&folder, &listing, &ignored);
-   for (const struct dirent *entry; listing && (entry = readdir(listing));)
-      if (storage_ends_in(entry->d_name, ending))
-         storage_note_bytes(host, KVS_LOAD_EXPECTED,
-                            storage_folder_size_of(&folder, entry->d_name));
-   if (listing)
-      closedir(listing);
+   struct expected expected = {host, &folder, suffix};
+   /* Whoever reads the files reports what is wrong with them. */
+   if (storage_folder_find(host, name, &folder, &ignored) == KVS_OK)
+      (void)storage_folder_each(&folder, expect, &expected, &ignored);
    storage_folder_close(&folder);
 }
 

@@ -14,16 +14,6 @@
 /* The least rate that an option may ask for, in bytes a second. */
 #define STORAGE_PACE_MIN ((int64_t)1 << 20)
 
-/* The option of every plug-in that makes snapshots, as an initializer. */
-#define STORAGE_PACE_OPTION                                                                        \
-   {                                                                                               \
-      .name = "snapshot_rate", .type = KVS_OPTION_SIZE, .default_value = "67108864",               \
-      .minimum = STORAGE_PACE_MIN, .maximum = (int64_t)1 << 40,                                    \
-      .help =                                                                                      \
-          "bytes per second that a background snapshot may write; save, a switch and shutdown "    \
-          "are not slowed down",                                                                   \
-   }
-
 struct storage_pace {
    const kvs_host *host;
    uint64_t rate;     /* bytes a second; 0: no bound */

@@ -4,10 +4,7 @@
 #include "storage/note.h"
 #include "storage/scan.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,18 +21,6 @@ struct recovery {
    kvs_error *error;
 };
 
-static void say(const kvs_host *host, uint32_t level, const char *message, ...)
-    __attribute__((format(printf, 3, 4)));
-static void say(const kvs_host *host, uint32_t level, const char *message, ...)
-{
-   char text[2 * KVS_ERROR_TEXT_SIZE];
-   va_list arguments;
-   va_start(arguments, message);
-   vsnprintf(text, sizeof text, message, arguments);
-   va_end(arguments);
-   host->log(host, level, text);
-}
-
 /* ---- Which segments there are -------------------------------------------------------------- */
 
 static int compare_numbers(const void *a, const void *b)
@@ -50,7 +35,7 @@ static int add_segment(struct recovery *recovery, uint64_t number)
    struct storage_sealed_segment *grown =
        realloc(recovered->segments, (recovered->count + 1) * sizeof *recovered->segments);
    if (!grown)
-      return storage_fail(recovery->error, KVS_IO, "%s: no memory for the list of segments",
+      return storage_fail(recovery->error, KVS_NO_SPACE, "%s: no memory for the list of segments",
                           recovery->folder->path);
    grown[recovered->count] = (struct storage_sealed_segment){.number = number};
    recovered->segments = grown;
@@ -59,38 +44,23 @@ static int add_segment(struct recovery *recovery, uint64_t number)
 }
 
 /* Lists a segment, and mentions strange files. */
-static int take_entry(struct recovery *recovery, const char *name)
+static int take_entry(void *context, const char *name, kvs_error *error)
 {
+   (void)error; /* the recovery's */
+   struct recovery *recovery = context;
    uint64_t number;
    if (storage_segment_parse_name(name, &number))
       return add_segment(recovery, number);
-   if (name[0] != '.' && !storage_ends_in(name, ".torn") &&
+   if (name[0] != '.' && !storage_ends_in(name, STORAGE_TORN_SUFFIX) &&
        !storage_ends_in(name, STORAGE_SEGMENT_TEMPORARY))
-      say(recovery->host, KVS_LOG_WARNING, "%s/%s is not part of the log and is left alone",
-          recovery->folder->path, name);
+      storage_warn(recovery->host, "%s/%s is not part of the log and is left alone",
+                   recovery->folder->path, name);
    return KVS_OK;
-}
-
-static int fail_listing(const struct recovery *recovery)
-{
-   return storage_fail_errno(recovery->error, errno, "%s: cannot read the directory",
-                             recovery->folder->path);
 }
 
 static int list_segments(struct recovery *recovery)
 {
-   if (recovery->folder->fd < 0)
-      return KVS_OK;
-   DIR *listing;
-   int code = storage_folder_list(recovery->folder, &listing, recovery->error);
-   if (code != KVS_OK)
-      return code;
-   const struct dirent *entry;
-   while (code == KVS_OK && (errno = 0, entry = readdir(listing)))
-      code = take_entry(recovery, entry->d_name);
-   if (code == KVS_OK && errno != 0)
-      code = fail_listing(recovery);
-   closedir(listing);
+   int code = storage_folder_each(recovery->folder, take_entry, recovery, recovery->error);
    if (recovery->recovered->count > 0)
       qsort(recovery->recovered->segments, recovery->recovered->count,
             sizeof *recovery->recovered->segments, compare_numbers);
@@ -198,7 +168,7 @@ static int check_headers(struct recovery *recovery)
       return KVS_OK;
    recovery->headers = calloc(recovered->count, sizeof *recovery->headers);
    if (!recovery->headers)
-      return storage_fail(recovery->error, KVS_IO, "%s: no memory for %zu segments",
+      return storage_fail(recovery->error, KVS_NO_SPACE, "%s: no memory for %zu segments",
                           recovery->folder->path, recovered->count);
    const struct storage_segment_header *newest = &recovery->headers[recovered->count - 1];
    int code =

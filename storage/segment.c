@@ -1,7 +1,6 @@
-#include "storage/segment.h"
-
 #include "storage/codec.h"
 #include "storage/file.h"
+#include "storage/segment_internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -29,12 +28,9 @@ enum {
 /* The line end and the high bit show at once when a transfer as text has damaged the file. */
 static const uint8_t magic[8] = {'K', 'V', 'L', 'O', 'G', 0x89, '\r', '\n'};
 
-/* How much a reader asks of the file at once. */
-enum { WINDOW_SIZE = 1 << 20 };
-
 void storage_segment_name(uint64_t number, char name[STORAGE_SEGMENT_NAME_SIZE])
 {
-   snprintf(name, STORAGE_SEGMENT_NAME_SIZE, "%010" PRIu64 ".log", number);
+   snprintf(name, STORAGE_SEGMENT_NAME_SIZE, "%010" PRIu64 STORAGE_SEGMENT_SUFFIX, number);
 }
 
 bool storage_segment_parse_name(const char *name, uint64_t *number)
@@ -86,7 +82,7 @@ static int create_temporary(const struct storage_folder *folder, const char *nam
    int code = storage_create(folder, name, fd, error);
    if (code != KVS_OK)
       return code;
-   snprintf(path, sizeof path, "%s/%s", folder->path, name);
+   storage_folder_path(folder, name, path);
    struct iovec part = {bytes, STORAGE_SEGMENT_HEADER_SIZE};
    code = storage_write_all(*fd, path, &part, 1, 0, error);
    if (code == KVS_OK)
@@ -113,7 +109,7 @@ int storage_segment_create(const struct storage_folder *folder,
    char name[STORAGE_SEGMENT_NAME_SIZE], temporary[STORAGE_SEGMENT_NAME_SIZE + 4];
    uint8_t bytes[STORAGE_SEGMENT_HEADER_SIZE];
    storage_segment_name(header->number, name);
-   snprintf(temporary, sizeof temporary, "%s.tmp", name);
+   snprintf(temporary, sizeof temporary, "%s" STORAGE_TEMPORARY_SUFFIX, name);
    encode_header(bytes, header);
    *chain = storage_get32(bytes + AT_CRC);
    int code = create_temporary(folder, temporary, bytes, fd, error);
@@ -129,9 +125,8 @@ int storage_segment_create(const struct storage_folder *folder,
    return withdraw(folder, name, code);
 }
 
-/* Makes the `size` bytes at `offset` available, or as many as the file has: *got. */
-static int look(struct storage_segment_reader *reader, uint64_t offset, size_t size,
-                const uint8_t **bytes, size_t *got, kvs_error *error)
+int storage_segment_look(struct storage_segment_reader *reader, uint64_t offset, size_t size,
+                         const uint8_t **bytes, size_t *got, kvs_error *error)
 {
    *bytes = NULL;
    *got = 0;
@@ -141,12 +136,13 @@ static int look(struct storage_segment_reader *reader, uint64_t offset, size_t s
    else
       reader->window_size = 0;
    if (reader->window_size - skipped < size) {
-      size_t capacity = size > WINDOW_SIZE ? size : WINDOW_SIZE;
+      size_t capacity = size > STORAGE_SEGMENT_WINDOW ? size : STORAGE_SEGMENT_WINDOW;
       if (capacity > reader->window_capacity) {
          uint8_t *grown = malloc(capacity);
          if (!grown)
-            return storage_fail(error, KVS_IO, "%s: no memory to read %zu bytes at offset %" PRIu64,
-                                reader->path, size, offset);
+            return storage_fail(error, KVS_NO_SPACE,
+                                "%s: no memory to read %zu bytes at offset %" PRIu64, reader->path,
+                                size, offset);
          free(reader->window);
          reader->window = grown;
          reader->window_capacity = capacity;
@@ -194,16 +190,15 @@ static int check_header(struct storage_segment_reader *reader, const uint8_t *by
    return KVS_OK;
 }
 
-/* Opens the file, and looks at nothing in it. */
-static int open_file(const struct storage_folder *folder, uint64_t number, int flags,
-                     const uint8_t store_id[16], struct storage_segment_reader *reader,
-                     kvs_error *error)
+int storage_segment_open_file(const struct storage_folder *folder, uint64_t number, int flags,
+                              const uint8_t store_id[16], struct storage_segment_reader *reader,
+                              kvs_error *error)
 {
    char name[STORAGE_SEGMENT_NAME_SIZE];
    struct stat status;
    memset(reader, 0, sizeof *reader);
    storage_segment_name(number, name);
-   snprintf(reader->path, sizeof reader->path, "%s/%s", folder->path, name);
+   storage_folder_path(folder, name, reader->path);
    int code = storage_open(folder, name, flags, &reader->fd, error);
    if (code != KVS_OK)
       return code == KVS_CORRUPT ? code : KVS_IO;
@@ -223,10 +218,10 @@ static int open_segment(const struct storage_folder *folder, uint64_t number, in
 {
    const uint8_t *bytes;
    size_t got;
-   int code = open_file(folder, number, flags, store_id, reader, error);
+   int code = storage_segment_open_file(folder, number, flags, store_id, reader, error);
    if (code != KVS_OK)
       return code;
-   code = look(reader, 0, STORAGE_SEGMENT_HEADER_SIZE, &bytes, &got, error);
+   code = storage_segment_look(reader, 0, STORAGE_SEGMENT_HEADER_SIZE, &bytes, &got, error);
    if (code == KVS_OK)
       code = check_header(reader, bytes, got, number, store_id, error);
    if (code != KVS_OK) {
@@ -276,171 +271,25 @@ int storage_segment_next(struct storage_segment_reader *reader,
    const uint8_t *bytes;
    size_t got;
    *found = false;
-   int code = look(reader, reader->offset, STORAGE_RECORD_HEADER_SIZE, &bytes, &got, error);
+   int code = storage_segment_look(reader, reader->offset, STORAGE_RECORD_HEADER_SIZE, &bytes, &got,
+                                   error);
    if (code != KVS_OK || got < STORAGE_RECORD_HEADER_SIZE ||
        !storage_record_decode_header(bytes, place, record))
       return code;
    size_t size = STORAGE_RECORD_HEADER_SIZE + record->payload_size;
    if (size > reader->size - reader->offset)
       return KVS_OK;
-   code = look(reader, reader->offset, size, &bytes, &got, error);
+   code = storage_segment_look(reader, reader->offset, size, &bytes, &got, error);
    if (code != KVS_OK || got < size)
       return code;
    if (!reserve_effects(reader, record->effect_count))
-      return storage_fail(error, KVS_IO, "%s: no memory for %" PRIu32 " effects at offset %" PRIu64,
-                          reader->path, record->effect_count, reader->offset);
+      return storage_fail(error, KVS_NO_SPACE,
+                          "%s: no memory for %" PRIu32 " effects at offset %" PRIu64, reader->path,
+                          record->effect_count, reader->offset);
    if (!storage_record_decode_effects(record, bytes + STORAGE_RECORD_HEADER_SIZE, reader->effects))
       return KVS_OK;
    reader->chain = storage_record_chain(reader->chain, bytes);
    reader->offset += size;
    *found = true;
    return KVS_OK;
-}
-
-/* Whether a record header at `offset` says that more than reader->offset was durable. */
-static bool proves_durable(const struct storage_segment_reader *reader, const uint8_t *bytes,
-                           uint64_t offset)
-{
-   struct storage_record_place place = {reader->salt, offset};
-   struct storage_record_header record;
-   return storage_record_decode_header(bytes, place, &record) &&
-          record.durable_end > reader->offset;
-}
-
-/* Looks through `got` bytes from `offset` on for proof and for the last byte that is not zero. */
-static void examine_bytes(const struct storage_segment_reader *reader, const uint8_t *bytes,
-                          size_t got, uint64_t offset, struct storage_segment_tail *tail)
-{
-   const uint8_t *end = bytes + got;
-   const uint8_t *at = bytes;
-   while (!tail->was_durable && (size_t)(end - at) >= STORAGE_RECORD_HEADER_SIZE) {
-      at = memmem(at, (size_t)(end - at), STORAGE_RECORD_MAGIC, STORAGE_RECORD_MAGIC_SIZE);
-      if (!at || (size_t)(end - at) < STORAGE_RECORD_HEADER_SIZE)
-         break;
-      uint64_t candidate = offset + (uint64_t)(at - bytes);
-      if (proves_durable(reader, at, candidate)) {
-         tail->was_durable = true;
-         tail->proof_offset = candidate;
-      }
-      at++;
-   }
-   size_t used = got;
-   while (used > 0 && bytes[used - 1] == 0)
-      used--;
-   if (used > 0 && offset + used > tail->data_end)
-      tail->data_end = offset + used;
-}
-
-int storage_segment_examine_tail(struct storage_segment_reader *reader,
-                                 struct storage_segment_tail *tail, kvs_error *error)
-{
-   *tail = (struct storage_segment_tail){.data_end = reader->offset};
-   uint64_t offset = reader->offset;
-   while (offset < reader->size) {
-      const uint8_t *bytes;
-      size_t got;
-      int code = look(reader, offset, WINDOW_SIZE, &bytes, &got, error);
-      if (code != KVS_OK)
-         return code;
-      examine_bytes(reader, bytes, got, offset, tail);
-      if (got < WINDOW_SIZE)
-         break;
-      /* The next stretch overlaps: a header may lie across the border. */
-      offset += got - (STORAGE_RECORD_HEADER_SIZE - 1);
-   }
-   return KVS_OK;
-}
-
-/* Goes on to the next valid record header, or to the file's end. */
-static int find_header(struct storage_segment_reader *reader, kvs_error *error)
-{
-   const uint8_t *bytes;
-   size_t got;
-   struct storage_record_header record;
-   while (reader->offset < reader->size) {
-      int code = look(reader, reader->offset, WINDOW_SIZE, &bytes, &got, error);
-      if (code != KVS_OK)
-         return code;
-      if (got < STORAGE_RECORD_HEADER_SIZE)
-         break;
-      const size_t beginnings = got - (STORAGE_RECORD_HEADER_SIZE - 1);
-      const uint8_t *at = memmem(bytes, beginnings + STORAGE_RECORD_MAGIC_SIZE - 1,
-                                 STORAGE_RECORD_MAGIC, STORAGE_RECORD_MAGIC_SIZE);
-      reader->offset += at ? (size_t)(at - bytes) : beginnings;
-      struct storage_record_place place = {reader->salt, reader->offset};
-      if (at && storage_record_decode_header(at, place, &record))
-         return KVS_OK;
-      reader->offset += at != NULL;
-   }
-   reader->offset = reader->size;
-   return KVS_OK;
-}
-
-int storage_segment_known_sequence(const struct storage_folder *folder, uint64_t number,
-                                   const uint8_t store_id[16], uint64_t from, uint64_t *sequence,
-                                   kvs_error *error)
-{
-   struct storage_segment_reader reader;
-   *sequence = 0;
-   int code = open_file(folder, number, O_RDONLY, store_id, &reader, error);
-   if (code != KVS_OK)
-      return code;
-   reader.offset = from;
-   while ((code = find_header(&reader, error)) == KVS_OK && reader.offset < reader.size) {
-      struct storage_record_header record;
-      bool found;
-      code = storage_segment_next(&reader, &record, &found, error);
-      if (code != KVS_OK)
-         break;
-      uint64_t last = record.durable_sequence;
-      if (found && record.effect_count > 0)
-         last = reader.effects[record.effect_count - 1].sequence;
-      if (last > *sequence)
-         *sequence = last;
-      reader.offset += !found;
-   }
-   storage_segment_close(&reader);
-   return code;
-}
-
-static int copy_tail(struct storage_segment_reader *reader, const struct storage_segment_tail *tail,
-                     int fd, const char *path, kvs_error *error)
-{
-   int code = KVS_OK;
-   uint64_t offset = reader->offset;
-   while (code == KVS_OK && offset < tail->data_end) {
-      uint64_t left = tail->data_end - offset;
-      const uint8_t *bytes;
-      size_t got;
-      code = look(reader, offset, left < WINDOW_SIZE ? (size_t)left : WINDOW_SIZE, &bytes, &got,
-                  error);
-      if (code != KVS_OK || got == 0)
-         break;
-      struct iovec part = {(void *)(uintptr_t)bytes, got};
-      code = storage_write_all(fd, path, &part, 1, offset - reader->offset, error);
-      offset += got;
-   }
-   return code == KVS_OK ? storage_sync(fd, path, error) : code;
-}
-
-int storage_segment_keep_torn(const struct storage_folder *folder,
-                              struct storage_segment_reader *reader,
-                              const struct storage_segment_tail *tail,
-                              char aside[STORAGE_TORN_NAME_SIZE], kvs_error *error)
-{
-   kvs_error ignored = {.size = sizeof ignored};
-   char path[PATH_MAX];
-   int fd;
-   snprintf(aside, STORAGE_TORN_NAME_SIZE, "%010" PRIu64 "-%" PRIu64 ".torn", reader->header.number,
-            reader->offset);
-   snprintf(path, sizeof path, "%s/%s", folder->path, aside);
-   int code = storage_create(folder, aside, &fd, error);
-   if (code != KVS_OK)
-      return code;
-   code = copy_tail(reader, tail, fd, path, error);
-   close(fd);
-   if (code == KVS_OK)
-      return storage_sync_directory(folder, error);
-   (void)storage_remove(folder, aside, &ignored);
-   return code;
 }

@@ -13,6 +13,7 @@
 #define STORAGE_SEGMENT_H
 
 #include "storage/folder.h"
+#include "storage/layout.h"
 #include "storage/record.h"
 
 #include <limits.h>
@@ -21,7 +22,7 @@
 #define STORAGE_SEGMENT_HEADER_SIZE 80u
 #define STORAGE_SEGMENT_NAME_SIZE 32
 /* What the name of an unfinished one ends in. */
-#define STORAGE_SEGMENT_TEMPORARY ".log.tmp"
+#define STORAGE_SEGMENT_TEMPORARY STORAGE_SEGMENT_SUFFIX STORAGE_TEMPORARY_SUFFIX
 
 /* What a segment's header tells about the one before it; all zero in segment 1. */
 struct storage_segment_link {

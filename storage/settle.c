@@ -3,7 +3,6 @@
 #include "storage/note.h"
 #include "storage/recovery.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,19 +14,18 @@ static int keep_torn(const kvs_host *host, const struct storage_folder *folder,
                      struct storage_segment_reader *reader, bool *cut, kvs_error *error)
 {
    const struct storage_segment_tail *tail = &recovered->newest_tail;
-   char aside[STORAGE_TORN_NAME_SIZE], fate[NAME_MAX + 64], line[PATH_MAX + NAME_MAX + 256];
+   char aside[STORAGE_TORN_NAME_SIZE], fate[NAME_MAX + 64];
    int code = storage_segment_keep_torn(folder, reader, tail, aside, error);
    if (code == KVS_IO)
       return code;
    *cut = code == KVS_OK;
    snprintf(fate, sizeof fate, "%s %s",
             *cut ? "cut off and kept as" : "left in place and not used: no room for", aside);
-   snprintf(line, sizeof line,
-            "%s: an unfinished write of %" PRIu64 " bytes at offset %" PRIu64
-            " after sequence %" PRIu64 " (durable up to %" PRIu64 " at least) was %s",
-            reader->path, tail->data_end - reader->offset, reader->offset, recovered->last_sequence,
-            recovered->newest_durable_sequence, fate);
-   host->log(host, KVS_LOG_WARNING, line);
+   storage_warn(host,
+                "%s: an unfinished write of %" PRIu64 " bytes at offset %" PRIu64
+                " after sequence %" PRIu64 " (durable up to %" PRIu64 " at least) was %s",
+                reader->path, tail->data_end - reader->offset, reader->offset,
+                recovered->last_sequence, recovered->newest_durable_sequence, fate);
    storage_note(host, (kvs_load_note){.kind = KVS_LOAD_TORN,
                                       .file = reader->path,
                                       .text = fate,
@@ -58,24 +56,17 @@ static int settle_newest(const kvs_host *host, const struct storage_folder *fold
    return code;
 }
 
-/* Removes what interrupted creations have left. */
-static int remove_temporaries(const struct storage_folder *folder, kvs_error *error)
+/* Removes leftovers of interrupted creations. */
+static int remove_leftover(void *folder, const char *name, kvs_error *error)
 {
-   DIR *listing;
-   int code = storage_folder_list(folder, &listing, error);
-   const struct dirent *entry;
-   while (code == KVS_OK && (entry = readdir(listing)))
-      if (storage_ends_in(entry->d_name, STORAGE_SEGMENT_TEMPORARY))
-         code = storage_remove(folder, entry->d_name, error);
-   if (listing)
-      closedir(listing);
-   return code;
+   return storage_ends_in(name, STORAGE_SEGMENT_TEMPORARY) ? storage_remove(folder, name, error)
+                                                           : KVS_OK;
 }
 
 int storage_recovery_settle(const kvs_host *host, const struct storage_folder *folder,
                             const struct storage_recovered *recovered, kvs_error *error)
 {
-   int code = remove_temporaries(folder, error);
+   int code = storage_folder_each(folder, remove_leftover, (void *)(uintptr_t)folder, error);
    if (code == KVS_OK && recovered->count > 0)
       code = settle_newest(host, folder, recovered, error);
    return code;

@@ -128,7 +128,7 @@ static int make_room(struct reader *reader, uint64_t size, kvs_error *error)
       return KVS_OK;
    uint8_t *block = realloc(reader->block, size);
    if (!block)
-      return storage_fail(error, KVS_IO, "%s: no memory for a block of %" PRIu64 " bytes",
+      return storage_fail(error, KVS_NO_SPACE, "%s: no memory for a block of %" PRIu64 " bytes",
                           reader->path, size);
    reader->block = block;
    reader->block_capacity = size;
@@ -219,14 +219,14 @@ int storage_snapshot_read(const kvs_host *host, const struct storage_folder *fol
                           const char *name, uint64_t sequence, bool check_only, kvs_error *error)
 {
    char path[PATH_MAX];
-   snprintf(path, sizeof path, "%s/%s", folder->path, name);
+   storage_folder_path(folder, name, path);
    struct reader reader = {.host = host,
                            .path = path,
                            .check_only = check_only,
                            .sequence = sequence,
                            .hash = XXH3_createState()};
    if (!reader.hash)
-      return storage_fail(error, KVS_IO, "%s: no memory for a checksum", path);
+      return storage_fail(error, KVS_NO_SPACE, "%s: no memory for a checksum", path);
    XXH3_64bits_reset(reader.hash);
    int code = open_file(&reader, folder, name, error);
    if (code == KVS_OK) {

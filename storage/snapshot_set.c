@@ -1,20 +1,17 @@
 #include "storage/snapshot_set.h"
 
 #include "storage/file.h"
+#include "storage/layout.h"
 #include "storage/note.h"
 #include "storage/reserve.h"
 #include "storage/snapshot.h"
 
 #include <assert.h>
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SUFFIX ".snapshot"
-#define TEMPORARY_SUFFIX ".tmp"
 #define SEQUENCE_DIGITS 20
 /* Beyond what the next snapshot needs now, room is kept for an eighth more and for this: so that it
  * is not enlarged at each tick, and that what a log begins beside the snapshot finds room too. */
@@ -33,19 +30,8 @@ struct storage_snapshot_set {
 
 void storage_snapshot_name(uint64_t sequence, char name[STORAGE_SNAPSHOT_NAME_SIZE])
 {
-   snprintf(name, STORAGE_SNAPSHOT_NAME_SIZE, "%0*" PRIu64 SUFFIX, SEQUENCE_DIGITS, sequence);
-}
-
-static void path_of(const struct storage_snapshot_set *set, uint64_t sequence, char path[PATH_MAX])
-{
-   char name[STORAGE_SNAPSHOT_NAME_SIZE];
-   storage_snapshot_name(sequence, name);
-   snprintf(path, PATH_MAX, "%s/%s", set->folder.path, name);
-}
-
-static void warn(const struct storage_snapshot_set *set, const char *text)
-{
-   set->host->log(set->host, KVS_LOG_WARNING, text);
+   snprintf(name, STORAGE_SNAPSHOT_NAME_SIZE, "%0*" PRIu64 STORAGE_SNAPSHOT_SUFFIX, SEQUENCE_DIGITS,
+            sequence);
 }
 
 /* ---- What is there ---- */
@@ -71,18 +57,15 @@ static bool parse_name(const char *name, uint64_t *sequence)
    return strcmp(name, expected) == 0;
 }
 
-static int take_entry(struct storage_snapshot_set *set, const char *name, kvs_error *error)
+static int take_entry(void *context, const char *name, kvs_error *error)
 {
+   struct storage_snapshot_set *set = context;
    uint64_t sequence;
-   if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-      return KVS_OK;
-   if (storage_ends_in(name, TEMPORARY_SUFFIX))
+   if (storage_ends_in(name, STORAGE_TEMPORARY_SUFFIX))
       return set->settings.kept == 0 ? KVS_OK : storage_remove(&set->folder, name, error);
    if (!parse_name(name, &sequence)) {
-      char text[PATH_MAX + NAME_MAX];
-      snprintf(text, sizeof text, "%s/%s is not the name of a snapshot and is left alone",
-               set->folder.path, name);
-      warn(set, text);
+      storage_warn(set->host, "%s/%s is not the name of a snapshot and is left alone",
+                   set->folder.path, name);
       return KVS_OK;
    }
    if (!make_room(set))
@@ -99,23 +82,7 @@ static int compare_sequences(const void *left, const void *right)
 
 static int list_directory(struct storage_snapshot_set *set, kvs_error *error)
 {
-   if (set->folder.fd < 0)
-      return KVS_OK;
-   DIR *directory;
-   int code = storage_folder_list(&set->folder, &directory, error);
-   if (code != KVS_OK)
-      return code;
-   while (code == KVS_OK) {
-      errno = 0;
-      const struct dirent *entry = readdir(directory);
-      if (entry)
-         code = take_entry(set, entry->d_name, error);
-      else if (errno != 0)
-         code = storage_fail_errno(error, errno, "cannot read %s", set->folder.path);
-      else
-         break;
-   }
-   closedir(directory);
+   int code = storage_folder_each(&set->folder, take_entry, set, error);
    if (set->count > 1)
       qsort(set->sequences, set->count, sizeof *set->sequences, compare_sequences);
    return code;
@@ -130,8 +97,9 @@ static int create(const kvs_host *host, const struct storage_snapshot_settings *
    created->host = host;
    created->settings = *settings;
    storage_reserve_init(&created->next);
-   int code = settings->kept > 0 ? storage_folder_make(host, "snapshots", &created->folder, error)
-                                 : storage_folder_find(host, "snapshots", &created->folder, error);
+   int code = settings->kept > 0
+                  ? storage_folder_make(host, STORAGE_SNAPSHOT_DIRECTORY, &created->folder, error)
+                  : storage_folder_find(host, STORAGE_SNAPSHOT_DIRECTORY, &created->folder, error);
    if (code == KVS_OK)
       code = list_directory(created, error);
    if (code != KVS_OK) {
@@ -229,9 +197,10 @@ static void note_sound(struct storage_snapshot_set *set, uint64_t sequence)
 
 static void pass_over(const struct storage_snapshot_set *set, size_t index, const kvs_error *error)
 {
-   char path[PATH_MAX];
-   path_of(set, set->sequences[index], path);
-   warn(set, error->text);
+   char name[STORAGE_SNAPSHOT_NAME_SIZE], path[PATH_MAX];
+   storage_snapshot_name(set->sequences[index], name);
+   storage_folder_path(&set->folder, name, path);
+   storage_warn(set->host, "%s", error->text);
    storage_note(set->host, (kvs_load_note){.kind = KVS_LOAD_PASSED_OVER,
                                            .file = path,
                                            .text = error->text,
@@ -311,7 +280,7 @@ static bool remove_oldest(struct storage_snapshot_set *set)
    kvs_error error = {.size = sizeof error};
    storage_snapshot_name(set->sequences[0], name);
    if (storage_remove(&set->folder, name, &error) != KVS_OK) {
-      warn(set, error.text);
+      storage_warn(set->host, "%s", error.text);
       return false;
    }
    set->count--;
@@ -347,12 +316,12 @@ static int write_one(struct storage_snapshot_set *set, const kvs_tick *tick, kvs
    if (!make_room(set))
       return storage_fail(error, KVS_NO_SPACE, "no memory for the list of snapshots");
    char name[STORAGE_SNAPSHOT_NAME_SIZE],
-       temporary[STORAGE_SNAPSHOT_NAME_SIZE + sizeof TEMPORARY_SUFFIX];
+       temporary[STORAGE_SNAPSHOT_NAME_SIZE + sizeof STORAGE_TEMPORARY_SUFFIX];
    int code = storage_folder_check(&set->folder, error);
    if (code != KVS_OK)
       return code;
    storage_snapshot_name(tick->view_sequence, name);
-   snprintf(temporary, sizeof temporary, "%s" TEMPORARY_SUFFIX, name);
+   snprintf(temporary, sizeof temporary, "%s" STORAGE_TEMPORARY_SUFFIX, name);
    code = storage_snapshot_write(set->host, tick, set->settings.rate, &set->next, &set->folder,
                                  temporary, error);
    if (code != KVS_OK)

@@ -201,7 +201,7 @@ int storage_snapshot_write(const kvs_host *host, const kvs_tick *tick, uint64_t 
                            const char *name, kvs_error *error)
 {
    char path[PATH_MAX];
-   snprintf(path, sizeof path, "%s/%s", folder->path, name);
+   storage_folder_path(folder, name, path);
    struct writer writer = {.path = path, .hash = XXH3_createState()};
    if (!writer.hash)
       return storage_fail(error, KVS_NO_SPACE, "%s: no memory for a checksum", path);

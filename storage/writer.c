@@ -32,11 +32,6 @@ void storage_writer_deinit(struct storage_writer *writer)
    storage_writer_init(writer);
 }
 
-static void make_path(const struct storage_folder *folder, const char *name, char path[PATH_MAX])
-{
-   snprintf(path, PATH_MAX, "%s/%s", folder->path, name);
-}
-
 /* Says at the end of the segment before, whose room that is not used it gives back, that the one
  * just created follows: should that be taken away, it is missed. This guards against no crash, so
  * nothing is synced and a failure may pass. */
@@ -47,7 +42,7 @@ static void point_to_successor(const struct storage_writer *writer,
    char name[STORAGE_SEGMENT_NAME_SIZE], path[PATH_MAX];
    int opened = -1, fd = writer->fd;
    storage_segment_name(writer->header.number, name);
-   make_path(folder, name, path);
+   storage_folder_path(folder, name, path);
    if (fd < 0 && storage_open(folder, name, O_WRONLY, &opened, &ignored) != KVS_OK)
       return;
    if (fd < 0)
@@ -114,7 +109,7 @@ int storage_writer_begin(struct storage_writer *writer, const struct storage_fol
    if (code != KVS_OK)
       return code;
    storage_segment_name(header->number, name);
-   make_path(folder, name, path);
+   storage_folder_path(folder, name, path);
    if (writer->header.number > 0)
       point_to_successor(writer, folder);
    turn_to(writer, fd, path, header, &link);
@@ -129,7 +124,7 @@ int storage_writer_resume(struct storage_writer *writer, const struct storage_fo
    char name[STORAGE_SEGMENT_NAME_SIZE], path[PATH_MAX];
    int fd;
    storage_segment_name(header->number, name);
-   make_path(folder, name, path);
+   storage_folder_path(folder, name, path);
    int code = storage_open(folder, name, O_RDWR, &fd, error);
    if (code == KVS_OK)
       turn_to(writer, fd, path, header, link);

@@ -74,7 +74,7 @@ static void host_load_note(const kvs_host *host, const kvs_load_note *note)
    memcpy(&outer, note, note->size < sizeof outer ? note->size : sizeof outer);
    outer.size = sizeof outer;
    if (outer.file) {
-      snprintf(file, sizeof file, STORAGE_INNER_FOLDER "/%s", outer.file);
+      snprintf(file, sizeof file, STORAGE_INNER_DIRECTORY "/%s", outer.file);
       outer.file = file;
    }
    outer_of(host)->load_note(outer_of(host), &outer);
@@ -144,7 +144,7 @@ static int open_plugin(struct inner *inner, const kvs_stack *stack, const char *
       return storage_fail(error, code, "inner_options: %.480s", own.text);
    }
    struct storage_folder folder;
-   code = storage_folder_make(inner->outer, STORAGE_INNER_FOLDER, &folder, error);
+   code = storage_folder_make(inner->outer, STORAGE_INNER_DIRECTORY, &folder, error);
    if (code != KVS_OK)
       return code;
    storage_folder_close(&folder);
@@ -165,7 +165,8 @@ int inner_open(const kvs_host *host, const char *name, const char *options, stru
    if (code != KVS_OK)
       return code;
    struct inner *opened = calloc(1, sizeof *opened);
-   if (!opened || asprintf(&opened->directory, "%s/" STORAGE_INNER_FOLDER, host->directory) < 0) {
+   if (!opened ||
+       asprintf(&opened->directory, "%s/" STORAGE_INNER_DIRECTORY, host->directory) < 0) {
       free(opened);
       return storage_fail(error, KVS_NO_SPACE, "no memory");
    }

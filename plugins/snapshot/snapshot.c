@@ -2,47 +2,33 @@
  * snapshot: all data in one file, every so often, at Save and when the server stops. A write is
  * acknowledged in memory; a crash goes back to the last snapshot.
  */
-#include "storage/file.h"
 #include "storage/folder.h"
-#include "storage/pace.h"
+#include "storage/layout.h"
+#include "storage/options.h"
+#include "storage/schedule.h"
 #include "storage/snapshot_set.h"
 
 #include <stdlib.h>
 
-/* After a snapshot that failed, the next one is tried no later than this. */
-#define RETRY_MS ((uint64_t)30 * 1000)
-
-/* In the order of the options. */
 enum { OPTION_SNAPSHOT_INTERVAL, OPTION_MAX_SNAPSHOTS, OPTION_SNAPSHOT_RATE, OPTION_COUNT };
 
 static const kvs_option options[OPTION_COUNT] = {
-    [OPTION_SNAPSHOT_INTERVAL] = {.name = "snapshot_interval",
-                                  .type = KVS_OPTION_INTEGER,
-                                  .default_value = "300",
-                                  .minimum = 1,
-                                  .maximum = 31536000,
-                                  .help = "seconds between snapshots, when something has changed"},
-    [OPTION_MAX_SNAPSHOTS] = {.name = "max_snapshots",
-                              .type = KVS_OPTION_INTEGER,
-                              .default_value = "5",
-                              .minimum = 1,
-                              .maximum = 1000,
-                              .help = "how many snapshots are kept, where the disk has room"},
-    [OPTION_SNAPSHOT_RATE] = STORAGE_PACE_OPTION,
+    [OPTION_SNAPSHOT_INTERVAL] = STORAGE_OPTION_SNAPSHOT_INTERVAL,
+    [OPTION_MAX_SNAPSHOTS] = STORAGE_OPTION_MAX_SNAPSHOTS,
+    [OPTION_SNAPSHOT_RATE] = STORAGE_OPTION_SNAPSHOT_RATE,
 };
 
 struct snapshot {
    const kvs_host *host;
    struct storage_snapshot_set *set;
-   uint64_t interval_ms;
-   uint64_t next_snapshot_ms; /* monotonic; 0 before the first tick */
+   struct storage_schedule schedule;
 };
 
 /* This mode has no log. Where there is one, ACTIVE has been exchanged. */
 static int refuse_log(const kvs_host *host, kvs_error *error)
 {
    struct storage_folder log;
-   int code = storage_folder_find(host, "aof", &log, error);
+   int code = storage_folder_find(host, STORAGE_LOG_DIRECTORY, &log, error);
    bool found = log.fd >= 0 || code == KVS_CORRUPT;
    storage_folder_close(&log);
    if (code != KVS_OK && code != KVS_CORRUPT)
@@ -58,17 +44,16 @@ static int refuse_log(const kvs_host *host, kvs_error *error)
 static int open_snapshot(const kvs_host *host, const kvs_setting *settings, size_t count,
                          void **self, kvs_error *error)
 {
-   if (count != OPTION_COUNT)
-      return storage_fail(error, KVS_INVALID, "snapshot takes %d settings, not %zu", OPTION_COUNT,
-                          count);
-   int code = refuse_log(host, error);
+   int code = storage_check_count("snapshot", OPTION_COUNT, count, error);
+   if (code == KVS_OK)
+      code = refuse_log(host, error);
    if (code != KVS_OK)
       return code;
    struct snapshot *snapshot = calloc(1, sizeof *snapshot);
    if (!snapshot)
       return storage_fail(error, KVS_NO_SPACE, "no memory");
    snapshot->host = host;
-   snapshot->interval_ms = (uint64_t)settings[OPTION_SNAPSHOT_INTERVAL].integer * 1000;
+   snapshot->schedule.interval_ms = (uint64_t)settings[OPTION_SNAPSHOT_INTERVAL].integer * 1000;
    const struct storage_snapshot_settings kept = {
        .kept = (size_t)settings[OPTION_MAX_SNAPSHOTS].integer,
        .rate = (uint64_t)settings[OPTION_SNAPSHOT_RATE].integer};
@@ -122,7 +107,6 @@ static int take_snapshot(struct snapshot *snapshot, const kvs_tick *tick, bool l
 {
    int code = KVS_OK;
    kvs_error ignored = {.size = sizeof ignored};
-   uint64_t pause_ms = snapshot->interval_ms;
    if (lost || tick->view_sequence > storage_snapshot_set_newest(snapshot->set)) {
       code = keep_room(snapshot, tick, error);
       if (code == KVS_OK)
@@ -130,20 +114,16 @@ static int take_snapshot(struct snapshot *snapshot, const kvs_tick *tick, bool l
       if (code == KVS_OK)
          (void)keep_room(snapshot, tick, &ignored); /* the next tick says so */
    }
-   if (code != KVS_OK && pause_ms > RETRY_MS)
-      pause_ms = RETRY_MS;
-   snapshot->next_snapshot_ms = tick->monotonic_ms + pause_ms;
+   storage_schedule_next(&snapshot->schedule, tick, code != KVS_OK);
    return code;
 }
 
 static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
 {
    struct snapshot *snapshot = self;
-   if (snapshot->next_snapshot_ms == 0)
-      snapshot->next_snapshot_ms = tick->monotonic_ms + snapshot->interval_ms;
+   bool due = storage_schedule_due(&snapshot->schedule, tick);
    int code = storage_snapshot_set_check(snapshot->set, error);
-   if (code == KVS_OK && tick->reason == KVS_TICK_PERIODIC &&
-       tick->monotonic_ms < snapshot->next_snapshot_ms)
+   if (code == KVS_OK && tick->reason == KVS_TICK_PERIODIC && !due)
       return keep_room(snapshot, tick, error);
    return code == KVS_IO ? code : take_snapshot(snapshot, tick, code != KVS_OK, error);
 }

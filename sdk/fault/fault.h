@@ -7,6 +7,10 @@
  * opened. What does not go through these functions is not seen: memory maps, io_uring, and writes
  * that the C library's own streams (fwrite) make inside it.
  *
+ * tests/fault/shim.h is another library, for a whole server: driven from outside of the process by
+ * many rules, it looks only at files that it saw being opened, as a server's sockets demand; this
+ * one must see third parties' files however they were opened, and leaves allocations alone.
+ *
  * Threads: the rule is set while the plug-in does nothing; calls may come from any thread.
  */
 #ifndef SDK_FAULT_H

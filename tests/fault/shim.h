@@ -20,6 +20,9 @@
  *   SKIP    the call is not made and succeeds: a sync or a write that gets lost.
  *   KILL    the process ends at once, as by kill -9, before the call.
  *
+ * sdk/fault/fault.h is another library, for the conformance kit: driven from within the process by
+ * one rule, it sees a third party's files however they were opened, and leaves allocations alone.
+ *
  * Threads: any. The shim takes no lock and allocates nothing.
  */
 #ifndef FAULT_SHIM_H
