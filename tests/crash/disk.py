@@ -1,9 +1,10 @@
-"""A file system with a volatile cache in front of its disk, fed with the events of a trace.
+"""A file system with a volatile cache in front of its disk, driven by the events of a trace.
 
 It promises what POSIX promises and no more: fsync of a file makes what was written to it before the
-call durable, fsync of a directory makes the entries in it durable. All else may be on the disk after
-a power cut or not, in any combination, writes also in part: sectors of 512 bytes are written as a
-whole, and a file may have its new size without its new data, which then reads as zeroes."""
+call durable, fsync of a directory makes the entries in it durable. Everything else may or may not
+be on the disk after a power cut, in any combination, and writes may be partial: sectors of 512
+bytes are written as a whole, and a file may have its new size without its new data, which then
+reads as zeroes."""
 import hashlib
 import os
 
@@ -13,7 +14,7 @@ SECTOR = 512
 
 
 class Lagging:
-    """Something that is on disk as it was, and in the cache as it has become since."""
+    """Something that has one state on disk and a newer one in the cache."""
 
     def __init__(self, durable, current):
         self.durable = durable
@@ -25,7 +26,7 @@ class Lagging:
         operation.apply(self.current)
 
     def harden(self, last_serial):
-        """What was done up to `last_serial` has reached the disk."""
+        """Everything done up to `last_serial` has reached the disk."""
         while self.pending and self.pending[0].serial <= last_serial:
             self.pending.pop(0).apply(self.durable)
 
@@ -55,7 +56,7 @@ class Write:
         content[self.offset:end] = self.data
 
     def sectors(self):
-        """The pieces that are written each as a whole, as (offset, data)."""
+        """The pieces, each written as a whole, as (offset, data)."""
         at = self.offset
         end = at + len(self.data)
         while at < end:
@@ -64,7 +65,7 @@ class Write:
             at = stop
 
     def apply_torn(self, content, random):
-        """Some sectors, and the new size or only as much of it as they need."""
+        """Some sectors, and the new size or as much of it as they need."""
         if random.random() < 0.5:
             _grow(content, self.offset + len(self.data))
         pieces = list(self.sectors())
@@ -81,7 +82,7 @@ class Write:
 
 
 class Resize:
-    """Truncation, or the growth by an allocation, to a size or at least to it."""
+    """Truncation to a size, or growth by an allocation to at least a size."""
 
     def __init__(self, serial, size, only_grows):
         self.serial, self.size, self.only_grows = serial, size, only_grows
@@ -125,7 +126,7 @@ class Rename:
 
 class Disk:
     """`root` is the directory that the recorder watched; it exists and is durable from the start.
-    `tree`, as State.tree has it, is what it holds then."""
+    `tree`, as in State.tree, is its initial content."""
 
     def __init__(self, root, tree=()):
         self.root_path = root
@@ -148,7 +149,7 @@ class Disk:
         return self._find(os.path.dirname(path)), os.path.basename(path)
 
     def take(self, event):
-        """Follows one event."""
+        """Applies one event."""
         self._serial += 1
         serial = self._serial
         kind = event.kind
@@ -181,8 +182,8 @@ class Disk:
     # ---- States ----
 
     def pending(self):
-        """All operations that are not durable, of what can be reached by a name now or on the
-        disk, in their order."""
+        """All operations that are not durable, on everything that has a name now or on the disk, in
+        order."""
         found, seen = [], set()
 
         def visit(node):
@@ -200,8 +201,8 @@ class Disk:
         return sorted(found, key=lambda operation: operation.serial)
 
     def state(self, choose):
-        """The state in which of each pending operation that is done which `choose` says: it is
-        given the operation and returns True, False or, for a part of it, a random generator."""
+        """The state in which each pending operation is done as `choose` says: it is given the
+        operation and returns True, False or, for a part of it, a random generator."""
         tree = {}
 
         def content_of(file):
@@ -233,13 +234,13 @@ class Disk:
 
 
 class State:
-    """Files and directories: `tree` maps their paths to their content, None for a directory."""
+    """Files and directories: `tree` maps paths to content, None for a directory."""
 
     def __init__(self, tree):
         self.tree = tree
 
     def digest(self):
-        """Equal states have equal ones. LOCK says nothing: its content is the process id."""
+        """Equal states have equal fingerprints. LOCK does not count: it holds the process id."""
         digest = hashlib.blake2b(digest_size=16)
         for path in sorted(self.tree):
             if os.path.basename(path) == "LOCK":
@@ -250,7 +251,7 @@ class State:
         return digest.digest()
 
     def write(self, folder):
-        """Makes the files below an empty folder."""
+        """Writes the files below an empty folder."""
         for path, content in sorted(self.tree.items()):
             path = os.path.join(folder, path)
             if content is None:
@@ -262,7 +263,7 @@ class State:
 
     @staticmethod
     def read(folder):
-        """The state that is in a folder."""
+        """The state of a folder."""
         tree = {}
         for path, directories, files in os.walk(folder):
             for name in directories:

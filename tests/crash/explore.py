@@ -1,4 +1,5 @@
-"""Rebuilds the states that a crash could have left at any moment of a recording, and tries them."""
+"""Rebuilds the states that a crash could have left at any moment of a recording, and starts on
+them."""
 import os
 import random
 import shutil
@@ -13,14 +14,14 @@ from recording import Recording
 from workloads import WORKLOADS
 
 ACTIVE = "data/ACTIVE"
-# Passes over a recording end when so many in a row bring nothing new.
+# Passes over a recording end after so many in a row without anything new.
 BARREN_PASSES_MAX = 2
 FAILURES_KEPT = 3
-# How many new states a moment brings in a pass at most, about.
+# Roughly how many new states a moment may contribute in a pass.
 STATES_PER_CUT = 6
 NAME_EVENTS = (t.CREATE, t.RENAME, t.UNLINK, t.MKDIR, t.RMDIR)
 NAME_WEIGHT = 4
-# Of the states that start well, each so-manieth is also used further.
+# Every so many states that start well are also used further.
 AGAIN_EVERY = 10
 NESTED_EVERY = 40
 
@@ -29,7 +30,7 @@ NESTED_EVERY = 40
 class Result:
     workload: str
     states: int = 0  # distinct ones, each of which a server was started on
-    checks: int = 0  # of a state against what was promised at a moment
+    checks: int = 0  # checks of a state against the promises of a moment
     again: int = 0  # second recoveries, after one more write
     nested: int = 0  # states left by crashes of recoveries
     cuts: int = 0
@@ -113,7 +114,7 @@ class Explorer:
         return self.result.states >= self._limit
 
     def _check_complete(self, folder):
-        """The trace has missed nothing: it leads to just what is in the real directory."""
+        """The trace is complete: it leads to exactly the content of the real directory."""
         disk = Disk(self._root)
         for event in self._events:
             disk.take(event)
@@ -122,13 +123,13 @@ class Explorer:
                                  "not what is in the directory")
 
     def _pass(self, number):
-        """Goes once through all moments. The first pass takes the extreme states, the second one
-        systematic choices, all later ones random choices."""
+        """One pass through all moments: first the extreme states, then systematic choices, then
+        random ones."""
         disk = Disk(self._root)
         likely = self._budget / (len(self._events) * STATES_PER_CUT) if number == 1 else 1
         for cut, event in enumerate(self._events, 1):
             random_state = random.Random(f"{self._seed}/{number}/{cut}")
-            # What happens to names is rarer than writes, and breaks more when it breaks.
+            # Operations on names are rarer than writes, and do more damage.
             weight = NAME_WEIGHT if event.kind in NAME_EVENTS else 1
             if number > 0 and random_state.random() > likely * weight:
                 disk.take(event)
@@ -155,7 +156,7 @@ class Explorer:
             self._try(disk, choose, cut, POWER, f"pass {number}: {choice}")
 
     def _partial_write(self, disk, event, cut, random_state):
-        """The process dies within a write: only a beginning of it is there."""
+        """The process dies during a write: only its beginning is there."""
         if len(event.data) < 2 or self._spent():
             return
         size = random_state.randrange(1, len(event.data))
@@ -187,15 +188,16 @@ class Explorer:
             self._fail(state, cut, kind, what, fault, outcome)
 
     def _go_on(self, state, expected, cut, kind, what):
-        """A sample: recovers a second time after one more write, and from crashes of a recovery."""
+        """For a sample: recovers a second time after one more write, and from crashes during a
+        recovery."""
         if self.result.states % AGAIN_EVERY == 0:
             self._recover_again(state, cut, kind, what)
         if self.result.states % NESTED_EVERY == 0:
             self._crash_recovery(state, expected, cut, kind, what)
 
     def _recover_again(self, state, cut, kind, what):
-        """The server has one more write acknowledged and dies; the next start has it too, where
-        the mode keeps a log."""
+        """The server acknowledges one more write and dies; in modes with a log the next start has
+        it, too."""
         self._place.put(state)
         first = look(self._place.folder, write=True)
         second = look(self._place.folder)
@@ -208,7 +210,7 @@ class Explorer:
                        "has not what the first one had and the write", second)
 
     def _crash_recovery(self, state, expected, cut, kind, what):
-        """Crashes at each moment of a recovery: what was promised before is still."""
+        """Crashes at each moment of a recovery: all promises still hold."""
         self._place.put(state)
         path = os.path.join(self._place.folder, "trace")
         root = os.path.join(self._place.folder, "disk")
@@ -247,7 +249,7 @@ class Explorer:
 
 
 def run_workload(name, seed, budget, recorder, folder, keep):
-    """All of one workload, in a process of its own."""
+    """Everything for one workload, in a process of its own."""
     folder = os.path.join(folder, str(list(WORKLOADS).index(name)))
     os.makedirs(folder)
     explorer = Explorer(name, seed, budget, recorder, folder, keep)
@@ -256,7 +258,7 @@ def run_workload(name, seed, budget, recorder, folder, keep):
         recording = Recording(folder, recorder, f"{seed}/{name}", sync_us=1500)
         WORKLOADS[name](recording)
         explorer.explore(recording)
-    except Exception:  # whatever it is, the others go on
+    except Exception:  # whatever it is, the other workloads go on
         explorer.result.failures.append(f"{name}: {traceback.format_exc()}")
     finally:
         if recording:

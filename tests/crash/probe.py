@@ -1,4 +1,4 @@
-"""Starts the real server on a state of the disk and tells what it shows."""
+"""Starts the real server on a state of the disk and returns what it serves."""
 import os
 import shutil
 import subprocess
@@ -24,8 +24,8 @@ class Outcome:
 
 
 def look(folder, write=False, **extra):
-    """The outcome of a start on folder/disk; with `write` one more write is made and acknowledged.
-    The server is killed."""
+    """The outcome of a start on folder/disk; with `write`, one more write is acknowledged. Then the
+    server is killed."""
     address = f"unix:{folder}/socket"
     process = subprocess.Popen([SERVER, "--listen", address, "--plugin-dir", PLUGINS,
                                 "--data-dir", os.path.join(folder, "disk", "data")],
@@ -51,7 +51,7 @@ def look(folder, write=False, **extra):
 
 
 class Place:
-    """A folder in which states are tried, one after the other."""
+    """A folder in which states are tried one after another."""
 
     def __init__(self, folder):
         self.folder = folder

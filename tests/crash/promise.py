@@ -1,7 +1,7 @@
 """What must be found after a crash at any moment of a recording.
 
-Two kinds of crash: of the process alone (PROCESS), when all that was issued is there, and of the
-machine (POWER), when only what was synced surely is."""
+There are two kinds of crash: of the process alone (PROCESS), after which everything that was issued
+is there, and of the machine (POWER), after which only what was synced is certain."""
 import os
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ NEVER = 1 << 60
 
 @dataclass
 class Mode:
-    """A record of the active mode: the cuts from which it is there, and is durable."""
+    """A record of the active mode: the cuts from which it exists and is durable."""
     plugin: str
     options: dict
     generation: int
     written: int
     durable: int = NEVER
     acknowledged: int = NEVER
-    floor: int = 0  # writes that were acknowledged before the switch was asked for
+    floor: int = 0  # writes that were acknowledged before the switch was requested
 
     @property
     def keeps_log(self):
@@ -30,7 +30,7 @@ class Mode:
 
     @property
     def policy(self):
-        """When what is written is synced."""
+        """When writes are synced."""
         options = self.options
         if self.plugin == "encrypt":
             options = dict(item.split("=", 1) for item in options["inner_options"].split(","))
@@ -52,7 +52,7 @@ def parse_active(text):
 
 
 def freeze(pairs):
-    """A state as something that compares and hashes."""
+    """A state that can be compared and hashed."""
     return frozenset(dict(pairs).items())
 
 
@@ -141,7 +141,7 @@ class Promise:
         return WriteCall(sent, acknowledged, kept)
 
     def _synced(self, mode, sent, acknowledged):
-        """The end of the first sync of the active log that covers what was written between."""
+        """The end of the first sync of the active log that covers what was written in between."""
         events, last = self._trace.events, None
         for index in range(sent, acknowledged):
             event = events[index]
@@ -164,8 +164,8 @@ class Promise:
     # ---- Answers ----
 
     def expected(self, cut, kind, active):
-        """What a server may show that is started on a state of this cut in which ACTIVE has this
-        text, None when it is not there."""
+        """What a server may show when started on a state of this cut in which ACTIVE has this text
+        (None: is missing)."""
         if active is None:
             late = any(mode.durable <= cut for mode in self._modes)
             return Expected(None, [], [self._states[0]], "the record of the mode is lost"
@@ -196,7 +196,7 @@ class Expected:
     mode: Mode  # None: a first start
     history: list
     states: list
-    fault: str  # wrong whatever the server shows
+    fault: str  # wrong whatever the server serves
     floor: int = 0
     limit: int = 0
 

@@ -1,4 +1,4 @@
-"""Runs the real server under the recorder and drives it, one write at a time."""
+"""Runs the real server under the recorder and drives it one write at a time."""
 import os
 import random
 import signal
@@ -11,7 +11,7 @@ import grpc
 import trace as t
 from harness import CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, environment, kv, kv_grpc
 
-# Two connections, so that a switch can be in progress while the other one goes on writing.
+# Two connections, so that writes go on while a switch is in progress.
 DATA, ADMIN = 0, 1
 KEYS = [f"key-{number}" for number in range(10)]
 VALUE_SIZES = [0, 1, 30, 200, 700, 1500, 4000, 20000]
@@ -20,7 +20,7 @@ MARK_SIZE = 44  # of a record without effects, see docs/formats.md
 
 @dataclass
 class Call:
-    """What was asked of the server: "write" with its pairs, "save", "configure" or "other"."""
+    """A request to the server: "write" with its pairs, "save", "configure" or "other"."""
     what: str
     run: int
     connection: int
@@ -30,7 +30,7 @@ class Call:
 
 
 def wait_ready(process):
-    """Reads the log up to the line that says so; returns all of it, and whether it came."""
+    """Reads the log up to the line that says so; returns the text, and whether the line came."""
     lines = []
     for line in process.stderr:
         lines.append(line.decode(errors="replace"))
@@ -40,14 +40,14 @@ def wait_ready(process):
 
 
 class Recording:
-    """`folder` gets the trace, and the data directory in a folder of its own, `disk`."""
+    """`folder` gets the trace and, in its subdirectory `disk`, the data directory."""
 
     def __init__(self, folder, recorder, seed, sync_us=0):
         self.disk = os.path.join(folder, "disk")
         self.trace_path = os.path.join(folder, "trace")
         self.calls = []
         self.runs = -1
-        self.cleared = []  # runs at whose start a mode that keeps nothing was in force
+        self.cleared = []  # runs that started in a mode that keeps nothing
         self.stops = []  # sizes of the trace after orderly ends
         self._folder, self._sync_us, self._recorder = folder, sync_us, recorder
         self._random = random.Random(f"{seed}/values")
@@ -80,7 +80,7 @@ class Recording:
         self._channels = [grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
                           for _ in (DATA, ADMIN)]
         self._stubs = [kv_grpc.KeyValueStoreStub(channel) for channel in self._channels]
-        for connection in (DATA, ADMIN):  # the first one to answer is the first in the trace
+        for connection in (DATA, ADMIN):  # answered first: the first in the trace
             self._call("other", connection, "Status", kv.StatusRequest())
 
     def _end(self):
@@ -102,13 +102,13 @@ class Recording:
         self._end()
 
     def abandon(self):
-        """Ends the server whatever state it is in."""
+        """Kills the server whatever state it is in."""
         if self._process and self._process.poll() is None:
             self.kill()
 
     def restart(self, after_kill=False, keeps_nothing=False):
         if after_kill:
-            # The reply before this one is in the trace for sure once this one has arrived.
+            # Once this reply has arrived, the one before it is in the trace.
             self._call("other", DATA, "Status", kv.StatusRequest())
             self.kill()
         else:
@@ -191,7 +191,7 @@ class Recording:
         switch.result()
 
     def await_sync(self):
-        """Until a sync that began after the last write has ended."""
+        """Waits until a sync that began after the last write has ended."""
         deadline = time.monotonic() + PATIENCE
         while not self._last_write_synced():
             if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Reads what recorder.c has written: the operations on files in their order, and the replies."""
+"""Reads recorder.c's trace: the operations on files in order, and the replies."""
 import struct
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -51,8 +51,8 @@ class Trace:
         return bisect_right(self._ends, size)
 
     def replies(self):
-        """For each run of the server a list of its connections in the order of their first use,
-        each a list of cuts: when the n-th reply on it had been handed to the kernel."""
+        """For each run of the server, a list of its connections in order of first use; each is a
+        list of cuts: when the n-th reply on it was handed to the kernel."""
         runs = []
         for index, event in enumerate(self.events):
             if event.kind == START:
@@ -64,8 +64,8 @@ class Trace:
 
 
 class _Connection:
-    """The frames of one HTTP/2 connection as the server sends them. A call's reply is complete
-    with the header frame that ends its stream."""
+    """The frames that the server sends on one HTTP/2 connection. A reply is complete with the
+    header frame that ends its stream."""
 
     def __init__(self):
         self.replies = []

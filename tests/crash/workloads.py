@@ -1,4 +1,4 @@
-"""What the server does while it is recorded. Each is a function of a Recording, by name."""
+"""The workloads that are recorded. Each is a function of a Recording, by name."""
 
 import os
 
@@ -87,7 +87,7 @@ def _none(recording):
 
 
 def _switch(old, new, old_options=None, new_options=None):
-    """One that happens while nothing else does, and back, and one with writes beside it."""
+    """A switch without other work, a switch back, and one with concurrent writes."""
     old_options = {**SMALL.get(old, {}), **(old_options or {})}
     new_options = {**SMALL.get(new, {}), **(new_options or {})}
 
@@ -131,7 +131,7 @@ def _all():
 
 
 WORKLOADS = _all()
-# One of each kind, for a run that is over soon.
+# One of each kind, for a short run.
 REDUCED = ("none", "snapshot, keeps 1", "aof fsync=always", "aof fsync=everysec",
            "hybrid fsync=always, one large segment", "hybrid fsync=no", "encrypt over hybrid", "switch none -> aof",
            "switch aof -> snapshot", "switch snapshot -> hybrid",

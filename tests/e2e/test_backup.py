@@ -1,4 +1,4 @@
-"""docs/backup.md, word by word, while writes go on: what is promised of a copy holds."""
+"""Runs docs/backup.md word for word while writes go on: a copy holds what the page promises."""
 import os
 import re
 import subprocess
@@ -11,7 +11,7 @@ PAGE = os.path.join(ROOT, "docs", "backup.md")
 
 
 def commands():
-    """The page's blocks of commands, by the heading that they stand under."""
+    """The page's blocks of commands, by heading."""
     with open(PAGE, encoding="utf-8") as file:
         sections = re.split(r"^## (.*)$", file.read(), flags=re.MULTILINE)[1:]
     return {title: "".join(re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
@@ -19,7 +19,7 @@ def commands():
 
 
 class Writer(threading.Thread):
-    """Sets the keys of one sequence after another, until it is told to end."""
+    """Sets the keys of one sequence after another, until it is stopped."""
 
     def __init__(self, server):
         super().__init__()
@@ -100,7 +100,7 @@ class Backup(harness.Case):
         self.assertEqual([value for _, value in entries],
                          [b"value %d " % i * 30 for i in range(len(entries))])
         self.assertGreaterEqual(len(entries), before)
-        # One more may have been on its way to the writer.
+        # One more write may have been in flight.
         self.assertLessEqual(len(entries), after + 1)
         again.stop()
 
@@ -137,7 +137,7 @@ class Backup(harness.Case):
     def test_a_copy_that_does_not_fit_together_is_not_kept(self):
         server = self.start(data="kvstore/data", mode="aof")
         server.set("k", b"v")
-        # As a copy does that came too late for a file, each time.
+        # As if each copy came too late for a file.
         stand_in = os.path.join(self.folder, "programs", "cp")
         os.mkdir(os.path.dirname(stand_in))
         with open(stand_in, "w", encoding="ascii") as file:

@@ -1,5 +1,5 @@
-"""Whatever comes in: it is refused with a text that helps, nothing has changed, and the server goes
-on without leaking."""
+"""Bad input is refused with a helpful text and changes nothing, and the server goes on without
+leaks."""
 import os
 import random
 import re
@@ -190,7 +190,7 @@ class Plugins(harness.Case):
         self.assertEqual(len(generations), 1, generations)
 
     def test_what_could_hide_or_turn_text_reaches_neither_an_answer_nor_the_log(self):
-        """Line ends, escapes, and what shows `gpj.exe` as `exe.jpg`."""
+        """Line ends, escapes, and the override that shows `gpj.exe` as `exe.jpg`."""
         bad = "a\n\x1b[2J\u202eb\u200b\u2028\u2066\u00ad\ufeff\x9b"
         server = self.start(mode="none", plugins=BOTH)
         for plugin, options in ((bad, {}), ("aof", {bad: "1"}), ("aof", {"fsync": bad}),
@@ -256,7 +256,7 @@ class Flags(harness.Case):
         rows = re.findall(r"^  --([a-z-]+) (\S+) +(.+?)(?: \(default (\S+)\))?$", usage, re.MULTILINE)
         self.assertGreater(len(rows), 10)
         for name, argument, text, default in rows:
-            if name in ("plugin-dir", "config"):  # in other words there
+            if name in ("plugin-dir", "config"):  # phrased differently there
                 continue
             variable = "KVSTORE_" + name.upper().replace("-", "_")
             self.assertIn(f"| `--{name} {argument}` | `{variable}` | "
@@ -317,7 +317,7 @@ class Flags(harness.Case):
         def files():
             return [entry for entry in os.walk(self.folder)]
         def errors(answer):
-            """Without the times."""
+            """The text without its times."""
             return [line.split(" ", 1)[1] for line in answer.stderr.splitlines() if " error " in line]
         cases = [flags if "--listen" in flags else ["--listen", "127.0.0.1:0", *flags]
                  for flags in cases]
@@ -394,12 +394,12 @@ class Connections(harness.Case):
         operations = [kv.Operation(set=kv.SetRequest(key=f"k{i:04}", value=b"v" * 10000))
                       for i in range(1000)]
         self.server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
-        # A plug-in's private copy stays open from the first time that it is asked for.
+        # A plug-in's private copy stays open from its first use.
         self.server.stub.ListPlugins(kv.ListPluginsRequest(), timeout=PATIENCE)
         self.before = descriptors(self.server.pid)
 
     def check_recovered(self):
-        """Descriptors go back when the server gets to it: /proc has no event for that."""
+        """Waits until the descriptors are closed: /proc has no event for that."""
         self.assertEqual(self.server.get("k0000"), b"v" * 10000)
         deadline = time.monotonic() + PATIENCE
         while descriptors(self.server.pid) > self.before:
@@ -410,7 +410,7 @@ class Connections(harness.Case):
         self.server.stop()
 
     def garbage(self, data):
-        """Sends it, and reads what comes back until the server has had enough or a moment."""
+        """Sends it, then reads until the server closes the connection or a moment has passed."""
         connection = harness.raw_connection(self.server.port)
         with connection:
             try:

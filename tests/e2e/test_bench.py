@@ -1,4 +1,4 @@
-"""kvstore-bench against the real server: what it counts is what the server has seen."""
+"""kvstore-bench against the real server: it counts what the server has seen."""
 import csv
 import json
 import os
@@ -13,7 +13,7 @@ BENCH = os.path.join(BIN, "kvstore-bench")
 
 class Bench(harness.Case):
     def bench(self, *flags, code=0, address=None):
-        """Runs it to its end; returns the completed process."""
+        """Runs it; returns the completed process."""
         done = subprocess.run(
             [BENCH, "-a", address or self.server.address, "-c", "2", "-s", "4", *flags],
             capture_output=True, text=True, timeout=PATIENCE, env=environment())
@@ -77,7 +77,7 @@ class Bench(harness.Case):
         self.assertEqual(self.server.status().sequence, 100)
 
     def test_in_an_open_loop_calls_that_had_to_wait_count_from_when_they_were_due(self):
-        # Far more than one call at a time can do: the last one is due long before it can be sent.
+        # Far more than one call at a time can achieve: the last is due long before it can be sent.
         result = self.json("-c", "1", "-s", "1", "--rate", "10000000", "--requests", "2000")
         last_due = 2000 / 10000000
         self.assertGreater(result["seconds"], last_due)

@@ -1,4 +1,4 @@
-"""kvstore-check against the server: what it says of a data directory is what a start does."""
+"""kvstore-check against the server: it predicts what a start on the data directory does."""
 import os
 import random
 import re
@@ -16,14 +16,13 @@ MODES = {
     "aof": ["aof_max_size=4096"],
     "hybrid": ["aof_max_size=4096", "max_snapshots=3"],
 }
-SUCCESSOR_SIZE = 44  # of the record by which a segment tells of the next one
+SUCCESSOR_SIZE = 44  # of the record that ends a segment and announces the next one
 OPERATIONS = 60
 
 
 class CheckCase(harness.Case):
     def make(self, mode, data="data", orderly=False, saves=(20, 40)):
-        """A store with a history, killed at the end: its directory, and its state at each
-        sequence."""
+        """A store with a history that was killed: its directory, and its state at each sequence."""
         server = self.start(data=data, mode=mode, options=MODES[mode])
         state, states = {}, {0: {}}
         for i in range(OPERATIONS):
@@ -47,7 +46,7 @@ class CheckCase(harness.Case):
         return path
 
     def assertServes(self, data, start, states=None):
-        """A server starts on the directory and serves what the report says."""
+        """A server that starts on the directory serves what the report says."""
         server = self.start(data=data)
         entries = server.scan()
         status = server.status()
@@ -59,7 +58,7 @@ class CheckCase(harness.Case):
             self.assertEqual(dict(entries), states[start["sequence"]])
 
     def assertAgrees(self, data, states=None):
-        """What kvstore-check says is what a server does; returns code and report."""
+        """Compares kvstore-check with a server; returns exit code and report."""
         before = store_files.fingerprint(data)
         code, report = check(data)
         self.assertEqual(store_files.fingerprint(data), before, "the check changed something")
@@ -67,8 +66,8 @@ class CheckCase(harness.Case):
         if start["refused"]:
             self.assertEqual(code, DAMAGED, report)
             self.assertRefusesToStart(start["message"], data=data)
-            # A start that is refused leaves everything as it was, for the next try; but for its
-            # own LOCK, and the directories that a plug-in makes at once.
+            # A refused start changes nothing, except for its own LOCK and the directories that a
+            # plug-in creates at once.
             self.assertEqual([entry for entry in before if len(entry) == 4
                               and not entry[0].endswith("/LOCK")],
                              [entry for entry in store_files.fingerprint(data) if len(entry) == 4
@@ -85,7 +84,7 @@ class CheckCase(harness.Case):
         return code, report
 
     def assertRecovers(self, data, states):
-        """A repaired copy can be made, starts, and holds a prefix; returns the report of it."""
+        """A repaired copy can be made, starts, and holds a prefix; returns its report."""
         before = store_files.fingerprint(data)
         output = os.path.join(self.folder, "repaired")
         shutil.rmtree(output, ignore_errors=True)
@@ -186,7 +185,7 @@ class Sound(CheckCase):
 
 class Damage(CheckCase):
     def damage(self, data, rng):
-        """Damages one file of the store in one way; says which and how."""
+        """Damages one file of the store in one way; returns a description."""
         path = rng.choice(store_files.files_below(os.path.join(data, "gen-000001")))
         size = len(store_files.read(path).rstrip(b"\0"))
         same_kind = [other for other in store_files.files_below(os.path.dirname(path))
@@ -247,13 +246,13 @@ class Damage(CheckCase):
                 later = [other for other in store_files.files_below(os.path.dirname(path))
                          if other >= path]
                 total = sum(len(store_files.read(other).rstrip(b"\0")) for other in later)
-                # All but the last end in a record that tells of the next; it holds no data.
+                # All but the last end in a record that announces the next one and holds no data.
                 total -= SUCCESSOR_SIZE * (len(later) - 1)
                 self.assertEqual(given_up["bytes"], total - given_up["offset"])
                 self.assertEqual(recovered["lost_known_to_sequence"], max(states))
 
     def test_what_is_known_to_be_lost_is_told_though_it_stands_behind_damage(self):
-        """In the newest segment no later one tells how far it went; its own records do."""
+        """No later segment says where the newest one ends; its own records do."""
         for what, offset, kept in (("record", None, 1), ("header of the segment", 40, 0)):
             with self.subTest(damaged=what):
                 server = self.start(data=what, mode="aof")
@@ -285,7 +284,7 @@ class Damage(CheckCase):
         for name in names:
             for folder in (b"", b"aof", b"snapshots"):
                 store_files.write(os.path.join(top, folder, name), b"")
-        # A message that names such a file is no different.
+        # A message that names such a file is escaped, too.
         store_files.write(os.path.join(top, b"aof", b"0000000002.log"), b"")
         code, report = check(server.data)
         self.assertEqual(code, DAMAGED)
@@ -331,7 +330,7 @@ class Damage(CheckCase):
         self.assertEqual(check(data)[0], SOUND)
 
     def test_damage_in_what_a_snapshot_just_covers_costs_nothing(self):
-        """The snapshot ends where the segment does, to the very sequence."""
+        """The snapshot ends at exactly the segment's last sequence."""
         for what in ("header", "record"):
             with self.subTest(damaged=what):
                 server = self.start(data=what, mode="hybrid")
@@ -346,7 +345,7 @@ class Damage(CheckCase):
                 store_files.flip(log, 40 if what == "header"
                                  else store_files.read(log).index(b"value 1"))
                 _, report = check("--recover=prefix", server.data)
-                # A start looks at the header alone, for what comes after it to be in its place.
+                # A start reads only its header, to check that the next segment follows it.
                 self.assertEqual(report["start"]["refused"], what == "header")
                 if what == "record":
                     self.assertServes(self.copy_of(server.data), report["start"], {6: state})

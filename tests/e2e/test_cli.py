@@ -1,4 +1,4 @@
-"""The client program: one command, many from a pipe, bytes as they are, exit codes."""
+"""The client: single commands, commands from a pipe, arbitrary bytes, exit codes."""
 import concurrent.futures
 import os
 import re
@@ -203,7 +203,7 @@ class Client(ClientCase):
 
 
 def silent_listener(case, host="127.0.0.1", port=0):
-    """An address that takes connections and never says a word."""
+    """An address that accepts connections and never sends a byte."""
     listener = socket.create_server((host, port))
     case.addCleanup(listener.close)
     return f"{host}:{listener.getsockname()[1]}"
@@ -213,7 +213,7 @@ class Connecting(ClientCase):
     def test_an_address_that_is_silent_holds_the_others_up_for_a_moment_only(self):
         silent = ",".join(silent_listener(self) for _ in range(3))
         self.check(["set", "k", "v"], address=f"{silent},{self.server.address}", out=b"OK\n")
-        # Less than the silent ones would have, one after the other.
+        # Less than the silent addresses would take one after another.
         self.check(["--timeout", "4", "get", "k"], address=f"{silent},{self.server.address}",
                    out=b"v\n")
 
@@ -242,7 +242,7 @@ class Connecting(ClientCase):
         hosts = os.path.join(self.folder, "hosts")
         script = 'mount --bind "$1" /etc/hosts && shift && exec "$@"'
         with open(hosts, "w", encoding="ascii") as file:
-            # The resolver puts those first that are like the address they are reached from.
+            # The resolver puts addresses first that resemble the source address.
             file.write("127.0.0.1 multi\n127.0.0.2 multi\n127.0.0.99 multi\n")
         enter = [*namespace, "sh", "-c", script, "sh", hosts]
         if not shutil.which("unshare") or subprocess.run([*enter, "true"], check=False,
@@ -257,7 +257,7 @@ class Connecting(ClientCase):
 
 
 class Foreign:
-    """A server that has the calls given, by name, and no others; it counts them."""
+    """A server that implements only the calls given, by name, and counts them."""
 
     def __init__(self, case, **calls):
         self.counts = {}
@@ -286,8 +286,8 @@ def refuse(code, text):
 
 class Pipes(ClientCase):
     def expect_as_one_by_one(self, lines):
-        """Runs the lines together on one server and each by itself on another; both must print,
-        fail and leave the same."""
+        """Runs the lines together on one server and one by one on another: output, exit code and
+        data must be the same."""
         together = self.run_cli(stdin=b"\n".join(lines) + b"\n")
         alone = self.start(data="alone", mode="none")
         out, errors, code = b"", [], 0
@@ -322,7 +322,7 @@ class Pipes(ClientCase):
         self.check([], stdin=b"\n".join(lines), out=b"OK\n" * 3 + (big + b"\n1\n") * 20)
 
     def test_what_follows_a_large_write_is_sent_as_what_it_is(self):
-        """Another command stands between, so that each goes by itself."""
+        """Another command stands between them, so that each is sent alone."""
         lines = [b"set big " + b"x" * (3 << 20), b"keys big", b"get missing", b"keys big",
                  b"del missing", b"keys big", b"get other"]
         self.check([], stdin=b"\n".join(lines), code=1, out=b"OK\nbig\nbig\n0\nbig\n",
@@ -416,7 +416,7 @@ class Pipes(ClientCase):
 
 
 class Bytes(ClientCase):
-    """What editors and Windows make of a list of commands."""
+    """What editors and Windows add to a list of commands."""
 
     def test_marks_carriage_returns_and_comments_change_nothing(self):
         for text in (b"\xef\xbb\xbfset k v\nget k\n", b"set k v\r\nget k\r\n",

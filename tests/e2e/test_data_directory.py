@@ -1,4 +1,4 @@
-"""What others do to the data directory: under a running server, and before a start."""
+"""What others do to the data directory, before a start and while the server runs."""
 import fcntl
 import os
 import shutil
@@ -25,7 +25,7 @@ class DirectoryCase(harness.Case):
         return os.path.join(self.folder, *names)
 
     def refused_write(self, server):
-        """Tries a key of its own again and again; the refusal's text."""
+        """Writes a key of its own until that is refused; returns the refusal's text."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             try:
@@ -69,7 +69,7 @@ class UnderARunningServer(DirectoryCase):
             self.assertReadOnly(server, "is no longer there")
             self.assertIn(server.data, server.log.text())
             self.assertFails(UNAVAILABLE, server.save, "is no longer there")
-            # An empty one in its place is another one.
+            # An empty directory in its place is a different one.
             os.mkdir(server.data, 0o700)
             self.assertFails(UNAVAILABLE, server.save, "is not the one")
             self.assertEqual(os.listdir(server.data), [])
@@ -253,7 +253,7 @@ class UnderARunningServer(DirectoryCase):
 
 
 class Strange(DirectoryCase):
-    """What is put into the directory that is no file of the server's."""
+    """Files in the directory that are not the server's."""
 
     def stopped(self, mode="aof"):
         server = self.start(mode=mode, options=["aof_max_size=4096"])
@@ -341,7 +341,7 @@ class OfOtherUsers(DirectoryCase):
     def setUp(self):
         super().setUp()
         os.chmod(self.folder, 0o755)
-        # Where other users reach them: the build may lie in a home that is closed to them.
+        # Copies that other users can reach: the build may lie in a private home directory.
         self.program = shutil.copy(SERVER, self.path("kvstore-server"))
         self.plugins = shutil.copytree(PLUGINS, self.path("plugins"))
 
@@ -378,7 +378,7 @@ class OfOtherUsers(DirectoryCase):
             for name in os.listdir(path):
                 info = os.lstat(os.path.join(path, name))
                 self.assertEqual((info.st_uid, info.st_mode & 0o7077), (USER, 0), name)
-            # What the kubelet does to the content when the volume is mounted again.
+            # What the kubelet does to the content when it mounts the volume again.
             for top, folders, files in os.walk(path):
                 for name in folders + files:
                     os.chown(os.path.join(top, name), -1, GROUP)
@@ -415,7 +415,7 @@ class OfOtherUsers(DirectoryCase):
         for top, folders, files in os.walk(path):
             for name in folders + files:
                 self.assertEqual(os.lstat(os.path.join(top, name)).st_uid, USER)
-        # Nobody else becomes anybody.
+        # Only root can become another user.
         self.assertRefusesToStart(f"only root can become user id {USER}",
                                   flags=["--user", f"{USER}:{USER}"],
                                   identity={"user": OTHER, "group": OTHER, "extra_groups": []})
@@ -427,7 +427,7 @@ class OfOtherUsers(DirectoryCase):
 
     @as_root
     def test_a_start_as_another_user_says_whose_the_files_are(self):
-        """Root wrote there, and then the directory alone was given away."""
+        """Root has written files, and then only the directory was given to another user."""
         identity = {"user": USER, "group": USER, "extra_groups": []}
         texts = (f"belongs to user id 0", f"runs as user id {USER}", f"chown -R {USER}",
                  self.path("data"))

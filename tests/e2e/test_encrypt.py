@@ -1,5 +1,5 @@
-"""encrypt over other plug-ins: what it keeps is kept, nobody without the key can read it, and a wrong
-key is told before anything is touched."""
+"""encrypt over other plug-ins: it keeps what it promises, nobody can read it without the key, and a
+wrong key is reported before anything is touched."""
 import os
 import re
 import secrets
@@ -35,8 +35,8 @@ class EncryptCase(harness.Case):
         return self.start(data=data, mode="encrypt", options=options)
 
     def fill(self, server):
-        """Writes the marked entry, entries of many sizes, and long keys; deletes some. Returns what
-        must be there."""
+        """Writes a marked entry, entries of many sizes, and long keys; deletes some. Returns the
+        expected data."""
         state = {MARKED_KEY: MARKED_VALUE, LONG_KEY: b"of a long key", LONG_KEY[:-24]: b"shorter",
                  LONG_KEY[:-23]: b""}
         for i in range(200):
@@ -52,7 +52,7 @@ class EncryptCase(harness.Case):
         self.assertEqual(dict(server.scan()), state)
 
     def assertHidden(self, folder, *secret):
-        """None of the secrets is in any file, or in any file's name."""
+        """No file and no file name contains any of the secrets."""
         files = store_files.files_below(folder)
         self.assertGreater(len(files), 1)
         for path in files:
@@ -104,7 +104,7 @@ class Data(EncryptCase):
             server = self.start()
             self.assertEqual(server.status().plugin, plugin)
             self.assertHolds(server, state)
-        # Only the files of the last generation are left, and all of them are encrypted.
+        # Only files of the last generation are left, all of them encrypted.
         server.kill9()
         self.assertHidden(self.generation(), MARKED_KEY.encode(), MARKED_VALUE)
 
@@ -161,9 +161,9 @@ class Secrecy(EncryptCase):
         self.assertTrue(all(content.count(piece) == 1 for piece in pieces))
 
     def test_no_two_sealed_values_share_a_nonce_or_a_byte_sequence(self):
-        """Equal values, in one batch and in batches of their own, in the log and in snapshots, before
-        and after restarts: the worst that a cipher can be given, and none must look like another.
-        With a nonce that came twice, the difference of two values could be read off."""
+        """Equal values, in one batch and in several, in the log and in snapshots, before and after
+        restarts, are the worst case for a cipher: no two may look alike. If a nonce were used
+        twice, the difference of two values would be readable."""
         self.make_key()
         value = b"v" * 480
         for inner in INNERS:
@@ -183,7 +183,7 @@ class Secrecy(EncryptCase):
                     inside = os.path.join(self.generation(inner), "inner")
                     sealed += sealed_values(inside)
                 sealed = list(set(sealed))  # files that outlived a restart were read twice
-                # Of each life: 9 in the log, though what a snapshot covers is gone, 7 in a snapshot.
+                # Of each run: 9 in the log (less what a snapshot covers), 7 in a snapshot.
                 self.assertGreater(len(sealed), 3 * 7)
                 self.assertEqual({len(each) for each in sealed}, {NONCE_SIZE + 12 + 480 + 16})
                 nonces = [each[:NONCE_SIZE] for each in sealed]
@@ -315,7 +315,7 @@ class Damage(EncryptCase):
         self.assertHolds(self.start(), state)
 
     def test_a_value_under_another_key_or_of_another_store_does_not_open(self):
-        """By whoever can write the files and make all checksums right, but has no key."""
+        """Changes by someone who can write the files with correct checksums but has no key."""
         self.make_key()
         for data in ("data", "other"):
             server = self.start_encrypted("aof", data)
@@ -386,7 +386,7 @@ class Check(EncryptCase):
         store_files.flip(damaged, os.path.getsize(damaged) // 2)
         code, report = store_files.check(server.data)
         self.assertEqual((code, report["start"]["refused"]), (store_files.DAMAGED, True))
-        # It says what the server says, down to the command that helps.
+        # It says the same as the server, including the command that helps.
         self.assertRefusesToStart(report["start"]["message"], data="data")
         self.assertRegex(report["start"]["message"],
                          "kvstore-check --recover=prefix " + re.escape(server.data) + "$")
@@ -429,7 +429,7 @@ def payloads(log):
 
 
 def log_values(log):
-    """The values of all effects that set, as they are stored."""
+    """The stored values of all effects that set."""
     for _, payload in payloads(log):
         at = 0
         while at < len(payload):
@@ -441,7 +441,7 @@ def log_values(log):
 
 
 def snapshot_values(snapshot):
-    """The values of all records, as they are stored."""
+    """The stored values of all records."""
     content, at = store_files.read(snapshot), 64
     while content[at:at + 4] == b"KBLK":
         size = int.from_bytes(content[at + 8:at + 16], "little")
@@ -464,7 +464,7 @@ def sealed_values(folder):
 
 
 def replace_payload(log, at, payload):
-    """Puts another payload of the same size there, and makes the checksums right."""
+    """Replaces the payload by one of the same size and corrects the checksums."""
     content = bytearray(store_files.read(log))
     header = content[at:at + 36] + crc32c(payload).to_bytes(4, "little")
     place = bytes(content[16:32]) + (1).to_bytes(8, "little") + at.to_bytes(8, "little")

@@ -1,5 +1,5 @@
-"""A client from before any addition: its stubs come from frozen.proto, which has the five frozen
-calls and nothing else."""
+"""A client from before any addition: its stubs come from frozen.proto, which has only the five
+frozen calls."""
 import os
 
 os.environ["KVSTORE_TEST_PROTO"] = os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -71,7 +71,7 @@ class Frozen(harness.Case):
         self.assertEqual(options["aof_max_size"], str(10 << 20))
 
     def options(self):
-        """The options in force, as the client program tells them: these stubs have no Status."""
+        """The options in force, from the client program: these stubs have no Status."""
         import subprocess
         text = subprocess.run([harness.CLI, "-a", self.server.address, "status"], check=True,
                               capture_output=True, env=harness.environment(),
@@ -79,7 +79,7 @@ class Frozen(harness.Case):
         return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
     def test_numbers_beyond_what_is_possible_are_brought_to_it(self):
-        """The call never had bounds; Configure, which tells them, stays strict."""
+        """Config never had limits; Configure, which reports them, stays strict."""
         for name, number in (("aof_max_size", 1), ("aof_max_size", (1 << 63) - 1),
                              ("snapshot_interval", 2147483647), ("max_snapshots", 2147483647)):
             with self.subTest(name=name, number=number):

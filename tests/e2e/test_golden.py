@@ -1,4 +1,4 @@
-"""Data directories of every released format version are read, by the server and by kvstore-check."""
+"""The server and kvstore-check read data directories of every released format version."""
 import glob
 import json
 import os
@@ -11,7 +11,7 @@ GOLDEN = os.path.join(harness.ROOT, "tests", "golden")
 
 
 def directories():
-    """Version, mode, and what must be read."""
+    """Version, mode, and the data that must be read."""
     for path in sorted(glob.glob(os.path.join(GOLDEN, "*", "states.json"))):
         with open(path, encoding="utf-8") as file:
             for mode, state in sorted(json.load(file).items()):
@@ -22,7 +22,7 @@ class Golden(harness.Case):
     def copy_of(self, version, mode):
         path = os.path.join(self.folder, f"{version}-{mode}")
         shutil.copytree(os.path.join(GOLDEN, version, mode), path)
-        os.makedirs(os.path.join(path, "gen-000001"), exist_ok=True)  # git keeps no empty ones
+        os.makedirs(os.path.join(path, "gen-000001"), exist_ok=True)  # git stores no empty ones
         return path
 
     def test_every_version_and_mode_is_there(self):

@@ -1,4 +1,4 @@
-"""What Status tells of the plug-in's hooks: their figures, and which one hangs right now."""
+"""What Status reports about the plug-in's hooks: their figures, and which one hangs now."""
 import os
 import subprocess
 

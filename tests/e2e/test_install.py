@@ -1,4 +1,4 @@
-"""What `cmake --install` makes: programs that find each other's files wherever they were put."""
+"""Programs installed by `cmake --install` find each other's files at any prefix."""
 import os
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ class Install(harness.Case):
         return folder
 
     def listed(self, prefix):
-        """The plug-ins that the server of this installation finds by itself."""
+        """The plug-ins that this installation's server finds by default."""
         server = harness.Server(os.path.join(self.folder, "data"), plugins=None,
                                 program=os.path.join(prefix, "bin", "kvstore-server"))
         self.servers.append(server)
@@ -33,7 +33,7 @@ class Install(harness.Case):
 
     def test_an_installed_server_finds_its_plugins_at_any_prefix(self):
         prefix = os.path.join(self.folder, "some prefix")
-        # Also where new directories would be writable by the group.
+        # Also with a umask that makes new directories writable by the group.
         self.install(prefix, umask=0o002)
         self.assertEqual(set(os.listdir(self.folder_of(prefix, "hybrid.so"))), PLUGINS)
         for program in ("kvstore-server", "kvstore-cli", "kvstore-check", "kvstore-bench"):

@@ -1,4 +1,4 @@
-"""What connections may hold: a fair share each, and for no longer than they read."""
+"""What connections may hold: a fair share each, for as long as they read."""
 import gzip
 import threading
 import time
@@ -111,7 +111,7 @@ class MemoryTest(harness.Case):
         while len(connection.data[1]) < size and not any(
                 kind == http2.HEADERS and flags & http2.END_STREAM
                 for kind, flags, *_ in connection.frames):
-            # Waits on purpose: longer in all than a reader may stand still.
+            # Waits on purpose, in total longer than a reader may stall.
             time.sleep(0.1)
             connection.wait(lambda *_: True)
             connection._receive()
@@ -167,7 +167,7 @@ class MemoryTest(harness.Case):
         server.set("large", bytes(2 * MIB))
         worst, *others = [self.reads_nothing(server) for _ in range(4)]
         worst.send(b"".join(http2.call(stream, "Get", get("large")) for stream in (1, 3, 5)))
-        for each in (1, 3, 5):  # each reply is there when its headers have come
+        for each in (1, 3, 5):  # a reply exists once its headers have arrived
             worst.wait(lambda kind, _, number, __: kind == http2.HEADERS and number == each)
         for other in others:
             other.send(http2.call(1, "Get", get("large")))
@@ -225,7 +225,7 @@ class MemoryTest(harness.Case):
     def test_each_request_of_a_stream_is_let_go_of_before_the_next(self):
         server = self.start(mode="none", flags=[
             "--max-wire-memory", "8M", "--max-message-size", "4M", "--max-value-size", "2M"])
-        other = self.reads_nothing(server)  # a call that is alone could have all the memory
+        other = self.reads_nothing(server)  # a single call could have all the memory
         server.set("large", bytes(MIB))
         other.send(http2.call(1, "Get", get("large")))
         other.wait(lambda kind, *_: kind == http2.HEADERS)
@@ -255,8 +255,8 @@ class MemoryTest(harness.Case):
         self.assertEqual(len(server.keys()), 50001)
 
     def test_a_batch_that_fails_for_want_of_room_has_changed_nothing(self):
-        """Where others hold all that is for sharing, the reply of a batch finds no room: too late
-        to refuse it."""
+        """Others hold all shared memory, so a batch's reply does not fit: too late to refuse the
+        batch."""
         server = self.start(mode="none", flags=[
             "--max-wire-memory", "16M", "--max-message-size", "8M", "--max-value-size", "4M",
             "--reader-timeout", "3600"])
@@ -268,7 +268,7 @@ class MemoryTest(harness.Case):
             hoarder.wait(lambda kind, flags, *_: kind == http2.HEADERS and
                          flags & http2.END_STREAM)
         stub = harness.kv_grpc.KeyValueStoreStub(server.connect())
-        scan = stub.Scan(kv.ScanRequest(), timeout=harness.PATIENCE)  # not read: not alone
+        scan = stub.Scan(kv.ScanRequest(), timeout=harness.PATIENCE)  # not read: holds memory
         self.addCleanup(scan.cancel)
         next(scan)
         committed = 0

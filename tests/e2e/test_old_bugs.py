@@ -1,4 +1,4 @@
-"""Mistakes that databases have made before: one test for each class of them."""
+"""Mistakes that databases have made before, with one test for each class."""
 import errno
 import os
 import shutil
@@ -29,7 +29,7 @@ class OldBug(harness.Case):
                       for name in names if name.endswith(ending))
 
     def contents(self):
-        """Of all that is data; LOCK names the last process."""
+        """All files with data; LOCK only names the last process."""
         found = {}
         for path in self.files():
             if os.path.basename(path) != "LOCK":
@@ -43,15 +43,15 @@ class OldBug(harness.Case):
             file.write(content)
 
     def used(self, path):
-        """Where the zeroes begin that a segment may end in."""
+        """Where the trailing zeroes of a segment begin."""
         with open(path, "rb") as file:
             return len(file.read().rstrip(b"\0"))
 
 
 class Syncs(OldBug):
     def test_an_idle_tail_is_synced_under_everysec(self):
-        """A log that syncs once a second only when the next write comes: the last second before a
-        pause is never synced. Redis had it."""
+        """A log that syncs once a second only when the next write comes never syncs the last second
+        before a pause. Redis had this."""
         for mode in ("aof", "hybrid"):
             shim, server = self.start_with_shim(mode, mode=mode, options=["fsync=everysec"])
             synced = shim.arm("fdatasync", 1, "pass", last=FOREVER, match=".log")
@@ -59,8 +59,8 @@ class Syncs(OldBug):
             synced.wait_hit()  # nothing else is written
 
     def test_a_segment_is_synced_before_the_next_one_is_there(self):
-        """A log that moves on to the next file and syncs only that one from then on: the end of the
-        file before may be lost, in the middle of the history."""
+        """A log moves on to the next file and syncs only that one from then on: the end of the
+        previous file, in the middle of the history, may be lost."""
         shim, server = self.start_with_shim(mode="aof",
                                             options=["fsync=no", "aof_max_size=4096"])
         held = shim.arm("fdatasync", 1, "hold", match="0000000001.log")
@@ -73,8 +73,8 @@ class Syncs(OldBug):
         self.assertEqual(len(self.files(ending="0000000002.log")), 1)
 
     def test_a_failed_sync_is_an_error_that_no_later_success_clears(self):
-        """An fsync that failed, was tried again and then succeeded, though the kernel had dropped
-        the pages and told of it only once. PostgreSQL had it until 2018."""
+        """An fsync that failed is retried and succeeds, although the kernel has dropped the pages
+        and reported that only once. PostgreSQL had this until 2018."""
         for mode in ("aof", "hybrid"):
             shim, server = self.start_with_shim(mode, mode=mode)
             server.set("kept", b"before")
@@ -86,15 +86,15 @@ class Syncs(OldBug):
             self.assertEqual(server.get("kept"), b"before")
             repair.wait_held()
             repair.disarm()
-            server.save()  # makes the fresh generation, if the server has not yet done so itself
+            server.save()  # makes a fresh generation if the server has not done so itself yet
             server.set("after", b"repair")
             server.kill9()
             again = self.start(data=mode)
             self.assertEqual(dict(again.scan()), {"kept": b"before", "after": b"repair"})
 
     def test_a_name_counts_only_when_its_directory_is_synced(self):
-        """Write, fsync, rename, and no fsync of the directory: after a power cut the old file is
-        back, while what it replaced is gone."""
+        """Write, fsync, rename, but no fsync of the directory: after a power cut the old file name
+        is back, while what it replaced is lost."""
         shim, server = self.start_with_shim(mode="hybrid", options=["aof_max_size=4096"])
         for place, call in (("/aof", lambda: self.later(server, "k", b"v" * 4000)),
                             ("/snapshots", lambda: server.stub.Save.future(kv.SaveRequest(),
@@ -109,8 +109,9 @@ class Syncs(OldBug):
             shim.heal()
 
     def test_a_mode_record_whose_sync_was_reported_failed_may_be_there_and_loses_nothing(self):
-        """The file that names the live files was renamed into place, its sync failed, the program
-        went on with the old ones, and the next start took the new. RocksDB's manifest had it."""
+        """The file that names the live files is renamed into place, its sync fails, the program
+        continues with the old files, and the next start takes the new ones. RocksDB's manifest had
+        this."""
         n, failed = 0, 0
         while True:
             n += 1
@@ -141,15 +142,15 @@ class Syncs(OldBug):
         self.assertGreater(failed, 2)
 
     def test_a_slow_sync_does_not_keep_readers_waiting(self):
-        """One lock around log and data: while the disk takes its time, nobody can read. Redis stalls
-        so when its everysec sync is slow."""
+        """One lock protects log and data, so nobody can read while the disk is slow. Redis stalls
+        this way when its everysec sync is slow."""
         for fsync in ("always", "everysec"):
             shim, server = self.start_with_shim(fsync, mode="aof", options=[f"fsync={fsync}"])
             server.set("k", b"old")
             held = shim.arm("fdatasync", 1, "hold", match=".log")
             write = self.later(server, "k", b"new")
             held.wait_held()
-            # Under always the new value is not acknowledged, so it must not be seen either.
+            # Under always, the new value is not acknowledged, so nobody may see it.
             self.assertEqual(server.get("k"), b"old" if fsync == "always" else b"new")
             self.assertEqual(server.keys(), ["k"])
             if fsync == "everysec":
@@ -161,8 +162,8 @@ class Syncs(OldBug):
 
 class FullDisk(OldBug):
     def test_rewrites_that_fail_leave_no_files_behind(self):
-        """Every attempt to compact on a full disk leaves a temporary file under a name of its own,
-        until they are all that is on the disk. Redis had it."""
+        """Every attempt to compact on a full disk leaves a temporary file with a new name, until
+        they fill the disk. Redis had this."""
         shim, server = self.start_with_shim(mode="hybrid")
         for i in range(4):
             server.set("k", b"%d" % i)
@@ -180,7 +181,7 @@ class FullDisk(OldBug):
         self.assertEqual(again.get("k"), b"3")
 
     def fill(self, server, wanted):
-        """Until a write is refused for want of room."""
+        """Writes until a write is refused for lack of space."""
         for i in range(100000):
             try:
                 server.set(f"k{i}", b"v" * 5000)
@@ -191,7 +192,7 @@ class FullDisk(OldBug):
         self.fail("the disk never became full")
 
     def small_disk(self, mode):
-        """A real small file system at folder/mode, or None where none can be mounted."""
+        """A small file system at folder/mode, or None if none can be mounted."""
         path = os.path.join(self.folder, mode)
         os.mkdir(path, 0o700)
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=700", "none", path],
@@ -202,8 +203,8 @@ class FullDisk(OldBug):
         return path
 
     def test_a_server_starts_on_a_full_disk_and_writes_again_when_there_is_room(self):
-        """The disk is full, the server is restarted to help, and it needs room to start. MongoDB
-        had it."""
+        """The disk is full, the server is restarted to fix that, and it needs space to start.
+        MongoDB had this."""
         for mode in ("aof", "hybrid"):
             with self.subTest(mode=mode):
                 path = self.small_disk(mode)
@@ -238,7 +239,7 @@ class FullDisk(OldBug):
 class Files(OldBug):
     def test_one_mode_never_starts_over_the_files_of_another(self):
         """A flag chooses another persistence mode, and the start takes the absence of its files for
-        an empty store. Redis had it when its log was switched on in the configuration."""
+        an empty store. Redis had this when its log was enabled in the configuration."""
         modes = ("none", "snapshot", "aof", "hybrid")
         for mode in modes:
             server = self.start(data=mode, mode=mode)
@@ -258,8 +259,8 @@ class Files(OldBug):
             self.assertEqual(self.start(data=mode).get("k"), mode.encode())
 
     def test_garbage_or_zeroes_behind_the_log_do_not_stop_the_start(self):
-        """After a power cut the file may be longer than what was written, with zeroes or old blocks
-        behind; a reader that must understand every byte refuses. etcd had it."""
+        """After a power cut a file may be longer than what was written, with zeroes or old blocks
+        at its end; a reader that insists on understanding every byte refuses. etcd had this."""
         for tail in (b"", bytes(5000), b"\xff" * 5000, b"KVR\x01" * 1000, b"KVLOG\x89\r\n" * 99):
             server = self.start(mode="aof", data=f"tail{len(tail)}{tail[:1].hex()}")
             server.set("k", b"v")
@@ -276,7 +277,7 @@ class Files(OldBug):
 
     def test_a_hole_in_the_middle_of_the_log_is_no_end(self):
         """A reader that stops at the first bad record takes a damaged block for the end of the log
-        and drops all that comes after it."""
+        and drops everything after it."""
         for mode in ("aof", "hybrid"):
             server = self.start(data=mode, mode=mode)
             for i in range(20):
@@ -288,8 +289,8 @@ class Files(OldBug):
             self.assertEqual(self.files(mode, ending=".torn"), [])
 
     def test_a_read_error_is_not_taken_for_damage(self):
-        """The disk fails to read, the program calls the file corrupt, and repairs it by throwing
-        data away."""
+        """The disk fails to read, the program calls the file corrupt and repairs it by discarding
+        data."""
         for mode in ("snapshot", "aof", "hybrid"):
             server = self.start(data=mode, mode=mode)
             server.set("k", b"v")
@@ -311,8 +312,8 @@ class Files(OldBug):
                              b"v" if mode == "snapshot" else b"w")
 
     def test_snapshots_of_two_generations_are_never_mixed(self):
-        """A backup put back by halves: an old snapshot under the name of the new one, or beside a
-        log that goes on from the new one."""
+        """A backup restored in part: an old snapshot under the name of the new one, or beside a log
+        that continues from the new one."""
         server = self.start(mode="hybrid", options=["max_snapshots=1"])
         server.set("old", b"v")
         server.save()
@@ -337,8 +338,8 @@ class Files(OldBug):
 
 class Sizes(OldBug):
     def test_a_very_large_value_survives(self):
-        """A length that one part writes and another refuses to read: the log cannot be loaded any
-        more."""
+        """One part writes a length that another refuses to read: the log can no longer be
+        loaded."""
         value = os.urandom(1 << 20) * 60
         for mode in ("snapshot", "aof", "hybrid"):
             server = self.start(data=mode, mode=mode)
@@ -353,8 +354,8 @@ class Sizes(OldBug):
             again.stop()
 
     def test_a_store_at_its_memory_limit_can_be_loaded_again(self):
-        """The limit that writes had to keep is applied while loading as well: a store that was just
-        full, or whose limit was lowered, does not start or evicts what it loads."""
+        """The limit on writes is applied to loading as well: a store that was just full, or whose
+        limit was lowered, does not start, or evicts what it loads."""
         for mode in ("aof", "hybrid"):
             server = self.start(data=mode, mode=mode, flags=["--max-memory", "100000"])
             wanted = {}

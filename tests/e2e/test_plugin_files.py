@@ -1,4 +1,4 @@
-"""The files of plug-ins: what happens to them while a server runs, and where they are refused."""
+"""Plug-in files: what may happen to them while a server runs, and when they are refused."""
 import os
 import shutil
 import subprocess
@@ -22,7 +22,8 @@ class PluginFiles(Case):
         return folder
 
     def test_overwriting_a_loaded_plug_ins_file_harms_nothing(self):
-        """As cp does: into the file that is there. A mapping of it would end the process."""
+        """As cp does: overwrites the existing file, which would crash a process that has mapped
+        it."""
         plugins = self.copy_plugins("aof", "none")
         server = self.start(mode="aof", plugins=plugins)
         server.set("before", b"1")
@@ -60,8 +61,8 @@ class PluginFiles(Case):
     def test_without_proc_a_plug_in_is_mapped_from_its_file_and_the_log_says_so(self):
         command = [SERVER, "--check-config", "--mode", "aof", "--plugin-dir", PLUGINS, "--data-dir",
                    os.path.join(self.folder, "data")]
-        # Only the server's own descriptors are hidden: a sanitizer needs the rest of /proc.
-        # In a chroot the root is no mount, and what it propagates cannot be changed; /proc is one.
+        # Hides only the server's own descriptors: a sanitizer needs the rest of /proc.
+        # In a chroot the root is not a mount, so its propagation cannot be changed; /proc is one.
         hide = 'mount --make-private /proc && mount -t tmpfs none "/proc/$$/fd" && exec "$@"'
         answer = subprocess.run(["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", hide,
                                  "sh", *command], capture_output=True, text=True, env=environment())

@@ -154,7 +154,7 @@ class Signals(AtAPrompt):
                 shown = terminal.await_text("interrupted")
                 self.assertLess(len(shown), whole / 2)
                 terminal.await_text(PROMPT)
-                # And the next command is not taken for interrupted.
+                # The next command does not count as interrupted.
                 self.run_line(terminal, "set after 1")
 
 

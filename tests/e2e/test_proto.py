@@ -1,5 +1,5 @@
-"""The protocol as client authors take it: generators for languages that need a package find one, and
-the frozen part is what it was."""
+"""The protocol as client authors use it: generators find the packages that their languages need,
+and the frozen part is unchanged."""
 import os
 import subprocess
 import tempfile

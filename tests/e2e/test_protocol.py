@@ -1,5 +1,5 @@
-"""What the server makes of headers, encodings and deadlines: by raw HTTP/2, as clients send them that
-no library keeps from it."""
+"""How the server handles headers, encodings and deadlines: raw HTTP/2, with input that a client
+library would not send."""
 import time
 import zlib
 
@@ -14,7 +14,7 @@ KIB = 1024
 
 
 def set_with(*extra, flag=0, data=SET, stream=1):
-    """A Set with more headers, in as many frames as they need."""
+    """A Set with further headers, in as many frames as they need."""
     fields = block(http2.SERVICE + "Set", extra=extra)
     parts = [fields[at:at + 16000] for at in range(0, len(fields), 16000)]
     kinds = [HEADERS] + [CONTINUATION] * (len(parts) - 1)
@@ -29,7 +29,7 @@ class Protocol(harness.Case):
         self.server = self.start(mode="none")
 
     def end_of(self, data):
-        """Sends it on a connection of its own: the status, and the last headers."""
+        """Sends it on a connection of its own; returns the status and the last headers."""
         with http2.Connection(self.server.port) as connection:
             connection.reaction()  # the settings are in force
             connection.send(data)
@@ -93,7 +93,7 @@ class Protocol(harness.Case):
         self.assertIn(lines, range(1, 4), "lines for 300 calls")
 
     def round_trip(self, connection):
-        """By settings: pings so often would be too many."""
+        """Uses settings: so many pings would be too many."""
         def acknowledged(kind, flags, *_):
             return kind == http2.SETTINGS and flags & http2.ACK
         before = sum(acknowledged(*each) for each in connection.frames)
@@ -107,7 +107,7 @@ class Protocol(harness.Case):
             connection.send(call(1, "Get", message(GET), extra=[("grpc-timeout", "50m")]))
             while len(connection.data[1]) < window:
                 self.round_trip(connection)
-            time.sleep(0.1)  # that the deadline passes is what this is about
+            time.sleep(0.1)  # this test is about the deadline that passes
             for _ in range(5):
                 self.round_trip(connection)
             ends = [fields for kind, _, stream, fields in connection.frames

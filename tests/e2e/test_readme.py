@@ -1,4 +1,4 @@
-"""What the README shows works as it stands there."""
+"""What the README shows works as shown."""
 import os
 import re
 import subprocess
@@ -39,7 +39,7 @@ class Readme(harness.Case):
         os.makedirs(os.path.join(self.folder, "build"))
         os.symlink(BIN, os.path.join(self.folder, "build", "bin"))
         os.symlink(PLUGINS, os.path.join(self.folder, "build", "plugins-built"))
-        # A person types the next line when the server has said that it is ready.
+        # A person types the next line once the server has said that it is ready.
         address = f"unix:{self.folder}/socket"
         wait = "until build/bin/kvstore-cli status >/dev/null 2>&1; do sleep 0.05; done"
         script = ["set -m", "trap 'kill -9 $(jobs -p)' EXIT"]
@@ -65,6 +65,24 @@ class Readme(harness.Case):
                               timeout=PATIENCE, check=False, cwd=self.folder,
                               env=harness.environment(PYTHONPATH=self.folder))
         self.assertEqual(done.stdout, f"b'1'\n{5 << 20}\n", done.stderr)
+
+    def test_the_settings_are_those_of_the_server(self):
+        with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+            table = file.read().partition("| flag | variable | default | |\n")[2].partition("\n\n")[0]
+        rows = [[cell.strip().strip("`") for cell in row.strip("|").split("|")]
+                for row in table.splitlines()[1:]]
+        usage = subprocess.run([harness.SERVER, "--help"], capture_output=True, text=True,
+                               timeout=PATIENCE, check=True).stdout
+        flags = [flag for flag in re.findall(r"^  (--\S+(?: \S+)?)  ", usage, re.MULTILINE)
+                 if " " in flag]
+        self.assertEqual([row[0] for row in rows], flags)
+        for flag, variable, default, what in rows:
+            self.assertEqual(variable, "KVSTORE_" + flag.split()[0][2:].upper().replace("-", "_"))
+            (line,) = [line for line in usage.splitlines() if line.startswith(f"  {flag} ")]
+            if default not in ("", "the installed one"):
+                self.assertTrue(line.endswith(f" {what} (default {default})"), line)
+            elif flag != "--config FILE":
+                self.assertIn(f" {what}", line)
 
     def test_a_client_that_raises_no_limit_refuses_more_than_4_mib(self):
         server = self.start(mode="none")

@@ -1,4 +1,4 @@
-"""What the start tells of its work: in the log, in Status, and to whoever calls too early."""
+"""What a start reports: in the log, in Status, and to clients that call too early."""
 import os
 import subprocess
 
@@ -93,7 +93,7 @@ class Report(harness.Case):
         os.mkfifo(gate)
         server = self.start(plugins=plugins, wait=False)
         server.open()
-        with open(gate, "wb"):  # opened when the load has come there; it goes on when it is closed
+        with open(gate, "wb"):  # the load opens it and goes on when the test closes it
             for call in (lambda: server.get("k"), server.status):
                 self.assertFails(grpc.StatusCode.UNAVAILABLE, call, "still loading", "43 %")
             state = harness.health_grpc.HealthStub(server.channel).Check(

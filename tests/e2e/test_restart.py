@@ -1,4 +1,4 @@
-"""What a restart brings back, in every mode: after an orderly stop and after kill -9."""
+"""What a restart brings back in every mode, after an orderly stop and after kill -9."""
 import collections
 import os
 import stat
@@ -30,7 +30,7 @@ class Stop(harness.Case):
     CALLERS = 32
 
     def call_until_the_end(self, server, codes, all_call):
-        """Writes until the server has ended; counts how calls failed."""
+        """Writes until the server has ended; counts the codes of failed calls."""
         channel = server.connect()
         stub = harness.kv_grpc.KeyValueStoreStub(channel)
         for i in range(1 << 30):
@@ -62,7 +62,7 @@ class Stop(harness.Case):
 
 class Restart(harness.Case):
     def write(self, server):
-        """All kinds of writes; returns what must be there afterwards."""
+        """Makes all kinds of writes; returns the expected data."""
         server.set("plain", b"value")
         server.set("ü \U0001f600", bytes(range(256)))
         server.set("empty", b"")
@@ -232,7 +232,7 @@ class Damage(harness.Case):
                     server.stop()
                 path = self.largest_file(server.data)
                 with open(path, "r+b") as file:
-                    file.seek(len(file.read().rstrip(b"\0")) // 2)  # room may be kept behind
+                    file.seek(len(file.read().rstrip(b"\0")) // 2)  # reserved space may follow
                     byte = file.read(1)
                     file.seek(-1, os.SEEK_CUR)
                     file.write(bytes([byte[0] ^ 0x10]))
@@ -247,7 +247,7 @@ class Damage(harness.Case):
                 server.kill9()
                 path = self.largest_file(server.data)
                 with open(path, "rb") as file:
-                    last = file.read().rindex(b"v" * 1000)  # what follows is room kept for more
+                    last = file.read().rindex(b"v" * 1000)  # what follows is reserved space
                 os.truncate(path, last + 700)
                 again = self.start(data=mode)
                 self.assertEqual(again.keys(), [f"k{i:02}" for i in range(19)])

@@ -1,4 +1,4 @@
-"""What the service answers: the calls beside the frozen five, health, reflection."""
+"""The calls beside the frozen five, health and reflection."""
 import concurrent.futures
 import os
 import threading
@@ -86,11 +86,11 @@ class Batch(harness.Case):
             self.assertIn("too large for one reply", c.error.message)
 
     def test_readers_see_all_of_an_atomic_batch_or_nothing(self):
-        """The values of both keys are always equal, whoever looks while they change."""
+        """The values of both keys are always equal, even while they change."""
         stop = threading.Event()
 
         def look():
-            """What was seen, each time."""
+            """Every pair that was seen."""
             seen = []
             while not stop.is_set():
                 seen.append([value for _, value in self.server.scan(prefix="pair")])
@@ -123,13 +123,13 @@ class Batch(harness.Case):
 
 
 class LargeValues(harness.Case):
-    """They are sent from where the store has them."""
+    """They are sent straight from the store."""
 
     SIZE = 1 << 20
 
     def ask_without_reading(self, *requests):
-        """A connection on which each (method, request) has been begun to be answered, of which
-        nothing but the head has come yet."""
+        """A connection on which the reply to each (method, request) has begun: only its head has
+        arrived."""
         connection = http2.Connection(self.server.port, http2.settings((http2.INITIAL_WINDOW, 0)),
                                       keeps_data=True)
         self.addCleanup(connection.close)
@@ -143,7 +143,7 @@ class LargeValues(harness.Case):
         return connection
 
     def read(self, connection, count):
-        """The answers to calls 1 to `count`, each of one message."""
+        """The replies to calls 1 to `count`, each of one message."""
         for stream in [0] + list(range(1, 2 * count, 2)):
             connection.send(http2.window_update(stream, 1 << 30))
         for stream in range(1, 2 * count, 2):
@@ -151,8 +151,8 @@ class LargeValues(harness.Case):
             yield bytes(connection.data[stream][5:])
 
     def answers_read_late(self, *requests):
-        """The answers to the requests, and the value that they ask for, which is replaced and
-        deleted before they are read."""
+        """The replies to the requests, and the value that they ask for, which is replaced and
+        deleted before the replies are read."""
         self.server = self.start(mode="none")
         value = os.urandom(self.SIZE)
         self.server.set("large", value)
@@ -195,7 +195,7 @@ class LargeValues(harness.Case):
         for key, value in values.items():
             server.set(key, value)
         server.stop()
-        bound = str(4 * self.SIZE)  # what the values have, without anything around them
+        bound = str(4 * self.SIZE)  # the size of the values alone
         server = self.start(flags=["--max-value-size", str(3 * self.SIZE),
                                    "--max-message-size", bound, "--max-wire-memory", bound])
         request = kv.BatchRequest(operations=[getting(key) for key in values])
@@ -213,7 +213,7 @@ class Keys(harness.Case):
     def test_all_keys_come_whatever_their_number_and_size(self):
         server = self.start(mode="none")
         long = ["k" * size for size in (1, 127, 128, 16383, 16384, 65536)]
-        many = [f"key{i:05}" for i in range(40000)]  # more than are looked at in one go
+        many = [f"key{i:05}" for i in range(40000)]  # more than are looked up at once
         for first in range(0, len(many), 5000):
             server.stub.Batch(kv.BatchRequest(operations=[
                 kv.Operation(set=kv.SetRequest(key=key, value=b"v"))
@@ -457,7 +457,7 @@ class Health(harness.Case):
             health.HealthCheckRequest(service="kvstore.KeyValueStore"), timeout=PATIENCE)
 
     def start_faulty(self):
-        """A server whose plug-in will fail at the next write."""
+        """A server whose plug-in fails the next write."""
         server = self.start(mode="none", plugins=f"{harness.PLUGINS}:{harness.BAD_PLUGINS}")
         server.set("k", b"v")
         server.configure("faulty", {"write": "io", "text": "the disk is gone"})
@@ -465,7 +465,7 @@ class Health(harness.Case):
 
     def test_a_failed_store_is_not_serving_and_refuses_writes_while_reads_go_on(self):
         server = self.start_faulty()
-        # Without its directory the server cannot help itself with a fresh generation.
+        # Without its directory the server cannot make a fresh generation by itself.
         os.rename(server.data, server.data + ".away")
         watch = self.watch_store(server)
         self.assertEqual(next(watch).status, SERVING)
@@ -491,7 +491,7 @@ class Health(harness.Case):
         self.assertEqual(next(watch).status, SERVING)
         self.assertFails(Code.UNAVAILABLE, lambda: server.set("k", b"w"), "the disk is gone")
         self.assertEqual([next(watch).status, next(watch).status], [NOT_SERVING, SERVING])
-        server.save()  # queues behind the end of that switch
+        server.save()  # waits for that switch to end
         self.assertGreater(server.status().generation, generation)
         self.assertEqual(server.get("k"), b"v")
         watch.cancel()

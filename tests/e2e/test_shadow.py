@@ -1,4 +1,4 @@
-"""Shadow runs: a candidate is tried on the live data, and nothing of the live mode changes."""
+"""Shadow runs: a plug-in is tried on the live data, and nothing of the live mode changes."""
 import os
 import random
 import subprocess
@@ -20,7 +20,7 @@ Report, Difference = kv.ShadowReport, kv.ShadowReport.Difference
 
 class Case(harness.Case):
     def assertLive(self, server, plugin):
-        """The mode is as at the start, writes are taken, and no files of a candidate are left."""
+        """The mode is unchanged, writes are accepted, and no files of a shadow are left."""
         status = server.status()
         self.assertEqual((status.plugin, status.generation, status.read_only, status.last_error),
                          (plugin, 1, False, ""))
@@ -40,7 +40,7 @@ class Case(harness.Case):
         self.assertEqual((report.differences, report.HasField("first_difference")), (0, False))
 
     def fill(self, server):
-        """Values of many sizes, replaced and deleted ones, and groups that belong together."""
+        """Values of many sizes, replaced and deleted ones, and atomic groups."""
         for i in range(50):
             server.set(f"k{i:02}", bytes([i]) * (i * i))
         for i in range(0, 50, 5):
@@ -85,7 +85,7 @@ class Good(Case):
                         self.assertEqual(report.generation, 2)
                         self.assertGreater(report.records, 0)
                         self.assertGreaterEqual(report.mirrored_ms, 2000)
-                        # What it costs, beside what the active one does.
+                        # Its times, beside those of the active one.
                         for writes in (report.candidate_writes, report.active_writes):
                             self.assertGreater(writes.calls, 0)
                             self.assertGreater(writes.max_ns, 0)
@@ -102,7 +102,7 @@ class Good(Case):
             self.assertLive(server, active)
 
     def test_with_validate_only_it_is_a_shadow_run_too(self):
-        """So may a client ask that does not know whether its server is old enough to switch."""
+        """This is how a client asks that does not know whether its server supports shadow runs."""
         server = self.start(mode="aof")
         answer = server.stub.Configure(
             kv.ConfigureRequest(plugin="hybrid", shadow=True, shadow_seconds=0, validate_only=True),
@@ -224,7 +224,7 @@ class Bad(Case):
             self.assertLive(server, "aof")
 
     def test_the_candidate_need_not_sync_what_its_options_do_not(self):
-        """As a standby of a switch has to: the report could not tell what it costs."""
+        """The candidate of a switch has to; here it would make the reported times wrong."""
         server = self.start(mode="aof", plugins=ALL_PLUGINS)
         writers = start_writers(server)
         report = server.shadow("faulty", {"sync": "io"}, seconds=1)
@@ -248,7 +248,7 @@ class Bad(Case):
 
 
 def await_standby(server):
-    """Until the run has gone past its checkpoint: the control thread answers again."""
+    """Waits until the run is past its checkpoint and the control thread answers again."""
     server.stub.ListPlugins(kv.ListPluginsRequest(), timeout=PATIENCE)
 
 
@@ -307,7 +307,7 @@ class Meanwhile(Case):
     def test_kill_9_comes_back_in_the_old_mode(self):
         seed = int(os.environ.get("KVSTORE_TEST_SEED", time.time_ns() & 0xffffffff))
         print(f"KVSTORE_TEST_SEED={seed}", flush=True)
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         server = self.start(mode="aof", options=["aof_max_size=16K"])
         self.fill(server)
         counter = 0
@@ -316,9 +316,9 @@ class Meanwhile(Case):
             writers = start_writers(server, counter)
             await_progress(writers, 3)
             call = server.shadow_call(KEPT[turn % len(KEPT)], seconds=turn % 2)
-            # The moment of the kill is what is random here.
+            # Only the moment of the kill is random here.
             try:
-                call.result(timeout=chance.random() * (0.1 + turn % 2 * 1.1))
+                call.result(timeout=rng.random() * (0.1 + turn % 2 * 1.1))
             except grpc.FutureTimeoutError:
                 pass
             server.kill9()

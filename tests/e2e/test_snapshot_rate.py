@@ -1,4 +1,4 @@
-"""A snapshot that is paced for the traffic's sake makes nobody wait."""
+"""A snapshot that is paced to spare the traffic makes nobody wait."""
 import glob
 import os
 import time
@@ -7,7 +7,7 @@ import harness
 
 VALUE = b"v" * (1 << 20)
 RATE = "1M"
-# At that rate a snapshot of them takes longer than anything here is waited for.
+# At that rate a snapshot of them takes longer than any wait here.
 VALUES = 2 * harness.PATIENCE
 
 

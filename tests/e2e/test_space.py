@@ -1,4 +1,4 @@
-"""A small disk, and a full one: what still works, what does not, and what is said about it."""
+"""A small disk and a full disk: what still works, what does not, and what is reported."""
 import errno
 import os
 import subprocess
@@ -40,7 +40,7 @@ class Space(harness.Case):
         return self.start(data=name, mode=mode, options=options)
 
     def fill_the_rest(self, path):
-        """Another program takes all that is left of the disk, to the last byte."""
+        """Another program takes all that is left of the disk."""
         with open(os.path.join(path, "filler"), "wb", buffering=0) as file:
             for size in (1 << 20, 4096, 1):
                 try:
@@ -50,8 +50,8 @@ class Space(harness.Case):
                     pass
 
     def set_sometime(self, server, key, value):
-        """Until it is taken: a refusal while the log is being compacted is a passing one. Returns
-        how often it was refused."""
+        """Repeats a write until it is accepted: it may be refused while the log is being compacted.
+        Returns how often it was refused."""
         deadline = time.monotonic() + PATIENCE
         refused = 0
         while True:
@@ -69,7 +69,7 @@ class Space(harness.Case):
 
 class Compaction(Space):
     def test_one_key_can_be_set_for_ever_on_a_small_disk(self):
-        """Far more is written than the disk holds, and hardly anything is kept."""
+        """Far more is written than the disk can hold, and hardly anything is kept."""
         for mode in DURABLE:
             with self.subTest(mode=mode):
                 self.small_disk(mode, "16m")
@@ -83,7 +83,7 @@ class Compaction(Space):
                 again.stop()
 
     def test_a_log_that_fills_the_disk_in_one_segment_is_replaced(self):
-        """No segment is ever full here, so what is free has to be made by beginning a new one."""
+        """No segment is ever full here, so space can only be freed by beginning a new one."""
         for mode in DURABLE:
             with self.subTest(mode=mode):
                 self.small_disk(mode, "8m")
@@ -98,7 +98,7 @@ class Compaction(Space):
                 again.stop()
 
     def test_hybrid_takes_a_snapshot_when_the_log_has_outgrown_the_data(self):
-        """Long before the interval is over, where the disk has room for everything."""
+        """Long before the interval is over, on a disk with space for everything."""
         server = self.start(mode="hybrid", options=["aof_max_size=65536", "max_snapshots=2"])
         for i in range(200):
             server.set("key", b"%d" % i * 1000)
@@ -110,7 +110,7 @@ class Compaction(Space):
 
 class Word(Space):
     def test_a_full_disk_is_told_once_in_the_log_and_counted_in_status(self):
-        """Clients that go on trying do not fill what is left of the disk with lines of the log."""
+        """Clients that keep trying do not fill the rest of the disk with log lines."""
         for mode in DURABLE:
             with self.subTest(mode=mode):
                 path = self.small_disk(mode, "4m")
@@ -185,7 +185,7 @@ class Full(Space):
                 self.assertEqual(dict(self.start(data=mode).scan()), wanted)
 
     def test_a_disk_that_the_data_itself_has_filled_can_be_saved(self):
-        """All of it grows faster than room for the next snapshot can be made for it."""
+        """The data grows faster than space for the next snapshot can be reserved."""
         for mode in DURABLE:
             with self.subTest(mode=mode):
                 self.small_disk(mode, "12m")
@@ -199,7 +199,7 @@ class Full(Space):
                 self.assertEqual({key for key, _ in self.start(data=mode).scan()}, kept)
 
     def test_one_who_sets_what_has_no_room_keeps_nobody_else_from_deleting(self):
-        """What comes at the same time is committed together, and must not be refused together."""
+        """Writes that arrive together are committed together, but must not be refused together."""
         for mode in DURABLE:
             with self.subTest(mode=mode):
                 path = self.small_disk(mode, "12m")

@@ -1,4 +1,4 @@
-"""scripts/start, but for the build: a stand-in for cmake says that all is built."""
+"""scripts/start without the build: a stand-in for cmake pretends that everything is built."""
 import os
 import shutil
 import socket

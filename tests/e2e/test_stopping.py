@@ -1,4 +1,4 @@
-"""How the server ends: what each signal does, and that nothing that hangs keeps it from ending."""
+"""How the server stops: what each signal does, and that nothing that hangs prevents it."""
 import os
 import re
 import signal
@@ -15,7 +15,7 @@ SHORT = ["--shutdown-grace-ms", "100", "--shutdown-stall-ms", "300"]
 
 
 def documented():
-    """The table of the docs: signal -> "stops" or "ignored"."""
+    """The table in docs/stopping.md: signal -> "stops" or "ignored"."""
     with open(DOCS, encoding="utf-8") as file:
         rows = re.findall(r"^\| `(SIG\w+)` \| (\w+)", file.read(), re.MULTILINE)
     return dict(rows)
@@ -142,7 +142,8 @@ class Hanging(harness.Case):
         return server
 
     def begin_switch(self, server):
-        """To a mode whose checkpoint waits in the middle; the gate, and the call."""
+        """Starts a switch to a mode whose checkpoint waits in the middle; returns the gate and the
+        call."""
         gate = os.path.join(self.folder, "checkpoint_gate")
         os.mkfifo(gate)
         call = server.stub.Configure.future(
@@ -156,7 +157,7 @@ class Hanging(harness.Case):
         gate, switch = self.begin_switch(server)
         waiting = server.stub.Configure.future(kv.ConfigureRequest(plugin="hybrid"),
                                                timeout=PATIENCE)
-        # The switch is at its gate, so that what is asked for now waits behind it.
+        # The switch waits at its gate, so further requests wait behind it.
         server.terminate()
         self.assertEqual(waiting.code(), grpc.StatusCode.UNAVAILABLE)
         os.close(os.open(gate, os.O_WRONLY))
@@ -183,7 +184,7 @@ class Filled(harness.Case):
 
 
 class Crowded(Filled):
-    """One connection asks for switches without end."""
+    """One connection requests switches continuously."""
 
     def start_crowded(self):
         server = self.start_filled()
@@ -223,14 +224,14 @@ class Loading(Filled):
         self.start_filled().kill9()
         again = self.start(wait=False)
         self.assertTrue(again.log.wait_for("listening on"))
-        again.terminate()  # during the load, or after it: it ends in order either way
+        again.terminate()  # during the load or after it: either way it stops in an orderly way
         self.assertEqual(again.wait_exit(), 0, again.log.text())
         self.assertKeepsAll()
 
 
 class Log(harness.Case):
     def start_unread(self, **keywords):
-        """Its log is a pipe that nobody reads, and that is full before it says much."""
+        """Its log is a pipe that nobody reads and that is soon full."""
         read, write = os.pipe()
         self.addCleanup(os.close, read)
         os.set_blocking(write, False)

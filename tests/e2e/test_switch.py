@@ -1,4 +1,4 @@
-"""Live switches under load: no acknowledged write is lost, whenever the process dies."""
+"""Switches under load lose no acknowledged write, whenever the process dies."""
 import itertools
 import os
 import random
@@ -21,7 +21,7 @@ KILL_ROUNDS = 20
 
 
 def switches():
-    """All twelve directions as one walk: an Eulerian circuit of the four modes."""
+    """All twelve switches between four modes in one walk: an Eulerian circuit."""
     left = {mode: [other for other in MODES if other != mode] for mode in MODES}
     stack, circuit = ["none"], []
     while stack:
@@ -34,8 +34,8 @@ def switches():
 
 
 class Writer(threading.Thread):
-    """Writes its own keys with a counter as the value, each call after the last was answered. Knows
-    for each key the last counter acknowledged and the last one sent."""
+    """Writes its own keys with a counter as the value, one call at a time. Knows for each key the
+    last counter acknowledged and the last one sent."""
 
     def __init__(self, server, number, start, total=None):
         super().__init__(daemon=True)
@@ -62,7 +62,7 @@ class Writer(threading.Thread):
                     self.server.set(key, b"%d" % self.counter)
                 self.acknowledged[key] = self.counter
                 self.progress.release()
-        except Exception as error:  # of whatever kind: there is no load without this writer
+        except Exception as error:  # of whatever kind: without this writer there is no load
             self.error = error
             self.progress.release()
 
@@ -81,7 +81,7 @@ def start_writers(server, start=0):
 
 
 def await_progress(writers, count):
-    """Until each writer had that many more writes acknowledged."""
+    """Waits until each writer has had that many more writes acknowledged."""
     for writer in writers:
         for _ in range(count):
             if not writer.progress.acquire(timeout=PATIENCE):
@@ -91,8 +91,8 @@ def await_progress(writers, count):
 
 
 def faults(entries, writers):
-    """What contradicts: an acknowledged write that is missing or was overtaken by an older one, a
-    value that nobody sent. A delete in the middle of a rewrite may have taken effect alone."""
+    """The contradictions: an acknowledged write that is missing or was overwritten by an older one,
+    or a value that nobody sent. The delete of a rewrite may have taken effect alone."""
     found = []
     for writer in writers:
         for key, sent in writer.sent.items():
@@ -130,7 +130,7 @@ class Switch(harness.Case):
         self.check(server, writers)
 
     def check_each_is_acknowledged_or_later(self, server, writers, message):
-        """While writing goes on: what was acknowledged before the look must be there."""
+        """While writing goes on: whatever was acknowledged before the read must be there."""
         before = [dict(writer.acknowledged) for writer in writers]
         entries = dict(server.scan())
         sent = {key: counter for writer in writers for key, counter in dict(writer.sent).items()}
@@ -208,24 +208,24 @@ class Kill(harness.Case):
     def test_kill_9_during_switches_comes_back_in_one_of_both_modes_with_what_it_promises(self):
         seed = int(os.environ.get("KVSTORE_TEST_SEED", time.time_ns() & 0xffffffff))
         print(f"KVSTORE_TEST_SEED={seed}", flush=True)
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         server = self.start(mode="aof", options=["aof_max_size=16K"])
         mode, counter = "aof", 0
         durations = []
         for turn in range(KILL_ROUNDS):
-            # Mostly between modes that lose nothing, where the check is sharpest.
-            modes = DURABLE if chance.random() < 0.7 else MODES
-            new = chance.choice([other for other in modes if other != mode])
+            # Mostly between modes that lose nothing, where the check is strictest.
+            modes = DURABLE if rng.random() < 0.7 else MODES
+            new = rng.choice([other for other in modes if other != mode])
             message = f"seed {seed}, turn {turn}, {mode} to {new}"
             writers = start_writers(server, counter)
-            await_progress(writers, chance.randrange(1, 20))
+            await_progress(writers, rng.randrange(1, 20))
             began = time.monotonic()
             switch = server.stub.Configure.future(
                 harness.kv.ConfigureRequest(plugin=new, options=OPTIONS[new]), timeout=PATIENCE)
-            # The moment of the kill is what is random here: spread over as long as switches took.
+            # Only the moment of the kill is random here: spread over the time that switches took.
             longest = max(durations, default=0.05)
             try:
-                switch.result(timeout=chance.random() * longest * 1.2)
+                switch.result(timeout=rng.random() * longest * 1.2)
                 durations.append(time.monotonic() - began)
                 acknowledged = True
             except grpc.FutureTimeoutError:
@@ -242,7 +242,7 @@ class Kill(harness.Case):
             else:
                 self.check_no_strange_value(server, writers, message)
             mode = found
-            if chance.random() < 0.3:
+            if rng.random() < 0.3:
                 server.stop()
                 server = self.start()
                 self.assertEqual(server.status().plugin, mode, message)

@@ -1,8 +1,9 @@
-"""A client that begins calls and is gone in the middle of them, as by kill -9.
+"""A client that begins calls and dies in the middle of them, as by kill -9.
 
     vanishing_client.py ADDRESS CHANNELS CALL...     CALL is METHOD_PATH=REQUEST_IN_HEX
 
-Begins every call on each of the channels, waits until one of them was answered, and kills itself.
+Begins every call on each of the channels, waits until one of them has been answered, and kills
+itself.
 """
 import os
 import signal
@@ -22,7 +23,7 @@ def main():
         channels_kept.append(channel)
         for call in calls:
             path, _, request = call.partition("=")
-            # On the wire a single answer is a stream of one.
+            # On the wire a single reply is a stream of one.
             begun.append(channel.unary_stream(path)(bytes.fromhex(request), wait_for_ready=True,
                                                     timeout=60))
     next(begun[len(begun) // 2])

@@ -1,7 +1,7 @@
-"""The experiments: a workload, one fault in it, and what must hold then.
+"""The experiments: a workload, one fault in it, and what must hold afterwards.
 
-Each is a Case with a name that --only finds again. A group makes its cases from a first run
-without faults, which counts the calls of each kind: every n of every kind gets its turn."""
+Each is a Case with a name for --only. A group makes its cases from a first run without faults,
+which counts the calls of each kind: every n of every kind is tried."""
 import dataclasses
 import errno
 import os
@@ -14,7 +14,7 @@ import session
 
 CODE = session.CODE
 
-# What each kind is made to do. (action, errno or milliseconds, invisible): invisible means that no
+# What is done to each kind, as (action, errno or milliseconds, invisible); invisible means that no
 # client may notice.
 ERROR, LATE, SHORT, DELAY = "error", "late", "short", "delay"
 FAULTS = {
@@ -38,7 +38,7 @@ FAULTS = {
     "flock": [(ERROR, errno.EIO)],
     "memory": [(ERROR, errno.ENOMEM)],
 }
-# Those that only tell a caller to go on. An interrupted sync is not among them: what it has
+# Errors that only ask the caller to go on. An interrupted sync is not among them: what it has
 # written is unknown, so it counts as failed.
 GO_ON = {(kind, ERROR, errno.EINTR) for kind in ("open", "read", "write", "fallocate", "ftruncate")}
 
@@ -58,7 +58,7 @@ class Fault:
 
     @property
     def label(self):
-        """Without the number: what the table counts."""
+        """Without the number, as counted in the table."""
         argument = errno.errorcode.get(self.argument, "") if self.action != DELAY else ""
         return " ".join(filter(None, (self.kind, self.action, argument,
                                       "forever" if self.forever else "")))
@@ -113,7 +113,8 @@ def workload(client, setting):
 
 
 def count_calls(setting):
-    """Calls of the workload by kind, without faults. Also proves that all is well without."""
+    """The workload's calls by kind, without faults. Also shows that the workload passes without
+    them."""
     folder = tempfile.mkdtemp(prefix="kvstore-fault-")
     mode, options, _ = SETTINGS[setting]
     client = session.Session(folder, mode, options)
@@ -133,7 +134,7 @@ def count_calls(setting):
 # ---- A fault while the server runs -------------------------------------------------------------
 
 def expect_codes(client, fault):
-    """What a client may be told, beyond what Session checks in every answer."""
+    """What a client may be told, besides what Session checks in every reply."""
     if fault.invisible and client.errors:
         client.note(f"a client noticed: {client.errors[0]}")
     for what, code, details in client.errors:
@@ -168,7 +169,8 @@ def run_running(folder, case):
 # ---- A disk that stays broken or full ----------------------------------------------------------
 
 def run_lasting(folder, case):
-    """From the n-th call on all fail. Killed while it lasts (odd n), or healed (even n)."""
+    """All calls from the n-th on fail. Then the server is killed (odd n), or the disk healed (even
+    n)."""
     mode, options, _ = SETTINGS[case.setting]
     client = session.Session(folder, mode, options)
     client.undo_may_fail = case.fault.kind in ("ftruncate", "fsync") or " " in case.fault.kind
@@ -198,7 +200,8 @@ _templates = {}
 
 
 def template(setting):
-    """A data directory to recover: segments, snapshots, a torn end, left-overs; and its client."""
+    """A data directory to recover: segments, snapshots, a torn end, leftover files; and its
+    client."""
     if setting in _templates:
         return _templates[setting]
     folder = tempfile.mkdtemp(prefix="kvstore-fault-")
@@ -242,7 +245,8 @@ def count_start(setting, fresh):
 
 
 def prepare(folder, setting, fresh):
-    """A client whose server is yet to be started, on a copy of the template or on nothing."""
+    """A client whose server is not started yet, on a copy of the template or on an empty
+    directory."""
     mode, options, _ = SETTINGS[setting]
     client = session.Session(folder, mode, options, start=False)
     if not fresh:

@@ -1,4 +1,4 @@
-"""All cases there are: every n of every kind of call, in each phase and mode."""
+"""All cases: every n of every kind of call, in each phase and mode."""
 import errno
 
 import cases as experiments
@@ -17,7 +17,7 @@ def each_call(group, setting, counts, run, kinds=faults.KINDS):
 
 
 def lasting(setting, counts):
-    """A disk that is full, or broken in one way or in all, from the n-th call on."""
+    """A disk that is full, or broken in one way or entirely, from the n-th call on."""
     found = []
     for kinds, argument in ((faults.SPACE, errno.ENOSPC), (("write", "fallocate"), errno.ENOSPC),
                             (("fdatasync",), errno.EIO), (("fsync",), errno.EIO),
@@ -30,7 +30,7 @@ def lasting(setting, counts):
 
 
 def cases(options):
-    """In the reduced run two modes stand for all."""
+    """The reduced run takes two modes only."""
     settings = list(experiments.SETTINGS)
     if not options.full and not options.only:
         settings = ["hybrid-always", "aof-everysec"]

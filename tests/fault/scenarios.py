@@ -1,4 +1,4 @@
-"""Promises that want more than one fault at one call: what is held, repeated or in doubt."""
+"""Promises that take more than one fault at one call: calls that are held, repeated or in doubt."""
 import errno
 import os
 import threading
@@ -54,8 +54,8 @@ def hold_switch(client):
 
 
 def hold_shadow(client):
-    """Writes go on while the checkpoint of a shadow run hangs; it is then given them all, and the
-    mode stays."""
+    """Writes go on while the checkpoint of a shadow run hangs; the shadow is then given them all,
+    and the mode stays."""
     for i in range(10):
         client.set(f"k{i}", b"v" * 500)
     held = client.shim.arm("fdatasync", 1, "hold", match="snapshots")
@@ -72,8 +72,8 @@ def hold_shadow(client):
 
 
 def fifty_failures(what, kind, calls, match, attempt):
-    """Fifty failures of `what`, at each of so many calls in turn, leave nothing behind, and writes go
-    on. `attempt` makes one, and is given the rule that makes it fail."""
+    """Fifty failures of `what`, at each of so many calls in turn, leave nothing behind, and writes
+    go on. `attempt` makes one and is given the rule that makes it fail."""
     def run(client):
         for i in range(20):
             client.set(f"k{i}", b"v" * 1000)
@@ -91,7 +91,7 @@ def fifty_failures(what, kind, calls, match, attempt):
 
 
 def failed_shadows(kind, calls):
-    """The report of each run says that its candidate failed."""
+    """The report of each run says that its shadow failed."""
     def attempt(client, rule):
         report = client.server.shadow("snapshot")
         if report.outcome != harness.kv.ShadowReport.FAILED and rule.hits:
@@ -113,7 +113,7 @@ def disk_use(folder):
 
 
 def repeated(kind, number):
-    """Fifty failures in a row leave no more behind than one."""
+    """Fifty failures in a row leave no more behind than a single one."""
     def run(client):
         for i in range(20):
             client.set(f"k{i}", b"v" * 1000)
@@ -131,7 +131,7 @@ def repeated(kind, number):
         left = client.leftovers()
         if left:
             client.note(f"left after 50 failed saves: {left[:5]} ({len(left)})")
-        # The log goes on growing meanwhile, by 50 small records and the room reserved for it.
+        # The log keeps growing meanwhile, by 50 small records and the space reserved for it.
         if disk_use(client.data) > use + 1_200_000:
             client.note(f"{use} bytes became {disk_use(client.data)} in 50 failed saves")
         client.recover(by_save=True)
@@ -139,11 +139,11 @@ def repeated(kind, number):
 
 
 def full_disk(client):
-    """Writes are refused with RESOURCE_EXHAUSTED, reads and health go on, and with room again the
-    very next write works. So does a switch that has failed for lack of room."""
+    """Writes are refused with RESOURCE_EXHAUSTED, reads and health go on, and once there is space
+    the next write works. So does a switch that failed for lack of space."""
     client.set("before", b"1" * 1000)
     client.shim.arm(faults.SPACE, 1, ERROR, errno.ENOSPC, last=faults.FOREVER)
-    # Writing and reserving need room; to cut and to sync what is there does not.
+    # Writing and reserving need space; truncating and syncing do not.
     client.shim.heal()
     client.shim.arm("open write fallocate mkdir", 1, ERROR, errno.ENOSPC, last=faults.FOREVER)
     for i in range(3):
@@ -158,11 +158,11 @@ def full_disk(client):
         client.note("a full disk made the server read-only")
     client.shim.heal()
     if not client.set("after", b"3" * 3000):
-        client.note("the first write with room again was refused")
+        client.note("the first write after space was freed was refused")
 
 
 def full_record(client):
-    """No room for ACTIVE's temporary file: the switch fails and the old mode goes on."""
+    """No space for ACTIVE's temporary file: the switch fails and the old mode goes on."""
     client.set("before", b"1")
     client.shim.arm("open", 1, ERROR, errno.ENOSPC, last=faults.FOREVER, match="ACTIVE.tmp")
     if client.configure("snapshot"):
@@ -174,7 +174,7 @@ def full_record(client):
 
 def record_in_doubt(client):
     """The record of a switch is renamed into place, and neither that nor its withdrawal can be
-    synced: read-only, health says so, and writes come back by themselves."""
+    synced: the server is read-only, health says so, and writes are accepted again without help."""
     client.set("before", b"1")
     # The first sync of the data directory itself is that of the new generation's name.
     root = client.shim.root
@@ -196,8 +196,8 @@ def record_in_doubt(client):
 
 
 def read_only(client):
-    """A log that cannot be renewed: reads go on, health and errors say why, Save and Configure fail
-    and then repair."""
+    """A log that cannot be renewed: reads go on, health and errors say why; Save and Configure fail
+    at first and later repair it."""
     client.set("before", b"1")
     client.shim.arm("fdatasync", 1, ERROR, errno.EIO, last=faults.FOREVER)
     client.set("refused", b"2")
@@ -215,8 +215,8 @@ def read_only(client):
 
 
 def background_sync(client):
-    """everysec: after the background sync failed nothing is acknowledged by the old log, and what
-    was acknowledged before is made durable afresh without waiting for another write."""
+    """everysec: after a failed background sync the old log acknowledges nothing, and what was
+    acknowledged before is made durable afresh without waiting for another write."""
     client.set("before", b"1")
     rule = client.shim.arm("fdatasync", 1, ERROR, errno.EIO, match=".log")
     client.set("unsynced", b"2")
@@ -230,7 +230,7 @@ def background_sync(client):
 
 
 def concurrent_sync(client):
-    """Of many writers, none whose write was in a failed sync is told OK."""
+    """Of many writers, none whose write was in a failed sync gets OK."""
     outcomes = {}
 
     def write(number):
@@ -284,7 +284,7 @@ SCENARIOS = {
                                   failed_switches("write", 3)),
     "full disk": ("hybrid-always", Fault("write", 1, ERROR, errno.ENOSPC), full_disk),
     "full disk, aof": ("aof-no", Fault("write", 1, ERROR, errno.ENOSPC), full_disk),
-    "no room for the record": ("aof-always", Fault("open", 1, ERROR, errno.ENOSPC), full_record),
+    "no space for the record": ("aof-always", Fault("open", 1, ERROR, errno.ENOSPC), full_record),
     "record in doubt": ("aof-always", Fault("rename", 1, "late", errno.EIO), record_in_doubt),
     "read-only": ("hybrid-always", Fault("fdatasync", 1, ERROR, errno.EIO), read_only),
     "background sync fails": ("aof-everysec", Fault("fdatasync", 1, ERROR, errno.EIO),

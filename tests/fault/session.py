@@ -1,4 +1,4 @@
-"""One client of a server whose calls fail, and what the contract says about its answers."""
+"""One client of a server whose calls fail, and what the contract says about its replies."""
 import os
 import shutil
 
@@ -11,14 +11,14 @@ import history
 harness.PATIENCE = 30  # a call that takes longer is a hang
 
 CODE = grpc.StatusCode
-# What a client is told in place of the path of the data directory.
+# What a client sees in place of the data directory's path.
 SHOWN = "DATA_DIR"
 DURABLE = ("aof", "hybrid")
 
 
 class Session:
-    """A server in `folder`/data, a shim in front of it, and the history of the only client. What
-    contradicts the contract is collected in `wrong`."""
+    """A server in `folder`/data, a shim in front of it, and the history of its only client.
+    Breaches of the contract are collected in `wrong`."""
 
     def __init__(self, folder, mode, options=(), start=True):
         self.data = os.path.join(folder, "data")
@@ -30,7 +30,7 @@ class Session:
         self.errors = []        # (what was tried, code) of each call that failed
         self.doubtful = []      # pairs of refused writes that a restart may bring back, see refuse
         self.undo_may_fail = False
-        self.modes_in_doubt = set()  # of switches that failed and could not be taken back
+        self.modes_in_doubt = set()  # of failed switches that could not be withdrawn
         self.failed_at = None   # generation in which a write met UNAVAILABLE
         self.generation = 1
         self.wrong = []
@@ -47,7 +47,7 @@ class Session:
     # ---- Calls that may fail ----
 
     def _try(self, what, call):
-        """The answer, or None and the error in self.errors."""
+        """The reply, or None with the error in self.errors."""
         try:
             return call()
         except grpc.RpcError as error:
@@ -75,8 +75,8 @@ class Session:
         return True
 
     def refuse(self, what, pairs):
-        """A refused write has changed nothing. Only when the undoing failed like the write itself
-        may a restart from the failed files still see it."""
+        """A refused write has changed nothing. Only if undoing it failed as well may a restart from
+        the failed files still see it."""
         if self.errors[-1][1] == CODE.UNAVAILABLE and self.failed_at is None:
             self.failed_at = self.generation
             if self.undo_may_fail:
@@ -86,7 +86,7 @@ class Session:
                 self.note(f"{what} was refused ({self.errors[-1]}), yet {key} changed")
 
     def check_fresh(self, what):
-        """An acknowledgement after a failed log: only from a fresh generation."""
+        """After a failed log, only a fresh generation may acknowledge writes."""
         if self.failed_at is None:
             return
         generation = self.status().generation
@@ -103,7 +103,7 @@ class Session:
 
     @staticmethod
     def _ask(question):
-        """Reads go on whatever fails. A lack of memory may hit the read itself, once."""
+        """Reads go on whatever fails. A lack of memory may fail the read itself, once."""
         try:
             return question()
         except grpc.RpcError as error:
@@ -141,7 +141,7 @@ class Session:
         active = self.status()
         if answer is not None:
             self.mode = plugin
-            # What is in force already is not taken up afresh, and makes no checkpoint.
+            # Configuring what is in force already makes no checkpoint.
             if answer.generation > self.generation:
                 self.saved = self.history.acknowledged
                 self.failed_at, self.doubtful, self.modes_in_doubt = None, [], set()
@@ -163,7 +163,7 @@ class Session:
         return answer.status == harness.SERVING
 
     def check_read_only(self):
-        """Only when nothing can renew the log meanwhile."""
+        """Call this only while nothing can renew the log."""
         status = self.status()
         if not status.read_only:
             self.note("the log has failed, yet the server does not say that it is read-only")
@@ -173,7 +173,7 @@ class Session:
             self.note(f"the error names no file: {status.last_error!r}")
 
     def wait_writable(self):
-        """Until health says so: the server repairs itself."""
+        """Waits until health says so: the server repairs itself."""
         watch = harness.health_grpc.HealthStub(self.server.channel).Watch(
             harness.health.HealthCheckRequest(service="kvstore.KeyValueStore"),
             timeout=harness.PATIENCE)
@@ -183,7 +183,7 @@ class Session:
                 return
 
     def recover(self, by_save):
-        """After the faults have ended: writes are accepted again, by Save or by themselves."""
+        """After the faults have ended, writes are accepted again, after a Save or without one."""
         self.shim.heal()
         if self.status().read_only:
             if by_save and self.mode != "none":
@@ -192,7 +192,7 @@ class Session:
             else:
                 self.wait_writable()
         if not self.set("recovered", b"yes"):
-            # A failed background sync shows at the first write after it.
+            # A failed background sync shows at the next write.
             self.wait_writable()
             if not self.set("recovered", b"yes"):
                 self.note(f"no write is accepted after the faults ended: {self.errors[-1]}")
@@ -218,7 +218,7 @@ class Session:
         return self.saved if self.mode == "snapshot" else 0
 
     def check_restart(self):
-        """Kill -9, then a start without faults finds what the mode promises, in that mode."""
+        """After kill -9, a start without faults finds what the mode promises, in that mode."""
         self.server.kill9()
         self.server = harness.Server(self.data)
         self.failed_at = None  # what is there now was read from the files
@@ -243,14 +243,14 @@ class Session:
             self.note(f"no write is accepted after the restart: {self.errors[-1]}")
 
     def begin_from(self, found):
-        """What a start has found is all that there is from now on."""
+        """From now on, what a start has found is all there is."""
         self.history = history.Sequential()
         self.history.begin(sorted(found.items()))
         self.history.acknowledge()
         self.state, self.saved, self.doubtful, self.failed_at = dict(found), 1, [], None
 
     def leftovers(self):
-        """Temporary files and generations beyond the one in force."""
+        """Temporary files, and generations other than the active one."""
         found = []
         for folder, folders, files in os.walk(self.data):
             found += [os.path.join(folder, name) for name in files if name.endswith(".tmp")]

@@ -1,5 +1,5 @@
 """The log's layout as docs/formats.md gives it, read independently of the product: which records a
-segment holds, and which of them anything proves to have been durable."""
+segment holds, and which of them are proven to have been durable."""
 import struct
 
 HEADER_SIZE = 80
@@ -7,8 +7,8 @@ RECORD_HEADER_SIZE = 44
 
 
 class Record:
-    """One record: [start, end) in its segment, the sequence of its first effect, how far it says
-    the segment was durable. A mark has no effects."""
+    """One record: [start, end) in its segment, the sequence of its first effect, and how far it
+    says the segment was durable. A mark has no effects."""
 
     def __init__(self, content, start):
         (magic, self.kind, size, _, self.first_sequence, _, self.durable_end, _, _) = \
@@ -21,7 +21,7 @@ class Record:
 
 
 def records(content):
-    """Of a whole, sound segment. What follows the last record must be zero."""
+    """The records of a complete, sound segment. What follows the last one must be zero."""
     found = []
     at = HEADER_SIZE
     while content[at:at + 3] == b"KVR":
@@ -33,8 +33,8 @@ def records(content):
 
 
 def unproven_from(content, offset):
-    """For damage at `offset` of the newest segment: the first record that cannot be read any more,
-    if no later record proves that it was durable; else None."""
+    """For damage at `offset` of the newest segment: the first record that becomes unreadable, if no
+    later record proves that it was durable; else None."""
     found = records(content)
     for i, record in enumerate(found):
         if record.start <= offset < record.end:

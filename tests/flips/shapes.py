@@ -1,5 +1,5 @@
-"""The data directories that are damaged: small ones, made by the real server, with the history of
-what was written. All values are short, so that every bit of every file can be tried."""
+"""The data directories to damage: small ones, made by the real server, with their histories. All
+values are short, so that every bit of every file can be tried."""
 import os
 import shutil
 
@@ -8,8 +8,8 @@ from harness import PATIENCE, kv
 
 
 class Shape:
-    """A data directory at rest. `states` are the pairs (sequence, data) that its history went
-    through, in order; a start must come back with the last one."""
+    """A data directory at rest. `states` are the pairs (sequence, data) of its history, in order; a
+    start must come back with the last one."""
 
     def __init__(self, name, path, stopped, states):
         self.name = name
@@ -33,7 +33,7 @@ class Shape:
 
 
 class Maker:
-    """Writes a history to a store that it starts, stops and kills on the way."""
+    """Writes a history to a store, starting, stopping and killing the server in between."""
 
     def __init__(self, folder, name, mode, *options):
         self.path = os.path.join(folder, name)
@@ -66,7 +66,7 @@ class Maker:
         self._remember(pairs)
 
     def some(self, part):
-        """Every kind of write, told apart by `part`."""
+        """Every kind of write, marked with `part`."""
         self.set("same", f"value of part {part}".encode())
         self.set(f"own {part}", bytes(range(part, part + 12)))
         self.together([("pair a", b"%d" % part), ("pair b", b"%d" % part)])
@@ -91,7 +91,7 @@ class Maker:
 
 
 def make_segments(maker):
-    """Three segments of one log: each start begins one."""
+    """Three segments of one log, as each start begins one."""
     maker.some(1)
     maker.stop()
     maker.restart()
@@ -102,7 +102,7 @@ def make_segments(maker):
 
 
 def make_snapshots(maker):
-    """Two snapshots, and in modes with a log what came between and after."""
+    """Two snapshots and, in modes with a log, the writes between and after them."""
     maker.some(1)
     maker.server.save()
     maker.some(2)
@@ -127,14 +127,14 @@ def aof_killed(folder):
 
 
 def aof_unsynced(folder):
-    """Nothing proves anything of the newest segment."""
+    """Nothing proves that the newest segment was durable."""
     maker = Maker(folder, "aof-unsynced", "aof", "fsync=no", "aof_max_size=4096")
     make_segments(maker)
     return maker.done(stopped=False)
 
 
 def aof_compacted(folder):
-    """A compaction's snapshot, a segment that says so, and a segment after another start."""
+    """A compaction's snapshot, a segment that mentions it, and a segment after another start."""
     maker = Maker(folder, "aof-compacted", "aof")
     maker.some(1)
     maker.server.save()
@@ -164,7 +164,7 @@ def hybrid_killed(folder):
 
 
 def hybrid_torn(folder):
-    """After a torn end was cut off: the cut-off part lies beside the log. In generation 2."""
+    """After a torn end was cut off: the cut part lies beside the log. In generation 2."""
     maker = Maker(folder, "hybrid-torn", "none")
     maker.some(0)
     maker.server.configure("hybrid", {"max_snapshots": "1", "aof_max_size": "4096"})
@@ -181,7 +181,8 @@ def hybrid_torn(folder):
 
 
 def starting(folder):
-    """A first start that was interrupted just before its ACTIVE: nothing was acknowledged."""
+    """A first start that was interrupted just before ACTIVE was written: nothing was
+    acknowledged."""
     maker = Maker(folder, "starting", "aof")
     shape = maker.done(stopped=True)
     os.remove(os.path.join(shape.path, "ACTIVE"))

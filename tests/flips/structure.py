@@ -1,7 +1,8 @@
-"""Damage that is no bit: files missing, swapped, foreign, renamed; things in the way of a file.
+"""Damage other than flipped bits: files missing, swapped, foreign, renamed; something in the place
+of a file.
 
 Each case is a name and a function that is given a copy of the data directory and returns the names
-of which a refusal must give one; a state served must be the same one as without the damage."""
+of which a refusal must give one; a state that is served must be the undamaged one."""
 import os
 import shutil
 
@@ -35,7 +36,8 @@ def _number(name):
 # ---- One file ----
 
 def missing(path, name):
-    """Of the last file of a kind nothing tells the name any more; then its folder is named."""
+    """When the last file of a kind is missing, nothing gives its name; the refusal names its
+    directory instead."""
     os.remove(os.path.join(path, name))
     folder = os.path.dirname(name)
     alone = not any(kind(other) == kind(name) for other in os.listdir(os.path.join(path, folder)))
@@ -112,8 +114,7 @@ def copied(name, number):
 
 
 def taken_from(source, name):
-    """`name` of another data directory in the place of the own one. With another ACTIVE all other
-    files are the strange ones."""
+    """`name` from another data directory. With another ACTIVE, all other files are foreign."""
     def damage(path):
         shutil.copyfile(os.path.join(source, name), os.path.join(path, name))
         others = ([other for _, folders, _ in os.walk(path) for other in folders]
@@ -123,7 +124,7 @@ def taken_from(source, name):
 
 
 def starting_missing(path, name):
-    """Then nothing says that what is there was never acknowledged."""
+    """Without it, nothing says that the existing files were never acknowledged."""
     os.remove(os.path.join(path, name))
     return ["ACTIVE"]
 
@@ -207,7 +208,7 @@ def marker_beside(path):
     return ["STARTING"]
 
 
-def left_over_generation(path):
+def orphan_generation(path):
     source = next(name for name in os.listdir(path) if name.startswith("gen-"))
     shutil.copytree(os.path.join(path, source), os.path.join(path, "gen-000077"))
     return ["gen-000077"]
@@ -230,10 +231,10 @@ def all_cases(shape, twin):
     yield from pair_cases(shape, twin)
     yield from folder_cases(shape)
     yield "STARTING: beside what is there", marker_beside
-    yield "a left-over generation", left_over_generation
+    yield "an orphan generation", orphan_generation
     yield "the generation under another number", generation_renamed
 
 
 def may_go_back(shape, text):
-    """`snapshot` alone: taking the newest file away is the documented way back to an older one."""
+    """Only for `snapshot`: removing the newest file is the documented way back to an older one."""
     return shape.name == "snapshot" and text.endswith(".snapshot: missing")

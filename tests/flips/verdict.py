@@ -1,4 +1,4 @@
-"""What a start over a damaged store may do, and what the loader and the server answered."""
+"""What a start on a damaged store may do, and what the loader and the server answered."""
 import os
 import shutil
 
@@ -9,9 +9,9 @@ import layout
 
 # Verdicts that are right.
 REFUSED = "refused"      # with the file named
-SAME = "same"            # served, exactly the state without the damage
-UNPROVEN = "unproven"    # served without the last writes, which nothing proves to have been durable
-EARLIER = "earlier"      # served as of an older snapshot: the documented way back, see structure.py
+SAME = "same"            # served: exactly the undamaged state
+UNPROVEN = "unproven"    # served without the last writes, which are not proven to have been durable
+EARLIER = "earlier"      # served from an older snapshot: the documented way back, see structure.py
 VERDICTS = (REFUSED, SAME, UNPROVEN, EARLIER)
 
 
@@ -25,7 +25,7 @@ class Answer:
 
 
 def digest(state):
-    """The same as in loader.c: FNV-1a over sizes and bytes of all keys and values."""
+    """FNV-1a over sizes and bytes of all keys and values, as in loader.c."""
     value = 0xcbf29ce484222325
     for key in sorted(key.encode() for key in state):
         for part in (key, state[key.decode()]):
@@ -40,7 +40,7 @@ def parse(line):
 
 
 def ask_server(path):
-    """The same question to the real server, over the wire."""
+    """Asks the real server the same, over the wire."""
     try:
         server = harness.Server(path)
     except AssertionError as refusal:
@@ -55,9 +55,9 @@ def ask_server(path):
 
 
 class Expectation:
-    """What may happen in one case: always the same state, or a refusal that names one of `names`.
-    `lost` adds the digest of the state without the writes that nothing proves; `earlier` those of
-    states that a documented way back gives."""
+    """The permitted outcomes of one case: the undamaged state, or a refusal that names one of
+    `names`. `lost` adds the digest of the state without unproven writes, `earlier` those of states
+    that a documented way back gives."""
 
     def __init__(self, shape, names, lost=None, earlier=()):
         self.whole = digest(shape.states[-1][1])
@@ -118,14 +118,14 @@ class Damage:
 
 
     def hole(self):
-        """The middle third of what is not zero at the end reads as zeroes. Proof may stand in the
-        last third."""
+        """The middle third of the file's used part reads as zeroes. Proof may stand in the last
+        third."""
         size = len(self.content.rstrip(b"\0"))
         return size // 3, size // 3, self.flip(size // 3)
 
 
 def flip_file(path, where, bit):
-    """The same damage as the loader's, to a real file."""
+    """Does the loader's damage to a real file."""
     with open(path, "r+b") as file:
         file.seek(where)
         byte = file.read(1)[0]

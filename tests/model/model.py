@@ -1,15 +1,13 @@
-"""Random clients against the real server, and a model of it: one store that does one thing at a
+"""Random clients against the real server, checked with a model: one store that does one thing at a
 time.
 
-A scenario is a life of one data directory in rounds. In a round some clients at once do sets,
-deletes, reads, batches and scans on few keys, while an administrator saves and switches modes; it
-ends quietly, with an orderly stop or with kill -9, the latter two also in the middle of it. What
-all clients saw in a round must have an explanation (see linearizability.py) from the states that
-were possible before it, over restarts too: an orderly stop loses nothing but in mode none, and
-neither does a kill where the mode is durable. Where it is not, the kill comes when all is quiet,
-and in mode snapshot right after a Save.
-
-All that is asked of the server follows from the seed. What the machine makes of it does not."""
+A scenario is the life of one data directory in rounds. In a round, concurrent clients do sets,
+deletes, reads, batches and scans on few keys, while an administrator saves and switches modes. A
+round ends quietly, with an orderly stop or with kill -9, the latter two possibly in the middle.
+What all clients saw in a round must have an explanation (see linearizability.py) from the states
+that were possible before it, across restarts too: an orderly stop loses nothing except in mode
+none, nor does a kill in a durable mode. In other modes the kill comes when no call is in flight,
+and in mode snapshot right after a Save. The seed determines all requests, but not their timing."""
 import collections
 import random
 import shutil
@@ -27,7 +25,7 @@ from recorded import DURABLE, Recorded
 from values import decode, encode
 
 CLIENTS = 4
-# Some keys share a prefix, some are the beginning of another.
+# Some keys share a prefix, and some are prefixes of others.
 KEYS = ("a", "a/1", "a/2", "b", "b/1", "c")
 PREFIXES = ("", "", "a", "a/", "b", "z")
 STEPS = (2, 7)  # of a client in a round
@@ -37,19 +35,19 @@ ENDINGS = (QUIET,) * 8 + (STOP, KILL)
 SIZES = (0, 20, 300)
 # How often a request is a single operation, a scan, or else a batch.
 SHARES = (0.7, 0.15)
-# In some scenarios one key in the middle keeps a value so large that a Scan takes several messages;
-# one client scans all the time, the others write in single operations and batches meanwhile.
+# In some scenarios one key in the middle has a value so large that a Scan takes several messages;
+# one client scans all the time, while the others write single operations and batches.
 LARGE_KEY, LARGE_SIZE = "b", 400_000
 SHARES_BESIDE_SCANS = (0.4, 0)
 SCAN_ALL = ("scan", "", 0, False)
 
 
 class Violation(Exception):
-    """What was seen has no explanation."""
+    """The observations have no explanation."""
 
 
 class Generator:
-    """What is asked of the server, from a seed."""
+    """The requests to the server, from a seed."""
 
     def __init__(self, seed):
         self.rng = random.Random(seed)
@@ -110,7 +108,8 @@ class Generator:
 
 
 def named(value):
-    """Values stand for themselves in the model by their names; what was never written by itself."""
+    """In the model a value's name stands for the value; a value that was never written stands for
+    itself."""
     return None if value is None else decode(value) or f"damaged: {value[:60]!r}"
 
 
@@ -119,7 +118,7 @@ def modelled(operation):
 
 
 class Client:
-    """Does its script, one request after the other, and keeps what it saw as steps."""
+    """Runs its script, one request after another, and records what it saw as steps."""
 
     def __init__(self, server, on_step):
         self.stub = harness.kv_grpc.KeyValueStoreStub(server.connect())
@@ -134,7 +133,7 @@ class Client:
     def request(self, kind, operations):
         invoked = time.monotonic_ns()
         model = tuple(modelled(operation) for operation in operations)
-        # What a batch that is not atomic promises is each operation, in their order.
+        # A batch that is not atomic promises each of its operations, in order.
         groups = [(operation,) for operation in model] if kind == "batch" else [model]
         steps = [Step(group, invoked) for group in groups]
         self.steps += steps
@@ -288,7 +287,7 @@ class Scenario:
                 self.errors.append(repr(error))
         except Violation as violation:
             self.errors.append(str(violation))
-        except Exception:  # of the harness itself: without this client less is tried
+        except Exception:  # a fault of the harness itself: without this client less is tried
             self.errors.append(traceback.format_exc())
 
     def _administer(self, actions):
@@ -339,7 +338,7 @@ class Scenario:
             self._ask(self.generator.set(LARGE_KEY))
 
     def _ask(self, operation):
-        """One operation while all is quiet."""
+        """One operation while no other call is in flight."""
         client = Client(self.server, None)
         client.request("single", [operation])
         self._explain([client.steps])

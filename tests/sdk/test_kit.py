@@ -1,4 +1,4 @@
-"""The conformance kit: what it says of plug-ins that are right, and of ones with one fault each."""
+"""The conformance kit on correct plug-ins, and on plug-ins with one fault each."""
 import json
 import os
 import shutil
@@ -11,7 +11,7 @@ BIN, BUILT, OWN, BAD = (os.path.realpath(os.environ[name]) for name in (
     "KVSTORE_TEST_BAD_PLUGINS"))
 SEED = "20"
 
-# Plug-ins with one fault each, a case that is meant for it, and words of what the case must say.
+# Plug-ins with one fault each, the case that must find it, and words of its report.
 FAULTS = [
     ("exports_more", "symbols", "journal_helper"),
     ("loses_last", "reload", "is missing"),
@@ -78,7 +78,7 @@ DESCRIPTORS = {
 
 
 def check(path, *arguments):
-    """Exit code, results by case, and what it printed for people."""
+    """Exit code, results by case, and the text for people."""
     done = subprocess.run([os.path.join(BIN, "kvstore-plugin-check"), "--seed", SEED, "--json", "-",
                            *arguments, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, timeout=500, check=False)
@@ -87,7 +87,7 @@ def check(path, *arguments):
 
 
 def is_sanitized():
-    """Whether the fault library cannot be loaded, and memory not be counted."""
+    """Whether the fault library cannot be loaded and memory cannot be counted."""
     with open(os.path.join(BIN, "kvstore-plugin-check"), "rb") as file:
         return b"__asan_init" in file.read()
 
@@ -95,14 +95,14 @@ def is_sanitized():
 # Cases that need the fault library, or the C library's memory as it is.
 UNSANITIZED = {"sync", "sync-fails", "disk-full"}
 
-# A plug-in that reads memory of the host's after its time: a sanitizer ends it before the kit can
-# compare what it read.
+# A plug-in that reads the host's memory too late: a sanitizer ends it before the kit can compare
+# what it read.
 READS_FREED_MEMORY = {"keeps_view"}
 
 
 class Kit(unittest.TestCase):
     def passes(self, path, *arguments, skips=()):
-        """Every case passes, but for those named, which the plug-in is not concerned by."""
+        """Every case passes, except for those named, which do not apply to the plug-in."""
         code, cases, text = check(path, *arguments)
         self.assertEqual(code, 0, text)
         skips = set(skips) | (UNSANITIZED if is_sanitized() else set())
@@ -156,8 +156,8 @@ class Builtin(Kit):
 
 
 class Stacked(Kit):
-    """A plug-in over another keeps what it promises: encrypt, over ones that copy what a view gives
-    and over one that may rely on it until its hook returns."""
+    """A plug-in over another keeps its promise: encrypt, over plug-ins that copy what a view gives
+    and over one that relies on it until its hook returns."""
 
     def setUp(self):
         self.key = make_key(self)
@@ -193,7 +193,7 @@ class Good(Kit):
 
 
 class Faults(unittest.TestCase):
-    """Each fault fails in the case that is meant for it, which says what is wrong."""
+    """The case that is meant for a fault fails and says what is wrong."""
 
     def test_faults(self):
         for name, case, words in FAULTS:

@@ -1,5 +1,5 @@
-"""One storm: a server in one mode is killed again and again under load, and after each start all
-that it holds is held against what it had promised.
+"""One storm: a server in one mode is killed repeatedly under load, and after each start its data
+are compared with what it had promised.
 
 A cycle: the server starts (and is killed while it starts, now and then), is checked, then clients
 write keys of their own and read each other's while an administrator saves, changes options and
@@ -29,14 +29,15 @@ from values import encode
 
 CLIENTS = 3
 KEYS_PER_CLIENT = 6
-# A fresh data directory every so often: the first start is stormed as well, and nothing grows.
+# A fresh data directory every so many cycles, so that first starts are tried, too, and nothing
+# grows.
 CYCLES_PER_STORE = 40
 FAILURES_MAX = 5
 
 KILLED_STARTS = 0.2  # of all cycles
 KILLED_START_MS = 35
 LOAD_MS = (3, 70)
-# Once in so many cycles the load lasts long enough for ticks: everysec's sync, compaction.
+# Once in so many cycles the load lasts long enough for ticks (everysec's sync, compaction).
 LONG_CYCLE = 50
 LONG_LOAD_MS = (1000, 1300)
 
@@ -53,7 +54,7 @@ class Defect(Exception):
 
 
 def random_options(rng, plugin, fixed=()):
-    """Options of a plug-in, all of them named: small segments rotate at every few writes."""
+    """All options of a plug-in, with small segments, which rotate every few writes."""
     options = {}
     if plugin in ("aof", "hybrid"):
         options["fsync"] = rng.choice(("always", "everysec", "no"))
@@ -86,8 +87,8 @@ class Load:
             for act, *arguments in actors]
 
     def run(self):
-        """Starts all, kills the server at some moment, and returns when nobody is waiting for it
-        any more."""
+        """Starts everything, kills the server at some moment, and returns when no thread waits for
+        it any more."""
         rng = self.storm.rng
         for thread in self.threads:
             thread.start()
@@ -95,7 +96,7 @@ class Load:
             time.sleep(rng.uniform(*LONG_LOAD_MS) / 1000)
         elif rng.random() < 0.5:
             time.sleep(rng.uniform(*LOAD_MS) / 1000)
-        else:  # while the administrator's work is done, or right after
+        else:  # during the administrator's work, or right after it
             for _ in range(rng.randint(1, 3)):
                 if not self.administered.acquire(timeout=PATIENCE):
                     self.defects.append("the administrator is not answered")
@@ -120,10 +121,10 @@ class Load:
                 self.defects.append(repr(error))
         except Defect as defect:
             self.defects.append(str(defect))
-        except Exception:  # of the harness itself: without this caller there is less of a storm
+        except Exception:  # a fault of the harness itself: without this caller the storm is weaker
             self.defects.append(traceback.format_exc())
         finally:
-            self.administered.release(8)  # nobody waits for one who has ended
+            self.administered.release(8)  # nobody waits for a caller that has ended
 
     # ---- Clients ----
 
@@ -136,7 +137,7 @@ class Load:
                 self._write(rng, stub, client)
 
     def _watch(self, rng):
-        """Reads all the time, also while writes wait for the disk: what it sees must stay."""
+        """Reads all the time, even while writes wait for the disk: what it has seen must stay."""
         stub = harness.kv_grpc.KeyValueStoreStub(self.server.connect())
         while not self.killed:
             self._read(rng, stub)
@@ -149,7 +150,7 @@ class Load:
                     self._compare("Scan", key, found.pop(key, None), floors[client])
             if found:
                 raise Defect(f"Scan found keys that nobody wrote: {sorted(found)[:5]}")
-            # What was answered while a durable mode was shown outlives a switch to a weaker one.
+            # What was answered while a durable mode was active outlives a switch to a weaker one.
             if stub.Status(kv.StatusRequest(), timeout=PATIENCE).plugin in DURABLE:
                 self.storm.kept = floors
 
@@ -249,7 +250,7 @@ class Storm:
         self.counts = collections.Counter()
         self.rng = None
         self.data = None  # the data directory in use
-        self.logs = []  # of the last lives of the server
+        self.logs = []  # of the server's last runs
         self.clients = self.recorded = None
         self.kept = None  # of each client's writes, those answered in a durable mode
 
@@ -278,7 +279,7 @@ class Storm:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
     def _drop_store(self):
-        """The next start is the first one on a fresh directory."""
+        """Makes the next start the first one on a fresh directory."""
         if self.data and not self.keep:
             shutil.rmtree(self.data, ignore_errors=True)
         self.data = None
@@ -314,7 +315,7 @@ class Storm:
             self.logs.append(server.log.text())
 
     def _flags(self, first):
-        """A mode is asked for at the first start; later the recorded one wins."""
+        """The first start asks for a mode; later the recorded one wins."""
         if not first:
             return {}
         return {"mode": self.plugin, "options": [f"{name}={value}" for name, value in

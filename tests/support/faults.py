@@ -1,15 +1,15 @@
-"""The Python side of the fault shim in tests/fault/: says which calls of a server shall fail.
+"""The Python side of the fault shim in tests/fault/: chooses which calls of a server fail.
 
     shim = faults.Shim(folder, data)                  # data: the server's data directory
     server = harness.Server(data, variables=shim.environment())
     rule = shim.arm("fdatasync", 3, "error", errno.EIO)          # the third from now on, once
     shim.arm("write fallocate", 1, "error", errno.ENOSPC, last=faults.FOREVER)    # a full disk
     held = shim.arm("fdatasync", 1, "hold"); ...; held.wait_held(); ...; held.disarm()
-    shim.heal()                                       # room again: all rules are gone
+    shim.heal()                                       # space again: all rules end
     shim.counts()                                     # {"open": 12, ...} since the shim was made
 
-What kinds and actions there are, and what they do, says tests/fault/shim.h. Rules can be armed
-before the server starts, while it runs, and read after it was killed."""
+tests/fault/shim.h lists the kinds and actions. Rules can be armed before the server starts and
+while it runs, and read after it was killed."""
 import atexit
 import mmap
 import os
@@ -25,7 +25,7 @@ KINDS = ("open", "read", "write", "fsync", "fdatasync", "fallocate", "ftruncate"
          "unlink", "mkdir", "opendir", "readdir", "close", "stat", "chmod", "flock", "memory")
 ACTIONS = ("pass", "error", "late", "short", "delay", "hold", "skip", "kill")
 DISK = tuple(kind for kind in KINDS if kind != "memory")
-# All that needs room on the disk, and all that changes it.
+# All calls that need disk space, and all that change the disk.
 SPACE = ("open", "write", "fsync", "fdatasync", "fallocate", "mkdir", "rename")
 
 FOREVER = (1 << 64) - 1
@@ -45,8 +45,8 @@ _compiling = threading.Lock()
 
 
 def library():
-    """The shared object to preload. CMake names the one it built; a build of the server alone, as
-    of a mutant, has none, so it is compiled here."""
+    """The shared object to preload. CMake names the one it built; a build of the server alone, such
+    as a mutant's, has none, so it is compiled here."""
     global _library
     with _compiling:
         _library = _library or os.environ.get("KVSTORE_TEST_SHIM") or _compile()
@@ -87,7 +87,7 @@ class Rule:
         return self._number(_HELD_AT)
 
     def wait_held(self):
-        """Until a call waits in a rule of the action hold."""
+        """Waits until the rule, of action hold, holds a call."""
         self.wait(lambda: self.held > 0)
 
     def wait_hit(self):
@@ -125,8 +125,8 @@ class Shim:
                 "KVSTORE_FAULT_ROOT": self.root}
 
     def arm(self, kinds, n, action, argument=0, last=None, match=""):
-        """From now on, the n-th to the last-th (only the n-th, unless told otherwise) call of one
-        of the kinds, on a path with `match` in it, meets the action."""
+        """From now on, the action applies to the n-th to last-th (by default only the n-th) call of
+        one of the kinds on a path that contains `match`."""
         names = kinds.split() if isinstance(kinds, str) else kinds
         at = _RULES_AT + self._next * _RULE.size
         if self._next == _RULES:
@@ -139,17 +139,18 @@ class Shim:
         return Rule(self, at)
 
     def heal(self):
-        """Ends all rules. Their numbers can be read until new ones are armed."""
+        """Ends all rules. Their counts can be read until new ones are armed."""
         for number in range(_RULES):
             struct.pack_into("<I", self.memory, _RULES_AT + number * _RULE.size, 0)
         self._next = 0
 
     def close(self):
-        """Gives the control file back; rules can neither be armed nor read any more."""
+        """Releases the control file; rules can no longer be armed or read."""
         self.memory.close()
 
     def check_loaded(self):
-        """Without the shim every test passes: to be called once the server has opened its files."""
+        """Fails when the shim is not loaded, without which every test would pass. Call it once the
+        server has opened its files."""
         if not self.counts()["open"]:
             raise AssertionError("the fault shim sees no call of the server")
 

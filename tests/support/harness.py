@@ -1,8 +1,8 @@
-"""What the tests of whole processes share: the real binaries, run as a user would, and their stubs.
+"""What the tests of whole processes share: the real binaries, run as by a user, and their stubs.
 
 CMake names the binaries and plug-ins in the environment. Every server has a port of its own and a
-temporary data directory, ends with its test, and its log is printed when the test failed. Nothing
-here waits for a time to pass: it waits for a line of the log, a health state or an exit.
+temporary data directory and ends with its test; its log is printed if the test fails. Nothing here
+waits for time to pass, only for a log line, a health state or an exit.
 """
 import atexit
 import importlib
@@ -28,7 +28,7 @@ BAD_PLUGINS = os.environ["KVSTORE_TEST_BAD_PLUGINS"]
 SERVER = os.path.join(BIN, "kvstore-server")
 CLI = os.path.join(BIN, "kvstore-cli")
 
-# How long an event may take before the test gives up. Far above what any of them needs, also with
+# How long an event may take before the test gives up: far longer than any of them needs, even with
 # sanitizers on a busy machine.
 PATIENCE = 60
 
@@ -74,14 +74,14 @@ NOT_SERVING = health.HealthCheckResponse.NOT_SERVING
 
 
 def environment(**extra):
-    """The environment without settings that would reach a server or client."""
+    """The environment without variables that a server or client would read."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KVSTORE_")}
     clean.update(extra)
     return clean
 
 
 class Log:
-    """The lines that a process writes to its standard error, as they come."""
+    """The lines that a process writes to standard error, as they arrive."""
 
     def __init__(self, stream):
         self.lines = []
@@ -118,8 +118,8 @@ class Log:
 
 class Server:
     """A running server. `flags` are added to the command line as they are, `variables` to the
-    environment; `identity` says as whom it runs, in the words of Popen. `log` is an open file for its
-    log in place of the test's own."""
+    environment; `identity` says as whom it runs, as arguments of Popen. `log` is an open file to
+    use for its log instead of the test's own."""
 
     def __init__(self, data, mode=None, options=(), flags=(), plugins=PLUGINS, listen="127.0.0.1:0",
                  wait=True, variables=None, identity=None, program=SERVER, log=None):
@@ -142,7 +142,7 @@ class Server:
             self.wait_serving()
 
     def open(self):
-        """Connects to the server as soon as it listens."""
+        """Connects to the server once it listens."""
         line = self.log.wait_for("listening on ")
         if not line:
             self._refused()
@@ -161,8 +161,8 @@ class Server:
                              f"{self.log.text()}")
 
     def connect(self):
-        """A channel that is connected, unless the server has ended: a first attempt that fails within
-        the client must not look like a refusal."""
+        """A channel that is connected, unless the server has ended: a first attempt that fails
+        inside the client must not look like a refusal."""
         channel = grpc.insecure_channel(self.address, options=CHANNEL_OPTIONS)
         self.channels.append(channel)
         ready = grpc.channel_ready_future(channel)
@@ -177,7 +177,7 @@ class Server:
         return channel
 
     def wait_serving(self):
-        # A start that fails says so in the log, long before a watch would give up.
+        # A failed start says so in the log, long before a watch would give up.
         if not self.log.wait_for(" info ready"):
             self._refused()
         watch = health_grpc.HealthStub(self.channel).Watch(
@@ -191,7 +191,7 @@ class Server:
     # ---- Short forms of the calls ----
 
     def await_hook(self, name):
-        """Until the hook runs."""
+        """Waits until the hook runs."""
         deadline = time.monotonic() + PATIENCE
         while not any(hook.name == name and hook.running_ns for hook in self.status().hooks):
             if time.monotonic() > deadline:
@@ -255,19 +255,19 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
 
     def stop(self):
-        """Stops in order; anything but exit code 0 is a failure."""
+        """Stops the server in an orderly way; any exit code but 0 is a failure."""
         self.terminate()
         code = self._ended()
         if code != 0:
             raise AssertionError(f"the server ended with {code} upon SIGTERM:\n{self.log.text()}")
 
     def wait_exit(self):
-        """For a server that is expected to refuse its start: its exit code."""
+        """For a server that is expected to refuse to start: returns its exit code."""
         return self._ended()
 
 
 class Case(unittest.TestCase):
-    """A test with a temporary directory; its servers end with it and tell what they logged."""
+    """A test with a temporary directory; its servers end with it and show their logs."""
 
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="kvstore-test-")
@@ -300,7 +300,8 @@ class Case(unittest.TestCase):
         return server
 
     def assertFails(self, code, call, *texts):
-        """The call fails with the code and a message that contains all the texts; returns it."""
+        """Asserts that the call fails with the code and a message that contains all texts; returns
+        the message."""
         with self.assertRaises(grpc.RpcError) as caught:
             call()
         error = caught.exception
@@ -310,7 +311,8 @@ class Case(unittest.TestCase):
         return error.details()
 
     def assertRefusesToStart(self, *texts, **keywords):
-        """A server started so ends by itself, not with 0, and its log contains all the texts."""
+        """Asserts that a server started this way ends by itself, not with 0, and that its log
+        contains all texts."""
         server = self.start(wait=False, **keywords)
         code = server.wait_exit()
         self.assertGreater(code, 0, server.log.text())

@@ -1,27 +1,28 @@
-"""What clients may expect to find after a crash: histories of writes, and their check.
+"""What clients may find after a crash: histories of writes and their check.
 
-A server commits writes in one order and a crash takes an end of that order away, never something
-from its middle. So for one client that sends a write only after the last was answered, what is
-found must be the state after some number of its writes, and at least after those that the mode
-promised to keep. For several clients at once it must be so for each, and for all together a
-consistent cut: where a write is there, so is everything that had been answered when it was sent."""
+A server commits writes in one order, and a crash removes a suffix of that order, never something
+from its middle. So for one client that sends each write only after the last was answered, the state
+found must be that after some number of its writes, at least those that the mode promised to keep.
+For several concurrent clients this must hold for each, and for all together the state must be a
+consistent cut: if it contains a write, it contains everything that had been answered when that
+write was sent."""
 
 
 class Sequential:
-    """The history of one client that writes one thing at a time. A write is a list of (key, value)
-    pairs that belong together; a value of None deletes the key. Other threads may call `floor` and
-    `accepts` meanwhile."""
+    """The history of one client that makes one write at a time. A write is an atomic list of (key,
+    value) pairs; a value of None deletes the key. Other threads may call `floor` and `accepts`
+    meanwhile."""
 
     def __init__(self, base=None):
         self.base = dict(base or {})  # the state before the first write
         self.writes = []
         self.acknowledged = 0  # of `writes`; the next one, if any, is in doubt
-        self.observed = 0  # of `writes`, as far as someone has read their effects
-        self._needs = []  # of each write: what of the other clients was known when it was sent
+        self.observed = 0  # of `writes`: as far as someone has read their effects
+        self._needs = []  # of each write: what was known of the other clients when it was sent
         self._of_key = {}  # key -> [(number of the write, value), ...]
 
     def begin(self, pairs, needs=()):
-        """To be called before the write is sent."""
+        """Call this before the write is sent."""
         assert len(self.writes) == self.acknowledged, "the last write is still in doubt"
         for key, value in pairs:
             self._values(key).append((len(self.writes) + 1, value))
@@ -38,8 +39,8 @@ class Sequential:
         self._needs.pop()
 
     def floor(self):
-        """How many writes have been answered or seen: none of them may be missing where writes are
-        kept."""
+        """How many writes have been answered or seen: none of them may be missing if the mode keeps
+        writes."""
         return max(self.acknowledged, self.observed)
 
     def latest(self, key):
@@ -59,15 +60,15 @@ class Sequential:
             yield state
 
     def check(self, found, kept):
-        """None when `found`, a dictionary, is a state that may be found if the first `kept` writes
-        are promised to be there; otherwise what is wrong with it."""
+        """None if `found`, a dictionary, is a possible state given that the first `kept` writes are
+        promised; otherwise what is wrong with it."""
         if any(count >= kept for count in self._matching(found)):
             return None
         return self._complaint(found, kept)
 
     def accepts(self, key, value, floor):
         """Whether a read that was sent when the floor was `floor`, and is answered now, may have
-        found the value. If so, what it saw raises the floor."""
+        found the value. If so, the read raises the floor."""
         values = self._values(key)[:]
         oldest = max(index for index, (number, _) in enumerate(values) if number <= floor)
         for number, written in values[oldest:]:
@@ -94,7 +95,7 @@ class Sequential:
 
 
 class Clients:
-    """Several sequential clients, each with keys of its own: those that begin with its number and a
+    """Several sequential clients, each with its own keys, which begin with its number and a
     slash."""
 
     def __init__(self, count):
@@ -123,7 +124,7 @@ class Clients:
         return self._raise_to_cut(choices, counts)
 
     def rebase(self, found):
-        """What was found is where the histories go on from."""
+        """The histories continue from what was found."""
         self.histories = [Sequential(part) for part in self._split(found)]
 
     def _split(self, found):
@@ -133,9 +134,9 @@ class Clients:
         return parts
 
     def _raise_to_cut(self, choices, counts):
-        """The lowest counts that match what was found and need nothing that is missing. Needs only
-        grow with the counts, so raising what falls short ends at the lowest cut or shows that there
-        is none."""
+        """The lowest counts that match what was found and depend on nothing that is missing.
+        Dependencies only grow with the counts, so raising the counts that fall short ends at the
+        lowest cut or shows that there is none."""
         settled = False
         while not settled:
             settled = True

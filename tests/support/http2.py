@@ -1,6 +1,5 @@
-"""HTTP/2 by hand: frames as bytes, right or wrong, and a socket that speaks them.
-
-Nothing here keeps to the protocol by itself; what is sent is what the test wrote.
+"""HTTP/2 by hand: frames as bytes, valid or not, and a socket that speaks them. Nothing here
+enforces the protocol; it sends exactly what the test wrote.
 """
 import collections
 import select
@@ -25,7 +24,7 @@ def number(value, size):
 
 
 def frame(kind, flags=0, stream=0, payload=b"", length=None):
-    """`length` is what the header says, where it is not the truth."""
+    """`length`, if given, is a wrong length for the header."""
     return number(len(payload) if length is None else length, 3) + bytes([kind, flags]) + \
         number(stream, 4) + payload
 
@@ -79,13 +78,13 @@ def call(stream, name, data, flags=END_STREAM, **fields):
 
 
 def message(data, flag=0, length=None):
-    """A gRPC message; `length` is what its prefix says, where it is not the truth."""
+    """A gRPC message; `length`, if given, is a wrong length for its prefix."""
     return bytes([flag]) + number(len(data) if length is None else length, 4) + data
 
 
 class Connection:
-    """A client's side. With reads=False nothing is ever read from the socket; with keeps_data
-    `data` has what came on each stream."""
+    """The client's side. With reads=False nothing is ever read from the socket; with keeps_data,
+    `data` has what arrived on each stream."""
 
     def __init__(self, port, *first, reads=True, keeps_data=False):
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
@@ -96,7 +95,7 @@ class Connection:
         self.frames = []
         self.data = collections.defaultdict(bytearray) if keeps_data else None
         self.decoder = hpack.Decoder()
-        self.owed = 0  # acknowledgements of settings: they go out between frames
+        self.owed = 0  # acknowledgements of settings, sent between frames
         self._write(PREFACE + b"".join(first or [settings()]))
 
     def __enter__(self):
@@ -146,8 +145,8 @@ class Connection:
             return 0
 
     def send(self, data, patience=PATIENCE):
-        """Sends all, reading meanwhile. False when the server closed, or took nothing more for
-        `patience` seconds."""
+        """Sends everything, reading meanwhile. False if the server closed the connection or
+        accepted nothing for `patience` seconds."""
         view = memoryview(frame(SETTINGS, ACK) * self.owed + data if self.owed else data)
         self.owed = 0
         deadline = time.monotonic() + patience

@@ -1,13 +1,13 @@
-"""Whether what concurrent clients saw can be explained by one store that does one thing at a time.
+"""Whether one store that does one thing at a time can explain what concurrent clients saw.
 
-A window is a span of time that begins and ends with nothing in flight. Each client's part of it
-is a list of steps in the order in which they must have happened. A step takes effect at one
+A window is a span of time that begins and ends with nothing in flight. Each client's part is a list
+of steps in the order in which they must have happened. A step takes effect at one
 instant between the moment it was invoked and the moment it returned; one in doubt (the server
 died) takes effect at some instant after it was invoked, or never.
 
-The search goes forward from the states that are possible at the window's beginning: at each point
-any client's next step may come next, unless another step returned before that one was invoked.
-What has been tried from a given point in a given state is not tried again. The answer is the set
+The search goes forward from the states possible at the window's beginning: at each point any
+client's next step may come next, unless another step returned before it was invoked. Each pair of
+point and state is tried once. The answer is the set
 of states possible at the end, empty when there is no explanation.
 
 A state is a sorted tuple of (key, value) pairs. An operation is one of
@@ -36,7 +36,7 @@ class Step:
         self.returned, self.results = returned, tuple(results)
 
     def apply(self, state):
-        """The state after it; None when the results cannot have come from this state."""
+        """The state after it; None if the results cannot have come from this state."""
         contents = dict(state)
         for number, operation in enumerate(self.operations):
             result = _do(contents, *operation)
@@ -45,7 +45,7 @@ class Step:
         return tuple(sorted(contents.items()))
 
     def known_at(self, moment):
-        """The step as it was known at a moment: before it returned, its results were not."""
+        """The step as known at a moment: before it returned, its results were unknown."""
         return self if self.returned <= moment else Step(self.operations, self.invoked)
 
     def __str__(self):
@@ -82,7 +82,7 @@ def final_states(clients, states):
         positions, state = point
         next_steps = [steps[position] if position < len(steps) else None
                       for steps, position in zip(clients, positions)]
-        # Of one client's steps the next one returns first.
+        # Of one client's steps, the next one returns first.
         first_return = min((step.returned for step in next_steps if step), default=IN_DOUBT)
         if first_return == IN_DOUBT:
             ends.add(state)
@@ -96,9 +96,9 @@ def final_states(clients, states):
 
 
 def shortest_failure(clients, states):
-    """Of a window without explanation, a part that has none either, as (client, step) in order of
-    invocation: all up to the first return that cannot be explained, where what had not returned by
-    then is in doubt, without the reads that do not matter."""
+    """For a window without explanation: a part that has none either, as (client, step) in order of
+    invocation. It contains everything up to the first return that cannot be explained, with steps
+    that had not returned by then in doubt, and without irrelevant reads."""
     moments = sorted(step.returned for steps in clients for step in steps
                      if step.returned != IN_DOUBT)
     for moment in moments:
@@ -112,7 +112,7 @@ def shortest_failure(clients, states):
 
 
 def without_idle_reads(clients, states):
-    """Takes out each read without which there is no explanation either."""
+    """Removes each read without which there is still no explanation."""
     for steps in clients:
         for step in steps[:]:
             if all(kind in ("get", "scan") for kind, *_ in step.operations):

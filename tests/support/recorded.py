@@ -1,13 +1,13 @@
-"""What a restart has to come back to: the mode last configured, or the one that was in doubt when
-the server died, and never an older sequence or generation."""
+"""What a restart must come back to: the mode last configured, or the one in doubt when the server
+died, and never an older sequence or generation."""
 
 DURABLE = ("aof", "hybrid")
 
 
 class Recorded:
-    """Follows one store by the answers to Configure, Save and Status. `mark` stands for what the
-    caller has to know of the moment at which a checkpoint was asked for: all that had been answered
-    by then is in it."""
+    """Follows one store by the replies to Configure, Save and Status. `mark` is the caller's note
+    of the moment at which a checkpoint was requested: the checkpoint contains everything answered
+    by then."""
 
     def __init__(self, status):
         self.doubt = None  # (plugin, options, mark) of a Configure without an answer
@@ -36,7 +36,7 @@ class Recorded:
         elif answer.sequence < self.sequence:
             error = f"sequence {answer.sequence} after {self.sequence}"
         elif answer.generation != self.generation:
-            self.checkpoint = mark  # of a fresh generation; otherwise there was nothing to do
+            self.checkpoint = mark  # a fresh generation; otherwise there was nothing to do
         self.doubt = None
         self._adopt(answer)
         return error
@@ -65,7 +65,7 @@ class Recorded:
         return None
 
     def new_life(self):
-        """What was found has been looked at; from here on the server goes on."""
+        """The state found has been checked; the server goes on from here."""
         self.checkpoint = None
 
     def _is_last(self, status):

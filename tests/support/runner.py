@@ -1,5 +1,5 @@
-"""What the entries of harnesses, tests/FOLDER/run, have in common: their arguments, where the
-programs are, independent parts on all cores, and the report."""
+"""What the harnesses' entry points, tests/FOLDER/run, share: arguments, the paths of programs,
+independent parts on all cores, and the report."""
 import argparse
 import concurrent.futures
 import json
@@ -23,8 +23,8 @@ def parser(about):
 
 
 def prepare(chosen, folder):
-    """Chooses a seed where none was given. Tells this process and those it starts where the modules
-    of the harness and the programs are: to be called before the harness's modules are imported."""
+    """Chooses a seed if none was given, and sets the paths of the programs and of the harness's
+    modules for this process and its children. Call it before importing the harness's modules."""
     if chosen.seed is None:
         chosen.seed = random.SystemRandom().randrange(1 << 32)
     build = os.path.abspath(chosen.build)
@@ -36,8 +36,8 @@ def prepare(chosen, folder):
 
 
 def in_parallel(function, tasks):
-    """The results of the tasks, in their order. Each runs in a process of its own kind, since one
-    Python process uses one core."""
+    """The results of the tasks, in order. They run in several processes, since one Python process
+    uses one core."""
     if not tasks:
         sys.exit("nothing was run: no task is chosen")
     processes = min(len(tasks), len(os.sched_getaffinity(0)))
@@ -47,9 +47,9 @@ def in_parallel(function, tasks):
 
 
 def report(chosen, name, began, rows):
-    """Prints the table, writes the JSON file; returns the exit code. A row is a dictionary with
-    `what`, `count`, `failures` and more numbers, the same in each row. A run that tried nothing has
-    failed: it proves nothing."""
+    """Prints the table, writes the JSON file, and returns the exit code. A row is a dictionary with
+    `what`, `count`, `failures` and further numbers, the same in each row. A run that tried nothing
+    fails, as it proves nothing."""
     if not any(row["count"] for row in rows):
         sys.exit(f"nothing was run: {name} has counted nothing")
     seconds = time.monotonic() - began

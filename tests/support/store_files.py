@@ -1,4 +1,5 @@
-"""Data directories from outside: kvstore-check, the digest of a state, and ways to damage files."""
+"""Data directories seen from outside: kvstore-check, the digest of a state, and ways to damage
+files."""
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ def run_check(*arguments):
 
 
 def check(*arguments):
-    """Exit code and report; the report is None where there is none."""
+    """Exit code and report; None if there is no report."""
     result = run_check("--json", *arguments)
     return result.returncode, json.loads(result.stdout) if result.stdout else None
 
@@ -35,7 +36,7 @@ def digest(entries):
 
 
 def fingerprint(folder):
-    """All that can be seen of a directory from outside, but for the times of access."""
+    """Everything visible of a directory except access times."""
     seen = []
     for top, folders, files in os.walk(folder):
         folders.sort()

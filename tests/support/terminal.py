@@ -1,4 +1,4 @@
-"""A program at a terminal of its own, typed at and read from."""
+"""A program at a terminal of its own."""
 import fcntl
 import os
 import pty
@@ -13,7 +13,7 @@ from harness import PATIENCE
 
 
 class Terminal:
-    """What it shows is kept in `shown`; `await_text` looks only at what came after the last find."""
+    """Its output is kept in `shown`; `await_text` searches only what came after the last match."""
 
     def __init__(self, command, columns=200, **settings):
         self.master, slave = pty.openpty()
@@ -31,7 +31,7 @@ class Terminal:
         self._found = 0
 
     def type(self, keys):
-        """Types it all; what is shown meanwhile is read, or the terminal would stand still."""
+        """Types the text, and reads output meanwhile, as the terminal would block otherwise."""
         keys = keys if isinstance(keys, bytes) else keys.encode()
         deadline = time.monotonic() + PATIENCE
         while keys:
@@ -56,7 +56,7 @@ class Terminal:
         return self.shown[-3000:].decode(errors="replace")
 
     def await_text(self, text):
-        """Waits until the text is shown; returns what was shown before it."""
+        """Waits until the text is shown; returns the output before it."""
         text = text if isinstance(text, bytes) else text.encode()
         deadline = time.monotonic() + PATIENCE
         while (at := self.shown.find(text, self._found)) < 0:
@@ -69,7 +69,7 @@ class Terminal:
         return before
 
     def wait(self):
-        """Waits for the end of the program; its exit code."""
+        """Waits until the program ends; returns its exit code."""
         deadline = time.monotonic() + PATIENCE
         while self.process.poll() is None and time.monotonic() < deadline:
             if select.select([self.master], [], [], 0.05)[0] and not self._read():
@@ -77,7 +77,7 @@ class Terminal:
         return self.process.wait(PATIENCE)
 
     def reads_lines(self):
-        """Whether it is as a shell leaves it: lines at once, with echo."""
+        """Whether it is in the state in which a shell leaves it: line mode with echo."""
         flags = termios.tcgetattr(self.slave)[3]
         return bool(flags & termios.ICANON) and bool(flags & termios.ECHO)
 

@@ -1,4 +1,4 @@
-"""The checks of the reliability harnesses find what they are for, and nothing else."""
+"""The checks of the reliability harnesses find the faults they are for, and nothing else."""
 import types
 import unittest
 

@@ -1,4 +1,4 @@
-"""A harness that was told to try what there is not says so, instead of passing without a try."""
+"""A harness that is asked for something that does not exist fails instead of passing untried."""
 import os
 import subprocess
 import unittest

@@ -1,5 +1,5 @@
-"""Values that tell where they come from: a name, then bytes that follow from it, so that one wrong
-byte anywhere shows."""
+"""Values that identify themselves: a name, then bytes derived from it, so that any wrong byte
+shows."""
 import hashlib
 
 
@@ -11,7 +11,7 @@ def encode(name, size):
 
 
 def decode(value):
-    """The name, or None when the bytes are none that `encode` gave."""
+    """The name, or None if `encode` did not make these bytes."""
     try:
         name, size, _ = value.split(b":", 2)
         name, size = name.decode(), int(size)

@@ -1,5 +1,5 @@
-"""What a malformed or hostile client does. Each case gets a Field (see run) and returns how often it
-did its deed; it fails by raising AssertionError. Meanwhile a well-behaved client must be served.
+"""What malformed or hostile clients do. Each case gets a Field (see run) and returns how often it
+acted; it fails by raising AssertionError. Meanwhile a well-behaved client must be served.
 """
 import zlib
 
@@ -162,7 +162,7 @@ def endless_continuation(field):
 
 
 def much_metadata(field):
-    """Blocks of 8 MiB on many streams, ended as they should be."""
+    """Blocks of 8 MiB on many streams, ended correctly."""
     chunks = 500
     chunk = frame(CONTINUATION, 0, 0, header("x", "v" * 16000))
     with field.connect() as connection:
@@ -275,7 +275,7 @@ def grpc_framing(field):
     cases = {
         "as it should be": (call(1, "Set", message(SET)), {OK}),
         "a prefix longer than the data": (call(1, "Set", message(SET, length=100)), failed),
-        # The rest is the beginning of a second message, which a unary call may ignore.
+        # The rest is the start of a second message, which a unary call may ignore.
         "a prefix shorter than the data": (call(1, "Set", message(SET, length=3)), failed | {OK}),
         "half a prefix": (call(1, "Set", b"\0\0\0"), failed),
         "no message": (call(1, "Set", b""), failed),
@@ -315,7 +315,7 @@ def grpc_framing(field):
 
 
 def gzip_bomb(field):
-    """A message that unpacks to a thousand times its size, and a few of them at once."""
+    """A message that decompresses to a thousand times its size, and several at once."""
     unpacked = field.scaled(256, 2048)
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(packer.compress(bytes(MIB)) for _ in range(unpacked)) + packer.flush()
@@ -345,7 +345,7 @@ def decoding_bomb(field):
 
 
 def send_data(connection, stream, data, last_flags=0):
-    """Sends DATA as the server's windows let it, as a real client would."""
+    """Sends DATA as the server's windows permit, as a real client would."""
     allowed = {0: 65535, stream: 65535}
     seen = 0
     view = memoryview(data)
@@ -411,8 +411,8 @@ def silent_connections(field):
 
 
 def descriptors_run_out(field):
-    """More connections than the server may have files open: it refuses those, and is there for
-    others as soon as they have gone."""
+    """More connections than the server may have open files: it refuses the excess, and serves
+    others as soon as they have closed."""
     count = 300
     with field.few_files(100):
         connections = [field.connect() for _ in range(count)]
@@ -428,7 +428,7 @@ def descriptors_run_out(field):
 
 
 def silent_streams(field):
-    """Calls that are opened and never go on. A connection has up to 1,024 of them."""
+    """Calls that are opened and never continued. A connection has up to 1,024 of them."""
     count = field.scaled(2000, 20000)
     connections = [field.connect() for _ in range(field.scaled(4, 20))]
     for connection in connections:
@@ -444,8 +444,8 @@ def silent_streams(field):
 
 
 def streams_before_the_settings(field):
-    """The same by a client that never acknowledges the settings, and so is not held to them: gRPC
-    counts only from then on. Some 14 KB each."""
+    """The same by a client that never acknowledges the settings, until which gRPC does not enforce
+    them. Some 14 KB each."""
     count = field.scaled(2000, 5000)
     connections = [field.connect() for _ in range(field.scaled(4, 10))]
     for connection in connections:
@@ -457,7 +457,7 @@ def streams_before_the_settings(field):
 
 
 def watchers(field):
-    """Watchers of the health that leave all at once."""
+    """Watchers of health that all leave at once."""
     per_connection = 1000
     connections = [field.connect() for _ in range(field.scaled(5, 100))]
     opening = block("/grpc.health.v1.Health/Watch")
@@ -474,7 +474,7 @@ def watchers(field):
 
 
 def slow(field, method, streams):
-    """Asks for all there is and never opens its window, or never reads."""
+    """Requests all data and never opens its window, or never reads."""
     connections = [field.connect(settings((INITIAL_WINDOW, 0)), reads=reads)
                    for reads in (True, False) for _ in range(field.scaled(2, 10))]
     for connection in connections:
@@ -507,7 +507,7 @@ def slow_gets(field):
 
 
 def halted_uploads(field):
-    """Values of 64 MiB of which half is sent."""
+    """Values of 64 MiB of which only half is sent."""
     connections = []
     with field.overload():
         for _ in range(field.scaled(8, 50)):
@@ -550,7 +550,7 @@ def bounded(case):
 
 @bounded
 def unread_replies(field):
-    """Replies just too small to be called large, which nobody reads."""
+    """Replies just below the size of large ones, which nobody reads."""
     connections = [field.connect(reads=False) for _ in range(field.scaled(20, 100))]
     calls = b"".join(call(stream, "Get", message(b"\x0a\x06middle")) for stream in range(1, 2000, 2))
     for connection in connections:
@@ -563,7 +563,7 @@ def unread_replies(field):
 
 @bounded
 def large_batches(field):
-    """Batches that take twenty times their size when they are decoded, all at once."""
+    """Concurrent Batches that take twenty times their size when decoded."""
     count = field.scaled(40, 400)
     codes = field.batches(4, count, 90000)
     assert set(codes) <= {OK, RESOURCE_EXHAUSTED}, f"they ended with {set(codes)}"
@@ -593,7 +593,7 @@ def gzip_sets(field):
 
 @bounded
 def stalled_scans(field):
-    """Each keeps the data as it was when it began; all of it is overwritten between them."""
+    """Each keeps the data as of its beginning; all data is overwritten between them."""
     connections = []
     for _ in range(field.scaled(8, 20)):
         connections.append(field.connect(settings((INITIAL_WINDOW, 0))))
