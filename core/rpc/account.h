@@ -11,8 +11,8 @@
  * single call; an eighth is for those alone that hold hardly anything. A call that is alone may be
  * larger than the account.
  *
- * gRPC frees replies on threads of its own, also after the server was destroyed: account and shares
- * live until the last byte has been given back.
+ * An engine may free replies on threads of its own, also after the server was destroyed: account and
+ * shares live until the last byte has been given back.
  *
  * Threads: any.
  */

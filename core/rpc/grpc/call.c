@@ -1,5 +1,5 @@
-#include "core/rpc/grpc/inflate.h"
 #include "core/rpc/grpc/internal.h"
+#include "core/rpc/inflate.h"
 
 #include "core/support/clock.h"
 #include "core/support/invariant.h"
@@ -13,8 +13,6 @@
 
 /* Closed calls that a worker keeps: what a burst needed beyond that goes back to the system. */
 #define POOL_MAX 256
-/* Replies up to here are in what a call is charged with from the start. */
-#define SMALL_MESSAGE_SIZE ((size_t)1024)
 #define PEER_HASH_PRIME UINT64_C(0x100000001b3) /* FNV */
 /* Replies from here on are allocated so that running out of memory is an answer; gRPC's own
  * allocation, which ends the process then, is faster for small ones. */
@@ -52,37 +50,47 @@ static struct kv_call *take_from_pool(struct kv_rpc_worker *worker)
    call->worker = worker;
    pthread_mutex_init(&call->lock, NULL);
    kv_arena_init(&call->arena);
-   kv_arena_ask(&call->arena, kv_call_charge, call);
+   kv_arena_ask(&call->arena, kv_charge_take, &call->charge);
    return call;
+}
+
+static void destroy_call(struct kv_call *call)
+{
+   grpc_byte_buffer_destroy(call->sending);
+   pthread_mutex_destroy(&call->lock);
+   free(call);
+}
+
+static void give_to_pool(struct kv_call *call)
+{
+   struct kv_rpc_worker *worker = call->worker;
+   if (worker->pool_size >= POOL_MAX) {
+      destroy_call(call);
+      return;
+   }
+   call->next = worker->pool;
+   worker->pool = call;
+   worker->pool_size++;
 }
 
 struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc_method *method,
                                grpc_call *grpc, grpc_byte_buffer *payload, struct kv_status *status)
 {
    struct kv_connection *connection = kv_connection_of(worker, grpc);
+   struct kv_call *call = connection ? take_from_pool(worker) : NULL;
    size_t request = payload ? grpc_byte_buffer_length(payload) : 0;
-   if (!connection || !kv_charge_new(connection->share, request, status)) {
-      if (!connection)
-         kv_fail(status, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this connection");
-      return NULL;
-   }
-   struct kv_call *call = take_from_pool(worker);
    if (!call) {
-      kv_share_give(connection->share, KV_CALL_COST + request);
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this call");
       return NULL;
    }
+   if (!kv_charge_begin(&call->charge, worker->rpc->account, connection->share, KV_CALL_COST,
+                        request, status)) {
+      give_to_pool(call);
+      return NULL;
+   }
    call->connection = connection;
-   call->share = connection->share;
-   call->charged = KV_CALL_COST + request;
-   call->request_charged = request;
-   call->reply_charged = 0;
    call->large = false;
-   call->work = 0;
-   call->refused = false;
-   atomic_store_explicit(&call->carried_out, false, memory_order_relaxed);
    call->inflater = NULL;
-   call->outbound = NULL;
    worker->pending++;
    atomic_fetch_add(&worker->calls, 1);
    call->method = method;
@@ -125,19 +133,7 @@ static void drop_message(struct kv_call *call)
    call->message = grpc_empty_slice();
    call->inserted_at = 0;
    grpc_slice_buffer_reset_and_unref(pieces_of(call));
-   if (call->outbound)
-      kv_outbound_close(call->outbound);
-   call->outbound = NULL;
-   if (call->reply_charged > 0)
-      kv_share_give(call->share, call->reply_charged);
-   call->reply_charged = 0;
-}
-
-static void destroy_call(struct kv_call *call)
-{
-   grpc_byte_buffer_destroy(call->sending);
-   pthread_mutex_destroy(&call->lock);
-   free(call);
+   kv_charge_drop_reply(&call->charge);
 }
 
 /* A stop may be waiting for it. */
@@ -158,15 +154,9 @@ void kv_call_release(struct kv_call *call)
    drop_message(call);
    kv_arena_reset(&call->arena);
    kv_stall_call_closed(call);
-   kv_charge_end(call, 0);
+   kv_charge_end(&call->charge, 0);
    grpc_call_unref(call->grpc);
-   if (worker->pool_size >= POOL_MAX) {
-      destroy_call(call);
-      return;
-   }
-   call->next = worker->pool;
-   worker->pool = call;
-   worker->pool_size++;
+   give_to_pool(call);
 }
 
 void kv_call_pool_destroy(struct kv_rpc_worker *worker)
@@ -193,57 +183,34 @@ void **kv_call_state(struct kv_call *call)
    return &call->state;
 }
 
-/* Has what was begun of the reply as an outbound one. */
-static bool make_outbound(struct kv_call *call)
-{
-   if (!call->outbound)
-      call->outbound = kv_outbound_create(call->share);
-   return call->outbound;
-}
-
-static bool allocate_small(struct kv_call *call, size_t size)
-{
-   if (size > SMALL_MESSAGE_SIZE) {
-      if (!kv_share_take(call->share, KV_CLAIM_SHARE, size, kv_charge_own(call))) {
-         call->refused = true;
-         return false;
-      }
-      call->reply_charged = size;
-   }
-   call->message = grpc_slice_malloc(size);
-   return true;
-}
-
-static bool allocate_large(struct kv_call *call, size_t size)
-{
-   if (!make_outbound(call))
-      return false;
-   bool allocated = kv_outbound_allocate(call->outbound, kv_charge_own(call), size, &call->message);
-   call->refused |= !allocated;
-   return allocated;
-}
-
 uint8_t *kv_call_message(struct kv_call *call, size_t size)
 {
    drop_message(call);
-   bool allocated =
-       size < LARGE_MESSAGE_SIZE ? allocate_small(call, size) : allocate_large(call, size);
-   return allocated ? GRPC_SLICE_START_PTR(call->message) : NULL;
+   if (size < LARGE_MESSAGE_SIZE) {
+      if (!kv_charge_reply(&call->charge, size))
+         return NULL;
+      call->message = grpc_slice_malloc(size);
+   } else {
+      uint8_t *data;
+      struct kv_piece *piece = kv_charge_allocate(&call->charge, size, &data);
+      if (!piece)
+         return NULL;
+      call->message = grpc_slice_new_with_user_data(data, size, kv_piece_end, piece);
+   }
+   return GRPC_SLICE_START_PTR(call->message);
 }
 
 bool kv_call_insert(struct kv_call *call, size_t at, struct kv_slice bytes,
                     void (*release)(void *owner), void *owner)
 {
    KV_INVARIANT(at >= call->inserted_at && at <= GRPC_SLICE_LENGTH(call->message));
-   grpc_slice piece;
-   if (!make_outbound(call))
+   struct kv_piece *piece = kv_charge_refer(&call->charge, bytes.size, release, owner);
+   if (!piece)
       return false;
-   if (!kv_outbound_refer(call->outbound, kv_charge_own(call), bytes, release, owner, &piece)) {
-      call->refused = true;
-      return false;
-   }
    grpc_slice_buffer_add(pieces_of(call), grpc_slice_sub(call->message, call->inserted_at, at));
-   grpc_slice_buffer_add(pieces_of(call), piece);
+   /* gRPC only reads what it sends. */
+   grpc_slice_buffer_add(pieces_of(call), grpc_slice_new_with_user_data(
+                                              (void *)bytes.data, bytes.size, kv_piece_end, piece));
    call->inserted_at = at;
    return true;
 }
@@ -342,11 +309,11 @@ bool kv_call_is_cancelled(const struct kv_call *call)
 /* What a large request took is not needed while its reply waits for the client. */
 static void drop_large_request(struct kv_call *call)
 {
-   if (call->charged < 2 * KV_CALL_COST && call->work == 0)
+   if (!kv_charge_is_large(&call->charge, KV_CALL_COST))
       return;
    kv_call_drop_request(call);
    kv_arena_reset(&call->arena);
-   kv_charge_end(call, KV_CALL_COST);
+   kv_charge_end(&call->charge, KV_CALL_COST);
 }
 
 /* One batch, so one write to the socket: metadata, message if any, status; `closing` follows. */
@@ -392,4 +359,27 @@ void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)
       kv_stream_end(call, code, text);
    else
       end_unary(call, false, code, text);
+}
+
+/* ---- What it holds ---- */
+
+bool kv_call_take(struct kv_call *call, size_t size)
+{
+   return kv_charge_take(&call->charge, size);
+}
+
+void kv_call_carried_out(struct kv_call *call)
+{
+   kv_charge_carried_out(&call->charge);
+}
+
+void kv_call_forget_request(struct kv_call *call)
+{
+   kv_call_drop_request(call);
+   kv_charge_forget_request(&call->charge);
+}
+
+void kv_call_exhausted(const struct kv_call *call, struct kv_status *status)
+{
+   kv_charge_exhausted(&call->charge, status);
 }

@@ -12,8 +12,7 @@
 #ifndef KV_RPC_GRPC_INTERNAL_H
 #define KV_RPC_GRPC_INTERNAL_H
 
-#include "core/rpc/account.h"
-#include "core/rpc/grpc/outbound.h"
+#include "core/rpc/charge.h"
 #include "core/rpc/rpc.h"
 
 #include <grpc/byte_buffer.h>
@@ -148,9 +147,8 @@ struct kv_call {
    grpc_byte_buffer *payload;    /* the request as it came, or NULL */
    void *joined;                 /* the request in one piece where it came in several or packed */
    struct kv_inflater *inflater; /* of a request that is being unpacked, or NULL */
-   grpc_slice message;           /* the room of the reply being made */
+   grpc_slice message;           /* the reply being made */
    size_t inserted_at;           /* where in it the last piece was inserted */
-   struct kv_outbound *outbound; /* that reply, where it is large; else NULL */
    grpc_byte_buffer *sending; /* the reply's pieces before that, then all of it; kept for the next
                                  call */
    int close_cancelled;       /* written by gRPC: what RECV_CLOSE found */
@@ -158,16 +156,10 @@ struct kv_call {
    bool lists_encodings;      /* the status is to name those that are known */
 
    struct kv_connection *connection; /* worker's thread only */
-   struct kv_share *share;           /* the connection's */
-   size_t charged;                   /* bytes in it but those of the reply being made or sent */
-   size_t reply_charged;             /* those, where they are not in `outbound` */
-   size_t request_charged;           /* of `charged`: for the request in whatever form */
-   bool large;                       /* its request is; to be set before it waits for its turn */
-   size_t work;                      /* bytes reserved for that; 0: none */
-   bool refused;                     /* the share had no room for this call */
-   atomic_bool carried_out;          /* kv_call_carried_out */
-   size_t kept;                      /* bytes of old versions in it; worker's thread only */
-   struct kv_call *older, *newer;    /* open ones of the worker */
+   struct kv_charge charge;
+   bool large;                    /* its request is; to be set before it waits for its turn */
+   size_t kept;                   /* bytes of old versions in it; worker's thread only */
+   struct kv_call *older, *newer; /* open ones of the worker */
    struct kv_progress progress;
    atomic_bool awaits_reader; /* gRPC has a reply, or a status, that the client is to read */
 
@@ -201,7 +193,7 @@ void kv_rpc_slots_destroy(struct kv_rpc_worker *worker);
 
 /* call.c; all on the worker's thread. */
 /* A call from the pool; takes over `grpc` and `payload`. Or NULL, with `status`, when memory is out
- * or the connection's share has no room for it. */
+ * or the connection holds too much already. */
 struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc_method *method,
                                grpc_call *grpc, grpc_byte_buffer *payload,
                                struct kv_status *status);
@@ -225,30 +217,16 @@ void kv_stream_open(struct kv_call *call, bool slow);
 void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text);
 
 /* request.c; on the worker's thread. */
+/* A large call is to be begun; false when there is no memory to work on it yet. */
+bool kv_call_begin_work(struct kv_call *call);
 /* The payload in one piece, unpacked; unary: if not *ready, ask again. RESOURCE_EXHAUSTED or
  * INTERNAL when that can not be. There must be a payload. */
 enum kv_code kv_call_join_request(struct kv_call *call, bool *ready, struct kv_slice *request,
                                   struct kv_status *status);
 
-/* charge.c */
 /* What a call in flight takes, here and in gRPC, with a small request and reply: 1,000 more of them
  * on a connection have the process grow by 14 MB. */
 #define KV_CALL_COST ((size_t)14 * 1024)
-/* A call that arrives, with so large a request: charged in whole, or refused with `status`. */
-bool kv_charge_new(struct kv_share *share, size_t request, struct kv_status *status);
-/* So many bytes more; `context` is the call. */
-bool kv_call_charge(void *context, size_t size);
-/* What the share holds for the call beside `outbound`; KV_OWN_ALL when nothing more may be refused.
- */
-size_t kv_charge_own(const struct kv_call *call);
-/* Some of what the call was charged with is for its request. */
-void kv_charge_request(struct kv_call *call, size_t size);
-/* A large call is to have its turn; false when there is no memory to work on it yet. */
-bool kv_charge_begin_work(struct kv_call *call);
-/* How large its request has turned out to be. */
-void kv_charge_unpacked(struct kv_call *call, size_t size);
-/* Nothing but so much is left to the call. */
-void kv_charge_end(struct kv_call *call, size_t left);
 
 /* connections.c; on the acceptor's thread: gives a new connection to the next worker. */
 void kv_connection_accept(void *rpc, int fd);

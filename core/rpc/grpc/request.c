@@ -3,8 +3,8 @@
  */
 #include "core/rpc/grpc/grpc_log.h"
 #include "core/rpc/grpc/headers.h"
-#include "core/rpc/grpc/inflate.h"
 #include "core/rpc/grpc/internal.h"
+#include "core/rpc/inflate.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +14,25 @@
 /* Those of streams are not unpacked in steps, and never large. */
 #define STREAM_REQUEST_MAX ((size_t)1024 * 1024)
 
-static bool admit(void *context, size_t bytes)
+static bool is_packed(const struct kv_call *call)
 {
-   struct kv_call *call = context;
-   if (!kv_call_charge(call, bytes))
+   return call->payload->data.raw.compression != GRPC_COMPRESS_NONE;
+}
+
+bool kv_call_begin_work(struct kv_call *call)
+{
+   return kv_charge_begin_work(&call->charge, is_packed(call)
+                                                  ? call->worker->rpc->receive_message_max
+                                                  : grpc_byte_buffer_length(call->payload));
+}
+
+static bool get_piece(void *context, size_t index, struct kv_slice *piece)
+{
+   const grpc_slice_buffer *packed = context;
+   if (index == packed->count)
       return false;
-   kv_charge_request(call, bytes);
+   const grpc_slice *slice = &packed->slices[index];
+   *piece = kv_slice(GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice));
    return true;
 }
 
@@ -29,11 +42,12 @@ static enum kv_code begin_unpacking(struct kv_call *call, struct kv_status *stat
    if (call->method->kind != KV_RPC_UNARY && max > STREAM_REQUEST_MAX)
       max = STREAM_REQUEST_MAX;
    const struct kv_inflater_config config = {
-       .packed = &call->payload->data.raw.slice_buffer,
-       .algorithm = call->payload->data.raw.compression,
+       .gzip = call->payload->data.raw.compression == GRPC_COMPRESS_GZIP,
+       .piece = get_piece,
+       .context = &call->payload->data.raw.slice_buffer,
        .size_max = max,
-       .admit = admit,
-       .context = call,
+       .admit = kv_charge_take_request,
+       .admit_context = &call->charge,
    };
    return kv_inflater_create(&config, &call->inflater, status);
 }
@@ -45,7 +59,7 @@ static enum kv_code unpack(struct kv_call *call, bool *ready, struct kv_slice *r
    size_t step = call->method->kind == KV_RPC_UNARY ? STEP_SIZE : SIZE_MAX;
    if (code == KV_OK)
       code = kv_inflater_run(call->inflater, step, ready, status);
-   if (code != KV_OK && call->refused)
+   if (code != KV_OK && call->charge.refused)
       kv_call_exhausted(call, status);
    if (code != KV_OK || !*ready)
       return code;
@@ -53,7 +67,7 @@ static enum kv_code unpack(struct kv_call *call, bool *ready, struct kv_slice *r
    char *data = kv_inflater_take(call->inflater, &size);
    kv_call_drop_request(call);
    call->joined = data;
-   kv_charge_unpacked(call, size);
+   kv_charge_unpacked(&call->charge, size);
    *request = kv_slice(data, size);
    return KV_OK;
 }
@@ -94,7 +108,7 @@ enum kv_code kv_call_join_request(struct kv_call *call, bool *ready, struct kv_s
                                   struct kv_status *status)
 {
    const grpc_slice_buffer *pieces = &call->payload->data.raw.slice_buffer;
-   if (call->payload->data.raw.compression != GRPC_COMPRESS_NONE)
+   if (is_packed(call))
       return unpack(call, ready, request, status);
    if (kv_rpc_is_flagged_compressed(call->grpc))
       return refuse_encoding(call, status);

@@ -52,7 +52,7 @@ void kv_stall_call_closed(struct kv_call *call)
    if (call->older)
       call->older->newer = call->newer;
    if (call->kept > 0)
-      kv_share_give(call->share, call->kept);
+      kv_share_give(call->connection->share, call->kept);
 }
 
 /* Counts the looks at which the same reply has waited for its reader. */
@@ -73,9 +73,9 @@ static void count_kept(struct kv_call *call)
       return;
    size_t kept = method->kept(method->service, call);
    if (kept > call->kept)
-      kv_share_add(call->share, kept - call->kept);
+      kv_share_add(call->connection->share, kept - call->kept);
    else
-      kv_share_give(call->share, call->kept - kept);
+      kv_share_give(call->connection->share, call->kept - kept);
    call->kept = kept;
 }
 
@@ -89,7 +89,7 @@ static void end(struct kv_call *call, const struct kv_status *status)
    size_t size = strlen(text);
    if (method && method->resume && call->given_to_handler)
       method->resume(method->service, call, text + size, sizeof text - size);
-   bool carried_out = atomic_load(&call->carried_out);
+   bool carried_out = kv_charge_is_carried_out(&call->charge);
    if (carried_out)
       snprintf(text + size, sizeof text - size, "; the call itself has taken effect");
    call->progress.ended = true;
@@ -100,7 +100,7 @@ static void end(struct kv_call *call, const struct kv_status *status)
 static void end_for_memory(struct kv_call *call)
 {
    struct kv_status status;
-   kv_share_refusal(call->share, &status);
+   kv_share_refusal(call->connection->share, &status);
    end(call, &status);
 }
 
@@ -116,7 +116,7 @@ static void check_time(struct kv_call *call)
    unsigned allowed = (unsigned)(allowed_ms / LOOK_MS);
    if (!may_be_ended(call, allowed))
       return;
-   size_t size = call->outbound ? kv_outbound_size(call->outbound) : 0;
+   size_t size = kv_charge_outbound(&call->charge);
    size_t longest = (size_t)allowed * MOVING_TIMES + size / MOVING_SIZE * (1000 / LOOK_MS);
    if (kv_connection_still(call->connection, call->worker->looks) < allowed &&
        call->progress.still < longest)
@@ -149,8 +149,9 @@ static struct kv_share *find_worst(const struct kv_rpc_worker *worker)
 {
    struct kv_share *worst = NULL;
    for (const struct kv_call *call = worker->newest; call; call = call->older)
-      if (stands_still(call) && (!worst || kv_share_held(call->share) > kv_share_held(worst)))
-         worst = call->share;
+      if (stands_still(call) &&
+          (!worst || kv_share_held(call->connection->share) > kv_share_held(worst)))
+         worst = call->connection->share;
    return worst;
 }
 
@@ -165,7 +166,7 @@ static void end_worst(const struct kv_rpc_worker *worker, size_t held)
       size_t part = kv_share_held(worst);
       held -= part < held ? part : held;
       for (struct kv_call *call = worker->newest; call; call = call->older)
-         if (call->share == worst && stands_still(call))
+         if (call->connection->share == worst && stands_still(call))
             end_for_memory(call);
    }
 }

@@ -44,7 +44,7 @@ static struct kv_call *choose(const struct kv_rpc_worker *worker)
    if (first && first->continues)
       return first;
    struct kv_call *found = find(worker, true);
-   if (found && found->large && !kv_charge_begin_work(found))
+   if (found && found->large && !kv_call_begin_work(found))
       found = find(worker, false);
    return found;
 }

@@ -1,9 +1,10 @@
-#include "core/rpc/grpc/inflate.h"
+#include "core/rpc/inflate.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <zlib.h>
 
-/* For zlib: take the header of gzip, or that of zlib, as the algorithm says. */
+/* For zlib: take the header of gzip, or that of zlib. */
 #define WINDOW_BITS 15
 #define WITH_GZIP_HEADER 16
 /* What zlib allocates for that. */
@@ -16,7 +17,7 @@ struct kv_inflater {
    z_stream stream;
    int state;     /* zlib's: Z_OK, or Z_STREAM_END at the end */
    bool took_all; /* what zlib holds of the input has been unpacked */
-   size_t slice;  /* the next one of the input */
+   size_t piece;  /* the next one of the input */
    char *data;    /* the result so far */
    size_t size, capacity;
 };
@@ -29,12 +30,12 @@ static enum kv_code out_of_memory(struct kv_status *status)
 enum kv_code kv_inflater_create(const struct kv_inflater_config *config,
                                 struct kv_inflater **inflater, struct kv_status *status)
 {
-   if (!config->admit(config->context, ZLIB_SIZE))
+   if (!config->admit(config->admit_context, ZLIB_SIZE))
       return out_of_memory(status);
    struct kv_inflater *made = calloc(1, sizeof *made);
    if (!made)
       return out_of_memory(status);
-   int bits = WINDOW_BITS + (config->algorithm == GRPC_COMPRESS_GZIP ? WITH_GZIP_HEADER : 0);
+   int bits = WINDOW_BITS + (config->gzip ? WITH_GZIP_HEADER : 0);
    made->config = *config;
    made->took_all = true;
    made->state = inflateInit2(&made->stream, bits);
@@ -63,15 +64,15 @@ char *kv_inflater_take(struct kv_inflater *inflater, size_t *size)
    return data;
 }
 
-/* Makes room for at least a byte more; false when memory or the limit does not allow it. One byte
- * beyond the limit is room enough to see that there is too much. */
+/* Makes space for at least a byte more; false when memory or the limit does not allow it. One byte
+ * beyond the limit is enough to see that there is too much. */
 static bool grow(struct kv_inflater *inflater)
 {
    const struct kv_inflater_config *config = &inflater->config;
    size_t capacity = inflater->capacity ? 2 * inflater->capacity : FIRST_CAPACITY;
    if (capacity > config->size_max + 1)
       capacity = config->size_max + 1;
-   if (!config->admit(config->context, capacity - inflater->capacity))
+   if (!config->admit(config->admit_context, capacity - inflater->capacity))
       return false;
    char *data = realloc(inflater->data, capacity);
    if (!data)
@@ -89,7 +90,7 @@ static enum kv_code too_large(size_t size_max, struct kv_status *status)
        size_max);
 }
 
-/* Fills what room there is, at most `most` bytes. */
+/* Fills the free space, at most `most` bytes of it. */
 static enum kv_code fill(struct kv_inflater *inflater, size_t most, struct kv_status *status)
 {
    z_stream *stream = &inflater->stream;
@@ -97,32 +98,33 @@ static enum kv_code fill(struct kv_inflater *inflater, size_t most, struct kv_st
       return too_large(inflater->config.size_max, status);
    if (inflater->size == inflater->capacity && !grow(inflater))
       return out_of_memory(status);
-   size_t room = inflater->capacity - inflater->size;
-   room = room < most ? room : most;
+   size_t space = inflater->capacity - inflater->size;
+   space = space < most ? space : most;
    stream->next_out = (Bytef *)inflater->data + inflater->size;
-   stream->avail_out = (uInt)room;
+   stream->avail_out = (uInt)space;
    int state = inflate(stream, Z_NO_FLUSH);
-   inflater->size += room - stream->avail_out;
+   inflater->size += space - stream->avail_out;
    if (state == Z_BUF_ERROR && stream->avail_in == 0)
       state = Z_OK; /* it did not go on */
    inflater->state = state;
-   /* What fills the room may go on without further input. */
+   /* What fills the space may go on without further input. */
    inflater->took_all = stream->avail_in == 0 && stream->avail_out > 0;
    if (state == Z_OK || (state == Z_STREAM_END && stream->avail_in == 0))
       return KV_OK;
    return kv_fail(status, KV_INTERNAL, "the request's compressed data is damaged");
 }
 
-/* Gives zlib the next slice; false when there is none. */
+/* Gives zlib the next piece; false when there is none. */
 static bool feed(struct kv_inflater *inflater)
 {
-   const grpc_slice_buffer *packed = inflater->config.packed;
-   if (inflater->slice == packed->count)
+   const struct kv_inflater_config *config = &inflater->config;
+   struct kv_slice piece;
+   if (!config->piece(config->context, inflater->piece, &piece))
       return false;
-   const grpc_slice *slice = &packed->slices[inflater->slice++];
-   inflater->stream.next_in = (Bytef *)GRPC_SLICE_START_PTR(*slice);
-   inflater->stream.avail_in = (uInt)GRPC_SLICE_LENGTH(*slice);
-   inflater->took_all = inflater->stream.avail_in == 0;
+   inflater->piece++;
+   inflater->stream.next_in = (Bytef *)piece.data;
+   inflater->stream.avail_in = (uInt)piece.size;
+   inflater->took_all = piece.size == 0;
    return true;
 }
 
