@@ -1,4 +1,4 @@
-#include "tests/support/plugin_session.h"
+#include "tests/support/plugin_fixture.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -20,63 +20,6 @@ int fdatasync(int fd)
 {
    atomic_fetch_add(&syncs, 1);
    return (int)syscall(SYS_fdatasync, fd);
-}
-
-struct fixture {
-   struct log_host host;
-   struct plugin_session session;
-   char expected[8192];
-};
-
-static int set_up(void **state)
-{
-   struct fixture *fixture = calloc(1, sizeof *fixture);
-   log_host_init(&fixture->host);
-   *state = fixture;
-   return 0;
-}
-
-static int tear_down(void **state)
-{
-   struct fixture *fixture = *state;
-   plugin_session_close(&fixture->session);
-   log_host_deinit(&fixture->host);
-   free(fixture);
-   return 0;
-}
-
-static int reopen(struct fixture *fixture, const char *settings)
-{
-   plugin_session_close(&fixture->session);
-   return plugin_session_open(&fixture->session, &fixture->host, &kvstore_plugin, settings);
-}
-
-static void open_well(struct fixture *fixture, const char *settings)
-{
-   int code = reopen(fixture, settings);
-   if (code != KVS_OK)
-      print_error("%s\n", fixture->session.error.text);
-   assert_int_equal(code, KVS_OK);
-}
-
-/* Reopens as after a kill; everything must be as it was. */
-static void must_survive(struct fixture *fixture, const char *settings)
-{
-   uint64_t sequence = fixture->session.sequence;
-   strcpy(fixture->expected, plugin_session_text(&fixture->session));
-   open_well(fixture, settings);
-   assert_string_equal(plugin_session_text(&fixture->session), fixture->expected);
-   assert_int_equal(fixture->session.sequence, sequence);
-}
-
-static void must_write(struct fixture *fixture, const char *key, const char *value)
-{
-   assert_int_equal(plugin_session_write(&fixture->session, key, value), KVS_OK);
-}
-
-static void must_tick(struct fixture *fixture, uint32_t reason)
-{
-   assert_int_equal(plugin_session_tick(&fixture->session, reason, 1000), KVS_OK);
 }
 
 /* Rewrites a few keys until about `bytes` have been logged. */
@@ -143,7 +86,7 @@ static void expiry_and_sequence_survive(void **state)
    must_survive(fixture, "");
    assert_int_equal(fixture->session.sequence, 77);
    assert_true(fixture->session.model[0].expires_at_ms == 1234567890123);
-   must_tick(fixture, KVS_TICK_CHECKPOINT);
+   must_tick(fixture, KVS_TICK_CHECKPOINT, 1000);
    must_survive(fixture, "");
    assert_true(fixture->session.model[0].expires_at_ms == 1234567890123);
 }
@@ -154,7 +97,7 @@ static void checkpoint_replaces_the_log_by_one_snapshot(void **state)
    open_well(fixture, "aof_max_size=4096");
    for (int i = 0; i < 3; i++) {
       churn(fixture, 20000);
-      must_tick(fixture, KVS_TICK_CHECKPOINT);
+      must_tick(fixture, KVS_TICK_CHECKPOINT, 1000);
       assert_int_equal(log_host_count(&fixture->host, "snapshots", ".snapshot"), 1);
       /* The one in use; the snapshot covers it too, but it can still grow. */
       assert_int_equal(log_host_count(&fixture->host, "aof", ".log"), 1);
@@ -170,7 +113,7 @@ static void checkpoint_frees_even_a_segment_that_is_not_full(void **state)
    open_well(fixture, "");
    for (int i = 0; i < 4; i++) {
       must_write(fixture, "a", "1");
-      must_tick(fixture, KVS_TICK_CHECKPOINT);
+      must_tick(fixture, KVS_TICK_CHECKPOINT, 1000);
    }
    assert_int_equal(log_host_count(&fixture->host, "aof", ".log"), 1);
    assert_true(log_host_has_file(&fixture->host, "aof/0000000004.log"));
@@ -182,15 +125,15 @@ static void log_is_compacted_when_it_outgrows_size_and_data(void **state)
    struct fixture *fixture = *state;
    open_well(fixture, "aof_max_size=65536");
    churn(fixture, 40000);
-   must_tick(fixture, KVS_TICK_PERIODIC);
+   must_tick(fixture, KVS_TICK_PERIODIC, 1000);
    assert_int_equal(log_host_count(&fixture->host, "snapshots", ".snapshot"), 0);
    churn(fixture, 40000);
-   must_tick(fixture, KVS_TICK_PERIODIC);
+   must_tick(fixture, KVS_TICK_PERIODIC, 1000);
    assert_int_equal(log_host_count(&fixture->host, "snapshots", ".snapshot"), 1);
    /* And not again before it has grown anew: that would remove the segment left behind. */
    assert_int_equal(log_host_count(&fixture->host, "aof", ".log"), 1);
    must_write(fixture, "a", "1");
-   must_tick(fixture, KVS_TICK_PERIODIC);
+   must_tick(fixture, KVS_TICK_PERIODIC, 1000);
    assert_int_equal(log_host_count(&fixture->host, "aof", ".log"), 2);
    must_survive(fixture, "aof_max_size=65536");
 }
@@ -202,10 +145,10 @@ static void log_smaller_than_twice_the_data_is_left_alone(void **state)
    memset(large, 'x', sizeof large - 1);
    open_well(fixture, "aof_max_size=4096");
    must_write(fixture, "large", large);
-   must_tick(fixture, KVS_TICK_PERIODIC);
+   must_tick(fixture, KVS_TICK_PERIODIC, 1000);
    assert_int_equal(log_host_count(&fixture->host, "snapshots", ".snapshot"), 0);
    must_write(fixture, "large", large);
-   must_tick(fixture, KVS_TICK_PERIODIC);
+   must_tick(fixture, KVS_TICK_PERIODIC, 1000);
    assert_int_equal(log_host_count(&fixture->host, "snapshots", ".snapshot"), 1);
 }
 
@@ -216,7 +159,7 @@ static void what_the_log_grew_by_counts_across_a_restart(void **state)
    churn(fixture, 40000);
    must_survive(fixture, "aof_max_size=65536");
    churn(fixture, 40000);
-   must_tick(fixture, KVS_TICK_PERIODIC);
+   must_tick(fixture, KVS_TICK_PERIODIC, 1000);
    assert_int_equal(log_host_count(&fixture->host, "snapshots", ".snapshot"), 1);
 }
 
@@ -226,7 +169,7 @@ static void shutdown_leaves_a_trimmed_log_and_no_snapshot(void **state)
    size_t size;
    open_well(fixture, "fsync=no");
    must_write(fixture, "a", "1");
-   must_tick(fixture, KVS_TICK_SHUTDOWN);
+   must_tick(fixture, KVS_TICK_SHUTDOWN, 1000);
    free(log_host_read_file(&fixture->host, "aof/0000000001.log", &size));
    assert_true(size < 300);
    assert_int_equal(log_host_count(&fixture->host, "snapshots", ".snapshot"), 0);
@@ -238,7 +181,7 @@ static void damaged_snapshot_is_refused_since_nothing_else_holds_its_data(void *
    struct fixture *fixture = *state;
    open_well(fixture, "aof_max_size=4096");
    churn(fixture, 20000);
-   must_tick(fixture, KVS_TICK_CHECKPOINT);
+   must_tick(fixture, KVS_TICK_CHECKPOINT, 1000);
    must_write(fixture, "a", "1");
    plugin_session_close(&fixture->session);
    log_host_damage(&fixture->host, "snapshots", 0);
@@ -254,7 +197,7 @@ static void removed_snapshot_is_missed(void **state)
    must_write(fixture, "old", "1");
    fixture->session.sequence = 1000;
    must_write(fixture, "new", "2");
-   must_tick(fixture, KVS_TICK_CHECKPOINT);
+   must_tick(fixture, KVS_TICK_CHECKPOINT, 1000);
    must_write(fixture, "newer", "3");
    plugin_session_close(&fixture->session);
    log_host_remove(&fixture->host, "snapshots", 0);
@@ -280,7 +223,7 @@ static void checkpoint_without_room_keeps_the_log(void **state)
    assert_int_equal(log_host_count(&fixture->host, "snapshots", ".snapshot"), 0);
    must_write(fixture, "a", "1");
    must_survive(fixture, "aof_max_size=4096");
-   must_tick(fixture, KVS_TICK_CHECKPOINT);
+   must_tick(fixture, KVS_TICK_CHECKPOINT, 1000);
    must_survive(fixture, "aof_max_size=4096");
 }
 
@@ -288,33 +231,31 @@ static void checkpoint_of_an_empty_store_is_done_at_once(void **state)
 {
    struct fixture *fixture = *state;
    open_well(fixture, "");
-   must_tick(fixture, KVS_TICK_CHECKPOINT);
+   must_tick(fixture, KVS_TICK_CHECKPOINT, 1000);
    must_survive(fixture, "");
    must_write(fixture, "a", "1");
    must_write(fixture, "a", NULL);
-   must_tick(fixture, KVS_TICK_CHECKPOINT);
+   must_tick(fixture, KVS_TICK_CHECKPOINT, 1000);
    must_survive(fixture, "");
 }
-
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
    const struct CMUnitTest tests[] = {
        cmocka_unit_test(descriptor_names_the_plugin_and_its_options),
-       CASE(every_policy_survives_a_kill),
-       CASE(write_is_synced_as_the_policy_or_the_caller_asks),
-       CASE(expiry_and_sequence_survive),
-       CASE(checkpoint_replaces_the_log_by_one_snapshot),
-       CASE(checkpoint_frees_even_a_segment_that_is_not_full),
-       CASE(log_is_compacted_when_it_outgrows_size_and_data),
-       CASE(log_smaller_than_twice_the_data_is_left_alone),
-       CASE(what_the_log_grew_by_counts_across_a_restart),
-       CASE(shutdown_leaves_a_trimmed_log_and_no_snapshot),
-       CASE(damaged_snapshot_is_refused_since_nothing_else_holds_its_data),
-       CASE(removed_snapshot_is_missed),
-       CASE(checkpoint_without_room_keeps_the_log),
-       CASE(checkpoint_of_an_empty_store_is_done_at_once),
+       PLUGIN_CASE(every_policy_survives_a_kill),
+       PLUGIN_CASE(write_is_synced_as_the_policy_or_the_caller_asks),
+       PLUGIN_CASE(expiry_and_sequence_survive),
+       PLUGIN_CASE(checkpoint_replaces_the_log_by_one_snapshot),
+       PLUGIN_CASE(checkpoint_frees_even_a_segment_that_is_not_full),
+       PLUGIN_CASE(log_is_compacted_when_it_outgrows_size_and_data),
+       PLUGIN_CASE(log_smaller_than_twice_the_data_is_left_alone),
+       PLUGIN_CASE(what_the_log_grew_by_counts_across_a_restart),
+       PLUGIN_CASE(shutdown_leaves_a_trimmed_log_and_no_snapshot),
+       PLUGIN_CASE(damaged_snapshot_is_refused_since_nothing_else_holds_its_data),
+       PLUGIN_CASE(removed_snapshot_is_missed),
+       PLUGIN_CASE(checkpoint_without_room_keeps_the_log),
+       PLUGIN_CASE(checkpoint_of_an_empty_store_is_done_at_once),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "tests/support/plugin_session.h"
+#include "tests/support/plugin_fixture.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -39,63 +39,6 @@ int fdatasync(int fd)
 int fsync(int fd)
 {
    return is_failing(fd) ? -1 : (int)syscall(SYS_fsync, fd);
-}
-
-struct fixture {
-   struct log_host host;
-   struct plugin_session session;
-   char expected[8192];
-};
-
-static int set_up(void **state)
-{
-   struct fixture *fixture = calloc(1, sizeof *fixture);
-   log_host_init(&fixture->host);
-   *state = fixture;
-   return 0;
-}
-
-static int tear_down(void **state)
-{
-   struct fixture *fixture = *state;
-   plugin_session_close(&fixture->session);
-   log_host_deinit(&fixture->host);
-   free(fixture);
-   return 0;
-}
-
-static int reopen(struct fixture *fixture, const char *settings)
-{
-   plugin_session_close(&fixture->session);
-   return plugin_session_open(&fixture->session, &fixture->host, &kvstore_plugin, settings);
-}
-
-static void open_well(struct fixture *fixture, const char *settings)
-{
-   int code = reopen(fixture, settings);
-   if (code != KVS_OK)
-      print_error("%s\n", fixture->session.error.text);
-   assert_int_equal(code, KVS_OK);
-}
-
-/* Reopens as after a kill; everything must be as it was. */
-static void must_survive(struct fixture *fixture, const char *settings)
-{
-   uint64_t sequence = fixture->session.sequence;
-   strcpy(fixture->expected, plugin_session_text(&fixture->session));
-   open_well(fixture, settings);
-   assert_string_equal(plugin_session_text(&fixture->session), fixture->expected);
-   assert_int_equal(fixture->session.sequence, sequence);
-}
-
-static void must_write(struct fixture *fixture, const char *key, const char *value)
-{
-   assert_int_equal(plugin_session_write(&fixture->session, key, value), KVS_OK);
-}
-
-static void must_tick(struct fixture *fixture, uint32_t reason, uint64_t elapsed_ms)
-{
-   assert_int_equal(plugin_session_tick(&fixture->session, reason, elapsed_ms), KVS_OK);
 }
 
 static size_t count_snapshots(const struct fixture *fixture)
@@ -320,22 +263,20 @@ static void torn_end_after_a_snapshot_is_cut_off(void **state)
    assert_int_equal(log_host_count(&fixture->host, "aof", ".torn"), 1);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
    const struct CMUnitTest tests[] = {
-       CASE(snapshot_and_log_together_survive_a_kill),
-       CASE(snapshot_is_taken_each_interval_when_something_changed),
-       CASE(snapshot_that_failed_is_tried_again_before_the_interval_is_over),
-       CASE(shutdown_takes_a_snapshot_when_something_changed),
-       CASE(only_so_many_snapshots_and_their_log_are_kept),
-       CASE(damaged_newest_snapshot_is_passed_over_as_the_log_covers_it),
-       CASE(snapshot_that_cannot_be_read_for_now_is_refused_and_changes_nothing),
-       CASE(damaged_newest_snapshot_is_refused_when_the_log_has_a_gap),
-       CASE(damaged_newest_snapshot_is_refused_when_the_log_ends_before_it),
-       CASE(missing_log_beside_a_snapshot_is_refused),
-       CASE(torn_end_after_a_snapshot_is_cut_off),
+       PLUGIN_CASE(snapshot_and_log_together_survive_a_kill),
+       PLUGIN_CASE(snapshot_is_taken_each_interval_when_something_changed),
+       PLUGIN_CASE(snapshot_that_failed_is_tried_again_before_the_interval_is_over),
+       PLUGIN_CASE(shutdown_takes_a_snapshot_when_something_changed),
+       PLUGIN_CASE(only_so_many_snapshots_and_their_log_are_kept),
+       PLUGIN_CASE(damaged_newest_snapshot_is_passed_over_as_the_log_covers_it),
+       PLUGIN_CASE(snapshot_that_cannot_be_read_for_now_is_refused_and_changes_nothing),
+       PLUGIN_CASE(damaged_newest_snapshot_is_refused_when_the_log_has_a_gap),
+       PLUGIN_CASE(damaged_newest_snapshot_is_refused_when_the_log_ends_before_it),
+       PLUGIN_CASE(missing_log_beside_a_snapshot_is_refused),
+       PLUGIN_CASE(torn_end_after_a_snapshot_is_cut_off),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,6 +58,24 @@ static void write_one(struct fixture *fixture, uint64_t sequence)
    assert_int_equal(storage_snapshot_set_write(fixture->set, &tick, &fixture->error), KVS_OK);
 }
 
+/* Of sequences 1 to 3. */
+static void open_three(struct fixture *fixture)
+{
+   open_set(fixture, 5);
+   for (uint64_t sequence = 1; sequence <= 3; sequence++)
+      write_one(fixture, sequence);
+}
+
+/* Loads what there is; only the one of `sequence` may be. */
+static void must_load(struct fixture *fixture, uint64_t sequence)
+{
+   struct storage_snapshot_found found;
+   assert_int_equal(storage_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_OK);
+   assert_int_equal(found.sequence, sequence);
+   assert_int_equal(found.newest_sequence, storage_snapshot_set_newest(fixture->set));
+   assert_int_equal(fixture->host.loaded_count, 0);
+}
+
 static size_t count_files(const struct fixture *fixture)
 {
    return log_host_count(&fixture->host, "snapshots", ".snapshot");
@@ -81,8 +99,7 @@ static void the_oldest_give_way_up_to_the_newest(void **state)
    struct fixture *fixture = *state;
    open_set(fixture, 5);
    assert_false(storage_snapshot_set_drop_oldest(fixture->set));
-   for (uint64_t sequence = 1; sequence <= 3; sequence++)
-      write_one(fixture, sequence);
+   open_three(fixture);
    assert_true(storage_snapshot_set_drop_oldest(fixture->set));
    assert_int_equal(storage_snapshot_set_oldest(fixture->set), 2);
    assert_true(storage_snapshot_set_drop_oldest(fixture->set));
@@ -94,18 +111,13 @@ static void the_oldest_give_way_up_to_the_newest(void **state)
 static void nothing_gives_way_to_a_damaged_snapshot(void **state)
 {
    struct fixture *fixture = *state;
-   struct storage_snapshot_found found;
-   open_set(fixture, 5);
-   for (uint64_t sequence = 1; sequence <= 3; sequence++)
-      write_one(fixture, sequence);
+   open_three(fixture);
    log_host_damage(&fixture->host, "snapshots", 0);
    open_set(fixture, 5);
    /* Not loaded: none is known to be sound. */
    assert_false(storage_snapshot_set_drop_oldest(fixture->set));
    assert_int_equal(storage_snapshot_set_bytes(fixture->set), 0);
-   assert_int_equal(storage_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_OK);
-   assert_int_equal(found.sequence, 2);
-   assert_int_equal(found.newest_sequence, 3);
+   must_load(fixture, 2);
    assert_true(storage_snapshot_set_drop_oldest(fixture->set));
    assert_false(storage_snapshot_set_drop_oldest(fixture->set));
    assert_int_equal(storage_snapshot_set_oldest(fixture->set), 2);
@@ -116,15 +128,11 @@ static void two_damaged_snapshots_are_passed_over_before_anything_is_handed_on(v
 {
    struct fixture *fixture = *state;
    struct storage_snapshot_found found;
-   open_set(fixture, 5);
-   for (uint64_t sequence = 1; sequence <= 3; sequence++)
-      write_one(fixture, sequence);
+   open_three(fixture);
    log_host_damage(&fixture->host, "snapshots", 0);
    log_host_damage(&fixture->host, "snapshots", 1);
    open_set(fixture, 5);
-   assert_int_equal(storage_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_OK);
-   assert_int_equal(found.sequence, 1);
-   assert_int_equal(fixture->host.loaded_count, 0);
+   must_load(fixture, 1);
    log_host_damage(&fixture->host, "snapshots", 2);
    assert_int_equal(storage_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_CORRUPT);
    assert_int_equal(storage_snapshot_set_load_sound(fixture->set, &found, &fixture->error), KVS_OK);
@@ -146,7 +154,6 @@ static size_t read_one(kvs_view *view, kvs_record *records, size_t capacity)
 static void nothing_is_handed_on_of_one_that_is_damaged_at_its_end(void **state)
 {
    struct fixture *fixture = *state;
-   struct storage_snapshot_found found;
    fixture->host.host.view_read = read_one;
    open_set(fixture, 5);
    write_one(fixture, 1);
@@ -164,9 +171,7 @@ static void nothing_is_handed_on_of_one_that_is_damaged_at_its_end(void **state)
    log_host_write_file(&fixture->host, newest, bytes, size);
    free(bytes);
    open_set(fixture, 5);
-   assert_int_equal(storage_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_OK);
-   assert_int_equal(found.sequence, 1);
-   assert_int_equal(fixture->host.loaded_count, 0);
+   must_load(fixture, 1);
 }
 
 static void room_is_kept_for_the_next_one_and_used_up_by_it(void **state)
