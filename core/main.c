@@ -66,7 +66,8 @@ static enum kv_code create_store(struct server *server, struct kv_status *status
    server->store = kv_store_create();
    if (!server->store)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the store");
-   const struct kv_commit_options options = {.memory_max = config->max_memory};
+   const struct kv_commit_options options = {.workers = (unsigned)config->workers,
+                                             .memory_max = config->max_memory};
    server->commit = kv_commit_create(server->store, &options, status);
    if (!server->commit)
       return status->code;
@@ -121,6 +122,8 @@ static enum kv_code create_rpc(struct server *server, struct kv_status *status)
        .receive_message_max = server->config->max_message_size,
        .memory_max = server->config->max_wire_memory,
        .reader_timeout_ms = (int64_t)server->config->reader_timeout * 1000,
+       .turn_end = kv_service_turn_end,
+       .context = server->service,
        .private_paths = server->private_paths,
    };
    server->rpc = kv_rpc_create(&options, methods, count, status);

@@ -3,6 +3,7 @@
 #include "core/commit/backlog.h"
 #include "core/commit/completer.h"
 #include "core/commit/internal.h"
+#include "core/support/cache_line.h"
 #include "core/support/invariant.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* A submitter waits its turn to commit for itself: first at once, for as long as a few writes take,
@@ -18,9 +20,16 @@
 #define OWN_TURN_TRIES 100
 #define OWN_TURN_WAIT_NS 1000000
 
+/* What a worker has added in its turn. Its own until flushed. */
+struct turn {
+   _Alignas(KV_CACHE_LINE) struct kv_submission *first;
+   struct kv_submission *last;
+};
+
 struct kv_commit {
    struct kv_store *store;
    struct kv_commit_options options;
+   struct turn *turns; /* one a worker */
    pthread_t thread;
    struct kv_completer *completer; /* the commit thread's */
 
@@ -255,6 +264,7 @@ static void release(struct kv_commit *commit)
       kv_completer_destroy(commit->completer);
    if (commit->reader)
       kv_reader_destroy(commit->reader);
+   free(commit->turns);
    kv_effects_deinit(&commit->effects);
    kv_targets_deinit(&commit->targets);
    pthread_mutex_destroy(&commit->committer);
@@ -267,6 +277,7 @@ static void release(struct kv_commit *commit)
 struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commit_options *options,
                                    struct kv_status *status)
 {
+   KV_INVARIANT(options->workers > 0);
    struct kv_commit *commit = calloc(1, sizeof *commit);
    if (!commit) {
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the commit pipeline");
@@ -283,7 +294,11 @@ struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commi
    commit->completer = kv_completer_create(status);
    if (!commit->completer)
       goto out;
-   int error = commit->reader ? pthread_create(&commit->thread, NULL, run, commit) : ENOMEM;
+   commit->turns = aligned_alloc(KV_CACHE_LINE, options->workers * sizeof *commit->turns);
+   if (commit->turns)
+      memset(commit->turns, 0, options->workers * sizeof *commit->turns);
+   int error = commit->reader && commit->turns ? pthread_create(&commit->thread, NULL, run, commit)
+                                               : ENOMEM;
    if (error == 0)
       return commit;
    kv_fail_errno(status, error, "cannot start the commit thread");
@@ -300,10 +315,8 @@ void kv_commit_destroy(struct kv_commit *commit)
    release(commit);
 }
 
-void kv_commit_submit(struct kv_commit *commit, struct kv_submission *list)
+static void submit(struct kv_commit *commit, struct kv_submission *list)
 {
-   for (struct kv_submission *each = list; each; each = each->next)
-      kv_prepare(each);
    if (become_committer(commit, true)) {
       commit_here(commit, list);
       return;
@@ -319,6 +332,27 @@ void kv_commit_submit(struct kv_commit *commit, struct kv_submission *list)
       commit_here(commit, NULL);
    else
       leave_to_others(commit);
+}
+
+void kv_commit_add(struct kv_commit *commit, unsigned worker, struct kv_submission *submission)
+{
+   struct turn *turn = &commit->turns[worker];
+   submission->next = NULL;
+   if (turn->last)
+      turn->last->next = submission;
+   else
+      turn->first = submission;
+   turn->last = submission;
+   kv_prepare(submission);
+}
+
+void kv_commit_flush(struct kv_commit *commit, unsigned worker)
+{
+   struct turn *turn = &commit->turns[worker];
+   struct kv_submission *list = turn->first;
+   turn->first = turn->last = NULL;
+   if (list)
+      submit(commit, list);
 }
 
 /* ---- For targets.c ---- */

@@ -8,8 +8,8 @@
  * rejected batch changes nothing, and callers that wait while a batch is being made durable share
  * the next one (group commit).
  *
- * Threads: kv_commit_submit from any thread; `done` runs on a thread of the pipeline, or on that of
- * a submitter where no plug-in waits, and must not block.
+ * Threads: kv_commit_add and kv_commit_flush on that of the worker that is named; `done` runs on a
+ * thread of the pipeline, or on that of a submitter where no plug-in waits, and must not block.
  */
 #ifndef KV_COMMIT_H
 #define KV_COMMIT_H
@@ -60,10 +60,11 @@ struct kv_submission {
    void (*done)(struct kv_submission *submission, const struct kv_status *status);
    size_t committed; /* operations of it that have been */
    size_t batch_end; /* private to the pipeline: of its part in the batch being committed */
-   struct kv_submission *next; /* the submitter's until submitted, then private until done */
+   struct kv_submission *next; /* private to the pipeline */
 };
 
 struct kv_commit_options {
+   unsigned workers;    /* threads that submit, at least one */
    uint64_t memory_max; /* bound on the sum of key and value sizes; 0 = none */
 };
 
@@ -74,9 +75,11 @@ struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commi
 /* Commits what has been submitted, then ends the thread. No submission may follow. */
 void kv_commit_destroy(struct kv_commit *commit);
 
-/* Submits a list, at least one. What is submitted together is committed together, which costs less,
- * and in this order; large ones (backlog.h) after the others, and where they need more than a batch
- * over several. May wait for what is in flight, for some millisecond. */
-void kv_commit_submit(struct kv_commit *commit, struct kv_submission *list);
+/* Puts a submission behind those that the worker has added in this turn. */
+void kv_commit_add(struct kv_commit *commit, unsigned worker, struct kv_submission *submission);
+/* Submits what the worker has added, at the end of its turn. It is committed together, which costs
+ * less, and in this order; large ones (backlog.h) after the others, and where they need more than a
+ * batch over several. May wait for what is in flight, for some millisecond. */
+void kv_commit_flush(struct kv_commit *commit, unsigned worker);
 
 #endif

@@ -10,9 +10,11 @@
  *    malformed, as far as gRPC lets that be seen (headers.h), or whose deadline has passed.
  *
  * Threads: `workers` threads poll for events; connections are given to them in turn. Handlers run
- * on them and must not block on I/O. The functions of a call may be used from any thread, one at a
- * time, while the call is open; a unary call closes with its reply or failure and must not be
- * touched afterwards; a stream closes with its `closed` handler.
+ * on them and must not block on I/O. What a worker handles until nothing more has arrived is a
+ * turn; one that goes on and on is cut, so that nothing waits long for its end. The functions of a
+ * call may be used from any thread, one at a time, while the call is open; a unary call closes with
+ * its reply or failure and must not be touched afterwards; a stream closes with its `closed`
+ * handler.
  */
 #ifndef KV_RPC_H
 #define KV_RPC_H
@@ -39,8 +41,8 @@ struct kv_rpc_method {
    enum kv_rpc_kind kind;
    void *service; /* given to the handlers */
    /* Its handlers may take long. A slow call waits for its turn, behind the slow ones before it:
-    * the worker first handles what has arrived, and does what other calls have deferred. If it has
-    * been cancelled by then it is never begun. So it is with any request that came compressed. */
+    * one is begun at the end of a turn. If it has been cancelled by then it is never begun. So it
+    * is with any request that came compressed. */
    bool slow;
    /* A request has many parts, so that a large one is slow. */
    bool compound;
@@ -81,6 +83,11 @@ struct kv_rpc_options {
     * something else moves on its connection, and half a second where the account is short, then
     * RESOURCE_EXHAUSTED (stall.c). */
    int64_t reader_timeout_ms;
+   /* Called on the worker's thread at the end of a turn in which a handler has left a unary call
+    * without an answer, before a slow call is begun: for what costs less when it is done for all of
+    * them together. It must answer calls, or have them answered. May be NULL. */
+   void (*turn_end)(void *context, unsigned worker);
+   void *context;
    /* Paths that no text of a failure shows to clients, see above; NULL ends them. Outlive the
     * server; may be NULL. */
    const char *const *private_paths;
@@ -109,10 +116,6 @@ void kv_rpc_destroy(struct kv_rpc *rpc);
 /* Which worker (0 to workers - 1) runs this handler; for state kept per thread. Only in handlers.
  */
 unsigned kv_call_worker(const struct kv_call *call);
-/* In a `request` handler: has run(service, worker) called on this thread once the worker has
- * handled all that has arrived, or knows that calls come one by one; for work that costs less when
- * it is done for several calls together. It is run once for all that ask for the same. */
-void kv_call_defer(struct kv_call *call, void (*run)(void *service, unsigned worker));
 /* Memory that is released when the call closes. It counts as the connection's. */
 struct kv_arena *kv_call_arena(struct kv_call *call);
 /* A place for the handler's own state of a stream; NULL at first. */
@@ -147,7 +150,7 @@ void kv_call_reply(struct kv_call *call);
 void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text);
 
 /* Unary, in the `request` handler of a slow call, or in `go_on`: hands the thread back, and has
- * go_on called when the worker has handled what has arrived meanwhile. No other slow call of this
+ * go_on called at the end of the next turn. No other slow call of this
  * worker is begun in between. First ask kv_call_is_cancelled then: the call still has to be ended.
  */
 void kv_call_yield(struct kv_call *call, void (*go_on)(void *service, struct kv_call *call));

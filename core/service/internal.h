@@ -15,8 +15,6 @@
 /* What a thread that serves calls has for itself. */
 struct kv_service_thread {
    _Alignas(KV_CACHE_LINE) struct kv_reader *reader;
-   struct kv_submission *first, *last; /* writes that are not submitted yet (submit.c) */
-   size_t submissions, operations;     /* in them */
 };
 
 struct kv_service {
@@ -49,8 +47,8 @@ static inline struct kv_slice kv_service_bytes(ProtobufCBinaryData data)
    return kv_slice(data.data, data.len);
 }
 
-/* submit.c: gives a write to the commit pipeline, together with others that arrive with it, or
- * fails the call as there is no memory for it. For handlers. */
+/* submit.c: has the write committed with the others of this turn, or fails the call as there is no
+ * memory for it. For handlers. */
 void kv_service_submit(struct kv_service *service, struct kv_call *call,
                        struct kv_submission *submission);
 

@@ -44,4 +44,7 @@ void kv_service_set_loaded(struct kv_service *service);
 #define KV_SERVICE_METHODS_MAX 16
 size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *methods);
 
+/* For kv_rpc_options.turn_end, with the service as context: has the turn's writes committed. */
+void kv_service_turn_end(void *service, unsigned worker);
+
 #endif

@@ -186,7 +186,7 @@ static void ignore(void *context, bool writable)
 
 static void start(const char *path, struct outcome *outcome)
 {
-   const struct kv_commit_options options = {0};
+   const struct kv_commit_options options = {.workers = 1};
    const struct kv_control_first_choice choice = {0};
    struct kv_data_directory *directory;
    struct kv_status *status = &outcome->status;

@@ -78,7 +78,7 @@ static void start_server(void)
    kv_log_set_level(KV_LOG_ERROR);
    store = kv_store_create();
    REQUIRE(store);
-   const struct kv_commit_options options = {.memory_max = CHECK_MEMORY_MAX};
+   const struct kv_commit_options options = {.workers = 1, .memory_max = CHECK_MEMORY_MAX};
    struct kv_commit *commit = kv_commit_create(store, &options, &status);
    REQUIRE(commit);
    REQUIRE(kv_data_directory_open(fuzz_path("data", data), &directory, &status) == KV_OK);
@@ -97,6 +97,7 @@ static void start_server(void)
    struct kv_reflection *reflection = kv_reflection_create(&status);
    REQUIRE(service && health && reflection);
    kv_service_set_loaded(service);
+   fake_rpc_set_turn_end(kv_service_turn_end, service);
    method_count = kv_service_methods(service, methods);
    method_count += kv_health_methods(health, methods + method_count);
    method_count += kv_reflection_methods(reflection, methods + method_count);

@@ -227,7 +227,7 @@ int control_fixture_set_up(void **state)
    assert_int_equal(kv_data_directory_open(data, &fixture->directory, status), KV_OK);
    fixture->library = kv_plugin_library_create(plugins, status);
    fixture->store = kv_store_create();
-   const struct kv_commit_options commit_options = {0};
+   const struct kv_commit_options commit_options = {.workers = 1};
    fixture->commit = kv_commit_create(fixture->store, &commit_options, status);
    create_control(fixture);
    fixture->writable = true;
@@ -323,7 +323,8 @@ static enum kv_code submit(struct control_fixture *fixture, struct kv_operation 
 {
    struct write write = {.submission = {.operations = operation, .count = 1, .done = note_done}};
    sem_init(&write.done, 0, 0);
-   kv_commit_submit(fixture->commit, &write.submission);
+   kv_commit_add(fixture->commit, 0, &write.submission);
+   kv_commit_flush(fixture->commit, 0);
    await(&write.done);
    return write.code;
 }

@@ -17,7 +17,6 @@ struct kv_call {
        *before; /* a copy of what comes before the rest of the message, once pieces were inserted */
    size_t before_size, inserted_at;
    struct fake_answer *answer;
-   void (*deferred)(void *service, unsigned worker);
 
    /* Handlers may answer from other threads. */
    pthread_mutex_t lock;
@@ -29,6 +28,22 @@ struct kv_call {
    unsigned asked; /* how often, whether it is cancelled */
    unsigned yields;
 };
+
+/* Of the process, as a test has one engine. */
+static void (*rpc_turn_end)(void *context, unsigned worker);
+static void *rpc_context;
+
+void fake_rpc_set_turn_end(void (*turn_end)(void *context, unsigned worker), void *context)
+{
+   rpc_turn_end = turn_end;
+   rpc_context = context;
+}
+
+static void end_turn(void)
+{
+   if (rpc_turn_end)
+      rpc_turn_end(rpc_context, 0);
+}
 
 bool fake_account_grant(struct fake_account *account)
 {
@@ -44,11 +59,6 @@ unsigned kv_call_worker(const struct kv_call *call)
 {
    (void)call;
    return 0;
-}
-
-void kv_call_defer(struct kv_call *call, void (*run)(void *service, unsigned worker))
-{
-   call->deferred = run;
 }
 
 struct kv_arena *kv_call_arena(struct kv_call *call)
@@ -268,8 +278,6 @@ struct kv_call *fake_call_begin(const struct kv_rpc_method *method, struct kv_sl
    pthread_cond_init(&call->changed, NULL);
    kv_arena_init(&call->arena);
    method->request(method->service, call, request);
-   if (call->deferred)
-      call->deferred(method->service, 0);
    return call;
 }
 
@@ -299,8 +307,17 @@ void fake_call_cancel(struct kv_call *call)
    call->cancelled = true;
 }
 
+bool fake_call_is_answered(struct kv_call *call)
+{
+   pthread_mutex_lock(&call->lock);
+   bool ended = call->ended;
+   pthread_mutex_unlock(&call->lock);
+   return ended;
+}
+
 void fake_call_wait(struct kv_call *call)
 {
+   end_turn();
    pthread_mutex_lock(&call->lock);
    while (!call->ended)
       pthread_cond_wait(&call->changed, &call->lock);

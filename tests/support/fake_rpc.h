@@ -3,7 +3,8 @@
  * bytes, run to its end, and looked at.
  *
  * It holds the handlers to the promises of core/rpc/rpc.h: one answer, no message after the end, no
- * send before the last one has left. A promise that is broken ends the process.
+ * send before the last one has left. A promise that is broken ends the process. What is begun until
+ * the test waits for an answer is one turn of worker 0.
  *
  * Threads: the functions here on one thread; those of a call on any, as rpc.h says.
  */
@@ -21,6 +22,9 @@ struct fake_answer {
    struct kv_slice messages[FAKE_MESSAGES_MAX]; /* those beyond are counted, not kept */
    size_t count;
 };
+
+/* As in kv_rpc_options. */
+void fake_rpc_set_turn_end(void (*turn_end)(void *context, unsigned worker), void *context);
 
 /* How often a call's account grants memory before it refuses everything. A call that has been
  * carried out is refused nothing. */
@@ -45,13 +49,15 @@ void fake_call_run(const struct kv_rpc_method *method, struct kv_slice request,
                    const struct fake_client *client, struct fake_answer *answer);
 
 /* A call step by step, of which many may be open. fake_call_sent lets the message leave that is
- * being sent; false when there is none. fake_call_wait returns when a unary call has been answered.
- * fake_call_end is the end of the call, whatever came. */
+ * being sent; false when there is none. fake_call_wait ends the turn and returns when a unary call
+ * has been answered; fake_call_is_answered does neither. fake_call_end is the end of the call,
+ * whatever came. */
 struct kv_call *fake_call_begin(const struct kv_rpc_method *method, struct kv_slice request,
                                 const struct fake_client *client, struct fake_answer *answer);
 bool fake_call_sent(struct kv_call *call);
 void fake_call_cancel(struct kv_call *call);
 void fake_call_wait(struct kv_call *call);
+bool fake_call_is_answered(struct kv_call *call);
 void fake_call_end(struct kv_call *call);
 
 void fake_answer_deinit(struct fake_answer *answer);

@@ -63,7 +63,7 @@ static int set_up(void **state)
    assert_non_null(fixture.library);
    fixture.store = kv_store_create();
    assert_non_null(fixture.store);
-   const struct kv_commit_options options = {0};
+   const struct kv_commit_options options = {.workers = SUBMITTERS};
    fixture.commit = kv_commit_create(fixture.store, &options, &fixture.status);
    assert_non_null(fixture.commit);
    const struct kv_commit_observer observer = {
@@ -204,11 +204,24 @@ static void prepare_set(struct write *write, const char *key, const char *value)
    sem_init(&write->done, 0, 0);
 }
 
+/* As a turn of its own. */
+static void submit(struct fixture *fixture, unsigned worker, struct kv_submission *submission)
+{
+   kv_commit_add(fixture->commit, worker, submission);
+   kv_commit_flush(fixture->commit, worker);
+}
+
+static void submit_set_as(struct fixture *fixture, unsigned worker, struct write *write,
+                          const char *key, const char *value)
+{
+   prepare_set(write, key, value);
+   submit(fixture, worker, &write->submission);
+}
+
 static void submit_set(struct fixture *fixture, struct write *write, const char *key,
                        const char *value)
 {
-   prepare_set(write, key, value);
-   kv_commit_submit(fixture->commit, &write->submission);
+   submit_set_as(fixture, 0, write, key, value);
 }
 
 /* A write that nobody commits fails the test, and does not hang it. */
@@ -417,14 +430,14 @@ static void one_submitters_writes_are_committed_in_its_order(void **state)
 static void submit_three(struct fixture *fixture, struct write writes[static 3])
 {
    static const char *const values[] = {"1", "2", "3"};
-   for (unsigned n = 0; n < 3; n++)
+   for (unsigned n = 0; n < 3; n++) {
       prepare_set(&writes[n], "k", values[n]);
-   writes[0].submission.next = &writes[1].submission;
-   writes[1].submission.next = &writes[2].submission;
-   kv_commit_submit(fixture->commit, &writes[0].submission);
+      kv_commit_add(fixture->commit, 0, &writes[n].submission);
+   }
+   kv_commit_flush(fixture->commit, 0);
 }
 
-static void what_is_submitted_together_is_one_batch_in_its_order(void **state)
+static void what_a_turn_adds_is_one_batch_in_its_order(void **state)
 {
    struct fixture *fixture = *state;
    struct write writes[3];
@@ -540,7 +553,7 @@ struct first_write {
 static void *submit_first(void *argument)
 {
    struct first_write *first = argument;
-   submit_set(first->fixture, &first->write, "first", "1");
+   submit_set_as(first->fixture, 1, &first->write, "first", "1");
    return NULL;
 }
 
@@ -574,6 +587,7 @@ static void what_is_submitted_while_another_commits_is_committed_by_that_one(voi
 struct submitter {
    pthread_t thread;
    struct fixture *fixture;
+   unsigned worker;
    char key[16];
    unsigned failed, completed_not_once;
 };
@@ -585,7 +599,7 @@ static void *submit_many(void *argument)
    for (unsigned n = 1; n <= ROUNDS; n++) {
       struct write write;
       snprintf(value, sizeof value, "%u", n);
-      submit_set(submitter->fixture, &write, submitter->key, value);
+      submit_set_as(submitter->fixture, submitter->worker, &write, submitter->key, value);
       submitter->failed += await(&write) != KV_OK;
       submitter->completed_not_once += write.completions != 1;
    }
@@ -611,7 +625,7 @@ static void no_write_is_lost_when_targets_change_under_many_threads(void **state
    set_targets(fixture, fixture->instances[1], NULL);
    struct submitter submitters[SUBMITTERS];
    for (unsigned i = 0; i < SUBMITTERS; i++) {
-      submitters[i] = (struct submitter){.fixture = fixture};
+      submitters[i] = (struct submitter){.fixture = fixture, .worker = i};
       snprintf(submitters[i].key, sizeof submitters[i].key, "key %u", i);
       assert_int_equal(pthread_create(&submitters[i].thread, NULL, submit_many, &submitters[i]), 0);
    }
@@ -751,7 +765,7 @@ static struct large *submit_large(struct fixture *fixture, bool atomic)
    large->write.submission.operations = large->operations;
    large->write.submission.count = LARGE_COUNT;
    large->write.submission.atomic = atomic;
-   kv_commit_submit(fixture->commit, &large->write.submission);
+   submit(fixture, 0, &large->write.submission);
    return large;
 }
 
@@ -817,7 +831,7 @@ int main(void)
        TEST(what_the_active_plugin_refused_is_not_given_to_the_standby),
        TEST(a_failing_standby_costs_no_acknowledgement),
        TEST(one_submitters_writes_are_committed_in_its_order),
-       TEST(what_is_submitted_together_is_one_batch_in_its_order),
+       TEST(what_a_turn_adds_is_one_batch_in_its_order),
        TEST(a_standby_that_has_refused_a_batch_is_given_no_more),
        TEST(what_is_submitted_while_another_commits_is_committed_by_that_one),
        TEST(no_write_is_lost_when_targets_change_under_many_threads),

@@ -33,9 +33,12 @@ struct service {
    unsigned requests, half_closed, closed, released;
    struct kv_call *held[MANY_CALLS]; /* calls that a test answers itself */
    size_t held_count;
-   unsigned answered_together, answered_otherwise;
-   bool open;        /* the gate */
-   bool were_behind; /* a slow handler ran before deferred work */
+   struct kv_call *unanswered[MANY_CALLS]; /* of one worker: until its turn ends */
+   size_t unanswered_count;
+   unsigned turns;         /* that have ended with such calls */
+   unsigned echoed_before; /* requests before the last of them */
+   bool open;              /* the gate */
+   bool were_behind;       /* a slow handler ran before the end of a turn that was due */
 };
 
 static void note(struct service *service, unsigned *counter)
@@ -143,45 +146,30 @@ static void hold(void *owner, struct kv_call *call, struct kv_slice request)
    note(service, &service->requests);
 }
 
-static void answer_held(void *owner, unsigned worker)
+/* For the end of the turn. */
+static void leave_unanswered(void *owner, struct kv_call *call, struct kv_slice request)
 {
    struct service *service = owner;
-   for (size_t i = 0; i < service->held_count; i++) {
-      assert_int_equal(kv_call_worker(service->held[i]), worker);
-      kv_call_reply(service->held[i]);
+   (void)request;
+   pthread_mutex_lock(&service->lock);
+   service->unanswered[service->unanswered_count++] = call;
+   pthread_mutex_unlock(&service->lock);
+}
+
+static void answer_at_turn_end(void *owner, unsigned worker)
+{
+   struct service *service = owner;
+   pthread_mutex_lock(&service->lock);
+   size_t count = service->unanswered_count;
+   service->unanswered_count = 0;
+   service->turns += count > 0;
+   service->echoed_before = service->requests;
+   pthread_cond_broadcast(&service->changed);
+   pthread_mutex_unlock(&service->lock);
+   for (size_t i = 0; i < count; i++) {
+      assert_int_equal(kv_call_worker(service->unanswered[i]), worker);
+      kv_call_reply(service->unanswered[i]);
    }
-   service->held_count = 0;
-}
-
-static void answer_together(void *owner, unsigned worker)
-{
-   note(owner, &((struct service *)owner)->answered_together);
-   answer_held(owner, worker);
-}
-
-static void answer_otherwise(void *owner, unsigned worker)
-{
-   note(owner, &((struct service *)owner)->answered_otherwise);
-   answer_held(owner, worker);
-}
-
-static void defer(void *service, struct kv_call *call, struct kv_slice request)
-{
-   kv_call_defer(call, answer_together);
-   hold(service, call, request);
-}
-
-static void defer_twice(void *service, struct kv_call *call, struct kv_slice request)
-{
-   kv_call_defer(call, answer_together);
-   defer(service, call, request);
-}
-
-static void defer_both(void *service, struct kv_call *call, struct kv_slice request)
-{
-   kv_call_defer(call, answer_together);
-   kv_call_defer(call, answer_otherwise);
-   hold(service, call, request);
 }
 
 /* Keeps its worker until the test opens the gate. */
@@ -201,7 +189,7 @@ static void wait_at_gate(void *owner, struct kv_call *call, struct kv_slice requ
 static void take_long(void *owner, struct kv_call *call, struct kv_slice request)
 {
    struct service *service = owner;
-   service->were_behind |= service->held_count > 0;
+   service->were_behind |= service->unanswered_count > 0;
    put(call, request);
    kv_call_reply(call);
 }
@@ -308,9 +296,7 @@ static struct kv_rpc *create_rpc(struct service *service)
        {.path = "/test.Test/Pieces", .service = service, .request = echo_in_pieces},
        {.path = "/test.Test/Fail", .service = service, .request = fail_politely},
        {.path = "/test.Test/Hold", .service = service, .request = hold},
-       {.path = "/test.Test/Defer", .service = service, .request = defer},
-       {.path = "/test.Test/DeferTwice", .service = service, .request = defer_twice},
-       {.path = "/test.Test/DeferBoth", .service = service, .request = defer_both},
+       {.path = "/test.Test/Leave", .service = service, .request = leave_unanswered},
        {.path = "/test.Test/Gate", .service = service, .request = wait_at_gate},
        {.path = "/test.Test/Slow", .slow = true, .service = service, .request = take_long},
        {.path = "/test.Test/Turns", .slow = true, .service = service, .request = come_to_gate},
@@ -351,7 +337,9 @@ static struct kv_rpc *create_rpc(struct service *service)
    const struct kv_rpc_options options = {.workers = 2,
                                           .receive_message_max = LIMIT,
                                           .memory_max = MEMORY_MAX,
-                                          .reader_timeout_ms = 30000};
+                                          .reader_timeout_ms = 30000,
+                                          .turn_end = answer_at_turn_end,
+                                          .context = service};
    struct kv_rpc *rpc =
        kv_rpc_create(&options, methods, sizeof methods / sizeof methods[0], &status);
    assert_non_null(rpc);
@@ -780,7 +768,7 @@ static void calls_in_flight_are_not_bounded_by_the_accept_slots(void **state)
    free(callers);
 }
 
-/* ---- Deferred work ---- */
+/* ---- Turns ---- */
 
 static void open_gate(struct service *service)
 {
@@ -796,35 +784,68 @@ static void assert_answered(struct caller *caller)
    assert_ends(caller, KV_OK, "");
 }
 
-static void calls_that_come_one_by_one_have_their_deferred_work_done(void **state)
+static void each_call_that_comes_alone_is_a_turn(void **state)
 {
    struct world *world = *state;
    struct caller caller;
    for (unsigned i = 0; i < 40; i++) {
-      begin(&caller, world, "/test.Test/Defer", kv_slice_of("x"));
+      begin(&caller, world, "/test.Test/Leave", kv_slice_of("x"));
       assert_answered(&caller);
    }
-   assert_int_equal(seen(&world->service, &world->service.answered_together), 40);
+   assert_int_equal(seen(&world->service, &world->service.turns), 40);
 }
 
-static void deferred_work_is_done_once_for_all_that_ask_for_the_same(void **state)
+/* Keeps a worker at the gate until so many calls have arrived behind it, all on one connection,
+ * where two calls are in flight already. */
+static int gather(struct world *world, const char *const *paths, uint8_t count)
 {
+   struct service *service = &world->service;
+   int fd = begin_raw(world->port, "/test.Test/Hold", 1, kv_slice_of("x"));
+   await(service, &service->requests, 1);
+   call_raw(fd, 3, "/test.Test/Gate", 1, kv_slice_of("x"));
+   await(service, &service->requests, 2);
+   for (uint8_t i = 0; i < count; i++)
+      call_raw(fd, (uint8_t)(5 + 2 * i), paths[i], 1, kv_slice_of("x"));
+   open_gate(service);
+   return fd;
+}
+
+static void a_turn_ends_once_for_all_that_have_arrived(void **state)
+{
+   static const char *const paths[] = {"/test.Test/Leave", "/test.Test/Echo", "/test.Test/Leave",
+                                       "/test.Test/Leave", "/test.Test/Echo", "/test.Test/Leave"};
    struct world *world = *state;
-   struct caller caller;
-   begin(&caller, world, "/test.Test/DeferTwice", kv_slice_of("x"));
-   assert_answered(&caller);
-   assert_int_equal(seen(&world->service, &world->service.answered_together), 1);
-   begin(&caller, world, "/test.Test/DeferBoth", kv_slice_of("x"));
-   assert_answered(&caller);
-   assert_int_equal(seen(&world->service, &world->service.answered_together), 2);
-   assert_int_equal(seen(&world->service, &world->service.answered_otherwise), 1);
+   struct service *service = &world->service;
+   int fd = gather(world, paths, 6);
+   await(service, &service->turns, 1);
+   assert_echoes(world, kv_slice_of("another connection"));
+   kv_call_reply(service->held[0]);
+   assert_true(reads_until(fd, kv_slice_of("grpc-status")));
+   assert_int_equal(seen(service, &service->turns), 1);
+   assert_int_equal(service->echoed_before, 2 + 2);
+   close(fd);
+}
+
+static void a_turn_that_goes_on_and_on_is_cut(void **state)
+{
+   const char *paths[120] = {"/test.Test/Leave"};
+   struct world *world = *state;
+   struct service *service = &world->service;
+   for (size_t i = 1; i < 120; i++)
+      paths[i] = "/test.Test/Echo";
+   int fd = gather(world, paths, 120);
+   await(service, &service->turns, 1);
+   await(service, &service->requests, 2 + 119);
+   assert_in_range(service->echoed_before, 2, 2 + 118);
+   kv_call_reply(service->held[0]);
+   close(fd);
 }
 
 /* Whatever comes in one go while the worker is kept at the gate. */
-static void deferred_work_does_not_wait_for_what_takes_long(void **state)
+static void the_end_of_a_turn_does_not_wait_for_slow_calls(void **state)
 {
-   static const char *const paths[] = {"/test.Test/DeferTwice", "/test.Test/Slow",
-                                       "/test.Test/DeferTwice", "/test.Test/Slow"};
+   static const char *const paths[] = {"/test.Test/Leave", "/test.Test/Slow", "/test.Test/Leave",
+                                       "/test.Test/Slow"};
    struct world *world = *state;
    struct service *service = &world->service;
    for (unsigned round = 0; round < 50; round++) {
@@ -1247,9 +1268,10 @@ int main(void)
        CASE(a_message_over_the_limit_is_refused_before_the_handler),
        CASE(a_reply_to_a_call_that_was_cancelled_is_dropped),
        CASE(calls_in_flight_are_not_bounded_by_the_accept_slots),
-       CASE(calls_that_come_one_by_one_have_their_deferred_work_done),
-       CASE(deferred_work_is_done_once_for_all_that_ask_for_the_same),
-       CASE(deferred_work_does_not_wait_for_what_takes_long),
+       CASE(each_call_that_comes_alone_is_a_turn),
+       CASE(a_turn_ends_once_for_all_that_have_arrived),
+       CASE(a_turn_that_goes_on_and_on_is_cut),
+       CASE(the_end_of_a_turn_does_not_wait_for_slow_calls),
        CASE(a_slow_call_that_hands_its_worker_back_lets_others_be_served),
        CASE(a_slow_call_hears_that_its_client_has_gone),
        CASE(a_slow_call_whose_client_has_gone_before_its_turn_is_never_begun),

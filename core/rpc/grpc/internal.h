@@ -53,22 +53,13 @@ static inline void kv_rpc_taken_over(struct kv_rpc_event *event)
 }
 #endif
 
-/* What calls of one worker have deferred (defer.c). */
-struct kv_deferral {
-   void (*run)(void *service, unsigned worker);
-   void *service;
-   unsigned calls;  /* that wait for it; 0: nothing is deferred */
-   unsigned events; /* handled since the first of them */
-   bool one_by_one; /* it was run for a single call the last time */
-   unsigned lone;   /* calls that came one by one */
-};
-
-/* Slow calls of one worker that wait for their turn (turn.c). */
-struct kv_turns {
-   struct kv_call *first, *last;
-   uint64_t given;
-   bool blocked;    /* none of them may begin now */
-   unsigned events; /* handled since the last turn */
+/* The turn of one worker (turn.c). */
+struct kv_turn {
+   unsigned events;              /* handled in it */
+   bool unanswered;              /* a handler has left a call without an answer */
+   struct kv_call *first, *last; /* slow calls that wait to be begun, or to go on */
+   uint64_t given;               /* slow calls that have been */
+   bool blocked;                 /* none of them may be now */
 };
 
 struct kv_rpc_worker {
@@ -84,12 +75,10 @@ struct kv_rpc_worker {
    struct kv_call *newest; /* of the open ones; worker's thread only (stall.c) */
    gpr_timespec look_at;   /* the next time to look at them */
    unsigned looks;
-   unsigned events;     /* handled since it was compared with the clock */
    size_t pending;      /* posted slots and open calls; the thread ends when there are none */
    atomic_size_t calls; /* open ones; written by the worker's thread */
    atomic_uint waits;   /* for an event; odd: in one just now. Written by the worker's thread */
-   struct kv_deferral deferral; /* worker's thread only */
-   struct kv_turns turns;       /* worker's thread only */
+   struct kv_turn turn; /* worker's thread only */
    unsigned index;
    bool running; /* `thread` is valid */
    pthread_t thread;
@@ -101,7 +90,7 @@ struct kv_connection {
    int fd;         /* gRPC's; to ask about alone */
    unsigned look;  /* the last one */
    unsigned still; /* looks in a row at which it had not moved */
-   uint64_t turn;  /* the last one that a slow call of it had (turn.c) */
+   uint64_t given; /* turn.given when a slow call of it was begun or went on */
    uint64_t taken; /* by the client, in bytes, when it moved the last time */
 };
 
@@ -118,6 +107,8 @@ struct kv_rpc {
    size_t method_count;
    size_t receive_message_max;
    const char *const *private_paths; /* or NULL */
+   void (*turn_end)(void *context, unsigned worker);
+   void *context;
    struct kv_account *account;
    size_t memory_max;
    int64_t reader_timeout_ms;
@@ -139,9 +130,9 @@ struct kv_call {
    struct kv_rpc_worker *worker;
    const struct kv_rpc_method *method; /* NULL: an unknown one */
    grpc_call *grpc;
-   struct kv_call *next; /* in the pool, or among those that wait for their turn */
-   void (*turn)(struct kv_call *call);
-   bool continues;                                     /* it has had a turn already */
+   struct kv_call *next; /* in the pool, or among the slow ones that wait */
+   void (*resume)(struct kv_call *call);
+   bool begun;                                         /* a slow one that is to go on */
    void (*go_on)(void *service, struct kv_call *call); /* the handler's, after kv_call_yield */
 
    grpc_byte_buffer *payload;    /* the request as it came, or NULL */
@@ -238,28 +229,26 @@ unsigned kv_connection_still(struct kv_connection *connection, unsigned look);
 void kv_connections_destroy(struct kv_rpc_worker *worker);
 
 /* stall.c; on the worker's thread. */
-/* Looks at the open calls if it is time to. */
+/* At the end of each turn: looks at the open calls if it is time to. */
 void kv_stall_look(struct kv_rpc_worker *worker);
-/* After each event; looks when it may be time to. */
-void kv_stall_event(struct kv_rpc_worker *worker);
 void kv_stall_call_opened(struct kv_call *call);
 void kv_stall_call_closed(struct kv_call *call);
 
-/* defer.c: does what has been deferred, if anything. Also to be called before what may take long.
- */
-void kv_deferral_run(struct kv_rpc_worker *worker);
-/* After each event; does it when it is time. */
-void kv_deferral_event(struct kv_rpc_worker *worker);
-
-/* turn.c; on the worker's thread. Has turn(call) called when those before it have had their turn.
- */
-void kv_turn_await(struct kv_call *call, void (*turn)(struct kv_call *call));
-/* A call that has its turn is to have the next one, too. */
-void kv_turn_continue(struct kv_call *call, void (*turn)(struct kv_call *call));
-/* Gives the first of those that wait its turn, if there is one. */
-void kv_turn_give(struct kv_rpc_worker *worker);
-/* After each event; gives a turn when it is time. */
+/* turn.c; on the worker's thread. */
+/* After each event; ends the turn when it is long, or when there is nothing to wait for. */
 void kv_turn_event(struct kv_rpc_worker *worker);
+/* Nothing more has arrived. */
+void kv_turn_end(struct kv_rpc_worker *worker);
+/* Whether the end of the turn has something to do, so that it must not wait for an event. */
+bool kv_turn_is_open(const struct kv_rpc_worker *worker);
+/* Before what may take long within a turn: does what its end would do for the calls so far. */
+void kv_turn_answer(struct kv_rpc_worker *worker);
+/* After a handler of the call has run. */
+void kv_turn_handled(struct kv_call *call);
+/* Has resume(call) called when the slow calls before it have been. */
+void kv_turn_await(struct kv_call *call, void (*resume)(struct kv_call *call));
+/* The same for one that has been begun and is to go on before any other. */
+void kv_turn_go_on(struct kv_call *call, void (*resume)(struct kv_call *call));
 
 /* Hands operations to gRPC. Only a bug of this module makes it refuse them. */
 void kv_call_start(struct kv_call *call, const grpc_op *ops, size_t count,

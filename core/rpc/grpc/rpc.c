@@ -154,6 +154,8 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    rpc->shutdown_queue = grpc_completion_queue_create_for_next(NULL);
    rpc->receive_message_max = options->receive_message_max;
    rpc->private_paths = options->private_paths;
+   rpc->turn_end = options->turn_end;
+   rpc->context = options->context;
    rpc->account = account;
    rpc->memory_max = options->memory_max;
    rpc->reader_timeout_ms = options->reader_timeout_ms;
@@ -177,9 +179,9 @@ enum kv_code kv_rpc_listen(struct kv_rpc *rpc, const char *address, int *port,
 
 static gpr_timespec time_to_wait(const struct kv_rpc_worker *worker)
 {
-   if (worker->deferral.calls > 0 || (worker->turns.first && !worker->turns.blocked))
+   if (kv_turn_is_open(worker))
       return gpr_inf_past(GPR_CLOCK_MONOTONIC);
-   if (worker->turns.blocked) /* until another worker's calls have ended */
+   if (worker->turn.blocked) /* until another worker's calls have ended */
       return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                           gpr_time_from_millis(BLOCKED_MS, GPR_TIMESPAN));
    return worker->newest ? worker->look_at : gpr_inf_future(GPR_CLOCK_MONOTONIC);
@@ -203,17 +205,13 @@ static void *work(void *argument)
    while (worker->pending > 0) {
       grpc_event event = await_event(worker);
       if (event.type == GRPC_QUEUE_TIMEOUT) {
-         kv_deferral_run(worker);
-         kv_turn_give(worker);
-         kv_stall_look(worker);
+         kv_turn_end(worker);
          continue;
       }
       struct kv_rpc_event *tag = event.tag;
       kv_rpc_taken_over(tag);
       tag->handle(tag->owner, event.success != 0);
-      kv_deferral_event(worker);
       kv_turn_event(worker);
-      kv_stall_event(worker);
    }
    return NULL;
 }

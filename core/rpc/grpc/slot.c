@@ -72,6 +72,12 @@ static void refuse(grpc_call *call, grpc_byte_buffer *payload, const struct kv_s
    grpc_call_unref(call);
 }
 
+static void handle_request(struct kv_call *call, struct kv_slice request)
+{
+   call->method->request(call->method->service, call, request);
+   kv_turn_handled(call);
+}
+
 static void begin_unary(struct kv_call *call)
 {
    struct kv_slice request;
@@ -84,9 +90,9 @@ static void begin_unary(struct kv_call *call)
    else if (kv_call_join_request(call, &ready, &request, &status) != KV_OK)
       kv_call_fail(call, status.code, status.text);
    else if (!ready)
-      kv_turn_continue(call, begin_unary);
+      kv_turn_go_on(call, begin_unary);
    else
-      call->method->request(call->method->service, call, request);
+      handle_request(call, request);
 }
 
 /* What it takes in memory may be many times its size. */

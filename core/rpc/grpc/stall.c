@@ -14,8 +14,6 @@
 #include <string.h>
 
 #define LOOK_MS 250
-/* Events that a busy worker handles before it looks at the clock: some milliseconds. */
-#define EVENTS_MAX 256
 /* On a connection that moves a reply gets so many times as long, and a second more for so many
  * bytes. */
 #define MOVING_TIMES 10
@@ -212,15 +210,8 @@ static void look(struct kv_rpc_worker *worker)
 void kv_stall_look(struct kv_rpc_worker *worker)
 {
    gpr_timespec now = gpr_now(GPR_CLOCK_MONOTONIC);
-   worker->events = 0;
    if (gpr_time_cmp(now, worker->look_at) < 0)
       return;
    look(worker);
    worker->look_at = gpr_time_add(now, gpr_time_from_millis(LOOK_MS, GPR_TIMESPAN));
-}
-
-void kv_stall_event(struct kv_rpc_worker *worker)
-{
-   if (++worker->events == EVENTS_MAX)
-      kv_stall_look(worker);
 }

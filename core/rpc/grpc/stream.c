@@ -91,7 +91,7 @@ static void handle_sent(void *owner, bool ok)
    if (!batch_ended(call) || !ok || !call->method->sent)
       return;
    if (call->method->slow)
-      kv_deferral_run(call->worker);
+      kv_turn_answer(call->worker);
    call->method->sent(call->method->service, call);
 }
 

@@ -1,106 +1,149 @@
 /*
- * Slow calls take turns: the worker begins one, or goes on with one that has handed the thread
- * back, when it has handled what has arrived. Meanwhile it hears that clients have gone, and serves
- * others. They are done one after the other, not side by side, and connections take turns, too: one
- * with many slow calls keeps no other waiting. A large request, which takes memory until it is
- * answered, is not begun before there is enough.
+ * The turn: what a worker handles until nothing more has arrived. At its end
+ *  1. the options' turn_end answers what handlers have left for it,
+ *  2. one slow call is begun, or goes on if it has handed the thread back,
+ *  3. the open calls are looked at (stall.c).
+ *
+ * Slow calls are done one after the other, not side by side, and each hears before it is begun
+ * whether it has been cancelled. Connections take turns, too: one with many slow calls keeps no
+ * other waiting. A large request, which takes memory until it is answered, is not begun before
+ * there is enough.
  */
 #include "core/rpc/grpc/internal.h"
+
 #include "core/support/invariant.h"
 
-/* Where events never end, one turn for so many of them: slow calls then have about half the
- * worker's time, as a turn takes about as long as these do. */
+/* Where events never end the turn does after so many, some hundred microseconds. A slow call takes
+ * about as long until it hands the thread back, so slow calls have half of a busy worker's time. */
 #define EVENTS_MAX 64
 
-void kv_turn_await(struct kv_call *call, void (*turn)(struct kv_call *call))
+static bool is_answered(const struct kv_call *call)
 {
-   struct kv_turns *turns = &call->worker->turns;
-   call->turn = turn;
-   call->continues = false;
-   call->next = NULL;
-   turns->blocked = false;
-   if (turns->last)
-      turns->last->next = call;
-   else
-      turns->first = call;
-   turns->last = call;
+   return atomic_load_explicit(&call->awaits_reader, memory_order_relaxed);
 }
 
-/* Of the calls that wait, the first of the connection whose turn was the longest ago. */
-static struct kv_call *find(const struct kv_rpc_worker *worker, bool large_too)
+void kv_turn_handled(struct kv_call *call)
+{
+   if (!is_answered(call))
+      call->worker->turn.unanswered = true;
+}
+
+void kv_turn_answer(struct kv_rpc_worker *worker)
+{
+   struct kv_rpc *rpc = worker->rpc;
+   if (worker->turn.unanswered && rpc->turn_end)
+      rpc->turn_end(rpc->context, worker->index);
+   worker->turn.unanswered = false;
+}
+
+bool kv_turn_is_open(const struct kv_rpc_worker *worker)
+{
+   return worker->turn.unanswered || (worker->turn.first && !worker->turn.blocked);
+}
+
+/* ---- Slow calls ---- */
+
+void kv_turn_await(struct kv_call *call, void (*resume)(struct kv_call *call))
+{
+   struct kv_turn *turn = &call->worker->turn;
+   call->resume = resume;
+   call->begun = false;
+   call->next = NULL;
+   turn->blocked = false;
+   if (turn->last)
+      turn->last->next = call;
+   else
+      turn->first = call;
+   turn->last = call;
+}
+
+void kv_turn_go_on(struct kv_call *call, void (*resume)(struct kv_call *call))
+{
+   struct kv_turn *turn = &call->worker->turn;
+   call->resume = resume;
+   call->begun = true;
+   call->next = turn->first;
+   turn->first = call;
+   if (!turn->last)
+      turn->last = call;
+}
+
+/* Of the calls that wait, the first of the connection that has waited the longest. */
+static struct kv_call *find(const struct kv_turn *turn, bool large_too)
 {
    struct kv_call *found = NULL;
-   for (struct kv_call *call = worker->turns.first; call; call = call->next)
+   for (struct kv_call *call = turn->first; call; call = call->next)
       if ((large_too || !call->large) &&
-          (!found || call->connection->turn < found->connection->turn))
+          (!found || call->connection->given < found->connection->given))
          found = call;
    return found;
 }
 
 /* One that has begun goes on; large ones begin when there is memory to work on them. */
-static struct kv_call *choose(const struct kv_rpc_worker *worker)
+static struct kv_call *choose(const struct kv_turn *turn)
 {
-   struct kv_call *first = worker->turns.first;
-   if (first && first->continues)
-      return first;
-   struct kv_call *found = find(worker, true);
+   if (turn->first && turn->first->begun)
+      return turn->first;
+   struct kv_call *found = find(turn, true);
    if (found && found->large && !kv_call_begin_work(found))
-      found = find(worker, false);
+      found = find(turn, false);
    return found;
 }
 
-static void take_out(struct kv_turns *turns, struct kv_call *call)
+static void take_out(struct kv_turn *turn, struct kv_call *call)
 {
    struct kv_call *before = NULL;
-   for (struct kv_call *each = turns->first; each != call; each = each->next)
+   for (struct kv_call *each = turn->first; each != call; each = each->next)
       before = each;
    if (before)
       before->next = call->next;
    else
-      turns->first = call->next;
-   if (turns->last == call)
-      turns->last = before;
+      turn->first = call->next;
+   if (turn->last == call)
+      turn->last = before;
 }
 
-void kv_turn_give(struct kv_rpc_worker *worker)
+static void resume_slow_call(struct kv_turn *turn)
 {
-   struct kv_turns *turns = &worker->turns;
-   struct kv_call *call = choose(worker);
-   turns->events = 0;
-   turns->blocked = !call && turns->first;
+   struct kv_call *call = choose(turn);
+   turn->blocked = !call && turn->first;
    if (!call)
       return;
-   take_out(turns, call);
-   call->connection->turn = ++turns->given;
-   kv_deferral_run(worker);
-   call->turn(call);
-}
-
-void kv_turn_event(struct kv_rpc_worker *worker)
-{
-   if (worker->turns.first && ++worker->turns.events >= EVENTS_MAX)
-      kv_turn_give(worker);
-}
-
-void kv_turn_continue(struct kv_call *call, void (*turn)(struct kv_call *call))
-{
-   struct kv_turns *turns = &call->worker->turns;
-   call->turn = turn;
-   call->continues = true;
-   call->next = turns->first;
-   turns->first = call;
-   if (!turns->last)
-      turns->last = call;
+   take_out(turn, call);
+   call->connection->given = ++turn->given;
+   call->resume(call);
 }
 
 static void go_on(struct kv_call *call)
 {
    call->go_on(call->method->service, call);
+   kv_turn_handled(call);
 }
 
 void kv_call_yield(struct kv_call *call, void (*handler)(void *service, struct kv_call *call))
 {
    KV_INVARIANT(call->method->kind == KV_RPC_UNARY && call->watched);
    call->go_on = handler;
-   kv_turn_continue(call, go_on);
+   kv_turn_go_on(call, go_on);
+}
+
+/* ---- The end ---- */
+
+void kv_turn_end(struct kv_rpc_worker *worker)
+{
+   worker->turn.events = 0;
+   kv_turn_answer(worker);
+   resume_slow_call(&worker->turn);
+   kv_stall_look(worker);
+}
+
+/* Where the only call in flight waits, nothing else can: to look for more would cost it a tenth of
+ * its time. */
+void kv_turn_event(struct kv_rpc_worker *worker)
+{
+   struct kv_turn *turn = &worker->turn;
+   if (++turn->events >= EVENTS_MAX)
+      kv_turn_end(worker);
+   else if (turn->unanswered && atomic_load_explicit(&worker->calls, memory_order_relaxed) == 1)
+      kv_turn_answer(worker);
 }
