@@ -1,10 +1,10 @@
 /*
- * Preloaded into a server (LD_PRELOAD), writes down in their true order what it does to the files
- * below one directory, with the data, and what it sends to its clients.
+ * Preloaded into a server (LD_PRELOAD), records in true order what it does to the files below one
+ * directory, with the data, and what it sends to its clients.
  *
  *    CRASH_RECORDER_ROOT     the directory, an absolute path without symbolic links
  *    CRASH_RECORDER_TRACE    the file to append the record to; outside the directory
- *    CRASH_RECORDER_SYNC_US  how long a sync takes longer, as on a slow device; may be missing
+ *    CRASH_RECORDER_SYNC_US  by how much each sync is delayed, as on a slow device; optional
  *
  * One lock is held over each call and its entry, so the order of the entries is that of the calls.
  * Only a sync has two entries, its begin and its end, and what other threads do lies between them.

@@ -1,6 +1,6 @@
 /*
- * The fault shim: a library to preload into the server (LD_PRELOAD) that lets calls on the files of
- * the data directory, and the server's own allocations, fail where a test says so.
+ * The fault shim: a library to preload into the server (LD_PRELOAD) that makes calls on the files
+ * of the data directory, and the server's own allocations, fail as a test says.
  *
  * Control. KVSTORE_FAULT_CONTROL names a file that holds one `struct shim_control`; the shim maps
  * it shared, and so does the test: a rule counts from the moment its `armed` is set, and counts can
@@ -88,7 +88,7 @@ struct shim_control {
    struct shim_rule rules[SHIM_RULES];
 };
 
-/* What is to become of one call. */
+/* The verdict on one call. */
 struct shim_verdict {
    enum shim_action action;
    int error;

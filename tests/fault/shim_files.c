@@ -21,7 +21,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* The function that this library stands in front of. */
+/* The function that this library replaces. */
 #define REAL(name) ((__typeof__(&name))find_real(#name))
 
 enum { DESCRIPTORS = 65536, PARTS_MAX = IOV_MAX };
@@ -119,7 +119,7 @@ EXPORT int openat(int directory_fd, const char *name, int flags, ...)
    return open_at(directory_fd, name, flags, mode);
 }
 
-/* Closed in any case: that is what the kernel does also when it reports an error. */
+/* Closed in any case, as the kernel does even when it reports an error. */
 EXPORT int close(int fd)
 {
    struct shim_verdict verdict = judge_fd(SHIM_CLOSE, fd);
@@ -360,7 +360,7 @@ EXPORT DIR *opendir(const char *name)
    return directory;
 }
 
-/* What opened the descriptor has it watched already. */
+/* The descriptor is watched since it was opened. */
 EXPORT DIR *fdopendir(int fd)
 {
    struct shim_verdict verdict = judge_fd(SHIM_OPENDIR, fd);

@@ -1,8 +1,7 @@
 /*
- * Allocations, replaced. Only those fail that the server's own code or a plug-in asks for: the
- * libraries below it, gRPC above all, end the process when they get no memory, which is not what is
- * to be tested; so does the dynamic linker. Whose call it is tells the object that its return
- * address lies in.
+ * Allocations, replaced. Only allocations by the server's own code or a plug-in fail: libraries,
+ * gRPC above all, and the dynamic linker end the process when they get no memory, which is not
+ * under test. The object that contains the return address is the caller.
  */
 #include "shim.h"
 
@@ -24,8 +23,8 @@
       found;                                                                                       \
    })
 
-/* The program itself has an empty name, plug-ins lie where the test put them, libraries of the
- * system below /lib or /usr/lib. */
+/* The program itself has an empty name, plug-ins lie where the test put them, system libraries
+ * below /lib or /usr/lib. */
 static bool own_code(void *address)
 {
    struct dl_find_object object;

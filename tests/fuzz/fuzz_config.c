@@ -1,6 +1,6 @@
 /*
  * The server's configuration from file, environment and flags. What is accepted is within its
- * bounds, and reads the same when all of it is given as flags; what is refused says why.
+ * limits, and means the same when given as flags; a refusal says why.
  *
  * Input: the file, then flags and environment variables (those that begin with KVSTORE_), each
  * after a NUL.

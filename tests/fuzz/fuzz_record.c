@@ -1,6 +1,6 @@
 /*
- * Log records. What decodes has right checksums and encodes to the same bytes; effects made of the
- * input come back from a record as they were.
+ * Log records. What decodes has correct checksums and encodes to the same bytes; effects made from
+ * the input come back unchanged from a record.
  *
  * Input: a byte of choices, salt (4), offset (8), the bytes of a record.
  */
@@ -14,7 +14,7 @@
 enum { RIGHT_CHECKSUMS = 1, ENCODE_FIRST = 2 };
 enum { AT_PAYLOAD_CRC = 36, AT_HEADER_CRC = 40, EFFECTS_MAX = 64 };
 
-/* The header's checksum as docs/formats.md tells it. */
+/* The header's checksum as described in docs/formats.md. */
 static uint32_t header_crc(const uint8_t *record, struct storage_record_place place)
 {
    uint8_t offset[8];

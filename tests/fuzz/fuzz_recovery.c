@@ -1,7 +1,7 @@
 /*
- * A log of one to three segments, recovered. Whatever the outcome, no byte of it is lost: a file is
- * as it was, or was cut where nothing but zeroes followed or what followed is kept aside. What is
- * accepted comes back in order, and the same when it is recovered again.
+ * A log of one to three segments, recovered. Whatever the outcome, no byte is lost: a file is
+ * unchanged, or was cut where only zeroes followed, or where what followed has been kept in another
+ * file. What is accepted comes back in order, and is the same when recovered again.
  *
  * Input: a byte of choices, the number of segments, snapshot sequence (2), required sequence (2);
  * for each segment but the last its size (2) and bytes, then the last one's bytes.
@@ -54,7 +54,7 @@ static bool exists(const char *name)
    return lstat(fuzz_path(name, path), &info) == 0;
 }
 
-/* The newest may have been cut: what is gone were zeroes, or is kept. */
+/* The newest may have been cut: what was removed were zeroes, or is kept. */
 static void check_cut(const struct image *image, size_t number, size_t left)
 {
    char ending[64], name[FUZZ_PATH_SIZE];

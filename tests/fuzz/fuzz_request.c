@@ -1,7 +1,7 @@
 /*
  * Requests for every method, through the handlers of the real services over a real store, commit
  * pipeline, control thread and the plug-in `none`; only the wire is a stand-in. Each call has one
- * answer, a refused one has changed nothing, and an accepted one did what a model of an ordered map
+ * reply, a refused one has changed nothing, and an accepted one did what a model of an ordered map
  * says.
  *
  * Input: calls, each a byte that chooses the method, the request's size (2), the request.
@@ -32,8 +32,8 @@ static void ignore_writable(void *context, bool writable)
    (void)writable;
 }
 
-/* The plug-in goes into a directory of its own, where the server's checks of owner and mode hold
- * and no other one is found. */
+/* The plug-in goes into a directory of its own, which passes the server's checks of owner and mode
+ * and holds no other plug-in. */
 static const char *copy_plugin(char path[FUZZ_PATH_SIZE])
 {
    static uint8_t bytes[16 << 20];

@@ -1,7 +1,7 @@
 /*
  * Options as a user writes them, checked against a plug-in's declaration, and declarations
- * themselves. What is accepted keeps its bounds and, written back as it was normalized, is accepted
- * again with the same result; a declaration that is accepted works with its own defaults.
+ * themselves. What is accepted is within its limits and, written back in normal form, is accepted
+ * again with the same result; an accepted declaration works with its own defaults.
  *
  * Input: a byte of choices; texts, each ended by a NUL or the end. With DECLARED the first texts
  * declare one option: name, default, choices, help.

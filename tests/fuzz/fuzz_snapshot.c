@@ -25,7 +25,7 @@ static void repair_header(uint8_t *file)
    storage_put32(file + 60, storage_crc(0, file, 60));
 }
 
-/* Puts the checksums right as far as there are blocks; returns where they end. */
+/* Corrects the checksums of all blocks; returns where the blocks end. */
 static size_t repair_blocks(uint8_t *file, size_t size, uint64_t *records)
 {
    size_t at = STORAGE_SNAPSHOT_HEADER_SIZE;
@@ -45,7 +45,7 @@ static size_t repair_blocks(uint8_t *file, size_t size, uint64_t *records)
    return at;
 }
 
-/* `file` has room for a footer behind its `size` bytes. Returns the size it has then. */
+/* `file` has space for a footer after its `size` bytes. Returns the new size. */
 static size_t repair(uint8_t *file, size_t size, bool with_footer)
 {
    if (size < STORAGE_SNAPSHOT_HEADER_SIZE)

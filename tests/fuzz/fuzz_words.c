@@ -1,6 +1,7 @@
 /*
  * A line that a person types into the client. Words hold what the line held and no more, and come
- * back the same when each byte of them is written as an escape, and as the client prints them.
+ * back the same when each byte is written as an escape, and when the client's own printed form is
+ * read.
  *
  * Input: the line.
  */
@@ -93,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
       check_words(&words, size);
       words_deinit(&words);
    } else {
-      /* Of a line that is no text as a whole there is no column. */
+      /* A line that is not text as a whole has no column. */
       REQUIRE(error.reason && (error.all ? error.column == 0 : error.column >= 1));
       REQUIRE(error.column <= size);
    }

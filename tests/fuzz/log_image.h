@@ -1,5 +1,5 @@
 /*
- * Segment files made by a fuzzer: puts their checksums right, so that what lies behind them is
+ * Segment files made by a fuzzer: corrects their checksums, so that the code behind the checks is
  * reached.
  */
 #ifndef FUZZ_LOG_IMAGE_H
@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a segment's successor says of it. */
+/* What a segment's successor says about it. */
 struct log_image_end {
    uint64_t last_sequence;
    uint64_t offset;

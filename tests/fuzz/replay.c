@@ -1,6 +1,6 @@
 /*
  * A main for builds without libFuzzer: replays the files, and the files of the folders, given as
- * arguments. So every build, also one by another compiler, keeps what a fuzzer once found.
+ * arguments. So every build, even by another compiler, is tested with what a fuzzer once found.
  */
 #include "tests/fuzz/support.h"
 
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Targets that need something set up have this, as libFuzzer has it. */
+/* Defined by targets that need a setup, as for libFuzzer. */
 __attribute__((weak)) int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static size_t replayed;
@@ -23,7 +23,7 @@ static void replay_file(const char *path)
    long size = ftell(file);
    REQUIRE(size >= 0);
    rewind(file);
-   /* Of its exact size, so that a read beyond the end is found. */
+   /* Of the exact size, so that a read beyond the end is found. */
    uint8_t *data = malloc(size > 0 ? (size_t)size : 1);
    REQUIRE(data);
    REQUIRE(fread(data, 1, (size_t)size, file) == (size_t)size);

@@ -1,7 +1,6 @@
 /*
- * What the fuzz targets share: taking an input apart, a directory of files that lives in memory
- * where the machine can do that, the check that ends the process, and a host that remembers what it
- * was handed.
+ * What the fuzz targets share: splitting an input, a directory of files (in memory if the machine
+ * can do that), the check that ends the process, and a host that records what it was handed.
  *
  * A target takes its choices (which checksums to put right, which numbers to use) from the first
  * bytes of the input, so that every input is a whole test case and can be replayed from its file.

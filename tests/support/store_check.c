@@ -8,10 +8,10 @@
 
 #include <cmocka.h>
 
-uint32_t store_random_below(uint64_t *state, uint32_t bound)
+uint32_t store_random_below(uint64_t *state, uint32_t limit)
 {
    *state = *state * 6364136223846793005u + 1442695040888963407u;
-   return (uint32_t)((*state >> 33) % bound);
+   return (uint32_t)((*state >> 33) % limit);
 }
 
 bool store_same(struct kv_slice a, struct kv_slice b)

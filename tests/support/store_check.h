@@ -1,6 +1,6 @@
 /*
- * What the tests of the store share: keys to fill it with, chance that repeats, and a check of the
- * tree behind a version. A check that fails ends the test.
+ * What the tests of the store share: keys to fill it with, reproducible random numbers, and a check
+ * of the tree behind a version. A check that fails ends the test.
  */
 #ifndef TESTS_STORE_CHECK_H
 #define TESTS_STORE_CHECK_H
@@ -14,8 +14,8 @@ struct store_shape {
    uint64_t leaves, slots; /* slots in use */
 };
 
-/* Pseudo-random, below `bound`; *state carries on. */
-uint32_t store_random_below(uint64_t *state, uint32_t bound);
+/* Pseudo-random, below `limit`; *state carries on. */
+uint32_t store_random_below(uint64_t *state, uint32_t limit);
 bool store_same(struct kv_slice a, struct kv_slice b);
 /* Whether the version has the key, with this value. */
 bool store_holds(const struct kv_version *version, struct kv_slice key, struct kv_slice value);

@@ -17,7 +17,7 @@ struct world {
    struct kv_share *shares[SHARES];
 };
 
-/* Takes pieces until there are no more; returns how much that was. */
+/* Takes pieces until there are no more; returns their total size. */
 static size_t take_all(struct kv_share *share, enum kv_claim claim)
 {
    size_t taken = 0;
@@ -140,7 +140,7 @@ static void a_share_lives_until_all_was_given_back(void **state)
    kv_account_close(account);
    kv_share_give(share, 1);
    assert_int_equal(kv_account_held(account), 1);
-   kv_share_give(share, 1); /* frees both, as the address sanitizer sees */
+   kv_share_give(share, 1); /* frees both; the address sanitizer checks that */
 }
 
 static void work_on_a_large_request_is_begun_while_the_part_for_work_is_not_reserved(void **state)

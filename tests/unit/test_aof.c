@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-/* Stands before the C library's: counts syncs of data. */
+/* Replaces the C library's: counts syncs of data. */
 static atomic_int syncs;
 
 int fdatasync(int fd)
@@ -99,7 +99,7 @@ static void checkpoint_replaces_the_log_by_one_snapshot(void **state)
       churn(fixture, 20000);
       must_tick(fixture, KVS_TICK_CHECKPOINT, 1000);
       assert_int_equal(log_host_count(&fixture->host, "snapshots", ".snapshot"), 1);
-      /* The one in use; the snapshot covers it too, but it can still grow. */
+      /* The one in use; the snapshot covers it, too, but it can still grow. */
       assert_int_equal(log_host_count(&fixture->host, "aof", ".log"), 1);
       must_survive(fixture, "aof_max_size=4096");
    }
@@ -130,7 +130,7 @@ static void log_is_compacted_when_it_outgrows_size_and_data(void **state)
    churn(fixture, 40000);
    must_tick(fixture, KVS_TICK_PERIODIC, 1000);
    assert_int_equal(log_host_count(&fixture->host, "snapshots", ".snapshot"), 1);
-   /* And not again before it has grown anew: that would remove the segment left behind. */
+   /* And not again before it has grown: that would remove the remaining segment. */
    assert_int_equal(log_host_count(&fixture->host, "aof", ".log"), 1);
    must_write(fixture, "a", "1");
    must_tick(fixture, KVS_TICK_PERIODIC, 1000);

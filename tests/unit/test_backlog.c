@@ -1,4 +1,4 @@
-/* Which of the waiting submissions are committed next, and how much of them. */
+/* Which of the waiting submissions are committed next, and which part of them. */
 #include "core/commit/backlog.h"
 
 #include <setjmp.h>

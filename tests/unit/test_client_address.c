@@ -1,4 +1,4 @@
-/* The addresses that a user gives: what is taken, and what is said of the others. */
+/* The addresses that a user gives: which are accepted, and what the refusal of the others says. */
 #include "client/address.h"
 
 #include <setjmp.h>

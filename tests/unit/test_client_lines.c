@@ -1,4 +1,4 @@
-/* Lines of a pipe: whole ones, whatever the pieces they arrive in, and no wait unless told to. */
+/* Lines of a pipe: always whole, in whatever pieces they arrive, and no waiting unless asked to. */
 #include "client/lines.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* The words of a command line: how they are split, and that what is printed can be typed back. */
+/* The words of a command line: how it is split, and that printed words can be typed in again. */
 #include "client/print.h"
 #include "client/words.h"
 
@@ -149,7 +149,7 @@ static void a_mark_before_the_line_and_carriage_returns_after_it_are_left_out(vo
    EXPECT_WORDS("set k 'v' \r\r", WORD("set"), WORD("k"), WORD("v"));
    expect_words("\xEF\xBB\xBF\r", 0, NULL);
    expect_words("\r", 0, NULL);
-   /* The mark is no part of the line's columns. */
+   /* The mark does not count in the line's columns. */
    expect_error("\xEF\xBB\xBFset k \"", 7);
 }
 
@@ -196,7 +196,7 @@ static void a_typographic_quote_is_refused_but_an_apostrophe_is_not(void **state
    EXPECT_WORDS("set k don\xE2\x80\x99t", WORD("set"), WORD("k"), WORD("don\xE2\x80\x99t"));
    EXPECT_WORDS("set k '\xE2\x80\x9Cv\xE2\x80\x9D'", WORD("set"), WORD("k"),
                 WORD("\xE2\x80\x9Cv\xE2\x80\x9D"));
-   /* Others of the same first bytes are text. */
+   /* Other characters with the same first bytes are text. */
    EXPECT_WORDS("\xE2\x82\xAC \xC2\xA7 \xEF\xBC\x81 \xE2", WORD("\xE2\x82\xAC"), WORD("\xC2\xA7"),
                 WORD("\xEF\xBC\x81"), WORD("\xE2"));
 }
@@ -286,7 +286,7 @@ static void a_word_with_spaces_or_quotes_is_quoted(void **state)
    (void)state;
    expect_print(print_word, kv_slice_of("bare\\word"), "bare\\word");
    expect_print(print_word, kv_slice_of("two words"), "\"two words\"");
-   /* Overlong forms of "/" and U+00E9 are no characters. */
+   /* Overlong forms of "/" and U+00E9 are not characters. */
    expect_print(print_word, kv_slice_of("\xC0\xAF"), "\"\\xc0\\xaf\"");
    expect_print(print_word, kv_slice_of("\xE0\x83\xA9"), "\"\\xe0\\x83\\xa9\"");
    expect_print(print_word, kv_slice_of("don't"), "\"don't\"");

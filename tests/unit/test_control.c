@@ -49,7 +49,7 @@ static void ticks_go_on_after_some_that_failed(void **state)
 
 /* ---- Repairs ---- */
 
-/* The active plug-in fails, and each attempt to open another one too. */
+/* The active plug-in fails, and so does each attempt to open another one. */
 static void break_down(struct control_fixture *fixture)
 {
    control_script.write = KVS_IO;
@@ -59,7 +59,7 @@ static void break_down(struct control_fixture *fixture)
    assert_false(fixture->writable);
 }
 
-/* How many repairs were tried by the end of each of the seconds. */
+/* The number of repairs attempted by the end of each second. */
 static void assert_attempts(struct control_fixture *fixture, unsigned before,
                             const unsigned *seconds, size_t count)
 {
@@ -194,7 +194,7 @@ static void a_record_that_fails_is_withdrawn(void **state)
    assert_int_equal(control_fixture_set(fixture, "k", "v"), KV_OK);
 }
 
-/* The disk may have either record, so it must have both generations, and nothing may be
+/* The disk may have either record, so both generations must be there, and nothing may be
  * acknowledged that one of them lacks. */
 static void a_record_that_cannot_be_withdrawn_keeps_both_generations_and_ends_writing(void **state)
 {
@@ -240,7 +240,7 @@ static void the_checkpoint_of_a_switch_is_the_last_save_only_when_the_switch_wor
 
 /* ---- Shadow runs ---- */
 
-/* A run that stayed due would keep the control thread awake for ever. */
+/* A run that stayed due would keep the control thread awake forever. */
 static void a_shadow_run_counts_what_was_mirrored_and_is_then_due_no_more(void **state)
 {
    struct control_fixture *fixture = *state;
@@ -256,7 +256,7 @@ static void a_shadow_that_gives_back_the_live_data_at_its_sequence_is_equal(void
    struct control_fixture *fixture = *state;
    assert_int_equal(control_fixture_set(fixture, "k", "v"), KV_OK);
    assert_int_equal(control_fixture_delete(fixture, "k"), KV_OK);
-   control_script.loaded_to = 2; /* the plug-in keeps nothing, and there is nothing but this */
+   control_script.loaded_to = 2; /* the plug-in keeps nothing except this */
    assert_int_equal(control_fixture_shadow(fixture).outcome, KV_SHADOW_EQUAL);
 }
 

@@ -63,7 +63,7 @@ static void callers_take_turns(void **state)
    for (size_t i = 0; i < 3; i++)
       put(&queue, &greedy[i]);
    assert_next(&queue, &greedy[0]);
-   put(&queue, &other); /* before what the greedy one has waiting */
+   put(&queue, &other); /* before the waiting tasks of the greedy caller */
    put(&queue, &greedy[3]);
    assert_next(&queue, &other);
    assert_next(&queue, &greedy[1]);
@@ -121,7 +121,7 @@ static void a_caller_has_only_some_places(void **state)
       assert_ptr_equal(put(&queue, &requests[i]),
                        i < KV_CONTROL_QUEUE_CALLER_MAX ? NULL : &requests[i]);
    }
-   /* One of the others does, and so does who asks for what waits already. */
+   /* One task of another caller fits, and so does a request that waits already. */
    struct request other = request(2, 100), same = request(1, 0);
    assert_null(put(&queue, &other));
    assert_null(put(&queue, &same));

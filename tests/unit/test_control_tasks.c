@@ -9,7 +9,7 @@
 #include <semaphore.h>
 #include <string.h>
 
-/* One that asks the control thread for something, as a call does. */
+/* A request to the control thread, as a call makes it. */
 struct request {
    struct kv_control_task task;
    struct control_fixture *fixture;
@@ -21,7 +21,7 @@ struct request {
    sem_t done;
 };
 
-/* What a checkpoint of the plug-in does, beside reading: the test's of now. */
+/* What a checkpoint does besides reading; set by the current test. */
 static struct request *leaving, *ending_with;
 
 static void answer(struct request *request, enum kv_code code, const struct kv_status *status)
@@ -93,7 +93,7 @@ static void post_all(struct control_fixture *fixture, void *context)
       kv_control_post(fixture->control, &(*each)->task);
 }
 
-/* Has the control thread itself post them, so that none is run before all are there. */
+/* Lets the control thread itself post them, so that none runs before all have been posted. */
 static void post_together(struct control_fixture *fixture, struct request **requests)
 {
    control_fixture_run(fixture, post_all, requests);
@@ -129,7 +129,7 @@ static void a_switch_whose_caller_goes_away_is_cancelled(void **state)
    post_together(fixture, (struct request *[]){&request, NULL});
    assert_int_equal(request.code, KV_CANCELLED);
    assert_non_null(strstr(request.status.text, "the mode is unchanged"));
-   assert_int_equal(control_script.entries, 0); /* it was given no more of the data */
+   assert_int_equal(control_script.entries, 0); /* it was given no further data */
    assert_int_equal(control_fixture_generation(fixture), 1);
    assert_false(control_fixture_has_generation(fixture, 2));
    assert_int_equal(control_fixture_set(fixture, "c", "3"), KV_OK);
@@ -208,7 +208,7 @@ static void saves_that_wait_are_one_checkpoint(void **state)
 
 /* ---- The end ---- */
 
-/* The server begins to stop while a hook runs, and somebody waits. */
+/* The server begins to stop while a hook runs and a task waits. */
 static void end_meanwhile(void)
 {
    struct request *waiting = ending_with;
@@ -217,7 +217,7 @@ static void end_meanwhile(void)
    ending_with = NULL;
    kv_control_post(waiting->fixture->control, &waiting->task);
    kv_control_wind_down(waiting->fixture->control);
-   await(waiting); /* although the hook has not come back */
+   await(waiting); /* although the hook has not returned */
 }
 
 static void the_end_cancels_a_switch_and_refuses_what_waits(void **state)
@@ -271,7 +271,7 @@ static void the_end_gives_up_a_load_and_what_is_there_stays(void **state)
    control_script.stop_in_load = control_script.stop_wanted = false;
    assert_int_equal(control_fixture_restart(fixture), KV_OK);
    assert_int_equal(control_fixture_generation(fixture), 1);
-   /* What stops the server later takes nothing from a checkpoint. */
+   /* A stop of the server leaves its last checkpoint complete. */
    control_script.stop_wanted = true;
    uint64_t sequence;
    assert_int_equal(control_fixture_save(fixture, &sequence), KV_OK);

@@ -21,7 +21,7 @@ struct fixture {
    struct temporary parent;
    char path[TEMPORARY_PATH_SIZE];
    struct kv_data_directory *directory;
-   struct kv_active active; /* what read found; released before each read */
+   struct kv_active active; /* the result of the last read; released before each read */
    bool found;
    struct kv_status status;
 };
@@ -65,7 +65,7 @@ static enum kv_code read_it(struct fixture *fixture)
                                         &fixture->status);
 }
 
-/* As a new process would see it. */
+/* Opens it as a new process would. */
 static enum kv_code reopen_and_read(struct fixture *fixture)
 {
    close_it(fixture);
@@ -200,7 +200,7 @@ static void a_lock_ends_with_its_process(void **state)
    assert_int_equal(open_it(fixture), KV_OK);
 }
 
-/* The child holds the lock until it reads in the log of the parent that it is being waited for. */
+/* The child holds the lock until it reads in the parent's log that the parent waits. */
 static void hold_until_waited_for(struct fixture *fixture, int ready, int log)
 {
    char line[256];
@@ -253,7 +253,7 @@ static void a_directory_of_another_user_is_refused(void **state)
    struct fixture *fixture = *state;
    enum { SERVER_USER = 4711, OTHER_USER = 4712 };
    if (geteuid() != 0)
-      skip(); /* only root can give directories away */
+      skip(); /* only root can change the owner of directories */
    close_it(fixture);
    assert_int_equal(chmod(fixture->parent.path, 0755), 0);
    assert_int_equal(chmod(fixture->path, 0755), 0);
@@ -263,12 +263,12 @@ static void a_directory_of_another_user_is_refused(void **state)
    assert_int_equal(seteuid(0), 0);
    assert_int_equal(code, KV_PERMISSION_DENIED);
    assert_refused(fixture, KV_PERMISSION_DENIED, "belongs to user id 4712");
-   /* Root neither, for it would do what the owner wants. */
+   /* Not even root, which would do what the owner wants. */
    assert_int_equal(open_it(fixture), KV_PERMISSION_DENIED);
    assert_refused(fixture, KV_PERMISSION_DENIED, "--user 4712");
 }
 
-/* Makes `name` in the data directory a link to a file beside it that must stay as it is. */
+/* Makes `name` in the data directory a link to a file outside, which must not change. */
 static void plant_link(const struct fixture *fixture, const char *name)
 {
    char path[TEMPORARY_PATH_SIZE];
@@ -507,7 +507,7 @@ static void a_record_of_a_newer_format_is_refused(void **state)
 {
    struct fixture *fixture = *state;
    begin_store(fixture);
-   /* As some later server may write it, with the checksum that every format ends in. */
+   /* As a later server may write it, with the checksum at the end of every format. */
    static const char newer[] = "format=2\nchecksum=3596f9792437f740\n";
    temporary_write(&fixture->parent, "data/ACTIVE", newer, strlen(newer));
    assert_damage_refused(fixture);
@@ -571,7 +571,7 @@ static void the_mark_of_the_first_start_goes_with_the_first_record(void **state)
    assert_false(temporary_has(&fixture->parent, "data/STARTING"));
    create_generation(fixture, 1); /* made without one */
    assert_false(temporary_has(&fixture->parent, "data/STARTING"));
-   /* It came back with a power cut: it must not outlive the next start. */
+   /* It came back after a power cut, and must not outlive the next start. */
    temporary_write(&fixture->parent, "data/STARTING", "", 0);
    assert_int_equal(reopen_and_read(fixture), KV_OK);
    assert_false(temporary_has(&fixture->parent, "data/STARTING"));
@@ -614,7 +614,7 @@ static void a_generation_is_removed_with_all_in_it(void **state)
    assert_true(temporary_has(&fixture->parent, "data/gen-000001/file"));
    assert_true(temporary_has(&fixture->parent, "outside/file"));
    assert_int_equal(kv_data_directory_remove_generation(fixture->directory, 2, &fixture->status),
-                    KV_OK); /* it is gone: that is all that was asked for */
+                    KV_OK); /* it does not exist, which is what was asked for */
 }
 
 static void only_the_active_generation_is_not_stale(void **state)

@@ -134,7 +134,7 @@ static void effects_of_an_atomic_submission_are_joined_but_not_to_the_next(void 
    assert_effect(&fixture->effects.records[3], 14, KVS_SET, "c", 0);
 }
 
-/* The data are 4 bytes ("old" and "1"); the bound leaves 4 more. */
+/* The data are 4 bytes ("old" and "1"); the limit leaves 4 more. */
 static void what_passes_the_memory_bound_is_refused_alone(void **state)
 {
    struct fixture *fixture = *state;

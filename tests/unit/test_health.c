@@ -1,4 +1,4 @@
-/* The health service without a wire: what watchers are told, and when. */
+/* The health service without a wire: what watchers receive, and when. */
 #include "core/service/health.h"
 #include "tests/support/fake_rpc.h"
 
@@ -53,7 +53,7 @@ static int tear_down(void **state)
    return 0;
 }
 
-/* Begins to watch the server as a whole. */
+/* Starts a watch of the server as a whole. */
 static void watch(struct fixture *fixture, size_t i)
 {
    fixture->calls[i] =
@@ -116,7 +116,7 @@ static void a_drain_is_told_and_then_ends_the_call(void **state)
    assert_true(fixture->answers[0].ended);
 }
 
-/* In every order of three that leave, the others go on being told. */
+/* Whatever the order in which three watchers leave, the others keep receiving changes. */
 static void watchers_may_leave_in_any_order(void **state)
 {
    struct fixture *fixture = *state;

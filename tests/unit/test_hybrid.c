@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-/* Reads and syncs of files with this in their names fail; "" is none. */
+/* Reads and syncs of files with this in their names fail; "" means no file. */
 static char failing_name[64];
 
 static bool is_failing(int fd)
@@ -25,7 +25,7 @@ static bool is_failing(int fd)
    return length > 0 && strstr(path, failing_name);
 }
 
-/* They stand before the C library's. */
+/* They replace the C library's. */
 ssize_t pread(int fd, void *data, size_t size, off_t offset)
 {
    return is_failing(fd) ? -1 : syscall(SYS_pread64, fd, data, size, offset);
@@ -137,7 +137,7 @@ static void shutdown_takes_a_snapshot_when_something_changed(void **state)
    fixture->host.saved_to = 0;
    must_tick(fixture, KVS_TICK_SHUTDOWN, 0);
    assert_int_equal(count_snapshots(fixture), 1);
-   assert_int_equal(fixture->host.saved_to, 0); /* nor was the one there written anew */
+   assert_int_equal(fixture->host.saved_to, 0); /* nor was the existing one rewritten */
    must_survive(fixture, "");
 }
 
@@ -168,13 +168,13 @@ static void damaged_newest_snapshot_is_passed_over_as_the_log_covers_it(void **s
    must_survive(fixture, settings);
    must_write(fixture, "after", "that");
    must_survive(fixture, settings);
-   /* All three damaged: nothing is left that the log could go on from. */
+   /* All three are damaged: nothing is left from which the log could continue. */
    plugin_session_close(&fixture->session);
    log_host_damage(&fixture->host, "snapshots", 2);
    assert_int_equal(reopen(fixture, settings), KVS_CORRUPT);
 }
 
-/* The log would cover it, as it covers a damaged one, but nothing says that it is damaged. */
+/* The log would make up for it, as for a damaged one, but nothing says that it is damaged. */
 static void snapshot_that_cannot_be_read_for_now_is_refused_and_changes_nothing(void **state)
 {
    struct fixture *fixture = *state;
@@ -204,7 +204,7 @@ static void damaged_newest_snapshot_is_refused_when_the_log_has_a_gap(void **sta
    log_host_remove_oldest(&fixture->host, "aof");
    size_t segments = count_segments(fixture);
    assert_true(segments > 2);
-   /* Take away until not even the second newest snapshot has its log. */
+   /* Removes segments until not even the second newest snapshot has its log. */
    while (reopen(fixture, settings) == KVS_OK)
       log_host_remove_oldest(&fixture->host, "aof");
    assert_non_null(strstr(fixture->session.error.text, ".log"));

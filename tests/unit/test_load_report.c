@@ -21,7 +21,7 @@ uint64_t __wrap_kv_clock_monotonic_ms(void)
 struct fixture {
    struct kv_load_report *report;
    FILE *log;
-   int error_fd; /* what standard error was */
+   int error_fd; /* the original standard error */
    char text[8192];
 };
 
@@ -49,7 +49,7 @@ static int tear_down(void **state)
    return 0;
 }
 
-/* All that was logged so far. */
+/* Everything logged so far. */
 static const char *logged(struct fixture *fixture)
 {
    ssize_t size = pread(fileno(fixture->log), fixture->text, sizeof fixture->text - 1, 0);

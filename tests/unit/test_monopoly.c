@@ -79,7 +79,7 @@ static int tear_down(void **state)
    return 0;
 }
 
-/* Waits until the worker has run for a good part of the time between two looks, and looks. */
+/* Waits until the worker has run for much of the time between two looks, then looks. */
 static void look(struct world *world)
 {
    clockid_t clock;
@@ -94,7 +94,7 @@ static void look(struct world *world)
    kv_monopoly_look(world->monopoly);
 }
 
-/* All of it has been received when it has been read; as gRPC does. */
+/* Reads everything that has been received, as gRPC does. */
 static void transfer(struct world *world, size_t size)
 {
    static char data[TOO_MUCH];
@@ -124,7 +124,7 @@ static void one_that_sends_too_much_within_one_wait_is_ended(void **state)
 static void one_that_sends_what_requests_may_hold_is_left_alone(void **state)
 {
    struct world *world = *state;
-   transfer(world, TOO_MUCH); /* before the worker is seen to be kept */
+   transfer(world, TOO_MUCH); /* before the worker counts as monopolized */
    look(world);
    look(world);
    transfer(world, MEMORY_MAX);
@@ -175,7 +175,7 @@ static bool is_locked(int fd)
    return status != 0;
 }
 
-/* The system drops a file's locks with the first of the process's descriptors that is closed. */
+/* The system drops a file's locks when the process closes any descriptor of it. */
 static void a_file_that_has_the_number_of_an_earlier_one_keeps_its_lock(void **state)
 {
    struct world *world = *state;

@@ -1,4 +1,4 @@
-/* A paced snapshot waits as long as nobody waits for it, and no longer. */
+/* A paced snapshot slows down only while nobody waits for it. */
 #include "storage/pace.h"
 
 #include <setjmp.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-/* More than could be done in a day at the least rate. */
+/* More than a day's work at the lowest rate. */
 #define ENDLESS ((uint64_t)1 << 40)
 
 struct fixture {

@@ -121,7 +121,7 @@ static void a_file_that_others_may_write_is_refused(void **state)
    assert_int_equal(find(fixture, "plain"), KV_OK);
 }
 
-/* It goes to clients. */
+/* Clients see this text. */
 static void no_status_names_a_path(void **state)
 {
    struct fixture *fixture = *state;
@@ -150,7 +150,7 @@ static void what_is_no_shared_object_is_refused(void **state)
    assert_refused(fixture, "folder", KV_FAILED_PRECONDITION, "the server's log says which");
 }
 
-/* Not when a hook first calls it. */
+/* It must fail now, not when a hook first calls the function. */
 static void what_needs_a_function_that_is_not_there_is_refused(void **state)
 {
    struct fixture *fixture = *state;
@@ -181,7 +181,7 @@ static uintptr_t mapped_at(const char *name)
    return found;
 }
 
-/* Threads of its own may still run in it. One that was refused has run no hook, and goes. */
+/* Its threads may still run in it. A refused plug-in has run no hook and is unmapped. */
 static void an_accepted_plug_in_stays_mapped_and_a_refused_one_does_not(void **state)
 {
    struct fixture *fixture = *state;
@@ -199,7 +199,7 @@ static void an_accepted_plug_in_stays_mapped_and_a_refused_one_does_not(void **s
    assert_int_equal(mapped_at("other_abi"), 0);
 }
 
-/* cp writes into the file that is there. */
+/* cp overwrites the existing file. */
 static void a_loaded_plug_in_does_not_see_its_file_change(void **state)
 {
    struct fixture *fixture = *state;
@@ -235,7 +235,8 @@ static void asking_again_for_a_refused_plug_in_takes_no_more_files(void **state)
    assert_int_equal(open_files(), before);
 }
 
-/* The linker keeps some libraries, and knows them by a name that must not come to lead elsewhere.
+/* The linker never unloads some libraries, and knows them by a name that must not lead elsewhere
+ * later.
  */
 static void
 a_refused_plug_in_that_stays_mapped_is_mapped_once_and_mistaken_for_no_other(void **state)

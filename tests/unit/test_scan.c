@@ -1,4 +1,4 @@
-/* Scan, over a store of its own and without a wire: what is sent, and that it lets go of its view.
+/* Scan over a store of its own and without a wire: what it sends, and that it releases its view.
  */
 #include "core/service/service.h"
 #include "core/store/store.h"
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LARGE ((size_t)200 * 1024) /* two of them are too much for one message */
+#define LARGE ((size_t)200 * 1024) /* two of them do not fit into one message */
 
 static size_t held_views;
 
@@ -89,7 +89,7 @@ static void fill(struct fixture *fixture, unsigned count, size_t size)
    free(value);
 }
 
-/* Cuts the scan off at each of its messages in turn; returns how many there are. */
+/* Ends the scan at each of its messages in turn; returns their number. */
 static size_t cut_at_each(struct fixture *fixture)
 {
    struct fake_answer answer;
@@ -128,7 +128,7 @@ static void a_scan_that_is_cut_off_with_an_entry_held_back_holds_no_view(void **
 static void a_scan_that_is_cut_off_between_entries_holds_no_view(void **state)
 {
    struct fixture *fixture = *state;
-   fill(fixture, 10000, 1); /* a message holds a number of entries, too */
+   fill(fixture, 10000, 1); /* the number of entries in a message is limited, too */
    assert_in_range(cut_at_each(fixture), 2, 10);
 }
 

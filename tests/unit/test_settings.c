@@ -114,7 +114,7 @@ static void a_size_takes_a_suffix_of_powers_of_1024(void **state)
    assert_accepted(SEGMENT, "9223372036854775807", "9223372036854775807", INT64_MAX);
 }
 
-/* Where the bounds are those of the type, only the reading itself can tell. */
+/* When the limits are those of the type, only the parsing itself can detect an overflow. */
 static void a_number_beyond_64_bits_is_refused_and_not_cut_to_the_bounds(void **state)
 {
    (void)state;

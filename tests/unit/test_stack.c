@@ -128,7 +128,7 @@ static void an_unknown_name_or_a_path_is_refused(void **state)
    assert_said(fixture, "never a path");
 }
 
-/* The same checks as for a plug-in that the user names. */
+/* The checks are those for a plug-in that the user names. */
 static void a_file_that_others_may_write_is_refused(void **state)
 {
    struct fixture *fixture = *state;

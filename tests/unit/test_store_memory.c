@@ -153,7 +153,7 @@ static void what_an_unpinned_version_used_is_freed_by_the_next_commit(void **sta
 static void a_held_view_costs_only_what_it_alone_needs(void **state)
 {
    enum { COUNT = 1000 };
-   uint64_t chance = 42;
+   uint64_t random_state = 42;
    store_fill(*state, COUNT);
    kv_transaction_commit(kv_store_begin(*state), 2);
    long alone = blocks_in_use;
@@ -161,7 +161,7 @@ static void a_held_view_costs_only_what_it_alone_needs(void **state)
    for (unsigned i = 0; i < 20 * COUNT; i++) {
       char text[16];
       struct kv_transaction *transaction = kv_store_begin(*state);
-      struct kv_slice key = store_numbered(text, store_random_below(&chance, COUNT) * 2);
+      struct kv_slice key = store_numbered(text, store_random_below(&random_state, COUNT) * 2);
       assert_true(kv_transaction_set(transaction, key, kv_slice(text, i % 16)));
       kv_transaction_commit(transaction, 3 + i);
       /* At most twice the data, the view itself, and what the last transaction retired. */
@@ -277,7 +277,7 @@ static void what_was_published_keeps_what_it_replaced_until_it_is_reclaimed(void
 static void views_may_end_in_any_order(void **state)
 {
    enum { VERSIONS = 6, VIEWS = 2 * VERSIONS, KEYS = 300 };
-   uint64_t chance = 42;
+   uint64_t random_state = 42;
    char text[16], expected[16];
    for (unsigned round = 0; round < 100; round++) {
       struct kv_store_view *views[VIEWS];
@@ -291,12 +291,12 @@ static void views_may_end_in_any_order(void **state)
          views[2 * i + 1] = kv_store_view_create(*state);
       }
       for (unsigned left = VIEWS; left > 0; left--) {
-         unsigned chosen = store_random_below(&chance, left);
+         unsigned chosen = store_random_below(&random_state, left);
          kv_store_view_destroy(views[chosen]);
          views[chosen] = views[left - 1];
          for (unsigned i = 0; i + 1 < left; i++) {
             const struct kv_version *version = kv_store_view_version(views[i]);
-            unsigned j = store_random_below(&chance, KEYS);
+            unsigned j = store_random_below(&random_state, KEYS);
             unsigned number = expected_number(j, kv_version_sequence(version));
             assert_true(
                 store_holds(version, store_numbered(text, j), store_numbered(expected, number)));

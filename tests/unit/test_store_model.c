@@ -39,7 +39,7 @@ struct model_test {
    struct kv_store_view *views[MODEL_VIEWS];
    struct model seen[MODEL_VIEWS]; /* what the views must show */
    uint64_t sequences[MODEL_VIEWS];
-   uint64_t chance;
+   uint64_t random_state;
 };
 
 static int compare_model_keys(const void *a, const void *b)
@@ -60,11 +60,11 @@ static void make_keys(struct model_test *test)
       for (; count < MODEL_KEYS; count++) {
          struct model_key *key = &test->keys[count];
          memset(key, 0, sizeof *key);
-         size_t common = store_random_below(&test->chance, 4) * 5;
+         size_t common = store_random_below(&test->random_state, 4) * 5;
          memset(key->bytes, 'k', common);
-         key->size = common + 1 + store_random_below(&test->chance, 12);
+         key->size = common + 1 + store_random_below(&test->random_state, 12);
          for (size_t i = common; i < key->size; i++)
-            key->bytes[i] = alphabet[store_random_below(&test->chance, sizeof alphabet)];
+            key->bytes[i] = alphabet[store_random_below(&test->random_state, sizeof alphabet)];
       }
       qsort(test->keys, MODEL_KEYS, sizeof test->keys[0], compare_model_keys);
       count = 1;
@@ -104,7 +104,7 @@ static void check_version(struct model_test *test, const struct kv_version *vers
    }
    assert_null(kv_cursor_next(&cursor));
    for (unsigned tries = 0; tries < 20; tries++) {
-      size_t i = store_random_below(&test->chance, MODEL_KEYS);
+      size_t i = store_random_below(&test->random_state, MODEL_KEYS);
       const struct kv_entry *entry = kv_version_find(version, model_key(test, i));
       assert_int_equal(entry != NULL, model->values[i] != 0);
       assert_true(!entry ||
@@ -134,22 +134,22 @@ static void change_both(struct model_test *test, struct kv_store *store, uint32_
 {
    struct kv_transaction *transaction = kv_store_begin(store);
    test->working = test->now;
-   for (uint32_t left = 1 + store_random_below(&test->chance, changes); left > 0; left--) {
-      size_t i = store_random_below(&test->chance, MODEL_KEYS);
+   for (uint32_t left = 1 + store_random_below(&test->random_state, changes); left > 0; left--) {
+      size_t i = store_random_below(&test->random_state, MODEL_KEYS);
       uint32_t buffer[50], *held = &test->working.values[i];
       assert_int_equal(kv_transaction_find(transaction, model_key(test, i)) != NULL, *held != 0);
-      if (store_random_below(&test->chance, 100) < deletes) {
+      if (store_random_below(&test->random_state, 100) < deletes) {
          bool existed;
          assert_true(kv_transaction_delete(transaction, model_key(test, i), &existed));
          assert_int_equal(existed, *held != 0);
          *held = 0;
       } else {
-         *held = 1 + store_random_below(&test->chance, UINT32_MAX - 1);
+         *held = 1 + store_random_below(&test->random_state, UINT32_MAX - 1);
          assert_true(
              kv_transaction_set(transaction, model_key(test, i), model_value(&buffer, *held)));
       }
    }
-   if (store_random_below(&test->chance, 4) == 0) {
+   if (store_random_below(&test->random_state, 4) == 0) {
       kv_transaction_abort(transaction);
       return;
    }
@@ -159,15 +159,15 @@ static void change_both(struct model_test *test, struct kv_store *store, uint32_
 
 static void change_views(struct model_test *test, struct kv_store *store)
 {
-   size_t chosen = store_random_below(&test->chance, MODEL_VIEWS);
+   size_t chosen = store_random_below(&test->random_state, MODEL_VIEWS);
    struct kv_store_view **view = &test->views[chosen];
    if (*view) {
       const struct kv_version *version = kv_store_view_version(*view);
       assert_int_equal(kv_version_sequence(version), test->sequences[chosen]);
       check_version(test, version, &test->seen[chosen],
-                    store_random_below(&test->chance, MODEL_KEYS));
+                    store_random_below(&test->random_state, MODEL_KEYS));
       check_counters(test, version, &test->seen[chosen]);
-      if (store_random_below(&test->chance, 3) > 0)
+      if (store_random_below(&test->random_state, 3) > 0)
          return;
       kv_store_view_destroy(*view);
       *view = NULL;
@@ -182,7 +182,7 @@ static void all_versions_agree_with_a_model(void **state)
 {
    struct model_test *test = calloc(1, sizeof *test);
    struct kv_reader *reader = kv_reader_create(*state);
-   test->chance = 42;
+   test->random_state = 42;
    make_keys(test);
    for (unsigned step = 0; step < 3000; step++) {
       uint32_t deletes = step / 500 % 2 == 0 ? 20 : 85; /* the tree grows and shrinks by turns */

@@ -105,7 +105,7 @@ static void a_directory_above_may_be_open_to_others_where_it_is_sticky(void **st
    assert_int_equal(open_at(fixture, fixture->inner), KV_OK);
 }
 
-/* As everything is that is made with a umask of 002. */
+/* As created with a umask of 002. */
 static void a_directory_above_may_be_open_to_a_group_of_its_owner_alone(void **state)
 {
    struct fixture *fixture = *state;
@@ -125,7 +125,7 @@ static void what_belongs_to_another_user_is_refused_wherever_it_stands(void **st
 {
    struct fixture *fixture = *state;
    if (geteuid() != 0)
-      skip(); /* only root can give files away */
+      skip(); /* only root can change the owner of files */
    const char *const all[] = {fixture->path, fixture->inner, fixture->top.path};
    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
       assert_int_equal(chown(all[i], OTHER_USER, 0), 0);
@@ -135,7 +135,7 @@ static void what_belongs_to_another_user_is_refused_wherever_it_stands(void **st
    }
 }
 
-/* A link of somebody else's could be turned to another directory at any time. */
+/* Another user could redirect such a link at any time. */
 static void a_link_on_the_way_is_followed_where_only_its_owner_can_change_it(void **state)
 {
    struct fixture *fixture = *state;

@@ -1,4 +1,5 @@
-/* What the load generator asks: its messages are read back with protobuf-c, its chance is counted.
+/* What the load generator asks: its messages are read back with protobuf-c, its random choices are
+ * counted.
  */
 #include "bench/load/reply.h"
 #include "kvstore.pb-c.h"
