@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Draws docs/architecture/modules.svg from the table of modules in docs/architecture.md.
+"""Makes the drawings of docs/architecture.md: modules.svg from the table of modules in that page, and
+states.svg from states.dot.
 
-Run it when the table has changed; it needs Debian's graphviz. The test of the modules reads the same
-table, compares it with the includes of the code, and compares the drawing with it.
+Run it when the table or states.dot has changed; it needs Debian's graphviz. A test compares the table
+with the includes of the code, and both drawings with their sources.
 """
 import os
 import re
@@ -11,6 +12,8 @@ import subprocess
 HERE = os.path.dirname(os.path.abspath(__file__))
 PAGE = os.path.join(os.path.dirname(HERE), "architecture.md")
 DRAWING = os.path.join(HERE, "modules.svg")
+STATES = os.path.join(HERE, "states.dot")
+STATES_DRAWING = os.path.join(HERE, "states.svg")
 HEADING = "| module | what it is | may know |"
 
 # Modules of the server's process. The others are programs and libraries beside it.
@@ -49,11 +52,20 @@ def dot(table):
     return "\n".join([*lines, "}\n"])
 
 
+def transitions():
+    """The edges of states.dot."""
+    with open(STATES, encoding="utf-8") as file:
+        return sorted(re.findall(r'"([^"]+)" -> "([^"]+)"', file.read()))
+
+
 def main():
-    svg = subprocess.run(["dot", "-Tsvg"], input=dot(modules()), text=True, check=True,
-                         stdout=subprocess.PIPE).stdout
-    with open(DRAWING, "w", encoding="utf-8") as file:
-        file.write(svg)
+    with open(STATES, encoding="utf-8") as file:
+        states = file.read()
+    for text, drawing in ((dot(modules()), DRAWING), (states, STATES_DRAWING)):
+        svg = subprocess.run(["dot", "-Tsvg"], input=text, text=True, check=True,
+                             stdout=subprocess.PIPE).stdout
+        with open(drawing, "w", encoding="utf-8") as file:
+            file.write(svg)
 
 
 if __name__ == "__main__":

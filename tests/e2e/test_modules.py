@@ -114,14 +114,18 @@ class Modules(unittest.TestCase):
                     for other in known if (module, other) not in needed]
         self.assertEqual(unneeded, [], "take it out of the table in docs/architecture.md")
 
-    def test_the_drawing_shows_the_table(self):
-        with open(draw.DRAWING, encoding="utf-8") as file:
-            svg = html.unescape(file.read())
-        titles = {kind: re.findall(f'class="{kind}">\n<title>(.*)</title>', svg)
-                  for kind in ("node", "edge")}
-        self.assertEqual(sorted(titles["node"]), sorted(MODULES), "run docs/architecture/draw.py")
-        self.assertEqual(sorted(titles["edge"]), [f"{a}->{b}" for a, b in draw.arrows(MODULES)],
-                         "run docs/architecture/draw.py")
+    def test_the_drawings_show_their_sources(self):
+        for drawing, nodes, edges in (
+                (draw.DRAWING, set(MODULES), draw.arrows(MODULES)),
+                (draw.STATES_DRAWING, {state for edge in draw.transitions() for state in edge},
+                 draw.transitions())):
+            with open(drawing, encoding="utf-8") as file:
+                svg = html.unescape(file.read())
+            drawn = {kind: re.findall(f'class="{kind}">\n<title>(.*)</title>', svg)
+                     for kind in ("node", "edge")}
+            self.assertEqual(set(drawn["node"]), nodes, "run docs/architecture/draw.py")
+            self.assertEqual(sorted(drawn["edge"]), sorted(f"{a}->{b}" for a, b in edges),
+                             "run docs/architecture/draw.py")
 
     def test_what_the_page_names_exists(self):
         with open(draw.PAGE, encoding="utf-8") as file:
