@@ -32,15 +32,9 @@ kvs_plugin stand_in_plugin(const char *name)
    };
 }
 
-static void ignore_wake(void *context)
-{
-   (void)context;
-}
-
 enum kv_code stand_in_open(struct kv_instance_config config, const uint8_t store_id[16],
                            struct kv_instance **instance, struct kv_status *status)
 {
-   config.wake = ignore_wake;
    memcpy(config.store_id, store_id, sizeof config.store_id);
    enum kv_code code = kv_settings_create(config.plugin, NULL, 0, &config.settings, status);
    return code == KV_OK ? kv_instance_open(&config, instance, status) : code;

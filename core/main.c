@@ -1,5 +1,5 @@
 /*
- * kvstore-server: builds the rooms from the ground up, waits for a signal, takes them down again.
+ * kvstore-server: creates the modules, lowest first, waits for a signal, and destroys them again.
  * Everything that lives as long as the server is owned by the one struct here.
  */
 #include "core/commit/commit.h"
@@ -58,6 +58,18 @@ static void on_writable_changed(void *context, bool writable)
    kv_health_set(server->health, KV_HEALTH_STORE, writable);
 }
 
+static bool stop_wanted(void *context)
+{
+   struct server *server = context;
+   return kv_stop_wanted(server->stop);
+}
+
+static void on_progress(void *context)
+{
+   struct server *server = context;
+   kv_stop_progress(server->stop);
+}
+
 /* ---- Up ---- */
 
 static enum kv_code create_store(struct server *server, struct kv_status *status)
@@ -79,11 +91,10 @@ static enum kv_code create_store(struct server *server, struct kv_status *status
        .library = server->library,
        .store = server->store,
        .commit = server->commit,
-       .writable_changed = on_writable_changed,
-       .writable_context = server,
-       .stop_wanted = kv_stop_wanted,
-       .progress = kv_stop_progress,
-       .stop_context = server->stop,
+       .observer = {.context = server,
+                    .writable_changed = on_writable_changed,
+                    .stop_wanted = stop_wanted,
+                    .progress = on_progress},
        .hook_budget_ms = config->hook_budget * 1000,
    };
    server->control = kv_control_create(&control, status);

@@ -31,15 +31,10 @@ static int remove_entry(const char *path, const struct stat *info, int type, str
    return remove(path);
 }
 
-static void ignore(void *context)
-{
-   (void)context;
-}
-
 static enum kv_code open_in(struct kv_plugin_library *library, const struct choice *choice,
                             const char *directory, struct kv_status *status)
 {
-   struct kv_instance_config config = {.library = library, .directory = directory, .wake = ignore};
+   struct kv_instance_config config = {.library = library, .directory = directory};
    struct kv_instance *instance;
    if (choice->store_id)
       memcpy(config.store_id, choice->store_id, sizeof config.store_id);

@@ -142,15 +142,13 @@ void kv_stop_step(struct kv_stop *stop, const char *step, int64_t allowed_ms)
    pthread_mutex_unlock(&stop->lock);
 }
 
-void kv_stop_progress(void *context)
+void kv_stop_progress(struct kv_stop *stop)
 {
-   struct kv_stop *stop = context;
    atomic_fetch_add_explicit(&stop->progress, 1, memory_order_relaxed);
 }
 
-bool kv_stop_wanted(void *context)
+bool kv_stop_wanted(struct kv_stop *stop)
 {
-   struct kv_stop *stop = context;
    return atomic_load(&stop->wanted);
 }
 

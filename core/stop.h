@@ -32,11 +32,11 @@ void kv_stop_report_with(struct kv_stop *stop, void (*report)(void *context), vo
 
 /* main begins something that may take `allowed_ms` once the server is to stop. The text stays. */
 void kv_stop_step(struct kv_stop *stop, const char *step, int64_t allowed_ms);
-/* The step is getting on (`context` is the kv_stop). */
-void kv_stop_progress(void *context);
+/* The step makes progress. */
+void kv_stop_progress(struct kv_stop *stop);
 
-/* Whether a signal has come (`context` is the kv_stop). */
-bool kv_stop_wanted(void *context);
+/* Whether a signal has come. */
+bool kv_stop_wanted(struct kv_stop *stop);
 /* Returns once it has. */
 void kv_stop_await(struct kv_stop *stop);
 

@@ -1,22 +1,26 @@
 /*
- * The control plane: the one thread that opens, ticks, switches and closes plug-ins, and brings the
- * store back at start. The data path (commit) never waits for it, but for a step between two
- * batches.
+ * The control plane: the one thread that opens, ticks, switches, repairs and closes plug-ins, and
+ * brings the store back at the start.
  *
  * Promises
  *  - A restart comes back in the mode and with the options last configured, with exactly the data
  *    that was promised, or refuses and says why.
  *  - A switch loses no acknowledged write, whenever the process dies: until the new mode's record
- * is durable the old mode takes every batch and is what a restart comes back to.
+ *    is durable the old mode takes every batch and is what a restart comes back to.
  *  - A switch that fails at any step leaves the old mode as it was.
- *  - A switch that nobody waits for any more, because its callers are gone or the server stops, is
- *    cancelled as long as nothing is recorded.
- *  - Tasks wait in a queue of bounded length (queue.h); those whose callers are gone are dropped.
- *  - After the active plug-in failed, writes stay refused until a fresh generation is durable. The
- *    control thread tries to make one by itself, at growing intervals, and at Save and Configure.
+ *  - A switch whose callers have all cancelled, or that the end of the server finds in progress, is
+ *    cancelled unless it is recorded.
+ *  - Tasks wait in a queue of limited length; those whose callers have cancelled are dropped.
+ *  - After the active plug-in has failed, writes are refused until a fresh generation is durable.
+ *    The control thread tries to make one by itself, at growing intervals, and at Save and
+ *    Configure.
  *
- * Threads: kv_control_post and kv_control_inspect from any thread. What is marked [control] may be
- * called only inside a posted task. The others on the thread that owns the object.
+ * The data path (commit) never waits for the control thread, but while it changes the targets of
+ * commit between two batches (core/commit/targets.h).
+ *
+ * Threads: kv_control_post, kv_control_inspect, kv_control_hooks and kv_control_wind_down from any
+ * thread. What is marked [control] may be called only inside a posted task. The others on the
+ * thread that owns the object.
  */
 #ifndef KV_CONTROL_H
 #define KV_CONTROL_H
@@ -34,20 +38,24 @@
 
 struct kv_control;
 
+/* What the owner does about it, and lets it know. None may block; each may be NULL. */
+struct kv_control_observer {
+   void *context; /* of all */
+   /* Writes begin to be refused because the plug-in failed, or are accepted again. Called by
+    * whoever commits, or on the control thread. */
+   void (*writable_changed)(void *context, bool writable);
+   /* Whether the server is to stop: the load of a start is cancelled then. NULL: never. */
+   bool (*stop_wanted)(void *context);
+   /* A hook makes progress. */
+   void (*progress)(void *context);
+};
+
 struct kv_control_config {
    struct kv_data_directory *directory;
    struct kv_plugin_library *library;
    struct kv_store *store;
    struct kv_commit *commit;
-   /* Tells when writes begin to be refused because the plug-in failed, and when they are accepted
-    * again. Must not block; called by whoever commits, or on the control thread. */
-   void (*writable_changed)(void *context, bool writable);
-   void *writable_context;
-   /* Whether the server is to stop: a load is given up then. And: a hook is getting on. Must not
-    * block; NULL: never, and nobody wants to know. */
-   bool (*stop_wanted)(void *context);
-   void (*progress)(void *context);
-   void *stop_context;
+   struct kv_control_observer observer;
    uint64_t hook_budget_ms; /* of on_write, see core/host/hook_timing.h; 0: no hook is overdue */
 };
 
@@ -71,7 +79,7 @@ struct kv_control_state {
    const char *last_error;              /* "" = none since the start */
    int64_t last_error_ms;               /* Unix time of it; 0 = none since the start */
    uint64_t last_error_count;           /* how often it came, with nothing else in between */
-   uint64_t refused_writes;             /* that the plug-in had no room for, since the start */
+   uint64_t refused_writes;             /* that the plug-in had no space for, since the start */
    const struct kv_hook_timing *timing; /* of the plug-in's instance */
    struct kv_hook_figures closes;       /* of all instances that have been closed */
 };
@@ -85,24 +93,29 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
 enum kv_code kv_control_start(struct kv_control *control,
                               const struct kv_control_first_choice *choice,
                               struct kv_status *status);
+/* The first half of kv_control_start alone: no thread runs, and no task may be posted. For tools
+ * that only load. */
+enum kv_code kv_control_load(struct kv_control *control,
+                             const struct kv_control_first_choice *choice,
+                             struct kv_status *status);
 /* Whether kv_control_start would take the choice over what is recorded. Any thread, while none is
  * running. */
 enum kv_code kv_control_check_choice(struct kv_plugin_library *library,
                                      const struct kv_control_first_choice *choice,
                                      const struct kv_active *recorded, struct kv_status *status);
-/* Ends what lasts and is not needed: tasks that wait and those to come are refused, a shadow run is
- * given up, and a switch too, unless it is recorded. Before the wire is stopped, so that their
- * calls get an answer. Any thread; waits for no hook. */
+/* Ends what takes long and is not needed: tasks that wait and those to come are refused, a shadow
+ * run is abandoned, and a switch is cancelled unless it is recorded. Called before the wire is
+ * stopped, so that their calls get an answer. Waits for no hook. */
 void kv_control_wind_down(struct kv_control *control);
-/* Ends the thread after the task that it is at, and gives the plug-in its last tick. No write may
- * be in flight. The status is that of the last checkpoint. */
+/* Ends the thread after the task in progress, and gives the plug-in its last tick. No write may be
+ * in flight. The status is that of the last checkpoint. */
 enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *status);
 /* Closes the plug-in; after it only kv_control_destroy. After kv_control_stop, or when
  * kv_control_start failed or was never called. */
 void kv_control_close(struct kv_control *control);
 void kv_control_destroy(struct kv_control *control);
 
-/* How the load of the start goes; its result only once kv_control_start has returned. Any thread;
+/* How far the load of the start is; its result only once kv_control_start has returned. Any thread;
  * lives as long as `control`. */
 const struct kv_load_report *kv_control_load_report(const struct kv_control *control);
 
@@ -112,13 +125,13 @@ struct kv_control_task {
    void (*run)(struct kv_control_task *task);
    /* Answers this task alone, which will not be run; may free it. Any thread. */
    void (*refuse)(struct kv_control_task *task, const struct kv_status *status);
-   /* Whether nobody waits for it any more. Any thread. NULL: never. */
-   bool (*is_gone)(const struct kv_control_task *task);
+   /* Whether its caller has cancelled. Any thread. NULL: never. */
+   bool (*is_cancelled)(const struct kv_control_task *task);
    /* Whether two tasks with the same `run` ask for the same. NULL: never. */
    bool (*is_same)(const struct kv_control_task *a, const struct kv_control_task *b);
    uint64_t caller; /* callers with different numbers take turns */
 
-   struct kv_control_task *merged; /* a list of those that ask for the same; for `run` to read */
+   struct kv_control_task *merged; /* those that ask for the same; for `run` to read */
    struct kv_control_task *next;   /* private */
    uint64_t turn;                  /* private */
 };
@@ -141,12 +154,9 @@ struct kv_control_request {
    size_t option_count;
 };
 
-/* Checks plug-in and options by what the plug-in declares; *settings is the caller's. [control] */
-enum kv_code kv_control_validate(struct kv_control *control,
-                                 const struct kv_control_request *request,
-                                 struct kv_settings **settings, struct kv_status *status);
-/* Whether a switch to it could begin: the same, and opens an instance in a directory of its own,
- * which is removed again. Only that shows what a plug-in itself refuses. [control] */
+/* Whether a switch to it could begin: checks plug-in and options by what the plug-in declares, and
+ * opens an instance in a directory of its own, which is removed again. Only that shows what a
+ * plug-in itself refuses. *settings is the caller's. [control] */
 enum kv_code kv_control_try(struct kv_control *control, const struct kv_control_request *request,
                             struct kv_settings **settings, struct kv_status *status);
 /* Switches to a plug-in, or to other options of the same one. Nothing to do when both are in force

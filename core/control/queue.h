@@ -1,10 +1,10 @@
 /*
- * What waits for the control thread, of bounded length.
+ * The tasks that wait for the control thread, a limited number of them.
  *
  *  - Tasks that ask for the same are merged: they are one task in the queue.
- *  - Callers take turns, so that whoever asks a lot waits behind whoever asks little.
- *  - A caller may have only some tasks here, and all together only some more. What finds no room is
- *    refused: the newcomer, or, where it asks less than others, the one whose turn is the last.
+ *  - Callers take turns, so that one who asks for much waits behind those who ask for little.
+ *  - Each caller may have a few tasks here, and all together a few more. When a limit is passed,
+ *    the newcomer is refused, or, where it asks for less than others, the task whose turn is last.
  *
  * Threads: one at a time; the caller locks.
  */
@@ -22,8 +22,7 @@ struct kv_control_queue {
    uint64_t turn;                 /* that of the task taken last */
 };
 
-/* Returns the task that there is no room for, to be refused with all that is merged into it; NULL:
- * there was room. */
+/* Returns the task that passes a limit, to be refused with all that is merged into it, or NULL. */
 struct kv_control_task *kv_control_queue_put(struct kv_control_queue *queue,
                                              struct kv_control_task *task);
 /* The task whose turn it is, or NULL. */

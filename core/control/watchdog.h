@@ -1,8 +1,8 @@
 /*
  * Watches the hooks that run, on a thread of its own: neither the control nor the commit thread can
- * tell of a hook that does not come back to it, and at the start and the end main itself is inside
- * one. A hook over its budget is logged when it is found so, again whenever the time has doubled,
- * and when it has ended (core/host/hook_timing.h). It only tells: a hook cannot be interrupted.
+ * report a hook that does not return to it, and at the start and the end main itself is inside one.
+ * A hook over its budget is logged when it is found so, again whenever the time has doubled, and
+ * when it has ended (core/host/hook_timing.h). It never interrupts a hook: that is impossible.
  *
  * Threads: any.
  */

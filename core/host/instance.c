@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Leaves room to count on: no sequence of the store's life can come near it. */
+/* Far above any sequence that a store can reach, and far enough below the end to count on. */
 #define SEQUENCE_MAX (UINT64_MAX >> 1)
 
 struct kv_instance {
@@ -20,17 +20,8 @@ struct kv_instance {
    struct kv_plugin_stack *stack; /* NULL: the plug-in can stack on no other */
    char *directory;
    void *self; /* the plug-in's */
-   void (*wake)(void *context);
-   void *wake_context;
-   void (*saved)(void *context, uint64_t sequence);
-   void *saved_context;
-   bool (*awaited)(void *context);
-   void *awaited_context;
+   struct kv_instance_observer observer;
    struct kv_load_report *report;
-   bool (*give_up)(void *context);
-   void *give_up_context;
-   void (*progress)(void *context);
-   void *progress_context;
    struct kv_hook_timing *timing;
 
    /* While on_load runs; owned by the control thread. */
@@ -44,7 +35,7 @@ struct kvs_view {
    const struct kv_instance *instance;
    const struct kv_version *version;
    struct kv_cursor cursor;
-   bool cut_off; /* the instance is given up: it got less than all */
+   bool cut_off; /* the instance was given up: it got less than all */
 };
 
 static struct kv_instance *instance_of(const kvs_host *host)
@@ -138,13 +129,18 @@ static bool apply(struct kv_transaction *transaction, const kvs_record *record)
    return kv_transaction_set(transaction, key, kv_slice(record->value.data, record->value.size));
 }
 
+static bool is_given_up(const struct kv_instance *instance)
+{
+   return instance->observer.give_up && instance->observer.give_up(instance->observer.context);
+}
+
 static int give_up(struct kv_instance *instance, kvs_error *error)
 {
    if (instance->refusal.code == KV_OK)
-      kv_fail(&instance->refusal, KV_CANCELLED, "plug-in %s: its load was given up",
+      kv_fail(&instance->refusal, KV_CANCELLED, "plug-in %s: its load was cancelled",
               instance->plugin->name);
    if (error)
-      snprintf(error->text, sizeof error->text, "the load was given up");
+      snprintf(error->text, sizeof error->text, "the load was cancelled");
    return KVS_IO;
 }
 
@@ -154,7 +150,7 @@ static int host_load(const kvs_host *host, const kvs_record *records, size_t cou
    struct kv_instance *instance = instance_of(host);
    if (!instance->loading)
       return refuse(instance, error, KVS_INVALID, KV_INTERNAL, "records outside of on_load", 0);
-   if (instance->give_up && instance->give_up(instance->give_up_context))
+   if (is_given_up(instance))
       return give_up(instance, error);
    for (size_t i = 0; i < count; i++) {
       const kvs_record *record = &records[i];
@@ -191,17 +187,12 @@ static void host_loaded_to(const kvs_host *host, uint64_t sequence)
 
 /* ---- What the host offers: everything else ---- */
 
-static void note_progress(const struct kv_instance *instance)
-{
-   if (instance->progress)
-      instance->progress(instance->progress_context);
-}
-
 static size_t host_view_read(kvs_view *view, kvs_record *records, size_t capacity)
 {
    const struct kv_instance *instance = view->instance;
-   note_progress(instance);
-   if (view->cut_off || (instance->give_up && instance->give_up(instance->give_up_context))) {
+   if (instance->observer.progress)
+      instance->observer.progress(instance->observer.context);
+   if (view->cut_off || is_given_up(instance)) {
       view->cut_off = true;
       return 0;
    }
@@ -222,7 +213,7 @@ static size_t host_view_read(kvs_view *view, kvs_record *records, size_t capacit
 
 static void host_log(const kvs_host *host, uint32_t level, const char *message)
 {
-   /* The numbers of both sides' levels are the same; what is none of them must not be lost. */
+   /* Both sides number their levels alike. A message of an unknown level must not be lost. */
    bool known = level >= KVS_LOG_ERROR && level <= KVS_LOG_DEBUG;
    kv_log(known ? (enum kv_log_level)level : KV_LOG_ERROR, "plug-in %s: %s",
           instance_of(host)->plugin->name, message);
@@ -231,7 +222,8 @@ static void host_log(const kvs_host *host, uint32_t level, const char *message)
 static void host_wake(const kvs_host *host)
 {
    const struct kv_instance *instance = instance_of(host);
-   instance->wake(instance->wake_context);
+   if (instance->observer.wake)
+      instance->observer.wake(instance->observer.context);
 }
 
 static const void *host_extension(const kvs_host *host, const char *name)
@@ -245,14 +237,14 @@ static const void *host_extension(const kvs_host *host, const char *name)
 static void host_saved(const kvs_host *host, uint64_t sequence)
 {
    const struct kv_instance *instance = instance_of(host);
-   if (instance->saved)
-      instance->saved(instance->saved_context, sequence);
+   if (instance->observer.saved)
+      instance->observer.saved(instance->observer.context, sequence);
 }
 
 static uint32_t host_awaited(const kvs_host *host)
 {
    const struct kv_instance *instance = instance_of(host);
-   return instance->awaited && instance->awaited(instance->awaited_context);
+   return instance->observer.awaited && instance->observer.awaited(instance->observer.context);
 }
 
 /* ---- Life ---- */
@@ -300,17 +292,8 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
        .settings = config->settings,
        .stack = stack,
        .directory = directory,
-       .wake = config->wake,
-       .wake_context = config->wake_context,
-       .saved = config->saved,
-       .saved_context = config->saved_context,
-       .awaited = config->awaited,
-       .awaited_context = config->awaited_context,
+       .observer = config->observer,
        .report = config->report,
-       .give_up = config->give_up,
-       .give_up_context = config->give_up_context,
-       .progress = config->progress,
-       .progress_context = config->progress_context,
        .timing = config->timing,
    };
    memcpy(created->host.store_id, config->store_id, sizeof created->host.store_id);
@@ -426,7 +409,7 @@ enum kv_code kv_instance_tick(struct kv_instance *instance, uint32_t reason,
    int result = instance->plugin->on_tick(instance->self, &tick, &error);
    kv_hook_timing_end(instance->timing, hook, result != KVS_OK);
    if (reading.cut_off)
-      return kv_fail(status, KV_CANCELLED, "plug-in %s: its checkpoint was given up",
+      return kv_fail(status, KV_CANCELLED, "plug-in %s: its checkpoint was cancelled",
                      instance->plugin->name);
    return translate(instance, "on_tick", result, &error, status);
 }

@@ -1,9 +1,9 @@
 /*
  * One open plug-in instance: the host's side of the ABI. It owns the host table given to the
  * plug-in, turns views into records, and turns the plug-in's codes and texts into statuses that
- * name it.
+ * name it. It knows no persistence format, and never calls a hook by itself.
  *
- * Threads: as the ABI says: open, load, tick and close on the control thread; write on the commit
+ * Threads, as the ABI says: open, load, tick and close on the control thread; write on the commit
  * thread, one at a time, possibly beside tick.
  */
 #ifndef KV_INSTANCE_H
@@ -23,6 +23,23 @@
 
 struct kv_instance;
 
+/* What the host does about an instance while its hooks run. Each function may be NULL. */
+struct kv_instance_observer {
+   void *context; /* of all */
+   /* The plug-in asks for a tick soon. Any thread. */
+   void (*wake)(void *context);
+   /* The plug-in has everything up to `sequence` in a durable checkpoint. Any thread. */
+   void (*saved)(void *context, uint64_t sequence);
+   /* Whether somebody waits for the end of the tick in progress. Any thread. NULL: nobody. */
+   bool (*awaited)(void *context);
+   /* Asked while records are handed over, either way: true makes the load, or the tick, fail as
+    * CANCELLED. A tick is given no more of its view then, and may have made a checkpoint that lacks
+    * the rest: never true for an instance that is to be used further. NULL: never. */
+   bool (*give_up)(void *context);
+   /* A hook has handed over, or taken, some records. Any thread. */
+   void (*progress)(void *context);
+};
+
 struct kv_instance_config {
    const kvs_plugin *plugin;
    /* Where the plug-in may find others to stack on; must outlive the instance. NULL: nowhere. */
@@ -30,27 +47,11 @@ struct kv_instance_config {
    struct kv_settings *settings; /* the instance takes ownership, also when open fails */
    const char *directory;        /* absolute, exists; copied */
    uint8_t store_id[16];
-   bool resumed;                /* an instance has been in use over the directory */
-   void (*wake)(void *context); /* the plug-in asks for a tick soon; any thread */
-   void *wake_context;
-   /* The plug-in has everything up to `sequence` in a durable checkpoint; any thread. May be NULL.
-    */
-   void (*saved)(void *context, uint64_t sequence);
-   void *saved_context;
-   /* Whether somebody waits for the tick that runs to end; any thread. May be NULL: nobody. */
-   bool (*awaited)(void *context);
-   void *awaited_context;
+   bool resumed;                         /* an instance has been in use over the directory */
+   struct kv_instance_observer observer; /* its context must outlive the instance */
    /* What kv_instance_load reads and finds goes here; must outlive it. May be NULL. */
    struct kv_load_report *report;
-   /* Asked while records are handed over, either way: true makes the load, or the tick, fail as
-    * CANCELLED. A tick is given no more of its view then, and may have made a checkpoint that lacks
-    * the rest: never true for an instance that is to be used further. May be NULL. */
-   bool (*give_up)(void *context);
-   void *give_up_context;
-   /* A hook has handed over, or taken, some records; any thread. May be NULL. */
-   void (*progress)(void *context);
-   void *progress_context;
-   /* Counts the calls of hooks, close among them; must outlive it. May be NULL. */
+   /* Counts the calls of hooks, close among them; must outlive the instance. May be NULL. */
    struct kv_hook_timing *timing;
 };
 
@@ -58,18 +59,18 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
                               struct kv_instance **instance, struct kv_status *status);
 void kv_instance_close(struct kv_instance *instance);
 
-/* Puts all that the plug-in kept into `transaction` and tells the sequence reached (0: nothing was
+/* Puts all that the plug-in kept into `transaction`; *sequence is the one reached (0: nothing was
  * kept). DATA_LOSS when data is damaged. After a failure the transaction must be aborted.
  * `transaction` is NULL for a fresh generation: any record handed over is then an error. */
 enum kv_code kv_instance_load(struct kv_instance *instance, struct kv_transaction *transaction,
                               uint64_t *sequence, struct kv_status *status);
 
-/* RESOURCE_EXHAUSTED: rejected without a trace, go on with the next batch. Any other failure: the
- * instance is failed; write no more to it. */
+/* RESOURCE_EXHAUSTED: rejected without a trace; go on with the next batch. After any other failure
+ * the instance must be given no more. */
 enum kv_code kv_instance_write(struct kv_instance *instance, const kvs_record *records,
                                size_t count, uint32_t flags, struct kv_status *status);
 
-/* `reason` is KVS_TICK_*. The view is only borrowed. */
+/* `reason` is KVS_TICK_*. The view stays the caller's. */
 enum kv_code kv_instance_tick(struct kv_instance *instance, uint32_t reason,
                               const struct kv_store_view *view, struct kv_status *status);
 

@@ -7,7 +7,7 @@ static void refuse(struct kv_control_task *task, const struct kv_status *status)
    kv_message_fail(((struct kv_admin *)task)->call, status);
 }
 
-static bool is_gone(const struct kv_control_task *task)
+static bool is_cancelled(const struct kv_control_task *task)
 {
    return kv_call_is_cancelled(((const struct kv_admin *)task)->call);
 }
@@ -49,7 +49,7 @@ struct kv_admin *kv_admin_create(struct kv_service *service, struct kv_call *cal
    *admin = (struct kv_admin){
        .task = {.run = run,
                 .refuse = refuse,
-                .is_gone = is_gone,
+                .is_cancelled = is_cancelled,
                 .is_same = has_same_request,
                 .caller = kv_call_connection(call)},
        .service = service,

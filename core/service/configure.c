@@ -103,7 +103,7 @@ static struct kv_admin *admin_of(struct kv_shadow_request *request)
    return (struct kv_admin *)((char *)request - offsetof(struct kv_admin, shadow));
 }
 
-static bool shadow_gone(struct kv_shadow_request *request)
+static bool shadow_is_cancelled(struct kv_shadow_request *request)
 {
    return kv_call_is_cancelled(admin_of(request)->call);
 }
@@ -126,7 +126,7 @@ static void shadow_done(struct kv_shadow_request *request, const struct kv_shado
 static void shadow_run(struct kv_control_task *task)
 {
    struct kv_admin *admin = (struct kv_admin *)task;
-   admin->shadow.candidate = admin->request;
+   admin->shadow.plugin = admin->request;
    kv_control_shadow(admin->service->config.control, &admin->shadow);
 }
 
@@ -144,7 +144,7 @@ static enum kv_code take_shadow(const Kvstore__ConfigureRequest *wanted, struct 
                      wanted->shadow_seconds, KV_SHADOW_SECONDS_MAX);
    admin->shadow = (struct kv_shadow_request){
        .seconds = timed ? wanted->shadow_seconds : KV_SHADOW_SECONDS_DEFAULT,
-       .gone = shadow_gone,
+       .is_cancelled = shadow_is_cancelled,
        .done = shadow_done,
    };
    admin->task.run = shadow_run;

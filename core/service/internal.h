@@ -83,7 +83,7 @@ void kv_service_list_plugins(void *service, struct kv_call *call, struct kv_slic
 /* status.c */
 void kv_service_status(void *service, struct kv_call *call, struct kv_slice request);
 
-/* recovery.c: how the start went, in the arena; NULL when memory is out. The texts are those of the
+/* recovery_report.c: how the start went, in the arena; NULL when memory is out. The texts are those of the
  * report. */
 Kvstore__Recovery *kv_service_recovery(struct kv_arena *arena, const struct kv_load_report *report);
 

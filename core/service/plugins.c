@@ -116,7 +116,7 @@ static void list_refuse(struct kv_control_task *task, const struct kv_status *st
    kv_message_fail(((struct listing *)task)->call, status);
 }
 
-static bool list_is_gone(const struct kv_control_task *task)
+static bool list_is_cancelled(const struct kv_control_task *task)
 {
    return kv_call_is_cancelled(((const struct listing *)task)->call);
 }
@@ -150,7 +150,7 @@ void kv_service_list_plugins(void *context, struct kv_call *call, struct kv_slic
    *listing = (struct listing){
        .task = {.run = list_run,
                 .refuse = list_refuse,
-                .is_gone = list_is_gone,
+                .is_cancelled = list_is_cancelled,
                 .caller = kv_call_connection(call)},
        .service = service,
        .call = call,

@@ -77,7 +77,7 @@ Kvstore__ShadowReport *kv_service_shadow_report(const struct kv_service *service
        kv_message_copy_text(arena, comparison->second_digest, &message->loaded_digest) &&
        kv_service_settings(arena, kv_settings_array(report->settings), message->n_options,
                            &message->options) &&
-       add_writes(arena, &report->candidate_writes, &message->candidate_writes) &&
+       add_writes(arena, &report->shadow_writes, &message->candidate_writes) &&
        add_writes(arena, &report->active_writes, &message->active_writes);
    if (complete && comparison->difference != KV_DIFFERENCE_NONE)
       complete = add_difference(arena, comparison, message);

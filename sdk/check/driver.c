@@ -49,11 +49,6 @@ void driver_end(struct driver *driver)
 
 /* ---- Opening ------------------------------------------------------------------------------- */
 
-static void ignore_wake(void *context)
-{
-   (void)context;
-}
-
 static struct kv_settings *make_settings(const struct check_subject *subject)
 {
    struct kv_settings *settings;
@@ -71,7 +66,6 @@ static enum kv_code open_instance(struct driver *driver, struct kv_status *statu
        .library = driver->subject->library,
        .settings = make_settings(driver->subject),
        .directory = driver->directory,
-       .wake = ignore_wake,
        .resumed = driver->resumed,
    };
    memcpy(config.store_id, driver->store_id, sizeof config.store_id);

@@ -269,7 +269,7 @@ class Meanwhile(Case):
             self.assertFails(grpc.StatusCode.FAILED_PRECONDITION, refused, "shadow run")
         self.assertEqual(server.configure("aof").plugin, "aof", "in force already")
         call.cancel()
-        self.assertTrue(server.log.wait_for("its client is gone"))
+        self.assertTrue(server.log.wait_for("its call was cancelled"))
         await_standby(server)
         self.assertLive(server, "aof")
         self.assertEqualData(server.shadow("hybrid"))
@@ -278,7 +278,7 @@ class Meanwhile(Case):
         server = self.start(mode="aof")
         call = server.shadow_call("hybrid", seconds=3600, timeout=1)
         self.assertFails(grpc.StatusCode.DEADLINE_EXCEEDED, call.result)
-        self.assertTrue(server.log.wait_for("its client is gone"))
+        self.assertTrue(server.log.wait_for("its call was cancelled"))
         await_standby(server)
         self.assertLive(server, "aof")
 

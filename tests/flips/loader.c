@@ -1,6 +1,6 @@
 /*
  * Starts a store over damaged copies of a data directory, many times a second: the start of the
- * real server (kv_control_recover and all below it, with the real plug-ins) without the wire.
+ * real server (kv_control_load and all below it, with the real plug-ins) without the wire.
  *
  *   loader PLUGIN_DIR WORK     reads commands from standard input, fields apart by a tab:
  *
@@ -13,7 +13,7 @@
  * brought another state than the first), the sequence reached, the number of keys, a digest of all
  * keys and values, the number of .torn files, and what was logged. FILE is relative to DIR.
  */
-#include "core/control/internal.h"
+#include "core/control/control.h"
 #include "core/support/log.h"
 
 #include <errno.h>
@@ -179,11 +179,6 @@ static void examine(struct kv_store *store, struct outcome *outcome)
    kv_store_view_destroy(view);
 }
 
-static void ignore(void *context, bool writable)
-{
-   (void)context, (void)writable;
-}
-
 static void start(const char *path, struct outcome *outcome)
 {
    const struct kv_commit_options options = {.workers = 1};
@@ -195,15 +190,12 @@ static void start(const char *path, struct outcome *outcome)
       return;
    struct kv_store *store = kv_store_create();
    struct kv_commit *commit = store ? kv_commit_create(store, &options, status) : NULL;
-   const struct kv_control_config config = {.directory = directory,
-                                            .library = loader.library,
-                                            .store = store,
-                                            .commit = commit,
-                                            .writable_changed = ignore};
+   const struct kv_control_config config = {
+       .directory = directory, .library = loader.library, .store = store, .commit = commit};
    struct kv_control *control = commit ? kv_control_create(&config, status) : NULL;
    if (!control)
       die("cannot build the parts of a server");
-   if (kv_control_recover(control, &choice, status) == KV_OK) {
+   if (kv_control_load(control, &choice, status) == KV_OK) {
       status->code = KV_OK;
       examine(store, outcome);
    }

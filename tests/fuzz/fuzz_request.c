@@ -26,12 +26,6 @@ static struct kv_rpc_method methods[METHODS_MAX];
 static size_t method_count;
 static struct kv_store *store;
 
-static void ignore_writable(void *context, bool writable)
-{
-   (void)context;
-   (void)writable;
-}
-
 /* The plug-in goes into a directory of its own, which passes the server's checks of owner and mode
  * and holds no other plug-in. */
 static const char *copy_plugin(char path[FUZZ_PATH_SIZE])
@@ -54,11 +48,8 @@ static struct kv_control *start_control(struct kv_commit *commit,
    char plugins[FUZZ_PATH_SIZE];
    struct kv_plugin_library *library = kv_plugin_library_create(copy_plugin(plugins), status);
    REQUIRE(library);
-   const struct kv_control_config config = {.directory = directory,
-                                            .library = library,
-                                            .store = store,
-                                            .commit = commit,
-                                            .writable_changed = ignore_writable};
+   const struct kv_control_config config = {
+       .directory = directory, .library = library, .store = store, .commit = commit};
    struct kv_control *control = kv_control_create(&config, status);
    REQUIRE(control);
    const struct kv_control_first_choice choice = {.mode = "none"};

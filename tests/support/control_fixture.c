@@ -84,6 +84,7 @@ static int tick_scripted(void *self, const kvs_tick *tick, kvs_error *error)
    if (control_script.in_checkpoint)
       control_script.in_checkpoint();
    kvs_record record;
+   control_script.awaited = host->awaited(host);
    control_script.entries = 0;
    while (host->view_read(tick->view, &record, 1) == 1)
       control_script.entries++;
@@ -193,9 +194,9 @@ static void create_control(struct control_fixture *fixture)
                                             .library = fixture->library,
                                             .store = fixture->store,
                                             .commit = fixture->commit,
-                                            .writable_changed = note_writable,
-                                            .writable_context = fixture,
-                                            .stop_wanted = stop_wanted};
+                                            .observer = {.context = fixture,
+                                                         .writable_changed = note_writable,
+                                                         .stop_wanted = stop_wanted}};
    fixture->control = kv_control_create(&config, &fixture->status);
 }
 
@@ -387,7 +388,7 @@ struct shadowing {
    sem_t done;
 };
 
-static bool is_never_gone(struct kv_shadow_request *request)
+static bool is_never_cancelled(struct kv_shadow_request *request)
 {
    (void)request;
    return false;
@@ -410,8 +411,8 @@ static void begin_shadow(struct control_fixture *fixture, void *context)
 
 struct control_shadow control_fixture_shadow(struct control_fixture *fixture)
 {
-   struct shadowing shadowing = {.request = {.candidate = {.plugin = "scripted"},
-                                             .gone = is_never_gone,
+   struct shadowing shadowing = {.request = {.plugin = {.plugin = "scripted"},
+                                             .is_cancelled = is_never_cancelled,
                                              .done = note_report}};
    sem_init(&shadowing.done, 0, 0);
    control_fixture_run(fixture, begin_shadow, &shadowing.request);

@@ -31,6 +31,7 @@ struct control_script {
    atomic_uint records;     /* that the host took of a load */
    void (*in_checkpoint)(void); /* called by on_tick before it reads the view; may be NULL */
    atomic_uint entries;         /* that the last checkpoint read of its view */
+   atomic_bool awaited;         /* what the host said in it */
 };
 
 struct control_fixture {

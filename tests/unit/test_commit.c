@@ -89,11 +89,6 @@ static int tear_down(void **state)
 
 /* ---- Targets ---- */
 
-static void ignore_wake(void *context)
-{
-   (void)context;
-}
-
 static struct kv_instance *open_target(struct fixture *fixture, size_t number, const char *name,
                                        const struct kv_mode_option *options, size_t count)
 {
@@ -102,7 +97,7 @@ static struct kv_instance *open_target(struct fixture *fixture, size_t number, c
    temporary_path(&fixture->plugins, part, directory);
    if (!temporary_has(&fixture->plugins, part))
       assert_int_equal(mkdir(directory, 0700), 0);
-   struct kv_instance_config config = {.directory = directory, .wake = ignore_wake};
+   struct kv_instance_config config = {.directory = directory};
    assert_int_equal(
        kv_plugin_library_find(fixture->library, name, &config.plugin, &fixture->status), KV_OK);
    assert_int_equal(
@@ -499,8 +494,7 @@ static const kvs_plugin held_plugin = {
 
 static struct kv_instance *open_own_target(struct fixture *fixture, const kvs_plugin *plugin)
 {
-   struct kv_instance_config config = {
-       .plugin = plugin, .directory = fixture->plugins.path, .wake = ignore_wake};
+   struct kv_instance_config config = {.plugin = plugin, .directory = fixture->plugins.path};
    assert_int_equal(kv_settings_create(plugin, NULL, 0, &config.settings, &fixture->status), KV_OK);
    assert_int_equal(kv_instance_open(&config, &fixture->instances[0], &fixture->status), KV_OK);
    return fixture->instances[0];

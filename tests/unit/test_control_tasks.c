@@ -14,7 +14,7 @@ struct request {
    struct kv_control_task task;
    struct control_fixture *fixture;
    const char *level; /* to switch to; NULL: a save */
-   atomic_bool gone;
+   atomic_bool cancelled;
    atomic_uint runs, refusals, answers;
    enum kv_code code;
    struct kv_status status;
@@ -58,9 +58,9 @@ static void refuse_request(struct kv_control_task *task, const struct kv_status 
    answer(request, status->code, status);
 }
 
-static bool is_gone(const struct kv_control_task *task)
+static bool is_cancelled(const struct kv_control_task *task)
 {
-   return ((const struct request *)task)->gone;
+   return ((const struct request *)task)->cancelled;
 }
 
 static bool is_same(const struct kv_control_task *a, const struct kv_control_task *b)
@@ -73,8 +73,10 @@ static bool is_same(const struct kv_control_task *a, const struct kv_control_tas
 static void prepare(struct request *request, struct control_fixture *fixture, const char *level)
 {
    memset(request, 0, sizeof *request);
-   request->task = (struct kv_control_task){
-       .run = run_request, .refuse = refuse_request, .is_gone = is_gone, .is_same = is_same};
+   request->task = (struct kv_control_task){.run = run_request,
+                                            .refuse = refuse_request,
+                                            .is_cancelled = is_cancelled,
+                                            .is_same = is_same};
    request->fixture = fixture;
    request->level = level;
    sem_init(&request->done, 0, 0);
@@ -114,10 +116,10 @@ static int set_up(void **state)
 
 static void leave(void)
 {
-   leaving->gone = true;
+   leaving->cancelled = true;
 }
 
-/* ---- Callers that are gone ---- */
+/* ---- Callers that have cancelled ---- */
 
 static void a_switch_whose_caller_goes_away_is_cancelled(void **state)
 {
@@ -175,12 +177,12 @@ static void a_save_goes_on_when_its_caller_goes_away(void **state)
    assert_int_equal(control_script.entries, 2);
 }
 
-static void a_request_is_not_begun_when_its_caller_is_gone(void **state)
+static void a_request_is_not_begun_when_its_caller_has_cancelled(void **state)
 {
    struct control_fixture *fixture = *state;
    struct request request;
    prepare(&request, fixture, "2");
-   request.gone = true;
+   request.cancelled = true;
    post_together(fixture, (struct request *[]){&request, NULL});
    assert_int_equal(request.runs, 0);
    assert_int_equal(request.code, KV_CANCELLED);
@@ -287,7 +289,7 @@ int main(void)
        TEST(after_a_cancelled_switch_a_checkpoint_has_all_data),
        TEST(a_switch_goes_on_as_long_as_one_of_its_callers_stays),
        TEST(a_save_goes_on_when_its_caller_goes_away),
-       TEST(a_request_is_not_begun_when_its_caller_is_gone),
+       TEST(a_request_is_not_begun_when_its_caller_has_cancelled),
        TEST(saves_that_wait_are_one_checkpoint),
        TEST(the_end_cancels_a_switch_and_refuses_what_waits),
        TEST(the_end_gives_up_a_load_and_what_is_there_stays),

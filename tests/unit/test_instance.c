@@ -79,12 +79,10 @@ static enum kv_code open_with(struct fixture *fixture, const char *name,
    struct kv_instance_config config = {
        .directory = fixture->plugins.path,
        .store_id = {1, 2, 3},
-       .wake = count_wake,
-       .wake_context = fixture,
-       .saved = note_saved,
-       .saved_context = fixture,
-       .give_up = is_given_up,
-       .give_up_context = fixture,
+       .observer = {.context = fixture,
+                    .wake = count_wake,
+                    .saved = note_saved,
+                    .give_up = is_given_up},
        .timing = fixture->timing,
    };
    assert_int_equal(
@@ -289,7 +287,7 @@ static void a_load_that_is_given_up_fails_whatever_the_plug_in_says(void **state
    reopen(fixture, "record", "good");
    fixture->give_up = true;
    assert_int_equal(load(fixture), KV_CANCELLED);
-   assert_non_null(strstr(fixture->status.text, "given up"));
+   assert_non_null(strstr(fixture->status.text, "cancelled"));
    reopen(fixture, "record", "none");
    assert_int_equal(load(fixture), KV_OK);
 }

@@ -1,10 +1,8 @@
-/* The start: which mode, which generation, and the data in it. */
-#include "core/control/internal.h"
+#include "core/control/start.h"
 
 #include "core/support/log.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char *find_option(const struct kv_mode_option *options, size_t count, const char *name)
@@ -52,14 +50,35 @@ enum kv_code kv_control_check_choice(struct kv_plugin_library *library,
    return code;
 }
 
-static enum kv_code load_data(struct kv_control *control, struct kv_status *status)
+static bool stop_wanted(void *context)
 {
-   struct kv_transaction *transaction = kv_store_begin(control->config.store);
+   const struct kv_control_observer *observer = context;
+   return observer->stop_wanted && observer->stop_wanted(observer->context);
+}
+
+static enum kv_code open_active(const struct kv_control_parts *parts,
+                                const struct kv_control_request *request, uint64_t generation,
+                                bool resumed, struct kv_managed **active, struct kv_status *status)
+{
+   const struct kv_managed_use use = {
+       .resumed = resumed,
+       .is_active = true,
+       .give_up = stop_wanted,
+       .give_up_context = (void *)&parts->config.observer,
+       .report = parts->load_report,
+   };
+   return kv_managed_open(parts, request, generation, &use, active, status);
+}
+
+static enum kv_code load_data(const struct kv_control_parts *parts, struct kv_managed *active,
+                              struct kv_status *status)
+{
+   struct kv_transaction *transaction = kv_store_begin(parts->config.store);
    if (!transaction)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the data");
    struct kv_load_result result = {0};
-   kv_load_report_begin(control->load_report);
-   enum kv_code code = kv_instance_load(control->active, transaction, &result.sequence, status);
+   kv_load_report_begin(parts->load_report);
+   enum kv_code code = kv_instance_load(active->instance, transaction, &result.sequence, status);
    if (code != KV_OK) {
       kv_transaction_abort(transaction);
       return code;
@@ -67,77 +86,77 @@ static enum kv_code load_data(struct kv_control *control, struct kv_status *stat
    result.keys = kv_transaction_count(transaction);
    result.bytes = kv_transaction_bytes(transaction);
    kv_transaction_commit(transaction, result.sequence);
-   kv_load_report_finish(control->load_report, &result);
+   kv_load_report_finish(parts->load_report, &result);
    return KV_OK;
 }
 
-static enum kv_code resume(struct kv_control *control, const struct kv_control_first_choice *choice,
-                           const struct kv_active *recorded, struct kv_status *status)
+static enum kv_code resume(const struct kv_control_parts *parts,
+                           const struct kv_control_first_choice *choice,
+                           const struct kv_active *recorded, struct kv_managed **active,
+                           struct kv_status *status)
 {
-   enum kv_code code = kv_control_check_choice(control->config.library, choice, recorded, status);
+   struct kv_data_directory *directory = parts->config.directory;
+   enum kv_code code = kv_control_check_choice(parts->config.library, choice, recorded, status);
    if (code == KV_OK)
-      code = kv_data_directory_remove_stale(control->config.directory, recorded, status);
+      code = kv_data_directory_remove_stale(directory, recorded, status);
    if (code != KV_OK)
       return code;
    const struct kv_control_request request = {recorded->plugin, recorded->options,
                                               recorded->option_count};
-   code = kv_control_open_instance(control, &request, recorded->generation, KV_INSTANCE_RESUMED,
-                                   &control->active, status);
+   code = open_active(parts, &request, recorded->generation, true, active, status);
    /* A mode that keeps nothing over files: ACTIVE is not the one that belongs to them. */
-   if (code == KV_OK && kv_instance_plugin(control->active)->promise == KVS_VOLATILE)
-      code = kv_data_directory_check_empty(control->config.directory, recorded, status);
+   if (code == KV_OK && kv_instance_plugin((*active)->instance)->promise == KVS_VOLATILE)
+      code = kv_data_directory_check_empty(directory, recorded, status);
+   if (code != KV_OK)
+      return code;
+   kv_shared_state_set_active(parts->state, (*active)->instance, recorded->generation);
+   code = load_data(parts, *active, status);
    if (code == KV_OK)
-      kv_control_show(control, control->active, recorded->generation);
-   if (code == KV_OK)
-      code = load_data(control, status);
-   if (code == KV_OK)
-      kv_load_report_log(control->load_report, recorded->plugin, recorded->generation);
+      kv_load_report_log(parts->load_report, recorded->plugin, recorded->generation);
    return code;
 }
 
-static enum kv_code begin_store(struct kv_control *control,
+static enum kv_code begin_store(const struct kv_control_parts *parts,
                                 const struct kv_control_first_choice *choice,
-                                struct kv_status *status)
+                                struct kv_managed **active, struct kv_status *status)
 {
    const struct kv_control_request request = {choice->mode ? choice->mode : KV_CONTROL_DEFAULT_MODE,
                                               choice->options, choice->option_count};
    uint64_t generation;
    enum kv_code code =
-       kv_data_directory_create_generation(control->config.directory, 0, &generation, status);
+       kv_data_directory_create_generation(parts->config.directory, 0, &generation, status);
    if (code != KV_OK)
       return code;
-   code = kv_control_open_instance(control, &request, generation, 0, &control->active, status);
+   code = open_active(parts, &request, generation, false, active, status);
    if (code == KV_OK)
-      code = load_data(control, status);
+      code = load_data(parts, *active, status);
    if (code == KV_OK)
-      code = kv_control_record(control, control->active, generation, status);
-   if (code == KV_OK) {
-      kv_control_show(control, control->active, generation);
+      code = kv_managed_record(*active, status);
+   if (code == KV_OK)
       kv_log(KV_LOG_INFO, "began an empty store: mode %s, generation %" PRIu64, request.plugin,
              generation);
-      return KV_OK;
-   }
-   /* An unused directory without a record would make the next start refuse. */
-   struct kv_status ignored;
-   if (kv_data_directory_remove_generation(control->config.directory, generation, &ignored) !=
-       KV_OK)
-      kv_log(KV_LOG_WARNING, "%s", ignored.text);
+   else /* an unused directory without a record would make the next start refuse */
+      kv_managed_discard(parts, generation, "a start that failed");
    return code;
 }
 
-enum kv_code kv_control_recover(struct kv_control *control,
-                                const struct kv_control_first_choice *choice,
-                                struct kv_status *status)
+enum kv_code kv_start(const struct kv_control_parts *parts,
+                      const struct kv_control_first_choice *choice, struct kv_managed **active,
+                      struct kv_status *status)
 {
    struct kv_active recorded = {0};
    bool found;
    enum kv_code code =
-       kv_data_directory_read_active(control->config.directory, &recorded, &found, status);
+       kv_data_directory_read_active(parts->config.directory, &recorded, &found, status);
    if (code != KV_OK)
       return code;
-   if (!found)
-      return begin_store(control, choice, status);
-   code = resume(control, choice, &recorded, status);
-   kv_active_deinit(&recorded);
+   if (found) {
+      code = resume(parts, choice, &recorded, active, status);
+      kv_active_deinit(&recorded);
+   } else {
+      code = begin_store(parts, choice, active, status);
+   }
+   if (code == KV_OK)
+      kv_managed_become_active(*active, NULL);
    return code;
 }

@@ -1,0 +1,63 @@
+/*
+ * A plug-in instance as control manages it: with its generation, watched by the watchdog, and with
+ * an observer that knows which role it plays.
+ *
+ * Threads: the control thread (at the start and the end, the one that owns the control plane).
+ */
+#ifndef KV_MANAGED_H
+#define KV_MANAGED_H
+
+#include "core/control/parts.h"
+
+#include <stdatomic.h>
+
+struct kv_managed {
+   struct kv_instance *instance;
+   uint64_t generation;
+
+   /* Private. */
+   const struct kv_control_parts *parts;
+   atomic_bool is_active;
+   bool (*give_up)(void *context);
+   void *give_up_context;
+};
+
+/* How an instance is opened. */
+struct kv_managed_use {
+   bool resumed;   /* the directory has been in use before */
+   bool is_active; /* its checkpoints are those of the store */
+   /* As in struct kv_instance_observer. */
+   bool (*give_up)(void *context);
+   void *give_up_context;
+   struct kv_load_report *report; /* may be NULL */
+};
+
+/* Opens an instance of `request` over the directory of `generation`. */
+enum kv_code kv_managed_open(const struct kv_control_parts *parts,
+                             const struct kv_control_request *request, uint64_t generation,
+                             const struct kv_managed_use *use, struct kv_managed **managed,
+                             struct kv_status *status);
+/* Closes it and counts that. */
+void kv_managed_close(struct kv_managed *managed);
+
+/* From now on its checkpoints are those of the store, and no longer those of `old` (may be NULL),
+ * and it is never given up. */
+void kv_managed_become_active(struct kv_managed *managed, struct kv_managed *old);
+/* Makes the ACTIVE record name it. */
+enum kv_code kv_managed_record(const struct kv_managed *managed, struct kv_status *status);
+
+/* Checks plug-in and options by what the plug-in declares; *settings is the caller's. */
+enum kv_code kv_managed_settings(const struct kv_control_parts *parts,
+                                 const struct kv_control_request *request,
+                                 const kvs_plugin **plugin, struct kv_settings **settings,
+                                 struct kv_status *status);
+/* Settings as a request has them, kv_settings_count of them; their text is the settings'. The
+ * caller frees the array. Returns NULL with `status`. */
+struct kv_mode_option *kv_managed_options(const struct kv_managed *managed,
+                                          struct kv_status *status);
+
+/* Removes a generation; what is wrong with that is logged, with `what` it belonged to. */
+void kv_managed_discard(const struct kv_control_parts *parts, uint64_t generation,
+                        const char *what);
+
+#endif
