@@ -1,0 +1,298 @@
+#include "tests/support/rpc_fixture.h"
+
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc_security.h>
+#include <grpc/support/alloc.h>
+#include <grpc/support/time.h>
+
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static grpc_channel *connect_to(const char *target)
+{
+   grpc_arg args[] = {
+       {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = -1},
+       {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, .value.integer = 1},
+       {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_ENABLE_HTTP_PROXY, .value.integer = 0},
+   };
+   grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+   grpc_channel *channel = grpc_channel_create(
+       target, credentials,
+       &(grpc_channel_args){.num_args = sizeof args / sizeof args[0], .args = args});
+   grpc_channel_credentials_release(credentials);
+   return channel;
+}
+
+int rpc_set_up(void **state)
+{
+   struct world *world = calloc(1, sizeof *world);
+   struct kv_status status;
+   char target[32];
+   pthread_mutex_init(&world->service.lock, NULL);
+   pthread_cond_init(&world->service.changed, NULL);
+   world->rpc = create_rpc(&world->service);
+   assert_int_equal(kv_rpc_listen(world->rpc, "127.0.0.1:0", &world->port, &status), KV_OK);
+   assert_int_equal(kv_rpc_start(world->rpc, &status), KV_OK);
+   world->queue = grpc_completion_queue_create_for_pluck(NULL);
+   snprintf(target, sizeof target, "127.0.0.1:%d", world->port);
+   world->channel = connect_to(target);
+   *state = world;
+   return 0;
+}
+
+int rpc_tear_down(void **state)
+{
+   struct world *world = *state;
+   kv_rpc_stop(world->rpc, 0);
+   grpc_channel_destroy(world->channel);
+   grpc_completion_queue_shutdown(world->queue);
+   grpc_completion_queue_destroy(world->queue);
+   kv_rpc_destroy(world->rpc);
+   pthread_mutex_destroy(&world->service.lock);
+   pthread_cond_destroy(&world->service.changed);
+   free(world);
+   return 0;
+}
+
+static void pluck(struct caller *caller, void *tag)
+{
+   grpc_event event = grpc_completion_queue_pluck(
+       caller->queue, tag,
+       gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_seconds(PATIENCE_S, GPR_TIMESPAN)),
+       NULL);
+   assert_int_equal(event.type, GRPC_OP_COMPLETE);
+}
+
+static void start(struct caller *caller, const grpc_op *ops, size_t count, void *tag)
+{
+   assert_int_equal(grpc_call_start_batch(caller->call, ops, count, tag, NULL), GRPC_CALL_OK);
+}
+
+void send_message(struct caller *caller, struct kv_slice message)
+{
+   grpc_slice slice = grpc_slice_from_copied_buffer(message.data, message.size);
+   grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
+   const grpc_op op = {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = buffer};
+   start(caller, &op, 1, buffer);
+   pluck(caller, buffer);
+   grpc_byte_buffer_destroy(buffer);
+   grpc_slice_unref(slice);
+}
+
+void half_close(struct caller *caller)
+{
+   const grpc_op op = {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
+   start(caller, &op, 1, caller->call);
+   pluck(caller, caller->call);
+}
+
+/* Opens a call; its status is awaited from the start. */
+struct caller open_call(struct world *world, const char *path)
+{
+   return (struct caller){
+       .queue = world->queue,
+       .call = grpc_channel_create_call(world->channel, NULL, GRPC_PROPAGATE_DEFAULTS, world->queue,
+                                        grpc_slice_from_static_string(path), NULL,
+                                        gpr_inf_future(GPR_CLOCK_REALTIME), NULL)};
+}
+
+void await_status_from_now(struct caller *caller)
+{
+   const grpc_op ops[] = {
+       {.op = GRPC_OP_SEND_INITIAL_METADATA},
+       {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+        .data.recv_status_on_client = {.trailing_metadata = &caller->trailing,
+                                       .status = &caller->code,
+                                       .status_details = &caller->text}},
+   };
+   const grpc_op metadata = {.op = GRPC_OP_RECV_INITIAL_METADATA,
+                             .data.recv_initial_metadata.recv_initial_metadata = &caller->initial};
+   start(caller, ops, 2, &caller->code);
+   start(caller, &metadata, 1, &caller->initial);
+}
+
+void begin_call(struct caller *caller, struct world *world, const char *path,
+                struct kv_slice request)
+{
+   *caller = open_call(world, path);
+   await_status_from_now(caller);
+   send_message(caller, request);
+   half_close(caller);
+}
+
+/* The next message, or NULL at the end; released with the next one or by `finish`. */
+grpc_byte_buffer *receive_message(struct caller *caller)
+{
+   if (caller->message)
+      grpc_byte_buffer_destroy(caller->message);
+   caller->message = NULL;
+   const grpc_op op = {.op = GRPC_OP_RECV_MESSAGE,
+                       .data.recv_message.recv_message = &caller->message};
+   start(caller, &op, 1, &caller->message);
+   pluck(caller, &caller->message);
+   return caller->message;
+}
+
+void assert_receives(struct caller *caller, struct kv_slice expected)
+{
+   assert_non_null(receive_message(caller));
+   grpc_byte_buffer_reader reader;
+   assert_true(grpc_byte_buffer_reader_init(&reader, caller->message));
+   grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
+   grpc_byte_buffer_reader_destroy(&reader);
+   assert_int_equal(GRPC_SLICE_LENGTH(all), expected.size);
+   if (expected.size > 0)
+      assert_memory_equal(GRPC_SLICE_START_PTR(all), expected.data, expected.size);
+   grpc_slice_unref(all);
+}
+
+void finish_call(struct caller *caller)
+{
+   pluck(caller, &caller->code);
+   pluck(caller, &caller->initial);
+   if (caller->message)
+      grpc_byte_buffer_destroy(caller->message);
+   grpc_metadata_array_destroy(&caller->initial);
+   grpc_metadata_array_destroy(&caller->trailing);
+   grpc_call_unref(caller->call);
+}
+
+void assert_ends(struct caller *caller, enum kv_code code, const char *text)
+{
+   finish_call(caller);
+   assert_int_equal((int)caller->code, (int)code);
+   if (text) {
+      char *given = grpc_slice_to_c_string(caller->text);
+      assert_string_equal(given, text);
+      gpr_free(given);
+   }
+   grpc_slice_unref(caller->text);
+}
+
+void assert_echoes(struct world *world, struct kv_slice message)
+{
+   struct caller caller;
+   begin_call(&caller, world, "/test.Test/Echo", message);
+   assert_receives(&caller, message);
+   assert_ends(&caller, KV_OK, "");
+}
+
+struct kv_slice number(const uint32_t *value)
+{
+   return kv_slice(value, sizeof *value);
+}
+
+void assert_answered(struct caller *caller)
+{
+   assert_receives(caller, kv_slice(NULL, 0));
+   assert_ends(caller, KV_OK, "");
+}
+
+/* ---- A client that knows no manners: HTTP/2 by hand ---- */
+
+int connect_raw(int port)
+{
+   struct sockaddr_in address = {.sin_family = AF_INET,
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                 .sin_port = htons((uint16_t)port)};
+   int fd = socket(AF_INET, SOCK_STREAM, 0);
+   assert_true(fd >= 0);
+   assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+   return fd;
+}
+
+void write_all(int fd, const void *data, size_t size)
+{
+   assert_int_equal(send(fd, data, size, MSG_NOSIGNAL), size);
+}
+
+void write_frame(int fd, uint8_t type, uint8_t flags, uint8_t stream, struct kv_slice body)
+{
+   const uint8_t head[] = {
+       0, (uint8_t)(body.size >> 8), (uint8_t)body.size, type, flags, 0, 0, 0, stream};
+   write_all(fd, head, sizeof head);
+   if (body.size > 0)
+      write_all(fd, body.data, body.size);
+}
+
+static size_t put_header(char *to, const char *name, const char *value)
+{
+   size_t name_size = strlen(name), value_size = strlen(value);
+   *to++ = 0; /* HPACK: a literal with a new name, not to be indexed */
+   *to++ = (char)name_size;
+   memcpy(to, name, name_size);
+   to += name_size;
+   *to++ = (char)value_size;
+   memcpy(to, value, value_size);
+   return name_size + value_size + 3;
+}
+
+/* Begins a call and announces a message of `announced` bytes, of which it sends what `sent` is. */
+void call_raw_within(int fd, uint8_t stream, const char *path, const char *timeout,
+                     uint8_t announced, struct kv_slice sent)
+{
+   char headers[512], message[260] = {0, 0, 0, 0, (char)announced};
+   size_t size = put_header(headers, ":method", "POST");
+   size += put_header(headers + size, ":scheme", "http");
+   size += put_header(headers + size, ":path", path);
+   size += put_header(headers + size, ":authority", "test");
+   size += put_header(headers + size, "content-type", "application/grpc");
+   size += put_header(headers + size, "te", "trailers");
+   if (timeout)
+      size += put_header(headers + size, "grpc-timeout", timeout);
+   memcpy(message + 5, sent.data, sent.size);
+   write_frame(fd, 1, 4, stream, kv_slice(headers, size));          /* HEADERS, complete */
+   write_frame(fd, 0, 0, stream, kv_slice(message, 5 + sent.size)); /* DATA */
+}
+
+void call_raw(int fd, uint8_t stream, const char *path, uint8_t announced, struct kv_slice sent)
+{
+   call_raw_within(fd, stream, path, NULL, announced, sent);
+}
+
+int open_raw(int port)
+{
+   int fd = connect_raw(port);
+   write_all(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
+   write_frame(fd, 4, 0, 0, kv_slice(NULL, 0)); /* SETTINGS */
+   return fd;
+}
+
+/* The first call of a connection. */
+int begin_raw(int port, const char *path, uint8_t announced, struct kv_slice sent)
+{
+   int fd = open_raw(port);
+   call_raw(fd, 1, path, announced, sent);
+   return fd;
+}
+
+/* Reads until the server has sent this; false when it has closed the connection. */
+bool reads_until(int fd, struct kv_slice wanted)
+{
+   char data[8192];
+   size_t size = 0;
+   ssize_t got = 0;
+   while (!memmem(data, size, wanted.data, wanted.size)) {
+      got = size < sizeof data ? read(fd, data + size, sizeof data - size) : 0;
+      if (got <= 0)
+         return false;
+      size += (size_t)got;
+   }
+   return true;
+}
+
+/* Goes away with a reset, as a killed machine's connection would. */
+void vanish(int fd)
+{
+   const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+   assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+   close(fd);
+}

@@ -1,0 +1,77 @@
+/*
+ * A server with the service of rpc_service.h, a gRPC client to it, and a client that knows no
+ * manners: HTTP/2 by hand.
+ *
+ * Threads: the test's.
+ */
+#ifndef TESTS_RPC_FIXTURE_H
+#define TESTS_RPC_FIXTURE_H
+
+#include "tests/support/rpc_service.h"
+
+#include <grpc/grpc.h>
+
+struct world {
+   struct service service;
+   struct kv_rpc *rpc;
+   int port;
+   grpc_channel *channel;
+   grpc_completion_queue *queue;
+};
+
+/* For cmocka: the world is *state, its server serves. */
+int rpc_set_up(void **state);
+int rpc_tear_down(void **state);
+
+/* ---- The gRPC client ---- */
+
+/* One call: `begin_call`, or its parts; then `finish_call` or `assert_ends`. */
+struct caller {
+   grpc_completion_queue *queue;
+   grpc_call *call;
+   grpc_metadata_array initial, trailing;
+   grpc_status_code code;
+   grpc_slice text;
+   grpc_byte_buffer *message;
+};
+
+/* Opens a call; then its status is to be awaited. */
+struct caller open_call(struct world *world, const char *path);
+void await_status_from_now(struct caller *caller);
+void send_message(struct caller *caller, struct kv_slice message);
+void half_close(struct caller *caller);
+/* All of these, with one request. */
+void begin_call(struct caller *caller, struct world *world, const char *path,
+                struct kv_slice request);
+/* The next message, or NULL at the end; released with the next one or by finish_call. */
+grpc_byte_buffer *receive_message(struct caller *caller);
+void assert_receives(struct caller *caller, struct kv_slice expected);
+/* The text of the status is the caller's then. */
+void finish_call(struct caller *caller);
+/* NULL: any text. */
+void assert_ends(struct caller *caller, enum kv_code code, const char *text);
+/* With an empty message. */
+void assert_answered(struct caller *caller);
+void assert_echoes(struct world *world, struct kv_slice message);
+/* As a message. */
+struct kv_slice number(const uint32_t *value);
+
+/* ---- HTTP/2 by hand ---- */
+
+int connect_raw(int port);
+void write_all(int fd, const void *data, size_t size);
+void write_frame(int fd, uint8_t type, uint8_t flags, uint8_t stream, struct kv_slice body);
+/* A connection on which calls can be begun; and one with the first call. */
+int open_raw(int port);
+int begin_raw(int port, const char *path, uint8_t announced, struct kv_slice sent);
+/* Begins a call and announces a message of `announced` bytes, of which it sends what `sent` is. */
+void call_raw(int fd, uint8_t stream, const char *path, uint8_t announced, struct kv_slice sent);
+/* `timeout` as in the header grpc-timeout. */
+void call_raw_within(int fd, uint8_t stream, const char *path, const char *timeout,
+                     uint8_t announced, struct kv_slice sent);
+/* Reads until the server has sent this; false when it has closed the connection. */
+bool reads_until(int fd, struct kv_slice wanted);
+/* Goes away with a reset, as a killed machine's connection would. */
+void vanish(int fd);
+
+#endif

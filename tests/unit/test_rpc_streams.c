@@ -1,0 +1,116 @@
+#include "tests/support/rpc_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static void a_stream_delivers_every_message_in_order(void **state)
+{
+   struct world *world = *state;
+   struct caller caller;
+   const uint32_t end = 2000;
+   begin_call(&caller, world, "/test.Test/Count", number(&end));
+   for (uint32_t i = 0; i < end; i++)
+      assert_receives(&caller, number(&i));
+   assert_null(receive_message(&caller));
+   assert_ends(&caller, KV_OK, "");
+   await_count(&world->service, &world->service.closed, 1);
+}
+
+static void a_stream_whose_client_cancels_is_closed_once(void **state)
+{
+   struct world *world = *state;
+   struct caller caller;
+   const uint32_t end = UINT32_MAX, first = 0;
+   begin_call(&caller, world, "/test.Test/Count", number(&end));
+   assert_receives(&caller, number(&first));
+   grpc_call_cancel(caller.call, NULL);
+   assert_ends(&caller, KV_CANCELLED, NULL);
+   await_count(&world->service, &world->service.closed, 1);
+   kv_rpc_stop(world->rpc, 0);
+   assert_int_equal(world->service.closed, 1);
+}
+
+static void a_stream_whose_client_vanishes_is_closed_once(void **state)
+{
+   struct world *world = *state;
+   const uint32_t end = UINT32_MAX;
+   int fd = begin_raw(world->port, "/test.Test/Count", sizeof end, number(&end));
+   await_count(&world->service, &world->service.requests, 1);
+   vanish(fd);
+   await_count(&world->service, &world->service.closed, 1);
+   /* This one may be gone before its handler sees it. */
+   vanish(begin_raw(world->port, "/test.Test/HoldStream", sizeof end, number(&end)));
+   kv_rpc_stop(world->rpc, 0);
+   assert_int_equal(world->service.closed, world->service.requests);
+}
+
+static void a_stream_may_fail_while_a_message_is_in_flight(void **state)
+{
+   struct world *world = *state;
+   struct caller caller;
+   begin_call(&caller, world, "/test.Test/HoldStream", kv_slice_of("x"));
+   await_count(&world->service, &world->service.requests, 1);
+   put_message(world->service.held[0], kv_slice_of("last words"));
+   kv_call_send(world->service.held[0]);
+   kv_call_fail(world->service.held[0], KV_ABORTED, "enough");
+   assert_receives(&caller, kv_slice_of("last words"));
+   assert_null(receive_message(&caller));
+   assert_ends(&caller, KV_ABORTED, "enough");
+   await_count(&world->service, &world->service.closed, 1);
+}
+
+static void both_sides_of_a_bidi_call_talk_in_turn(void **state)
+{
+   struct world *world = *state;
+   struct caller caller = open_call(world, "/test.Test/Chat");
+   await_status_from_now(&caller);
+   for (uint32_t i = 0; i < 100; i++) {
+      send_message(&caller, number(&i));
+      assert_receives(&caller, number(&i));
+   }
+   assert_int_equal(count_of(&world->service, &world->service.half_closed), 0);
+   half_close(&caller);
+   assert_null(receive_message(&caller));
+   assert_ends(&caller, KV_OK, "");
+   await_count(&world->service, &world->service.closed, 1);
+   assert_int_equal(count_of(&world->service, &world->service.half_closed), 1);
+   assert_int_equal(count_of(&world->service, &world->service.requests), 100);
+}
+
+static void a_bidi_call_without_any_message_is_half_closed_at_once(void **state)
+{
+   struct world *world = *state;
+   struct caller caller = open_call(world, "/test.Test/Chat");
+   await_status_from_now(&caller);
+   half_close(&caller);
+   assert_ends(&caller, KV_OK, "");
+   await_count(&world->service, &world->service.closed, 1);
+   assert_int_equal(count_of(&world->service, &world->service.half_closed), 1);
+}
+
+static void a_bidi_call_whose_client_vanishes_is_closed(void **state)
+{
+   struct world *world = *state;
+   int fd = begin_raw(world->port, "/test.Test/Chat", 5, kv_slice_of("hello"));
+   await_count(&world->service, &world->service.requests, 1);
+   vanish(fd);
+   await_count(&world->service, &world->service.closed, 1);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, rpc_set_up, rpc_tear_down)
+
+int main(void)
+{
+   const struct CMUnitTest tests[] = {
+       CASE(a_stream_delivers_every_message_in_order),
+       CASE(a_stream_whose_client_cancels_is_closed_once),
+       CASE(a_stream_whose_client_vanishes_is_closed_once),
+       CASE(a_stream_may_fail_while_a_message_is_in_flight),
+       CASE(both_sides_of_a_bidi_call_talk_in_turn),
+       CASE(a_bidi_call_without_any_message_is_half_closed_at_once),
+       CASE(a_bidi_call_whose_client_vanishes_is_closed),
+   };
+   return cmocka_run_group_tests(tests, NULL, NULL);
+}

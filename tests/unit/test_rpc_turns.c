@@ -1,0 +1,228 @@
+#include "tests/support/rpc_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- Turns ---- */
+
+static void each_call_that_comes_alone_is_a_turn(void **state)
+{
+   struct world *world = *state;
+   struct caller caller;
+   for (unsigned i = 0; i < 40; i++) {
+      begin_call(&caller, world, "/test.Test/Leave", kv_slice_of("x"));
+      assert_answered(&caller);
+   }
+   assert_int_equal(count_of(&world->service, &world->service.turns), 40);
+}
+
+/* Keeps a worker at the gate until so many calls have arrived behind it, all on one connection,
+ * where two calls are in flight already. */
+static int gather(struct world *world, const char *const *paths, uint8_t count)
+{
+   struct service *service = &world->service;
+   int fd = begin_raw(world->port, "/test.Test/Hold", 1, kv_slice_of("x"));
+   await_count(service, &service->requests, 1);
+   call_raw(fd, 3, "/test.Test/Gate", 1, kv_slice_of("x"));
+   await_count(service, &service->requests, 2);
+   for (uint8_t i = 0; i < count; i++)
+      call_raw(fd, (uint8_t)(5 + 2 * i), paths[i], 1, kv_slice_of("x"));
+   open_gate(service);
+   return fd;
+}
+
+static void a_turn_ends_once_for_all_that_have_arrived(void **state)
+{
+   static const char *const paths[] = {"/test.Test/Leave", "/test.Test/Echo", "/test.Test/Leave",
+                                       "/test.Test/Leave", "/test.Test/Echo", "/test.Test/Leave"};
+   struct world *world = *state;
+   struct service *service = &world->service;
+   int fd = gather(world, paths, 6);
+   await_count(service, &service->turns, 1);
+   assert_echoes(world, kv_slice_of("another connection"));
+   kv_call_reply(service->held[0]);
+   assert_true(reads_until(fd, kv_slice_of("grpc-status")));
+   assert_int_equal(count_of(service, &service->turns), 1);
+   assert_int_equal(service->echoed_before, 2 + 2);
+   close(fd);
+}
+
+static void a_turn_that_goes_on_and_on_is_cut(void **state)
+{
+   const char *paths[120] = {"/test.Test/Leave"};
+   struct world *world = *state;
+   struct service *service = &world->service;
+   for (size_t i = 1; i < 120; i++)
+      paths[i] = "/test.Test/Echo";
+   int fd = gather(world, paths, 120);
+   await_count(service, &service->turns, 1);
+   await_count(service, &service->requests, 2 + 119);
+   assert_in_range(service->echoed_before, 2, 2 + 118);
+   kv_call_reply(service->held[0]);
+   close(fd);
+}
+
+/* Whatever comes in one go while the worker is kept at the gate. */
+static void the_end_of_a_turn_does_not_wait_for_slow_calls(void **state)
+{
+   static const char *const paths[] = {"/test.Test/Leave", "/test.Test/Slow", "/test.Test/Leave",
+                                       "/test.Test/Slow"};
+   struct world *world = *state;
+   struct service *service = &world->service;
+   for (unsigned round = 0; round < 50; round++) {
+      struct caller gate, callers[4];
+      unsigned before = count_of(service, &service->requests);
+      begin_call(&gate, world, "/test.Test/Gate", kv_slice(NULL, 0));
+      await_count(service, &service->requests, before + 1);
+      for (size_t i = 0; i < 4; i++)
+         begin_call(&callers[i], world, paths[i], kv_slice(NULL, 0));
+      open_gate(service);
+      assert_answered(&gate);
+      for (size_t i = 0; i < 4; i++)
+         assert_answered(&callers[i]);
+      assert_false(service->were_behind);
+   }
+}
+
+/* ---- Slow calls ---- */
+
+static void a_slow_call_that_hands_its_worker_back_lets_others_be_served(void **state)
+{
+   struct world *world = *state;
+   struct caller slow;
+   begin_call(&slow, world, "/test.Test/Turns", kv_slice_of("x"));
+   await_count(&world->service, &world->service.requests, 1);
+   for (unsigned i = 0; i < 200; i++)
+      assert_echoes(world, kv_slice_of("meanwhile"));
+   open_gate(&world->service);
+   assert_answered(&slow);
+}
+
+static void a_slow_call_learns_that_it_was_cancelled(void **state)
+{
+   struct world *world = *state;
+   struct caller slow;
+   begin_call(&slow, world, "/test.Test/Turns", kv_slice_of("x"));
+   await_count(&world->service, &world->service.requests, 1);
+   grpc_call_cancel(slow.call, NULL);
+   assert_ends(&slow, KV_CANCELLED, NULL);
+   await_count(&world->service, &world->service.closed, 1);
+   assert_echoes(world, kv_slice_of("still here"));
+}
+
+/* They wait behind another slow one; the echo shows that the server knows of the cancelling. */
+static void a_slow_call_that_is_cancelled_before_its_turn_is_never_begun(void **state)
+{
+   struct world *world = *state;
+   struct service *service = &world->service;
+   const uint32_t three = 3;
+   struct caller first, cancelled, cancelled_stream, last;
+   begin_call(&first, world, "/test.Test/Turns", kv_slice_of("x"));
+   await_count(service, &service->requests, 1);
+   begin_call(&cancelled, world, "/test.Test/Turns", kv_slice_of("x"));
+   begin_call(&cancelled_stream, world, "/test.Test/SlowCount", number(&three));
+   begin_call(&last, world, "/test.Test/SlowCount", number(&three));
+   assert_echoes(world, kv_slice_of("they have arrived"));
+   grpc_call_cancel(cancelled.call, NULL);
+   grpc_call_cancel(cancelled_stream.call, NULL);
+   assert_ends(&cancelled, KV_CANCELLED, NULL);
+   assert_ends(&cancelled_stream, KV_CANCELLED, NULL);
+   assert_echoes(world, kv_slice_of("they are cancelled"));
+   open_gate(service);
+   assert_answered(&first);
+   for (uint32_t i = 0; i < three; i++)
+      assert_receives(&last, number(&i));
+   assert_ends(&last, KV_OK, "");
+   await_count(service, &service->closed, 1);
+   assert_int_equal(count_of(service, &service->requests), 1 + 2 + 1);
+}
+
+/* ---- Deadlines: of a client that does not look at them itself ---- */
+
+static const char DEADLINE_EXCEEDED[] = "grpc-status\0014"; /* a literal of HPACK */
+
+static void sleep_ms(long ms)
+{
+   const struct timespec time = {.tv_nsec = ms * 1000000};
+   nanosleep(&time, NULL);
+}
+
+/* They wait behind a slow one; the echo shows that they have arrived. */
+static void a_call_whose_deadline_has_passed_is_never_begun(void **state)
+{
+   static const char *const paths[] = {"/test.Test/Turns", "/test.Test/SlowCount"};
+   struct world *world = *state;
+   struct service *service = &world->service;
+   for (unsigned i = 0; i < 2; i++) {
+      int fd = begin_raw(world->port, "/test.Test/Turns", 1, kv_slice_of("x"));
+      await_count(service, &service->requests, 3 * i + 1);
+      call_raw_within(fd, 3, paths[i], "1m", 1, kv_slice_of("x"));
+      call_raw(fd, 5, "/test.Test/Echo", 4, kv_slice_of("here"));
+      assert_true(reads_until(fd, kv_slice_of("here")));
+      sleep_ms(20);
+      open_gate(service);
+      assert_true(reads_until(fd, kv_slice(DEADLINE_EXCEEDED, sizeof DEADLINE_EXCEEDED - 1)));
+      service->open = false;
+      assert_echoes(world, kv_slice_of("still here"));
+      assert_int_equal(count_of(service, &service->requests), 3 * i + 3);
+      close(fd);
+   }
+}
+
+static void a_call_that_its_handler_leaves_waiting_is_ended_by_its_deadline(void **state)
+{
+   static const char *const paths[] = {"/test.Test/Hold", "/test.Test/HoldStream"};
+   struct world *world = *state;
+   for (unsigned i = 0; i < 2; i++) {
+      int fd = open_raw(world->port);
+      call_raw_within(fd, 1, paths[i], "300m", 1, kv_slice_of("x"));
+      await_count(&world->service, &world->service.requests, i + 1);
+      assert_true(reads_until(fd, kv_slice(DEADLINE_EXCEEDED, sizeof DEADLINE_EXCEEDED - 1)));
+      close(fd);
+   }
+   await_count(&world->service, &world->service.closed, 1);
+   kv_call_reply(world->service.held[0]);
+   assert_echoes(world, kv_slice_of("still here"));
+}
+
+static void a_reply_that_is_there_after_the_deadline_is_not_sent(void **state)
+{
+   static const char *const paths[] = {"/test.Test/Hold", "/test.Test/HoldStream"};
+   struct world *world = *state;
+   for (unsigned i = 0; i < 2; i++) {
+      int fd = open_raw(world->port);
+      call_raw_within(fd, 1, paths[i], "500m", 1, kv_slice_of("x"));
+      await_count(&world->service, &world->service.requests, i + 1);
+      sleep_ms(520);
+      put_message(world->service.held[i], kv_slice_of("too late"));
+      if (i == 0)
+         kv_call_reply(world->service.held[i]);
+      else
+         kv_call_send(world->service.held[i]);
+      assert_true(reads_until(fd, kv_slice(DEADLINE_EXCEEDED, sizeof DEADLINE_EXCEEDED - 1)));
+      close(fd);
+   }
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, rpc_set_up, rpc_tear_down)
+
+int main(void)
+{
+   const struct CMUnitTest tests[] = {
+       CASE(each_call_that_comes_alone_is_a_turn),
+       CASE(a_turn_ends_once_for_all_that_have_arrived),
+       CASE(a_turn_that_goes_on_and_on_is_cut),
+       CASE(the_end_of_a_turn_does_not_wait_for_slow_calls),
+       CASE(a_slow_call_that_hands_its_worker_back_lets_others_be_served),
+       CASE(a_slow_call_learns_that_it_was_cancelled),
+       CASE(a_slow_call_that_is_cancelled_before_its_turn_is_never_begun),
+       CASE(a_call_whose_deadline_has_passed_is_never_begun),
+       CASE(a_call_that_its_handler_leaves_waiting_is_ended_by_its_deadline),
+       CASE(a_reply_that_is_there_after_the_deadline_is_not_sent),
+   };
+   return cmocka_run_group_tests(tests, NULL, NULL);
+}
