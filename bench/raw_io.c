@@ -7,7 +7,7 @@
  * Prints one JSON object; FILE is removed at the end. Like a log, `sync` allocates the file ahead
  * in pieces of 10 MiB and starts a new one when it is full.
  */
-#include "bench/load/histogram.h"
+#include "bench/load/latencies.h"
 
 #include <fcntl.h>
 #include <stdint.h>
@@ -60,7 +60,7 @@ static void put(int fd, const char *bytes, size_t size)
 static void measure_sync(const char *path, size_t size, double seconds)
 {
    char *bytes = content(size);
-   struct histogram *latency = histogram_create();
+   struct latencies *latency = latencies_create();
    if (!latency)
       fail("memory");
    off_t segment = SEGMENT_SIZE > (off_t)size ? SEGMENT_SIZE : (off_t)size;
@@ -81,19 +81,19 @@ static void measure_sync(const char *path, size_t size, double seconds)
       if (fdatasync(fd) != 0)
          fail("fdatasync");
       now = now_ns();
-      histogram_record(latency, now - before);
+      latencies_record(latency, now - before);
       filled += (off_t)size;
    }
    double elapsed = (double)(now - start) / 1e9;
-   double count = (double)histogram_count(latency);
+   double count = (double)latencies_count(latency);
    printf(
        "{\"per_second\": %.1f, \"bytes_per_second\": %.0f, \"p50_us\": %.1f, \"p99_us\": %.1f}\n",
        count / elapsed, count * (double)size / elapsed,
-       (double)histogram_quantile(latency, 0.5) / 1000,
-       (double)histogram_quantile(latency, 0.99) / 1000);
+       (double)latencies_quantile(latency, 0.5) / 1000,
+       (double)latencies_quantile(latency, 0.99) / 1000);
    close(fd);
    unlink(path);
-   histogram_destroy(latency);
+   latencies_destroy(latency);
    free(bytes);
 }
 

@@ -114,8 +114,8 @@ uint64_t driver_errors(const struct driver_counts *counts)
 
 void driver_reset_counts(struct driver_counts *counts)
 {
-   struct histogram *latency = counts->latency;
-   histogram_reset(latency);
+   struct latencies *latency = counts->latency;
+   latencies_reset(latency);
    *counts = (struct driver_counts){.latency = latency};
 }
 
@@ -129,7 +129,7 @@ static void add_counts(struct driver_counts *to, const struct driver_counts *fro
       if (!to->error_texts[code][0])
          memcpy(to->error_texts[code], from->error_texts[code], sizeof to->error_texts[code]);
    }
-   histogram_add(to->latency, from->latency);
+   latencies_add(to->latency, from->latency);
 }
 
 /* Moves what the workers have counted to `interval`, and adds it to `total`. */
@@ -153,7 +153,7 @@ static bool worker_init(struct worker *worker, struct run *run, unsigned number)
    worker->run = run;
    worker->queue = grpc_completion_queue_create_for_next(NULL);
    pthread_mutex_init(&worker->lock, NULL);
-   worker->counts.latency = histogram_create();
+   worker->counts.latency = latencies_create();
    worker->workload = workload_create(run->source, number);
    return worker->counts.latency && worker->workload;
 }
@@ -198,7 +198,7 @@ static void worker_deinit(struct worker *worker)
       ;
    grpc_completion_queue_destroy(worker->queue);
    pthread_mutex_destroy(&worker->lock);
-   histogram_destroy(worker->counts.latency);
+   latencies_destroy(worker->counts.latency);
    workload_destroy(worker->workload);
 }
 
@@ -245,15 +245,15 @@ enum kv_code driver_run(struct driver *driver, const struct driver_load *load,
                         struct driver_result *result, struct kv_status *status)
 {
    struct run run = {0};
-   struct driver_counts interval = {.latency = histogram_create()};
-   *result = (struct driver_result){.counts.latency = histogram_create()};
+   struct driver_counts interval = {.latency = latencies_create()};
+   *result = (struct driver_result){.counts.latency = latencies_create()};
    bool good = run_init(&run, driver, load) && interval.latency && result->counts.latency;
    if (good)
       measure(&run, on_interval, context, &interval, result);
    run_deinit(&run);
-   histogram_destroy(interval.latency);
+   latencies_destroy(interval.latency);
    if (good)
       return KV_OK;
-   histogram_destroy(result->counts.latency);
+   latencies_destroy(result->counts.latency);
    return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
 }

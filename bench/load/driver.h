@@ -12,7 +12,7 @@
 #ifndef BENCH_DRIVER_H
 #define BENCH_DRIVER_H
 
-#include "bench/load/histogram.h"
+#include "bench/load/latencies.h"
 #include "bench/load/reply.h"
 #include "core/support/status.h"
 
@@ -35,7 +35,7 @@ struct driver_counts {
    uint64_t calls, operations, missing;
    uint64_t errors[REPLY_CODES]; /* failed calls, and failed operations of a Batch, by code */
    char error_texts[REPLY_CODES][128];
-   struct histogram *latency; /* of the calls, in nanoseconds */
+   struct latencies *latency; /* of the calls, in nanoseconds */
 };
 
 struct driver_result {

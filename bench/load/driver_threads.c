@@ -101,7 +101,7 @@ static void count(struct worker *worker, const struct call *call)
    struct driver_counts *counts = &worker->counts;
    pthread_mutex_lock(&worker->lock);
    counts->calls++;
-   histogram_record(counts->latency, latency);
+   latencies_record(counts->latency, latency);
    if (call->code != GRPC_STATUS_OK) {
       count_failed_call(counts, call);
    } else {

@@ -77,7 +77,7 @@ static int fill(const struct options *options, struct driver *driver)
               result.seconds);
    if (failed)
       output_table(stderr, options, &result);
-   histogram_destroy(result.counts.latency);
+   latencies_destroy(result.counts.latency);
    return failed ? EXIT_FAILED : EXIT_DONE;
 }
 
@@ -103,7 +103,7 @@ static int measure(const struct options *options, struct driver *driver, FILE *c
    else
       output_table(stdout, options, &result);
    int code = driver_errors(&result.counts) > 0 ? EXIT_FAILED : EXIT_DONE;
-   histogram_destroy(result.counts.latency);
+   latencies_destroy(result.counts.latency);
    return code;
 }
 

@@ -22,7 +22,7 @@ static const double curve[] = {0,      0.1,    0.2,    0.3,     0.4,     0.5,   
 
 static double us(const struct driver_counts *counts, double quantile)
 {
-   return (double)histogram_quantile(counts->latency, quantile) / 1000;
+   return (double)latencies_quantile(counts->latency, quantile) / 1000;
 }
 
 static double per_second(uint64_t count, double seconds)
@@ -57,7 +57,7 @@ void output_table(FILE *file, const struct options *options, const struct driver
                  connection_code_name((enum kv_code)code), counts->errors[code],
                  counts->error_texts[code]);
    fprintf(file, "latency      %12s us\n", "");
-   fprintf(file, "  %-10s %12.1f\n", "mean", histogram_mean(counts->latency) / 1000);
+   fprintf(file, "  %-10s %12.1f\n", "mean", latencies_mean(counts->latency) / 1000);
    for (size_t i = 0; i < COUNT(percentiles); i++)
       fprintf(file, "  %-10s %12.1f\n", percentiles[i].name, us(counts, percentiles[i].quantile));
 }
@@ -82,7 +82,7 @@ static void print_errors(FILE *file, const struct driver_counts *counts)
 
 static void print_latency(FILE *file, const struct driver_counts *counts)
 {
-   fprintf(file, "  \"latency_us\": {\"mean\": %.1f", histogram_mean(counts->latency) / 1000);
+   fprintf(file, "  \"latency_us\": {\"mean\": %.1f", latencies_mean(counts->latency) / 1000);
    for (size_t i = 0; i < COUNT(percentiles); i++)
       fprintf(file, ", \"%s\": %.1f", percentiles[i].name, us(counts, percentiles[i].quantile));
    fputs("},\n  \"latency_curve\": [", file);

@@ -1,6 +1,7 @@
 #include "core/host/hook_timing.h"
 
 #include "core/support/clock.h"
+#include "core/support/histogram.h"
 #include "core/support/log.h"
 
 #include <stdatomic.h>
@@ -8,6 +9,8 @@
 #include <string.h>
 
 #define NS_PER_SECOND 1e9
+
+static const struct kv_histogram_shape shape = {KV_HOOK_PART_BITS, KV_HOOK_BUCKETS};
 
 /* Written by the thread that calls the hook alone, so that an addition needs no locked operation.
  */
@@ -56,29 +59,6 @@ void kv_hook_timing_destroy(struct kv_hook_timing *timing)
    free(timing);
 }
 
-/* ---- Buckets ---- */
-
-/* 0 to 3 ns have a bucket each; from there on four share a power of two. */
-static size_t bucket_of(uint64_t ns)
-{
-   if (ns < 4)
-      return (size_t)ns;
-   unsigned power = 63 - (unsigned)__builtin_clzll(ns);
-   size_t bucket = (size_t)(power - 1) * 4 + ((ns >> (power - 2)) & 3);
-   return bucket < KV_HOOK_BUCKETS ? bucket : KV_HOOK_BUCKETS - 1;
-}
-
-/* The longest time that the bucket takes. */
-static uint64_t bucket_end_ns(size_t bucket)
-{
-   if (bucket == KV_HOOK_BUCKETS - 1)
-      return UINT64_MAX;
-   if (bucket < 4)
-      return bucket;
-   unsigned power = (unsigned)(bucket / 4) + 1;
-   return (((uint64_t)bucket & 3) + 5) * ((uint64_t)1 << (power - 2)) - 1;
-}
-
 /* ---- Counting ---- */
 
 static uint64_t get(const atomic_uint_least64_t *counter)
@@ -103,7 +83,7 @@ void kv_hook_timing_end(struct kv_hook_timing *timing, enum kv_hook hook, bool f
       return;
    struct counters *counters = &timing->kinds[hook];
    uint64_t ns = kv_clock_monotonic_ns() - get(&counters->started_ns);
-   size_t bucket = bucket_of(ns);
+   size_t bucket = kv_histogram_bucket(shape, ns);
    set(&counters->started_ns, 0);
    set(&counters->errors, get(&counters->errors) + failed);
    set(&counters->total_ns, get(&counters->total_ns) + ns);
@@ -128,12 +108,12 @@ const char *kv_hook_timing_plugin(const struct kv_hook_timing *timing)
 uint64_t kv_hook_timing_budget_ns(const struct kv_hook_timing *timing, enum kv_hook hook)
 {
    static const unsigned multiples[KV_HOOK_KINDS] = {
-       [KV_HOOK_OPEN] = KV_HOOK_BUDGET_ASIDE,
+       [KV_HOOK_OPEN] = KV_HOOK_BUDGET_OPEN,
        [KV_HOOK_LOAD] = KV_HOOK_BUDGET_ALL_DATA,
        [KV_HOOK_WRITE] = 1,
        [KV_HOOK_TICK] = KV_HOOK_BUDGET_ALL_DATA,
        [KV_HOOK_CHECKPOINT] = KV_HOOK_BUDGET_ALL_DATA,
-       [KV_HOOK_CLOSE] = KV_HOOK_BUDGET_ASIDE,
+       [KV_HOOK_CLOSE] = KV_HOOK_BUDGET_OPEN,
    };
    return timing->write_budget_ns * multiples[hook];
 }
@@ -187,8 +167,9 @@ void kv_hook_figures_since(struct kv_hook_figures *figures, const struct kv_hook
    }
    if (figures->calls == 0)
       figures->max_ns = 0;
-   else if (figures->max_ns == before->max_ns && bucket_end_ns(last) < figures->max_ns)
-      figures->max_ns = bucket_end_ns(last);
+   else if (figures->max_ns == before->max_ns &&
+            kv_histogram_bucket_end(shape, last) < figures->max_ns)
+      figures->max_ns = kv_histogram_bucket_end(shape, last);
 }
 
 uint64_t kv_hook_figures_percentile_ns(const struct kv_hook_figures *figures, unsigned permille)
@@ -196,13 +177,9 @@ uint64_t kv_hook_figures_percentile_ns(const struct kv_hook_figures *figures, un
    uint64_t counted = 0;
    for (size_t i = 0; i < KV_HOOK_BUCKETS; i++)
       counted += figures->buckets[i];
-   uint64_t wanted = (counted * permille + 999) / 1000, passed = 0;
-   for (size_t i = 0; i < KV_HOOK_BUCKETS && counted > 0; i++) {
-      passed += figures->buckets[i];
-      if (passed >= wanted && passed > 0)
-         return bucket_end_ns(i) < figures->max_ns ? bucket_end_ns(i) : figures->max_ns;
-   }
-   return figures->max_ns;
+   uint64_t rank = (counted * permille + 999) / 1000;
+   uint64_t end = kv_histogram_at_rank(shape, figures->buckets, rank > 0 ? rank : 1);
+   return end < figures->max_ns ? end : figures->max_ns;
 }
 
 uint64_t kv_hook_figures_mean_ns(const struct kv_hook_figures *figures)

@@ -1,113 +1,63 @@
-/* The histogram of the load generator: how exact it is, and what its quantiles mean. */
-#include "bench/load/histogram.h"
+#include "core/support/histogram.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stddef.h>
 
 #include <cmocka.h>
 
-static int setup(void **state)
+#define SIZE KV_HISTOGRAM_SIZE(3, 16)
+static const struct kv_histogram_shape shape = {3, SIZE};
+
+static void buckets_follow_on_one_another_without_gap_or_overlap(void **state)
 {
-   *state = histogram_create();
-   return *state ? 0 : -1;
+   (void)state;
+   uint64_t value = 0;
+   for (size_t bucket = 0; bucket < SIZE - 1; bucket++) {
+      uint64_t end = kv_histogram_bucket_end(shape, bucket);
+      assert_int_equal(kv_histogram_bucket(shape, value), bucket);
+      assert_int_equal(kv_histogram_bucket(shape, end), bucket);
+      value = end + 1;
+   }
+   assert_int_equal(kv_histogram_bucket(shape, value), SIZE - 1);
 }
 
-static int teardown(void **state)
+static void an_end_is_above_its_values_by_less_than_their_part(void **state)
 {
-   histogram_destroy(*state);
-   return 0;
-}
-
-static void nothing_recorded_reads_as_zero(void **state)
-{
-   assert_int_equal(histogram_count(*state), 0);
-   assert_int_equal(histogram_maximum(*state), 0);
-   assert_int_equal(histogram_quantile(*state, 0.5), 0);
-   assert_true(histogram_mean(*state) == 0);
-}
-
-static void small_values_are_exact(void **state)
-{
-   for (uint64_t value = 0; value < 256; value++) {
-      histogram_reset(*state);
-      histogram_record(*state, value);
-      histogram_record(*state, 1000000);
-      assert_int_equal(histogram_quantile(*state, 0.5), value);
+   (void)state;
+   for (uint64_t value = 0; value < 60000; value++) {
+      uint64_t end = kv_histogram_bucket_end(shape, kv_histogram_bucket(shape, value));
+      assert_true(end >= value && (end - value) * 8 <= value);
    }
 }
 
-/* The value is the lower of two, so that the maximum does not help. */
-static void expect_close(struct histogram *histogram, uint64_t value)
+static void the_last_bucket_takes_all_that_is_above(void **state)
 {
-   histogram_reset(histogram);
-   histogram_record(histogram, value);
-   histogram_record(histogram, UINT64_MAX);
-   uint64_t read = histogram_quantile(histogram, 0.5);
-   assert_true(read >= value);
-   assert_true(read - value <= value / 100);
+   (void)state;
+   assert_int_equal(kv_histogram_bucket(shape, 65535), SIZE - 1);
+   assert_int_equal(kv_histogram_bucket(shape, 65536), SIZE - 1);
+   assert_int_equal(kv_histogram_bucket(shape, UINT64_MAX), SIZE - 1);
+   assert_int_equal(kv_histogram_bucket_end(shape, SIZE - 1), UINT64_MAX);
 }
 
-static void any_value_is_kept_within_one_percent_and_never_too_low(void **state)
+static void a_rank_is_found_in_the_bucket_of_its_value(void **state)
 {
-   for (unsigned bit = 0; bit < 64; bit++) {
-      uint64_t power = (uint64_t)1 << bit;
-      expect_close(*state, power);
-      expect_close(*state, power - 1);
-      expect_close(*state, power + power / 2);
-      expect_close(*state, power + power / 3);
-   }
-   expect_close(*state, UINT64_MAX);
+   (void)state;
+   uint64_t counts[SIZE] = {0};
+   counts[kv_histogram_bucket(shape, 2)] = 3;
+   counts[kv_histogram_bucket(shape, 9)] = 1;
+   assert_int_equal(kv_histogram_at_rank(shape, counts, 1), 2);
+   assert_int_equal(kv_histogram_at_rank(shape, counts, 3), 2);
+   assert_int_equal(kv_histogram_at_rank(shape, counts, 4), 9);
+   assert_int_equal(kv_histogram_at_rank(shape, counts, 5), UINT64_MAX);
 }
-
-static void quantiles_are_the_values_at_their_rank(void **state)
-{
-   for (uint64_t value = 1; value <= 200; value++)
-      histogram_record(*state, value);
-   assert_int_equal(histogram_quantile(*state, 0), 1);
-   assert_int_equal(histogram_quantile(*state, 0.005), 1);
-   assert_int_equal(histogram_quantile(*state, 0.5), 100);
-   assert_int_equal(histogram_quantile(*state, 0.51), 102);
-   assert_int_equal(histogram_quantile(*state, 0.99), 198);
-   assert_int_equal(histogram_quantile(*state, 1), 200);
-   assert_true(histogram_mean(*state) == 100.5);
-}
-
-static void no_quantile_exceeds_the_maximum(void **state)
-{
-   histogram_record(*state, 1000001);
-   assert_int_equal(histogram_maximum(*state), 1000001);
-   assert_int_equal(histogram_quantile(*state, 0.5), 1000001);
-   assert_int_equal(histogram_quantile(*state, 1), 1000001);
-}
-
-static void adding_counts_both_and_changes_only_one(void **state)
-{
-   struct histogram *other = histogram_create();
-   assert_non_null(other);
-   histogram_record(*state, 10);
-   histogram_record(other, 20);
-   histogram_record(other, 30);
-   histogram_add(*state, other);
-   assert_int_equal(histogram_count(*state), 3);
-   assert_int_equal(histogram_quantile(*state, 0.34), 20);
-   assert_int_equal(histogram_maximum(*state), 30);
-   assert_true(histogram_mean(*state) == 20);
-   assert_int_equal(histogram_count(other), 2);
-   histogram_destroy(other);
-}
-
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
 {
    const struct CMUnitTest tests[] = {
-       TEST(nothing_recorded_reads_as_zero),
-       TEST(small_values_are_exact),
-       TEST(any_value_is_kept_within_one_percent_and_never_too_low),
-       TEST(quantiles_are_the_values_at_their_rank),
-       TEST(no_quantile_exceeds_the_maximum),
-       TEST(adding_counts_both_and_changes_only_one),
+       cmocka_unit_test(buckets_follow_on_one_another_without_gap_or_overlap),
+       cmocka_unit_test(an_end_is_above_its_values_by_less_than_their_part),
+       cmocka_unit_test(the_last_bucket_takes_all_that_is_above),
+       cmocka_unit_test(a_rank_is_found_in_the_bucket_of_its_value),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }
