@@ -33,26 +33,16 @@ static struct kv_listener *place(struct kv_listeners *listeners, struct kv_statu
    return NULL;
 }
 
-static const struct sockaddr *address_of(const struct kv_listeners *listeners, unsigned i)
+/* Whether a connection to `address` would come in by a socket that is there; or, the other way
+ * round, whether `address` includes that of such a socket. */
+static bool is_taken(const struct kv_listeners *listeners, const struct sockaddr *address,
+                     bool reverse)
 {
-   return &listeners->items[i].address.any;
-}
-
-/* Whether a connection to `address` would come in by a socket that is there. */
-static bool cover(const struct kv_listeners *listeners, const struct sockaddr *address)
-{
-   for (unsigned i = 0; i < listeners->count; i++)
-      if (kv_address_covers(address_of(listeners, i), address))
+   for (unsigned i = 0; i < listeners->count; i++) {
+      const struct sockaddr *own = &listeners->items[i].address.any;
+      if (reverse ? kv_address_covers(address, own) : kv_address_covers(own, address))
          return true;
-   return false;
-}
-
-/* The other way round. */
-static bool is_covered(const struct kv_listeners *listeners, const struct sockaddr *address)
-{
-   for (unsigned i = 0; i < listeners->count; i++)
-      if (kv_address_covers(address, address_of(listeners, i)))
-         return true;
+   }
    return false;
 }
 
@@ -65,7 +55,7 @@ static enum kv_code refuse(const struct kv_listeners *listeners, const struct so
    kv_address_print(address, size, text);
    if (reason != EADDRINUSE)
       return kv_fail_errno(status, reason, "cannot listen on %s", text);
-   if (is_covered(listeners, address))
+   if (is_taken(listeners, address, true))
       return kv_fail_errno(
           status, reason,
           "cannot listen on %s: it includes an address given before it; leave that one out", text);
@@ -86,7 +76,7 @@ static enum kv_code add_numeric(struct kv_listeners *listeners, const struct add
    socklen_t size = info->ai_addrlen;
    memcpy(address, info->ai_addr, size);
    kv_address_set_port(address, *port);
-   if (*port != 0 && cover(listeners, address))
+   if (*port != 0 && is_taken(listeners, address, false))
       return KV_OK; /* given twice, or by two names */
    listener->fd = kv_listener_open(address, size);
    if (listener->fd < 0 || getsockname(listener->fd, address, &size) < 0) {
@@ -155,10 +145,11 @@ static enum kv_code add_tcp(struct kv_listeners *listeners, const char *text,
 static enum kv_code add_unix(struct kv_listeners *listeners, const char *path,
                              struct kv_status *status)
 {
-   for (unsigned i = 0; i < listeners->count; i++)
-      if (address_of(listeners, i)->sa_family == AF_UNIX &&
-          strcmp(listeners->items[i].address.local.sun_path, path) == 0)
+   for (unsigned i = 0; i < listeners->count; i++) {
+      const struct sockaddr_un *own = &listeners->items[i].address.local;
+      if (own->sun_family == AF_UNIX && strcmp(own->sun_path, path) == 0)
          return KV_OK;
+   }
    struct kv_listener *listener = place(listeners, status);
    if (!listener || kv_listener_open_unix(listener, path, status) != KV_OK)
       return status->code;

@@ -153,7 +153,7 @@ class Modules(unittest.TestCase):
             ("core/service/data.c", "storage/file.h"),
             ("core/commit/commit.c", "core/control/control.h"),
             ("core/datadir/active.c", "core/host/settings.h"),
-            ("core/rpc/account.c", "core/rpc/grpc/internal.h"),
+            ("core/rpc/account.c", "core/rpc/grpc/call.h"),
             ("core/rpc/account.h", "grpc/grpc.h"),
             ("core/net/acceptor.c", "grpc/grpc.h"),
             ("core/net/acceptor.h", "core/rpc/rpc.h"),

@@ -1,4 +1,4 @@
-#include "core/rpc/grpc/internal.h"
+#include "core/rpc/grpc/server.h"
 #include "core/rpc/grpc/monopoly.h"
 
 #include <arpa/inet.h>
@@ -56,7 +56,7 @@ static int set_up(void **state)
    struct kv_status status;
    world->rpc = calloc(1, sizeof *world->rpc + sizeof world->rpc->workers[0]);
    world->rpc->worker_count = 1;
-   world->rpc->memory_max = MEMORY_MAX;
+   world->rpc->options.memory_max = MEMORY_MAX;
    atomic_store(&world->rpc->workers[0].waits, 1);
    assert_int_equal(pthread_create(&world->rpc->workers[0].thread, NULL, be_busy, world), 0);
    world->monopoly = kv_monopoly_create(world->rpc, &status);

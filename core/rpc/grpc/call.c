@@ -1,4 +1,6 @@
-#include "core/rpc/grpc/internal.h"
+#include "core/rpc/grpc/call.h"
+
+#include "core/rpc/grpc/server.h"
 #include "core/rpc/inflate.h"
 
 #include "core/support/clock.h"
@@ -48,7 +50,7 @@ static struct kv_call *take_from_pool(struct kv_rpc_worker *worker)
    grpc_slice nothing = grpc_empty_slice();
    call->sending = grpc_raw_byte_buffer_create(&nothing, 1);
    call->worker = worker;
-   pthread_mutex_init(&call->lock, NULL);
+   pthread_mutex_init(&call->stream.lock, NULL);
    kv_arena_init(&call->arena);
    kv_arena_ask(&call->arena, kv_charge_take, &call->charge);
    return call;
@@ -57,7 +59,7 @@ static struct kv_call *take_from_pool(struct kv_rpc_worker *worker)
 static void destroy_call(struct kv_call *call)
 {
    grpc_byte_buffer_destroy(call->sending);
-   pthread_mutex_destroy(&call->lock);
+   pthread_mutex_destroy(&call->stream.lock);
    free(call);
 }
 
@@ -240,7 +242,7 @@ grpc_op kv_call_send_op(struct kv_call *call)
 
 void kv_call_sent(struct kv_call *call)
 {
-   atomic_store_explicit(&call->awaits_reader, false, memory_order_relaxed);
+   atomic_store_explicit(&call->progress.awaits_reader, false, memory_order_relaxed);
    call->progress.sent++;
    drop_message(call);
 }
@@ -275,7 +277,7 @@ enum kv_code kv_call_may_begin(struct kv_call *call, struct kv_status *status)
    return KV_OK;
 }
 
-static grpc_op close_op(struct kv_call *call)
+grpc_op kv_call_close_op(struct kv_call *call)
 {
    return (grpc_op){.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
                     .data.recv_close_on_server.cancelled = &call->close_cancelled};
@@ -284,11 +286,11 @@ static grpc_op close_op(struct kv_call *call)
 void kv_call_watch(struct kv_call *call)
 {
    KV_INVARIANT(call->method->kind == KV_RPC_UNARY && !call->watched);
-   const grpc_op op = close_op(call);
+   const grpc_op op = kv_call_close_op(call);
    call->watched = true;
    call->batches_left = 2;
-   call->ended = (struct kv_rpc_event){handle_watch_ended, call};
-   kv_call_start(call, &op, 1, &call->ended);
+   call->watch_ended = (struct kv_rpc_event){handle_watch_ended, call};
+   kv_call_start(call, &op, 1, &call->watch_ended);
 }
 
 uint64_t kv_call_connection(const struct kv_call *call)
@@ -328,9 +330,9 @@ static void end_unary(struct kv_call *call, bool with_message, enum kv_code code
       details = grpc_slice_from_copied_buffer(text, strnlen(text, KV_STATUS_TEXT_SIZE));
    ops[count++] = kv_call_status_op(call, code, text ? &details : NULL);
    if (!call->watched)
-      ops[count++] = close_op(call);
+      ops[count++] = kv_call_close_op(call);
    drop_large_request(call);
-   atomic_store_explicit(&call->awaits_reader, true, memory_order_release);
+   atomic_store_explicit(&call->progress.awaits_reader, true, memory_order_release);
    /* From here on the call may be released by its worker at any moment. */
    kv_call_start(call, ops, count, &call->closing);
    grpc_slice_unref(details);
@@ -349,7 +351,7 @@ void kv_call_reply(struct kv_call *call)
 void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)
 {
    KV_INVARIANT(code != KV_OK);
-   const char *const *paths = call->worker->rpc->private_paths;
+   const char *const *paths = call->worker->rpc->options.private_paths;
    char shown[KV_STATUS_TEXT_SIZE];
    if (paths) {
       kv_text_hide_paths(text, paths, KV_RPC_PRIVATE_PATH_SHOWN, shown, sizeof shown);

@@ -1,11 +1,7 @@
-/*
- * Connections. gRPC does not show them, but names the one that a call came on: for one that was
- * handed to it as a descriptor, "fd:" and its number. When a number is used again, the
- * new connection goes on with what is known of the old one: what that still holds it gives back as
- * its calls end, and soon.
- */
-#include "core/rpc/grpc/internal.h"
+#include "core/rpc/grpc/connections.h"
+
 #include "core/rpc/grpc/monopoly.h"
+#include "core/rpc/grpc/server.h"
 
 #include <grpc/grpc_posix.h>
 #include <grpc/support/alloc.h>

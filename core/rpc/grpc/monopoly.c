@@ -1,6 +1,6 @@
 #include "core/rpc/grpc/monopoly.h"
 
-#include "core/rpc/grpc/internal.h"
+#include "core/rpc/grpc/server.h"
 #include "core/support/log.h"
 
 #include <fcntl.h>
@@ -118,7 +118,7 @@ static void begin_to_measure(struct kv_monopoly *monopoly)
 /* Ends the connection that has sent the most since, if that is too much. */
 static void end_worst(struct kv_monopoly *monopoly)
 {
-   uint64_t most = monopoly->rpc->memory_max;
+   uint64_t most = monopoly->rpc->options.memory_max;
    int worst = -1;
    for (size_t i = 0; i < monopoly->count; i++) {
       int own = hold(monopoly, i);

@@ -1,9 +1,10 @@
 /*
  * The request in one piece: as it came, joined from several pieces, or unpacked in steps.
  */
+#include "core/rpc/grpc/call.h"
 #include "core/rpc/grpc/grpc_log.h"
 #include "core/rpc/grpc/headers.h"
-#include "core/rpc/grpc/internal.h"
+#include "core/rpc/grpc/server.h"
 #include "core/rpc/inflate.h"
 
 #include <stdlib.h>
@@ -22,7 +23,7 @@ static bool is_packed(const struct kv_call *call)
 bool kv_call_begin_work(struct kv_call *call)
 {
    return kv_charge_begin_work(&call->charge, is_packed(call)
-                                                  ? call->worker->rpc->receive_message_max
+                                                  ? call->worker->rpc->options.receive_message_max
                                                   : grpc_byte_buffer_length(call->payload));
 }
 
@@ -38,7 +39,7 @@ static bool get_piece(void *context, size_t index, struct kv_slice *piece)
 
 static enum kv_code begin_unpacking(struct kv_call *call, struct kv_status *status)
 {
-   size_t max = call->worker->rpc->receive_message_max;
+   size_t max = call->worker->rpc->options.receive_message_max;
    if (call->method->kind != KV_RPC_UNARY && max > STREAM_REQUEST_MAX)
       max = STREAM_REQUEST_MAX;
    const struct kv_inflater_config config = {

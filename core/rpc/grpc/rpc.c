@@ -1,7 +1,8 @@
+#include "core/rpc/grpc/call.h"
 #include "core/rpc/grpc/grpc_log.h"
 #include "core/rpc/grpc/headers.h"
-#include "core/rpc/grpc/internal.h"
 #include "core/rpc/grpc/monopoly.h"
+#include "core/rpc/grpc/server.h"
 
 #include "core/net/acceptor.h"
 #include "core/support/clock.h"
@@ -80,28 +81,27 @@ static enum kv_code register_methods(struct kv_rpc_worker *worker, struct kv_sta
    return KV_OK;
 }
 
-static enum kv_code create_worker(struct kv_rpc *rpc, const struct kv_rpc_options *options,
-                                  grpc_resource_quota *quota, struct kv_status *status)
+static enum kv_code create_worker(struct kv_rpc *rpc, grpc_resource_quota *quota,
+                                  struct kv_status *status)
 {
    struct kv_rpc_worker *worker = &rpc->workers[rpc->worker_count];
    worker->rpc = rpc;
    worker->index = rpc->worker_count++;
-   worker->look_at = gpr_now(GPR_CLOCK_MONOTONIC);
-   worker->server = create_server(options, quota);
+   worker->open.look_at = gpr_now(GPR_CLOCK_MONOTONIC);
+   worker->server = create_server(&rpc->options, quota);
    worker->queue = grpc_completion_queue_create_for_next(NULL);
    grpc_server_register_completion_queue(worker->server, worker->queue, NULL);
    enum kv_code code = register_methods(worker, status);
    return code == KV_OK ? kv_rpc_slots_create(worker, status) : code;
 }
 
-static enum kv_code create_workers(struct kv_rpc *rpc, const struct kv_rpc_options *options,
-                                   struct kv_status *status)
+static enum kv_code create_workers(struct kv_rpc *rpc, struct kv_status *status)
 {
    enum kv_code code = KV_OK;
    grpc_resource_quota *quota = grpc_resource_quota_create("kvstore"); /* of all together */
-   grpc_resource_quota_resize(quota, options->memory_max);
-   while (code == KV_OK && rpc->worker_count < options->workers)
-      code = create_worker(rpc, options, quota, status);
+   grpc_resource_quota_resize(quota, rpc->options.memory_max);
+   while (code == KV_OK && rpc->worker_count < rpc->options.workers)
+      code = create_worker(rpc, quota, status);
    grpc_resource_quota_unref(quota);
    return code;
 }
@@ -148,21 +148,16 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    grpc_init();
    if (count > 0)
       memcpy(table, methods, count * sizeof *table);
+   rpc->options = *options;
    rpc->methods = table;
    rpc->method_count = count;
    rpc->credentials = grpc_insecure_server_credentials_create();
    rpc->shutdown_queue = grpc_completion_queue_create_for_next(NULL);
-   rpc->receive_message_max = options->receive_message_max;
-   rpc->private_paths = options->private_paths;
-   rpc->turn_end = options->turn_end;
-   rpc->context = options->context;
    rpc->account = account;
-   rpc->memory_max = options->memory_max;
-   rpc->reader_timeout_ms = options->reader_timeout_ms;
    rpc->encodings =
        (grpc_metadata){.key = grpc_slice_from_static_string("grpc-accept-encoding"),
                        .value = grpc_slice_from_static_string("identity,deflate,gzip")};
-   enum kv_code code = create_workers(rpc, options, status);
+   enum kv_code code = create_workers(rpc, status);
    if (code == KV_OK)
       code = create_acceptor(rpc, status);
    if (code == KV_OK)
@@ -184,7 +179,7 @@ static gpr_timespec time_to_wait(const struct kv_rpc_worker *worker)
    if (worker->turn.blocked) /* until another worker's calls have ended */
       return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                           gpr_time_from_millis(BLOCKED_MS, GPR_TIMESPAN));
-   return worker->newest ? worker->look_at : gpr_inf_future(GPR_CLOCK_MONOTONIC);
+   return worker->open.newest ? worker->open.look_at : gpr_inf_future(GPR_CLOCK_MONOTONIC);
 }
 
 /* Within which gRPC also reads and writes. */

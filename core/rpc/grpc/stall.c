@@ -1,14 +1,7 @@
-/*
- * Readers that stand still. Now and then each worker looks at its calls: one whose reply waits for
- * a client that takes nothing is ended after a time. A connection that moves may keep a reply
- * waiting, if only for the others that it has: there it gets longer, by its size. Where the account
- * is short of memory what stands still goes at once, and of the connection that holds the most
- * first.
- *
- * Deadlines that nobody minds are found here, too: a client that minds its own has reset the call
- * long before.
- */
-#include "core/rpc/grpc/internal.h"
+#include "core/rpc/grpc/stall.h"
+
+#include "core/rpc/grpc/call.h"
+#include "core/rpc/grpc/server.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,32 +25,32 @@ void kv_stall_call_opened(struct kv_call *call)
 {
    struct kv_rpc_worker *worker = call->worker;
    call->progress = (struct kv_progress){0};
-   call->kept = 0;
-   atomic_store_explicit(&call->awaits_reader, false, memory_order_relaxed);
-   call->newer = NULL;
-   call->older = worker->newest;
-   if (call->older)
-      call->older->newer = call;
-   worker->newest = call;
+   call->progress.kept = 0;
+   atomic_store_explicit(&call->progress.awaits_reader, false, memory_order_relaxed);
+   call->progress.newer = NULL;
+   call->progress.older = worker->open.newest;
+   if (call->progress.older)
+      call->progress.older->progress.newer = call;
+   worker->open.newest = call;
 }
 
 void kv_stall_call_closed(struct kv_call *call)
 {
-   if (call->newer)
-      call->newer->older = call->older;
+   if (call->progress.newer)
+      call->progress.newer->progress.older = call->progress.older;
    else
-      call->worker->newest = call->older;
-   if (call->older)
-      call->older->newer = call->newer;
-   if (call->kept > 0)
-      kv_share_give(call->connection->share, call->kept);
+      call->worker->open.newest = call->progress.older;
+   if (call->progress.older)
+      call->progress.older->progress.newer = call->progress.newer;
+   if (call->progress.kept > 0)
+      kv_share_give(call->connection->share, call->progress.kept);
 }
 
 /* Counts the looks at which the same reply has waited for its reader. */
 static void measure(struct kv_call *call)
 {
    struct kv_progress *progress = &call->progress;
-   bool waits = atomic_load_explicit(&call->awaits_reader, memory_order_acquire);
+   bool waits = atomic_load_explicit(&call->progress.awaits_reader, memory_order_acquire);
    bool same = progress->sent == progress->sent_before;
    progress->still = waits && same ? progress->still + 1 : 0;
    progress->sent_before = progress->sent;
@@ -70,11 +63,11 @@ static void count_kept(struct kv_call *call)
    if (!method || !method->kept || !call->given_to_handler)
       return;
    size_t kept = method->kept(method->service, call);
-   if (kept > call->kept)
-      kv_share_add(call->connection->share, kept - call->kept);
+   if (kept > call->progress.kept)
+      kv_share_add(call->connection->share, kept - call->progress.kept);
    else
-      kv_share_give(call->connection->share, call->kept - kept);
-   call->kept = kept;
+      kv_share_give(call->connection->share, call->progress.kept - kept);
+   call->progress.kept = kept;
 }
 
 /* gRPC ends the call, as a status would wait behind the reply. Only what has changed nothing may be
@@ -110,13 +103,13 @@ static bool may_be_ended(const struct kv_call *call, unsigned looks)
 /* Ends the call when its reader has stood still for too long. */
 static void check_time(struct kv_call *call)
 {
-   int64_t allowed_ms = call->worker->rpc->reader_timeout_ms;
+   int64_t allowed_ms = call->worker->rpc->options.reader_timeout_ms;
    unsigned allowed = (unsigned)(allowed_ms / LOOK_MS);
    if (!may_be_ended(call, allowed))
       return;
    size_t size = kv_charge_outbound(&call->charge);
    size_t longest = (size_t)allowed * MOVING_TIMES + size / MOVING_SIZE * (1000 / LOOK_MS);
-   if (kv_connection_still(call->connection, call->worker->looks) < allowed &&
+   if (kv_connection_still(call->connection, call->worker->open.looks) < allowed &&
        call->progress.still < longest)
       return;
    struct kv_status status;
@@ -128,7 +121,7 @@ static void check_time(struct kv_call *call)
 
 static void check_deadline(struct kv_call *call)
 {
-   bool waits = atomic_load_explicit(&call->awaits_reader, memory_order_acquire);
+   bool waits = atomic_load_explicit(&call->progress.awaits_reader, memory_order_acquire);
    if (!kv_call_deadline_passed(call) || !may_be_ended(call, waits ? DEADLINE_LOOKS : 0))
       return;
    struct kv_status status;
@@ -139,14 +132,14 @@ static void check_deadline(struct kv_call *call)
 static bool stands_still(const struct kv_call *call)
 {
    return may_be_ended(call, SHORT_LOOKS) &&
-          kv_connection_still(call->connection, call->worker->looks) >= SHORT_LOOKS;
+          kv_connection_still(call->connection, call->worker->open.looks) >= SHORT_LOOKS;
 }
 
 /* The share that holds the most, of those with calls that stand still; or NULL. */
 static struct kv_share *find_worst(const struct kv_rpc_worker *worker)
 {
    struct kv_share *worst = NULL;
-   for (const struct kv_call *call = worker->newest; call; call = call->older)
+   for (const struct kv_call *call = worker->open.newest; call; call = call->progress.older)
       if (stands_still(call) &&
           (!worst || kv_share_held(call->connection->share) > kv_share_held(worst)))
          worst = call->connection->share;
@@ -155,7 +148,7 @@ static struct kv_share *find_worst(const struct kv_rpc_worker *worker)
 
 static void end_worst(const struct kv_rpc_worker *worker, size_t held)
 {
-   size_t max = worker->rpc->memory_max;
+   size_t max = worker->rpc->options.memory_max;
    struct kv_share *worst;
    for (unsigned i = 0; i < ENDED_MAX && held > max - max / ENOUGH_FREE_PART; i++) {
       worst = find_worst(worker);
@@ -163,7 +156,7 @@ static void end_worst(const struct kv_rpc_worker *worker, size_t held)
          return;
       size_t part = kv_share_held(worst);
       held -= part < held ? part : held;
-      for (struct kv_call *call = worker->newest; call; call = call->older)
+      for (struct kv_call *call = worker->open.newest; call; call = call->progress.older)
          if (call->connection->share == worst && stands_still(call))
             end_for_memory(call);
    }
@@ -176,12 +169,12 @@ static void end_keepers(const struct kv_rpc_worker *worker)
 {
    struct kv_call *most = NULL;
    bool any = false;
-   for (struct kv_call *call = worker->newest; call; call = call->older) {
-      if (call->kept > 0 && may_be_ended(call, SHORT_LOOKS)) {
+   for (struct kv_call *call = worker->open.newest; call; call = call->progress.older) {
+      if (call->progress.kept > 0 && may_be_ended(call, SHORT_LOOKS)) {
          end_for_memory(call);
          any = true;
       }
-      if (!call->progress.ended && call->kept > (most ? most->kept : 0))
+      if (!call->progress.ended && call->progress.kept > (most ? most->progress.kept : 0))
          most = call;
    }
    if (most && !any)
@@ -190,13 +183,13 @@ static void end_keepers(const struct kv_rpc_worker *worker)
 
 static void look(struct kv_rpc_worker *worker)
 {
-   size_t max = worker->rpc->memory_max;
-   worker->looks++;
-   for (struct kv_call *call = worker->newest; call; call = call->older) {
+   size_t max = worker->rpc->options.memory_max;
+   worker->open.looks++;
+   for (struct kv_call *call = worker->open.newest; call; call = call->progress.older) {
       measure(call);
       count_kept(call);
       if (call->progress.still > 0) /* has a connection looked at each time that one waits */
-         kv_connection_still(call->connection, worker->looks);
+         kv_connection_still(call->connection, worker->open.looks);
       check_deadline(call);
       check_time(call);
    }
@@ -210,8 +203,8 @@ static void look(struct kv_rpc_worker *worker)
 void kv_stall_look(struct kv_rpc_worker *worker)
 {
    gpr_timespec now = gpr_now(GPR_CLOCK_MONOTONIC);
-   if (gpr_time_cmp(now, worker->look_at) < 0)
+   if (gpr_time_cmp(now, worker->open.look_at) < 0)
       return;
    look(worker);
-   worker->look_at = gpr_time_add(now, gpr_time_from_millis(LOOK_MS, GPR_TIMESPAN));
+   worker->open.look_at = gpr_time_add(now, gpr_time_from_millis(LOOK_MS, GPR_TIMESPAN));
 }

@@ -1,9 +1,4 @@
-/*
- * Calls with many messages. gRPC's batches end on the worker's thread, the handler's wishes come
- * from any: the call's lock orders the two. Once `over` is set nothing more is handed to gRPC but
- * a status that waits; when the last batch has ended, `closed` is called and the call released.
- */
-#include "core/rpc/grpc/internal.h"
+#include "core/rpc/grpc/call.h"
 #include "core/support/invariant.h"
 
 #include <string.h>
@@ -12,16 +7,16 @@
 static void start(struct kv_call *call, const grpc_op *ops, size_t count,
                   struct kv_rpc_event *event)
 {
-   call->batches++;
+   call->stream.batches++;
    kv_call_start(call, ops, count, event);
 }
 
 /* gRPC wants the initial metadata before anything else, in a batch of its own or the first one. */
 static size_t add_metadata(struct kv_call *call, grpc_op *ops)
 {
-   if (call->metadata_sent)
+   if (call->stream.metadata_sent)
       return 0;
-   call->metadata_sent = true;
+   call->stream.metadata_sent = true;
    ops[0] = (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
    return 1;
 }
@@ -30,32 +25,33 @@ static void start_status(struct kv_call *call)
 {
    grpc_op ops[2];
    size_t count = add_metadata(call, ops);
-   ops[count++] = kv_call_status_op(call, call->status_code,
-                                    call->status_code == KV_OK ? NULL : &call->status_text);
-   call->status_waits = false;
-   start(call, ops, count, &call->ended);
+   ops[count++] =
+       kv_call_status_op(call, call->stream.status_code,
+                         call->stream.status_code == KV_OK ? NULL : &call->stream.status_text);
+   call->stream.status_waits = false;
+   start(call, ops, count, &call->stream.ended);
 }
 
 static void start_read(struct kv_call *call)
 {
    const grpc_op op = {.op = GRPC_OP_RECV_MESSAGE,
                        .data.recv_message.recv_message = &call->payload};
-   start(call, &op, 1, &call->read);
+   start(call, &op, 1, &call->stream.read);
 }
 
 /* Takes the lock off again. Says whether the stream is still open; if not, and this was the last
- * batch, the call is gone. While it is open RECV_CLOSE is in flight, so it can not have been. */
+ * batch, the call is released. While it is open RECV_CLOSE is in flight, so it cannot have been. */
 static bool batch_ended(struct kv_call *call)
 {
-   bool open = !call->over;
-   bool last = --call->batches == 0;
-   pthread_mutex_unlock(&call->lock);
+   bool open = !call->stream.over;
+   bool last = --call->stream.batches == 0;
+   pthread_mutex_unlock(&call->stream.lock);
    if (!last)
       return open;
    KV_INVARIANT(!open);
    if (call->given_to_handler && call->method->closed)
       call->method->closed(call->method->service, call);
-   grpc_slice_unref(call->status_text);
+   grpc_slice_unref(call->stream.status_text);
    kv_call_release(call);
    return false;
 }
@@ -64,30 +60,30 @@ static void handle_ended(void *owner, bool ok)
 {
    struct kv_call *call = owner;
    (void)ok;
-   pthread_mutex_lock(&call->lock);
+   pthread_mutex_lock(&call->stream.lock);
    batch_ended(call);
 }
 
-/* RECV_CLOSE: the status has left, or the client has gone. */
+/* RECV_CLOSE: the status has left, or the call is cancelled. */
 static void handle_closing(void *owner, bool ok)
 {
    struct kv_call *call = owner;
    (void)ok;
-   pthread_mutex_lock(&call->lock);
-   call->over = true;
-   call->status_waits = false;
+   pthread_mutex_lock(&call->stream.lock);
+   call->stream.over = true;
+   call->stream.status_waits = false;
    batch_ended(call);
 }
 
 static void handle_sent(void *owner, bool ok)
 {
    struct kv_call *call = owner;
-   pthread_mutex_lock(&call->lock);
-   call->send_in_flight = false;
+   pthread_mutex_lock(&call->stream.lock);
+   call->stream.send_in_flight = false;
    kv_call_sent(call);
-   if (call->status_waits)
+   if (call->stream.status_waits)
       start_status(call);
-   /* A send fails only when the client has gone; RECV_CLOSE tells of that. */
+   /* A send fails only when the call is cancelled; RECV_CLOSE reports that. */
    if (!batch_ended(call) || !ok || !call->method->sent)
       return;
    if (call->method->slow)
@@ -121,7 +117,7 @@ static void handle_read(void *owner, bool ok)
 {
    struct kv_call *call = owner;
    (void)ok;
-   pthread_mutex_lock(&call->lock);
+   pthread_mutex_lock(&call->stream.lock);
    if (batch_ended(call))
       deliver(call);
 }
@@ -129,7 +125,7 @@ static void handle_read(void *owner, bool ok)
 /* Its turn counts as a batch, so that the call lives until then. */
 static void take_turn(struct kv_call *call)
 {
-   pthread_mutex_lock(&call->lock);
+   pthread_mutex_lock(&call->stream.lock);
    if (batch_ended(call))
       deliver(call);
 }
@@ -137,22 +133,21 @@ static void take_turn(struct kv_call *call)
 void kv_stream_open(struct kv_call *call, bool slow)
 {
    call->closing = (struct kv_rpc_event){handle_closing, call};
-   call->sent = (struct kv_rpc_event){handle_sent, call};
-   call->ended = (struct kv_rpc_event){handle_ended, call};
-   call->read = (struct kv_rpc_event){handle_read, call};
-   call->batches = 0;
-   call->metadata_sent = false;
-   call->send_in_flight = false;
-   call->over = false;
-   call->status_waits = false;
-   call->status_text = grpc_empty_slice();
-   const grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
-                       .data.recv_close_on_server.cancelled = &call->close_cancelled};
-   pthread_mutex_lock(&call->lock);
+   call->stream.sent = (struct kv_rpc_event){handle_sent, call};
+   call->stream.ended = (struct kv_rpc_event){handle_ended, call};
+   call->stream.read = (struct kv_rpc_event){handle_read, call};
+   call->stream.batches = 0;
+   call->stream.metadata_sent = false;
+   call->stream.send_in_flight = false;
+   call->stream.over = false;
+   call->stream.status_waits = false;
+   call->stream.status_text = grpc_empty_slice();
+   const grpc_op op = kv_call_close_op(call);
+   pthread_mutex_lock(&call->stream.lock);
    start(call, &op, 1, &call->closing);
    if (slow)
-      call->batches++;
-   pthread_mutex_unlock(&call->lock);
+      call->stream.batches++;
+   pthread_mutex_unlock(&call->stream.lock);
    if (slow)
       kv_turn_await(call, take_turn);
    else
@@ -161,16 +156,17 @@ void kv_stream_open(struct kv_call *call, bool slow)
 
 void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text)
 {
-   pthread_mutex_lock(&call->lock);
-   if (!call->over) {
-      call->over = true;
-      call->status_code = code;
-      call->status_text = grpc_slice_from_copied_buffer(text, strnlen(text, KV_STATUS_TEXT_SIZE));
-      call->status_waits = true;
-      if (!call->send_in_flight)
+   pthread_mutex_lock(&call->stream.lock);
+   if (!call->stream.over) {
+      call->stream.over = true;
+      call->stream.status_code = code;
+      call->stream.status_text =
+          grpc_slice_from_copied_buffer(text, strnlen(text, KV_STATUS_TEXT_SIZE));
+      call->stream.status_waits = true;
+      if (!call->stream.send_in_flight)
          start_status(call);
    }
-   pthread_mutex_unlock(&call->lock);
+   pthread_mutex_unlock(&call->stream.lock);
 }
 
 void kv_call_finish(struct kv_call *call)
@@ -186,26 +182,26 @@ void kv_call_send(struct kv_call *call)
       kv_stream_end(call, KV_DEADLINE_EXCEEDED, "the deadline passed before all replies were sent");
       return;
    }
-   pthread_mutex_lock(&call->lock);
-   if (!call->over) {
-      KV_INVARIANT(!call->send_in_flight);
+   pthread_mutex_lock(&call->stream.lock);
+   if (!call->stream.over) {
+      KV_INVARIANT(!call->stream.send_in_flight);
       grpc_op ops[2];
       size_t count = add_metadata(call, ops);
       ops[count++] = kv_call_send_op(call);
-      call->send_in_flight = true;
-      atomic_store_explicit(&call->awaits_reader, true, memory_order_release);
-      start(call, ops, count, &call->sent);
+      call->stream.send_in_flight = true;
+      atomic_store_explicit(&call->progress.awaits_reader, true, memory_order_release);
+      start(call, ops, count, &call->stream.sent);
    }
-   pthread_mutex_unlock(&call->lock);
+   pthread_mutex_unlock(&call->stream.lock);
 }
 
 void kv_call_read_next(struct kv_call *call)
 {
    KV_INVARIANT(call->method->kind == KV_RPC_BIDI);
-   pthread_mutex_lock(&call->lock);
-   if (!call->over) {
+   pthread_mutex_lock(&call->stream.lock);
+   if (!call->stream.over) {
       kv_call_forget_request(call);
       start_read(call);
    }
-   pthread_mutex_unlock(&call->lock);
+   pthread_mutex_unlock(&call->stream.lock);
 }

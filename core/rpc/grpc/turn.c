@@ -1,15 +1,7 @@
-/*
- * The turn: what a worker handles until nothing more has arrived. At its end
- *  1. the options' turn_end answers what handlers have left for it,
- *  2. one slow call is begun, or goes on if it has handed the thread back,
- *  3. the open calls are looked at (stall.c).
- *
- * Slow calls are done one after the other, not side by side, and each hears before it is begun
- * whether it has been cancelled. Connections take turns, too: one with many slow calls keeps no
- * other waiting. A large request, which takes memory until it is answered, is not begun before
- * there is enough.
- */
-#include "core/rpc/grpc/internal.h"
+#include "core/rpc/grpc/turn.h"
+
+#include "core/rpc/grpc/call.h"
+#include "core/rpc/grpc/server.h"
 
 #include "core/support/invariant.h"
 
@@ -19,7 +11,7 @@
 
 static bool is_answered(const struct kv_call *call)
 {
-   return atomic_load_explicit(&call->awaits_reader, memory_order_relaxed);
+   return atomic_load_explicit(&call->progress.awaits_reader, memory_order_relaxed);
 }
 
 void kv_turn_handled(struct kv_call *call)
@@ -31,8 +23,8 @@ void kv_turn_handled(struct kv_call *call)
 void kv_turn_answer(struct kv_rpc_worker *worker)
 {
    struct kv_rpc *rpc = worker->rpc;
-   if (worker->turn.unanswered && rpc->turn_end)
-      rpc->turn_end(rpc->context, worker->index);
+   if (worker->turn.unanswered && rpc->options.turn_end)
+      rpc->options.turn_end(rpc->options.context, worker->index);
    worker->turn.unanswered = false;
 }
 

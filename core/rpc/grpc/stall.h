@@ -1,0 +1,47 @@
+/*
+ * Readers that stand still. Now and then each worker looks at its calls: one whose reply waits for
+ * a client that takes nothing is ended after a time. A connection that moves may keep a reply
+ * waiting, if only for the others that it has: there it gets longer, by its size. When the account
+ * is short of memory, calls that stand still are ended at once, those of the connection that holds
+ * the most first.
+ *
+ * Deadlines that no client enforces are found here, too: a client that does has reset the call long
+ * before.
+ *
+ * Threads: the worker's.
+ */
+#ifndef KV_RPC_GRPC_STALL_H
+#define KV_RPC_GRPC_STALL_H
+
+#include <grpc/support/time.h>
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct kv_call;
+struct kv_rpc_worker;
+
+/* The open calls of a worker. */
+struct kv_open_calls {
+   struct kv_call *newest;
+   gpr_timespec look_at; /* the next time to look at them */
+   unsigned looks;
+};
+
+/* An open call among them, and what looks have found. */
+struct kv_progress {
+   struct kv_call *older, *newer;
+   size_t kept;                /* bytes of old versions in its share */
+   unsigned sent, sent_before; /* replies that have left; at the last look */
+   unsigned still;             /* looks in a row at which the same one had not */
+   bool ended;                 /* gRPC has been told to end the call */
+   atomic_bool awaits_reader;  /* gRPC has a reply, or a status, that the client is to read */
+};
+
+/* At the end of each turn: looks at the open calls if it is time to. */
+void kv_stall_look(struct kv_rpc_worker *worker);
+void kv_stall_call_opened(struct kv_call *call);
+void kv_stall_call_closed(struct kv_call *call);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * Calls with many messages. gRPC's batches end on the worker's thread, but a handler may send from
+ * any: the stream's lock orders the two. Once `over` is set nothing more is handed to gRPC but a
+ * status that waits; when the last batch has ended, `closed` is called and the call released.
+ */
+#ifndef KV_RPC_GRPC_STREAM_H
+#define KV_RPC_GRPC_STREAM_H
+
+#include "core/rpc/grpc/event.h"
+#include "core/support/status.h"
+
+#include <grpc/slice.h>
+
+#include <pthread.h>
+
+struct kv_call;
+
+/* Of a call that is one. */
+struct kv_stream {
+   pthread_mutex_t lock; /* for the fields below */
+   unsigned batches;     /* in flight in gRPC */
+   bool metadata_sent;
+   bool send_in_flight;
+   bool over;         /* finished, failed or cancelled: nothing more is sent or read */
+   bool status_waits; /* `status_code` goes out when the send in flight is done */
+   enum kv_code status_code;
+   grpc_slice status_text;
+   struct kv_rpc_event sent, ended, read;
+};
+
+/* On the worker's thread. */
+void kv_stream_open(struct kv_call *call, bool slow);
+void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text);
+
+#endif

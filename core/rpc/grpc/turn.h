@@ -1,0 +1,46 @@
+/*
+ * The turn: what a worker handles until nothing more has arrived. At its end
+ *  1. the options' turn_end answers what handlers have left for it,
+ *  2. one slow call is begun, or goes on if it has handed the thread back,
+ *  3. the open calls are looked at (stall.h).
+ *
+ * Slow calls are done one after the other, not side by side, and each learns before it is begun
+ * whether it has been cancelled. Connections take turns, too: one with many slow calls keeps no
+ * other waiting. A large request, which takes memory until it is answered, is not begun before
+ * there is enough.
+ *
+ * Threads: the worker's.
+ */
+#ifndef KV_RPC_GRPC_TURN_H
+#define KV_RPC_GRPC_TURN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct kv_call;
+struct kv_rpc_worker;
+
+struct kv_turn {
+   unsigned events;              /* handled in it */
+   bool unanswered;              /* a handler has left a call without an answer */
+   struct kv_call *first, *last; /* slow calls that wait to be begun, or to go on */
+   uint64_t given;               /* slow calls that have been */
+   bool blocked;                 /* none of them may be now */
+};
+
+/* After each event; ends the turn when it is long, or when there is nothing to wait for. */
+void kv_turn_event(struct kv_rpc_worker *worker);
+/* Nothing more has arrived. */
+void kv_turn_end(struct kv_rpc_worker *worker);
+/* Whether the end of the turn has something to do, so that it must not wait for an event. */
+bool kv_turn_is_open(const struct kv_rpc_worker *worker);
+/* Before what may take long within a turn: does what its end would do for the calls so far. */
+void kv_turn_answer(struct kv_rpc_worker *worker);
+/* After a handler of the call has run. */
+void kv_turn_handled(struct kv_call *call);
+/* Has resume(call) called when the slow calls before it have been. */
+void kv_turn_await(struct kv_call *call, void (*resume)(struct kv_call *call));
+/* The same for one that has been begun and is to go on before any other. */
+void kv_turn_go_on(struct kv_call *call, void (*resume)(struct kv_call *call));
+
+#endif
