@@ -1,5 +1,5 @@
 # Copies a .proto with every `string` as bytes, and every map as the repeated message that it is on the
-# wire (key = 1, value = 2): protobuf-c knows no maps.
+# wire (key = 1, value = 2): protobuf-c does not support maps.
 file(READ ${INPUT} text)
 string(REGEX REPLACE "map<string, string>" "repeated MapEntry" text "${text}")
 string(REGEX REPLACE "([ (])string " "\\1bytes " text "${text}")

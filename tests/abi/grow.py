@@ -1,4 +1,4 @@
-"""Writes the header as a later minor version could have it: each struct that may grow has grown.
+"""Writes the header as a later minor version might have it, with every growable struct grown.
 
     grow.py HEADER OUTPUT"""
 import re

@@ -1,5 +1,5 @@
-"""What a compiler makes of the ABI, read from the XML that abidw writes, and what version 1 allows
-to become of it: structs that begin with their size may grow at their end, nothing else changes."""
+"""The compiled layout of the ABI, read from the XML that abidw writes, and the changes that version
+1 permits: structs that begin with their size may grow at their end, nothing else may change."""
 import xml.etree.ElementTree
 
 GROWING = ("kvs_error", "kvs_load_note", "kvs_host", "kvs_tick", "kvs_plugin", "kvs_stack")
@@ -21,7 +21,7 @@ class Layout:
                     for member in struct.iter("data-member") for variable in member.iter("var-decl")]
 
     def _words(self, identity):
-        """The type down to what has a size; structs by their names."""
+        """The type, resolved down to what has a size; structs by name."""
         element = self._types[identity]
         kind = element.tag
         if kind == "typedef-decl" or kind == "qualified-type-def":
@@ -41,7 +41,7 @@ class Layout:
 
 
 def incompatibilities(before, now):
-    """In words, what is different in a way that version 1 does not allow."""
+    """Describes the differences that version 1 does not permit."""
     found = []
     for name, fields in before.structs.items():
         new = now.structs.get(name, [])

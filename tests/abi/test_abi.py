@@ -1,8 +1,8 @@
 """The plug-in ABI stays what version 1 promises.
 
-The header is recorded twice: as text in 1.0/, which must not change, and as what a compiler makes of
-it in plugin-1.abi. `test_abi.py --record` writes the latter anew, which is right only after growth
-as docs/plugin-abi.md allows it."""
+The header is recorded twice: as text in 1.0/, which must not change, and as compiled layout in
+plugin-1.abi. `test_abi.py --record` rewrites the latter, which is right only after growth that
+docs/plugin-abi.md permits."""
 import os
 import re
 import shutil
@@ -55,7 +55,7 @@ class Abi(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
 
     def build(self, header, name):
-        """A shared object with the debugging information of this text of the header."""
+        """A shared object with the debugging information of this header text."""
         include = os.path.join(self.folder, name, "kvstore")
         os.makedirs(include)
         with open(os.path.join(include, "plugin.h"), "w", encoding="utf-8") as file:
@@ -66,7 +66,7 @@ class Abi(unittest.TestCase):
         return output
 
     def compare(self, header, name):
-        """What is not compatible with what was recorded."""
+        """The incompatibilities with the recorded layout."""
         dump = os.path.join(self.folder, name + ".abi")
         describe(self.build(header, name), dump)
         return incompatibilities(Layout(RECORDED), Layout(dump))
@@ -99,7 +99,7 @@ class Abi(unittest.TestCase):
 
 
 class Header(unittest.TestCase):
-    """It compiles alone and without a warning, as C11 and as C++17."""
+    """It compiles alone without warnings, as C11 and as C++17."""
 
     FLAGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-fsyntax-only",
              "-fvisibility=hidden")
@@ -132,7 +132,7 @@ def describe(shared_object, output):
 def record():
     with tempfile.TemporaryDirectory() as folder:
         built = os.path.join(folder, "every_type.so")
-        # From the top, so that the recorded path of the source is the same everywhere.
+        # From the top directory, so that the recorded path of the source is the same everywhere.
         subprocess.run(["gcc", "-std=c11", "-g", "-O0", "-fPIC", "-shared", "-fvisibility=hidden",
                         "-I", "include", "-o", built, os.path.relpath(SOURCE, ROOT)], check=True,
                        cwd=ROOT)

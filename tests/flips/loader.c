@@ -1,6 +1,6 @@
 /*
- * Starts a store over damaged copies of a data directory, many times a second: the start of the
- * real server (kv_control_load and all below it, with the real plug-ins) without the wire.
+ * Starts a store on damaged copies of a data directory, many times a second: the start of the real
+ * server (kv_control_load and everything below it, with the real plug-ins) without the wire.
  *
  *   loader PLUGIN_DIR WORK     reads commands from standard input, fields apart by a tab:
  *
@@ -217,7 +217,7 @@ static void print_log(const char *text)
       die("log");
 }
 
-/* Starts over `path` and, where that was accepted, once more: a start must not change the state. */
+/* Starts on `path` and, if that succeeds, once more: a start must not change the state. */
 static void judge(const char *path)
 {
    struct outcome first, second;

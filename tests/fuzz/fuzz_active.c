@@ -1,6 +1,5 @@
 /*
- * The text of ACTIVE. There is one way to write each content: what is read is written back the same
- * to the byte.
+ * The text of ACTIVE. Each content has a single form: what is read is written back byte for byte.
  *
  * Input: a byte of choices, the text.
  */

@@ -77,7 +77,7 @@ static void decode(const uint8_t *record, size_t size, struct storage_record_pla
    free(effects);
 }
 
-/* The other way round: effects, a record, the same effects. */
+/* The reverse: effects, a record, the same effects. */
 static void encode(struct fuzz_input input, struct storage_record_place place)
 {
    kvs_record effects[EFFECTS_MAX], decoded[EFFECTS_MAX];

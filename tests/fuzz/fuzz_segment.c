@@ -1,6 +1,6 @@
 /*
- * One segment file, read from front to back and examined behind its last record. Records stand one
- * behind the other within the file and encode to the bytes they were read from; the tail is kept
+ * One segment file, read from front to back and examined after its last record. Records lie one
+ * after another within the file and encode to the bytes from which they were read; the tail is kept
  * byte for byte; nothing is written into the segment itself.
  *
  * Input: a byte of choices, the file.

@@ -92,7 +92,7 @@ static void create(const kvs_plugin *plugin, const struct kv_mode_option *option
    }
 }
 
-/* The refusal of a name given twice names the option and not the plug-in: it is left out here. */
+/* The refusal of a repeated name mentions the option, not the plug-in, and is left out here. */
 static bool has_twice(const struct kv_mode_option *options, size_t count)
 {
    for (size_t i = 0; i < count; i++)

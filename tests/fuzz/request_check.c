@@ -13,7 +13,7 @@
 struct check {
    const struct fake_answer *answer;
    const void *request; /* decoded; NULL when it can not be */
-   void *reply;         /* of a unary call that went well */
+   void *reply;         /* of a successful unary call */
    struct model *before;
    const struct kv_version *now;
 };
@@ -94,7 +94,7 @@ static bool valid_operation(const Kvstore__Operation *operation)
    }
 }
 
-/* Whether an atomic batch has room: everything it sets, weighed against the store before it. */
+/* Whether an atomic batch fits: the sum of what it sets, compared with the store before it. */
 static bool atomic_has_room(const struct model *model, const Kvstore__BatchRequest *batch)
 {
    uint64_t growth = 0;

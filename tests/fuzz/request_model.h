@@ -1,5 +1,5 @@
 /*
- * A model of the store, plain enough to be right by reading: a list of pairs that evaluates
+ * A model of the store, simple enough to verify by reading: a list of pairs that evaluates
  * operations one by one under the limits of request_check.h.
  */
 #ifndef FUZZ_REQUEST_MODEL_H
@@ -30,7 +30,7 @@ const struct model_pair *model_find(const struct model *model, struct kv_slice k
 
 /* By how much a set of this pair makes the data grow. */
 uint64_t model_growth(const struct model *model, struct kv_slice key, struct kv_slice value);
-/* Each does what the operation does, and tells what it must have answered. */
+/* Each does what the operation does, and returns the result that it must have had. */
 bool model_set(struct model *model, struct kv_slice key, struct kv_slice value, bool bounded);
 bool model_delete(struct model *model, struct kv_slice key);
 

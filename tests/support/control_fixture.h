@@ -1,9 +1,9 @@
 /*
  * The control plane over a real store, commit pipeline and data directory, with a plug-in that does
  * what the test says and a clock that the test moves: the next tick or repair comes when the test
- * lets the time pass, and never by itself.
+ * advances the clock, and never by itself.
  *
- * The plug-in is the only one that there is, whatever its name. It promises KVS_DURABLE and keeps
+ * The plug-in is the only one, whatever name is asked for. It promises KVS_DURABLE and keeps
  * nothing; its one option, `level`, is for switches to other options.
  *
  * Link with --wrap=kv_plugin_library_find,--wrap=kv_clock_monotonic_ms,--wrap=fsync.
@@ -19,8 +19,8 @@
 
 #include <stdatomic.h>
 
-/* What the plug-in does (a checkpoint tells the host that it is saved, before it fails), and what
- * was asked of it. All instances share it. */
+/* What the plug-in does (a checkpoint calls host->saved before it fails), and what was requested of
+ * it. All instances share it. */
 struct control_script {
    atomic_int open, write, tick, checkpoint; /* what the hooks return, KVS_* */
    atomic_uint_least64_t loaded_to; /* what a load of a used directory declares; 0: nothing */
@@ -28,7 +28,7 @@ struct control_script {
    atomic_bool
        stop_in_load;        /* a load of a used directory has two records, and after the first... */
    atomic_bool stop_wanted; /* ...the server is to stop */
-   atomic_uint records;     /* that the host took of a load */
+   atomic_uint records;     /* that the host accepted from a load */
    void (*in_checkpoint)(void); /* called by on_tick before it reads the view; may be NULL */
    atomic_uint entries;         /* that the last checkpoint read of its view */
    atomic_bool awaited;         /* what the host said in it */
@@ -64,7 +64,7 @@ void control_fixture_run(struct control_fixture *fixture,
                          void *context);
 /* Lets that much time pass, and returns when what was due is done. */
 void control_fixture_advance(struct control_fixture *fixture, uint64_t ms);
-/* The next syncs of directories, so many of them, fail. */
+/* The next so many syncs of directories fail. */
 void control_fixture_fail_directory_syncs(unsigned count);
 
 enum kv_code control_fixture_set(struct control_fixture *fixture, const char *key,
@@ -73,7 +73,7 @@ enum kv_code control_fixture_delete(struct control_fixture *fixture, const char 
 /* Configures the plug-in with this level. */
 enum kv_code control_fixture_configure(struct control_fixture *fixture, const char *level);
 enum kv_code control_fixture_save(struct control_fixture *fixture, uint64_t *sequence);
-/* The outcome of a shadow run of no length, and how many records it says were mirrored. */
+/* The outcome of a shadow run of zero length, and how many records it reports as mirrored. */
 struct control_shadow {
    enum kv_shadow_outcome outcome;
    uint64_t records;

@@ -1,9 +1,9 @@
 /*
  * Stands in for core/rpc: calls without a wire. A call is made from a method of a table and request
- * bytes, run to its end, and looked at.
+ * bytes, run to its end, and inspected.
  *
- * It holds the handlers to the promises of core/rpc/rpc.h: one answer, no message after the end, no
- * send before the last one has left. A promise that is broken ends the process. What is begun until
+ * It enforces the promises of core/rpc/rpc.h on the handlers: one reply, no message after the end,
+ * no send before the last one has left. A broken promise ends the process. What is begun until
  * the test waits for an answer is one turn of worker 0.
  *
  * Threads: the functions here on one thread; those of a call on any, as rpc.h says.

@@ -1,6 +1,6 @@
 /*
  * A log over a fresh directory, for the tests of storage/log.h: opened as after a crash, written
- * to, and its one segment put to any bytes.
+ * to, and with any bytes as its one segment.
  *
  * Threads: the test's.
  */
@@ -35,7 +35,7 @@ void load_well(struct fixture *fixture);
 int write_one(struct fixture *fixture, uint64_t sequence, const char *key, const char *value);
 void must_write(struct fixture *fixture, uint64_t sequence, const char *key, const char *value);
 
-/* Where the newest record ends: the bytes of the file without the zeroes behind. */
+/* Where the newest record ends: the size of the file without trailing zeroes. */
 size_t data_size(struct fixture *fixture, const char *name);
 /* Shuts the log and leaves one segment in its directory, of these bytes. */
 void put_segment(struct fixture *fixture, const uint8_t *bytes, size_t size);

@@ -1,6 +1,6 @@
 /*
- * A host for tests of the log: a fresh temporary directory, and a memory of what was loaded and
- * logged. Also the file operations that such tests damage files with.
+ * A host for tests of the log: a fresh temporary directory, and records of what was loaded and
+ * logged. Also the operations with which such tests damage files.
  *
  * Threads: the log's own threads may log; everything else belongs to the test.
  */
@@ -21,8 +21,8 @@ struct log_host {
    kvs_record *loaded; /* with keys and values of their own */
    size_t loaded_count;
    uint64_t loaded_to;
-   uint64_t saved_to; /* the last that host->saved was told */
-   int load_result;   /* what host->load answers */
+   uint64_t saved_to; /* the last sequence given to host->saved */
+   int load_result;   /* what host->load returns */
    atomic_uint wakes; /* how often host->wake was called */
    pthread_mutex_t lock;
    char warnings[4096]; /* all lines of KVS_LOG_WARNING and worse */
@@ -31,7 +31,7 @@ struct log_host {
 void log_host_init(struct log_host *host);
 /* Forgets what was loaded and logged. */
 void log_host_forget(struct log_host *host);
-/* Removes the directory with all that is in it. */
+/* Removes the directory with its content. */
 void log_host_deinit(struct log_host *host);
 
 /* An effect on a key; `value` NULL deletes it. */

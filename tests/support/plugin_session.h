@@ -17,7 +17,7 @@ struct plugin_session {
    void *self;
    kvs_record *model; /* sorted by key, with keys and values of their own */
    size_t model_count;
-   uint64_t sequence; /* of the last effect taken or loaded */
+   uint64_t sequence; /* of the last effect accepted or loaded */
    uint64_t now_ms;   /* both clocks of the next tick */
    kvs_error error;
    kvs_setting settings[PLUGIN_SESSION_OPTIONS];
@@ -34,10 +34,10 @@ int plugin_session_open(struct plugin_session *session, struct log_host *host,
 void plugin_session_close(struct plugin_session *session);
 /* A batch of one effect with the next sequence; `value` NULL deletes. Returns on_write's code. */
 int plugin_session_write(struct plugin_session *session, const char *key, const char *value);
-/* A batch that the caller has made; applied to the model when it was taken. */
+/* A batch that the caller has made; applied to the model if it was accepted. */
 int plugin_session_write_batch(struct plugin_session *session, const kvs_record *records,
                                size_t count, uint32_t flags);
-/* Moves the clocks on by `elapsed_ms` and ticks. */
+/* Advances the clocks by `elapsed_ms` and ticks. */
 int plugin_session_tick(struct plugin_session *session, uint32_t reason, uint64_t elapsed_ms);
 /* "key=value " for all keys of the model, in order; valid until the next call. */
 const char *plugin_session_text(struct plugin_session *session);

@@ -1,6 +1,6 @@
 /*
  * A temporary directory of a test, and the file operations that such tests need. Every function
- * fails the test when the system refuses.
+ * fails the test when a system call fails.
  *
  * Threads: the test's.
  */
@@ -17,7 +17,7 @@ struct temporary {
 };
 
 void temporary_create(struct temporary *temporary);
-/* Removes the directory with all that is in it. */
+/* Removes the directory with its content. */
 void temporary_remove(struct temporary *temporary);
 
 /* The path of `name` below the directory, into a buffer of TEMPORARY_PATH_SIZE; returns it. */

@@ -85,7 +85,7 @@ static void what_the_host_answers_ends_the_load(void **state)
    assert_string_equal(fixture->error.text, "the test refuses");
 }
 
-/* ---- No room ------------------------------------------------------------------------------- */
+/* ---- No space ------------------------------------------------------------------------------ */
 
 /* Lets files grow to `size` bytes only: what is beyond fails with EFBIG. */
 static void limit_files(rlim_t size)

@@ -1,4 +1,4 @@
-/* What a log takes for an unfinished write, and what for damage. */
+/* What counts as an unfinished write in a log, and what as damage. */
 #include "storage/note.h"
 #include "tests/support/log_fixture.h"
 
@@ -272,7 +272,7 @@ static void refused_load_leaves_a_torn_end_where_it_is(void **state)
    uint8_t *bytes = log_host_read_file(&fixture->host, SEGMENT_1, &size);
    memset(bytes + size - 20, 'x', 20);
    put_segment(fixture, bytes, size);
-   /* The log does not reach what the newest snapshot is known to have held. */
+   /* The log ends before what the newest snapshot is known to have held. */
    fixture->base = (struct storage_recovery_base){false, 0, 9};
    assert_int_equal(load(fixture), KVS_CORRUPT);
    uint8_t *bytes_after = log_host_read_file(&fixture->host, SEGMENT_1, &size_after);

@@ -66,7 +66,7 @@ static void every_flipped_byte_of_an_older_segment_is_refused(void **state)
    size_t size;
    uint8_t *bytes = log_host_read_file(&fixture->host, SEGMENT_2, &size);
    size -=
-       STORAGE_RECORD_HEADER_SIZE; /* the record that says what follows is not needed any more */
+       STORAGE_RECORD_HEADER_SIZE; /* the record that announces the successor is no longer needed */
    for (size_t at = 0; at < size; at++) {
       bytes[at] ^= 0x80;
       log_host_write_file(&fixture->host, SEGMENT_2, bytes, size);

@@ -16,12 +16,12 @@
 
 #include <cmocka.h>
 
-/* Stands before the C library's: counts syncs, and fails them when a test says so. */
+/* Replaces the C library's: counts syncs, and fails them when a test says so. */
 static atomic_int syncs, failing_syncs;
 /* Where one of them waits while it is held. */
 static atomic_bool holding_sync;
 static sem_t sync_held, sync_released;
-/* What is appended beside a sync: while it is set, each sync gives it some time to go on. */
+/* What is appended during a sync: while set, each sync gives it some time to go on. */
 static atomic_uint_fast64_t *_Atomic appended_beside;
 /* The file of the first sync after this was emptied. */
 static char first_synced[512] = "-";
@@ -199,7 +199,7 @@ static void failed_sync_of_the_thread_is_met_by_the_next_write(void **state)
    atomic_store(&failing_syncs, 1);
    must_write(fixture, 1, "a", "1");
    await_sync(before);
-   /* The thread may still be on its way from the failed sync to the lock. */
+   /* The thread may still be between the failed sync and the lock. */
    uint64_t sequence = 2;
    while (write_one(fixture, sequence, "b", "2") == KVS_OK)
       sequence++;
@@ -258,8 +258,8 @@ static void writes_ticks_and_removals_go_on_side_by_side(void **state)
    assert_int_equal(fixture->host.loaded_count, 2500);
 }
 
-/* Writes until it is told to stop, or until so many syncs have been made beside it that whoever
- * waits for the last of them waits for ever. */
+/* Writes until it is stopped, or until so many syncs have been made meanwhile that a waiter for the
+ * last one would wait forever. */
 #define SYNCS_BESIDE_MAX 20
 
 static void *run_writing_on(void *argument)

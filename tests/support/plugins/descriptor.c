@@ -1,5 +1,5 @@
-/* A plug-in that keeps nothing, built several times: as it is, and with one fault each, which the
- * build puts in by way of these macros. */
+/* A plug-in that keeps nothing, built several times: without a fault, and with one fault each,
+ * which the build selects by these macros. */
 #include "kvstore/plugin.h"
 
 #ifndef NAME

@@ -1,6 +1,6 @@
 /*
  * A plug-in whose hooks fail as its options say, each with any of the codes. It keeps nothing.
- * "unknown" is a code that no header knows; the text of all failures is the option "text".
+ * "unknown" is a code that no header defines; the option "text" is the text of all failures.
  */
 #include "kvstore/plugin.h"
 

@@ -1,9 +1,9 @@
 /*
- * A plug-in whose hooks wait where there is a gate: a named pipe in its directory, until somebody
- * opens it for writing and closes it. "gate" is that of the load, which tells before that it is at
- * 43 per cent, "write_gate" that of each write, "tick_gate_<reason>" that of a tick, "close_gate"
- * that of the close. The option checkpoint_gate names one anywhere, for checkpoints, which wait
- * there in the middle of their view. Each says in the log that it waits. It keeps nothing.
+ * A plug-in whose hooks wait at gates. A gate is a named pipe in its directory; the hook waits
+ * until the test opens it for writing and closes it. "gate" holds the load, which reports 43 per
+ * cent first, "write_gate" each write, "tick_gate_<reason>" a tick, "close_gate" the close. The
+ * option checkpoint_gate is the path of a gate for checkpoints, which wait in the middle of their
+ * view. Each logs that it waits. The plug-in keeps nothing.
  */
 #include "kvstore/plugin.h"
 

@@ -1,6 +1,6 @@
 /*
- * A good plug-in that keeps all records in the memory of the process, by directory: an instance
- * opened later over the same directory hands them back. A checkpoint replaces them by the view.
+ * A correct plug-in that keeps all records in the process's memory, by directory: an instance
+ * opened later over the same directory hands them back. A checkpoint replaces them with the view.
  */
 #include "kvstore/plugin.h"
 
@@ -133,7 +133,7 @@ static int write_memory(void *self, const kvs_record *records, size_t count, uin
    return code;
 }
 
-/* Takes what was written after the view was made to the end of `fresh`. */
+/* Moves what was written after the view was taken to the end of `fresh`. */
 static void move_later_records(struct drawer *from, struct drawer *fresh, uint64_t sequence)
 {
    struct kept *next;

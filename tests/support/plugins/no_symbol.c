@@ -1,4 +1,4 @@
-/* A shared object that is no plug-in. */
+/* A shared object that is not a plug-in. */
 #include "kvstore/plugin.h"
 
 KVS_EXPORT int kvstore_plugin_of_another_kind(void);

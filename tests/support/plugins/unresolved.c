@@ -1,4 +1,4 @@
-/* A plug-in that needs a function which nobody has. */
+/* A plug-in that needs a function that does not exist. */
 #include "kvstore/plugin.h"
 
 #include <stddef.h>
