@@ -57,7 +57,7 @@ static void config_run(struct kv_control_task *task)
 }
 
 /* Adds an option unless the number is 0, which means the default. */
-static enum kv_code add_number(struct kv_arena *arena, struct kv_control_request *request,
+static enum kv_code add_number(struct kv_call *call, struct kv_control_request *request,
                                const char *field, const char *option, int64_t number,
                                struct kv_status *status)
 {
@@ -67,9 +67,9 @@ static enum kv_code add_number(struct kv_arena *arena, struct kv_control_request
                      field, number);
    if (number == 0)
       return KV_OK;
-   char *text = kv_arena_alloc(arena, NUMBER_TEXT_SIZE);
+   char *text = kv_arena_alloc(kv_call_arena(call), NUMBER_TEXT_SIZE);
    if (!text)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
+      return kv_message_exhausted(call, status);
    snprintf(text, NUMBER_TEXT_SIZE, "%" PRId64, number);
    struct kv_mode_option *options = (struct kv_mode_option *)request->options;
    options[request->option_count++] = (struct kv_mode_option){option, text};
@@ -77,7 +77,7 @@ static enum kv_code add_number(struct kv_arena *arena, struct kv_control_request
 }
 
 /* Which plug-in the mode means, and which of the numbers apply to it. */
-static enum kv_code map_mode(struct kv_arena *arena, const Kvstore__ConfigRequest *config,
+static enum kv_code map_mode(struct kv_call *call, const Kvstore__ConfigRequest *config,
                              struct kv_control_request *request, struct kv_status *status)
 {
    static const struct {
@@ -108,7 +108,7 @@ static enum kv_code map_mode(struct kv_arena *arena, const Kvstore__ConfigReques
    };
    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
       /* Old clients send all numbers with every mode: those that do not apply mean nothing. */
-      if (numbers[i].applies && add_number(arena, request, numbers[i].field, numbers[i].option,
+      if (numbers[i].applies && add_number(call, request, numbers[i].field, numbers[i].option,
                                            numbers[i].number, status) != KV_OK)
          return status->code;
    }
@@ -127,7 +127,7 @@ void kv_service_config(void *context, struct kv_call *call, struct kv_slice requ
    struct kv_status status;
    if (!admin->request.options)
       kv_message_out_of_memory(call);
-   else if (map_mode(kv_call_arena(call), config, &admin->request, &status) != KV_OK)
+   else if (map_mode(call, config, &admin->request, &status) != KV_OK)
       kv_message_fail(call, &status);
    else
       kv_admin_post(admin);

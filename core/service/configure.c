@@ -155,7 +155,7 @@ static enum kv_code take_shadow(const Kvstore__ConfigureRequest *wanted, struct 
 /* ---- Configure's request ---- */
 
 /* A C string of what was sent, refused when it holds what no name or value may. */
-static enum kv_code take_text(struct kv_arena *arena, const char *field, ProtobufCBinaryData data,
+static enum kv_code take_text(struct kv_call *call, const char *field, ProtobufCBinaryData data,
                               const char **text, struct kv_status *status)
 {
    struct kv_slice bytes = kv_service_bytes(data);
@@ -164,9 +164,9 @@ static enum kv_code take_text(struct kv_arena *arena, const char *field, Protobu
       return kv_fail(status, KV_INVALID_ARGUMENT,
                      "%s: byte 0x%02x at offset %zu is not allowed; give UTF-8 without NUL", field,
                      data.data[offset], offset);
-   char *copy = kv_arena_alloc(arena, bytes.size + 1);
+   char *copy = kv_arena_alloc(kv_call_arena(call), bytes.size + 1);
    if (!copy)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
+      return kv_message_exhausted(call, status);
    if (bytes.size > 0)
       memcpy(copy, bytes.data, bytes.size);
    copy[bytes.size] = '\0';
@@ -174,21 +174,22 @@ static enum kv_code take_text(struct kv_arena *arena, const char *field, Protobu
    return KV_OK;
 }
 
-static enum kv_code take_configure(struct kv_arena *arena, const Kvstore__ConfigureRequest *wanted,
+static enum kv_code take_configure(struct kv_call *call, const Kvstore__ConfigureRequest *wanted,
                                    struct kv_control_request *request, struct kv_status *status)
 {
    if (wanted->plugin.len == 0)
       return kv_fail(status, KV_INVALID_ARGUMENT,
                      "plugin: is empty; give a name that ListPlugins shows");
-   struct kv_mode_option *options = kv_arena_alloc(arena, wanted->n_options * sizeof *options);
+   struct kv_mode_option *options =
+       kv_arena_alloc(kv_call_arena(call), wanted->n_options * sizeof *options);
    if (!options)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
-   enum kv_code code = take_text(arena, "plugin", wanted->plugin, &request->plugin, status);
+      return kv_message_exhausted(call, status);
+   enum kv_code code = take_text(call, "plugin", wanted->plugin, &request->plugin, status);
    for (size_t i = 0; code == KV_OK && i < wanted->n_options; i++) {
-      code = take_text(arena, "options key", wanted->options[i]->key, &options[i].name, status);
+      code = take_text(call, "options key", wanted->options[i]->key, &options[i].name, status);
       if (code == KV_OK)
-         code = take_text(arena, "options value", wanted->options[i]->value, &options[i].value,
-                          status);
+         code =
+             take_text(call, "options value", wanted->options[i]->value, &options[i].value, status);
    }
    request->options = options;
    request->option_count = wanted->n_options;
@@ -205,7 +206,7 @@ void kv_service_configure(void *context, struct kv_call *call, struct kv_slice r
       return;
    admin->validate_only = wanted->validate_only;
    struct kv_status status;
-   if (take_configure(kv_call_arena(call), wanted, &admin->request, &status) != KV_OK ||
+   if (take_configure(call, wanted, &admin->request, &status) != KV_OK ||
        take_shadow(wanted, admin, &status) != KV_OK) {
       kv_message_fail(call, &status);
       return;

@@ -1,0 +1,256 @@
+#include "tests/support/service_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- Life ---- */
+
+static void start_control(struct service_fixture *fixture, const struct service_setup *setup)
+{
+   const struct kv_control_first_choice choice = {setup->mode ? setup->mode : "none",
+                                                  setup->options, setup->option_count};
+   struct kv_status status = {0};
+   if (kv_control_start(fixture->control, &choice, &status) != KV_OK)
+      fail_msg("%s", status.text);
+   fixture->control_started = true;
+   kv_service_set_loaded(fixture->service);
+}
+
+static void create_control(struct service_fixture *fixture, struct kv_status *status)
+{
+   const struct kv_control_config config = {.directory = fixture->directory,
+                                            .library = fixture->library,
+                                            .store = fixture->store,
+                                            .commit = fixture->commit};
+   fixture->control = kv_control_create(&config, status);
+   assert_non_null(fixture->control);
+}
+
+struct service_fixture *service_fixture_create(const struct service_setup *setup)
+{
+   struct service_fixture *fixture = calloc(1, sizeof *fixture);
+   struct kv_status status = {0};
+   char data[TEMPORARY_PATH_SIZE];
+   assert_non_null(fixture);
+   temporary_create(&fixture->folder);
+   assert_int_equal(mkdir(temporary_path(&fixture->folder, "data", data), 0700), 0);
+   assert_int_equal(kv_data_directory_open(data, &fixture->directory, &status), KV_OK);
+   fixture->library = kv_plugin_library_create(BUILT_PLUGIN_DIR ":" TEST_PLUGIN_DIR, &status);
+   fixture->store = kv_store_create();
+   const struct kv_commit_options options = {.workers = 1, .memory_max = setup->memory_max};
+   fixture->commit = kv_commit_create(fixture->store, &options, &status);
+   assert_true(fixture->library && fixture->store && fixture->commit);
+   create_control(fixture, &status);
+   fixture->private_paths[0] = fixture->folder.path;
+   const struct kv_service_config config = {
+       .store = fixture->store,
+       .commit = fixture->commit,
+       .control = fixture->control,
+       .workers = 1,
+       .value_size_max = SERVICE_VALUE_MAX,
+       .message_size_max = SERVICE_MESSAGE_MAX,
+       .memory_max = setup->memory_max,
+       .store_id = kv_data_directory_store_id(fixture->directory),
+       .private_paths = fixture->private_paths,
+   };
+   fixture->service = kv_service_create(&config, &status);
+   assert_non_null(fixture->service);
+   fake_rpc_set_turn_end(kv_service_turn_end, fixture->service);
+   fixture->method_count = kv_service_methods(fixture->service, fixture->methods);
+   if (!setup->not_loaded)
+      start_control(fixture, setup);
+   return fixture;
+}
+
+void service_fixture_destroy(struct service_fixture *fixture)
+{
+   struct kv_status status;
+   if (fixture->control_started)
+      kv_control_stop(fixture->control, &status);
+   kv_control_close(fixture->control);
+   fake_rpc_set_turn_end(NULL, NULL);
+   kv_service_destroy(fixture->service);
+   kv_control_destroy(fixture->control);
+   kv_commit_destroy(fixture->commit);
+   kv_store_destroy(fixture->store);
+   kv_plugin_library_destroy(fixture->library);
+   kv_data_directory_close(fixture->directory);
+   temporary_remove(&fixture->folder);
+   free(fixture);
+}
+
+int service_fixture_set_up(void **state)
+{
+   const struct service_setup setup = {0};
+   *state = service_fixture_create(&setup);
+   return 0;
+}
+
+int service_fixture_tear_down(void **state)
+{
+   service_fixture_destroy(*state);
+   return 0;
+}
+
+/* ---- Calls ---- */
+
+const struct kv_rpc_method *service_method(const struct service_fixture *fixture, const char *name)
+{
+   char path[64];
+   snprintf(path, sizeof path, "/kvstore.KeyValueStore/%s", name);
+   for (size_t i = 0; i < fixture->method_count; i++)
+      if (strcmp(fixture->methods[i].path, path) == 0)
+         return &fixture->methods[i];
+   fail_msg("there is no method %s", name);
+   return NULL;
+}
+
+/* To be freed; outlives the call. */
+static struct kv_slice pack(const ProtobufCMessage *request)
+{
+   size_t size = protobuf_c_message_get_packed_size(request);
+   uint8_t *bytes = malloc(size + 1);
+   assert_non_null(bytes);
+   protobuf_c_message_pack(request, bytes);
+   return kv_slice(bytes, size);
+}
+
+void service_run(const struct service_fixture *fixture, const char *name,
+                 const ProtobufCMessage *request, const struct fake_client *client,
+                 struct fake_answer *answer)
+{
+   struct kv_slice bytes = pack(request);
+   fake_call_run(service_method(fixture, name), bytes, client, answer);
+   free((void *)(uintptr_t)bytes.data);
+}
+
+struct kv_call *service_begin(const struct service_fixture *fixture, const char *name,
+                              const ProtobufCMessage *request, struct fake_answer *answer)
+{
+   struct kv_slice bytes = pack(request); /* the handler decodes it before it returns */
+   struct kv_call *call = fake_call_begin(service_method(fixture, name), bytes, NULL, answer);
+   free((void *)(uintptr_t)bytes.data);
+   return call;
+}
+
+void *service_reply(const struct service_fixture *fixture, const char *name,
+                    const ProtobufCMessage *request, const ProtobufCMessageDescriptor *reply)
+{
+   struct fake_answer answer;
+   service_run(fixture, name, request, NULL, &answer);
+   if (answer.code != KV_OK)
+      fail_msg("%s failed: %s", name, answer.text);
+   assert_int_equal(answer.count, 1);
+   void *message =
+       protobuf_c_message_unpack(reply, NULL, answer.messages[0].size, answer.messages[0].data);
+   assert_non_null(message);
+   fake_answer_deinit(&answer);
+   return message;
+}
+
+void service_refused(const struct service_fixture *fixture, const char *name,
+                     const ProtobufCMessage *request, enum kv_code code, ...)
+{
+   struct fake_answer answer;
+   service_run(fixture, name, request, NULL, &answer);
+   assert_int_equal(answer.count, 0);
+   if (answer.code != code)
+      fail_msg("%s: %d in place of %d: %s", name, answer.code, code, answer.text);
+   va_list parts;
+   va_start(parts, code);
+   for (const char *part; (part = va_arg(parts, const char *));)
+      if (!strstr(answer.text, part))
+         fail_msg("%s: \"%s\" lacks \"%s\"", name, answer.text, part);
+   va_end(parts);
+   fake_answer_deinit(&answer);
+}
+
+ProtobufCBinaryData service_text(const char *text)
+{
+   return (ProtobufCBinaryData){.len = strlen(text), .data = (uint8_t *)(uintptr_t)text};
+}
+
+void service_assert_text(ProtobufCBinaryData field, const char *expected)
+{
+   assert_int_equal(field.len, strlen(expected));
+   if (field.len > 0)
+      assert_memory_equal(field.data, expected, field.len);
+}
+
+/* ---- Calls that must succeed ---- */
+
+void service_set(const struct service_fixture *fixture, const char *key, const char *value)
+{
+   Kvstore__SetRequest request = KVSTORE__SET_REQUEST__INIT;
+   request.key = service_text(key);
+   request.value = service_text(value);
+   void *reply = service_reply(fixture, "Set", &request.base, &google__protobuf__empty__descriptor);
+   protobuf_c_message_free_unpacked(reply, NULL);
+}
+
+bool service_del(const struct service_fixture *fixture, const char *key)
+{
+   Kvstore__DelRequest request = KVSTORE__DEL_REQUEST__INIT;
+   request.key = service_text(key);
+   Kvstore__DelResponse *reply =
+       service_reply(fixture, "Del", &request.base, &kvstore__del_response__descriptor);
+   bool existed = reply->success;
+   kvstore__del_response__free_unpacked(reply, NULL);
+   return existed;
+}
+
+void service_assert_value(const struct service_fixture *fixture, const char *key,
+                          const char *expected)
+{
+   Kvstore__GetRequest request = KVSTORE__GET_REQUEST__INIT;
+   request.key = service_text(key);
+   Kvstore__GetResponse *reply =
+       service_reply(fixture, "Get", &request.base, &kvstore__get_response__descriptor);
+   assert_int_equal(reply->found, expected != NULL);
+   service_assert_text(reply->value, expected ? expected : "");
+   kvstore__get_response__free_unpacked(reply, NULL);
+}
+
+Kvstore__StatusResponse *service_status(const struct service_fixture *fixture)
+{
+   const Kvstore__StatusRequest request = KVSTORE__STATUS_REQUEST__INIT;
+   return service_reply(fixture, "Status", &request.base, &kvstore__status_response__descriptor);
+}
+
+void service_configure(const struct service_fixture *fixture, const char *plugin,
+                       const char *option, const char *value)
+{
+   Kvstore__MapEntry entry = KVSTORE__MAP_ENTRY__INIT, *entries[] = {&entry};
+   Kvstore__ConfigureRequest request = KVSTORE__CONFIGURE_REQUEST__INIT;
+   request.plugin = service_text(plugin);
+   if (option) {
+      entry.key = service_text(option);
+      entry.value = service_text(value);
+      request.n_options = 1;
+      request.options = entries;
+   }
+   void *reply =
+       service_reply(fixture, "Configure", &request.base, &kvstore__configure_response__descriptor);
+   protobuf_c_message_free_unpacked(reply, NULL);
+}
+
+void service_assert_option(const struct service_fixture *fixture, const char *option,
+                           const char *expected)
+{
+   Kvstore__StatusResponse *status = service_status(fixture);
+   size_t i = 0;
+   while (i < status->n_options && (status->options[i]->key.len != strlen(option) ||
+                                    memcmp(status->options[i]->key.data, option, strlen(option))))
+      i++;
+   if (i == status->n_options)
+      fail_msg("Status shows no option %s", option);
+   service_assert_text(status->options[i]->value, expected);
+   kvstore__status_response__free_unpacked(status, NULL);
+}

@@ -1,0 +1,290 @@
+/* Set, Get, Del, Keys and Scan: what each answers, and how it refuses. */
+#include "core/store/store.h"
+#include "tests/support/service_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char large[SERVICE_VALUE_MAX + 1] = "large";
+static const char long_key[KV_KEY_SIZE_MAX + 1] = {[0 ... KV_KEY_SIZE_MAX] = 'k'};
+
+static ProtobufCBinaryData bytes(const void *data, size_t size)
+{
+   return (ProtobufCBinaryData){.len = size, .data = (uint8_t *)(uintptr_t)data};
+}
+
+static Kvstore__SetRequest set_of(ProtobufCBinaryData key, ProtobufCBinaryData value)
+{
+   Kvstore__SetRequest request = KVSTORE__SET_REQUEST__INIT;
+   request.key = key;
+   request.value = value;
+   return request;
+}
+
+static void refuse_set(const struct service_fixture *fixture, ProtobufCBinaryData key,
+                       ProtobufCBinaryData value, const char *part, const char *other_part)
+{
+   const Kvstore__SetRequest request = set_of(key, value);
+   service_refused(fixture, "Set", &request.base, KV_INVALID_ARGUMENT, part, other_part, NULL);
+}
+
+static void a_value_set_is_got_until_it_is_deleted(void **state)
+{
+   service_assert_value(*state, "k", NULL);
+   service_set(*state, "k", "one");
+   service_assert_value(*state, "k", "one");
+   service_set(*state, "k", "");
+   service_assert_value(*state, "k", "");
+   assert_true(service_del(*state, "k"));
+   assert_false(service_del(*state, "k"));
+   service_assert_value(*state, "k", NULL);
+}
+
+static void a_key_that_is_none_is_refused_with_the_field_and_the_limit(void **state)
+{
+   const ProtobufCBinaryData keys[] = {service_text(""), bytes(long_key, sizeof long_key),
+                                       bytes("a\0b", 3), service_text("\xc0\xaf")};
+   const char *const parts[][2] = {{"key: is empty", "1 to 65536 bytes"},
+                                   {"key: 65537 bytes given", "at most 65536"},
+                                   {"key: byte 0x00 at offset 1", "UTF-8 without NUL"},
+                                   {"key: byte 0xc0 at offset 0", "UTF-8 without NUL"}};
+   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+      refuse_set(*state, keys[i], service_text("v"), parts[i][0], parts[i][1]);
+      Kvstore__GetRequest get = KVSTORE__GET_REQUEST__INIT;
+      get.key = keys[i];
+      service_refused(*state, "Get", &get.base, KV_INVALID_ARGUMENT, parts[i][0], parts[i][1],
+                      NULL);
+      Kvstore__DelRequest del = KVSTORE__DEL_REQUEST__INIT;
+      del.key = keys[i];
+      service_refused(*state, "Del", &del.base, KV_INVALID_ARGUMENT, parts[i][0], parts[i][1],
+                      NULL);
+   }
+}
+
+static void the_longest_key_and_the_largest_value_are_taken_and_no_larger_one(void **state)
+{
+   const ProtobufCBinaryData key = bytes(long_key, KV_KEY_SIZE_MAX);
+   const Kvstore__SetRequest set = set_of(key, bytes(large, SERVICE_VALUE_MAX));
+   protobuf_c_message_free_unpacked(
+       service_reply(*state, "Set", &set.base, &google__protobuf__empty__descriptor), NULL);
+   Kvstore__GetRequest get = KVSTORE__GET_REQUEST__INIT;
+   get.key = key;
+   Kvstore__GetResponse *reply =
+       service_reply(*state, "Get", &get.base, &kvstore__get_response__descriptor);
+   assert_int_equal(reply->value.len, SERVICE_VALUE_MAX);
+   assert_memory_equal(reply->value.data, large, SERVICE_VALUE_MAX);
+   kvstore__get_response__free_unpacked(reply, NULL);
+   refuse_set(*state, key, bytes(large, sizeof large), "value: 204801 bytes given, at most 204800",
+              "max-value-size");
+}
+
+static void bytes_that_are_no_message_are_refused_by_every_method(void **state)
+{
+   const struct service_fixture *fixture = *state;
+   for (size_t i = 0; i < fixture->method_count; i++) {
+      struct fake_answer answer;
+      fake_call_run(&fixture->methods[i], kv_slice("\xff", 1), NULL, &answer);
+      assert_int_equal(answer.code, KV_INVALID_ARGUMENT);
+      assert_non_null(strstr(answer.text, "the request's 1 bytes are not a valid kvstore."));
+      fake_answer_deinit(&answer);
+   }
+}
+
+static void a_value_that_the_memory_limit_has_no_space_for_is_refused(void **state)
+{
+   (void)state;
+   const struct service_setup setup = {.memory_max = 10};
+   struct service_fixture *fixture = service_fixture_create(&setup);
+   service_set(fixture, "k", "12345");
+   const Kvstore__SetRequest set = set_of(service_text("other"), service_text("12345"));
+   service_refused(fixture, "Set", &set.base, KV_RESOURCE_EXHAUSTED, "value: ", "limit of 10 bytes",
+                   "max-memory", "delete keys", NULL);
+   service_set(fixture, "k", "1");
+   service_assert_value(fixture, "other", NULL);
+   service_set(fixture, "other", "123");
+   service_fixture_destroy(fixture);
+}
+
+/* ---- Keys ---- */
+
+static void keys_come_in_the_order_of_their_bytes(void **state)
+{
+   static const char *const keys[] = {"a", "aa", "b", "\xc3\xa4"};
+   for (size_t i = 4; i-- > 0;)
+      service_set(*state, keys[i], "v");
+   const Kvstore__KeysRequest request = KVSTORE__KEYS_REQUEST__INIT;
+   Kvstore__KeysResponse *reply =
+       service_reply(*state, "Keys", &request.base, &kvstore__keys_response__descriptor);
+   assert_int_equal(reply->n_keys, 4);
+   for (size_t i = 0; i < 4; i++)
+      service_assert_text(reply->keys[i], keys[i]);
+   kvstore__keys_response__free_unpacked(reply, NULL);
+}
+
+static void fill(struct service_fixture *fixture, unsigned count, size_t value_size)
+{
+   struct kv_transaction *transaction = kv_store_begin(fixture->store);
+   assert_non_null(transaction);
+   for (unsigned i = 0; i < count; i++) {
+      char key[16];
+      snprintf(key, sizeof key, "key %06u", i);
+      assert_true(kv_transaction_set(transaction, kv_slice_of(key), kv_slice(large, value_size)));
+   }
+   kv_transaction_commit(transaction, count);
+}
+
+static void keys_end_when_their_call_is_cancelled_in_either_walk(void **state)
+{
+   struct service_fixture *fixture = *state;
+   const Kvstore__KeysRequest request = KVSTORE__KEYS_REQUEST__INIT;
+   fill(fixture, 40000, 1);
+   unsigned cancelled = 0;
+   for (;; cancelled++) {
+      const struct fake_client client = {.cancels_at_yield = cancelled + 1};
+      struct fake_answer answer;
+      service_run(fixture, "Keys", &request.base, &client, &answer);
+      enum kv_code code = answer.code;
+      fake_answer_deinit(&answer);
+      if (code == KV_OK)
+         break;
+      assert_int_equal(code, KV_CANCELLED);
+   }
+   assert_in_range(cancelled, 4, 100);
+}
+
+/* ---- Scan ---- */
+
+/* "key=value " for all that a Scan gives. */
+static void assert_scan(const struct service_fixture *fixture, const Kvstore__ScanRequest *request,
+                        const char *expected)
+{
+   struct fake_answer answer;
+   char text[256] = "";
+   size_t used = 0;
+   service_run(fixture, "Scan", &request->base, NULL, &answer);
+   assert_int_equal(answer.code, KV_OK);
+   for (size_t i = 0; i < answer.count; i++) {
+      Kvstore__ScanResponse *part =
+          kvstore__scan_response__unpack(NULL, answer.messages[i].size, answer.messages[i].data);
+      assert_non_null(part);
+      for (size_t j = 0; j < part->n_entries; j++)
+         used += (size_t)snprintf(
+             text + used, sizeof text - used, "%.*s=%.*s ", (int)part->entries[j]->key.len,
+             (const char *)part->entries[j]->key.data, (int)part->entries[j]->value.len,
+             (const char *)part->entries[j]->value.data);
+      kvstore__scan_response__free_unpacked(part, NULL);
+   }
+   assert_string_equal(text, expected);
+   fake_answer_deinit(&answer);
+}
+
+static void prefix_start_limit_and_keys_only_narrow_a_scan(void **state)
+{
+   static const char *const keys[] = {"a", "b1", "b2", "b3", "c"};
+   Kvstore__ScanRequest request = KVSTORE__SCAN_REQUEST__INIT;
+   assert_scan(*state, &request, "");
+   for (size_t i = 0; i < 5; i++)
+      service_set(*state, keys[i], "v");
+   assert_scan(*state, &request, "a=v b1=v b2=v b3=v c=v ");
+   request.prefix = service_text("b");
+   assert_scan(*state, &request, "b1=v b2=v b3=v ");
+   request.start = service_text("b2");
+   assert_scan(*state, &request, "b2=v b3=v ");
+   request.limit = 1;
+   request.keys_only = true;
+   assert_scan(*state, &request, "b2= ");
+   request.start = service_text("a");
+   assert_scan(*state, &request, "b1= ");
+   request.start = service_text("c");
+   assert_scan(*state, &request, "");
+}
+
+static void a_prefix_or_start_that_is_no_text_is_refused_by_its_name(void **state)
+{
+   Kvstore__ScanRequest request = KVSTORE__SCAN_REQUEST__INIT;
+   request.prefix = service_text("\xff");
+   service_refused(*state, "Scan", &request.base, KV_INVALID_ARGUMENT, "prefix: byte 0xff", NULL);
+   request.prefix = service_text("");
+   request.start = bytes(long_key, sizeof long_key);
+   service_refused(*state, "Scan", &request.base, KV_INVALID_ARGUMENT, "start: 65537 bytes", NULL);
+}
+
+/* Small values and large ones, which are sent in place, in turn; each part within its limit. */
+static void values_of_all_sizes_come_back_whole(void **state)
+{
+   enum { COUNT = 24 };
+   struct service_fixture *fixture = *state;
+   const size_t sizes[] = {0, KV_ENTRY_KEEP_MIN - 1, KV_ENTRY_KEEP_MIN, 150000};
+   for (unsigned i = 0; i < COUNT; i++) {
+      const char key[] = {(char)('a' + i), '\0'};
+      const Kvstore__SetRequest set = set_of(service_text(key), bytes(large, sizes[i % 4]));
+      protobuf_c_message_free_unpacked(
+          service_reply(fixture, "Set", &set.base, &google__protobuf__empty__descriptor), NULL);
+   }
+   const Kvstore__ScanRequest request = KVSTORE__SCAN_REQUEST__INIT;
+   struct fake_answer answer;
+   service_run(fixture, "Scan", &request.base, NULL, &answer);
+   assert_int_equal(answer.code, KV_OK);
+   unsigned found = 0;
+   for (size_t i = 0; i < answer.count; i++) {
+      Kvstore__ScanResponse *part =
+          kvstore__scan_response__unpack(NULL, answer.messages[i].size, answer.messages[i].data);
+      assert_non_null(part);
+      assert_true(answer.messages[i].size <= 256 * 1024 || part->n_entries == 1);
+      for (size_t j = 0; j < part->n_entries; j++, found++) {
+         assert_int_equal(part->entries[j]->key.data[0], 'a' + found);
+         assert_int_equal(part->entries[j]->value.len, sizes[found % 4]);
+         if (part->entries[j]->value.len > 0)
+            assert_memory_equal(part->entries[j]->value.data, large, sizes[found % 4]);
+      }
+      kvstore__scan_response__free_unpacked(part, NULL);
+   }
+   assert_int_equal(found, COUNT);
+   fake_answer_deinit(&answer);
+}
+
+static void a_scan_that_is_ended_says_from_where_to_continue(void **state)
+{
+   struct service_fixture *fixture = *state;
+   const struct kv_rpc_method *scan = service_method(fixture, "Scan");
+   fill(fixture, 10000, 1);
+   struct fake_answer answer;
+   struct kv_call *call = fake_call_begin(scan, kv_slice(NULL, 0), NULL, &answer);
+   char text[64];
+   scan->resume(scan->service, call, text, sizeof text);
+   assert_string_equal(text, "; go on with start = \"key 000000\"");
+   assert_true(fake_call_sent(call));
+   scan->resume(scan->service, call, text, sizeof text);
+   assert_string_equal(text, "; go on with start = \"key 004096\"");
+   scan->resume(scan->service, call, text, 20); /* the key takes too much of it */
+   assert_memory_equal(text, "; go on with start ", 19);
+   fake_call_end(call);
+   fake_answer_deinit(&answer);
+}
+
+#define TEST(name)                                                                                 \
+   cmocka_unit_test_setup_teardown(name, service_fixture_set_up, service_fixture_tear_down)
+
+int main(void)
+{
+   const struct CMUnitTest tests[] = {
+       TEST(a_value_set_is_got_until_it_is_deleted),
+       TEST(a_key_that_is_none_is_refused_with_the_field_and_the_limit),
+       TEST(the_longest_key_and_the_largest_value_are_taken_and_no_larger_one),
+       TEST(bytes_that_are_no_message_are_refused_by_every_method),
+       cmocka_unit_test(a_value_that_the_memory_limit_has_no_space_for_is_refused),
+       TEST(keys_come_in_the_order_of_their_bytes),
+       TEST(keys_end_when_their_call_is_cancelled_in_either_walk),
+       TEST(prefix_start_limit_and_keys_only_narrow_a_scan),
+       TEST(a_prefix_or_start_that_is_no_text_is_refused_by_its_name),
+       TEST(values_of_all_sizes_come_back_whole),
+       TEST(a_scan_that_is_ended_says_from_where_to_continue),
+   };
+   return cmocka_run_group_tests(tests, NULL, NULL);
+}
