@@ -13,8 +13,9 @@
 
 /* How often a wait looks for ^C. */
 #define INTERRUPT_CHECK_MS 50
-/* After a pause of this length the server may have gone away unnoticed. */
-#define IDLE_MS 200
+/* After a pause of this length the server may have closed the connection unnoticed: no restart is
+ * shorter, and a look at the connection costs about a millisecond. */
+#define IDLE_MS 5
 
 #define DEADLINE_EXCEEDED ((enum kv_code)GRPC_STATUS_DEADLINE_EXCEEDED)
 
@@ -76,7 +77,7 @@ static bool is_connected(struct connection *connection)
 {
    if (!connection->channel)
       return false;
-   /* gRPC reads sockets only while it is waited on, and an end of file only then. */
+   /* gRPC reads its sockets, and so sees an end of file, only during a wait. */
    gpr_timespec idle = gpr_time_from_millis(IDLE_MS, GPR_TIMESPAN);
    if (is_past(gpr_time_add(connection->last_use, idle)))
       watch(connection, connection->channel, GRPC_CHANNEL_READY, 1);
@@ -88,9 +89,9 @@ static bool is_interrupted(void *context)
    return connection_interrupted(context);
 }
 
-/* Takes the time that it needs off `left_ms`, where that is a limit. */
-static enum kv_code connect_anew(struct connection *connection, const struct connection_call *call,
-                                 int64_t *left_ms, struct kv_status *status)
+/* Subtracts the time it takes from *left_ms. */
+static enum kv_code reconnect(struct connection *connection, const struct connection_call *call,
+                              int64_t *left_ms, struct kv_status *status)
 {
    disconnect(connection);
    bool shorter = *left_ms > 0 && *left_ms < call->connect_timeout_ms;
@@ -110,7 +111,7 @@ static enum kv_code connect_anew(struct connection *connection, const struct con
 
 /* ---- One call ---- */
 
-/* Runs a batch to its end. A ^C cancels the call; the batch ends all the same. */
+/* Runs a batch to its end. ^C cancels the call, which ends the batch, too. */
 static bool run_batch(struct connection *connection, grpc_call *call, const grpc_op *ops,
                       size_t count)
 {
@@ -129,7 +130,7 @@ static bool run_batch(struct connection *connection, grpc_call *call, const grpc
 
 static bool send_request(struct connection *connection, grpc_call *call, struct kv_slice request)
 {
-   /* Copied, because gRPC may hold on to it after a cancelled call has ended. */
+   /* Copied, because gRPC may keep it after a cancelled call has ended. */
    grpc_slice slice = grpc_slice_from_copied_buffer(request.data, request.size);
    grpc_byte_buffer *message = grpc_raw_byte_buffer_create(&slice, 1);
    grpc_slice_unref(slice);
@@ -176,7 +177,7 @@ static enum kv_code receive_replies(struct connection *connection, grpc_call *ca
       grpc_byte_buffer_destroy(message);
       if (code != KV_OK)
          return code;
-      /* Messages may follow each other without a wait that would look for it. */
+      /* Messages may follow each other without a wait, which would notice the interrupt. */
       if (connection_interrupted(connection)) {
          grpc_call_cancel(call, NULL);
          return KV_OK;
@@ -184,7 +185,7 @@ static enum kv_code receive_replies(struct connection *connection, grpc_call *ca
    }
 }
 
-/* Words for a failure that did not come from the server's handler. */
+/* Explains a failure that did not come from the server's handler. */
 static enum kv_code explain(struct connection *connection, enum kv_code code, const char *text,
                             const struct connection_call *call, struct kv_status *status)
 {
@@ -263,12 +264,12 @@ enum kv_code connection_call(struct connection *connection, const struct connect
 {
    connection->unreached = false;
    int64_t left_ms = call->timeout_ms;
-   if (!is_connected(connection) && connect_anew(connection, call, &left_ms, status) != KV_OK)
+   if (!is_connected(connection) && reconnect(connection, call, &left_ms, status) != KV_OK)
       return status->code;
 
    gpr_timespec deadline =
        call->timeout_ms ? in_ms(left_ms > 0 ? left_ms : 1) : gpr_inf_future(GPR_CLOCK_MONOTONIC);
-   /* Copied, because the channel compares the names of later calls with it. */
+   /* Copied, because the channel keeps it and compares the names of later calls with it. */
    grpc_slice method = grpc_slice_from_copied_string(call->method);
    grpc_call *rpc = grpc_channel_create_call(connection->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
                                              connection->queue, method, NULL, deadline, NULL);
