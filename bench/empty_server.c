@@ -3,8 +3,8 @@
  *
  * Answers /kvstore.KeyValueStore/Set and /Get with an empty message, directly on gRPC's C core:
  * the fastest that a server on it can be, and so the ceiling for benchmarks of the real one. It has
- * the same queues, threads, pre-posted calls and channel arguments as core/rpc, and nothing above them.
- * Prints its port; runs until SIGINT or SIGTERM. Default: 127.0.0.1:0, 2 workers.
+ * the same queues, threads, pre-posted calls and channel arguments as core/rpc, and nothing above
+ * them. Prints its port; runs until SIGINT or SIGTERM. Default: 127.0.0.1:0, 2 workers.
  */
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
@@ -19,7 +19,8 @@
 #include <stdlib.h>
 
 #define METHODS 2
-#define CALLS_PER_METHOD 64 /* on each queue; unlike a slot of core/rpc, taken until answered */
+#define CALLS_PER_METHOD                                                                           \
+   64 /* on each queue; unlike an accept slot of core/rpc, taken until answered */
 #define WORKERS_MAX 64
 
 struct worker;

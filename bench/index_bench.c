@@ -2,7 +2,7 @@
  * kvstore-index-bench KEYS random|prefix [SECONDS]
  *
  * The index alone, without wire, log and threads: fills it with KEYS keys of 16 bytes and values of
- * 100, then reads and overwrites keys by chance for SECONDS each (default 1), 64 sets in a
+ * 100, then reads and overwrites random keys for SECONDS each (default 1), 64 sets in a
  * transaction. `random` keys differ from their first byte on; `prefix` keys have 12 bytes in common
  * with many others. Prints one JSON object; memory is the growth of what the process has resident.
  */

@@ -90,7 +90,7 @@ static const struct checked_files *files_of(const struct survey *survey, uint64_
    return &none;
 }
 
-static enum kv_code reckon(const struct survey *survey, struct recovery *recovery,
+static enum kv_code sum_up(const struct survey *survey, struct recovery *recovery,
                            struct kv_status *status)
 {
    const struct kv_load_items given_up = start_items(&recovery->start, KVS_LOAD_PASSED_OVER);
@@ -116,7 +116,7 @@ static enum kv_code reckon(const struct survey *survey, struct recovery *recover
 
 /* ---- Writing ------------------------------------------------------------------------------- */
 
-/* Brings over what knows the key, as far as it is sound; without it the data alone does. */
+/* Copies the check of the key if it is sound; a start can do without it. */
 static enum kv_code copy_key_check(const char *from, const char *to, const uint8_t store_id[16],
                                    struct kv_status *status)
 {
@@ -285,7 +285,7 @@ static enum kv_code recover(struct copy *copy, const struct survey *survey, cons
       code = status->code;
    }
    if (code == KV_OK)
-      code = reckon(survey, recovery, status);
+      code = sum_up(survey, recovery, status);
    return code == KV_OK ? write_copy(copy, output, status) : code;
 }
 

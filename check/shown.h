@@ -1,9 +1,9 @@
 /*
  * Text in the report: names of files, and messages that hold them, may be any bytes.
  *
- * There is one form for both kinds of report: what is not printable UTF-8 stands as \xNN, a byte
- * each, and a backslash as two. So a report is always text, no name steers a terminal or looks like
- * a line of the report, and each name can be told back from it.
+ * Both kinds of report show them alike: each byte that is not printable UTF-8 as \xNN, and a
+ * backslash as two. So a report is always text, no name controls a terminal or looks like a line of
+ * the report, and each name can be read back from it.
  *
  * Threads: any.
  */
@@ -13,7 +13,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-/* NULL when memory is out. */
+/* NULL when memory runs out. */
 json_t *shown_text(const char *text);
 void shown_print(FILE *out, const char *text);
 

@@ -1,6 +1,6 @@
 /*
- * The addresses of servers as a user gives them: HOST:PORT or unix:PATH, several with commas
- * between.
+ * The addresses of servers as a user gives them: HOST:PORT or unix:PATH, or several separated by
+ * commas.
  *
  * Pure functions, any thread.
  */
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Where the clients look when nobody says otherwise, which is where the server listens then. */
+/* Where the server listens by default. */
 #define ADDRESS_DEFAULT "127.0.0.1:50051"
 
 struct address {
@@ -28,8 +28,8 @@ struct address_list {
    char *storage;
 };
 
-/* Takes a list apart. KV_INVALID_ARGUMENT says which address is wrong, and how it should look;
- * there is nothing to deinit then. */
+/* Parses a list. KV_INVALID_ARGUMENT says which address is wrong, and how it should look; there is
+ * nothing to deinit then. */
 enum kv_code address_list_init(struct address_list *list, const char *text,
                                struct kv_status *status);
 void address_list_deinit(struct address_list *list);

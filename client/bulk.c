@@ -5,8 +5,8 @@
 #include <kvstore.pb-c.h>
 #include <stdlib.h>
 
-/* Large enough that the way to the server and its disk are shared by many, and small enough that
- * nobody else waits long for the server. */
+/* Large enough to share a round trip and a disk sync among many, small enough that other clients do
+ * not wait long for the server. */
 #define OPERATIONS_MAX 1000
 #define BYTES_MAX ((size_t)1024 * 1024)
 
@@ -50,7 +50,7 @@ void bulk_destroy(struct bulk *bulk)
    free(bulk);
 }
 
-/* ---- Taking ---- */
+/* ---- Adding ---- */
 
 static Kvstore__Operation__OperationCase kind_of(const struct words *words)
 {
@@ -130,7 +130,7 @@ static int run_alone(struct bulk *bulk, const struct item *item)
    return commands_run(bulk->session, item->words.items, item->words.count);
 }
 
-/* As a list of lines is run (client/pipe.c): on after a failure, unless no server is there. */
+/* As client/pipe.c does: goes on after a failure, unless the server cannot be reached. */
 static int run_one_by_one(struct bulk *bulk)
 {
    int first_failure = EXIT_DONE;
@@ -158,7 +158,7 @@ static int show_result(struct bulk *bulk, const struct item *item,
    default:
       break;
    }
-   /* A value that does not fit beside the others comes by itself. */
+   /* A value too large for the batch's reply is asked for alone. */
    if (is_read(item->operation.operation_case))
       return run_alone(bulk, item);
    if (result->result_case != KVSTORE__OPERATION_RESULT__RESULT_ERROR)
@@ -177,9 +177,9 @@ static int show_results(struct bulk *bulk, const Kvstore__BatchResponse *answer)
    return first_failure;
 }
 
-/* Whether a server that answers so has changed nothing, so that the lines can be sent again to
- * learn which of them it refuses. With other codes it may have been applied and only the answer
- * lost. */
+/* Whether the server has changed nothing when it answers with this code, so that the lines can be
+ * sent again to learn which of them it refuses. With other codes the batch may have been applied
+ * and only the answer lost. */
 static bool is_refusal(enum kv_code code)
 {
    return code == KV_INVALID_ARGUMENT || code == KV_RESOURCE_EXHAUSTED ||

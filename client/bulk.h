@@ -1,9 +1,9 @@
 /*
- * Lines from a pipe that follow each other and are one operation each, taken together into a Batch
- * call. What is printed, in which order, and the exit code are those of the lines run one by one;
- * and no write is sent twice unless the server said that it changed nothing.
+ * Sends consecutive lines of a pipe, one operation each, as one Batch call. Output, order and exit
+ * code are those of the lines run one by one, and no write is sent twice unless the server said
+ * that it changed nothing.
  *
- * Only writes, or only reads, go together: reads can be repeated where a batch of them is refused.
+ * A batch has only writes or only reads: reads can be repeated when a batch of them is refused.
  * One thread.
  */
 #ifndef CLIENT_BULK_H
@@ -14,15 +14,15 @@
 
 struct bulk;
 
-/* NULL where memory is out. */
+/* NULL when memory runs out. */
 struct bulk *bulk_create(struct session *session);
 void bulk_destroy(struct bulk *bulk);
 
-/* Takes over the words of a line to be run later. False: they cannot go with those that wait, or
- * are nothing for a batch; the caller keeps them. */
+/* Takes over the words of a line, to run them later. False: they do not fit into the pending batch,
+ * or into any; the caller keeps them. */
 bool bulk_add(struct bulk *bulk, const struct words *words, size_t line);
 
-/* Runs what waits. The exit code of the first line that failed. */
+/* Runs the pending lines. Returns the exit code of the first that failed. */
 int bulk_run(struct bulk *bulk);
 
 #endif

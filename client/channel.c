@@ -10,8 +10,8 @@ static grpc_arg integer(const char *key, int value)
 
 grpc_channel *channel_create(const char *address, const grpc_arg *more, size_t count)
 {
-   /* A connection of the channel's own is made at once: no back-off is inherited from an earlier
-    * one. A proxy for the web is none for a store at home. */
+   /* A local subchannel pool: no back-off is inherited from an earlier channel to the address. A
+    * web proxy is not for a store. */
    grpc_arg args[3 + CHANNEL_MORE_MAX] = {
        integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, -1),
        integer(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),

@@ -18,23 +18,23 @@ static const struct command commands[] = {
     {"set", "set KEY VALUE", "store a value", 2, 2, command_set},
     {"get", "get KEY", "print a value", 1, 1, command_get},
     {"del", "del KEY [KEY...]", "delete keys", 1, ANY, command_del},
-    {"keys", "keys [PREFIX]", "list the keys, sorted by their bytes", 0, 1, command_keys},
-    {"scan", "scan [PREFIX] [LIMIT]", "list keys and values, separated by a tab", 0, 2,
+    {"keys", "keys [PREFIX]", "list keys in byte order", 0, 1, command_keys},
+    {"scan", "scan [PREFIX] [LIMIT]", "list keys and values, separated by tabs", 0, 2,
      command_scan},
     {"config",
      "config NON_PERSISTENT | SNAPSHOT <interval> <max> | AOF <max_size> | "
      "HYBRID <interval> <max> <max_size>",
-     "switch the mode; a number left out or 0 is the default (300 s, 5 kept, 10 MiB)", 1, 4,
+     "switch the mode; 0 or no number is the default (300 s, 5 kept, 10 MiB)", 1, 4,
      command_config},
     {"configure", "configure PLUGIN [NAME=VALUE...] [--validate-only | --shadow[=SECONDS]]",
-     "switch to any plug-in, or change its options; or only check them, or try them on live data",
-     1, ANY, command_configure},
-    {"plugins", "plugins", "list the plug-ins and their options", 0, 0, command_plugins},
-    {"save", "save", "make a checkpoint now", 0, 0, command_save},
-    {"status", "status", "show the mode, counts, errors and times of the server", 0, 0,
+     "switch to a plug-in or change its options, or only check or try that", 1, ANY,
+     command_configure},
+    {"plugins", "plugins", "list plug-ins and their options", 0, 0, command_plugins},
+    {"save", "save", "write a checkpoint now", 0, 0, command_save},
+    {"status", "status", "show mode, counts, last error and times of the server", 0, 0,
      command_status},
-    {"help", "help [COMMAND]", "show this list, or the usage of one command", 0, 1, command_help},
-    {"exit", "exit", "leave; so do quit and the end of input", 0, 0, command_exit},
+    {"help", "help [COMMAND]", "list the commands, or show the usage of one", 0, 1, command_help},
+    {"exit", "exit", "leave, as do quit and the end of input", 0, 0, command_exit},
     {"quit", "quit", "leave", 0, 0, command_exit},
     {0},
 };
@@ -47,7 +47,7 @@ static const struct command *find(struct kv_slice name)
    return NULL;
 }
 
-/* What a word looks like in a message, cut where it is long. */
+/* How much of a word a message shows. */
 static int shown(struct kv_slice word)
 {
    return word.size < 64 ? (int)word.size : 64;

@@ -1,6 +1,6 @@
 /*
- * The commands: a table of names, what they take and what they do. A command prints its answer,
- * reports its failure, and returns the exit code (client/session.h).
+ * The table of commands: names, arguments and handlers. A command prints its answer, reports its
+ * failure, and returns the exit code (client/session.h).
  */
 #ifndef CLIENT_COMMANDS_H
 #define CLIENT_COMMANDS_H
@@ -18,7 +18,7 @@ struct command {
    int (*run)(struct session *session, const struct kv_slice *arguments, size_t count);
 };
 
-/* Runs a command given as words, the first one its name. No words: nothing to do. */
+/* Runs a command, whose name is the first word. Without words it does nothing. */
 int commands_run(struct session *session, const struct kv_slice *words, size_t count);
 
 /* The commands in the order of the help, ended by one without a name. */
@@ -27,13 +27,13 @@ const struct command *commands_all(void);
 /* The usage of every command, for --help and `help`. */
 void commands_print_help(FILE *out);
 
-/* ---- What the answer to one operation looks like; the exit code ---- */
+/* ---- Show the answer to one operation; return the exit code ---- */
 
 int data_show_set(struct session *session);
 int data_show_get(struct session *session, struct kv_slice key, const Kvstore__GetResponse *answer);
 int data_show_del(struct session *session, struct kv_slice key, bool existed);
 
-/* ---- The handlers: the data (data.c), the server (server.c) ---- */
+/* ---- The handlers, in data.c and server.c ---- */
 
 int command_set(struct session *session, const struct kv_slice *arguments, size_t count);
 int command_get(struct session *session, const struct kv_slice *arguments, size_t count);

@@ -1,8 +1,9 @@
 /*
- * The way to the server: connects to the first of several addresses that answers, makes one call at
- * a time, and connects again where the connection was lost in between. No call is ever sent twice.
+ * The connection to the server: connects to the first of several addresses that answers, makes one
+ * call at a time, and reconnects when the connection was lost between calls. No call is ever sent
+ * twice.
  *
- * One thread. With channel.h and dial.h the only module of the client that includes gRPC.
+ * One thread. Besides channel.h and dial.h the only module of the client that includes gRPC.
  */
 #ifndef CLIENT_CONNECTION_H
 #define CLIENT_CONNECTION_H
@@ -18,8 +19,8 @@ struct connection;
 struct connection_call {
    const char *method; /* full name, "/kvstore.KeyValueStore/Get" */
    struct kv_slice request;
-   int64_t timeout_ms;         /* 0: none; of the call, and of connecting where that comes before */
-   int64_t connect_timeout_ms; /* of connecting */
+   int64_t timeout_ms;         /* of the call, including connecting; 0: none */
+   int64_t connect_timeout_ms; /* of connecting alone */
 };
 
 /* Takes one message of the answer; `reply` is valid during the call only. Anything but KV_OK, with
@@ -29,22 +30,22 @@ typedef enum kv_code connection_reply_fn(void *context, struct kv_slice reply,
 
 /* `addresses` as in client/address.h. Nothing is sent before the first call. An `interruptible`
  * connection ends calls with KV_CANCELLED when a SIGINT is pending; the caller has blocked that
- * signal before. NULL with status on failure. */
+ * signal. NULL with status on failure. */
 struct connection *connection_create(const char *addresses, bool interruptible,
                                      struct kv_status *status);
 void connection_destroy(struct connection *connection);
 
-/* Makes a unary or server-streaming call and waits for its end. The code is the server's, or one
- * from the way there: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED. */
+/* Makes a unary or server-streaming call and waits for its end. The code is the server's, or of the
+ * connection: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED. */
 enum kv_code connection_call(struct connection *connection, const struct connection_call *call,
                              connection_reply_fn *on_reply, void *context,
                              struct kv_status *status);
 
-/* Whether ^C was pressed since the connection was made or told to forget it. */
+/* Whether ^C was pressed since the connection was created or the last one was forgotten. */
 bool connection_interrupted(struct connection *connection);
 void connection_forget_interrupt(struct connection *connection);
 
-/* False where the last call failed because no address answered. */
+/* False when the last call failed because no address answered. */
 bool connection_reached(const struct connection *connection);
 
 /* The name of a gRPC status code, "NOT_FOUND". */

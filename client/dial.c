@@ -9,15 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long an address has before the next one is tried beside it; RFC 8305, section 5. */
+/* How long an address has before the next one is tried, too; RFC 8305, section 5. */
 #define ATTEMPT_DELAY_MS 250
-/* How often a wait looks for ^C, and for what no event tells. */
+/* How often a wait looks for ^C, and for what comes without an event. */
 #define CHECK_MS 50
-/* A name with more addresses than this is no server at home. */
+/* Of a name with more addresses only these are tried. */
 #define ADDRESSES_MAX 32
 
-/* The addresses of a name, asked for beside everything else. Lives on the heap, since a query that
- * cannot be cancelled outlives us. */
+/* A lookup of a host name in the background. On the heap, since a query that cannot be cancelled
+ * outlives the dialing. */
 struct lookup {
    struct gaicb query;
    struct addrinfo hints;
@@ -60,14 +60,14 @@ static struct attempt *add_attempt(struct dialing *dialing, size_t address)
 }
 
 /* gRPC takes a path as part of a URI. */
-static void write_path(char *out, size_t room, const char *path)
+static void write_path(char *out, size_t capacity, const char *path)
 {
-   size_t size = (size_t)snprintf(out, room, "unix:");
-   for (; *path && size + 4 < room; path++) {
+   size_t size = (size_t)snprintf(out, capacity, "unix:");
+   for (; *path && size + 4 < capacity; path++) {
       unsigned char c = (unsigned char)*path;
       bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                    strchr("/._-~", c);
-      size += (size_t)snprintf(out + size, room - size, plain ? "%c" : "%%%02X", c);
+      size += (size_t)snprintf(out + size, capacity - size, plain ? "%c" : "%%%02X", c);
    }
 }
 
@@ -90,9 +90,9 @@ static void add_socket_address(struct dialing *dialing, size_t address, const st
                zone ? "%25" : "", zone ? zone : "", port);
 }
 
-/* In the order of the resolver, but with the two families by turns: where one of them leads
- * nowhere, it does so at every second attempt only. */
-static void add_by_turns(struct dialing *dialing, size_t address, const struct addrinfo *list)
+/* In the order of the resolver, but alternating between the two families, so that a family without
+ * a route costs only every second attempt. */
+static void add_alternating(struct dialing *dialing, size_t address, const struct addrinfo *list)
 {
    const struct addrinfo *turn[2] = {list, list};
    int first = list->ai_family;
@@ -108,7 +108,7 @@ static void add_by_turns(struct dialing *dialing, size_t address, const struct a
    }
 }
 
-/* True where the host is a number, for which nobody needs to be asked. */
+/* True when the host is a number, which needs no lookup. */
 static bool add_number(struct dialing *dialing, size_t index)
 {
    const struct address *address = &dialing->what->addresses->items[index];
@@ -141,7 +141,7 @@ static struct lookup *begin_lookup(const struct address *address)
    return NULL;
 }
 
-/* Makes attempts of the addresses that have come in. */
+/* Adds attempts for the lookups that have ended. */
 static void take_lookups(struct dialing *dialing)
 {
    const struct address_list *list = dialing->what->addresses;
@@ -152,7 +152,7 @@ static void take_lookups(struct dialing *dialing)
          continue;
       lookup->state = TAKEN;
       if (code == 0) {
-         add_by_turns(dialing, i, lookup->query.ar_result);
+         add_alternating(dialing, i, lookup->query.ar_result);
       } else {
          dialing->unknown = list->items[i].host;
          dialing->reason = gai_strerror(code);
@@ -170,7 +170,7 @@ static void end_lookups(struct dialing *dialing)
 {
    for (size_t i = 0; i < dialing->what->addresses->count; i++) {
       struct lookup *lookup = dialing->lookups[i];
-      /* One that goes on keeps its memory, to the end of the program at most. */
+      /* One that still runs keeps its memory, at most to the end of the program. */
       if (!lookup || (lookup->state == RUNNING && gai_cancel(&lookup->query) == EAI_NOTCANCELED))
          continue;
       if (lookup->query.ar_result)
@@ -181,7 +181,7 @@ static void end_lookups(struct dialing *dialing)
 
 /* ---- Attempts ---- */
 
-/* The next in the order of the list. For a moment an address waits for the names before it. */
+/* The next in the order of the list. An address waits a moment for the names before it. */
 static struct attempt *next_attempt(struct dialing *dialing, int64_t now_ms)
 {
    struct attempt *next = NULL;
@@ -207,8 +207,8 @@ static void begin_attempt(struct dialing *dialing, struct attempt *attempt, int6
    dialing->last_ms = now_ms;
 }
 
-/* Gives up those that have failed. Returns the one that answers. */
-static struct attempt *look_at_attempts(struct dialing *dialing)
+/* Drops those that have failed. Returns the one that answers. */
+static struct attempt *poll_attempts(struct dialing *dialing)
 {
    for (size_t i = 0; i < dialing->count; i++) {
       struct attempt *attempt = &dialing->attempts[i];
@@ -226,7 +226,7 @@ static struct attempt *look_at_attempts(struct dialing *dialing)
    return NULL;
 }
 
-/* Lets the channels work until one of them has changed, or for a moment. */
+/* Lets the channels work until one of them has changed, or for `ms`. */
 static size_t watch_attempts(struct dialing *dialing, int64_t ms)
 {
    grpc_completion_queue *queue = dialing->what->queue;
@@ -297,7 +297,7 @@ static enum kv_code race(struct dialing *dialing, struct attempt **winner, struc
    dialing->start_ms = (int64_t)kv_clock_monotonic_ms();
    for (;;) {
       take_lookups(dialing);
-      if ((*winner = look_at_attempts(dialing)) != NULL)
+      if ((*winner = poll_attempts(dialing)) != NULL)
          return KV_OK;
       if (what->is_interrupted(what->context))
          return kv_fail(status, KV_CANCELLED, "interrupted while connecting");
@@ -316,7 +316,7 @@ static enum kv_code race(struct dialing *dialing, struct attempt **winner, struc
    }
 }
 
-/* Paths, numbers and names, each in its way. */
+/* Adds an attempt or a lookup for each address. */
 static bool begin(struct dialing *dialing)
 {
    const struct address_list *list = dialing->what->addresses;

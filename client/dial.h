@@ -1,8 +1,7 @@
 /*
- * Connects to whichever of several addresses answers first. They are tried side by side, as RFC
- * 8305
- * ("happy eyeballs") has it: the next one begins when the one before has failed or has been silent
- * for a moment, and none is given up for that. A name counts as all of its addresses.
+ * Connects to whichever of several addresses answers first. They are tried in parallel ("happy
+ * eyeballs", RFC 8305): the next attempt begins when the one before has failed or has been silent
+ * for a moment, while that one goes on. A host name stands for all of its addresses.
  *
  * One thread. An address answers when it speaks HTTP/2; a port that only accepts is silent.
  */
@@ -15,13 +14,13 @@
 
 struct dial {
    const struct address_list *addresses;
-   grpc_completion_queue *queue; /* with nothing pending; so it is left */
+   grpc_completion_queue *queue; /* empty before and after */
    int64_t timeout_ms;
    bool (*is_interrupted)(void *context);
    void *context;
 };
 
-/* KV_OK: *channel is connected and the caller's, to the address *which of the list. Else
+/* KV_OK: *channel is connected to the address *which of the list, and the caller destroys it. Else
  * UNAVAILABLE or, when interrupted, CANCELLED. */
 enum kv_code dial(const struct dial *what, grpc_channel **channel, const struct address **which,
                   struct kv_status *status);

@@ -47,7 +47,7 @@ static unsigned char drop_line(EditLine *line, int key)
    return CC_REDISPLAY;
 }
 
-/* What ^Z means to every program of the terminal, us included. */
+/* Stops all programs of the terminal's job, as ^Z does. */
 static unsigned char stop(EditLine *line, int key)
 {
    (void)line, (void)key;
@@ -55,9 +55,10 @@ static unsigned char stop(EditLine *line, int key)
    return CC_REDISPLAY;
 }
 
-/* The marks that a terminal puts around what is pasted, where an earlier program has asked it to.
+/* Drops the marks that a terminal puts around pasted text, if an earlier program has asked for
+ * them.
  */
-static unsigned char pass_over(EditLine *line, int key)
+static unsigned char drop_mark(EditLine *line, int key)
 {
    (void)line, (void)key;
    return CC_NORM;
@@ -91,7 +92,7 @@ static void list_matches(const char *prefix, size_t size)
    fflush(stdout);
 }
 
-/* Whether a TAB is text: what is pasted has more behind it, and past the command's name there is
+/* Whether a TAB is text: pasted text has more after it, and behind the command's name there is
  * nothing to complete. */
 static bool is_text(const char *before, size_t size)
 {
@@ -152,7 +153,7 @@ static void remember(struct editor *editor, const char *line)
       return;
    history(editor->history, &event, H_ENTER, line);
    if (editor->file && !history_append(editor->file, line)) {
-      fprintf(stderr, "No history is kept from here on: cannot write %s\n",
+      fprintf(stderr, "No history is kept from now on: cannot write %s\n",
               history_path(editor->file));
       history_close(editor->file);
       editor->file = NULL;
@@ -176,19 +177,19 @@ static bool set_up(struct editor *editor)
    if (el_wset(line, EL_ADDFN, L"kv-complete", L"complete a command", complete) != 0 ||
        el_wset(line, EL_ADDFN, L"kv-drop", L"drop the line", drop_line) != 0 ||
        el_wset(line, EL_ADDFN, L"kv-stop", L"stop the program", stop) != 0 ||
-       el_wset(line, EL_ADDFN, L"kv-pass", L"pass over a mark of pasted text", pass_over) != 0)
+       el_wset(line, EL_ADDFN, L"kv-pass", L"drop a mark of pasted text", drop_mark) != 0)
       return false;
    if (el_set(line, EL_CLIENTDATA, editor) != 0 || el_set(line, EL_PROMPT, prompt_of) != 0 ||
        el_set(line, EL_EDITOR, "emacs") != 0 || el_set(line, EL_SIGNAL, 1) != 0 ||
        !open_history(editor))
       return false;
    el_source(line, NULL); /* the user's ~/.editrc, if there is one */
-   /* What is pasted while a command runs comes in meanwhile. As lines, which is the terminal's way
-    * then, it would be cut at 4095 bytes each without a word. */
+   /* Text may be pasted while a command runs. In canonical mode, the terminal's default then, each
+    * line would silently be cut at 4095 bytes. */
    if (!restore_terminal_on_signals() ||
        el_set(line, EL_SETTY, "-x", "-icanon", "-echo", NULL) != 0)
       return false;
-   /* At the prompt ^C is a key and no signal, and so is ^Z. */
+   /* At the prompt ^C and ^Z are keys, not signals. */
    return el_set(line, EL_SETTY, "-d", "-isig", NULL) == 0 &&
           el_set(line, EL_BIND, "^C", "kv-drop", NULL) == 0 &&
           el_set(line, EL_BIND, "^Z", "kv-stop", NULL) == 0 &&

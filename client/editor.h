@@ -1,8 +1,8 @@
 /*
- * The prompt: a line with history, and completion of command names by TAB. ^C drops the line, ^D on
- * an empty one is the end of input.
+ * The prompt: a line with history, and completion of command names with TAB. ^C drops the line, ^D
+ * on an empty one is the end of input.
  *
- * One thread. The history is kept in a file (client/history.h); where that cannot be, the editor
+ * One thread. The history is kept in a file (client/history.h); when that is impossible, the editor
  * says so on standard error and works without.
  */
 #ifndef CLIENT_EDITOR_H
@@ -12,7 +12,7 @@
 
 struct editor;
 
-/* NULL where the terminal or memory does not allow it. */
+/* NULL when the terminal cannot be used or memory runs out. */
 struct editor *editor_create(const char *prompt);
 void editor_destroy(struct editor *editor);
 

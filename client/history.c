@@ -15,7 +15,7 @@
 #define HEADER_SIZE (sizeof HEADER - 1)
 
 struct history_file {
-   char path[PATH_MAX]; /* without links, so that a replaced file stays where it was */
+   char path[PATH_MAX]; /* with links resolved, so that a replacement lands in the same place */
 };
 
 const char *history_path(const struct history_file *file)
@@ -30,7 +30,7 @@ void history_close(struct history_file *file)
 
 /* ---- Opening ---- */
 
-/* False where no history is wanted. */
+/* Returns false when no history is wanted. */
 static bool choose_path(char path[PATH_MAX])
 {
    const char *file = getenv("KVSTORE_HISTORY");
@@ -60,11 +60,11 @@ static bool is_at(int file, const char *path)
           ours.st_ino == named.st_ino;
 }
 
-/* Opens and locks. A file that another prompt replaces in between is opened anew. -1 with errno. */
+/* Opens and locks the file, again if another prompt replaces it in between. -1 with errno. */
 static int open_locked(const char *path)
 {
    for (;;) {
-      /* Without blocking: a FIFO must not hold us up before it is refused. */
+      /* Without blocking: a FIFO must not delay us before it is refused. */
       int file = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
       if (file < 0)
          return -1;
@@ -79,7 +79,7 @@ static int open_locked(const char *path)
    }
 }
 
-/* Writes all of it; a signal does not cut it short. */
+/* Writes all of it, also across signals. */
 static bool write_all(int file, const char *text, size_t size)
 {
    while (size > 0) {
@@ -103,7 +103,7 @@ static bool end_line(int file)
           (last == '\n' || write_all(file, "\n", 1));
 }
 
-/* Whether the file is a history, which an empty one becomes here. */
+/* Whether the file is a history; an empty one becomes one. */
 static bool is_history(int file, const char *path, struct history_problem *problem)
 {
    struct stat status;
@@ -147,7 +147,7 @@ static char *read_whole(int file, size_t *size)
    return text;
 }
 
-/* Where the last `count` lines begin; `text` where there are no more than that. */
+/* Where the last `count` lines begin; `text` if there are no more. */
 static const char *last_lines(const char *text, size_t size, size_t count)
 {
    const char *at = text + size;
@@ -156,8 +156,7 @@ static const char *last_lines(const char *text, size_t size, size_t count)
    return at;
 }
 
-/* Replaces the file at once, so that a crash leaves the old one or the new one. Where it fails the
- * long one simply stays. */
+/* Replaces the file atomically. If that fails, the long one stays. */
 static void replace(const char *path, const char *lines, size_t size)
 {
    char next[PATH_MAX + 8];
@@ -171,8 +170,7 @@ static void replace(const char *path, const char *lines, size_t size)
       unlink(next);
 }
 
-/* Under the lock. Waits until there are twice as many lines, for it not to be done at each start.
- */
+/* Under the lock. Only once there are twice as many lines, so that not every start does it. */
 static void cut_down(int file, const char *path, size_t lines_max)
 {
    size_t size;
@@ -215,7 +213,7 @@ struct history_file *history_open(size_t lines_max, struct history_problem *prob
    return history;
 }
 
-/* libedit's encoding: what is not plain is \ooo. */
+/* libedit's encoding: all but printable ASCII as \ooo. */
 static char *encode(const char *line, size_t *size)
 {
    char *text = malloc(4 * strlen(line) + 2);

@@ -11,7 +11,7 @@ struct lines {
    int file;
    char *buffer;
    size_t capacity;
-   size_t start, end; /* what was read and not yet handed out */
+   size_t start, end; /* read and not yet returned */
    size_t searched;   /* no newline before here */
    bool ended;
 };
@@ -34,8 +34,8 @@ void lines_destroy(struct lines *lines)
    free(lines);
 }
 
-/* Makes room behind `end`. */
-static bool make_room(struct lines *lines)
+/* Makes space after `end`. */
+static bool make_space(struct lines *lines)
 {
    if (lines->end < lines->capacity)
       return true;
@@ -54,7 +54,7 @@ static bool make_room(struct lines *lines)
    return true;
 }
 
-/* Whether a read would not block, or has to be waited for. Negative: failed. */
+/* 1: a read will not block; 0: it would, and `wait` is false; negative: failed. */
 static int await_input(const struct lines *lines, bool wait)
 {
    struct pollfd input = {lines->file, POLLIN, 0};
@@ -86,7 +86,7 @@ enum lines_state lines_next(struct lines *lines, bool wait, struct kv_slice *lin
       if (lines->ended)
          return LINES_END;
       int ready = await_input(lines, wait);
-      if (ready < 0 || !make_room(lines))
+      if (ready < 0 || !make_space(lines))
          return LINES_FAILED;
       if (ready == 0)
          return LINES_NONE_YET;

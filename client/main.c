@@ -34,28 +34,25 @@ static void print_help(void)
 {
    fputs("kvstore-cli: reads and writes the keys of a kvstore server, and controls it\n\n"
          "Usage: kvstore-cli [OPTIONS] [COMMAND ARGUMENT...]\n\n"
-         "Without a command it reads commands, one per line: at a terminal with a prompt, from a\n"
-         "pipe without.\n\n"
-         "  -a, --address ADDR    server, HOST:PORT or unix:PATH, or several separated by commas,\n"
-         "                        of which the first that answers is used (default\n"
-         "                        $KVSTORE_SERVER_ADDR, else " ADDRESS_DEFAULT ")\n"
+         "Without a command, reads commands from standard input, one per line.\n\n"
+         "  -a, --address ADDR    HOST:PORT or unix:PATH of the server; of several, separated by\n"
+         "                        commas, the first that answers (default: $KVSTORE_SERVER_ADDR,\n"
+         "                        else " ADDRESS_DEFAULT ")\n"
          "  -x                    read the last argument from standard input\n"
          "  -n, --no-newline      print no newline after the value of get\n"
-         "  --timeout SECONDS     limit of each call, connecting included; 0 for none (default:\n"
-         "                        30 for a call, none where it goes through the whole store,\n"
-         "                        5 to connect)\n"
+         "  --timeout SECONDS     limit of each call, including connecting; 0: none (default: 30,\n"
+         "                        none if it may read or write the whole store, 5 to connect)\n"
          "  -h, --help            print this help and exit\n"
          "  --version             print the version and exit\n\n"
          "Commands:\n",
          stdout);
    commands_print_help(stdout);
    fputs(
-       "\nAt the prompt and in a pipe, quote words with spaces: \"...\" takes the escapes \\n \\r\n"
+       "\nAt the prompt and in a pipe, quote words with spaces: \"...\" knows the escapes \\n \\r\n"
        "\\t \\\\ \\\" \\xHH, '...' takes every character literally. A word that begins with #\n"
        "starts a comment.\n\n"
        "Exit codes: 0 success, 1 key not found, 2 usage error, 3 input, output or memory failed,\n"
-       "4 a shadow run failed or gave back other data, 64 + code for a gRPC error (78: cannot\n"
-       "connect).\n",
+       "4 shadow run failed or differed, 64 + code gRPC error (78: cannot connect).\n",
        stdout);
 }
 
@@ -65,7 +62,7 @@ static int refuse(const char *what, const char *value, const char *remedy)
    return EXIT_USAGE;
 }
 
-/* Of several letters behind one dash getopt says which it is. */
+/* Of several letters after one dash, optopt is the unknown one. */
 static int refuse_unknown(char **argv, int index)
 {
    if (optopt)
@@ -95,7 +92,7 @@ static int read_flags(struct settings *settings, int argc, char **argv)
        {"version", no_argument, NULL, 'v'},       {0},
    };
    opterr = 0;
-   /* "+": what follows the command is the command's, even where it looks like a flag. */
+   /* "+": what follows the command belongs to it, even if it looks like an option. */
    for (int flag; (flag = getopt_long(argc, argv, "+:a:hxn", flags, NULL)) != -1;) {
       switch (flag) {
       case 'a':
@@ -213,8 +210,8 @@ static int run_prompt(struct session *session)
 
 /* ---- main ---- */
 
-/* From here on ^C is no end of the process: calls look for it (client/connection.h). Before gRPC
- * starts its threads, which inherit this. */
+/* From now on ^C does not end the process: calls look for it (client/connection.h). Called before
+ * gRPC starts its threads, which inherit the mask. */
 static void keep_interrupts(void)
 {
    sigset_t interrupt;

@@ -26,8 +26,8 @@ static void note(struct pipe *pipe, int result)
       pipe->ended = true;
 }
 
-/* What waits comes first: answers are printed in the order of the lines. */
-static void run_waiting(struct pipe *pipe)
+/* Pending lines run first, so that answers are printed in the order of the lines. */
+static void run_pending(struct pipe *pipe)
 {
    note(pipe, bulk_run(pipe->bulk));
    if (fflush(pipe->session->out) != 0)
@@ -42,7 +42,7 @@ static void run_line(struct pipe *pipe, struct kv_slice line)
    bool good = words_split(line.data, line.size, &words, &error);
    if (good && bulk_add(pipe->bulk, &words, number))
       return;
-   run_waiting(pipe);
+   run_pending(pipe);
    if (pipe->ended) {
       if (good)
          words_deinit(&words);
@@ -62,14 +62,14 @@ static void run_line(struct pipe *pipe, struct kv_slice line)
       pipe->ended = true;
 }
 
-/* The next line, and before any wait for it the answers to all that came. */
+/* The next line. Before it waits for one, all lines so far are run. */
 static enum lines_state next_line(struct pipe *pipe, struct kv_slice *line, int *reason)
 {
    enum lines_state state = lines_next(pipe->lines, false, line);
    *reason = errno;
    if (state == LINES_LINE)
       return state;
-   run_waiting(pipe);
+   run_pending(pipe);
    if (state == LINES_NONE_YET && !pipe->ended) {
       state = lines_next(pipe->lines, true, line);
       *reason = errno;

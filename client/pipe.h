@@ -4,8 +4,8 @@
 
 #include "client/session.h"
 
-/* Goes on after a failing line; only where no server can be reached the rest would fail alike. All
- * answers are printed before it waits for input. The exit code of the first line that failed. */
+/* Goes on after a line that fails, unless no server can be reached. Prints all answers before it
+ * waits for input. Returns the exit code of the first line that failed. */
 int pipe_run(struct session *session);
 
 #endif

@@ -20,7 +20,7 @@ void report_options(FILE *out, Kvstore__MapEntry **options, size_t count)
 
 /* ---- Hooks ---- */
 
-/* A time in the unit that reads best. */
+/* In the unit that reads best. */
 static void print_time(FILE *out, uint64_t ns)
 {
    static const struct {

@@ -11,11 +11,10 @@ static struct termios found;
 
 static bool install(int number);
 
-/* Whoever waits for us, or stopped us, sees what the default action shows. Returns after a stop. */
+/* Ends or stops by the default action, so that the parent sees the signal. Returns after a stop. */
 static void on_signal(int number)
 {
-   /* Of a terminal that belongs to another job nothing is ours to change, and trying would stop us.
-    */
+   /* In the background the terminal is another job's, and changing it would stop us. */
    if (tcgetpgrp(STDIN_FILENO) == getpgrp())
       tcsetattr(STDIN_FILENO, TCSANOW, &found);
    sigset_t this_one;
@@ -39,7 +38,7 @@ bool restore_terminal_on_signals(void)
    if (tcgetattr(STDIN_FILENO, &found) != 0)
       return false;
    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-      /* What was ignored when we were started stays so (nohup). */
+      /* What was ignored at the start stays ignored (nohup). */
       struct sigaction present;
       if (sigaction(signals[i], NULL, &present) != 0 ||
           (present.sa_handler != SIG_IGN && !install(signals[i])))

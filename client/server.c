@@ -13,7 +13,7 @@
 struct mode {
    const char *name;
    Kvstore__StorageMode mode;
-   const char *numbers[4]; /* the arguments in order, NULL at the end */
+   const char *numbers[4]; /* the names of its arguments, NULL at the end */
 };
 
 static const struct mode modes[] = {

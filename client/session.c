@@ -120,7 +120,7 @@ int session_call(struct session *session, const struct session_request *request,
 
 /* ---- Output ---- */
 
-/* In pieces, so that an interrupt is seen before the whole of a large value is on the terminal. */
+/* In pieces, so that ^C stops a large value on its way to the terminal. */
 #define PIECE_SIZE 4096
 
 static ssize_t write_answer(void *cookie, const char *data, size_t size)
@@ -148,7 +148,7 @@ FILE *session_open_output(struct session *session)
 
 /* ---- Reports ---- */
 
-/* Opens a line on standard error, after all that was answered before. */
+/* Begins a line on standard error, after the answers before it. */
 static void begin_message(const struct session *session)
 {
    fflush(session->out);

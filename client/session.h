@@ -29,16 +29,16 @@ enum exit_code {
 struct session {
    struct connection *connection;
    FILE *out;          /* for answers */
-   bool cut;           /* of `out`: an interrupt has dropped some */
+   bool cut;           /* an interrupt has dropped part of the answer */
    bool terminal;      /* a person reads standard output */
    bool no_newline;    /* `get` adds none */
-   int64_t timeout_ms; /* for every call, 0: none; negative: as each command sees fit */
-   size_t line;        /* of a list of commands, for messages; 0: no list */
+   int64_t timeout_ms; /* of every call, 0: none; negative: the default of each command */
+   size_t line;        /* number of the line in a pipe, for messages; 0: none */
    bool ended;         /* by the `exit` command */
 };
 
-/* Calls that answer at once have a deadline; those that may write or send the whole store have none
- * unless the user set one. */
+/* Quick calls have a default deadline; those that may write or send the whole store have one only
+ * if the user sets it. */
 enum session_pace { SESSION_QUICK, SESSION_SLOW };
 
 struct session_request {
@@ -96,7 +96,7 @@ int session_misread(const struct session *session, const struct words_error *err
 /* Reports a failure of the client itself and returns EXIT_LOCAL. */
 int session_local_failure(const char *what, int reason);
 
-/* Says that a key is missing: to a person as the answer, else on standard error. */
+/* Says that a key is missing: at a terminal as the answer, else on standard error. */
 void session_not_found(const struct session *session, struct kv_slice key);
 
 /* The bytes of a message field, and a field from bytes (not copied). */

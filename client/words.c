@@ -70,8 +70,8 @@ size_t words_lookalike(const char *text, size_t size)
    return found ? strlen(found->character) : 0;
 }
 
-/* Why the bare byte at `at` is not taken; NULL where it is. A single typographic quote inside of a
- * word is an apostrophe. */
+/* Why the bare byte at `at` is refused; NULL if it is not. A single typographic quote inside a word
+ * is an apostrophe. */
 static const char *reason_against(const struct splitter *splitter, bool inside)
 {
    const char *at = splitter->at;
@@ -126,7 +126,7 @@ static bool read_quoted(struct splitter *splitter)
 {
    const char *opening = splitter->at++;
    while (splitter->at < splitter->end && *splitter->at != *opening) {
-      /* A backslash at the very end is left to the complaint about the quote. */
+      /* A backslash at the very end is reported as an unclosed quote. */
       bool escape = *opening == '"' && *splitter->at == '\\' && splitter->end - splitter->at > 1;
       if (!escape)
          *splitter->out++ = *splitter->at++;
@@ -172,7 +172,7 @@ static struct kv_slice *add_word(struct words *words, size_t *capacity)
    return &words->items[words->count++];
 }
 
-/* To the next word; false at the end of the line. */
+/* Steps to the next word; false at the end of the line. */
 static bool skip_to_word(struct splitter *splitter)
 {
    while (splitter->at < splitter->end && is_space(*splitter->at))
@@ -180,7 +180,7 @@ static bool skip_to_word(struct splitter *splitter)
    return splitter->at < splitter->end && *splitter->at != '#';
 }
 
-/* Takes off what is no part of the line's text. */
+/* Removes what is not part of the line's text. */
 static void trim(const char **line, size_t *size)
 {
    static const char mark[] = "\xEF\xBB\xBF";
@@ -202,8 +202,8 @@ bool words_split(const char *line, size_t size, struct words *words, struct word
       return false;
    }
    trim(&line, &size);
-   /* A word is never longer than what it is read from, and the space after it makes room for its
-    * NUL; the last one's needs a byte more. */
+   /* A word is never longer than what it is read from, and its NUL takes the place of the space
+    * after it; the last one needs a byte more. */
    words->storage = malloc(size + 1);
    *error = (struct words_error){.reason = "out of memory"};
    struct splitter splitter = {line, line, line + size, words->storage, error};

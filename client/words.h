@@ -1,17 +1,16 @@
 /*
- * What a person types or an editor has saved, taken apart: a line becomes words, a word becomes a
- * number.
+ * Parses what a person types or an editor has saved: a line into words, a word into a number.
  *
- * Words stand between spaces and tabs. Inside "double quotes" spaces count, and so do the escapes
+ * Spaces and tabs separate words. Inside "double quotes" spaces count, and so do the escapes
  * \n \r \t \\ \" \xHH; inside 'single quotes' every byte stands for itself; outside of quotes a
  * backslash is a plain character. Quoted and bare parts that touch are one word; "" is an empty
- * one. A # at the beginning of a word begins a comment.
+ * one. A # at the beginning of a word starts a comment.
  *
- * What editors, terminals and Windows add is left out: a byte order mark before the line, carriage
- * returns after it. What only looks like a space or a quote is refused outside of quotes, with its
- * column, because the line would not mean what it seems to.
+ * A byte order mark before the line and carriage returns after it, which editors and Windows add,
+ * are left out. A character that only looks like a space or a quote is refused outside of quotes,
+ * with its column, because the line would not mean what it seems to.
  *
- * Pure functions, any thread; nothing here reads input or prints.
+ * Pure functions, any thread.
  */
 #ifndef CLIENT_WORDS_H
 #define CLIENT_WORDS_H
@@ -31,7 +30,7 @@ struct words {
 struct words_error {
    const char *reason;
    size_t column; /* in characters, from 1; 0: the line as a whole */
-   bool all;      /* the lines after it cannot be read either */
+   bool all;      /* no later line can be read either */
 };
 
 /* Splits `size` bytes, without the newline. On failure there is nothing to deinit. */
@@ -42,10 +41,10 @@ void words_deinit(struct words *words);
  * zero-width space, a typographic quote. 0 where there is none. */
 size_t words_lookalike(const char *text, size_t size);
 
-/* The word as a whole number in decimal; false where it is none or out of bounds. */
+/* The word as a whole decimal number; false if it is not one, or out of range. */
 bool words_integer(struct kv_slice word, int64_t minimum, int64_t maximum, int64_t *number);
 
-/* Whether the word is this text; capitals do not matter. */
+/* Whether the word is this text, ignoring case. */
 bool words_same(struct kv_slice word, const char *text);
 
 #endif

@@ -195,7 +195,7 @@ void kv_config_print_help(FILE *out)
          fprintf(out, " (default %s)", kv_config_settings[i].fallback);
       fputc('\n', out);
    }
-   fputs("  --config FILE                  read settings from FILE, one \"name = value\" a line\n\n"
+   fputs("  --config FILE                  read settings from FILE, one \"name = value\" per line\n\n"
          "SIZE is a number of bytes, or has a unit: " KV_SIZE_UNITS ".\n\n"
          "Each option that takes a value can also be set in the environment (--data-dir as\n"
          "KVSTORE_DATA_DIR) and in the file (data-dir = ...). The command line takes precedence\n"

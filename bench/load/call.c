@@ -62,13 +62,13 @@ void call_start(struct call *call, const struct workload_request *request,
    grpc_byte_buffer_destroy(message);
 }
 
-/* False where the message cannot be read. */
+/* Returns false when the message cannot be read. */
 static bool read_message(struct call *call)
 {
    grpc_byte_buffer_reader reader;
    if (!grpc_byte_buffer_reader_init(&reader, call->message))
       return false;
-   /* Most are one piece, which is read where it lies. */
+   /* Most are one piece, which is read in place. */
    grpc_slice *piece = NULL;
    grpc_slice whole = grpc_empty_slice();
    if (grpc_byte_buffer_reader_peek(&reader, &piece) &&
@@ -87,7 +87,7 @@ static bool read_message(struct call *call)
    return good;
 }
 
-/* Reads what was received, if anything; a reply that is none makes the call a failed one. */
+/* Reads what was received, if anything; a reply that cannot be read makes the call fail. */
 static void take_message(struct call *call)
 {
    if (!call->message)

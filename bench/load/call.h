@@ -1,6 +1,6 @@
 /*
- * One call at a time over gRPC, again and again: the memory of a call serves the next one, and a
- * unary call is one batch of operations and one event.
+ * Calls over gRPC at little cost: the memory of a call is used again for the next one, and a unary
+ * call is one batch of operations and one event.
  *
  * A call belongs to the thread that starts it, then to the one that takes its last event from the
  * completion queue.
@@ -19,7 +19,7 @@ struct call_target {
 };
 
 struct call {
-   /* Its user's: when it was due, whether it counts. */
+   /* For its user: when it was due, and whether it counts. */
    uint64_t due_ns;
    bool counted;
    struct call *next_idle;
@@ -30,7 +30,7 @@ struct call {
    grpc_status_code code;
    grpc_slice details;
 
-   /* The call's own. */
+   /* Internal. */
    const struct call_target *target;
    grpc_completion_queue *queue;
    grpc_call *grpc;
@@ -44,9 +44,9 @@ struct call {
 void call_start(struct call *call, const struct workload_request *request,
                 const struct workload *workload, int64_t timeout_ms);
 
-/* Takes the event of a queue on which calls were started. The call, where that was its last one:
- * the caller reads its results, then calls call_release before it starts it again. NULL where the
- * call goes on. */
+/* Takes an event of a queue on which calls were started. Returns the call if it has ended: the
+ * caller reads its results, then calls call_release before it starts it again. NULL if it goes on.
+ */
 struct call *call_take(const grpc_event *event);
 void call_release(struct call *call);
 

@@ -14,7 +14,7 @@
 
 static grpc_channel *open_channel(const char *address)
 {
-   /* Without what costs time at each call and is of no use here. */
+   /* Without features that cost time in each call. */
    const grpc_arg more[] = {
        {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_RETRIES, .value.integer = 0},
        {.type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_CHANNELZ, .value.integer = 0},

@@ -1,13 +1,13 @@
 /*
- * Puts load on a server and measures: connections with calls in flight on each, started as the ones
- * before them end (closed loop), or when they are due at a given rate (open loop).
+ * Loads a server and measures: connections with calls in flight on each, started as earlier ones
+ * end (closed loop), or when they are due at a given rate (open loop).
  *
- * Latency is counted from when a call was due. In an open loop that is a time fixed beforehand:
- * where the server falls behind, the wait of the calls that could not be sent yet counts, too
- * (no coordinated omission). A call counts when it was due after the warm-up and before the end;
- * each of those is waited for.
+ * Latency counts from when a call was due. In an open loop that is a time fixed beforehand: when
+ * the server falls behind, the wait of calls that could not be sent yet counts, too (no coordinated
+ * omission). A call counts if it was due after the warm-up and before the end; all of those are
+ * waited for.
  *
- * Create, run and destroy on one thread; several runs after each other are fine.
+ * Create, run and destroy on one thread; runs may follow each other.
  */
 #ifndef BENCH_DRIVER_H
 #define BENCH_DRIVER_H
@@ -44,7 +44,7 @@ struct driver_result {
    double seconds;        /* from there to the end of the last call */
 };
 
-/* From and to in seconds since the end of the warm-up, and what ended between them. */
+/* What ended between `from` and `to`, in seconds since the end of the warm-up. */
 typedef void driver_interval_fn(void *context, double from, double to,
                                 const struct driver_counts *counts);
 
@@ -59,7 +59,7 @@ enum kv_code driver_run(struct driver *driver, const struct driver_load *load,
                         driver_interval_fn *on_interval, void *context,
                         struct driver_result *result, struct kv_status *status);
 
-/* Ends the run early, as if it was over now. May be called from a signal handler. */
+/* Ends the run now. May be called from a signal handler. */
 void driver_interrupt(struct driver *driver);
 
 uint64_t driver_errors(const struct driver_counts *counts);

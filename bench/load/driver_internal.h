@@ -30,7 +30,7 @@ struct run {
    struct driver *driver;
    const struct driver_load *load;
    struct workload_source *source;
-   uint64_t start_ns, end_ns;     /* what is due in between counts; UINT64_MAX: no end */
+   uint64_t start_ns, end_ns;     /* what is due between them counts; UINT64_MAX: no end */
    atomic_uint_least64_t started; /* of those that count */
 
    struct worker *workers;

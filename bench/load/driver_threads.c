@@ -25,7 +25,7 @@ static struct timespec timespec_of(uint64_t ns)
 
 /* ---- Starting a call ---- */
 
-/* Starts a call that is due at `due_ns`; false where the run is over. */
+/* Starts a call that is due at `due_ns`; false when the run is over. */
 static bool begin(struct run *run, struct call *call, struct workload *workload, uint64_t due_ns)
 {
    if (due_ns >= run->end_ns ||

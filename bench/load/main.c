@@ -1,4 +1,4 @@
-/* kvstore-bench: reads the flags, fills, puts load on, prints. */
+/* kvstore-bench: reads the options, fills, loads, prints. */
 #include "bench/load/output.h"
 #include "core/support/standard_files.h"
 
@@ -52,7 +52,7 @@ static int report_failure(const struct kv_status *status)
    return EXIT_FAILED;
 }
 
-/* Sets each key once. Prints only where that failed. */
+/* Sets each key once. Prints only a failure. */
 static int fill(const struct options *options, struct driver *driver)
 {
    struct driver_load load = {.plan = options->load.plan, .interval_ns = 1000000000};

@@ -58,14 +58,13 @@ void options_print_help(FILE *file)
          "  -c, --connections N    connections (default 8)\n"
          "  -s, --streams N        calls in flight on each connection (default 16)\n"
          "  --threads N            generator threads (default: processors, at most connections)\n"
-         "  --rate N               open loop: N calls a second at fixed times, latency measured "
-         "from\n"
-         "                         the time a call was due (default: closed loop)\n"
+         "  --rate N               open loop: N calls a second at fixed times, latency measured\n"
+         "                         from when a call was due (default: closed loop)\n"
          "  --timeout SECONDS      deadline of each call (default 60)\n\n"
          "Length\n"
          "  -d, --duration SECONDS length of the measurement (default 10)\n"
          "  -n, --requests N       stop after N calls instead; 0 with --fill only fills\n"
-         "  --warm-up SECONDS      load before the measurement, not counted (default 0)\n\n"
+         "  --warm-up SECONDS      load before the measurement (default 0)\n\n"
          "Output\n"
          "  --json                 print the result as JSON\n"
          "  --csv FILE             write one row per interval\n"
@@ -80,11 +79,12 @@ void options_print_help(FILE *file)
          file);
 }
 
-/* ---- Values of flags ---- */
+/* ---- Values of options ---- */
 
 static bool refuse(const char *what, const char *value, const char *why)
 {
-   fprintf(stderr, "error: %s \"%s\" %s; see --help\n", what, value, why);
+   fprintf(stderr, "error: %s \"%s\"%s%s; see --help\n", what, value, why ? " " : "",
+           why ? why : "");
    return false;
 }
 
@@ -165,7 +165,7 @@ static bool distribution(enum workload_distribution *distribution)
          return true;
       }
    }
-   return refuse("--distribution", optarg, "is unknown; choose uniform, zipfian or sequential");
+   return refuse("--distribution", optarg, "is not uniform, zipfian or sequential");
 }
 
 static bool value_size(struct workload_plan *plan)
@@ -185,7 +185,7 @@ static bool scan(struct workload_plan *plan)
 {
    plan->scan = true;
    plan->keys_only = optarg != NULL;
-   return !optarg || strcmp(optarg, "keys") == 0 || refuse("--scan", optarg, "can only be keys");
+   return !optarg || strcmp(optarg, "keys") == 0 || refuse("--scan", optarg, "is not keys");
 }
 
 /* One server is measured. */
@@ -202,7 +202,7 @@ static bool check_address(const char *text)
    return count == 1 || refuse("--address", text, "names several servers; give one");
 }
 
-/* ---- All flags ---- */
+/* ---- All options ---- */
 
 static const struct option flags[] = {
     {"address", required_argument, NULL, ADDRESS},
@@ -334,7 +334,7 @@ static void set_defaults(struct options *options)
    };
 }
 
-/* What no flag can tell alone. */
+/* Checks what concerns several options, and fills in what depends on others. */
 static bool check(struct options *options)
 {
    struct driver_target *target = &options->target;
@@ -366,11 +366,11 @@ bool options_read(struct options *options, int argc, char **argv)
       if (flag == ':')
          return refuse("option", argv[optind - 1], "needs a value");
       if (flag == '?')
-         return refuse("option", argv[optind - 1], "is unknown");
+         return refuse("unknown option", argv[optind - 1], NULL);
       if (!read_flag(options, flag))
          return false;
    }
    if (optind < argc)
-      return refuse("argument", argv[optind], "is unexpected");
+      return refuse("unexpected argument", argv[optind], NULL);
    return options->help || options->version || check(options);
 }

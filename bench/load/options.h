@@ -1,4 +1,4 @@
-/* What the command line of kvstore-bench says, checked. */
+/* The command line of kvstore-bench, parsed and checked. */
 #ifndef BENCH_OPTIONS_H
 #define BENCH_OPTIONS_H
 

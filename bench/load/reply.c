@@ -32,7 +32,7 @@ static uint64_t read_varint(struct reader *reader)
    return 0;
 }
 
-/* False at the end, or where the message is broken. */
+/* Returns false at the end, or if the message is malformed. */
 static bool read_field(struct reader *reader, struct field *field)
 {
    if (reader->at == reader->end)

@@ -16,7 +16,7 @@ struct workload_source {
    struct workload_plan plan;
    unsigned weight_sum;
    struct zipf zipf;
-   uint8_t *pool; /* chance for values */
+   uint8_t *pool; /* random bytes for values */
    atomic_uint_least64_t taken;
    atomic_uint_least64_t next_key; /* of the sequential distribution */
 };
@@ -35,7 +35,7 @@ struct workload {
    struct operation operations[]; /* of the request */
 };
 
-/* ---- Chance ---- */
+/* ---- Random numbers ---- */
 
 /* SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014. */
 static uint64_t random_next(uint64_t *state)
@@ -46,9 +46,9 @@ static uint64_t random_next(uint64_t *state)
    return x ^ (x >> 31);
 }
 
-static uint64_t random_below(uint64_t *state, uint64_t bound)
+static uint64_t random_below(uint64_t *state, uint64_t limit)
 {
-   return (uint64_t)(((unsigned __int128)random_next(state) * bound) >> 64);
+   return (uint64_t)(((unsigned __int128)random_next(state) * limit) >> 64);
 }
 
 static double random_unit(uint64_t *state)
@@ -80,7 +80,7 @@ static void zipf_init(struct zipf *zipf, uint64_t keys)
    zipf->skip = 2 - zipf_inverse(zipf_integral(2.5) - zipf_density(2));
 }
 
-/* From 0, the most frequent. */
+/* 0 is the most frequent. */
 static uint64_t zipf_rank(const struct zipf *zipf, uint64_t keys, uint64_t *state)
 {
    for (;;) {
@@ -194,8 +194,8 @@ struct workload_source *workload_source_create(const struct workload_plan *plan)
    }
    uint64_t state = plan->seed;
    for (size_t i = 0; i < pool_size; i += 8) {
-      uint64_t chance = random_next(&state);
-      memcpy(pool + i, &chance, 8);
+      uint64_t random = random_next(&state);
+      memcpy(pool + i, &random, 8);
    }
    source->plan = *plan;
    source->pool = pool;

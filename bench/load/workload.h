@@ -1,10 +1,10 @@
 /*
- * What is asked of the server: operations with keys and values by chance, written as the bytes of
+ * What is asked of the server: operations with random keys and values, written as the bytes of
  * request messages.
  *
- * A plan says what is wanted. A source is what the threads of one run share; a workload is one
- * thread's own chance. The same seed gives the same requests. Keys are "key:" and twelve digits;
- * zipfian ranks are scattered over the key space, so that hot keys are no neighbours.
+ * A plan says what is wanted. The threads of a run share a source; each has a workload with its own
+ * random state. The same seed gives the same requests. Keys are "key:" and twelve digits; zipfian
+ * ranks are scattered over the key space, so that hot keys are not neighbours.
  */
 #ifndef BENCH_WORKLOAD_H
 #define BENCH_WORKLOAD_H
@@ -36,8 +36,8 @@ struct workload_plan {
    enum workload_distribution distribution;
    size_t value_size_min, value_size_max;
    size_t batch;         /* operations in a Batch message; 0: calls of one operation */
-   bool scan, keys_only; /* scans of everything instead of all that */
-   uint64_t limit;       /* operations in total, 0: no end */
+   bool scan, keys_only; /* scans of all entries instead */
+   uint64_t limit;       /* operations in total, 0: none */
    uint64_t seed;
 };
 
@@ -50,12 +50,12 @@ struct workload_request {
 struct workload_source;
 struct workload;
 
-/* NULL when memory is out. Any thread. */
+/* NULL when memory runs out. Any thread. */
 struct workload_source *workload_source_create(const struct workload_plan *plan);
 /* All its workloads must have been destroyed. */
 void workload_source_destroy(struct workload_source *source);
 
-/* The workload of thread number `thread`. NULL when memory is out. */
+/* The workload of thread number `thread`. NULL when memory runs out. */
 struct workload *workload_create(struct workload_source *source, unsigned thread);
 void workload_destroy(struct workload *workload);
 

@@ -28,21 +28,20 @@
 enum { EXIT_USAGE = 2, ROUNDS_DEFAULT = 16, ROUNDS_MAX = 100000 };
 
 static const char usage[] =
-    "usage: kvstore-plugin-check [options] FILE.so\n"
-    "\n"
-    "Checks a persistence plug-in: each case in a process of its own. Exits with 0 when all cases\n"
-    "passed, 1 when one failed, 2 when it could not start.\n"
-    "\n"
+    "kvstore-plugin-check: checks a persistence plug-in against the ABI\n\n"
+    "Usage: kvstore-plugin-check [OPTIONS] FILE.so\n\n"
+    "Runs each case in a process of its own.\n\n"
     "  --list               list the cases and what each one checks\n"
     "  --case NAME          run only this case; repeatable\n"
-    "  --option NAME=VALUE  an option of the plug-in; repeatable\n"
-    "  --seed N             random seed; printed, so that a run can be repeated\n"
-    "  --rounds N           how often the cases that kill a worker repeat (16)\n"
-    "  --timeout SECONDS    instead of each case's own limit\n"
+    "  --option NAME=VALUE  option of the plug-in; repeatable\n"
+    "  --seed N             random seed, to repeat a run; each run prints its own\n"
+    "  --rounds N           how often the cases that kill a worker repeat (default 16)\n"
+    "  --timeout SECONDS    limit of each case (default: the case's own)\n"
     "  --json FILE          write the results to FILE; - is standard output\n"
     "  --keep               keep the files of failed cases\n"
-    "  --version\n"
-    "  --help\n";
+    "  -h, --help           print this help and exit\n"
+    "  --version            print the version and exit\n\n"
+    "Exit codes: 0 all cases passed, 1 a case failed, 2 usage error, or it could not start.\n";
 
 struct arguments {
    struct check_subject subject;

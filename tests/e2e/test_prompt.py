@@ -87,7 +87,7 @@ class History(AtAPrompt):
         self.run_line(terminal, "set a 1")
         with open(self.history, "wb") as file:
             file.write(b"my notes\n")
-        self.run_line(terminal, "set b 2", "No history is kept from here on")
+        self.run_line(terminal, "set b 2", "No history is kept from now on")
         with open(self.history, "rb") as file:
             self.assertEqual(file.read(), b"my notes\n")
 
