@@ -1,7 +1,8 @@
 /*
  * Little-endian integers in byte buffers, as every file format here stores them, and CRC32C.
+ * The caller guarantees that the buffer is large enough.
  *
- * Threads: any. The caller guarantees the room.
+ * Threads: any.
  */
 #ifndef STORAGE_CODEC_H
 #define STORAGE_CODEC_H
@@ -51,7 +52,7 @@ static inline uint64_t storage_get64(const uint8_t *from)
    return le64toh(value);
 }
 
-/* CRC32C (Castagnoli) of `data`, going on from `crc`; begin with 0. `size` must be below 2^31. */
+/* CRC32C (Castagnoli) of `data`, continued from `crc`; begin with 0. `size` must be below 2^31. */
 static inline uint32_t storage_crc(uint32_t crc, const void *data, size_t size)
 {
    return ~crc32_iscsi((unsigned char *)(uintptr_t)data, (int)size, ~crc);

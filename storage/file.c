@@ -98,7 +98,7 @@ int storage_read_all(int fd, const char *path, void *data, size_t size, uint64_t
    return KVS_OK;
 }
 
-/* An interrupted sync counts as failed: the next one might not be told what this one met. */
+/* An interrupted sync counts as failed: the kernel might not report its error to the next one. */
 int storage_sync(int fd, const char *path, kvs_error *error)
 {
    if (fdatasync(fd) != 0)

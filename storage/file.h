@@ -1,8 +1,7 @@
 /*
  * Open files as the formats need them: whole writes, whole reads, and errors that name the path.
- * folder.h opens them. Every function returns a KVS_* code and fills in `error` on failure (ENOSPC,
- * EDQUOT and EFBIG become KVS_NO_SPACE, everything else KVS_IO). EINTR and short transfers are
- * dealt with here.
+ * folder.h opens them. Every function returns a KVS_* code and fills in `error` on failure. EINTR
+ * and short transfers are handled here.
  *
  * Threads: any.
  */
@@ -19,13 +18,14 @@
 /* Fills in error->text (printf style) and returns `code`. */
 int storage_fail(kvs_error *error, int code, const char *message, ...)
     __attribute__((format(printf, 3, 4)));
-/* The same for a failed system call: appends the system's reason and derives the code from it. */
+/* The same for a failed system call: appends the system's reason and returns its code, KVS_NO_SPACE
+ * for ENOSPC, EDQUOT, EFBIG and ENOMEM, else KVS_IO. */
 int storage_fail_errno(kvs_error *error, int error_number, const char *message, ...)
     __attribute__((format(printf, 3, 4)));
 
 bool storage_ends_in(const char *name, const char *ending);
 
-/* Writes all, advancing from `offset`; the iovecs are used up. */
+/* Writes all, advancing from `offset`; changes the iovecs. */
 int storage_write_all(int fd, const char *path, struct iovec *parts, size_t count, uint64_t offset,
                       kvs_error *error);
 /* Reads up to `size` bytes; *got is less only at the end of the file. */

@@ -18,8 +18,8 @@ static void append(kvs_error *error, const char *text)
    snprintf(error->text + used, sizeof error->text - used, "%s", text);
 }
 
-/* "PATH/NAME: cannot VERB" for the reason in errno; of what is denied, whose it is and what to do.
- * `name` may be "". */
+/* "PATH/NAME: cannot VERB" for the reason in errno; where access is denied, also the owner and the
+ * remedy. `name` may be "". */
 static int fail(const struct storage_folder *folder, const char *name, const char *verb,
                 kvs_error *error)
 {
@@ -116,7 +116,7 @@ bool storage_resumed(const kvs_host *host)
    return host->size >= offsetof(kvs_host, resumed) + sizeof host->resumed && host->resumed;
 }
 
-/* Goes down by the parts of `name`, one at a time, so that no link is passed on the way. */
+/* Descends one part of `name` at a time, so that no link is followed on the way. */
 static int open_below(int parent_fd, const char *name)
 {
    char part[NAME_MAX + 1];
@@ -136,7 +136,7 @@ static int open_below(int parent_fd, const char *name)
    }
 }
 
-/* Opens the directory that the host gave, and names `folder` as one below it. */
+/* Opens the host's directory, and sets the path of `folder` to one below it. */
 static int open_top(const kvs_host *host, const char *name, struct storage_folder *top,
                     struct storage_folder *folder, kvs_error *error)
 {

@@ -1,11 +1,11 @@
 /*
- * A directory that is opened once, and everything in it reached by name from there: no link is
- * followed, only regular files are opened and none of them waits for another end, and nothing is
- * written to that was there before and is not the caller's. The path is for messages, and to tell
- * whether a restart would still find the directory.
+ * A directory that is opened once, and whose files are reached by name from there. No link is
+ * followed; only regular files are opened, and none blocks as a pipe would; a file is created anew,
+ * never written over. The path serves messages, and to check whether a restart would still find the
+ * directory.
  *
- * Every function returns a KVS_* code and fills in `error` on failure. What may not be opened is
- * reported with its owner, its mode and what to do.
+ * Every function returns a KVS_* code and fills in `error` on failure. Where access is denied, the
+ * text names owner, mode and remedy.
  *
  * Threads: any; a folder changes only when it is opened and closed.
  */
@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Leaves room for any name in PATH_MAX. */
+/* With any name behind it, a path still fits into PATH_MAX. */
 #define STORAGE_FOLDER_PATH_SIZE (PATH_MAX - NAME_MAX - 1)
 
 struct storage_folder {
@@ -31,13 +31,13 @@ int storage_folder_open(const char *path, struct storage_folder *folder, kvs_err
 /* Opens the directory `name` in another one. */
 int storage_folder_enter(const struct storage_folder *parent, const char *name,
                          struct storage_folder *folder, kvs_error *error);
-/* Opens `name`, which may have several parts, in host->directory to be read. Where it is missing,
- * folder->fd is -1. */
+/* Opens `name`, which may have several parts, in host->directory for reading. folder->fd is -1 when
+ * it is missing. */
 int storage_folder_find(const kvs_host *host, const char *name, struct storage_folder *folder,
                         kvs_error *error);
-/* Opens `name` in host->directory, made with mode 0700 whatever the umask where it is missing:
- * KVS_CORRUPT when an instance has been in use there before. KVS_INVALID when it belongs to neither
- * root nor this process. */
+/* Opens `name` in host->directory. A missing one is made, with mode 0700 whatever the umask, unless
+ * an instance has been in use there before: then KVS_CORRUPT. KVS_INVALID when it belongs to
+ * neither root nor this process. */
 int storage_folder_make(const kvs_host *host, const char *name, struct storage_folder *folder,
                         kvs_error *error);
 /* Closes it; one without a descriptor is fine. */
@@ -50,10 +50,10 @@ void storage_folder_path(const struct storage_folder *folder, const char *name,
 /* Whether an instance has been in use over the host's directory before. */
 bool storage_resumed(const kvs_host *host);
 
-/* KVS_IO when the path leads to another directory by now, or nowhere: what is written here would
- * not be found again. */
+/* KVS_IO when the path no longer leads to this directory: a restart would not find what is written
+ * here. */
 int storage_folder_check(const struct storage_folder *folder, kvs_error *error);
-/* KVS_IO when `name` is not the file that is open as `fd`, or, with -1, is not there. */
+/* KVS_IO when `name` is not the file that is open as `fd`, or, with -1, when it does not exist. */
 int storage_folder_check_file(const struct storage_folder *folder, const char *name, int fd,
                               kvs_error *error);
 
@@ -64,17 +64,17 @@ typedef int storage_visit(void *context, const char *name, kvs_error *error);
 int storage_folder_each(const struct storage_folder *folder, storage_visit *visit, void *context,
                         kvs_error *error);
 bool storage_folder_has(const struct storage_folder *folder, const char *name);
-/* The size of the file `name`; 0 when it cannot be told. */
+/* The size of the file `name`; 0 when it is unknown. */
 uint64_t storage_folder_size_of(const struct storage_folder *folder, const char *name);
 
-/* Opens a file that is there. KVS_CORRUPT for what is no regular file. */
+/* Opens an existing file. KVS_CORRUPT for what is no regular file. */
 int storage_open(const struct storage_folder *folder, const char *name, int flags, int *fd,
                  kvs_error *error);
-/* Creates a file to be read and written, with mode 0600 whatever the umask. What bears the name is
+/* Creates a file for reading and writing, with mode 0600 whatever the umask. A file of that name is
  * removed first. */
 int storage_create(const struct storage_folder *folder, const char *name, int *fd,
                    kvs_error *error);
-/* What is not there is removed. */
+/* A missing file counts as removed. */
 int storage_remove(const struct storage_folder *folder, const char *name, kvs_error *error);
 /* Makes names created, renamed or removed in it durable. */
 int storage_sync_directory(const struct storage_folder *folder, kvs_error *error);

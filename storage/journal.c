@@ -9,17 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* After a snapshot in place of a failed log that failed too, the next one is tried then. */
+/* After a snapshot in place of a failed log has failed, too, the next one is tried then. */
 #define RESCUE_RETRY_MS ((uint64_t)10 * 1000)
-/* After a compaction that failed, the next one is not tried at once: it may take long to fail. */
+/* After a failed compaction the next one waits, because it may take long to fail. */
 #define RETRY_MS ((uint64_t)30 * 1000)
-/* When less is free, the log is kept as short as the data is, and this much longer, so that small
- * data is not written anew for each few writes. */
+/* When less is free, the log is kept no longer than the data, and COMPACT_MIN, so that small data
+ * are not written anew every few writes. */
 #define FREE_LOW ((uint64_t)16 << 20)
 #define COMPACT_MIN ((uint64_t)1 << 20)
-/* When a batch was refused, a compaction must free this much at least. */
+/* When a batch was refused, a compaction must free at least this much. */
 #define GAIN_MIN ((uint64_t)64 << 10)
-/* What is not counted may take so much: beginnings of files, what is rounded up to blocks. */
+/* For what is not counted: beginnings of files, and rounding up to blocks. */
 #define SPARE ((uint64_t)256 << 10)
 
 /* What asks for a compaction. */
@@ -33,10 +33,10 @@ struct storage_journal {
    struct storage_schedule schedule; /* of snapshots */
    uint64_t rescue_ms;               /* monotonic; no snapshot in place of a failed log before */
    uint64_t retry_ms;                /* monotonic; no compaction before */
-   bool keeps;                       /* the disk can keep room for snapshots */
-   bool rotated;                     /* the log begins anew, for a compaction at the next tick */
+   bool holds;                       /* the file system can hold space for snapshots */
+   bool rotated;                     /* the log was, for a compaction at the next tick */
    struct storage_log_border border; /* where it did */
-   uint64_t covered;                 /* of storage_log_appended, what the newest snapshot holds */
+   uint64_t covered;                 /* what storage_log_appended returned at the newest snapshot */
 };
 
 int storage_journal_open(const kvs_host *host, const struct storage_journal_settings *settings,
@@ -76,31 +76,31 @@ struct storage_recovery_base storage_journal_base(const struct storage_snapshot_
                                          .required_sequence = found->newest_sequence};
 }
 
-/* Whether batches may soon be refused: there should be room for all the data to be set once more,
- * and for as much to be added to what the snapshot after the next one needs. */
+/* Whether batches may soon be refused: there should be space to set all the data once more, and for
+ * the snapshot after the next one to become larger by as much. */
 static bool is_short(const struct storage_journal *journal, const kvs_tick *tick)
 {
    return storage_log_free_bytes(journal->log) <
           2 * storage_snapshot_size_limit(tick) + COMPACT_MIN;
 }
 
-/* Keeps room for a snapshot of the tick's view. Where that or the log has not enough, older
- * snapshots and their log give way. */
-static int keep_room(struct storage_journal *journal, const kvs_tick *tick, kvs_error *error)
+/* Holds space for a snapshot of the tick's view. Where that or the log lacks space, older snapshots
+ * and their log are removed. */
+static int keep_space(struct storage_journal *journal, const kvs_tick *tick, kvs_error *error)
 {
    int64_t missing;
-   int code = storage_snapshot_set_keep_room(journal->snapshots, tick, &missing, error);
+   int code = storage_snapshot_set_keep_space(journal->snapshots, tick, &missing, error);
    if (code == KVS_NO_SPACE) {
       storage_log_remove_covered(journal->log, storage_snapshot_set_oldest(journal->snapshots));
-      code = storage_snapshot_set_keep_room(journal->snapshots, tick, &missing, error);
+      code = storage_snapshot_set_keep_space(journal->snapshots, tick, &missing, error);
    }
    while ((code == KVS_NO_SPACE || (code == KVS_OK && is_short(journal, tick))) &&
           storage_snapshot_set_drop_oldest(journal->snapshots)) {
       storage_log_remove_covered(journal->log, storage_snapshot_set_oldest(journal->snapshots));
-      code = storage_snapshot_set_keep_room(journal->snapshots, tick, &missing, error);
+      code = storage_snapshot_set_keep_space(journal->snapshots, tick, &missing, error);
    }
    storage_log_hold(journal->log, missing, tick->view_sequence);
-   journal->keeps = missing != INT64_MIN;
+   journal->holds = missing != INT64_MIN;
    return code;
 }
 
@@ -119,11 +119,11 @@ int storage_journal_on_load(void *self, kvs_error *error)
       return code;
    journal->host->loaded_to(journal->host,
                             last_sequence > found.sequence ? last_sequence : found.sequence);
-   /* Before anyone can take it; the first tick knows better how much. */
+   /* Before anything else can take it; the first tick knows the amount better. */
    const kvs_tick most = {.view_bytes = storage_snapshot_set_bytes(journal->snapshots) +
                                         storage_log_appended(journal->log)};
    kvs_error ignored = {.size = sizeof ignored};
-   (void)keep_room(journal, &most, &ignored);
+   (void)keep_space(journal, &most, &ignored);
    return KVS_OK;
 }
 
@@ -134,7 +134,7 @@ int storage_journal_on_write(void *self, const kvs_record *records, size_t count
    return storage_log_write(journal->log, records, count, flags & KVS_WRITE_SYNC, error);
 }
 
-/* By how much the log has grown since the newest snapshot. */
+/* How much the log has grown since the newest snapshot. */
 static uint64_t log_bytes(const struct storage_journal *journal)
 {
    return storage_log_appended(journal->log) - journal->covered;
@@ -156,28 +156,28 @@ static int checkpoint(struct storage_journal *journal, const kvs_tick *tick, kvs
       return KVS_OK;
    int code = storage_log_begin(journal->log, error);
    if (code == KVS_OK)
-      code = keep_room(journal, tick, error);
+      code = keep_space(journal, tick, error);
    if (code != KVS_OK)
       return code;
    uint64_t covered = storage_log_appended(journal->log);
-   if (journal->keeps) /* the room is used up now, and the snapshot after this one needs as much */
+   if (journal->holds) /* the space is used up now, and the snapshot after this one needs as much */
       storage_log_hold(journal->log, (int64_t)storage_snapshot_size_limit(tick),
                        tick->view_sequence);
    code = storage_snapshot_set_write(journal->snapshots, tick, error);
    if (code != KVS_OK)
       return code;
    journal->covered = covered;
-   /* A fresh segment says that there must be a snapshot, and lets the one in use become one that
-    * the next snapshot covers wholly. */
+   /* The header of a new segment says that this snapshot must exist, and the next snapshot covers
+    * the segment in use wholly. */
    storage_log_snapshot_taken(journal->log, tick->view_sequence);
    storage_log_remove_covered(journal->log, storage_snapshot_set_oldest(journal->snapshots));
    kvs_error ignored = {.size = sizeof ignored};
    struct storage_log_border border;
-   /* Where there is no room for the next one, the segment in use gives up its own now, if the
+   /* Where there is no space for the next one, the segment in use is ended now, and removed if the
     * snapshot covers it. */
-   if (keep_room(journal, tick, &ignored) == KVS_NO_SPACE &&
+   if (keep_space(journal, tick, &ignored) == KVS_NO_SPACE &&
        storage_log_rotate(journal->log, &border, &ignored) == KVS_OK)
-      (void)keep_room(journal, tick, &ignored); /* the next tick says so */
+      (void)keep_space(journal, tick, &ignored); /* the next tick says so */
    return KVS_OK;
 }
 
@@ -194,7 +194,7 @@ static void rescue(struct storage_journal *journal, const kvs_tick *tick)
 
 /* ---- Compaction ---------------------------------------------------------------------------- */
 
-/* Whether replacing all that there is by one snapshot would free so much that it is worth it. */
+/* Whether replacing all files by one snapshot would free enough to be worth it. */
 static bool would_gain(const struct storage_journal *journal, const kvs_tick *tick)
 {
    const uint64_t needed = storage_snapshot_size_limit(tick);
@@ -204,8 +204,8 @@ static bool would_gain(const struct storage_journal *journal, const kvs_tick *ti
               storage_snapshot_set_newest(journal->snapshots);
 }
 
-/* The log may become as large as a segment and twice the data; on a disk that is nearly full, as
- * large as the data; and when it is full, no larger than need be. */
+/* The log may grow to a segment and twice the data; on a disk that is nearly full, to the data; and
+ * on a full one no more than necessary. */
 static enum pressure pressure_of(struct storage_journal *journal, const kvs_tick *tick)
 {
    const uint64_t bytes = log_bytes(journal);
@@ -218,8 +218,8 @@ static enum pressure pressure_of(struct storage_journal *journal, const kvs_tick
    return PRESSURE_NONE;
 }
 
-/* Whether, after a snapshot of the tick's view in place of all before the border, there would be
- * room for the one after it. What came since the border is in the log and in both of them. */
+/* Whether, after a snapshot of the tick's view has replaced all before the border, there would be
+ * space for the one after it. What came since the border is in the log and in both of them. */
 static bool would_fit(const struct storage_journal *journal, const kvs_tick *tick)
 {
    const uint64_t since = storage_log_appended(journal->log) - journal->border.appended;
@@ -229,11 +229,12 @@ static bool would_fit(const struct storage_journal *journal, const kvs_tick *tic
           free + present >= storage_snapshot_size_limit(tick) + 2 * since + SPARE;
 }
 
-/* One snapshot in place of all that there is. It covers the log up to a segment's border only, so
- * one tick draws one, and one soon after has a view of all before it: what is in the log is
- * published a moment later. Where too much has come behind it meanwhile, another border is drawn;
- * that ends, for such a disk takes no more sets. */
-static int compact_for_room(struct storage_journal *journal, const kvs_tick *tick, kvs_error *error)
+/* Replaces all files by one snapshot. That covers the log only up to a border between segments. So
+ * one tick draws a border, and a later one, soon, has a view of all before it, because what the log
+ * holds is published a moment later. When too much has come behind it meanwhile, another border is
+ * drawn; that ends, because a full disk takes no more sets. */
+static int compact_for_space(struct storage_journal *journal, const kvs_tick *tick,
+                             kvs_error *error)
 {
    if (!journal->rotated || !would_fit(journal, tick)) {
       int code = storage_log_rotate(journal->log, &journal->border, error);
@@ -248,7 +249,7 @@ static int compact_for_room(struct storage_journal *journal, const kvs_tick *tic
       return KVS_OK;
    }
    journal->rotated = false;
-   kvs_tick hurried = {0}; /* somebody may wait for the room */
+   kvs_tick hurried = {0}; /* not limited by the rate: writes wait for the space */
    memcpy(&hurried, tick, tick->size < sizeof hurried ? tick->size : sizeof hurried);
    hurried.reason = KVS_TICK_CHECKPOINT;
    int code = checkpoint(journal, &hurried, error);
@@ -265,7 +266,7 @@ static int compact(struct storage_journal *journal, const kvs_tick *tick, kvs_er
    enum pressure pressure = journal->rotated ? PRESSURE_DISK : pressure_of(journal, tick);
    int code = KVS_OK;
    if (pressure == PRESSURE_DISK)
-      code = compact_for_room(journal, tick, error);
+      code = compact_for_space(journal, tick, error);
    else if (pressure == PRESSURE_LOG)
       code = checkpoint(journal, tick, error);
    if (code != KVS_OK)
@@ -279,7 +280,7 @@ static int tick_log(struct storage_journal *journal, const kvs_tick *tick, kvs_e
 {
    int code = storage_snapshot_set_check(journal->snapshots, error);
    if (code != KVS_OK) {
-      storage_log_condemn(journal->log, error); /* what it goes on from is not there any more */
+      storage_log_condemn(journal->log, error); /* what it is read on top of is missing */
       code = KVS_IO;
    } else {
       code = storage_log_tick(journal->log, error);
@@ -289,7 +290,7 @@ static int tick_log(struct storage_journal *journal, const kvs_tick *tick, kvs_e
       return code;
    }
    kvs_error reason = {.size = sizeof reason};
-   code = keep_room(journal, tick, error);
+   code = keep_space(journal, tick, error);
    int compacted = compact(journal, tick, &reason);
    if (compacted != KVS_OK)
       *error = reason;

@@ -1,6 +1,7 @@
 /*
- * The file by which a wrong key is known, of the plug-in encrypt: docs/formats.md. It holds a proof
- * that only the right key makes, over the bytes before it, and nothing of the key.
+ * The file by which the plug-in encrypt recognizes a wrong key; docs/formats.md draws the bytes. It
+ * holds a proof over the bytes before it, which only the right key can make, and nothing of the
+ * key.
  *
  * Threads: any.
  */
@@ -19,7 +20,7 @@
 
 /* Fills in what comes before the proof. */
 void storage_key_check_begin(uint8_t file[STORAGE_KEY_CHECK_SIZE], const uint8_t store_id[16]);
-/* Writes the file into host->directory, durably, when the proof is in it. */
+/* Writes the file, which must hold its proof by then, into host->directory, durably. */
 int storage_key_check_write(const kvs_host *host, uint8_t file[STORAGE_KEY_CHECK_SIZE],
                             kvs_error *error);
 /* Reads it and checks all but the proof; *found is false when there is none. KVS_CORRUPT, or

@@ -9,7 +9,7 @@
 
 /* ---- Writing ------------------------------------------------------------------------------- */
 
-/* [lock held] Takes back a write that failed with `code`, so that no trace of it is left. */
+/* [lock held] Removes all traces of a write that failed with `code`. */
 static int undo(struct storage_log *log, int code, kvs_error *error)
 {
    kvs_error reason = {.size = sizeof reason};
@@ -47,8 +47,8 @@ static int sync_batch(struct storage_log *log, const struct storage_segment_link
    int code = storage_log_sync_segment(log, error);
    if (code == KVS_OK)
       return KVS_OK;
-   /* The batch is refused. What the disk holds of it is unknown, so the log stays failed; yet as
-    * far as it can be helped, a restart must not bring the batch back. */
+   /* The batch is refused. What the disk holds of it is unknown, so the log has failed for good;
+    * the cut does what it can to keep a restart from bringing the batch back. */
    kvs_error ignored = {.size = sizeof ignored};
    log->writer.link = *before;
    (void)storage_writer_cut(&log->writer, &ignored);
@@ -81,7 +81,7 @@ int storage_log_write(struct storage_log *log, const kvs_record *records, size_t
 }
 
 /* [lock held] Appends a mark if the last record is none and all is durable. What a failure leaves
- * behind the end is no valid record, and the next write goes over it. */
+ * behind the end is no valid record, and the next write overwrites it. */
 static int append_mark(struct storage_log *log, kvs_error *error)
 {
    struct storage_writer *writer = &log->writer;
@@ -119,7 +119,7 @@ int storage_log_seal(struct storage_log *log, kvs_error *error)
    }
    if (code == KVS_OK)
       log->durable_end = log->writer.link.end;
-   /* The next segment's header proves all of this one. Where there is no room, the mark must do. */
+   /* The next segment's header proves all of this one. Without space for it, the mark must do. */
    if (code == KVS_OK && log->writer.link.end > STORAGE_SEGMENT_HEADER_SIZE)
       code = storage_log_begin_segment(log, error);
    if (code == KVS_NO_SPACE)
@@ -173,7 +173,7 @@ void storage_log_destroy(struct storage_log *log)
    free(log);
 }
 
-/* Takes over what recovery has found; the newest segment counts as sealed for now. */
+/* Adopts what recovery found; the newest segment counts as sealed for now. */
 static void take_recovered(struct storage_log *log, const struct storage_recovery_base *base,
                            const struct storage_recovered *recovered)
 {
@@ -189,8 +189,8 @@ static void take_recovered(struct storage_log *log, const struct storage_recover
    log->sampled_sequence = log->reached;
 }
 
-/* Goes on in the newest segment if it says what a new one would say, which it can only as long as
- * it holds no record. A segment with records is never continued: the header of the next one proves
+/* Continues the newest segment if its header is what a new one's would be, which implies that it
+ * holds no record. A segment with records is never continued: the header of the next one proves
  * that they were durable. */
 static int continue_log(struct storage_log *log, kvs_error *error)
 {
@@ -219,8 +219,8 @@ int storage_log_load(struct storage_log *log, const struct storage_recovery_base
    take_recovered(log, base, &recovered);
    code = continue_log(log, error);
    pthread_mutex_unlock(&log->lock);
-   /* A full disk must not keep the data from being read: the first write tries again. Yet a log
-    * without any segment must never come to be, for it would look like one that lost them all. */
+   /* A full disk must not keep the data from being read: the first write tries again. But a log
+    * must have a segment, or it would look like one that lost them all. */
    if (code == KVS_NO_SPACE && log->writer.header.number > 0)
       log->host->log(log->host, KVS_LOG_WARNING, error->text);
    else if (code != KVS_OK)

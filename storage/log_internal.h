@@ -1,7 +1,7 @@
 /*
- * What the files of the log share: its state, and from log_sync.c what makes it durable or failed.
+ * What the files of the log share: its state, and the functions that more than one of them calls.
  *
- * Threads: as log.h says. The functions are called with the lock held unless they say otherwise.
+ * Threads: as log.h says. The caller holds the lock unless a function says otherwise.
  */
 #ifndef STORAGE_LOG_INTERNAL_H
 #define STORAGE_LOG_INTERNAL_H
@@ -15,13 +15,13 @@ struct storage_log {
    const kvs_host *host;
    struct storage_log_settings settings;
    struct storage_folder folder;
-   struct timespec checked; /* time of the folder when all was there; of the control thread */
+   struct timespec checked; /* mtime of the folder when all files were there; control thread only */
    pthread_t syncer;
    bool syncer_started;
 
-   /* Guards all below. Let go during a sync of data, so that others go on. */
+   /* Guards all below. Released while data are synced, so that others go on. */
    pthread_mutex_t lock;
-   pthread_cond_t changed; /* something to sync, a sync or `closing` has ended, or all has */
+   pthread_cond_t changed; /* something to sync, a sync or `closing` has ended, or `stopping` */
 
    struct storage_writer writer;          /* of the newest segment */
    struct storage_sealed_segment *sealed; /* the older ones, oldest first */
@@ -31,17 +31,17 @@ struct storage_log {
    uint64_t reached; /* log and snapshot together hold all up to here */
    uint64_t snapshot_sequence;
    uint64_t appended;
-   int64_t missing;     /* what the next snapshot needs beyond the room kept for it, ... */
-   uint64_t missing_at; /* ... at this value of `appended`; since then as much more was appended */
+   int64_t missing;     /* what the next snapshot needs beyond the space held for it, ... */
+   uint64_t missing_at; /* ... when `appended` was this; it needs as much more as came since */
    uint64_t sampled, sampled_sequence; /* `appended` when `reached` was this, for a later view */
-   uint64_t wake_ms;   /* monotonic; the host is not woken for a refused batch before */
-   bool tight;         /* the last batch that set something was refused for want of room */
-   bool refused;       /* there is reason to make room, since this was last asked */
+   uint64_t wake_ms;                   /* monotonic; no wake for a refused batch before */
+   bool tight;         /* the last batch that set something was refused for lack of space */
+   bool refused;       /* a batch was refused since this was last asked */
    bool unmarked;      /* the last record is no mark */
    bool written;       /* since the last tick */
    bool segment_asked; /* the next write begins a new segment */
-   bool syncing;       /* a thread syncs with the lock let go; no other may sync or cut meanwhile */
-   bool closing; /* the control thread ends the segment; batches wait, so that the syncs end, too */
+   bool syncing; /* a thread syncs with the lock released; no other may sync or cut meanwhile */
+   bool closing; /* the control thread ends the segment; batches wait, so that its syncs end */
    bool stopping;
    bool failed;
    char failure[KVS_ERROR_TEXT_SIZE];
@@ -59,19 +59,18 @@ int storage_log_begin_segment(struct storage_log *log, kvs_error *error);
 int storage_log_make_space(struct storage_log *log, const kvs_record *records, size_t count,
                            size_t size, kvs_error *error);
 
-/* log_present.c: whether a restart would find the log; fails it when not. [control; the lock not
- * held] */
+/* log_present.c: fails the log when a restart would not find it. [control; without the lock] */
 int storage_log_check_present(struct storage_log *log, kvs_error *error);
 
-/* Waits until no other thread syncs; lets the lock go meanwhile. */
+/* log_sync.c: waits until no other thread syncs; releases the lock meanwhile. */
 void storage_log_await_sync(struct storage_log *log);
-/* Makes durable what stands in the segment when it begins; lets the lock go meanwhile. */
+/* Makes durable what the segment holds at the call; releases the lock meanwhile. */
 int storage_log_sync_segment(struct storage_log *log, kvs_error *error);
-/* The same, with what others append meanwhile, so there must be an end to that. When it returns,
- * the lock was not let go since the last sync. KVS_OK also without a segment. */
+/* The same, including what others append meanwhile, so the caller must know that this ends. When it
+ * returns, the lock was not released since the last sync. KVS_OK also without a segment. */
 int storage_log_sync_all(struct storage_log *log, kvs_error *error);
 
-/* The thread of EVERYSEC. [control; the lock not held] */
+/* The thread of EVERYSEC. [control; without the lock] */
 int storage_log_start_syncer(struct storage_log *log, kvs_error *error);
 void storage_log_stop_syncer(struct storage_log *log);
 

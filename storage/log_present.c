@@ -1,7 +1,6 @@
 /*
- * Whether all files of the log are where a restart looks for them, and the newest is whole. A log
- * that somebody removed or emptied in part would be appended to for ever and refused at the next
- * start.
+ * Whether all files of the log are where a restart looks for them, and the newest is whole. Without
+ * this, a log that was removed or cut short would be appended to until the next start refuses it.
  */
 #include "storage/file.h"
 #include "storage/log_internal.h"
@@ -13,7 +12,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* Names removed within the same step of the file system's clock leave no trace in its time. */
+/* A name removed within the same step of the file system's clock does not change the mtime. */
 #define CLOCK_STEP_S 1
 
 static bool same_time(struct timespec a, struct timespec b)
@@ -21,7 +20,7 @@ static bool same_time(struct timespec a, struct timespec b)
    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-/* What another program cut off is gone, and what is appended behind it leaves a hole. */
+/* What another program cut off is lost, and an append behind it leaves a hole. */
 static int check_size(const struct storage_writer *writer, kvs_error *error)
 {
    struct stat info;
@@ -50,7 +49,7 @@ static int check_newest(struct storage_log *log, kvs_error *error)
    return code;
 }
 
-/* Only the control thread takes segments off the list; others may move it. */
+/* Only the control thread removes segments from the list; others may reallocate it. */
 static struct storage_sealed_segment *copy_sealed(struct storage_log *log, size_t *count)
 {
    pthread_mutex_lock(&log->lock);
@@ -76,7 +75,7 @@ static int check_sealed(struct storage_log *log, kvs_error *error)
    return code;
 }
 
-/* The older segments are looked for only when names in the directory have changed. */
+/* Looks for the older segments only when names in the directory have changed. */
 static int check_all(struct storage_log *log, kvs_error *error)
 {
    struct stat info;

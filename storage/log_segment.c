@@ -35,7 +35,7 @@ int storage_log_begin_segment(struct storage_log *log, kvs_error *error)
    code = add_sealed(log, sealed, error);
    if (code == KVS_OK)
       code = storage_writer_begin(writer, &log->folder, &header, error);
-   /* What the newest one so far has not used of its room is enough for the next one's beginning. */
+   /* The space that the newest one has not used is enough for the next one's beginning. */
    if (code == KVS_NO_SPACE && retiring && writer->reserved > writer->link.end) {
       code = storage_writer_cut(writer, error);
       if (code == KVS_OK)
@@ -82,7 +82,7 @@ void storage_log_snapshot_taken(struct storage_log *log, uint64_t sequence)
    pthread_mutex_unlock(&log->lock);
 }
 
-/* Removes the oldest segment if it holds nothing above `sequence`. *removed tells. */
+/* Removes the oldest segment if it holds nothing above `sequence`: *removed. */
 static int remove_oldest(struct storage_log *log, uint64_t sequence, bool *removed,
                          kvs_error *error)
 {
@@ -109,8 +109,8 @@ void storage_log_remove_covered(struct storage_log *log, uint64_t sequence)
    kvs_error error = {.size = sizeof error};
    bool removed = true;
    int code = KVS_OK;
-   /* Oldest first, each one durably before the next, and no further after a failure: a gap in the
-    * numbers would look like loss. */
+   /* Oldest first, each one durably before the next, and none after a failure: a gap in the numbers
+    * would look like loss. */
    while (code == KVS_OK && removed) {
       code = remove_oldest(log, sequence, &removed, &error);
       if (code == KVS_OK && removed)

@@ -3,12 +3,12 @@
 
 #include <time.h>
 
-/* When less is free, the host is woken to make room before a batch has to be refused. */
+/* When less is free, the host is woken to free space before a batch has to be refused. */
 #define FREE_LOW ((uint64_t)16 << 20)
-/* For batches that are refused, no sooner than so long after the last time. */
+/* For refused batches the host is woken at most this often. */
 #define WAKE_PAUSE_MS ((uint64_t)10)
-/* What a snapshot and a segment need that is not counted: what is rounded up to blocks, beginnings
- * of files. */
+/* What a snapshot and a segment need beyond what is counted: rounding up to blocks, beginnings of
+ * files. */
 #define SPARE ((int64_t)128 << 10)
 
 /* [lock held] Makes sure that there is a segment, and a new one when it is time for it. */
@@ -57,7 +57,7 @@ int storage_log_make_space(struct storage_log *log, const kvs_record *records, s
    uint64_t free = UINT64_MAX;
    int code = prepare_segment(log, size, error);
    if (code == KVS_NO_SPACE && frees && log->writer.fd >= 0)
-      code = KVS_OK; /* the present one will do */
+      code = KVS_OK; /* the present segment will do */
    if (code == KVS_OK)
       code = storage_writer_reserve(&log->writer, size, frees, log->settings.segment_size,
                                     held_bytes(log), &free, error);

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-/* With EVERYSEC, unsynced bytes wait this long for company. */
+/* With EVERYSEC, unsynced bytes wait this long for more. */
 enum { SYNC_DELAY_S = 1 };
 
 int storage_log_fail(struct storage_log *log, const kvs_error *error)
@@ -65,8 +65,8 @@ int storage_log_sync_all(struct storage_log *log, kvs_error *error)
    return code;
 }
 
-/* Lets unsynced bytes gather for a while; returns early at the end of the log. */
-static void wait_for_company(struct storage_log *log)
+/* Lets unsynced bytes gather; returns early when the log ends. */
+static void wait_for_more(struct storage_log *log)
 {
    struct timespec until;
    clock_gettime(CLOCK_MONOTONIC, &until);
@@ -86,7 +86,7 @@ static void *run_syncer(void *argument)
          pthread_cond_wait(&log->changed, &log->lock);
          continue;
       }
-      wait_for_company(log);
+      wait_for_more(log);
       if (!log->stopping && !log->failed && storage_log_sync_segment(log, &error) != KVS_OK)
          log->host->log(log->host, KVS_LOG_ERROR, error.text);
    }

@@ -63,7 +63,7 @@ void storage_note_expected(const kvs_host *host, const char *name, const char *s
    storage_folder_close(&folder);
 }
 
-/* Length of the path of the data directory: what a generation's folder is in. Under a wrapper, the
+/* Length of the path of the data directory, which holds the generation's. Under a wrapper, the
  * host's directory lies deeper. */
 static int data_directory_length(const char *directory)
 {
@@ -84,11 +84,11 @@ int storage_remedy(const kvs_host *host, int code, kvs_error *error)
                        ", or go on with what is sound before that: kvstore-check --recover=prefix "
                        "%.*s",
                        data_directory_length(host->directory), host->directory);
-   /* A path that leaves no room for anything else is not worth what it would push out. */
+   /* A path that would take most of the text is left out. */
    if (size < 0 || (size_t)size > sizeof error->text / 2)
       size = snprintf(remedy, sizeof remedy, ", or see kvstore-check --recover=prefix");
    size_t length = strnlen(error->text, sizeof error->text - 1);
-   size_t room = sizeof error->text - 1 - (size_t)size;
-   memcpy(error->text + (length < room ? length : room), remedy, (size_t)size + 1);
+   size_t space = sizeof error->text - 1 - (size_t)size;
+   memcpy(error->text + (length < space ? length : space), remedy, (size_t)size + 1);
    return code;
 }

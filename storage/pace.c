@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <time.h>
 
-/* How soon it is noticed that somebody waits. */
+/* How often it looks whether somebody waits. */
 #define NAP_MAX_NS ((uint64_t)20 * 1000000)
 /* How much of a delay may be made up for. */
 #define RUSH_MAX_NS ((uint64_t)50 * 1000000)

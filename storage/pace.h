@@ -1,6 +1,6 @@
 /*
- * Slows down work beside the traffic to so many bytes a second, so that processor and disk are
- * there for the calls. When somebody waits for the work, it goes on at full speed.
+ * Limits work beside the traffic to a number of bytes a second, which leaves processor and disk to
+ * the calls. Once somebody waits for the work, it goes on at full speed.
  *
  * Threads: control, inside on_tick.
  */
@@ -16,14 +16,14 @@
 
 struct storage_pace {
    const kvs_host *host;
-   uint64_t rate;     /* bytes a second; 0: no bound */
-   uint64_t begin_ns; /* monotonic; when the first byte would have been done at just that rate */
+   uint64_t rate;     /* bytes a second; 0: no limit */
+   uint64_t begin_ns; /* monotonic; when the work would have begun at exactly that rate */
 };
 
-/* `rate` 0: no bound. Only periodic ticks are slowed down: for the others somebody waits. */
+/* `rate` 0: no limit. Only periodic ticks are limited: for the others somebody waits. */
 void storage_pace_begin(struct storage_pace *pace, const kvs_host *host, const kvs_tick *tick,
                         uint64_t rate);
-/* Waits until `done` bytes may have been done. Time lost elsewhere is not made up for in a rush. */
+/* Waits until `done` bytes are due. Time lost elsewhere is not made up for in a rush. */
 void storage_pace_keep(struct storage_pace *pace, uint64_t done);
 
 #endif

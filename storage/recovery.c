@@ -43,7 +43,7 @@ static int add_segment(struct recovery *recovery, uint64_t number)
    return KVS_OK;
 }
 
-/* Lists a segment, and mentions strange files. */
+/* Lists a segment, and warns of foreign files. */
 static int take_entry(void *context, const char *name, kvs_error *error)
 {
    (void)error; /* the recovery's */
@@ -113,7 +113,7 @@ static int check_place(const struct recovery *recovery, size_t i)
    return missing_snapshot(recovery, header->number, header->base_sequence);
 }
 
-/* Opens segment `i` for its header alone. */
+/* Reads the header of segment `i`. */
 static int read_header(const struct recovery *recovery, size_t i)
 {
    struct storage_segment_reader reader;
@@ -131,7 +131,7 @@ static bool is_refusal(int code)
    return code == KVS_CORRUPT || code == KVS_INVALID;
 }
 
-/* Reading for a prefix goes no further than this place, for the reason in the error. */
+/* Reading for a prefix ends at this place, for the reason in the error. */
 static void give_up(const struct recovery *recovery, uint64_t segment, uint64_t offset)
 {
    struct storage_given_up *given_up = &recovery->recovered->given_up;
@@ -143,8 +143,8 @@ static void give_up(const struct recovery *recovery, uint64_t segment, uint64_t 
    snprintf(given_up->reason, sizeof given_up->reason, "%s", recovery->error->text);
 }
 
-/* For a prefix: what stands before the last segment that the snapshot covers wholly, which its
- * successor tells, is of no concern. Segments whose headers cannot be read have number 0. */
+/* For a prefix: begins behind the last segment that the snapshot covers wholly, which its
+ * successor's header says. Segments whose headers cannot be read have number 0. */
 static int skip_covered(struct recovery *recovery)
 {
    for (size_t i = 0; i < recovery->recovered->count; i++) {
@@ -173,7 +173,7 @@ static int check_headers(struct recovery *recovery)
    const struct storage_segment_header *newest = &recovery->headers[recovered->count - 1];
    int code =
        recovery->prefix ? skip_covered(recovery) : read_header(recovery, recovered->count - 1);
-   /* The log may be whole without it, but more than a snapshot may have gone. */
+   /* The log may be whole without it, but more than a snapshot may be missing. */
    if (code == KVS_OK && !recovery->prefix && newest->snapshot_sequence > 0 &&
        !recovery->base->snapshot_loaded)
       return missing_snapshot(recovery, newest->number, newest->snapshot_sequence);
@@ -193,7 +193,7 @@ static int check_headers(struct recovery *recovery)
    return KVS_OK;
 }
 
-/* For a prefix: what is in the segments from where reading stopped, as far as it can be read. */
+/* For a prefix: how far the segments from where reading stopped are known to reach. */
 static int find_known(struct recovery *recovery)
 {
    struct storage_given_up *given_up = &recovery->recovered->given_up;
@@ -204,7 +204,7 @@ static int find_known(struct recovery *recovery)
       if (number >= given_up->segment)
          code = storage_segment_known_sequence(recovery->folder, number, recovery->host->store_id,
                                                from, &sequence, recovery->error);
-      if (code != KVS_OK && !is_refusal(code)) /* of what is no file, nothing is known */
+      if (code != KVS_OK && !is_refusal(code)) /* nothing is known of what is no file */
          return code;
       if (sequence > given_up->known_sequence)
          given_up->known_sequence = sequence;
@@ -252,7 +252,7 @@ static int read_segment(struct recovery *recovery, size_t i)
    int code = storage_scan_segment(recovery->host, recovery->folder, number, next, &sink, &scan,
                                    recovery->error);
    if (recovery->prefix && is_refusal(code)) {
-      /* This comes before what the headers said, unless it only says that there must be more. */
+      /* This precedes what the headers said, unless it only says that there must be more. */
       recovery->recovered->given_up.any = recovery->recovered->given_up.any && scan.followed;
       give_up(recovery, number, scan.link.end);
       recovery->end = i + 1;
@@ -263,7 +263,7 @@ static int read_segment(struct recovery *recovery, size_t i)
    return code;
 }
 
-/* Of a segment that the snapshot covers, only the size is of interest. */
+/* A segment that the snapshot covers counts as read. */
 static void skip_segment(const struct recovery *recovery, size_t i)
 {
    char name[STORAGE_SEGMENT_NAME_SIZE];

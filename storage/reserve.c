@@ -69,7 +69,7 @@ int storage_reserve_keep(struct storage_reserve *reserve, const struct storage_f
    }
    if (failure == 0)
       return KVS_OK;
-   return storage_fail_errno(error, failure, "%s: no room can be kept for the next snapshot",
+   return storage_fail_errno(error, failure, "%s: no space can be held for the next snapshot",
                              folder->path);
 }
 
@@ -78,5 +78,5 @@ void storage_reserve_hand_over(struct storage_reserve *reserve, int fd, uint64_t
    if (reserve->fd < 0)
       return;
    storage_reserve_drop(reserve);
-   (void)allocate(fd, 0, size); /* the writes tell */
+   (void)allocate(fd, 0, size); /* a failure shows in the writes */
 }

@@ -15,7 +15,7 @@ static int damaged(const struct storage_scan *scan, const char *proof, kvs_error
                        scan->path, scan->link.end, scan->link.last_sequence, proof);
 }
 
-/* What a segment says at its end of the one that follows was found, and no such segment. */
+/* A segment's last record says that a successor exists, and there is none. */
 static int missing_successor(const struct storage_scan *scan,
                              const struct storage_segment_reader *reader, kvs_error *error)
 {
@@ -29,7 +29,7 @@ static int missing_successor(const struct storage_scan *scan,
        (int)(slash - scan->path), scan->path, name);
 }
 
-/* Takes over one record: checks its order, hands its effects to the sink. */
+/* Checks the order of one record and hands its effects to the sink. */
 static int take_record(struct storage_scan *scan, const struct storage_segment_reader *reader,
                        const struct storage_record_header *record,
                        const struct storage_scan_sink *sink, kvs_error *error)
@@ -61,7 +61,7 @@ static int read_records(const kvs_host *host, struct storage_scan *scan,
                         const struct storage_scan_sink *sink, kvs_error *error)
 {
    int code = KVS_OK;
-   uint64_t told = 0;
+   uint64_t noted = 0;
    bool found = true;
    while (code == KVS_OK && found && !(next && reader->offset >= next->end)) {
       struct storage_record_header record;
@@ -71,12 +71,12 @@ static int read_records(const kvs_host *host, struct storage_scan *scan,
          code = missing_successor(scan, reader, error);
       else if (code == KVS_OK && found)
          code = take_record(scan, reader, &record, sink, error);
-      if (reader->offset - told >= STORAGE_NOTE_STEP) {
-         storage_note_bytes(host, KVS_LOAD_READ, reader->offset - told);
-         told = reader->offset;
+      if (reader->offset - noted >= STORAGE_NOTE_STEP) {
+         storage_note_bytes(host, KVS_LOAD_READ, reader->offset - noted);
+         noted = reader->offset;
       }
    }
-   storage_note_bytes(host, KVS_LOAD_READ, reader->size - told);
+   storage_note_bytes(host, KVS_LOAD_READ, reader->size - noted);
    return code;
 }
 

@@ -25,7 +25,7 @@ enum {
    AT_PREVIOUS_CHAIN = 72,
    AT_CRC = 76,
 };
-/* The line end and the high bit show at once when a transfer as text has damaged the file. */
+/* The line end and the high bit show damage by a transfer as text. */
 static const uint8_t magic[8] = {'K', 'V', 'L', 'O', 'G', 0x89, '\r', '\n'};
 
 void storage_segment_name(uint64_t number, char name[STORAGE_SEGMENT_NAME_SIZE])
@@ -92,13 +92,13 @@ static int create_temporary(const struct storage_folder *folder, const char *nam
    return code;
 }
 
-/* Makes sure that `name` is gone for good after a creation that failed with `code`. */
+/* Removes `name` for good after a creation that failed with `code`. */
 static int withdraw(const struct storage_folder *folder, const char *name, int code)
 {
    kvs_error ignored = {.size = sizeof ignored};
-   bool gone = storage_remove(folder, name, &ignored) == KVS_OK &&
-               storage_sync_directory(folder, &ignored) == KVS_OK;
-   return gone ? code : KVS_IO;
+   bool removed = storage_remove(folder, name, &ignored) == KVS_OK &&
+                  storage_sync_directory(folder, &ignored) == KVS_OK;
+   return removed ? code : KVS_IO;
 }
 
 int storage_segment_create(const struct storage_folder *folder,

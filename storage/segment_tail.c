@@ -139,21 +139,21 @@ static int copy_tail(struct storage_segment_reader *reader, const struct storage
 int storage_segment_keep_torn(const struct storage_folder *folder,
                               struct storage_segment_reader *reader,
                               const struct storage_segment_tail *tail,
-                              char aside[STORAGE_TORN_NAME_SIZE], kvs_error *error)
+                              char name[STORAGE_TORN_NAME_SIZE], kvs_error *error)
 {
    kvs_error ignored = {.size = sizeof ignored};
    char path[PATH_MAX];
    int fd;
-   snprintf(aside, STORAGE_TORN_NAME_SIZE, "%010" PRIu64 "-%" PRIu64 STORAGE_TORN_SUFFIX,
+   snprintf(name, STORAGE_TORN_NAME_SIZE, "%010" PRIu64 "-%" PRIu64 STORAGE_TORN_SUFFIX,
             reader->header.number, reader->offset);
-   storage_folder_path(folder, aside, path);
-   int code = storage_create(folder, aside, &fd, error);
+   storage_folder_path(folder, name, path);
+   int code = storage_create(folder, name, &fd, error);
    if (code != KVS_OK)
       return code;
    code = copy_tail(reader, tail, fd, path, error);
    close(fd);
    if (code == KVS_OK)
       return storage_sync_directory(folder, error);
-   (void)storage_remove(folder, aside, &ignored);
+   (void)storage_remove(folder, name, &ignored);
    return code;
 }

@@ -1,4 +1,4 @@
-/* What a start changes in a log that was read and found sound. */
+/* What a start changes in a log that it has read and found sound. */
 #include "storage/file.h"
 #include "storage/note.h"
 #include "storage/recovery.h"
@@ -7,20 +7,20 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Keeps an unfinished write aside. *cut is false when there is no room for it: then it stays where
- * it is, and is not used. */
+/* Copies an unfinished write to a file of its own. *cut is false when there is no space for it:
+ * then it stays where it is, and is not used. */
 static int keep_torn(const kvs_host *host, const struct storage_folder *folder,
                      const struct storage_recovered *recovered,
                      struct storage_segment_reader *reader, bool *cut, kvs_error *error)
 {
    const struct storage_segment_tail *tail = &recovered->newest_tail;
-   char aside[STORAGE_TORN_NAME_SIZE], fate[NAME_MAX + 64];
-   int code = storage_segment_keep_torn(folder, reader, tail, aside, error);
+   char name[STORAGE_TORN_NAME_SIZE], fate[NAME_MAX + 64];
+   int code = storage_segment_keep_torn(folder, reader, tail, name, error);
    if (code == KVS_IO)
       return code;
    *cut = code == KVS_OK;
    snprintf(fate, sizeof fate, "%s %s",
-            *cut ? "cut off and kept as" : "left in place and not used: no room for", aside);
+            *cut ? "cut off and kept as" : "left in place and not used: no space for", name);
    storage_warn(host,
                 "%s: an unfinished write of %" PRIu64 " bytes at offset %" PRIu64
                 " after sequence %" PRIu64 " (durable up to %" PRIu64 " at least) was %s",
@@ -35,7 +35,7 @@ static int keep_torn(const kvs_host *host, const struct storage_folder *folder,
    return KVS_OK;
 }
 
-/* Cuts what an unfinished write has left off the newest segment and makes the rest durable. */
+/* Cuts an unfinished write off the newest segment and makes the rest durable. */
 static int settle_newest(const kvs_host *host, const struct storage_folder *folder,
                          const struct storage_recovered *recovered, kvs_error *error)
 {

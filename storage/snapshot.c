@@ -38,7 +38,7 @@ static int damaged(const struct reader *reader, uint64_t offset, const char *wha
                        reader->path, offset, what);
 }
 
-/* Reads exactly `size` bytes at the reader's place and goes on behind them. */
+/* Reads exactly `size` bytes at the reader's offset, and advances it. */
 static int take(struct reader *reader, uint8_t *to, size_t size, kvs_error *error)
 {
    size_t got;
@@ -78,7 +78,7 @@ static int read_header(struct reader *reader, kvs_error *error)
    return KVS_OK;
 }
 
-/* Decodes one record of a checked block; false when it does not fit into it. */
+/* Decodes one record of a checked block; false when it passes the block's end. */
 static bool decode_record(const struct reader *reader, const uint8_t **at, const uint8_t *end,
                           kvs_record *record)
 {
@@ -122,7 +122,7 @@ static int hand_on(const struct reader *reader, uint64_t block_offset, const uin
                     : damaged(reader, block_offset, "a block is longer than its records", error);
 }
 
-static int make_room(struct reader *reader, uint64_t size, kvs_error *error)
+static int reserve_block(struct reader *reader, uint64_t size, kvs_error *error)
 {
    if (size <= reader->block_capacity)
       return KVS_OK;
@@ -146,7 +146,7 @@ static int read_block(struct reader *reader, uint64_t start, const uint8_t *head
       return damaged(reader, start, "a block passes the end of the file", error);
    if (size == 0)
       return damaged(reader, start, "a block is empty", error);
-   int code = make_room(reader, size, error);
+   int code = reserve_block(reader, size, error);
    if (code == KVS_OK)
       code = take(reader, reader->block, size, error);
    if (code != KVS_OK)

@@ -1,4 +1,4 @@
-/* What writer and reader of snapshots agree upon beside the sizes; private to both. */
+/* What only the writer and the reader of snapshots share. */
 #ifndef STORAGE_SNAPSHOT_LAYOUT_H
 #define STORAGE_SNAPSHOT_LAYOUT_H
 
@@ -20,7 +20,7 @@ static inline uint32_t snapshot_payload_crc(const uint8_t *data, size_t size)
    return storage_crc(crc, data, size);
 }
 
-/* Covers the offset too, so that a part in another's place is found. */
+/* Covers the offset too, so that a part in the place of another is found. */
 static inline uint32_t snapshot_place_crc(const uint8_t *data, size_t size, uint64_t offset)
 {
    uint8_t place[8];

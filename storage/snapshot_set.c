@@ -13,9 +13,9 @@
 #include <string.h>
 
 #define SEQUENCE_DIGITS 20
-/* Beyond what the next snapshot needs now, room is kept for an eighth more and for this: so that it
- * is not enlarged at each tick, and that what a log begins beside the snapshot finds room too. */
-#define ROOM_STEP ((uint64_t)256 << 10)
+/* Space is held for an eighth more than the next snapshot needs now, and for this: so that it need
+ * not be enlarged at each tick, and a segment begun beside the snapshot finds space, too. */
+#define SPACE_STEP ((uint64_t)256 << 10)
 
 struct storage_snapshot_set {
    const kvs_host *host;
@@ -25,7 +25,7 @@ struct storage_snapshot_set {
    size_t count, capacity;
    bool sound; /* the following one is known to be */
    uint64_t sound_sequence, sound_bytes;
-   struct storage_reserve next; /* room for the next one */
+   struct storage_reserve next; /* space for the next one */
 };
 
 void storage_snapshot_name(uint64_t sequence, char name[STORAGE_SNAPSHOT_NAME_SIZE])
@@ -36,7 +36,7 @@ void storage_snapshot_name(uint64_t sequence, char name[STORAGE_SNAPSHOT_NAME_SI
 
 /* ---- What is there ---- */
 
-static bool make_room(struct storage_snapshot_set *set)
+static bool reserve_sequence(struct storage_snapshot_set *set)
 {
    if (set->count < set->capacity)
       return true;
@@ -68,7 +68,7 @@ static int take_entry(void *context, const char *name, kvs_error *error)
                    set->folder.path, name);
       return KVS_OK;
    }
-   if (!make_room(set))
+   if (!reserve_sequence(set))
       return storage_fail(error, KVS_NO_SPACE, "no memory for the list of snapshots");
    set->sequences[set->count++] = sequence;
    return KVS_OK;
@@ -169,8 +169,8 @@ int storage_snapshot_set_check(const struct storage_snapshot_set *set, kvs_error
 
 /* ---- Loading ---- */
 
-/* Loads one. What lies behind it must not have been handed on when it proves damaged, so with
- * `check` it is checked as a whole first. */
+/* Loads one. With `check` it is checked as a whole first, so that nothing of it has been handed on
+ * when it proves damaged and an older one is loaded instead. */
 static int load_one(const struct storage_snapshot_set *set, size_t index, bool check,
                     kvs_error *error)
 {
@@ -301,19 +301,19 @@ bool storage_snapshot_set_drop_oldest(struct storage_snapshot_set *set)
           remove_oldest(set);
 }
 
-int storage_snapshot_set_keep_room(struct storage_snapshot_set *set, const kvs_tick *tick,
-                                   int64_t *missing, kvs_error *error)
+int storage_snapshot_set_keep_space(struct storage_snapshot_set *set, const kvs_tick *tick,
+                                    int64_t *missing, kvs_error *error)
 {
    const uint64_t needed = storage_snapshot_size_limit(tick);
    int code = storage_reserve_keep(&set->next, &set->folder, needed,
-                                   needed + needed / 8 + ROOM_STEP, error);
+                                   needed + needed / 8 + SPACE_STEP, error);
    *missing = set->next.unsupported ? INT64_MIN : (int64_t)(needed - set->next.size);
    return code;
 }
 
 static int write_one(struct storage_snapshot_set *set, const kvs_tick *tick, kvs_error *error)
 {
-   if (!make_room(set))
+   if (!reserve_sequence(set))
       return storage_fail(error, KVS_NO_SPACE, "no memory for the list of snapshots");
    char name[STORAGE_SNAPSHOT_NAME_SIZE],
        temporary[STORAGE_SNAPSHOT_NAME_SIZE + sizeof STORAGE_TEMPORARY_SUFFIX];

@@ -1,9 +1,9 @@
 /*
  * The snapshots of one instance: `snapshots/<sequence>.snapshot` in its directory.
  *
- * A snapshot is written under a temporary name, made durable, and only then given its own. Older
- * ones are removed after that; before, only where there is no room otherwise, and never the newest
- * that is known to be sound. Leftovers of unfinished ones are removed at create, but not at open.
+ * A snapshot is written under a temporary name, made durable, and only then gets its own. Older
+ * ones are removed after that; earlier only for lack of space, and never the newest that is known
+ * to be sound. Create removes leftovers of unfinished ones.
  *
  * Threads: control.
  */
@@ -21,46 +21,46 @@ struct storage_snapshot_set;
 struct storage_snapshot_found {
    bool loaded;
    uint64_t sequence;        /* of the one loaded; 0 when there is none */
-   uint64_t newest_sequence; /* of the newest there is, also a damaged one; 0 when there is none */
+   uint64_t newest_sequence; /* of the newest, even when it is damaged; 0 when there is none */
 };
 
 struct storage_snapshot_settings {
    size_t kept;   /* how many snapshots stay, at least 1 */
-   uint64_t rate; /* of writing one at a periodic tick, in bytes a second; 0: no bound */
+   uint64_t rate; /* of writing one at a periodic tick, in bytes a second; 0: no limit */
 };
 
 int storage_snapshot_set_create(const kvs_host *host,
                                 const struct storage_snapshot_settings *settings,
                                 struct storage_snapshot_set **set, kvs_error *error);
-/* The same for reading alone: nothing is made or removed, and a missing directory holds no
- * snapshot. Only the functions that load or tell may follow. */
+/* The same for reading alone: makes and removes nothing, and a missing directory holds no snapshot.
+ * Only the functions that load, and those with a const set, may follow. */
 int storage_snapshot_set_open(const kvs_host *host, struct storage_snapshot_set **set,
                               kvs_error *error);
 void storage_snapshot_set_destroy(struct storage_snapshot_set *set);
 
-/* Loads the newest snapshot that is sound, passing over damaged ones, of which the log is told.
- * KVS_CORRUPT when there are snapshots and none is sound. */
+/* Loads the newest sound snapshot, passing over damaged ones with a warning. KVS_CORRUPT when there
+ * are snapshots and none is sound. */
 int storage_snapshot_set_load(struct storage_snapshot_set *set,
                               struct storage_snapshot_found *found, kvs_error *error);
-/* Loads the newest snapshot, or refuses (KVS_CORRUPT) and says what there is instead; also when a
- * later start finds none. */
+/* Loads the newest snapshot. KVS_CORRUPT when it is damaged, with the name of the one before it,
+ * and when none is left of those that there were. */
 int storage_snapshot_set_load_newest(struct storage_snapshot_set *set,
                                      struct storage_snapshot_found *found, kvs_error *error);
 
-/* Loads the newest snapshot that is sound, or nothing where none is. */
+/* Loads the newest sound snapshot, or nothing when none is sound. */
 int storage_snapshot_set_load_sound(struct storage_snapshot_set *set,
                                     struct storage_snapshot_found *found, kvs_error *error);
 
-/* Makes a snapshot of no data, at sequence 0, durable: from then on there is always one, and a
- * store that has lost them all is not taken for one that never had any. [inside on_load] */
+/* Makes a snapshot of no data durable, at sequence 0. From then on there is always one, and a store
+ * that lost them all does not pass for a fresh one. [inside on_load] */
 int storage_snapshot_set_begin(struct storage_snapshot_set *set, kvs_error *error);
 
-/* Sees to it that a snapshot of the tick's view will find room, whatever becomes of the disk: keeps
- * that room from now on. *missing becomes by how much less there is than it needs; negative: by how
- * much more. KVS_OK, KVS_NO_SPACE or KVS_IO. */
-int storage_snapshot_set_keep_room(struct storage_snapshot_set *set, const kvs_tick *tick,
-                                   int64_t *missing, kvs_error *error);
-/* Removes the oldest one, if there is a newer one that is known to be sound: it makes room. */
+/* Holds the space that a snapshot of the tick's view needs, whatever else fills the disk. *missing
+ * becomes what it needs beyond the space held (negative: what is held beyond its need), or
+ * INT64_MIN where the file system can hold none. KVS_OK, KVS_NO_SPACE or KVS_IO. */
+int storage_snapshot_set_keep_space(struct storage_snapshot_set *set, const kvs_tick *tick,
+                                    int64_t *missing, kvs_error *error);
+/* Removes the oldest one to free space, if a newer one is known to be sound. */
 bool storage_snapshot_set_drop_oldest(struct storage_snapshot_set *set);
 
 /* Makes a snapshot of the tick's view durable and removes the oldest beyond those kept. KVS_OK,
@@ -68,14 +68,14 @@ bool storage_snapshot_set_drop_oldest(struct storage_snapshot_set *set);
 int storage_snapshot_set_write(struct storage_snapshot_set *set, const kvs_tick *tick,
                                kvs_error *error);
 
-/* Whether a restart would find them: KVS_IO when the directory was taken away, KVS_CORRUPT when the
- * newest snapshot was, which another one may make up for. */
+/* Whether a restart would find them: KVS_IO when the directory was removed, KVS_CORRUPT when the
+ * newest snapshot was, which another one can replace. */
 int storage_snapshot_set_check(const struct storage_snapshot_set *set, kvs_error *error);
 
-/* The file at `index`, oldest first: whether there is one; its sequence. */
+/* Gives the sequence of the snapshot at `index`, oldest first; false when there is none. */
 bool storage_snapshot_set_at(const struct storage_snapshot_set *set, size_t index,
                              uint64_t *sequence);
-/* Its name, as it stands in the directory `snapshots`. */
+/* The name of its file. */
 #define STORAGE_SNAPSHOT_NAME_SIZE 40
 void storage_snapshot_name(uint64_t sequence, char name[STORAGE_SNAPSHOT_NAME_SIZE]);
 

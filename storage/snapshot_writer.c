@@ -15,8 +15,8 @@
 
 #define READ_BATCH 256
 
-/* The system is asked to write after so much, so that the sync at the end has little left to do and
- * does not get into the way of others' syncs. */
+/* The kernel is asked to write back each time this much has been written, so that the sync at the
+ * end has little left to do and does not delay the log's. */
 #define WRITEBACK_STEP ((uint64_t)4 << 20)
 
 struct writer {
@@ -63,7 +63,7 @@ static void write_back(struct writer *writer)
    uint64_t size = writer->offset - writer->written_back;
    if (size < WRITEBACK_STEP)
       return;
-   /* A wish, no more: what fails is told by the sync. */
+   /* Only a hint: the sync reports what fails. */
    (void)sync_file_range(writer->fd, (off_t)writer->written_back, (off_t)size,
                          SYNC_FILE_RANGE_WRITE);
    writer->written_back = writer->offset;
@@ -101,7 +101,7 @@ static int write_footer(struct writer *writer, kvs_error *error)
    return append(writer, footer, sizeof footer, NULL, 0, error);
 }
 
-static int make_room(struct writer *writer, size_t size, kvs_error *error)
+static int reserve_block(struct writer *writer, size_t size, kvs_error *error)
 {
    if (writer->block_capacity - writer->block_size >= size)
       return KVS_OK;
@@ -122,7 +122,7 @@ static int add_record(struct writer *writer, const kvs_record *record, kvs_error
    if (writer->block_size + size > STORAGE_SNAPSHOT_BLOCK_SIZE)
       code = flush_block(writer, error);
    if (code == KVS_OK)
-      code = make_room(writer, size, error);
+      code = reserve_block(writer, size, error);
    if (code != KVS_OK)
       return code;
    uint8_t *to = writer->block + writer->block_size;
@@ -155,7 +155,7 @@ static int write_records(struct writer *writer, const kvs_host *host, kvs_view *
 static int write_all(struct writer *writer, const kvs_host *host, const kvs_tick *tick,
                      kvs_error *error)
 {
-   int code = make_room(writer, STORAGE_SNAPSHOT_BLOCK_SIZE, error);
+   int code = reserve_block(writer, STORAGE_SNAPSHOT_BLOCK_SIZE, error);
    if (code == KVS_OK)
       code = write_header(writer, host, tick, error);
    if (code == KVS_OK)
@@ -172,7 +172,7 @@ uint64_t storage_snapshot_size_limit(const kvs_tick *tick)
 {
    uint64_t records =
        tick->view_bytes + tick->view_count * (uint64_t)STORAGE_SNAPSHOT_RECORD_HEADER_SIZE;
-   /* Any two blocks one after the other are larger than one may be. */
+   /* Any two successive blocks together exceed the size of one. */
    uint64_t blocks = 2 * records / STORAGE_SNAPSHOT_BLOCK_SIZE + 1;
    return STORAGE_SNAPSHOT_HEADER_SIZE + records + blocks * STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE +
           STORAGE_SNAPSHOT_FOOTER_SIZE;
@@ -180,24 +180,24 @@ uint64_t storage_snapshot_size_limit(const kvs_tick *tick)
 
 static int create_and_write(struct writer *writer, const struct storage_folder *folder,
                             const char *name, const kvs_host *host, const kvs_tick *tick,
-                            struct storage_reserve *room, kvs_error *error)
+                            struct storage_reserve *space, kvs_error *error)
 {
    kvs_error ignored = {.size = sizeof ignored};
    int code = storage_create(folder, name, &writer->fd, error);
    if (code != KVS_OK)
       return code;
-   if (room)
-      storage_reserve_hand_over(room, writer->fd, storage_snapshot_size_limit(tick));
+   if (space)
+      storage_reserve_hand_over(space, writer->fd, storage_snapshot_size_limit(tick));
    code = write_all(writer, host, tick, error);
    if (close(writer->fd) != 0 && code == KVS_OK)
       code = storage_fail_errno(error, errno, "%s: cannot close", writer->path);
-   if (code != KVS_OK) /* best effort: a leftover is removed at the next open too */
+   if (code != KVS_OK) /* best effort: the next open removes a leftover, too */
       (void)storage_remove(folder, name, &ignored);
    return code;
 }
 
 int storage_snapshot_write(const kvs_host *host, const kvs_tick *tick, uint64_t rate,
-                           struct storage_reserve *room, const struct storage_folder *folder,
+                           struct storage_reserve *space, const struct storage_folder *folder,
                            const char *name, kvs_error *error)
 {
    char path[PATH_MAX];
@@ -207,7 +207,7 @@ int storage_snapshot_write(const kvs_host *host, const kvs_tick *tick, uint64_t 
       return storage_fail(error, KVS_NO_SPACE, "%s: no memory for a checksum", path);
    XXH3_64bits_reset(writer.hash);
    storage_pace_begin(&writer.pace, host, tick, rate);
-   int code = create_and_write(&writer, folder, name, host, tick, room, error);
+   int code = create_and_write(&writer, folder, name, host, tick, space, error);
    free(writer.block);
    XXH3_freeState(writer.hash);
    return code;

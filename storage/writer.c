@@ -10,13 +10,13 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* Room is reserved in such steps, so that most syncs find the file's size unchanged. */
+/* Space is reserved in steps, so that most syncs find the file's size unchanged. */
 #define RESERVE_STEP ((uint64_t)1 << 20)
-/* What a batch that sets something leaves behind it, for those that delete: the longest key and
- * more; and what those leave, which is given back when the next segment needs it to begin. */
-#define ROOM_BEHIND_SETS ((uint64_t)160 << 10)
-#define ROOM_BEHIND_DELETES ((uint64_t)32 << 10)
-/* A larger buffer is given back after the batch that needed it. */
+/* The space that a batch which sets something leaves behind it for deletes: the longest key and
+ * more. What deletes leave is freed when the next segment needs it to begin. */
+#define SPACE_BEHIND_SETS ((uint64_t)160 << 10)
+#define SPACE_BEHIND_DELETES ((uint64_t)32 << 10)
+/* A larger buffer is freed after the batch that needed it. */
 #define BUFFER_KEEP ((size_t)4 << 20)
 
 void storage_writer_init(struct storage_writer *writer)
@@ -32,9 +32,9 @@ void storage_writer_deinit(struct storage_writer *writer)
    storage_writer_init(writer);
 }
 
-/* Says at the end of the segment before, whose room that is not used it gives back, that the one
- * just created follows: should that be taken away, it is missed. This guards against no crash, so
- * nothing is synced and a failure may pass. */
+/* Ends the segment before with a record that says that the one just created follows, so that its
+ * loss would be noticed, and frees the unused space. This guards against no crash, so nothing is
+ * synced and a failure may pass. */
 static void point_to_successor(const struct storage_writer *writer,
                                const struct storage_folder *folder)
 {
@@ -61,7 +61,7 @@ static void point_to_successor(const struct storage_writer *writer,
       close(opened);
 }
 
-/* Turns to the segment open as `fd`, which ends at `link`. */
+/* Continues with the segment open as `fd`, which ends at `link`. */
 static void turn_to(struct storage_writer *writer, int fd, const char *path,
                     const struct storage_segment_header *header,
                     const struct storage_segment_link *link)
@@ -77,8 +77,8 @@ static void turn_to(struct storage_writer *writer, int fd, const char *path,
    writer->reserving = true;
 }
 
-/* Extends the file ahead of the writes, to `target`. Returns 0 or an errno; where this file system
- * cannot do it, the writes themselves must. `mode`: as in fallocate. */
+/* Extends the file to `target`, ahead of the writes. Returns 0 or an errno; where the file system
+ * cannot do it, the writes extend the file. `mode`: as in fallocate. */
 static int extend(struct storage_writer *writer, int mode, uint64_t target)
 {
    int result;
@@ -113,7 +113,7 @@ int storage_writer_begin(struct storage_writer *writer, const struct storage_fol
    if (writer->header.number > 0)
       point_to_successor(writer, folder);
    turn_to(writer, fd, path, header, &link);
-   (void)extend(writer, FALLOC_FL_KEEP_SIZE, link.end + ROOM_BEHIND_SETS);
+   (void)extend(writer, FALLOC_FL_KEEP_SIZE, link.end + SPACE_BEHIND_SETS);
    return KVS_OK;
 }
 
@@ -168,17 +168,17 @@ int storage_writer_reserve(struct storage_writer *writer, size_t size, bool free
                            uint64_t held, uint64_t *free, kvs_error *error)
 {
    const uint64_t end = writer->link.end + size;
-   const uint64_t needed = end + (frees ? ROOM_BEHIND_DELETES : ROOM_BEHIND_SETS);
+   const uint64_t needed = end + (frees ? SPACE_BEHIND_DELETES : SPACE_BEHIND_SETS);
    if (needed <= writer->reserved || !writer->reserving)
       return KVS_OK;
    *free = storage_writer_free_bytes(writer);
    uint64_t ahead = (needed + RESERVE_STEP - 1) / RESERVE_STEP * RESERVE_STEP;
-   if (ahead > ceiling + ROOM_BEHIND_SETS)
-      ahead = needed > ceiling + ROOM_BEHIND_SETS ? needed : ceiling + ROOM_BEHIND_SETS;
+   if (ahead > ceiling + SPACE_BEHIND_SETS)
+      ahead = needed > ceiling + SPACE_BEHIND_SETS ? needed : ceiling + SPACE_BEHIND_SETS;
    const uint64_t available = *free - (held < *free ? held : *free);
    int failure = ENOSPC;
-   /* What will fill the room makes the next snapshot larger by as much. */
-   const uint64_t filled = writer->link.end + (frees ? ROOM_BEHIND_DELETES : ROOM_BEHIND_SETS);
+   /* What fills this space makes the next snapshot larger by as much. */
+   const uint64_t filled = writer->link.end + (frees ? SPACE_BEHIND_DELETES : SPACE_BEHIND_SETS);
    if (ahead - writer->reserved + (ahead - filled) <= available)
       failure = extend(writer, 0, ahead);
    if (failure == ENOSPC && (frees || needed - writer->reserved + size <= available))
@@ -186,8 +186,8 @@ int storage_writer_reserve(struct storage_writer *writer, size_t size, bool free
    if (failure != ENOSPC && failure != EDQUOT)
       return KVS_OK;
    return storage_fail_errno(error, failure,
-                             "%s: no room for a batch of %zu bytes beside what the next snapshot "
-                             "needs; make room or delete keys",
+                             "%s: no space for a batch of %zu bytes beside what the next snapshot "
+                             "needs; free some, or delete keys",
                              writer->path, size);
 }
 

@@ -1,4 +1,4 @@
-/* Memory that is used again and again, and grows when it must. */
+/* Memory that is reused, and grows when it must. */
 #ifndef ENCRYPT_BUFFER_H
 #define ENCRYPT_BUFFER_H
 
@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* What is kept from one use to the next; a larger one is given back. */
+/* A larger one is freed after use. */
 #define BUFFER_KEPT ((size_t)1 << 20)
 
 struct buffer {
@@ -14,7 +14,7 @@ struct buffer {
    size_t size;
 };
 
-/* Room for `size` bytes, whose content is undefined; NULL when memory is out. */
+/* `size` bytes with undefined content; NULL when memory runs out. */
 static inline uint8_t *buffer_reserve(struct buffer *buffer, size_t size)
 {
    if (size > buffer->size) {

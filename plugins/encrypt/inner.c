@@ -125,9 +125,9 @@ static int name_failure(const struct inner *inner, int code, kvs_error *error)
    size_t size = sizeof error->text;
    int used = snprintf(error->text, size, "inner plug-in %.64s: ", inner->plugin->name);
    /* What does not fit is cut. */
-   size_t room = size - 1 - (size_t)used, length = strlen(own.text);
-   if (length > room)
-      length = room;
+   size_t space = size - 1 - (size_t)used, length = strlen(own.text);
+   if (length > space)
+      length = space;
    memcpy(error->text + used, own.text, length);
    error->text[(size_t)used + length] = '\0';
    return code;

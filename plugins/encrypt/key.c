@@ -13,7 +13,7 @@
 #define HEX_SIZE ((size_t)2 * SEAL_MASTER_SIZE)
 #define TEXT_SIZE_MAX (HEX_SIZE + 2) /* with the end of the line */
 
-/* Long paths must leave room for what is to be done about them. */
+/* A long path must not push the remedy out of the text. */
 #define SHOWN "%.160s"
 
 /* ---- The key file ---- */

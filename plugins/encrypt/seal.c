@@ -63,7 +63,7 @@ void seal_tag(const struct seal *seal, kvs_bytes key, uint8_t tag[SEAL_TAG_SIZE]
    sodium_memzero(&state, sizeof state);
 }
 
-/* Whether there is no room for the key beside its tag. */
+/* Whether the key does not fit beside its tag. */
 static bool is_too_long(size_t key_size)
 {
    return key_size > KEY_SIZE_MAX - SEAL_TAG_SIZE;
@@ -110,16 +110,17 @@ void seal_nonce_begin(struct seal_nonce *nonce)
    nonce->count = 0;
 }
 
-struct bound {
+/* What is authenticated together with a value. */
+struct associated {
    uint8_t store_id[STORE_ID_SIZE], tag[SEAL_TAG_SIZE];
 };
 
-static struct bound bound_to(const struct seal *seal, const uint8_t *tag)
+static struct associated associated_data(const struct seal *seal, const uint8_t *tag)
 {
-   struct bound bound;
-   memcpy(bound.store_id, seal->store_id, sizeof bound.store_id);
-   memcpy(bound.tag, tag, sizeof bound.tag);
-   return bound;
+   struct associated associated;
+   memcpy(associated.store_id, seal->store_id, sizeof associated.store_id);
+   memcpy(associated.tag, tag, sizeof associated.tag);
+   return associated;
 }
 
 static size_t append(uint8_t *to, size_t at, kvs_bytes bytes)
@@ -143,9 +144,9 @@ static size_t seal_value(const struct seal *seal, const uint8_t tag[SEAL_TAG_SIZ
    if (with_key)
       size = append(body, size, record->key);
    size = append(body, size, record->value);
-   const struct bound bound = bound_to(seal, tag);
-   crypto_aead_xchacha20poly1305_ietf_encrypt(body, NULL, body, size, (const uint8_t *)&bound,
-                                              sizeof bound, NULL, to, seal->value);
+   const struct associated associated = associated_data(seal, tag);
+   crypto_aead_xchacha20poly1305_ietf_encrypt(body, NULL, body, size, (const uint8_t *)&associated,
+                                              sizeof associated, NULL, to, seal->value);
    return NONCE_SIZE + size + MAC_SIZE;
 }
 
@@ -194,10 +195,10 @@ bool seal_open(const struct seal *seal, kvs_bytes sealed_key, kvs_bytes sealed_v
       to += plain->key.size;
    }
    const uint8_t *nonce = sealed_value.data;
-   const struct bound bound = bound_to(seal, sealed_key.data);
+   const struct associated associated = associated_data(seal, sealed_key.data);
    if (crypto_aead_xchacha20poly1305_ietf_decrypt(
            to, NULL, NULL, nonce + NONCE_SIZE, sealed_value.size - NONCE_SIZE,
-           (const uint8_t *)&bound, sizeof bound, nonce, seal->value) != 0)
+           (const uint8_t *)&associated, sizeof associated, nonce, seal->value) != 0)
       return false;
    return take_apart(seal, sealed_key, to, sealed_value.size - NONCE_SIZE - MAC_SIZE, plain);
 }

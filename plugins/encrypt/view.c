@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* So much is sealed in one read, and one record however large. */
+/* How much one read seals, but for a single larger record. */
 #define STEP_BYTES ((size_t)1 << 20)
 #define READ_BATCH 64
 #define KEY_SIZE_BITS 16
@@ -52,9 +52,9 @@ int view_create(const kvs_host *host, const struct seal *seal, const kvs_tick *t
    created->memory = mmap(NULL, created->memory_size, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
    if (created->memory == MAP_FAILED) {
-      int code =
-          storage_fail(error, KVS_NO_SPACE, "no room for %zu bytes that a checkpoint may need: %s",
-                       created->memory_size, strerror(errno));
+      int code = storage_fail(error, KVS_NO_SPACE,
+                              "no memory for %zu bytes that a checkpoint may need: %s",
+                              created->memory_size, strerror(errno));
       free(created);
       return code;
    }

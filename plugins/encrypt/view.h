@@ -2,9 +2,9 @@
  * The view that the inner plug-in reads: every record sealed, in ascending order of the sealed
  * keys.
  *
- * That order is none that the host's view has, so the first read goes through the host's view once,
- * notes each record's tag and where it lies, and sorts. Reading is lazy: a tick in which the inner
- * plug-in reads nothing costs nothing.
+ * That is not the order of the host's view. So the first read goes through the host's view once,
+ * notes where each record is and its tag, and sorts. A tick in which the inner plug-in reads
+ * nothing costs nothing.
  *
  * Memory: 56 bytes for each key, for sorting 16 more, and what is sealed: about 1 MiB, or the
  * largest record, when the inner plug-in copies (KVS_PLUGIN_COPIES), else all of it, since an inner
@@ -23,7 +23,7 @@
 
 #include <stdbool.h>
 
-/* KVS_NO_SPACE when there is no room. `copies`: the reader has KVS_PLUGIN_COPIES. */
+/* KVS_NO_SPACE when memory runs out. `copies`: the reader has KVS_PLUGIN_COPIES. */
 int view_create(const kvs_host *host, const struct seal *seal, const kvs_tick *tick, bool copies,
                 kvs_view **view, kvs_error *error);
 void view_destroy(kvs_view *view);

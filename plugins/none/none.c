@@ -1,4 +1,4 @@
-/* none: nothing is kept. Everything is gone when the server ends. */
+/* none: keeps nothing. The data end with the server. */
 #include "kvstore/plugin.h"
 
 static int open_none(const kvs_host *host, const kvs_setting *settings, size_t count, void **self,

@@ -1,6 +1,6 @@
 /*
- * snapshot: all data in one file, every so often, at Save and when the server stops. A write is
- * acknowledged in memory; a crash goes back to the last snapshot.
+ * snapshot: all data in one file, at intervals, at Save and when the server stops. A write is
+ * acknowledged in memory; after a crash the last snapshot is loaded.
  */
 #include "storage/folder.h"
 #include "storage/layout.h"
@@ -24,7 +24,7 @@ struct snapshot {
    struct storage_schedule schedule;
 };
 
-/* This mode has no log. Where there is one, ACTIVE has been exchanged. */
+/* This mode has no log. Where there is one, ACTIVE belongs to another mode. */
 static int refuse_log(const kvs_host *host, kvs_error *error)
 {
    struct storage_folder log;
@@ -66,13 +66,13 @@ static int open_snapshot(const kvs_host *host, const kvs_setting *settings, size
    return KVS_OK;
 }
 
-/* Room for the next one, if need be in place of older ones. */
-static int keep_room(const struct snapshot *snapshot, const kvs_tick *tick, kvs_error *error)
+/* Holds space for the next one, if necessary by removing older ones. */
+static int keep_space(const struct snapshot *snapshot, const kvs_tick *tick, kvs_error *error)
 {
    int64_t missing;
    int code;
    do
-      code = storage_snapshot_set_keep_room(snapshot->set, tick, &missing, error);
+      code = storage_snapshot_set_keep_space(snapshot->set, tick, &missing, error);
    while (code == KVS_NO_SPACE && storage_snapshot_set_drop_oldest(snapshot->set));
    return code;
 }
@@ -87,10 +87,10 @@ static int on_load(void *self, kvs_error *error)
    if (code != KVS_OK)
       return code;
    snapshot->host->loaded_to(snapshot->host, found.sequence);
-   /* Before anyone can take it; the first tick knows better how much. */
+   /* Before anything else can take it; the first tick knows the amount better. */
    const kvs_tick most = {.view_bytes = storage_snapshot_set_bytes(snapshot->set)};
    kvs_error ignored = {.size = sizeof ignored};
-   (void)keep_room(snapshot, &most, &ignored);
+   (void)keep_space(snapshot, &most, &ignored);
    return KVS_OK;
 }
 
@@ -101,18 +101,18 @@ static int on_write(void *self, const kvs_record *records, size_t count, uint32_
    return KVS_OK; /* the next view has it */
 }
 
-/* `lost`: the newest one was taken away. */
+/* `lost`: the newest one was removed by somebody. */
 static int take_snapshot(struct snapshot *snapshot, const kvs_tick *tick, bool lost,
                          kvs_error *error)
 {
    int code = KVS_OK;
    kvs_error ignored = {.size = sizeof ignored};
    if (lost || tick->view_sequence > storage_snapshot_set_newest(snapshot->set)) {
-      code = keep_room(snapshot, tick, error);
+      code = keep_space(snapshot, tick, error);
       if (code == KVS_OK)
          code = storage_snapshot_set_write(snapshot->set, tick, error);
       if (code == KVS_OK)
-         (void)keep_room(snapshot, tick, &ignored); /* the next tick says so */
+         (void)keep_space(snapshot, tick, &ignored); /* the next tick says so */
    }
    storage_schedule_next(&snapshot->schedule, tick, code != KVS_OK);
    return code;
@@ -124,7 +124,7 @@ static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
    bool due = storage_schedule_due(&snapshot->schedule, tick);
    int code = storage_snapshot_set_check(snapshot->set, error);
    if (code == KVS_OK && tick->reason == KVS_TICK_PERIODIC && !due)
-      return keep_room(snapshot, tick, error);
+      return keep_space(snapshot, tick, error);
    return code == KVS_IO ? code : take_snapshot(snapshot, tick, code != KVS_OK, error);
 }
 

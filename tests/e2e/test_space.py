@@ -124,17 +124,17 @@ class Word(Space):
                 for _ in range(300):
                     self.assertFails(EXHAUSTED, lambda: server.set("more", b"v" * 1_500_000))
                 status = server.status()
-                self.assertIn("no room", status.last_error)
+                self.assertIn("no space", status.last_error)
                 self.assertGreaterEqual(status.last_error_count, 1)
                 self.assertGreaterEqual(status.last_error_unix_ms, begin_ms)
                 self.assertEqual(status.refused_writes, 300)
                 self.assertFalse(status.read_only)
                 self.assertTrue(server.log.wait_for("1 write was refused, the last one because: "))
-                lines = [line for line in server.log.text().splitlines() if "no room" in line]
+                lines = [line for line in server.log.text().splitlines() if "no space" in line]
                 self.assertLess(len(lines), 8, lines)
                 shown = subprocess.run([harness.CLI, "-a", server.address, "status"],
                                        capture_output=True, check=True, timeout=PATIENCE).stdout
-                self.assertIn(b"no room", shown)
+                self.assertIn(b"no space", shown)
                 self.assertRegex(shown, rb"refused +300 writes since the start, for lack of space")
                 server.stop()
 
@@ -147,7 +147,7 @@ class Word(Space):
                 shim.arm("fallocate", 1, "error", errno.ENOSPC, last=faults.FOREVER, match="/aof/")
                 for _ in range(3):
                     self.assertFails(EXHAUSTED, lambda: server.set("more", b"v" * 1_500_000),
-                                     "no room")
+                                     "no space")
                 self.assertEqual(server.status().refused_writes, 3)
                 self.assertTrue(server.delete("key"))
                 server.save()
@@ -170,7 +170,7 @@ class Full(Space):
                 self.fill_the_rest(path)
                 if mode != "snapshot":
                     self.assertFails(EXHAUSTED, lambda: server.set("more", b"v" * 4_000_000),
-                                     "no room")
+                                     "no space")
                 server.set("key0", b"small")
                 wanted["key0"] = b"small"
                 server.save()

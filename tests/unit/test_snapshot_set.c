@@ -180,17 +180,17 @@ static void room_is_kept_for_the_next_one_and_used_up_by_it(void **state)
    const kvs_tick tick = {.size = sizeof tick, .view_bytes = 3 << 20, .view_count = 1000};
    int64_t missing;
    open_set(fixture, 5);
-   assert_int_equal(storage_snapshot_set_keep_room(fixture->set, &tick, &missing, &fixture->error),
+   assert_int_equal(storage_snapshot_set_keep_space(fixture->set, &tick, &missing, &fixture->error),
                     KVS_OK);
    assert_true(missing <= 0);
    if (missing == INT64_MIN)
       skip(); /* this file system cannot keep any */
    const kvs_tick larger = {.size = sizeof larger, .view_bytes = 9 << 20, .view_count = 1000};
    assert_int_equal(
-       storage_snapshot_set_keep_room(fixture->set, &larger, &missing, &fixture->error), KVS_OK);
+       storage_snapshot_set_keep_space(fixture->set, &larger, &missing, &fixture->error), KVS_OK);
    assert_true(missing <= 0 && missing > -((int64_t)3 << 20));
    /* What is far too much is given back. */
-   assert_int_equal(storage_snapshot_set_keep_room(fixture->set, &tick, &missing, &fixture->error),
+   assert_int_equal(storage_snapshot_set_keep_space(fixture->set, &tick, &missing, &fixture->error),
                     KVS_OK);
    assert_true(missing <= 0 && missing > -((int64_t)1 << 20));
    write_one(fixture, 1);
