@@ -148,15 +148,6 @@ uint64_t storage_snapshot_set_bytes(const struct storage_snapshot_set *set)
    return set->sound ? set->sound_bytes : 0;
 }
 
-bool storage_snapshot_set_at(const struct storage_snapshot_set *set, size_t index,
-                             uint64_t *sequence)
-{
-   if (index >= set->count)
-      return false;
-   *sequence = set->sequences[index];
-   return true;
-}
-
 int storage_snapshot_set_check(const struct storage_snapshot_set *set, kvs_error *error)
 {
    char name[STORAGE_SNAPSHOT_NAME_SIZE];

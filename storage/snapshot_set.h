@@ -72,10 +72,7 @@ int storage_snapshot_set_write(struct storage_snapshot_set *set, const kvs_tick 
  * newest snapshot was, which another one can replace. */
 int storage_snapshot_set_check(const struct storage_snapshot_set *set, kvs_error *error);
 
-/* Gives the sequence of the snapshot at `index`, oldest first; false when there is none. */
-bool storage_snapshot_set_at(const struct storage_snapshot_set *set, size_t index,
-                             uint64_t *sequence);
-/* The name of its file. */
+/* The name of a snapshot's file. */
 #define STORAGE_SNAPSHOT_NAME_SIZE 40
 void storage_snapshot_name(uint64_t sequence, char name[STORAGE_SNAPSHOT_NAME_SIZE]);
 

@@ -6,7 +6,7 @@
 //    base     one block: all data at the sequence of a checkpoint
 //
 // A checkpoint first begins a new log, then writes the view as a new base, and then removes the
-// logs whose successor begins at or below the sequence of the view. Only the sequence tells: a view
+// logs whose successor begins at or below the sequence of the view. Only the sequence decides: a view
 // may lack batches whose on_write has returned, however many checkpoints have passed.
 // Loading takes the base and then all logs in order, and passes over what the base has already.
 //
@@ -104,7 +104,7 @@ class File
    }
    void sync()
    {
-      if (::fdatasync(fd_) != 0) { // never without room: what the disk has is not known now
+      if (::fdatasync(fd_) != 0) { // never KVS_NO_SPACE: what the disk has is unknown now
          const std::string reason = std::strerror(errno);
          throw Failure{KVS_IO, path_.string() + ": " + reason};
       }

@@ -63,7 +63,7 @@ static int fail(kvs_error *error, int code, const char *format, ...)
    return code;
 }
 
-/* A transaction that failed has changed nothing, so no room is no reason to give up. */
+/* A transaction that failed has changed nothing, so a lack of space is no reason to give up. */
 static int fail_lmdb(const struct lmdb *lmdb, kvs_error *error, int result)
 {
    if (result == MDB_MAP_FULL)

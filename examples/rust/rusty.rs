@@ -3,7 +3,7 @@
 //! Each batch is one block; `log-S` has those after sequence S, up to where the next log begins. A
 //! block is whole or it does not count. A checkpoint begins a new log, writes the view as the one
 //! block of `base`, and removes the logs whose successor begins at or below the sequence of the
-//! view. Only the sequence tells: a view may lack batches whose on_write has returned, however many
+//! view. Only the sequence decides: a view may lack batches whose on_write has returned, however many
 //! checkpoints have passed.
 
 mod abi;
@@ -176,7 +176,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Hands over all whole blocks and tells where they end.
+    /// Hands over all whole blocks and returns where they end.
     fn load_blocks(&self, path: &Path, bytes: &[u8], after: u64, sequence: &mut u64) -> Outcome<usize> {
         let mut at = 0;
         while bytes.len() - at >= HEAD_SIZE {
@@ -234,7 +234,7 @@ impl Journal {
         let log = guard.as_mut().expect("on_load came first");
         // Half a block does not count, and is written over.
         log.file.write_all_at(&block, log.end).at(&log.path)?;
-        // What the disk has after a failed sync is not known: never a matter of room alone.
+        // What the disk has after a failed sync is not known: never only a lack of space.
         log.file.sync_data().map_err(|error| Failure::new(abi::IO, &log.path, &error.to_string()))?;
         log.end += block.len() as u64;
         log.sequence = sequence;

@@ -28,7 +28,7 @@ const struct check_case check_cases[] = {
     {"behind", "a checkpoint of a view that writes have passed loses none of them", case_behind,
      CHECK_NEEDS_KEPT, 60},
     {"short-reads",
-     "a checkpoint is whole although a view gives less at once than there is room for",
+     "a checkpoint is whole although a view gives fewer records at once than asked for",
      case_short_reads, CHECK_NEEDS_KEPT, 60},
     {"view-size", "a view that holds more than its tick says does not end the process",
      case_view_size, CHECK_NEEDS_KEPT, 60},
@@ -62,7 +62,7 @@ const struct check_case check_cases[] = {
     {"older-host",
      "it works with a host that lacks what was added to the host table, or leaves it NULL",
      case_older_host, 0, 60},
-    {"newer-host", "it works with a host that has more than its header tells, and passes over it",
+    {"newer-host", "it works with a host that has more than its header says, and ignores that",
      case_newer_host, 0, 60},
     {"unload", "its library can be unmapped before and after an instance", case_unload, 0, 60},
 };

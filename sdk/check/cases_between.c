@@ -1,4 +1,4 @@
-/* What the host may do between two hooks, each provoked on its own and not left to a race. */
+/* What the host may do between two hooks, each case provoked, and not left to a race. */
 #include "sdk/check/cases.h"
 #include "sdk/check/driver.h"
 #include "sdk/check/spy.h"
@@ -160,8 +160,8 @@ void case_short_reads(const struct check_subject *subject)
    driver_end(&driver);
 }
 
-/* The host breaks its word here, so nothing is asked of the data; yet a server lives on that, and
- * must not end by a plug-in's hand: a hook can return an error. */
+/* The host is at fault here, so nothing is asked of the data. But a plug-in never ends its host: a
+ * hook can return an error. */
 void case_view_size(const struct check_subject *subject)
 {
    spy.understates_view = true;

@@ -218,7 +218,7 @@ void case_binary(const struct check_subject *subject)
    driver_end(&driver);
 }
 
-/* Keys of this case tell themselves when they expire. */
+/* The keys of this case say when they expire. */
 static int64_t expiry_of(kvs_bytes key)
 {
    char text[64];

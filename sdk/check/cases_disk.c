@@ -1,5 +1,5 @@
-/* A disk that fails. What the fault library does not see cannot be made to fail; a case that hit
- * nothing says so. */
+/* A disk that fails. What the fault library does not see cannot be made to fail; a case that made
+ * nothing fail says so. */
 #include "sdk/check/cases.h"
 #include "sdk/check/driver.h"
 #include "sdk/check/faults.h"
@@ -85,7 +85,7 @@ static void check_kept(struct disk *disk, const char *what)
    kv_store_destroy(expected);
 }
 
-/* ---- No room ------------------------------------------------------------------------------- */
+/* ---- No space ------------------------------------------------------------------------------ */
 
 /* Writes until something fails, at most `count` groups. */
 static void write_into_fault(struct disk *disk, int count)
@@ -98,8 +98,8 @@ static void write_into_fault(struct disk *disk, int count)
       write_group(disk, 0, &status); /* stays open, and may fail again */
 }
 
-/* What was refused is not written at a tick either. An instance that has failed is given one tick
- * more, when the server ends before a fresh one took over. */
+/* A tick must not write what was refused. An instance that has failed gets one more tick when the
+ * server ends before a fresh one has taken over. */
 static void tick_after_failure(struct disk *disk, uint64_t n)
 {
    struct kv_status status;
@@ -123,7 +123,7 @@ static bool fill_in_write(const struct check_subject *subject, uint64_t n)
    faults_heal();
    tick_after_failure(&disk, n);
    for (int i = 0; !disk.failed && i < 3; i++)
-      must_write(&disk, "with room on the disk again,");
+      must_write(&disk, "with space on the disk again,");
    if (subject->plugin->promise != KVS_DURABLE)
       driver_tick(&disk.driver, KVS_TICK_CHECKPOINT);
    driver_close(&disk.driver);
@@ -152,8 +152,8 @@ static void check_state(struct disk *disk, uint64_t least, const char *what)
    model_end(&model);
 }
 
-/* None of the syncs since there were `before` has succeeded, and there was one. A single one that
- * fails may be of housekeeping, which loses nothing. */
+/* Whether there was a sync since there were `before`, and none succeeded. A single failed one may
+ * be of housekeeping, which loses nothing. */
 static bool all_syncs_failed(uint64_t before)
 {
    return faults_hits() > 0 && faults_hits() == faults_count(FAULT_SYNC) - before;
@@ -210,7 +210,7 @@ static bool fail_in_tick(const struct check_subject *subject, const struct bad_t
    else if (bad->reason == KVS_TICK_CHECKPOINT && bad->n % 2 == 1)
       write_on(&disk);
    else if (bad->reason == KVS_TICK_CHECKPOINT && bad->error == ENOSPC) {
-      driver_tick(&disk.driver, KVS_TICK_CHECKPOINT); /* room again: it must succeed */
+      driver_tick(&disk.driver, KVS_TICK_CHECKPOINT); /* space again: it must succeed */
       least = model_sequence(disk.driver.store);
    }
    if (subject->plugin->promise == KVS_DURABLE)

@@ -231,7 +231,7 @@ static struct footprint measure(void)
                              .maps = count_maps()};
 }
 
-/* A thread that was joined may still be on its way out of the kernel. */
+/* A thread that was joined may not have left the kernel yet. */
 static void await_threads(size_t threads)
 {
    for (int i = 0; i < 200 && count_entries("/proc/self/task") > threads; i++)
@@ -331,8 +331,8 @@ static void live_with_host(const struct check_subject *subject, const char *name
    driver_end(&driver);
 }
 
-/* The smallest host table that ABI 1 allows; whoever looks beyond it fails. And one of today's size
- * in which what may be NULL is. */
+/* The smallest host table that ABI 1 allows: using anything beyond it fails the case. And one of
+ * today's size in which everything is NULL that may be. */
 void case_older_host(const struct check_subject *subject)
 {
    spy.bare_host = true;
@@ -343,7 +343,7 @@ void case_older_host(const struct check_subject *subject)
    live_with_host(subject, "small");
 }
 
-/* A flag of a batch and a reason for a tick that are none of this version's. */
+/* A flag of a batch and a reason for a tick that this version does not have. */
 static void use_later_constants(const struct check_subject *subject)
 {
    struct driver driver;

@@ -1,9 +1,9 @@
 /*
- * What a case of the conformance kit is, and how it tells its outcome.
+ * What a case of the conformance kit is, and how it reports its outcome.
  *
  * Each case runs in a process of its own, in an empty workspace, and ends at the first broken
- * promise; so a case is written as a straight list of what must hold, and cleans nothing up. It
- * passes by returning.
+ * promise. So a case is a straight list of what must hold, and cleans nothing up. It passes by
+ * returning.
  *
  * Threads: any may fail the case.
  */
@@ -24,7 +24,7 @@
 struct check_subject {
    char directory[CHECK_PATH_SIZE], file[CHECK_PATH_SIZE];
    char name[256];
-   const kvs_plugin *plugin;          /* NULL for a case that looks at the file alone */
+   const kvs_plugin *plugin;          /* NULL for a case that examines the file alone */
    struct kv_plugin_library *library; /* the directory, where it may find others to stack on */
    struct kv_mode_option options[KV_OPTION_COUNT_MAX];
    size_t option_count;
@@ -51,14 +51,14 @@ extern const size_t check_case_count;
 
 const struct check_case *check_find(const char *name);
 
-/* For the case: each ends the process, or, for a step, says what is going on should it crash. */
+/* For the case. Fail and skip end the process; a step says what is going on, should it crash. */
 void check_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 void check_skip(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 void check_step(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* What is said behind each step from now on. */
+/* Is appended to each step from now on. */
 void check_context(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* For the kit's own needs, memory or a system call: no fault of the plug-in. */
+/* When the kit itself lacks memory or a system call: no fault of the plug-in. */
 void check_broken(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* In the process of a case: runs it and exits. Lines with the outcome go to `result_fd`. */

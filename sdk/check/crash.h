@@ -1,6 +1,7 @@
 /*
- * Killing the plug-in: a worker process drives an instance and tells in shared memory how far it
- * got; the case ends it, or lets it end itself in the middle of a write, and looks at what is left.
+ * Killing the plug-in: a worker process drives an instance and records in shared memory how far it
+ * got. The case kills it, or lets it end itself in the middle of a write, and examines what is
+ * left.
  *
  * Threads: the case's main thread. One worker at a time.
  */
@@ -35,10 +36,10 @@ void crash_begin(struct crash *crash, const struct check_subject *subject);
 void crash_make_directory(struct crash *crash, const char *name);
 /* Starts `worker`, a name that crash_work knows, over crash->directory. */
 void crash_start(struct crash *crash, const char *worker, uint64_t number);
-/* Ends it as kill -9 does, and fails the case when it had ended by itself in any other way than by
- * such a signal or with success. */
+/* Kills it with SIGKILL. Fails the case when it has already ended, unless with success or by that
+ * signal. */
 void crash_kill(struct crash *crash);
-/* Waits for the end that the worker comes to by itself. */
+/* Waits until the worker ends by itself. */
 void crash_wait(struct crash *crash);
 
 /* The cases. */

@@ -235,7 +235,7 @@ void driver_open_and_compare(struct driver *driver, struct kv_store *expected, c
    uint64_t sequence = model_sequence(driver->store), must = model_sequence(expected);
    if (sequence != must)
       check_fail("after %s it declares sequence %" PRIu64 ", and the last acknowledged one is "
-                 "%" PRIu64 "; keep it, and tell it with host->loaded_to",
+                 "%" PRIu64 "; keep it, and report it with host->loaded_to",
                  what, sequence, must);
 }
 

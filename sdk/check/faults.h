@@ -1,6 +1,6 @@
 /*
- * The failing disk of a case: sdk/fault/ as seen from the program that it is loaded into. All
- * functions but the first need it to be there.
+ * The failing disk of a case: sdk/fault/ as the program that it is loaded into sees it. Only the
+ * first function may be called without it.
  *
  * Threads: the case's own.
  */
@@ -13,12 +13,12 @@
 #include <stddef.h>
 
 bool faults_available(void);
-/* Calls below `directory`, which must exist, are looked at from now on. */
+/* From now on, calls on files below `directory`, which must exist, count. */
 void faults_watch(const char *directory);
 /* The calls of `kinds` from the `first`-th on meet the action; replaces an earlier rule. */
 void faults_arm(uint32_t kinds, enum fault_action action, int error, uint64_t first);
-/* Between these two, a rule for FAULT_SYNC: files made meanwhile whose every sync has failed lose
- * all that is in them, as a power cut may do it. Returns how many. */
+/* Between these two, a rule for FAULT_SYNC holds. Files made meanwhile of which every sync failed
+ * lose their content, as in a power cut. Returns their number. */
 void faults_before_power_cut(void);
 size_t faults_power_cut(void);
 /* Ends the rule; its hits can be read until the next one. */

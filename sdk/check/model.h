@@ -1,6 +1,5 @@
 /*
- * What the plug-in must have kept: a state held in the server's own store, and the comparison of
- * two of them.
+ * What the plug-in must have kept: states in the server's own store, and their comparison.
  *
  * Threads: one writer; reading beside it is what the store allows.
  */
@@ -19,7 +18,7 @@ struct kv_store *model_create(void);
 void model_apply(struct kv_store *store, const kvs_record *records, size_t count);
 uint64_t model_sequence(struct kv_store *store);
 struct kv_store *model_copy(struct kv_store *store);
-/* False with the first difference in words. */
+/* False, and the first difference in words. */
 bool model_equal(struct kv_store *expected, struct kv_store *found, char *difference, size_t size);
 
 /* The state that a workload has made after some number of groups. */
@@ -30,8 +29,8 @@ struct model {
 };
 
 void model_begin(struct model *model, const struct workload *workload);
-/* Moves to the state at `sequence`, forwards or back. False when a group ends past it: no state of
- * the workload has this sequence. */
+/* Moves to the state at `sequence`, forwards or back. False when no state of the workload has this
+ * sequence. */
 bool model_move_to(struct model *model, uint64_t sequence);
 void model_end(struct model *model);
 

@@ -14,8 +14,8 @@ static int result_fd = -1;
 static char context[512];
 
 /* One line a message, at most PIPE_BUF bytes, so that threads do not mix theirs. */
-__attribute__((format(printf, 2, 0))) static void tell(char kind, const char *format,
-                                                       va_list arguments)
+__attribute__((format(printf, 2, 0))) static void report(char kind, const char *format,
+                                                         va_list arguments)
 {
    char line[2048];
    line[0] = kind;
@@ -31,29 +31,29 @@ __attribute__((format(printf, 2, 0))) static void tell(char kind, const char *fo
       _exit(3);
 }
 
-#define TELL(kind, format)                                                                         \
+#define REPORT(kind, format)                                                                       \
    do {                                                                                            \
       va_list arguments;                                                                           \
       va_start(arguments, format);                                                                 \
-      tell(kind, format, arguments);                                                               \
+      report(kind, format, arguments);                                                             \
       va_end(arguments);                                                                           \
    } while (0)
 
 void check_fail(const char *format, ...)
 {
-   TELL('F', format);
+   REPORT('F', format);
    _exit(1);
 }
 
 void check_skip(const char *format, ...)
 {
-   TELL('K', format);
+   REPORT('K', format);
    _exit(0);
 }
 
-__attribute__((format(printf, 2, 3))) static void tell_text(char kind, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void report_text(char kind, const char *format, ...)
 {
-   TELL(kind, format);
+   REPORT(kind, format);
 }
 
 void check_step(const char *format, ...)
@@ -63,7 +63,7 @@ void check_step(const char *format, ...)
    va_start(arguments, format);
    vsnprintf(step, sizeof step, format, arguments);
    va_end(arguments);
-   tell_text('S', "%s%s", step, context);
+   report_text('S', "%s%s", step, context);
 }
 
 void check_context(const char *format, ...)
@@ -76,7 +76,7 @@ void check_context(const char *format, ...)
 
 void check_broken(const char *format, ...)
 {
-   TELL('B', format);
+   REPORT('B', format);
    _exit(3);
 }
 
@@ -133,7 +133,7 @@ void check_run(const struct check_case *chosen, struct check_subject *subject, i
    check_step("running");
    chosen->run(subject);
    check_step("ending the process");
-   tell_text('O', "%s", "");
+   report_text('O', "%s", "");
    exit(0);
 }
 

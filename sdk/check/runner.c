@@ -167,9 +167,9 @@ static void read_lines(struct run *run, uint64_t deadline_ms)
 static void read_output(struct run *run)
 {
    off_t size = lseek(run->output_fd, 0, SEEK_END);
-   size_t room = sizeof run->result->output - 1;
-   off_t from = size > (off_t)room ? size - (off_t)room : 0;
-   ssize_t got = pread(run->output_fd, run->result->output, room, from);
+   size_t space = sizeof run->result->output - 1;
+   off_t from = size > (off_t)space ? size - (off_t)space : 0;
+   ssize_t got = pread(run->output_fd, run->result->output, space, from);
    run->result->output[got > 0 ? got : 0] = '\0';
 }
 

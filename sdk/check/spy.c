@@ -12,10 +12,10 @@ struct spy spy;
 static const kvs_plugin *real_plugin;
 static kvs_plugin stand_in;
 
-/* Where the plug-in finds an older or newer host table: room for what a later version may add. */
+/* The host table of an older or newer host: larger, for what a later version may add. */
 union table {
    kvs_host host;
-   char room[sizeof(kvs_host) + 256];
+   char bytes[sizeof(kvs_host) + 256];
 };
 
 struct spied {
@@ -86,7 +86,7 @@ static kvs_bytes move_bytes(kvs_bytes bytes, char **to)
    return moved;
 }
 
-/* Into memory that holds nothing of the records before any more. */
+/* Into memory that no longer holds anything of the records before. */
 static void move_records(kvs_record *records, size_t count)
 {
    static char *memory;
@@ -163,7 +163,7 @@ static void cut_table(union table *table, size_t size)
 {
    void (*function)(void) = beyond;
    for (size_t at = size; at + sizeof function <= sizeof *table; at += sizeof function)
-      memcpy(table->room + at, &function, sizeof function);
+      memcpy(table->bytes + at, &function, sizeof function);
    table->host.size = (uint32_t)size;
 }
 

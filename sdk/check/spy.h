@@ -17,13 +17,12 @@ struct spy {
    /* What host->size is to be, and host->abi_minor; 0: as they are. Functions that lie beyond the
     * size fail the case when they are called. */
    uint32_t host_size, host_minor;
-   /* The time of expiry that belongs to a key. Views tell it; what on_load hands over must have it.
-    * The store of this version keeps none. NULL: nothing expires. */
+   /* The time of expiry of a key: views give it, and what on_load hands over must have it. The
+    * store of this version keeps none. NULL: nothing expires. */
    int64_t (*expiry_of)(kvs_bytes key);
-   /* Views give their records in memory that the next read uses again, which KVS_PLUGIN_COPIES
-    * allows. */
+   /* Views give their records in memory that the next read reuses, as KVS_PLUGIN_COPIES allows. */
    bool reuses_view;
-   /* Views give fewer records than there is room for before they end. */
+   /* Views give fewer records at once than asked for before they end. */
    bool short_reads;
    /* Ticks say that their views hold half of what they do. */
    bool understates_view;

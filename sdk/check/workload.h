@@ -1,7 +1,7 @@
 /*
- * Records made from a seed. The workload is an endless row of groups, each one record or a joined
- * run; group number N is the same whenever it is made, so a process that has seen nothing of the
- * one that was killed can tell what that one wrote.
+ * Records made from a seed. The workload is an endless sequence of groups, each one record or a
+ * joined run. Group number N is the same whenever it is made, so one process knows what another,
+ * which was killed, wrote.
  *
  * Threads: each object by one thread at a time.
  */
@@ -23,7 +23,7 @@ struct workload {
    size_t value_max;
 };
 
-/* A next number of a sequence that `state` is the place in. */
+/* The next number of the random sequence; `state` is advanced. */
 uint64_t workload_random(uint64_t *state);
 
 /* A batch under construction; records and their bytes belong to it. */

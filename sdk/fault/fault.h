@@ -3,9 +3,9 @@
  * (LD_PRELOAD) and lets calls on the files below one directory fail, be cut short, or end the
  * process. The program that it is loaded into finds it by the symbol below and drives it.
  *
- * Calls are told apart by the path that a descriptor leads to, so it does not matter how a file was
- * opened. What does not go through these functions is not seen: memory maps, io_uring, and writes
- * that the C library's own streams (fwrite) make inside it.
+ * Calls are distinguished by the path that a descriptor leads to, so it does not matter how a file
+ * was opened. What does not go through these functions is not seen: memory maps, io_uring, and
+ * writes that the C library's own streams (fwrite) make inside it.
  *
  * tests/fault/shim.h is another library, for a whole server: driven from outside of the process by
  * many rules, it looks only at files that it saw being opened, as a server's sockets demand; this
@@ -32,8 +32,8 @@ enum fault_action {
    FAULT_TEAR_THEN_KILL, /* a write transfers half; at the next call the process ends */
 };
 
-/* The syncs of regular files since the rule was set, as far as there is room: what only failed ones
- * cover, a power cut may take. */
+/* The syncs of regular files since the rule was set, as far as they fit: a power cut may take what
+ * only failed ones cover. */
 #define FAULT_FILE_SYNCS_MAX 256
 
 struct fault_file_sync {
@@ -42,7 +42,7 @@ struct fault_file_sync {
 };
 
 struct fault_control {
-   char root[FAULT_ROOT_SIZE]; /* a real path; empty: nothing is looked at */
+   char root[FAULT_ROOT_SIZE]; /* a real path; empty: nothing is judged */
    _Atomic uint32_t kinds;     /* 0: no rule; set last */
    uint32_t action;
    int32_t error;
@@ -50,7 +50,7 @@ struct fault_control {
    _Atomic uint64_t seen;                /* calls of the rule's kinds since it was set */
    _Atomic uint64_t hits;                /* how often it acted */
    _Atomic uint64_t counts[FAULT_KINDS]; /* all calls below the root, by the number of the bit */
-   _Atomic uint32_t file_sync_count;     /* may be more than there is room for */
+   _Atomic uint32_t file_sync_count;     /* may exceed the array */
    struct fault_file_sync file_syncs[FAULT_FILE_SYNCS_MAX];
 };
 

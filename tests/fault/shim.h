@@ -8,7 +8,7 @@
  * of the data directory; calls on other files pass untouched and uncounted. Without either variable
  * the shim does nothing. tests/support/faults.py is the Python side of this file.
  *
- * Rules. A call is looked at by all armed rules, in order. A rule whose `kinds` has the call's bit,
+ * Rules. All armed rules see a call, in order. A rule whose `kinds` has the call's bit,
  * and whose `match`, unless empty, is a part of the path, counts it in `seen`; when seen lies
  * within first..last it acts. The first rule that acts decides. Actions:
  *

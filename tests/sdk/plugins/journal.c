@@ -584,7 +584,7 @@ static void check_order(kvs_bytes before, kvs_bytes key)
    }
 }
 
-/* The fault: fewer than there is room for pass for the last ones. */
+/* The fault: fewer records than asked for pass for the last ones. */
 static bool put_many(const struct journal *journal, const kvs_tick *tick, struct buffer *buffer)
 {
    kvs_record records[8];
