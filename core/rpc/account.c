@@ -141,7 +141,7 @@ enum kv_code kv_share_refusal(const struct kv_share *share, struct kv_status *st
 {
    return kv_fail(status, KV_RESOURCE_EXHAUSTED,
                   "calls hold %zu of at most %zu bytes (server setting max-wire-memory), those of "
-                  "this connection %zu, which leaves it no room for more; have fewer or smaller "
+                  "this connection %zu, which leaves it no space for more; have fewer or smaller "
                   "calls in flight, and read their replies",
                   kv_account_held(share->account), share->account->max, kv_share_held(share));
 }

@@ -1,18 +1,20 @@
 /*
- * The wire: a gRPC server seen as a table of methods and opaque calls that carry bytes. The only
- * module that includes gRPC headers; everything above works on bytes and statuses.
+ * The wire: a gRPC server seen as a table of methods and opaque calls that carry bytes and
+ * statuses. What implements it is an engine (core/rpc/grpc); nothing above sees the engine's
+ * library.
  *
  * Promises
- *  - Every call that reaches a handler is answered exactly once on the wire: by the handler, or,
- * when the client has gone, not at all; its memory is released either way.
+ *  - Every call that reaches a handler is answered on the wire exactly once, by the handler, unless
+ *    it was cancelled; its memory is released either way.
  *  - An unknown method is answered UNIMPLEMENTED at once.
- *  - A handler never sees a half message, none above the receive limit, and no call that is
- *    malformed, as far as gRPC lets that be seen (headers.h), or whose deadline has passed.
+ *  - A handler never sees half a message, none above the receive limit, and no call that is
+ *    malformed, as far as the engine can see that, or whose deadline has passed.
+ *  - What all calls hold in memory keeps to one account (account.h).
  *
  * Threads: `workers` threads poll for events; connections are given to them in turn. Handlers run
- * on them and must not block on I/O. What a worker handles until nothing more has arrived is a
- * turn; one that goes on and on is cut, so that nothing waits long for its end. The functions of a
- * call may be used from any thread, one at a time, while the call is open; a unary call closes with
+ * on them and must not block on I/O. A turn is all that a worker handles until nothing more has
+ * arrived; one that does not end is cut, so that nothing waits long for its end. The functions of a
+ * call may be used from any thread, one at a time, while the call is open. A unary call closes with
  * its reply or failure and must not be touched afterwards; a stream closes with its `closed`
  * handler.
  */
@@ -40,9 +42,8 @@ struct kv_rpc_method {
    const char *path; /* "/package.Service/Method"; must outlive the server */
    enum kv_rpc_kind kind;
    void *service; /* given to the handlers */
-   /* Its handlers may take long. A slow call waits for its turn, behind the slow ones before it:
-    * one is begun at the end of a turn. If it has been cancelled by then it is never begun. So it
-    * is with any request that came compressed. */
+   /* Its handlers may take long. Slow calls wait for one another: one is begun at the end of a
+    * turn, never if it has been cancelled by then. A request that came compressed is slow, too. */
    bool slow;
    /* A request has many parts, so that a large one is slow. */
    bool compound;
@@ -55,15 +56,15 @@ struct kv_rpc_method {
    void (*sent)(void *service, struct kv_call *call);
    /* Bidi only: the client will send no more. */
    void (*half_closed)(void *service, struct kv_call *call);
-   /* Streams only, may be NULL: the call is over (finished, or the client went away); release what
-    * belongs to it. No other handler follows and the call must not be touched afterwards. Called
+   /* Streams only, may be NULL: the call is over (finished, failed or cancelled); release what
+    * belongs to it. No other handler follows, and the call must not be touched afterwards. Called
     * exactly once for each stream whose `request` or `half_closed` was called. */
    void (*closed)(void *service, struct kv_call *call);
-   /* Streams only, may be NULL: bytes that the call keeps which nothing else counts. Asked now and
+   /* Streams only, may be NULL: bytes that the call keeps and nothing else counts. Asked now and
     * then, on the worker's thread. */
    size_t (*kept)(void *service, struct kv_call *call);
-   /* Streams only, may be NULL: the call is about to be ended as its client does not read, or too
-    * much is kept for it. Adds to the status text how the client can go on. */
+   /* Streams only, may be NULL: the call is about to be ended because its client does not read, or
+    * because it keeps too much. Appends to the status text how the client can go on. */
    void (*resume)(void *service, struct kv_call *call, char *text, size_t size);
 };
 
@@ -75,89 +76,85 @@ struct kv_rpc_method {
 struct kv_rpc_options {
    unsigned workers;           /* polling threads, 1 to KV_RPC_WORKERS_MAX */
    size_t receive_message_max; /* bytes; larger requests are refused with RESOURCE_EXHAUSTED */
-   /* Bytes that all connections may hold: what gRPC has received for them (beyond it the largest
-    * calls are ended), and as much again for calls in flight, in every form (account.h; beyond it
-    * calls are refused, and arenas, kv_call_message and kv_call_insert have no room). */
+   /* Bytes that all connections may hold: so much received by the engine, beyond which it ends the
+    * largest calls, and as much again for calls in flight in every form (account.h), beyond which
+    * calls are refused, and arenas, kv_call_message and kv_call_insert give nothing. */
    size_t memory_max;
-   /* A reply whose client has taken nothing for so long is ended: ABORTED. It gets longer where
-    * something else moves on its connection, and half a second where the account is short, then
-    * RESOURCE_EXHAUSTED (stall.c). */
+   /* A reply of which the client has taken nothing for so long is ended with ABORTED. It gets
+    * longer where something else moves on its connection. Where the account is short of memory it
+    * gets half a second, and ends with RESOURCE_EXHAUSTED. */
    int64_t reader_timeout_ms;
-   /* Called on the worker's thread at the end of a turn in which a handler has left a unary call
-    * without an answer, before a slow call is begun: for what costs less when it is done for all of
-    * them together. It must answer calls, or have them answered. May be NULL. */
+   /* May be NULL. Called on the worker's thread at the end of a turn in which a handler has left a
+    * unary call unanswered, before a slow call is begun: for what costs less when it is done for
+    * all of them together. It must answer those calls, or have them answered. */
    void (*turn_end)(void *context, unsigned worker);
    void *context;
-   /* Paths that no text of a failure shows to clients, see above; NULL ends them. Outlive the
-    * server; may be NULL. */
+   /* Paths that no failure's text shows to clients; NULL ends them. They must outlive the server.
+    * May be NULL. */
    const char *const *private_paths;
 };
 
-/* Takes the method table (copied; paths and services must outlive the server). NULL with `status`.
- */
+/* Copies the table of methods; paths and services must outlive the server. NULL with `status`. */
 struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
                              const struct kv_rpc_method *methods, size_t count,
                              struct kv_status *status);
-/* Adds an address to listen on: "host:port", "[v6]:port", "unix:PATH". Port 0 picks a free one;
- * *port (may be NULL) tells which. Before kv_rpc_start only. The text of a failure names the
- * address and the system's reason. */
+/* Adds an address to listen on, as kv_acceptor_listen does. Before kv_rpc_start. */
 enum kv_code kv_rpc_listen(struct kv_rpc *rpc, const char *address, int *port,
                            struct kv_status *status);
 enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status);
-/* Refuses new calls as UNAVAILABLE and waits until those in flight are finished, at most
- * `grace_ms`; then closes all connections, cancels the rest and waits for them. Returns when no
- * handler runs and none will. Not from a handler. */
+/* Refuses new calls as UNAVAILABLE and waits for those in flight, at most `grace_ms`; then closes
+ * all connections, cancels the remaining calls and waits for them. Returns when no handler runs and
+ * none will. Not from a handler. */
 void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms);
 /* After kv_rpc_stop, or without a start. */
 void kv_rpc_destroy(struct kv_rpc *rpc);
 
 /* ---- Calls ---- */
 
-/* Which worker (0 to workers - 1) runs this handler; for state kept per thread. Only in handlers.
- */
+/* In handlers only: which worker (0 to workers - 1) runs it; for state kept per thread. */
 unsigned kv_call_worker(const struct kv_call *call);
-/* Memory that is released when the call closes. It counts as the connection's. */
+/* Memory that is released when the call closes, and counts for its connection. */
 struct kv_arena *kv_call_arena(struct kv_call *call);
-/* A place for the handler's own state of a stream; NULL at first. */
+/* Where a handler keeps its own state of a stream; NULL at first. */
 void **kv_call_state(struct kv_call *call);
 
 /* Counts bytes that the handler is about to allocate itself, until the call is answered. False: it
- * must not. */
+ * must not allocate them. */
 bool kv_call_take(struct kv_call *call, size_t size);
-/* Unary: the call has taken effect. From now on the account refuses nothing that its reply takes,
- * since a call that fails must not have changed anything. */
+/* Unary: the call has taken effect. From now on its reply is refused no memory, since a call that
+ * fails must not have changed anything. */
 void kv_call_carried_out(struct kv_call *call);
 /* The request's bytes are not needed any more. */
 void kv_call_forget_request(struct kv_call *call);
 /* Why arena, kv_call_take, kv_call_message or kv_call_insert had no memory: RESOURCE_EXHAUSTED, or
  * INTERNAL when the call has taken effect. */
 void kv_call_exhausted(const struct kv_call *call, struct kv_status *status);
-/* Room for a message of `size` bytes to be filled in by the caller, or NULL when memory is out or
- * the connection holds too much already. It replaces an earlier one that was not sent. */
+/* A message of `size` bytes for the caller to fill in, in place of an earlier one that was not
+ * sent. NULL when memory is out or the connection holds too much already. */
 uint8_t *kv_call_message(struct kv_call *call, size_t size);
-/* Has the message go on after the first `at` bytes of its room, which must have been filled in,
- * with bytes that stay where they are: release(owner) follows, on any thread, when they are needed
- * no more. The rest of the room comes behind them. `at` must not be below that of an earlier piece.
- * False when memory is out or the connection holds too much; nothing is released then. */
+/* Inserts bytes that stay where they are after the first `at` bytes of the message, which must have
+ * been filled in. release(owner) follows on any thread when the bytes are no longer needed; not
+ * after a failure. `at` must not be below that of an earlier insertion. False when memory is out or
+ * the connection holds too much. */
 bool kv_call_insert(struct kv_call *call, size_t at, struct kv_slice bytes,
                     void (*release)(void *owner), void *owner);
 
-/* Unary: sends what was put into kv_call_message (nothing: an empty message) with status OK; or
- * DEADLINE_EXCEEDED alone, when the deadline has passed. One that passes later is left to the
- * client: a status behind half a reply would look to it like a broken one. */
+/* Unary: sends the message (if there is none, an empty one) with status OK; or DEADLINE_EXCEEDED
+ * alone when the deadline has passed. A deadline that passes later is left to the client: a status
+ * behind half a reply would look to it like a broken reply. */
 void kv_call_reply(struct kv_call *call);
 /* Any kind: ends the call with a status other than OK; `text` is copied. */
 void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text);
 
-/* Unary, in the `request` handler of a slow call, or in `go_on`: hands the thread back, and has
- * go_on called at the end of the next turn. No other slow call of this
- * worker is begun in between. First ask kv_call_is_cancelled then: the call still has to be ended.
- */
+/* Unary, in the `request` handler of a slow call, or in `go_on`: gives the thread back, and has
+ * go_on called at the end of the next turn. No other slow call of this worker is begun in between.
+ * go_on should first ask kv_call_is_cancelled; a cancelled call still has to be ended. */
 void kv_call_yield(struct kv_call *call, void (*go_on)(void *service, struct kv_call *call));
 
-/* Unary, in the `request` handler: from now on kv_call_is_cancelled tells whether the client went
- * away, its deadline passed, or the server is being stopped. The call is to be answered all the
- * same. Slow calls are watched from the start. */
+/* Unary, in the `request` handler: from now on kv_call_is_cancelled knows whether the client has
+ * cancelled the call or disconnected, or the server is being stopped; it always knows whether the
+ * deadline has passed. The call must be answered all the same. Slow calls are watched from the
+ * start. */
 void kv_call_watch(struct kv_call *call);
 /* A number for the connection that the call came on, the same for all its calls. */
 uint64_t kv_call_connection(const struct kv_call *call);
@@ -165,8 +162,7 @@ uint64_t kv_call_connection(const struct kv_call *call);
 /* Any thread, until the call is answered. */
 bool kv_call_is_cancelled(const struct kv_call *call);
 
-/* Streams: sends one message; then wait for `sent`. Once the deadline has passed, it ends the call.
- */
+/* Streams: sends the message; then wait for `sent`. Ends the call if its deadline has passed. */
 void kv_call_send(struct kv_call *call);
 /* Bidi: lets the next request in. */
 void kv_call_read_next(struct kv_call *call);

@@ -8,14 +8,12 @@
 #include "core/support/text.h"
 
 #include <grpc/slice_buffer.h>
-#include <grpc/support/alloc.h>
 
 #include <stdlib.h>
 #include <string.h>
 
 /* Closed calls that a worker keeps: what a burst needed beyond that goes back to the system. */
 #define POOL_MAX 256
-#define PEER_HASH_PRIME UINT64_C(0x100000001b3) /* FNV */
 /* Replies from here on are allocated so that running out of memory is an answer; gRPC's own
  * allocation, which ends the process then, is faster for small ones. */
 #define LARGE_MESSAGE_SIZE ((size_t)64 * 1024)
@@ -23,7 +21,7 @@
 static void handle_unary_closed(void *owner, bool ok)
 {
    struct kv_call *call = owner;
-   (void)ok; /* a client that has gone is no reason to do anything else */
+   (void)ok; /* a cancelled call is released all the same */
    if (!call->watched || --call->batches_left == 0)
       kv_call_release(call);
 }
@@ -273,7 +271,7 @@ enum kv_code kv_call_may_begin(struct kv_call *call, struct kv_status *status)
       return kv_fail(status, KV_DEADLINE_EXCEEDED,
                      "the deadline passed before the call was started");
    if (call->watched && kv_call_is_cancelled(call))
-      return kv_fail(status, KV_CANCELLED, "the caller is gone");
+      return kv_fail(status, KV_CANCELLED, "the call was cancelled");
    return KV_OK;
 }
 
@@ -295,12 +293,7 @@ void kv_call_watch(struct kv_call *call)
 
 uint64_t kv_call_connection(const struct kv_call *call)
 {
-   uint64_t number = 0;
-   char *peer = grpc_call_get_peer(call->grpc);
-   for (const char *c = peer; *c != '\0'; c++)
-      number = (number ^ (unsigned char)*c) * PEER_HASH_PRIME;
-   gpr_free(peer);
-   return number;
+   return (uint64_t)call->connection->fd;
 }
 
 bool kv_call_is_cancelled(const struct kv_call *call)

@@ -1,9 +1,9 @@
 /*
- * gRPC's own log, as lines of the server's. What nobody else hears of is written there, such as a
- * header that cannot be read, and so a client can have a line written for each of its calls. So of
- * each kind (a place in gRPC's code) few lines are written, and the others are counted.
+ * gRPC's own log, forwarded to the server's. gRPC reports some faults of clients only there, such
+ * as a header that cannot be read, so that a client can cause a line with each of its calls. Of
+ * each kind (a place in gRPC's code) few lines are written in a minute; the others are counted.
  *
- * gRPC has one log in a process; what this keeps about it is the process's, too.
+ * gRPC has one log in a process, and so has this one state.
  *
  * Threads: any.
  */
@@ -14,7 +14,7 @@
 
 /* From now on gRPC's lines go to the server's log. */
 void kv_grpc_log_begin(void);
-/* Whether a client has named an encoding that gRPC does not know. Only this log tells of it. */
+/* Whether a client has named an encoding that gRPC does not know. Only its log says so. */
 bool kv_grpc_log_saw_unknown_encoding(void);
 
 #endif

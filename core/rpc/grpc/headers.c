@@ -6,8 +6,8 @@
 
 #define NAME_SHOWN_MAX ((size_t)64)
 
-/* gRPC knows it, but only its own tests get to see it: not in its headers, and in C++. Weak, so
- * that a gRPC without it is none the worse. */
+/* gRPC exports this for its own tests only: it is in no header, and has a C++ name. Weak, so that
+ * the server also runs on a gRPC without it. */
 #define FLAG_COMPRESSED 0x80000000u
 __attribute__((weak)) uint32_t
 message_flags(grpc_call *call) __asm__("_Z37grpc_call_test_only_get_message_flagsP9grpc_call");

@@ -1,8 +1,7 @@
 /*
- * What gRPC leaves to be checked of a call's headers.
- *
- * It hands over those that are not its own; its own (grpc-timeout, grpc-encoding) it reads itself,
- * and says of what it cannot read nothing but a line in its log.
+ * What gRPC leaves to be checked of a call's headers. It passes on those that are not its own. Its
+ * own (grpc-timeout, grpc-encoding) it reads itself, and reports what it cannot read only in its
+ * log.
  *
  * Threads: any.
  */
@@ -15,7 +14,7 @@
 
 #include <stdbool.h>
 
-/* Bytes of names and values that a call may bring. 16 KiB, with something for the names. */
+/* Limit on the bytes of names and values: 16 KiB of values, and some for the names. */
 #define KV_RPC_METADATA_MAX (17 * 1024)
 
 /* RESOURCE_EXHAUSTED: they are too large. INTERNAL, as for any call that is malformed: a name is

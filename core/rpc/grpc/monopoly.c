@@ -79,9 +79,9 @@ void kv_monopoly_note(struct kv_monopoly *monopoly, int fd)
    monopoly->connections[number] = (struct connection){.cookie = cookie_of(fd)};
 }
 
-/* A descriptor of our own for it, as gRPC may close its one at any moment; -1 when it is gone. What
- * else has its number by now is not duplicated: with the copy of a file the locks go (fcntl) that a
- * plug-in has on it. */
+/* A descriptor of our own for it, as gRPC may close its one at any moment; -1 when it is closed.
+ * What else has its number by now is not duplicated: with the copy of a file the locks go (fcntl)
+ * that a plug-in has on it. */
 static int hold(struct kv_monopoly *monopoly, size_t number)
 {
    struct connection *connection = &monopoly->connections[number];

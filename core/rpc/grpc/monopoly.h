@@ -2,7 +2,7 @@
  * Connections that keep a worker to themselves. gRPC reads a connection until there is nothing left
  * to read, and a worker that waits for its next event is inside gRPC until then: a client that
  * sends faster than gRPC parses holds up all others of that worker for as long as it likes. So
- * somebody else looks. While a worker is busy in one and the same wait, the connection that sends
+ * another thread looks. While a worker is busy in one and the same wait, the connection that sends
  * the most is ended once that is more than all requests may hold together before they are handed
  * over: it was no request.
  *
@@ -23,7 +23,7 @@ struct kv_monopoly *kv_monopoly_create(struct kv_rpc *rpc, struct kv_status *sta
 void kv_monopoly_destroy(struct kv_monopoly *monopoly);
 /* A connection that is about to be handed to gRPC. */
 void kv_monopoly_note(struct kv_monopoly *monopoly, int fd);
-/* To be called every KV_MONOPOLY_LOOK_MS. */
+/* Call it every KV_MONOPOLY_LOOK_MS. */
 void kv_monopoly_look(struct kv_monopoly *monopoly);
 
 #endif

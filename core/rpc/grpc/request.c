@@ -12,7 +12,7 @@
 
 /* Unpacked at a time: a few milliseconds. */
 #define STEP_SIZE ((size_t)2 * 1024 * 1024)
-/* Those of streams are not unpacked in steps, and never large. */
+/* Requests of streams are not unpacked in steps, and never large. */
 #define STREAM_REQUEST_MAX ((size_t)1024 * 1024)
 
 static bool is_packed(const struct kv_call *call)
@@ -74,7 +74,7 @@ static enum kv_code unpack(struct kv_call *call, bool *ready, struct kv_slice *r
 }
 
 /* The message is compressed, but gRPC knows no encoding for it: none was named, or one that it does
- * not know. Which of the two it was only its log tells, and not of which call. */
+ * not know. Only its log says which of the two it was, and not for which call. */
 static enum kv_code refuse_encoding(struct kv_call *call, struct kv_status *status)
 {
    if (!kv_grpc_log_saw_unknown_encoding())

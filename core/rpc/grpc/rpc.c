@@ -13,20 +13,19 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-/* A client that vanished without a word (no FIN) is found out this way, and its streams end. */
+/* Detects clients that vanished without a FIN, and ends their streams. */
 #define KEEPALIVE_TIME_MS 120000
 #define KEEPALIVE_TIMEOUT_MS 20000
-/* Clients may send keepalive pings this often, with or without calls, before they are told off. */
+/* How often clients may send keepalive pings, with or without calls; more is an error. */
 #define PING_INTERVAL_MIN_MS 1000
-/* While there is no memory for large requests: how long before it is looked for again. */
+/* While there is no memory for large requests: how long until the next attempt. */
 #define BLOCKED_MS 5
 /* Calls in flight on one connection; a client waits with those beyond. */
 #define CONCURRENT_STREAMS_MAX 1024
 /* Where calls were in flight at a stop: how long their replies have to reach the clients before the
- * connections are closed. What is still to be read then makes the system reset them, and with that
- * drop what is on its way to the client. */
+ * connections are closed. If requests are still unread then, the system resets the connections and
+ * drops what is in flight to the client. */
 #define FAREWELL_MS 100
 
 static grpc_arg integer(char *key, int value)
@@ -172,13 +171,17 @@ enum kv_code kv_rpc_listen(struct kv_rpc *rpc, const char *address, int *port,
    return kv_acceptor_listen(rpc->acceptor, address, port, status);
 }
 
+static gpr_timespec in_ms(int64_t ms)
+{
+   return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(ms, GPR_TIMESPAN));
+}
+
 static gpr_timespec time_to_wait(const struct kv_rpc_worker *worker)
 {
    if (kv_turn_is_open(worker))
       return gpr_inf_past(GPR_CLOCK_MONOTONIC);
    if (worker->turn.blocked) /* until another worker's calls have ended */
-      return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                          gpr_time_from_millis(BLOCKED_MS, GPR_TIMESPAN));
+      return in_ms(BLOCKED_MS);
    return worker->open.newest ? worker->open.look_at : gpr_inf_future(GPR_CLOCK_MONOTONIC);
 }
 
@@ -226,18 +229,6 @@ enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status)
    return kv_acceptor_start(rpc->acceptor, status);
 }
 
-static gpr_timespec in_ms(int64_t ms)
-{
-   return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(ms, GPR_TIMESPAN));
-}
-
-static void sleep_ms(int64_t ms)
-{
-   struct timespec left = {ms / 1000, ms % 1000 * 1000000};
-   while (nanosleep(&left, &left) != 0)
-      ;
-}
-
 static bool has_calls(const struct kv_rpc *rpc)
 {
    for (unsigned i = 0; i < rpc->worker_count; i++)
@@ -277,7 +268,7 @@ static void refuse_calls(struct kv_rpc *rpc, int64_t grace_ms)
    bool busy = has_calls(rpc);
    await_quiet(rpc, in_ms(grace_ms));
    if (busy || atomic_load(&rpc->refused))
-      sleep_ms(grace_ms < FAREWELL_MS ? grace_ms : FAREWELL_MS);
+      gpr_sleep_until(in_ms(grace_ms < FAREWELL_MS ? grace_ms : FAREWELL_MS));
    for (unsigned i = 0; i < rpc->worker_count; i++)
       grpc_server_cancel_all_calls(rpc->workers[i].server);
 }

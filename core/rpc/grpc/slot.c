@@ -180,31 +180,24 @@ static void handle_unknown(void *owner, bool ok)
       refuse(grpc, NULL, &status);
 }
 
-/* `method` NULL: for unknown ones. */
-static void init_slot(struct kv_rpc_slot *slot, struct kv_rpc_worker *worker,
-                      const struct kv_rpc_method *method, void *registered)
-{
-   slot->worker = worker;
-   slot->arrived = (struct kv_rpc_event){method ? handle_arrived : handle_unknown, slot};
-   slot->method = method;
-   slot->registered = registered;
-   grpc_metadata_array_init(&slot->metadata);
-   grpc_call_details_init(&slot->details);
-}
-
 enum kv_code kv_rpc_slots_create(struct kv_rpc_worker *worker, struct kv_status *status)
 {
    const struct kv_rpc *rpc = worker->rpc;
    size_t count = slot_count(rpc);
    worker->slots = calloc(count, sizeof *worker->slots);
    if (!worker->slots)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for %zu request slots", count);
-   struct kv_rpc_slot *slot = worker->slots;
-   for (size_t i = 0; i < rpc->method_count; i++)
-      for (size_t left = SLOTS_OF_METHOD; left > 0; left--)
-         init_slot(slot++, worker, &rpc->methods[i], worker->registered[i]);
-   for (size_t left = SLOTS_FOR_UNKNOWN; left > 0; left--)
-      init_slot(slot++, worker, NULL, NULL);
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for %zu accept slots", count);
+   for (size_t i = 0; i < count; i++) {
+      struct kv_rpc_slot *slot = &worker->slots[i];
+      size_t method = i / SLOTS_OF_METHOD;
+      bool known = method < rpc->method_count;
+      slot->worker = worker;
+      slot->arrived = (struct kv_rpc_event){known ? handle_arrived : handle_unknown, slot};
+      slot->method = known ? &rpc->methods[method] : NULL;
+      slot->registered = known ? worker->registered[method] : NULL;
+      grpc_metadata_array_init(&slot->metadata);
+      grpc_call_details_init(&slot->details);
+   }
    return KV_OK;
 }
 

@@ -56,7 +56,7 @@ static void measure(struct kv_call *call)
    progress->sent_before = progress->sent;
 }
 
-/* Has the share count what the call keeps of old versions now. */
+/* Counts what the call keeps of old versions now. */
 static void count_kept(struct kv_call *call)
 {
    const struct kv_rpc_method *method = call->method;
