@@ -11,8 +11,36 @@
 
 #include "core/commit/commit.h"
 
-struct kv_backlog { /* zeroed: nothing waits */
+/* A list in its order; zeroed: empty. */
+struct kv_submissions {
    struct kv_submission *first, *last;
+};
+
+static inline void kv_submissions_append(struct kv_submissions *list,
+                                         struct kv_submission *submission)
+{
+   submission->next = NULL;
+   if (list->last)
+      list->last->next = submission;
+   else
+      list->first = submission;
+   list->last = submission;
+}
+
+/* Moves all that `from` holds behind what `to` does. */
+static inline void kv_submissions_move(struct kv_submissions *to, struct kv_submissions *from)
+{
+   if (to->last)
+      to->last->next = from->first;
+   else
+      to->first = from->first;
+   if (from->last)
+      to->last = from->last;
+   *from = (struct kv_submissions){0};
+}
+
+struct kv_backlog {               /* zeroed: nothing waits */
+   struct kv_submissions large;   /* the first may have been committed in part */
    struct kv_submission *apart;   /* each a batch of its own, before all others */
    struct kv_submission *arrived; /* since there is such a one; in their order */
 };

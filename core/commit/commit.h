@@ -8,8 +8,16 @@
  * rejected batch changes nothing, and callers that wait while a batch is being made durable share
  * the next one (group commit).
  *
- * Threads: kv_commit_add and kv_commit_flush on that of the worker that is named; `done` runs on a
- * thread of the pipeline, or on that of a submitter where no plug-in waits, and must not block.
+ * Threads, and who waits for whom
+ *
+ * kv_commit_add and kv_commit_flush: that of the worker that is named. It waits for nobody: neither
+ * for another batch, nor for a disk, nor for the control thread. Where no instance waits in on_write
+ * (KVS_PLUGIN_PROMPT) kv_commit_flush commits by itself, if nobody else does just then.
+ *
+ * `done`: that worker's in kv_commit_flush, or one of the pipeline. It must not block.
+ *
+ * A submission waits for the batch in flight, and while the control thread changes the instances
+ * (targets.h), which may take an fsync of the ACTIVE record, or a checkpoint.
  */
 #ifndef KV_COMMIT_H
 #define KV_COMMIT_H
@@ -77,9 +85,8 @@ void kv_commit_destroy(struct kv_commit *commit);
 
 /* Puts a submission behind those that the worker has added in this turn. */
 void kv_commit_add(struct kv_commit *commit, unsigned worker, struct kv_submission *submission);
-/* Submits what the worker has added, at the end of its turn. It is committed together, which costs
- * less, and in this order; large ones (backlog.h) after the others, and where they need more than a
- * batch over several. May wait for what is in flight, for some millisecond. */
+/* Submits what the worker has added, at the end of its turn. It is committed together and in this
+ * order; large ones (backlog.h) after the others, and in several batches where one is not enough. */
 void kv_commit_flush(struct kv_commit *commit, unsigned worker);
 
 #endif

@@ -131,7 +131,8 @@ static void answer_at_turn_end(void *owner, unsigned worker)
    size_t count = service->unanswered_count;
    service->unanswered_count = 0;
    service->turns += count > 0;
-   service->echoed_before = service->requests;
+   service->answered += (unsigned)count;
+   service->counted_before = service->counted;
    pthread_cond_broadcast(&service->changed);
    pthread_mutex_unlock(&service->lock);
    for (size_t i = 0; i < count; i++) {
@@ -193,9 +194,9 @@ struct count {
    uint32_t next, end;
 };
 
-static void count_on(void *service, struct kv_call *call)
+static void count_on(void *owner, struct kv_call *call)
 {
-   (void)service;
+   struct service *service = owner;
    struct count *count = *kv_call_state(call);
    if (count->next == count->end) {
       kv_call_finish(call);
@@ -203,6 +204,7 @@ static void count_on(void *service, struct kv_call *call)
    }
    put_message(call, kv_slice(&count->next, sizeof count->next));
    count->next++;
+   note(service, &service->counted);
    kv_call_send(call);
 }
 

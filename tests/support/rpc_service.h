@@ -25,10 +25,12 @@ struct service {
    size_t held_count;
    struct kv_call *unanswered[MANY_CALLS]; /* of one worker: until its turn ends */
    size_t unanswered_count;
-   unsigned turns;         /* that have ended with such calls */
-   unsigned echoed_before; /* requests before the last of them */
-   bool open;              /* the gate */
-   bool were_behind;       /* a slow handler ran before the end of a turn that was due */
+   unsigned turns;          /* that have ended with such calls */
+   unsigned answered;       /* such calls */
+   unsigned counted;        /* messages of streams that count */
+   unsigned counted_before; /* the last of the turns ended */
+   bool open;               /* the gate */
+   bool were_behind;        /* a slow handler ran before the end of a turn that was due */
 };
 
 /* A server with the service's methods, which are /test.Test/... */

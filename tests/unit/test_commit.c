@@ -552,7 +552,7 @@ static void *submit_first(void *argument)
 }
 
 /* Nobody else comes: neither another write nor a step of the control thread. */
-static void what_is_submitted_while_another_commits_is_committed_by_that_one(void **state)
+static void what_is_flushed_while_another_worker_commits_waits_for_nobody_else(void **state)
 {
    struct fixture *fixture = *state;
    struct first_write first = {.fixture = fixture};
@@ -827,7 +827,7 @@ int main(void)
        TEST(one_submitters_writes_are_committed_in_its_order),
        TEST(what_a_turn_adds_is_one_batch_in_its_order),
        TEST(a_standby_that_has_refused_a_batch_is_given_no_more),
-       TEST(what_is_submitted_while_another_commits_is_committed_by_that_one),
+       TEST(what_is_flushed_while_another_worker_commits_waits_for_nobody_else),
        TEST(no_write_is_lost_when_targets_change_under_many_threads),
        TEST(what_is_submitted_while_it_is_recorded_goes_to_the_promoted_one),
        TEST(after_a_record_that_failed_the_active_one_goes_on),

@@ -20,50 +20,64 @@ static void each_call_that_comes_alone_is_a_turn(void **state)
    assert_int_equal(count_of(&world->service, &world->service.turns), 40);
 }
 
-/* Keeps a worker at the gate until so many calls have arrived behind it, all on one connection,
+/* Keeps a worker at the gate until so many calls have been sent behind it, all on one connection,
  * where two calls are in flight already. */
 static int gather(struct world *world, const char *const *paths, uint8_t count)
 {
    struct service *service = &world->service;
+   unsigned before = count_of(service, &service->requests);
    int fd = begin_raw(world->port, "/test.Test/Hold", 1, kv_slice_of("x"));
-   await_count(service, &service->requests, 1);
+   await_count(service, &service->requests, before + 1);
    call_raw(fd, 3, "/test.Test/Gate", 1, kv_slice_of("x"));
-   await_count(service, &service->requests, 2);
+   await_count(service, &service->requests, before + 2);
    for (uint8_t i = 0; i < count; i++)
       call_raw(fd, (uint8_t)(5 + 2 * i), paths[i], 1, kv_slice_of("x"));
    open_gate(service);
    return fd;
 }
 
-static void a_turn_ends_once_for_all_that_have_arrived(void **state)
+/* How many turns end for what is sent in one go. */
+static unsigned turns_of_a_burst(struct world *world)
 {
    static const char *const paths[] = {"/test.Test/Leave", "/test.Test/Echo", "/test.Test/Leave",
                                        "/test.Test/Leave", "/test.Test/Echo", "/test.Test/Leave"};
-   struct world *world = *state;
    struct service *service = &world->service;
+   unsigned turns = count_of(service, &service->turns);
+   unsigned answered = count_of(service, &service->answered);
    int fd = gather(world, paths, 6);
-   await_count(service, &service->turns, 1);
-   assert_echoes(world, kv_slice_of("another connection"));
-   kv_call_reply(service->held[0]);
-   assert_true(reads_until(fd, kv_slice_of("grpc-status")));
-   assert_int_equal(count_of(service, &service->turns), 1);
-   assert_int_equal(service->echoed_before, 2 + 2);
+   await_count(service, &service->answered, answered + 4);
+   turns = count_of(service, &service->turns) - turns;
+   kv_call_reply(service->held[service->held_count - 1]);
    close(fd);
+   return turns;
 }
 
+/* A burst is not always handed on in one go: gRPC may leave a part of it to another thread. */
+static void a_turn_ends_once_for_all_that_have_arrived(void **state)
+{
+   unsigned rounds = 0, turns;
+   do
+      turns = turns_of_a_burst(*state);
+   while (turns > 1 && ++rounds < 50);
+   assert_int_equal(turns, 1);
+}
+
+/* Each message that has left lets the stream send the next one, until the client's window is full.
+ */
 static void a_turn_that_goes_on_and_on_is_cut(void **state)
 {
-   const char *paths[120] = {"/test.Test/Leave"};
+   const uint32_t end = UINT32_MAX;
    struct world *world = *state;
    struct service *service = &world->service;
-   for (size_t i = 1; i < 120; i++)
-      paths[i] = "/test.Test/Echo";
-   int fd = gather(world, paths, 120);
-   await_count(service, &service->turns, 1);
-   await_count(service, &service->requests, 2 + 119);
-   assert_in_range(service->echoed_before, 2, 2 + 118);
-   kv_call_reply(service->held[0]);
-   close(fd);
+   int fd = begin_raw(world->port, "/test.Test/Gate", 1, kv_slice_of("x"));
+   await_count(service, &service->requests, 1);
+   call_raw(fd, 3, "/test.Test/Count", sizeof end, number(&end));
+   call_raw(fd, 5, "/test.Test/Leave", 1, kv_slice_of("x"));
+   open_gate(service);
+   await_count(service, &service->answered, 1);
+   assert_in_range(service->counted_before, 0, 1000);
+   vanish(fd);
+   await_count(service, &service->closed, 1);
 }
 
 /* Whatever comes in one go while the worker is kept at the gate. */

@@ -1,0 +1,68 @@
+#include "core/commit/pipeline.h"
+
+bool kv_pipeline_init(struct kv_pipeline *pipeline, struct kv_store *store, uint64_t memory_max)
+{
+   *pipeline = (struct kv_pipeline){
+       .store = store, .memory_max = memory_max, .reader = kv_reader_create(store)};
+   kv_targets_init(&pipeline->targets, store);
+   return pipeline->reader;
+}
+
+void kv_pipeline_deinit(struct kv_pipeline *pipeline)
+{
+   if (pipeline->reader)
+      kv_reader_destroy(pipeline->reader);
+   kv_effects_deinit(&pipeline->effects);
+   kv_targets_deinit(&pipeline->targets);
+}
+
+static enum kv_code evaluate_all(struct kv_pipeline *pipeline, struct kv_submission *batch,
+                                 struct kv_transaction *transaction, struct kv_status *status)
+{
+   kv_effects_reset(&pipeline->effects, kv_version_sequence(kv_reader_pin(pipeline->reader)));
+   kv_reader_unpin(pipeline->reader);
+   for (; batch; batch = batch->next)
+      if (!kv_evaluate(batch, transaction, pipeline->memory_max, &pipeline->effects))
+         return kv_fail(status, KV_RESOURCE_EXHAUSTED,
+                        "the server is out of memory; nothing was changed");
+   return KV_OK;
+}
+
+/* The active instance has no space for a batch. One of several may be too large for what is left:
+ * it must not keep the others, least of all deletes, from being committed. True when each is to be
+ * tried. */
+static bool try_apart(struct kv_pipeline *pipeline, struct kv_submission *batch,
+                      const struct kv_status *status)
+{
+   if (!batch->next) {
+      kv_targets_refused(&pipeline->targets, status, pipeline->effects.count);
+      return false;
+   }
+   for (; batch; batch = batch->next)
+      kv_evaluate_again(batch);
+   return true;
+}
+
+enum kv_code kv_pipeline_commit(struct kv_pipeline *pipeline, struct kv_submission *batch,
+                                bool *apart, struct kv_status *status)
+{
+   const struct kv_effects *effects = &pipeline->effects;
+   *apart = false;
+   if (kv_targets_check(&pipeline->targets, status) != KV_OK)
+      return status->code;
+   struct kv_transaction *transaction = kv_store_begin(pipeline->store);
+   if (!transaction)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED,
+                     "the server is out of memory; nothing was changed");
+
+   enum kv_code code = evaluate_all(pipeline, batch, transaction, status);
+   if (code == KV_OK && effects->count > 0) {
+      code = kv_targets_write(&pipeline->targets, effects, status);
+      *apart = code == KV_RESOURCE_EXHAUSTED && try_apart(pipeline, batch, status);
+   }
+   if (code == KV_OK && effects->count > 0)
+      kv_transaction_publish(transaction, effects->last_sequence);
+   else
+      kv_transaction_abort(transaction);
+   return code;
+}
