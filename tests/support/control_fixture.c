@@ -31,13 +31,23 @@ static int answer(int code, kvs_error *error)
    return code;
 }
 
+struct instance {
+   const kvs_host *host;
+   unsigned number; /* the first one is 1 */
+};
+
 static int open_scripted(const kvs_host *host, const kvs_setting *settings, size_t count,
                          void **self, kvs_error *error)
 {
+   struct instance *instance = malloc(sizeof *instance);
    (void)settings, (void)count;
-   *self = (void *)(uintptr_t)host;
-   control_script.opens++;
-   return answer(control_script.open, error);
+   assert_non_null(instance);
+   *instance = (struct instance){host, ++control_script.opens};
+   *self = instance;
+   int code = answer(control_script.open, error);
+   if (code != KVS_OK)
+      free(instance);
+   return code;
 }
 
 static int load_until_stopped(const kvs_host *host, kvs_error *error)
@@ -54,25 +64,31 @@ static int load_until_stopped(const kvs_host *host, kvs_error *error)
 
 static int load_scripted(void *self, kvs_error *error)
 {
-   const kvs_host *host = self;
+   const kvs_host *host = ((const struct instance *)self)->host;
    if (host->resumed && control_script.stop_in_load)
       return load_until_stopped(host, error);
    if (host->resumed && control_script.loaded_to > 0)
       host->loaded_to(host, control_script.loaded_to);
-   return answer(KVS_OK, error);
+   return answer(control_script.load, error);
 }
 
 static int write_scripted(void *self, const kvs_record *records, size_t count, uint32_t flags,
                           kvs_error *error)
 {
-   (void)self, (void)records, (void)count, (void)flags;
+   const struct instance *instance = self;
+   (void)records, (void)count;
    control_script.writes++;
+   if (instance->number == control_script.chosen) {
+      control_script.chosen_writes++;
+      control_script.chosen_flags = flags;
+      return answer(control_script.chosen_write, error);
+   }
    return answer(control_script.write, error);
 }
 
 static int tick_scripted(void *self, const kvs_tick *tick, kvs_error *error)
 {
-   const kvs_host *host = self;
+   const kvs_host *host = ((const struct instance *)self)->host;
    if (tick->reason == KVS_TICK_PERIODIC) {
       control_script.ticks++;
       return answer(control_script.tick, error);
@@ -89,12 +105,15 @@ static int tick_scripted(void *self, const kvs_tick *tick, kvs_error *error)
    while (host->view_read(tick->view, &record, 1) == 1)
       control_script.entries++;
    host->saved(host, tick->view_sequence);
+   if (tick->reason == KVS_TICK_CHECKPOINT &&
+       control_script.checkpoints == control_script.failing_checkpoint)
+      return answer(KVS_IO, error);
    return answer(control_script.checkpoint, error);
 }
 
 static void close_scripted(void *self)
 {
-   (void)self;
+   free(self);
    control_script.closes++;
 }
 
@@ -105,31 +124,31 @@ static const kvs_option options[] = {{.name = "level",
                                       .maximum = 9,
                                       .help = "does nothing"}};
 
-static const kvs_plugin scripted = {
-    .size = sizeof scripted,
-    .abi_major = KVS_ABI_MAJOR,
-    .abi_minor = KVS_ABI_MINOR,
-    .name = "scripted",
-    .version = "1",
-    .description = "does what the test says",
-    .promise = KVS_DURABLE,
-    .options = options,
-    .option_count = 1,
-    .open = open_scripted,
-    .on_load = load_scripted,
-    .on_write = write_scripted,
-    .on_tick = tick_scripted,
-    .close = close_scripted,
-};
+#define PLUGIN(the_name, the_promise)                                                              \
+   {                                                                                               \
+      .size = sizeof(kvs_plugin), .abi_major = KVS_ABI_MAJOR, .abi_minor = KVS_ABI_MINOR,          \
+      .name = the_name, .version = "1", .description = "does what the test says",                  \
+      .promise = the_promise, .options = options, .option_count = 1, .open = open_scripted,        \
+      .on_load = load_scripted, .on_write = write_scripted, .on_tick = tick_scripted,              \
+      .close = close_scripted                                                                      \
+   }
+
+static const kvs_plugin scripted[] = {PLUGIN("scripted", KVS_DURABLE),
+                                      PLUGIN("periodic", KVS_PERIODIC),
+                                      PLUGIN("volatile", KVS_VOLATILE)};
 
 enum kv_code __wrap_kv_plugin_library_find(struct kv_plugin_library *library, const char *name,
                                            const kvs_plugin **plugin, struct kv_status *status);
 enum kv_code __wrap_kv_plugin_library_find(struct kv_plugin_library *library, const char *name,
                                            const kvs_plugin **plugin, struct kv_status *status)
 {
-   (void)library, (void)name, (void)status;
-   *plugin = &scripted;
-   return KV_OK;
+   (void)library;
+   for (size_t i = 0; i < sizeof scripted / sizeof scripted[0]; i++)
+      if (strcmp(scripted[i].name, name) == 0) {
+         *plugin = &scripted[i];
+         return KV_OK;
+      }
+   return kv_fail(status, KV_NOT_FOUND, "the test has no plug-in %s", name);
 }
 
 /* ---- Clock and disk ------------------------------------------------------------------------ */
@@ -202,11 +221,16 @@ static void create_control(struct control_fixture *fixture)
 
 enum kv_code control_fixture_restart(struct control_fixture *fixture)
 {
-   const struct kv_control_first_choice choice = {.mode = NULL};
+   return control_fixture_restart_as(fixture, &(struct kv_control_first_choice){.mode = NULL});
+}
+
+enum kv_code control_fixture_restart_as(struct control_fixture *fixture,
+                                        const struct kv_control_first_choice *choice)
+{
    control_fixture_stop(fixture);
    kv_control_destroy(fixture->control);
    create_control(fixture);
-   enum kv_code code = kv_control_start(fixture->control, &choice, &fixture->status);
+   enum kv_code code = kv_control_start(fixture->control, choice, &fixture->status);
    fixture->stopped = code != KV_OK;
    return code;
 }
@@ -345,7 +369,7 @@ enum kv_code control_fixture_delete(struct control_fixture *fixture, const char 
 }
 
 struct configuring {
-   const char *level;
+   const char *plugin, *level;
    enum kv_code code;
 };
 
@@ -353,13 +377,19 @@ static void configure(struct control_fixture *fixture, void *context)
 {
    struct configuring *configuring = context;
    const struct kv_mode_option option = {"level", (char *)(uintptr_t)configuring->level};
-   const struct kv_control_request request = {"scripted", &option, 1};
+   const struct kv_control_request request = {configuring->plugin, &option, 1};
    configuring->code = kv_control_configure(fixture->control, &request, &fixture->status);
 }
 
 enum kv_code control_fixture_configure(struct control_fixture *fixture, const char *level)
 {
-   struct configuring configuring = {.level = level};
+   return control_fixture_configure_to(fixture, "scripted", level);
+}
+
+enum kv_code control_fixture_configure_to(struct control_fixture *fixture, const char *plugin,
+                                          const char *level)
+{
+   struct configuring configuring = {.plugin = plugin, .level = level};
    control_fixture_run(fixture, configure, &configuring);
    return configuring.code;
 }

@@ -3,8 +3,9 @@
  * what the test says and a clock that the test moves: the next tick or repair comes when the test
  * advances the clock, and never by itself.
  *
- * The plug-in is the only one, whatever name is asked for. It promises KVS_DURABLE and keeps
- * nothing; its one option, `level`, is for switches to other options.
+ * There are three such plug-ins: "scripted" promises KVS_DURABLE, "periodic" KVS_PERIODIC, and
+ * "volatile" KVS_VOLATILE. None keeps anything; their one option, `level`, is for switches to other
+ * options.
  *
  * Link with --wrap=kv_plugin_library_find,--wrap=kv_clock_monotonic_ms,--wrap=fsync.
  *
@@ -22,8 +23,12 @@
 /* What the plug-in does (a checkpoint calls host->saved before it fails), and what was requested of
  * it. All instances share it. */
 struct control_script {
-   atomic_int open, write, tick, checkpoint; /* what the hooks return, KVS_* */
+   atomic_int open, load, write, tick, checkpoint; /* what the hooks return, KVS_* */
+   atomic_uint chosen;      /* number of an instance (the first one is 1) with writes of its own: */
+   atomic_int chosen_write; /* what they return */
+   atomic_uint chosen_writes, chosen_flags; /* how many it had, and the flags of the last one */
    atomic_uint_least64_t loaded_to; /* what a load of a used directory declares; 0: nothing */
+   atomic_uint failing_checkpoint;  /* the number of one that fails; 0: none */
    atomic_uint opens, writes, ticks, checkpoints, shutdowns, closes;
    atomic_bool
        stop_in_load;        /* a load of a used directory has two records, and after the first... */
@@ -58,6 +63,10 @@ enum kv_code control_fixture_stop(struct control_fixture *fixture);
 /* Stops it, and starts another one over the same directory, which is in use only if that worked. */
 enum kv_code control_fixture_restart(struct control_fixture *fixture);
 
+/* The same, with a choice of mode or options. */
+enum kv_code control_fixture_restart_as(struct control_fixture *fixture,
+                                        const struct kv_control_first_choice *choice);
+
 /* Runs `act` on the control thread and returns when it and the tick that was due are done. */
 void control_fixture_run(struct control_fixture *fixture,
                          void (*act)(struct control_fixture *fixture, void *context),
@@ -70,8 +79,10 @@ void control_fixture_fail_directory_syncs(unsigned count);
 enum kv_code control_fixture_set(struct control_fixture *fixture, const char *key,
                                  const char *value);
 enum kv_code control_fixture_delete(struct control_fixture *fixture, const char *key);
-/* Configures the plug-in with this level. */
+/* Configures the plug-in "scripted", or any, with this level. */
 enum kv_code control_fixture_configure(struct control_fixture *fixture, const char *level);
+enum kv_code control_fixture_configure_to(struct control_fixture *fixture, const char *plugin,
+                                          const char *level);
 enum kv_code control_fixture_save(struct control_fixture *fixture, uint64_t *sequence);
 /* The outcome of a shadow run of zero length, and how many records it reports as mirrored. */
 struct control_shadow {
