@@ -25,7 +25,7 @@ struct walk {
    kvs_host host; /* first: load finds the count through it */
    uint64_t loaded;
    struct checked_files *files;
-   bool look_inside;
+   bool look_inside, store_known;
    struct kv_status *status;
 };
 
@@ -102,6 +102,22 @@ static int drop_effects(void *context, const struct storage_scan *scan, const kv
 }
 
 /* ---- Kinds of files ------------------------------------------------------------------------ */
+
+/* Without a record the first file that bears a UUID says whose they all are. */
+static void find_store_id(struct walk *walk, const struct storage_folder *folder, const char *name)
+{
+   kvs_error ignored = {.size = sizeof ignored};
+   uint8_t id[sizeof walk->host.store_id];
+   size_t got = 0;
+   int fd;
+   if (walk->store_known || storage_open(folder, name, O_RDONLY, &fd, &ignored) != KVS_OK)
+      return;
+   (void)storage_read_all(fd, name, id, sizeof id, STORE_ID_OFFSET, &got, &ignored);
+   close(fd);
+   walk->store_known = got == sizeof id;
+   if (walk->store_known)
+      memcpy(walk->host.store_id, id, sizeof id);
+}
 
 static int check_snapshot(struct walk *walk, struct checked_file *file,
                           const struct storage_folder *folder, const char *name, kvs_error *error)
@@ -199,6 +215,8 @@ static enum kv_code check_file(struct walk *walk, const struct storage_folder *f
    int code = KVS_OK;
    if (walk->look_inside)
       file->kind = kind_of(file, name, &number);
+   if (file->kind == FILE_SNAPSHOT || file->kind == FILE_SEGMENT)
+      find_store_id(walk, folder, name);
    if (file->kind == FILE_SNAPSHOT)
       code = check_snapshot(walk, file, folder, name, &error);
    else if (file->kind == FILE_SEGMENT)
@@ -264,7 +282,7 @@ static enum kv_code walk_folder(struct walk *walk, const struct storage_folder *
    return code;
 }
 
-enum kv_code files_check(const char *directory, const uint8_t store_id[16], bool look_inside,
+enum kv_code files_check(const char *directory, bool look_inside, struct checked_store *store,
                          struct checked_files *files, struct kv_status *status)
 {
    struct walk walk = {.host = {.size = sizeof walk.host,
@@ -273,66 +291,16 @@ enum kv_code files_check(const char *directory, const uint8_t store_id[16], bool
                                 .log = drop_log},
                        .files = files,
                        .look_inside = look_inside,
+                       .store_known = store->known,
                        .status = status};
    struct storage_folder folder;
    kvs_error error = {.size = sizeof error};
-   *files = (struct checked_files){0};
-   memcpy(walk.host.store_id, store_id, sizeof walk.host.store_id);
+   memcpy(walk.host.store_id, store->id, sizeof store->id);
    if (storage_folder_open(directory, &folder, &error) != KVS_OK)
       return kv_fail(status, KV_UNAVAILABLE, "%s", error.text);
    enum kv_code code = walk_folder(&walk, &folder, "", 0);
    storage_folder_close(&folder);
+   store->known = walk.store_known;
+   memcpy(store->id, walk.host.store_id, sizeof store->id);
    return code;
-}
-
-/* ---- Whose files they are ------------------------------------------------------------------ */
-
-static bool read_store_id(const struct storage_folder *folder, const char *name,
-                          uint8_t store_id[16])
-{
-   kvs_error ignored = {.size = sizeof ignored};
-   int fd;
-   size_t got = 0;
-   if (storage_open(folder, name, O_RDONLY, &fd, &ignored) != KVS_OK)
-      return false;
-   (void)storage_read_all(fd, name, store_id, 16, STORE_ID_OFFSET, &got, &ignored);
-   close(fd);
-   return got == 16;
-}
-
-static bool find_store_id(const struct storage_folder *folder, const char *ending,
-                          uint8_t store_id[16])
-{
-   struct dirent **entries;
-   bool found = false;
-   int count = scandirat(folder->fd, ".", &entries, skip_dots, alphasort);
-   for (int i = 0; i < count; i++) {
-      found = found || (storage_ends_in(entries[i]->d_name, ending) &&
-                        read_store_id(folder, entries[i]->d_name, store_id));
-      free(entries[i]);
-   }
-   if (count >= 0)
-      free(entries);
-   return found;
-}
-
-bool files_store_id(const char *directory, uint8_t store_id[16])
-{
-   static const struct {
-      const char *folder, *ending;
-   } places[] = {{STORAGE_LOG_DIRECTORY, STORAGE_SEGMENT_SUFFIX},
-                 {STORAGE_SNAPSHOT_DIRECTORY, STORAGE_SNAPSHOT_SUFFIX},
-                 {INNER STORAGE_LOG_DIRECTORY, STORAGE_SEGMENT_SUFFIX},
-                 {INNER STORAGE_SNAPSHOT_DIRECTORY, STORAGE_SNAPSHOT_SUFFIX}};
-   const kvs_host host = {.size = sizeof host, .directory = directory};
-   kvs_error ignored = {.size = sizeof ignored};
-   bool found = false;
-   for (size_t i = 0; i < sizeof places / sizeof *places && !found; i++) {
-      struct storage_folder folder;
-      if (storage_folder_find(&host, places[i].folder, &folder, &ignored) == KVS_OK &&
-          folder.fd >= 0)
-         found = find_store_id(&folder, places[i].ending, store_id);
-      storage_folder_close(&folder);
-   }
-   return found;
 }

@@ -48,9 +48,16 @@ struct checked_files {
    size_t count, damaged;
 };
 
-/* `look_inside` is false for a plug-in whose formats are not known. After any code, files_deinit.
- */
-enum kv_code files_check(const char *directory, const uint8_t store_id[16], bool look_inside,
+/* Whose files they are. */
+struct checked_store {
+   bool known; /* recorded, or found in a file */
+   uint8_t id[16];
+};
+
+/* `look_inside` is false for a plug-in whose formats are not known. A store that is not known
+ * becomes that of the first file that bears a UUID. `files` is empty before; after any code,
+ * files_deinit. */
+enum kv_code files_check(const char *directory, bool look_inside, struct checked_store *store,
                          struct checked_files *files, struct kv_status *status);
 void files_deinit(struct checked_files *files);
 
@@ -58,8 +65,5 @@ const char *files_state_name(enum file_state state);
 
 /* The area of a file by its path below the generation's directory. */
 enum file_area files_area(const char *path);
-
-/* Finds the UUID that the files below `directory` bear, of the first that has one. */
-bool files_store_id(const char *directory, uint8_t store_id[16]);
 
 #endif

@@ -279,7 +279,7 @@ static enum kv_code recover(struct copy *copy, const struct survey *survey, cons
 {
    struct start *start = &recovery->start;
    enum kv_code code =
-       start_load(copy->from, &recovery->place, survey->store_id, true, copy->store, start, status);
+       start_load(copy->from, &recovery->place, survey->store.id, true, copy->store, start, status);
    if (code == KV_OK && start->outcome == START_REFUSED) {
       *status = start->refusal;
       code = status->code;
@@ -302,7 +302,7 @@ enum kv_code recover_prefix(const struct kv_data_directory *directory, const str
                      "recover them",
                      recovery->place.name);
    struct copy copy = {
-       .recovery = recovery, .store = kv_store_create(), .store_id = survey->store_id};
+       .recovery = recovery, .store = kv_store_create(), .store_id = survey->store.id};
    if (!copy.store)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the store");
    kv_data_directory_generation_path(directory, recovery->active.generation, copy.from);

@@ -149,7 +149,7 @@ bool report_json(FILE *out, const struct survey *survey, const struct recovery *
                  const char *output)
 {
    char uuid[KV_UUID_TEXT_SIZE];
-   kv_uuid_format(survey->store_id, uuid);
+   kv_uuid_format(survey->store.id, uuid);
    json_t *report = json_pack("{s:s, s:o, s:s}", "program", "kvstore-check " KVSTORE_VERSION,
                               "directory", shown_text(survey->directory), "store", uuid);
    if (survey->recorded)

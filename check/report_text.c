@@ -79,7 +79,7 @@ static void print_record(FILE *out, const struct survey *survey)
       return;
    const struct kv_active *active = &survey->active;
    char uuid[KV_UUID_TEXT_SIZE];
-   kv_uuid_format(survey->store_id, uuid);
+   kv_uuid_format(survey->store.id, uuid);
    print(out, "store %s, mode %s", uuid, active->plugin);
    for (size_t i = 0; i < active->option_count; i++)
       print(out, " %s=%s", active->options[i].name, active->options[i].value);

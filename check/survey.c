@@ -12,42 +12,28 @@ void survey_deinit(struct survey *survey)
    kv_active_deinit(&survey->active);
 }
 
-/* Without a record the files themselves say whose they are. */
-static void find_store_id(const struct kv_data_directory *directory,
-                          const struct kv_generations *found, struct survey *survey)
-{
-   char path[KV_GENERATION_PATH_SIZE];
-   for (size_t i = found->count; i > 0; i--) {
-      kv_data_directory_generation_path(directory, found->numbers[i - 1], path);
-      if (files_store_id(path, survey->store_id))
-         return;
-   }
-}
-
-static enum kv_code survey_generation(const struct kv_data_directory *directory, uint64_t number,
-                                      struct survey *survey, struct kv_status *status)
-{
-   struct surveyed_generation *generation = &survey->generations[survey->count++];
-   char path[KV_GENERATION_PATH_SIZE];
-   *generation = (struct surveyed_generation){
-       .number = number, .active = survey->recorded && number == survey->active.generation};
-   bool look_inside = !generation->active || survey->place.kept != KEPT_UNKNOWN;
-   kv_data_directory_generation_path(directory, number, path);
-   return files_check(path, survey->store_id, look_inside, &generation->files, status);
-}
-
+/* The newest first, which says whose files they are where no record does. */
 static enum kv_code survey_generations(const struct kv_data_directory *directory,
                                        struct survey *survey, struct kv_status *status)
 {
    struct kv_generations found;
    enum kv_code code = kv_data_directory_find_generations(directory, &found, status);
-   if (code == KV_OK && !survey->recorded)
-      find_store_id(directory, &found, survey);
-   if (code == KV_OK && found.count > 0 &&
-       !(survey->generations = calloc(found.count, sizeof *survey->generations)))
-      code = kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a list of generations");
-   for (size_t i = 0; code == KV_OK && i < found.count; i++)
-      code = survey_generation(directory, found.numbers[i], survey, status);
+   if (code == KV_OK && found.count > 0) {
+      survey->generations = calloc(found.count, sizeof *survey->generations);
+      if (!survey->generations)
+         code = kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a list of generations");
+      else
+         survey->count = found.count;
+   }
+   for (size_t i = survey->count; code == KV_OK && i-- > 0;) {
+      struct surveyed_generation *generation = &survey->generations[i];
+      char path[KV_GENERATION_PATH_SIZE];
+      generation->number = found.numbers[i];
+      generation->active = survey->recorded && generation->number == survey->active.generation;
+      bool look_inside = !generation->active || survey->place.kept != KEPT_UNKNOWN;
+      kv_data_directory_generation_path(directory, generation->number, path);
+      code = files_check(path, look_inside, &survey->store, &generation->files, status);
+   }
    free(found.numbers);
    return code;
 }
@@ -59,7 +45,7 @@ static enum kv_code survey_start(const struct kv_data_directory *directory, stru
       return KV_OK; /* START_UNKNOWN */
    char path[KV_GENERATION_PATH_SIZE];
    kv_data_directory_generation_path(directory, survey->active.generation, path);
-   return start_try(path, &survey->place, survey->store_id, &survey->start, status);
+   return start_try(path, &survey->place, survey->store.id, &survey->start, status);
 }
 
 static enum verdict judge(const struct survey *survey)
@@ -98,7 +84,8 @@ enum kv_code survey_make(struct kv_data_directory *directory, struct survey *sur
    survey->recorded = read == KV_OK && found;
    if (survey->recorded)
       place_find(&survey->active, &survey->place);
-   memcpy(survey->store_id, kv_data_directory_store_id(directory), sizeof survey->store_id);
+   survey->store.known = survey->recorded;
+   memcpy(survey->store.id, kv_data_directory_store_id(directory), sizeof survey->store.id);
    enum kv_code code = survey_generations(directory, survey, status);
    if (survey->recorded && code == KV_OK)
       code = survey_start(directory, survey, status);

@@ -29,7 +29,7 @@ struct survey {
    bool recorded;           /* there is a record that can be used: */
    struct kv_active active; /* its content */
    struct place place;      /* of its generation's data */
-   uint8_t store_id[16];
+   struct checked_store store;
    struct surveyed_generation *generations; /* ascending */
    size_t count;
    struct start start;

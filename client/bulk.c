@@ -150,7 +150,7 @@ static int show_result(struct bulk *bulk, const struct item *item,
    session->line = item->line;
    switch (result->result_case) {
    case KVSTORE__OPERATION_RESULT__RESULT_SET:
-      return data_show_set(session);
+      return data_show_set(session, NULL, NULL);
    case KVSTORE__OPERATION_RESULT__RESULT_GET:
       return data_show_get(session, key, result->get);
    case KVSTORE__OPERATION_RESULT__RESULT_DEL:

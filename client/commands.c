@@ -5,7 +5,7 @@
 
 #define ANY SIZE_MAX
 
-static int command_help(struct session *session, const struct kv_slice *arguments, size_t count);
+static command_fn command_help;
 
 static int command_exit(struct session *session, const struct kv_slice *arguments, size_t count)
 {

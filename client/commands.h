@@ -10,12 +10,14 @@
 #include <kvstore.pb-c.h>
 #include <stdio.h>
 
+typedef int command_fn(struct session *session, const struct kv_slice *arguments, size_t count);
+
 struct command {
    const char *name;
    const char *usage; /* name and arguments */
    const char *help;
    size_t least, most; /* number of arguments */
-   int (*run)(struct session *session, const struct kv_slice *arguments, size_t count);
+   command_fn *run;
 };
 
 /* Runs a command, whose name is the first word. Without words it does nothing. */
@@ -29,21 +31,13 @@ void commands_print_help(FILE *out);
 
 /* ---- Show the answer to one operation; return the exit code ---- */
 
-int data_show_set(struct session *session);
+session_show_fn data_show_set;
 int data_show_get(struct session *session, struct kv_slice key, const Kvstore__GetResponse *answer);
 int data_show_del(struct session *session, struct kv_slice key, bool existed);
 
 /* ---- The handlers, in data.c and server.c ---- */
 
-int command_set(struct session *session, const struct kv_slice *arguments, size_t count);
-int command_get(struct session *session, const struct kv_slice *arguments, size_t count);
-int command_del(struct session *session, const struct kv_slice *arguments, size_t count);
-int command_keys(struct session *session, const struct kv_slice *arguments, size_t count);
-int command_scan(struct session *session, const struct kv_slice *arguments, size_t count);
-int command_config(struct session *session, const struct kv_slice *arguments, size_t count);
-int command_configure(struct session *session, const struct kv_slice *arguments, size_t count);
-int command_plugins(struct session *session, const struct kv_slice *arguments, size_t count);
-int command_save(struct session *session, const struct kv_slice *arguments, size_t count);
-int command_status(struct session *session, const struct kv_slice *arguments, size_t count);
+command_fn command_set, command_get, command_del, command_keys, command_scan;
+command_fn command_config, command_configure, command_plugins, command_save, command_status;
 
 #endif

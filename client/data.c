@@ -6,16 +6,11 @@
 #include <kvstore.pb-c.h>
 #include <stdlib.h>
 
-int data_show_set(struct session *session)
-{
-   fputs("OK\n", session->out);
-   return EXIT_DONE;
-}
-
-static int show_set(struct session *session, const ProtobufCMessage *answer, const void *context)
+int data_show_set(struct session *session, const ProtobufCMessage *answer, const void *context)
 {
    (void)answer, (void)context;
-   return data_show_set(session);
+   fputs("OK\n", session->out);
+   return EXIT_DONE;
 }
 
 int command_set(struct session *session, const struct kv_slice *arguments, size_t count)
@@ -26,7 +21,7 @@ int command_set(struct session *session, const struct kv_slice *arguments, size_
    request.value = session_field(arguments[1]);
    return session_call(
        session, SESSION_REQUEST("Set", SESSION_QUICK, request, google__protobuf__empty__descriptor),
-       show_set, NULL);
+       data_show_set, NULL);
 }
 
 int data_show_get(struct session *session, struct kv_slice key, const Kvstore__GetResponse *answer)

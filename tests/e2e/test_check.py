@@ -101,7 +101,7 @@ class CheckCase(harness.Case):
 
 
 class Sound(CheckCase):
-    def test_what_a_start_reaches_is_told_in_every_mode(self):
+    def test_what_a_start_reaches_is_reported_in_every_mode(self):
         for mode in MODES:
             for orderly in (False, True):
                 with self.subTest(mode=mode, orderly=orderly):
@@ -131,7 +131,7 @@ class Sound(CheckCase):
         self.assertTrue(text.endswith("verdict: sound\n"), text)
         self.assertEqual(code, SOUND)
 
-    def test_an_unfinished_write_is_told_and_is_no_damage(self):
+    def test_an_unfinished_write_is_reported_and_is_not_damage(self):
         data, states = self.make("aof")
         newest = store_files.files_below(os.path.join(data, "gen-000001", "aof"))[-1]
         content = store_files.read(newest).rstrip(b"\0")
@@ -141,7 +141,7 @@ class Sound(CheckCase):
         self.assertEqual(len(report["start"]["torn"]), 1)
         self.assertEqual(report["start"]["sequence"], max(states) - 1)
 
-    def test_left_overs_of_a_switch_are_shown_and_are_no_damage(self):
+    def test_leftovers_of_a_switch_are_shown_and_are_not_damage(self):
         data, _ = self.make("aof")
         shutil.copytree(os.path.join(data, "gen-000001"), os.path.join(data, "gen-000002"))
         store_files.flip(store_files.files_below(os.path.join(data, "gen-000002"))[0], 20)
@@ -225,7 +225,7 @@ class Damage(CheckCase):
                     elif not report["recovered"]["given_up"]:
                         self.assertEqual(report["recovered"]["sequence"], max(states))
 
-    def test_the_copy_holds_all_that_stands_before_the_damage_and_tells_the_rest(self):
+    def test_the_copy_holds_all_before_the_damage_and_the_rest_is_reported(self):
         data, states = self.make("aof", saves=())
         for operation in (1, 17, 33, OPERATIONS - 2):
             with self.subTest(operation=operation):
@@ -251,7 +251,7 @@ class Damage(CheckCase):
                 self.assertEqual(given_up["bytes"], total - given_up["offset"])
                 self.assertEqual(recovered["lost_known_to_sequence"], max(states))
 
-    def test_what_is_known_to_be_lost_is_told_though_it_stands_behind_damage(self):
+    def test_what_is_known_to_be_lost_is_reported_though_it_is_behind_damage(self):
         """No later segment says where the newest one ends; its own records do."""
         for what, offset, kept in (("record", None, 1), ("header of the segment", 40, 0)):
             with self.subTest(damaged=what):
@@ -272,7 +272,7 @@ class Damage(CheckCase):
                                              server.data).stdout.decode()
                 self.assertIn(f"  lost: what came after sequence {kept}, at least up to 8\n", text)
 
-    def test_names_of_any_bytes_are_told_alike_in_text_and_json_and_steer_nothing(self):
+    def test_names_of_any_bytes_are_shown_alike_in_text_and_json_and_control_nothing(self):
         server = self.start(mode="hybrid")
         server.set("key", b"v")
         server.kill9()
@@ -383,7 +383,7 @@ class Damage(CheckCase):
         self.assertNotIn("does not need", text)
         self.assertTrue(text.endswith("\nverdict: damaged\n"), text)
 
-    def test_a_damaged_header_is_no_fault_of_the_segment_before(self):
+    def test_a_damaged_header_is_not_a_fault_of_the_segment_before(self):
         data, states = self.make("aof", saves=())
         paths = store_files.files_below(os.path.join(data, "gen-000001", "aof"))
         store_files.flip(paths[1], 40)
