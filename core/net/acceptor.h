@@ -31,9 +31,9 @@ struct kv_acceptor_handler {
 /* NULL with `status`. */
 struct kv_acceptor *kv_acceptor_create(const struct kv_acceptor_handler *handler,
                                        struct kv_status *status);
-/* Adds an address, see address.h; one that is covered by an earlier one is no second one. Port 0
- * picks a free one; *port (may be NULL) is the one picked, 0 for a Unix socket. Before start. The
- * text of a failure names the address and the system's reason. */
+/* Adds an address (address.h); does nothing where an earlier one covers it. Port 0 takes a free
+ * one; *port (may be NULL) is the port taken, 0 for a Unix socket. Before start. The text of a
+ * failure names the address, the system's reason, and what to do. */
 enum kv_code kv_acceptor_listen(struct kv_acceptor *acceptor, const char *address, int *port,
                                 struct kv_status *status);
 enum kv_code kv_acceptor_start(struct kv_acceptor *acceptor, struct kv_status *status);

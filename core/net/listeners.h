@@ -23,7 +23,7 @@ struct kv_listener {
       struct sockaddr_in6 v6;
       struct sockaddr_un local;
    } address;
-   /* Of a Unix socket's file, so that nobody else's is removed in its place. */
+   /* Identify a Unix socket's file, so that nobody else's is removed in its place. */
    dev_t device;
    ino_t inode;
 };
@@ -33,8 +33,8 @@ struct kv_listeners {
    unsigned count;
 };
 
-/* Listens on `text`; one that it listens on already is no second one. Port 0 takes a free one;
- * *port (may be NULL) is the one taken. */
+/* Listens on the address `text`; does nothing where it is listened on already. Port 0 takes a free
+ * one; *port (may be NULL) is the port taken. */
 enum kv_code kv_listeners_add(struct kv_listeners *listeners, const char *text, int *port,
                               struct kv_status *status);
 /* Closes the sockets and removes their files. */
@@ -45,7 +45,7 @@ void kv_listeners_close(struct kv_listeners *listeners);
 int kv_listener_open(const struct sockaddr *address, socklen_t size);
 enum kv_code kv_listener_open_unix(struct kv_listener *listener, const char *path,
                                    struct kv_status *status);
-/* Unless it is not the listener's own any more. */
+/* Unless the file has been replaced. */
 void kv_listener_remove_file(const struct kv_listener *listener);
 
 #endif

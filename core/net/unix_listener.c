@@ -2,7 +2,7 @@
 #include "core/net/listeners.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,14 +10,14 @@
 /* A server answers at the path. */
 static enum kv_code refuse_taken(int fd, const char *path, struct kv_status *status)
 {
-   struct ucred peer = {0};
+   char process[32] = "another process"; /* the system has no number for one in another container */
+   struct ucred peer;
    socklen_t size = sizeof peer;
-   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-      peer.pid = 0; /* as for a process in another container */
-   return kv_fail_errno(
-       status, EADDRINUSE,
-       "cannot listen on unix:%s: process %ld does; stop it or choose another path", path,
-       (long)peer.pid);
+   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid != 0)
+      snprintf(process, sizeof process, "process %ld", (long)peer.pid);
+   return kv_fail_errno(status, EADDRINUSE,
+                        "cannot listen on unix:%s: %s does; stop it or choose another path", path,
+                        process);
 }
 
 /* Makes sure that nothing is in the way: a live server's socket is refused, as is a file of
