@@ -316,6 +316,26 @@ int storage_create(const struct storage_folder *folder, const char *name, int *f
    return KVS_OK;
 }
 
+int storage_create_with(const struct storage_folder *folder, const char *name, void *data,
+                        size_t size, int *fd, kvs_error *error)
+{
+   kvs_error ignored = {.size = sizeof ignored};
+   char path[PATH_MAX];
+   struct iovec part = {data, size};
+   int code = storage_create(folder, name, fd, error);
+   if (code != KVS_OK)
+      return code;
+   storage_folder_path(folder, name, path);
+   code = storage_write_all(*fd, path, &part, 1, 0, error);
+   if (code == KVS_OK)
+      code = storage_sync(*fd, path, error);
+   if (code != KVS_OK) {
+      close(*fd);
+      (void)storage_remove(folder, name, &ignored);
+   }
+   return code;
+}
+
 int storage_remove(const struct storage_folder *folder, const char *name, kvs_error *error)
 {
    if (unlinkat(folder->fd, name, 0) != 0 && errno != ENOENT)

@@ -74,6 +74,10 @@ int storage_open(const struct storage_folder *folder, const char *name, int flag
  * removed first. */
 int storage_create(const struct storage_folder *folder, const char *name, int *fd,
                    kvs_error *error);
+/* Creates a file with this content and makes that durable; *fd stays open. After a failure there is
+ * no such file. */
+int storage_create_with(const struct storage_folder *folder, const char *name, void *data,
+                        size_t size, int *fd, kvs_error *error);
 /* A missing file counts as removed. */
 int storage_remove(const struct storage_folder *folder, const char *name, kvs_error *error);
 /* Makes names created, renamed or removed in it durable. */

@@ -32,31 +32,18 @@ void storage_key_check_begin(uint8_t file[STORAGE_KEY_CHECK_SIZE], const uint8_t
 
 /* ---- Writing ---- */
 
-static int write_temporary(const struct storage_folder *folder,
-                           uint8_t file[STORAGE_KEY_CHECK_SIZE], kvs_error *error)
-{
-   int fd;
-   int code = storage_create(folder, TEMPORARY_NAME, &fd, error);
-   if (code != KVS_OK)
-      return code;
-   struct iovec part = {file, STORAGE_KEY_CHECK_SIZE};
-   code = storage_write_all(fd, TEMPORARY_NAME, &part, 1, 0, error);
-   if (code == KVS_OK)
-      code = storage_sync(fd, TEMPORARY_NAME, error);
-   if (close(fd) != 0 && code == KVS_OK)
-      code = storage_fail_errno(error, errno, "%s: cannot close", TEMPORARY_NAME);
-   return code;
-}
-
 int storage_key_check_write(const kvs_host *host, uint8_t file[STORAGE_KEY_CHECK_SIZE],
                             kvs_error *error)
 {
    struct storage_folder folder;
+   int fd;
    storage_put32(file + OFFSET_CRC, storage_crc(0, file, OFFSET_CRC));
    int code = storage_folder_open(host->directory, &folder, error);
    if (code != KVS_OK)
       return code;
-   code = write_temporary(&folder, file, error);
+   code = storage_create_with(&folder, TEMPORARY_NAME, file, STORAGE_KEY_CHECK_SIZE, &fd, error);
+   if (code == KVS_OK && close(fd) != 0)
+      code = storage_fail_errno(error, errno, "%s: cannot close", TEMPORARY_NAME);
    if (code == KVS_OK)
       code = storage_rename_durably(&folder, TEMPORARY_NAME, STORAGE_KEY_CHECK_NAME, error);
    storage_folder_close(&folder);

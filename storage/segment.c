@@ -74,24 +74,6 @@ static void decode_header(const uint8_t *from, struct storage_segment_header *he
    memcpy(header->store_id, from + AT_STORE_ID, 16);
 }
 
-/* Writes the header to a file of a temporary name and makes it durable there. */
-static int create_temporary(const struct storage_folder *folder, const char *name, uint8_t *bytes,
-                            int *fd, kvs_error *error)
-{
-   char path[PATH_MAX];
-   int code = storage_create(folder, name, fd, error);
-   if (code != KVS_OK)
-      return code;
-   storage_folder_path(folder, name, path);
-   struct iovec part = {bytes, STORAGE_SEGMENT_HEADER_SIZE};
-   code = storage_write_all(*fd, path, &part, 1, 0, error);
-   if (code == KVS_OK)
-      code = storage_sync(*fd, path, error);
-   if (code != KVS_OK)
-      close(*fd);
-   return code;
-}
-
 /* Removes `name` for good after a creation that failed with `code`. */
 static int withdraw(const struct storage_folder *folder, const char *name, int code)
 {
@@ -112,11 +94,9 @@ int storage_segment_create(const struct storage_folder *folder,
    snprintf(temporary, sizeof temporary, "%s" STORAGE_TEMPORARY_SUFFIX, name);
    encode_header(bytes, header);
    *chain = storage_get32(bytes + AT_CRC);
-   int code = create_temporary(folder, temporary, bytes, fd, error);
-   if (code != KVS_OK) {
-      (void)storage_remove(folder, temporary, &ignored);
+   int code = storage_create_with(folder, temporary, bytes, sizeof bytes, fd, error);
+   if (code != KVS_OK)
       return code;
-   }
    code = storage_rename_durably(folder, temporary, name, error);
    if (code == KVS_OK)
       return KVS_OK;

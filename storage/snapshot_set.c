@@ -198,21 +198,21 @@ static void pass_over(const struct storage_snapshot_set *set, size_t index, cons
                                            .sequence = set->sequences[index]});
 }
 
-/* Loads the newest sound one. `none`: where none is, that is no error. */
-static int load(struct storage_snapshot_set *set, bool none, struct storage_snapshot_found *found,
-                kvs_error *error)
+/* Loads the newest sound one of those from `first` on. `none`: that none is sound is no error. */
+static int load(struct storage_snapshot_set *set, size_t first, bool none,
+                struct storage_snapshot_found *found, kvs_error *error)
 {
    *found = (struct storage_snapshot_found){.newest_sequence = storage_snapshot_set_newest(set)};
-   for (size_t i = set->count; i > 0; i--) {
-      int code = load_one(set, i - 1, i > 1 || none, error);
+   for (size_t i = set->count; i > first; i--) {
+      bool last = i == first + 1 && !none;
+      int code = load_one(set, i - 1, !last, error);
       if (code == KVS_OK) {
          found->loaded = true;
          found->sequence = set->sequences[i - 1];
          note_sound(set, found->sequence);
-         return KVS_OK;
       }
-      if (code != KVS_CORRUPT || (i == 1 && !none))
-         return storage_remedy(set->host, code, error);
+      if (code != KVS_CORRUPT || last)
+         return code;
       pass_over(set, i - 1, error);
    }
    return KVS_OK;
@@ -221,33 +221,26 @@ static int load(struct storage_snapshot_set *set, bool none, struct storage_snap
 int storage_snapshot_set_load(struct storage_snapshot_set *set,
                               struct storage_snapshot_found *found, kvs_error *error)
 {
-   return load(set, false, found, error);
+   return storage_remedy(set->host, load(set, 0, false, found, error), error);
 }
 
 int storage_snapshot_set_load_sound(struct storage_snapshot_set *set,
                                     struct storage_snapshot_found *found, kvs_error *error)
 {
-   return load(set, true, found, error);
+   return load(set, 0, true, found, error);
 }
 
 int storage_snapshot_set_load_newest(struct storage_snapshot_set *set,
                                      struct storage_snapshot_found *found, kvs_error *error)
 {
-   *found = (struct storage_snapshot_found){.newest_sequence = storage_snapshot_set_newest(set)};
    if (set->count == 0 && storage_resumed(set->host))
       return storage_fail(
           error, KVS_CORRUPT,
           "%s: all snapshots are missing (from offset 0 of the first); restore them "
           "from a backup",
           set->folder.path);
-   if (set->count == 0)
-      return KVS_OK;
-   int code = load_one(set, set->count - 1, false, error);
-   if (code == KVS_OK) {
-      found->loaded = true;
-      found->sequence = found->newest_sequence;
-      note_sound(set, found->sequence);
-   } else if (code == KVS_CORRUPT && set->count > 1) {
+   int code = load(set, set->count > 0 ? set->count - 1 : 0, false, found, error);
+   if (code == KVS_CORRUPT && set->count > 1) {
       char older[STORAGE_SNAPSHOT_NAME_SIZE];
       storage_snapshot_name(set->sequences[set->count - 2], older);
       size_t length = strlen(error->text);

@@ -4,7 +4,7 @@
  * Databases
  *   data   key -> entry: struct head, the whole key, the value. A key of up to KEY_SIZE_MAX bytes
  * is stored as 'k' and the key; LMDB takes no longer ones, so those are stored as 'h' and a hash of
- * 128 bits. state  "store" -> the store's UUID; "sequence" -> the last one taken; "whole" -> there
+ * 128 bits. state  "store" -> the store's UUID; "sequence" -> the last one taken; "whole" -> exists
  * when `data` holds all keys, and not only those that changed since this instance took part.
  *
  * The checkpoint. A plug-in that a running server switches to gets the batches from then on, and in
