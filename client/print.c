@@ -1,13 +1,14 @@
 #include "client/print.h"
 
 #include "client/words.h"
+#include "core/support/utf8.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 /* Whether a terminal shows this character without side effects: no controls, no line separators,
- * and nothing that turns the direction of the text around it. */
+ * and nothing that changes the direction of the text around it. */
 static bool is_harmless(uint32_t character)
 {
    bool control = character < 0x20 || (character >= 0x7F && character < 0xA0);
@@ -15,29 +16,15 @@ static bool is_harmless(uint32_t character)
    bool direction = (character >= 0x202A && character <= 0x202E) ||
                     (character >= 0x2066 && character <= 0x2069) || character == 0x200E ||
                     character == 0x200F || character == 0x061C;
-   bool surrogate = character >= 0xD800 && character <= 0xDFFF;
-   return !control && !separator && !direction && !surrogate && character <= 0x10FFFF;
+   return !control && !separator && !direction;
 }
 
-/* The length of the printable UTF-8 character at `text`, 0 if there is none. */
+/* The length of the printable UTF-8 character at `text`; 0 where there is none. */
 static size_t printable(const unsigned char *text, size_t size)
 {
-   static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-   size_t length = text[0] < 0x80   ? 1
-                   : text[0] < 0xC0 ? 0
-                   : text[0] < 0xE0 ? 2
-                   : text[0] < 0xF0 ? 3
-                   : text[0] < 0xF8 ? 4
-                                    : 0;
-   if (length == 0 || length > size)
-      return 0;
-   uint32_t character = length == 1 ? text[0] : text[0] & (0x7FU >> length);
-   for (size_t i = 1; i < length; i++) {
-      if ((text[i] & 0xC0) != 0x80)
-         return 0;
-      character = character << 6 | (text[i] & 0x3FU);
-   }
-   return character >= least[length] && is_harmless(character) ? length : 0;
+   uint32_t character;
+   size_t length = kv_utf8_decode(text, size, &character);
+   return is_harmless(character) ? length : 0;
 }
 
 static bool needs_quotes(const unsigned char *text, size_t size, bool one_word)

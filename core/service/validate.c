@@ -1,48 +1,15 @@
 #include "core/service/validate.h"
 
 #include "core/store/store.h"
+#include "core/support/utf8.h"
 
 #include <inttypes.h>
 
-static bool is_continuation(unsigned char c)
-{
-   return (c & 0xc0) == 0x80;
-}
-
-/* The length of the UTF-8 sequence at `p`, 0 when it is none. Table 3-7 of the Unicode standard. */
-static size_t sequence_length(const unsigned char *p, size_t left)
-{
-   if (p[0] < 0x80)
-      return p[0] == 0 ? 0 : 1;
-   if (p[0] >= 0xc2 && p[0] <= 0xdf)
-      return left >= 2 && is_continuation(p[1]) ? 2 : 0;
-   if ((p[0] & 0xf0) == 0xe0) {
-      unsigned char low = p[0] == 0xe0 ? 0xa0 : 0x80;  /* no overlong forms */
-      unsigned char high = p[0] == 0xed ? 0x9f : 0xbf; /* no surrogates */
-      return left >= 3 && p[1] >= low && p[1] <= high && is_continuation(p[2]) ? 3 : 0;
-   }
-   if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-      unsigned char low = p[0] == 0xf0 ? 0x90 : 0x80;
-      unsigned char high = p[0] == 0xf4 ? 0x8f : 0xbf; /* up to U+10FFFF */
-      return left >= 4 && p[1] >= low && p[1] <= high && is_continuation(p[2]) &&
-                     is_continuation(p[3])
-                 ? 4
-                 : 0;
-   }
-   return 0;
-}
-
 size_t kv_validate_text(struct kv_slice text)
 {
-   const unsigned char *p = text.data;
-   size_t offset = 0;
-   while (offset < text.size) {
-      size_t length = sequence_length(p + offset, text.size - offset);
-      if (length == 0)
-         return offset;
-      offset += length;
-   }
-   return offset;
+   size_t size = kv_utf8_valid_size(text.data, text.size);
+   const char *nul = size > 0 ? memchr(text.data, '\0', size) : NULL;
+   return nul ? (size_t)(nul - (const char *)text.data) : size;
 }
 
 enum kv_code kv_validate_prefix(const char *field, struct kv_slice prefix, struct kv_status *status)

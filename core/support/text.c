@@ -1,5 +1,7 @@
 #include "core/support/text.h"
 
+#include "core/support/utf8.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,27 +28,13 @@ static bool is_invisible(uint32_t point)
    return false;
 }
 
-/* The size of the well-formed, printable UTF-8 character that `text` begins with; 0 when there is
- * none. The NUL at the end stops every look ahead. */
+/* The size of the printable character that `text` begins with; 0 when there is none. */
 static size_t character_size(const char *text)
 {
-   const unsigned char *c = (const unsigned char *)text;
-   if (c[0] < 0x80)
-      return c[0] >= 0x20 && c[0] != 0x7f;
-
-   static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-   size_t size = c[0] >= 0xf8 ? 0 : c[0] >= 0xf0 ? 4 : c[0] >= 0xe0 ? 3 : c[0] >= 0xc0 ? 2 : 0;
-   if (size == 0)
-      return 0;
-   uint32_t point = c[0] & (0x7fu >> size);
-   for (size_t i = 1; i < size; i++) {
-      if ((c[i] & 0xc0) != 0x80)
-         return 0;
-      point = point << 6 | (c[i] & 0x3fu);
-   }
-   bool surrogate = point >= 0xd800 && point <= 0xdfff;
-   bool shown = !surrogate && !is_invisible(point);
-   return point >= smallest[size] && point <= 0x10ffff && shown ? size : 0;
+   uint32_t point;
+   size_t size = kv_utf8_decode(text, KV_UTF8_SIZE_MAX, &point);
+   bool is_control = size == 1 && (point < 0x20 || point == 0x7f);
+   return is_control || is_invisible(point) ? 0 : size;
 }
 
 void kv_text_escape(const char *text, char *to, size_t capacity)
