@@ -12,19 +12,6 @@ static bool is_cancelled(const struct kv_control_task *task)
    return kv_call_is_cancelled(((const struct kv_admin *)task)->call);
 }
 
-static bool has_same_request(const struct kv_control_task *one, const struct kv_control_task *other)
-{
-   const struct kv_admin *a = (const struct kv_admin *)one, *b = (const struct kv_admin *)other;
-   if (a->validate_only != b->validate_only || a->request.option_count != b->request.option_count ||
-       strcmp(a->request.plugin, b->request.plugin) != 0)
-      return false;
-   for (size_t i = 0; i < a->request.option_count; i++)
-      if (strcmp(a->request.options[i].name, b->request.options[i].name) != 0 ||
-          strcmp(a->request.options[i].value, b->request.options[i].value) != 0)
-         return false;
-   return true;
-}
-
 void kv_admin_answer(struct kv_control_task *task, enum kv_code code,
                      const struct kv_status *status, void (*reply)(struct kv_admin *admin))
 {
@@ -38,19 +25,17 @@ void kv_admin_answer(struct kv_control_task *task, enum kv_code code,
    }
 }
 
-struct kv_admin *kv_admin_create(struct kv_service *service, struct kv_call *call,
-                                 void (*run)(struct kv_control_task *task))
+void *kv_admin_create(struct kv_service *service, struct kv_call *call, size_t size,
+                      void (*run)(struct kv_control_task *task))
 {
-   struct kv_admin *admin = kv_arena_alloc(kv_call_arena(call), sizeof *admin);
-   if (!admin) {
-      kv_message_out_of_memory(call);
+   struct kv_admin *admin = kv_message_alloc(call, size);
+   if (!admin)
       return NULL;
-   }
+   memset(admin, 0, size);
    *admin = (struct kv_admin){
        .task = {.run = run,
                 .refuse = refuse,
                 .is_cancelled = is_cancelled,
-                .is_same = has_same_request,
                 .caller = kv_call_connection(call)},
        .service = service,
        .call = call,
@@ -62,4 +47,30 @@ void kv_admin_post(struct kv_admin *admin)
 {
    kv_call_watch(admin->call);
    kv_control_post(admin->service->config.control, &admin->task);
+}
+
+/* ---- Config and Configure ---- */
+
+static bool has_same_request(const struct kv_control_task *one, const struct kv_control_task *other)
+{
+   const struct kv_configuration *a = (const struct kv_configuration *)one;
+   const struct kv_configuration *b = (const struct kv_configuration *)other;
+   if (a->request.option_count != b->request.option_count ||
+       strcmp(a->request.plugin, b->request.plugin) != 0)
+      return false;
+   for (size_t i = 0; i < a->request.option_count; i++)
+      if (strcmp(a->request.options[i].name, b->request.options[i].name) != 0 ||
+          strcmp(a->request.options[i].value, b->request.options[i].value) != 0)
+         return false;
+   return true;
+}
+
+struct kv_configuration *kv_configuration_create(struct kv_service *service, struct kv_call *call,
+                                                 void (*run)(struct kv_control_task *task))
+{
+   struct kv_configuration *configuration =
+       kv_admin_create(service, call, sizeof *configuration, run);
+   if (configuration)
+      configuration->admin.task.is_same = has_same_request;
+   return configuration;
 }

@@ -204,11 +204,9 @@ static void batch_done(struct kv_submission *submission, const struct kv_status 
 static void submit(struct kv_service *service, struct kv_call *call,
                    struct kv_operation *operations, size_t count, bool atomic)
 {
-   struct batch *batch = kv_arena_alloc(kv_call_arena(call), sizeof *batch);
-   if (!batch) {
-      kv_message_out_of_memory(call);
+   struct batch *batch = kv_message_alloc(call, sizeof *batch);
+   if (!batch)
       return;
-   }
    *batch = (struct batch){
        .submission = {.operations = operations,
                       .count = count,
@@ -226,11 +224,9 @@ static void submit(struct kv_service *service, struct kv_call *call,
 static void read_all(struct kv_service *service, struct kv_call *call,
                      struct kv_operation *operations, size_t count)
 {
-   const struct kv_entry **entries = kv_arena_alloc(kv_call_arena(call), count * sizeof(void *));
-   if (!entries) {
-      kv_message_out_of_memory(call);
+   const struct kv_entry **entries = kv_message_alloc(call, count * sizeof(void *));
+   if (!entries)
       return;
-   }
    struct kv_reader *reader = kv_service_reader(service, call);
    const struct kv_version *version = kv_reader_pin(reader);
    size_t left = service->config.message_size_max;
@@ -262,11 +258,9 @@ void kv_service_batch(void *context, struct kv_call *call, struct kv_slice reque
    if (!batch)
       return;
    struct kv_operation *operations =
-       kv_arena_alloc(kv_call_arena(call), batch->n_operations * sizeof *operations);
-   if (!operations) {
-      kv_message_out_of_memory(call);
+       kv_message_alloc(call, batch->n_operations * sizeof *operations);
+   if (!operations)
       return;
-   }
    bool writes;
    struct kv_status status;
    if (take_operations(service, batch, operations, &writes, &status) != KV_OK)

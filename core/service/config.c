@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NUMBERS 3 /* in a request */
 #define NUMBER_TEXT_SIZE 24
 
 /* Brings the number that an option of `plugin` has to what the plug-in takes. Clients of the frozen
@@ -43,16 +44,16 @@ static void config_reply(struct kv_admin *admin)
 
 static void config_run(struct kv_control_task *task)
 {
-   struct kv_admin *admin = (struct kv_admin *)task;
-   struct kv_control *control = admin->service->config.control;
+   struct kv_configuration *wanted = (struct kv_configuration *)task;
+   struct kv_control *control = wanted->admin.service->config.control;
    const kvs_plugin *plugin;
    struct kv_status status;
-   enum kv_code code =
-       kv_plugin_library_find(kv_control_library(control), admin->request.plugin, &plugin, &status);
-   for (size_t i = 0; code == KV_OK && i < admin->request.option_count; i++)
-      clamp_number(plugin, &admin->request.options[i]);
+   enum kv_code code = kv_plugin_library_find(kv_control_library(control), wanted->request.plugin,
+                                              &plugin, &status);
+   for (size_t i = 0; code == KV_OK && i < wanted->request.option_count; i++)
+      clamp_number(plugin, &wanted->request.options[i]);
    if (code == KV_OK)
-      code = kv_control_configure(control, &admin->request, &status);
+      code = kv_control_configure(control, &wanted->request, &status);
    kv_admin_answer(task, code, &status, config_reply);
 }
 
@@ -101,12 +102,12 @@ static enum kv_code map_mode(struct kv_call *call, const Kvstore__ConfigRequest 
       const char *field, *option;
       int64_t number;
       bool applies;
-   } numbers[] = {
+   } numbers[NUMBERS] = {
        {"snapshot_interval", "snapshot_interval", config->snapshot_interval, modes[mode].snapshots},
        {"max_snapshots", "max_snapshots", config->max_snapshots, modes[mode].snapshots},
        {"aof_max_size", "aof_max_size", config->aof_max_size, modes[mode].log},
    };
-   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+   for (size_t i = 0; i < NUMBERS; i++) {
       /* Old clients send all numbers with every mode: those that do not apply mean nothing. */
       if (numbers[i].applies && add_number(call, request, numbers[i].field, numbers[i].option,
                                            numbers[i].number, status) != KV_OK)
@@ -120,15 +121,16 @@ void kv_service_config(void *context, struct kv_call *call, struct kv_slice requ
    struct kv_service *service = context;
    const Kvstore__ConfigRequest *config =
        kv_service_request(service, call, &kvstore__config_request__descriptor, request);
-   struct kv_admin *admin = config ? kv_admin_create(service, call, config_run) : NULL;
-   if (!admin)
+   struct kv_configuration *wanted =
+       config ? kv_configuration_create(service, call, config_run) : NULL;
+   if (!wanted)
       return;
-   admin->request.options = kv_arena_alloc(kv_call_arena(call), 3 * sizeof(struct kv_mode_option));
+   wanted->request.options = kv_message_alloc(call, NUMBERS * sizeof(struct kv_mode_option));
+   if (!wanted->request.options)
+      return;
    struct kv_status status;
-   if (!admin->request.options)
-      kv_message_out_of_memory(call);
-   else if (map_mode(call, config, &admin->request, &status) != KV_OK)
+   if (map_mode(call, config, &wanted->request, &status) != KV_OK)
       kv_message_fail(call, &status);
    else
-      kv_admin_post(admin);
+      kv_admin_post(&wanted->admin);
 }

@@ -5,134 +5,133 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Encodes the answer; false when memory is out and the call has been failed. */
-static bool encode_configured(struct kv_admin *admin, const struct kv_control_state *state)
-{
-   struct kv_reader *reader = kv_service_control_reader(admin->service);
-   Kvstore__ConfigureResponse response = KVSTORE__CONFIGURE_RESPONSE__INIT;
-   response.plugin = kv_message_text(state->plugin->name);
-   response.generation = state->generation;
-   response.sequence = kv_version_sequence(kv_reader_pin(reader));
-   kv_reader_unpin(reader);
-   response.shadow = admin->report;
-   response.n_options = state->plugin->option_count;
-   if (kv_service_settings(kv_call_arena(admin->call), state->settings, response.n_options,
-                           &response.options))
-      return kv_message_encode(admin->call, &response.base);
-   kv_message_out_of_memory(admin->call);
-   return false;
-}
-
 /* What the control thread shows is seen under its lock: encode there, reply outside. */
 struct answer {
-   struct kv_admin *admin;
+   struct kv_configuration *configuration;
+   struct kv_builder builder;
+   Kvstore__ShadowReport *report; /* of a shadow run, else NULL */
    bool encoded;
-   /* With validate_only: what would be in force. */
-   const char *plugin;
-   struct kv_settings *settings;
 };
+
+static void encode_configured(struct answer *answer, const char *plugin,
+                              const kvs_setting *settings, size_t count, uint64_t generation)
+{
+   const struct kv_admin *admin = &answer->configuration->admin;
+   struct kv_reader *reader = kv_service_control_reader(admin->service);
+   Kvstore__ConfigureResponse response = KVSTORE__CONFIGURE_RESPONSE__INIT;
+   response.plugin = kv_message_text(plugin);
+   response.generation = generation;
+   response.sequence = kv_version_sequence(kv_reader_pin(reader));
+   kv_reader_unpin(reader);
+   response.shadow = answer->report;
+   response.n_options = count;
+   response.options = kv_service_settings(&answer->builder, settings, count);
+   answer->encoded = kv_builder_encode(&answer->builder, admin->call, &response.base);
+}
 
 static void encode_in_force(void *context, const struct kv_control_state *state)
 {
-   struct answer *answer = context;
-   answer->encoded = encode_configured(answer->admin, state);
+   encode_configured(context, state->plugin->name, state->settings, state->plugin->option_count,
+                     state->generation);
 }
 
+/* With validate_only: what would be in force. */
 static void encode_validated(void *context, const struct kv_control_state *state)
 {
    struct answer *answer = context;
-   const kvs_plugin named = {.name = answer->plugin,
-                             .option_count = kv_settings_count(answer->settings)};
-   const struct kv_control_state would_be = {
-       .plugin = &named,
-       .settings = kv_settings_array(answer->settings),
-       .generation = state->generation,
-   };
-   answer->encoded = encode_configured(answer->admin, &would_be);
+   const struct kv_configuration *wanted = answer->configuration;
+   encode_configured(answer, wanted->request.plugin, kv_settings_array(wanted->settings),
+                     kv_settings_count(wanted->settings), state->generation);
+}
+
+static void reply(struct answer *answer,
+                  void (*encode)(void *context, const struct kv_control_state *state))
+{
+   const struct kv_admin *admin = &answer->configuration->admin;
+   kv_control_inspect(admin->service->config.control, encode, answer);
+   if (answer->encoded)
+      kv_call_reply(admin->call);
+}
+
+static struct answer answer_of(struct kv_admin *admin)
+{
+   return (struct answer){.configuration = (struct kv_configuration *)admin,
+                          .builder = {.arena = kv_call_arena(admin->call)}};
 }
 
 static void configure_reply(struct kv_admin *admin)
 {
-   struct answer answer = {.admin = admin};
+   struct answer answer = answer_of(admin);
    kv_call_carried_out(admin->call);
-   kv_control_inspect(admin->service->config.control, encode_in_force, &answer);
-   if (answer.encoded)
-      kv_call_reply(admin->call);
+   reply(&answer, encode_in_force);
 }
 
 static void validate_reply(struct kv_admin *admin)
 {
-   struct answer answer = {
-       .admin = admin, .plugin = admin->request.plugin, .settings = admin->settings};
-   kv_control_inspect(admin->service->config.control, encode_validated, &answer);
-   if (answer.encoded)
-      kv_call_reply(admin->call);
+   struct answer answer = answer_of(admin);
+   reply(&answer, encode_validated);
 }
 
-static void validate(struct kv_control_task *task)
+static void validate_run(struct kv_control_task *task)
 {
-   struct kv_admin *admin = (struct kv_admin *)task;
+   const struct kv_configuration *wanted = (struct kv_configuration *)task;
    struct kv_settings *settings = NULL;
    struct kv_status status;
    enum kv_code code =
-       kv_control_try(admin->service->config.control, &admin->request, &settings, &status);
-   for (; task && code == KV_OK; task = task->merged)
-      ((struct kv_admin *)task)->settings = settings;
-   kv_admin_answer(&admin->task, code, &status, validate_reply);
+       kv_control_try(wanted->admin.service->config.control, &wanted->request, &settings, &status);
+   for (struct kv_control_task *each = task; each; each = each->merged)
+      ((struct kv_configuration *)each)->settings = settings;
+   kv_admin_answer(task, code, &status, validate_reply);
    if (code == KV_OK)
       kv_settings_destroy(settings);
 }
 
 static void configure_run(struct kv_control_task *task)
 {
-   struct kv_admin *admin = (struct kv_admin *)task;
+   const struct kv_configuration *wanted = (struct kv_configuration *)task;
    struct kv_status status;
-   if (admin->validate_only) {
-      validate(task);
-      return;
-   }
    enum kv_code code =
-       kv_control_configure(admin->service->config.control, &admin->request, &status);
+       kv_control_configure(wanted->admin.service->config.control, &wanted->request, &status);
    kv_admin_answer(task, code, &status, configure_reply);
 }
 
 /* ---- Configure with shadow ---- */
 
-static struct kv_admin *admin_of(struct kv_shadow_request *request)
+static struct kv_configuration *configuration_of(struct kv_shadow_request *request)
 {
-   return (struct kv_admin *)((char *)request - offsetof(struct kv_admin, shadow));
+   return (struct kv_configuration *)((char *)request - offsetof(struct kv_configuration, shadow));
 }
 
 static bool shadow_is_cancelled(struct kv_shadow_request *request)
 {
-   return kv_call_is_cancelled(admin_of(request)->call);
+   return kv_call_is_cancelled(configuration_of(request)->admin.call);
 }
 
 static void shadow_done(struct kv_shadow_request *request, const struct kv_shadow_report *report,
                         const struct kv_status *status)
 {
-   struct kv_admin *admin = admin_of(request);
+   struct kv_admin *admin = &configuration_of(request)->admin;
+   struct answer answer = answer_of(admin);
    if (!report) {
       kv_message_fail(admin->call, status);
       return;
    }
-   admin->report = kv_service_shadow_report(admin->service, kv_call_arena(admin->call), report);
-   if (admin->report)
-      configure_reply(admin);
-   else
-      kv_message_out_of_memory(admin->call);
+   answer.report = kv_service_shadow_report(admin->service, &answer.builder, report);
+   if (!answer.builder.exhausted)
+      kv_call_carried_out(admin->call); /* what has taken so long is not refused */
+   reply(&answer, encode_in_force);
 }
 
 static void shadow_run(struct kv_control_task *task)
 {
-   struct kv_admin *admin = (struct kv_admin *)task;
-   admin->shadow.plugin = admin->request;
-   kv_control_shadow(admin->service->config.control, &admin->shadow);
+   struct kv_configuration *wanted = (struct kv_configuration *)task;
+   wanted->shadow.plugin = wanted->request;
+   kv_control_shadow(wanted->admin.service->config.control, &wanted->shadow);
 }
 
 /* What of the request is about a shadow run; nothing when none is asked for. */
-static enum kv_code take_shadow(const Kvstore__ConfigureRequest *wanted, struct kv_admin *admin,
-                                struct kv_status *status)
+static enum kv_code take_shadow(const Kvstore__ConfigureRequest *wanted,
+                                struct kv_configuration *configuration, struct kv_status *status)
 {
    bool timed = wanted->shadow_time_case == KVSTORE__CONFIGURE_REQUEST__SHADOW_TIME_SHADOW_SECONDS;
    if (!wanted->shadow && timed)
@@ -142,13 +141,13 @@ static enum kv_code take_shadow(const Kvstore__ConfigureRequest *wanted, struct 
    if (timed && wanted->shadow_seconds > KV_SHADOW_SECONDS_MAX)
       return kv_fail(status, KV_INVALID_ARGUMENT, "shadow_seconds: %" PRIu32 " is more than %d",
                      wanted->shadow_seconds, KV_SHADOW_SECONDS_MAX);
-   admin->shadow = (struct kv_shadow_request){
+   configuration->shadow = (struct kv_shadow_request){
        .seconds = timed ? wanted->shadow_seconds : KV_SHADOW_SECONDS_DEFAULT,
        .is_cancelled = shadow_is_cancelled,
        .done = shadow_done,
    };
-   admin->task.run = shadow_run;
-   admin->task.is_same = NULL; /* each has a report of its own */
+   configuration->admin.task.run = shadow_run;
+   configuration->admin.task.is_same = NULL; /* each has a report of its own */
    return KV_OK;
 }
 
@@ -201,15 +200,16 @@ void kv_service_configure(void *context, struct kv_call *call, struct kv_slice r
    struct kv_service *service = context;
    const Kvstore__ConfigureRequest *wanted =
        kv_service_request(service, call, &kvstore__configure_request__descriptor, request);
-   struct kv_admin *admin = wanted ? kv_admin_create(service, call, configure_run) : NULL;
-   if (!admin)
+   struct kv_configuration *configuration =
+       wanted ? kv_configuration_create(service, call,
+                                        wanted->validate_only ? validate_run : configure_run)
+              : NULL;
+   if (!configuration)
       return;
-   admin->validate_only = wanted->validate_only;
    struct kv_status status;
-   if (take_configure(call, wanted, &admin->request, &status) != KV_OK ||
-       take_shadow(wanted, admin, &status) != KV_OK) {
+   if (take_configure(call, wanted, &configuration->request, &status) != KV_OK ||
+       take_shadow(wanted, configuration, &status) != KV_OK)
       kv_message_fail(call, &status);
-      return;
-   }
-   kv_admin_post(admin);
+   else
+      kv_admin_post(&configuration->admin);
 }

@@ -17,11 +17,9 @@ static void submit(struct kv_service *service, struct kv_call *call,
                    const struct kv_operation *operation,
                    void (*done)(struct kv_submission *, const struct kv_status *))
 {
-   struct write *write = kv_arena_alloc(kv_call_arena(call), sizeof *write);
-   if (!write) {
-      kv_message_out_of_memory(call);
+   struct write *write = kv_message_alloc(call, sizeof *write);
+   if (!write)
       return;
-   }
    write->operation = *operation;
    write->service = service;
    write->call = call;

@@ -1,7 +1,6 @@
 #include "core/service/health.h"
 
 #include "core/service/message.h"
-#include "core/service/validate.h"
 
 #include "health.pb-c.h"
 
@@ -12,9 +11,6 @@ typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus serving_status;
 #define NOT_SERVING GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING
 #define SERVING GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
 #define SERVICE_UNKNOWN GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN
-
-/* Bytes of an unknown service's name that go into an error's text. */
-#define NAME_SHOWN_MAX ((size_t)128)
 
 /* A Watch in flight; lives in its call's arena. */
 struct watcher {
@@ -81,13 +77,10 @@ static void tell_all(struct kv_health *health)
 static void fail_unknown(struct kv_call *call, ProtobufCBinaryData name)
 {
    struct kv_status status;
-   size_t size = name.len < NAME_SHOWN_MAX ? name.len : NAME_SHOWN_MAX;
-   /* Only whole characters: the text of a status is UTF-8. */
-   int shown = (int)kv_validate_text(kv_slice(name.data, size));
    kv_fail(&status, KV_NOT_FOUND,
            "service: \"%.*s\" (%zu bytes) is unknown; ask for kvstore.KeyValueStore, or leave it "
            "empty for the server as a whole",
-           shown, (const char *)name.data, name.len);
+           kv_message_shown_size(name), (const char *)name.data, name.len);
    kv_message_fail(call, &status);
 }
 
@@ -117,11 +110,9 @@ static void on_watch(void *context, struct kv_call *call, struct kv_slice reques
        kv_message_decode(call, &grpc__health__v1__health_check_request__descriptor, request);
    if (!check)
       return;
-   struct watcher *watcher = kv_arena_alloc(kv_call_arena(call), sizeof *watcher);
-   if (!watcher) {
-      kv_message_out_of_memory(call);
+   struct watcher *watcher = kv_message_alloc(call, sizeof *watcher);
+   if (!watcher)
       return;
-   }
    *kv_call_state(call) = watcher;
    pthread_mutex_lock(&health->lock);
    *watcher = (struct watcher){

@@ -6,22 +6,16 @@
 #include "core/service/message.h"
 #include "core/service/service.h"
 #include "core/service/writer.h"
-#include "core/support/cache_line.h"
 
 #include "kvstore.pb-c.h"
 
 #include <stdatomic.h>
 
-/* What a thread that serves calls has for itself. */
-struct kv_service_thread {
-   _Alignas(KV_CACHE_LINE) struct kv_reader *reader;
-};
-
 struct kv_service {
    struct kv_service_config config;
    atomic_bool loaded;
-   uint64_t started_ms;                /* monotonic */
-   struct kv_service_thread threads[]; /* one a worker, then the control thread */
+   uint64_t started_ms;         /* monotonic */
+   struct kv_reader *readers[]; /* one a worker, then that of the control thread */
 };
 
 /* The start of every handler: the decoded request, or NULL and the call has been failed, because
@@ -33,13 +27,13 @@ void *kv_service_request(struct kv_service *service, struct kv_call *call,
 static inline struct kv_reader *kv_service_reader(struct kv_service *service,
                                                   const struct kv_call *call)
 {
-   return service->threads[kv_call_worker(call)].reader;
+   return service->readers[kv_call_worker(call)];
 }
 
 /* For tasks on the control thread. */
 static inline struct kv_reader *kv_service_control_reader(struct kv_service *service)
 {
-   return service->threads[service->config.workers].reader;
+   return service->readers[service->config.workers];
 }
 
 static inline struct kv_slice kv_service_bytes(ProtobufCBinaryData data)
@@ -47,7 +41,7 @@ static inline struct kv_slice kv_service_bytes(ProtobufCBinaryData data)
    return kv_slice(data.data, data.len);
 }
 
-/* submit.c: has the write committed with the others of this turn, or fails the call as there is no
+/* Has the write committed with the others of this turn, or fails the call as there is no
  * memory for it. For handlers. */
 void kv_service_submit(struct kv_service *service, struct kv_call *call,
                        struct kv_submission *submission);
@@ -83,30 +77,18 @@ void kv_service_list_plugins(void *service, struct kv_call *call, struct kv_slic
 /* status.c */
 void kv_service_status(void *service, struct kv_call *call, struct kv_slice request);
 
-/* recovery_report.c: how the start went, in the arena; NULL when memory is out. The texts are those of the
- * report. */
-Kvstore__Recovery *kv_service_recovery(struct kv_arena *arena, const struct kv_load_report *report);
-
-/* hooks.c: the figures of one hook; `name` must outlive the message. */
-void kv_service_hook(const char *name, const struct kv_hook_figures *figures, Kvstore__Hook *hook);
-/* hooks.c: fill in hooks and overdue, in the arena; false when memory is out. */
-bool kv_service_hooks(struct kv_arena *arena, const struct kv_control_state *state,
-                      Kvstore__StatusResponse *response);
-bool kv_service_overdue(struct kv_arena *arena, struct kv_control *control,
-                        Kvstore__StatusResponse *response);
-
-/* shadow.c: in the arena; NULL when memory is out. */
+/* shadow.c: valid as long as `report`; NULL when memory is out. */
 Kvstore__ShadowReport *kv_service_shadow_report(const struct kv_service *service,
-                                                struct kv_arena *arena,
+                                                struct kv_builder *builder,
                                                 const struct kv_shadow_report *report);
 
-/* status.c: a copy of the text of a failure in the arena, without the private path; false when
- * memory is out. */
-bool kv_service_failure_text(const struct kv_service *service, struct kv_arena *arena,
-                             const char *text, ProtobufCBinaryData *field);
-
-/* Settings as they go on the wire, in the arena; false when memory is out. */
-bool kv_service_settings(struct kv_arena *arena, const kvs_setting *settings, size_t count,
-                         Kvstore__MapEntry ***entries);
+/* status.c: parts of a reply that others have as well. Settings as they go on the wire; a copy of
+ * the text of a failure, without private paths; the figures of one hook, whose `name` must outlive
+ * the message. */
+Kvstore__MapEntry **kv_service_settings(struct kv_builder *builder, const kvs_setting *settings,
+                                        size_t count);
+ProtobufCBinaryData kv_service_failure_text(const struct kv_service *service,
+                                            struct kv_builder *builder, const char *text);
+void kv_service_hook(const char *name, const struct kv_hook_figures *figures, Kvstore__Hook *hook);
 
 #endif

@@ -1,9 +1,16 @@
 #include "core/service/message.h"
 
+#include "core/service/validate.h"
+
+#include <string.h>
+
 /* What a request may take in memory beside its own size: many times that of one operation, so that
  * this bounds how many there can be in one message, some 100,000. Two bytes on the wire would
  * otherwise become hundreds here. */
 #define DECODED_EXTRA_MAX ((size_t)32 * 1024 * 1024)
+
+/* Bytes of a name that an error's text shows. */
+#define SHOWN_MAX ((size_t)128)
 
 /* A request that is worth letting go of early. */
 #define LARGE_REQUEST_SIZE ((size_t)64 * 1024)
@@ -61,12 +68,12 @@ void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *
    return message;
 }
 
-bool kv_message_copy_text(struct kv_arena *arena, const char *text, ProtobufCBinaryData *field)
+void *kv_message_alloc(struct kv_call *call, size_t size)
 {
-   struct kv_slice bytes = kv_slice_of(text);
-   void *copy = kv_arena_copy(arena, bytes.data, bytes.size);
-   *field = kv_message_bytes(kv_slice(copy, copy ? bytes.size : 0));
-   return copy;
+   void *memory = kv_arena_alloc(kv_call_arena(call), size);
+   if (!memory)
+      kv_message_out_of_memory(call);
+   return memory;
 }
 
 bool kv_message_encode(struct kv_call *call, const ProtobufCMessage *message)
@@ -103,4 +110,60 @@ void kv_message_out_of_memory(struct kv_call *call)
    struct kv_status status;
    kv_call_exhausted(call, &status);
    kv_message_fail(call, &status);
+}
+
+int kv_message_shown_size(ProtobufCBinaryData name)
+{
+   return (int)kv_validate_text(kv_slice(name.data, name.len < SHOWN_MAX ? name.len : SHOWN_MAX));
+}
+
+/* ---- Building ---- */
+
+void *kv_build_array(struct kv_builder *builder, size_t size)
+{
+   void *memory = builder->exhausted ? NULL : kv_arena_alloc(builder->arena, size);
+   builder->exhausted |= !memory;
+   return memory;
+}
+
+void *kv_build(struct kv_builder *builder, const ProtobufCMessageDescriptor *descriptor)
+{
+   void *message = kv_build_array(builder, descriptor->sizeof_message);
+   if (message)
+      protobuf_c_message_init(descriptor, message);
+   return message;
+}
+
+void *kv_build_list(struct kv_builder *builder, size_t count,
+                    const ProtobufCMessageDescriptor *descriptor)
+{
+   void **list = kv_build_array(builder, count * sizeof *list);
+   for (size_t i = 0; i < count && !builder->exhausted; i++)
+      list[i] = kv_build(builder, descriptor);
+   return builder->exhausted ? NULL : list;
+}
+
+ProtobufCBinaryData kv_build_text(struct kv_builder *builder, const char *text)
+{
+   struct kv_slice bytes = kv_slice_of(text);
+   void *copy = kv_build_array(builder, bytes.size);
+   if (copy && bytes.size > 0)
+      memcpy(copy, bytes.data, bytes.size);
+   return kv_message_bytes(kv_slice(copy, copy ? bytes.size : 0));
+}
+
+bool kv_builder_encode(const struct kv_builder *builder, struct kv_call *call,
+                       const ProtobufCMessage *message)
+{
+   if (!builder->exhausted)
+      return kv_message_encode(call, message);
+   kv_message_out_of_memory(call);
+   return false;
+}
+
+void kv_builder_reply(const struct kv_builder *builder, struct kv_call *call,
+                      const ProtobufCMessage *message)
+{
+   if (kv_builder_encode(builder, call, message))
+      kv_call_reply(call);
 }

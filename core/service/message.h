@@ -16,14 +16,37 @@
 void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *descriptor,
                         struct kv_slice request);
 
-/* Copies a text into the arena, as a field has it. False when memory is out: the field is empty. */
-bool kv_message_copy_text(struct kv_arena *arena, const char *text, ProtobufCBinaryData *field);
+/* Memory of the call's arena; or NULL, and the call has been failed. */
+void *kv_message_alloc(struct kv_call *call, size_t size);
 
 /* Encodes into the call's next message. False when memory is out; the call is then failed. */
 bool kv_message_encode(struct kv_call *call, const ProtobufCMessage *message);
 
 /* Encodes and replies (unary). */
 void kv_message_reply(struct kv_call *call, const ProtobufCMessage *message);
+
+/* Builds a reply in a call's arena. Once memory has run out nothing more is added, and the reply
+ * must not be sent. */
+struct kv_builder {
+   struct kv_arena *arena;
+   bool exhausted;
+};
+/* The following three return NULL, or an empty field, when memory is out: a message, so many of
+ * them as a repeated field has them, and a copy of a text. */
+void *kv_build(struct kv_builder *builder, const ProtobufCMessageDescriptor *descriptor);
+void *kv_build_list(struct kv_builder *builder, size_t count,
+                    const ProtobufCMessageDescriptor *descriptor);
+void *kv_build_array(struct kv_builder *builder, size_t size); /* of what is no message */
+ProtobufCBinaryData kv_build_text(struct kv_builder *builder, const char *text);
+/* As kv_message_encode and kv_message_reply, of what was built. */
+bool kv_builder_encode(const struct kv_builder *builder, struct kv_call *call,
+                       const ProtobufCMessage *message);
+void kv_builder_reply(const struct kv_builder *builder, struct kv_call *call,
+                      const ProtobufCMessage *message);
+
+/* How many bytes of a name in a request are shown in an error's text: whole characters, for "%.*s".
+ */
+int kv_message_shown_size(ProtobufCBinaryData name);
 
 /* Fails the call with a status. */
 void kv_message_fail(struct kv_call *call, const struct kv_status *status);

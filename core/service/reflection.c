@@ -2,7 +2,6 @@
 
 #include "core/service/descriptors.h"
 #include "core/service/message.h"
-#include "core/service/validate.h"
 
 #include "reflection.pb-c.h"
 
@@ -13,8 +12,6 @@ typedef Grpc__Reflection__V1__ServerReflectionResponse reflection_response;
 
 /* At most so many files are embedded. */
 #define FILES_MAX 16
-/* Bytes of an unknown name that go into an error's text. */
-#define NAME_SHOWN_MAX ((size_t)128)
 
 static const char *const services[] = {
     "grpc.health.v1.Health",
@@ -54,11 +51,8 @@ static void answer_error(struct answer *answer)
 static void answer_not_found(struct answer *answer, const char *field, ProtobufCBinaryData name,
                              const char *what)
 {
-   size_t size = name.len < NAME_SHOWN_MAX ? name.len : NAME_SHOWN_MAX;
-   /* Only whole characters: the message is UTF-8. */
-   int shown = (int)kv_validate_text(kv_slice(name.data, size));
-   kv_fail(&answer->status, KV_NOT_FOUND, "%s: \"%.*s\" (%zu bytes): %s", field, shown,
-           name.len ? (const char *)name.data : "", name.len, what);
+   kv_fail(&answer->status, KV_NOT_FOUND, "%s: \"%.*s\" (%zu bytes): %s", field,
+           kv_message_shown_size(name), name.len ? (const char *)name.data : "", name.len, what);
    answer_error(answer);
 }
 

@@ -1,6 +1,11 @@
 /* Save: makes a checkpoint. */
 #include "core/service/admin.h"
 
+struct save {
+   struct kv_admin admin; /* first */
+   uint64_t sequence;     /* of the checkpoint */
+};
+
 static bool always_same(const struct kv_control_task *one, const struct kv_control_task *other)
 {
    (void)one, (void)other;
@@ -10,7 +15,7 @@ static bool always_same(const struct kv_control_task *one, const struct kv_contr
 static void save_reply(struct kv_admin *admin)
 {
    Kvstore__SaveResponse response = KVSTORE__SAVE_RESPONSE__INIT;
-   response.sequence = admin->saved_sequence;
+   response.sequence = ((struct save *)admin)->sequence;
    kv_call_carried_out(admin->call);
    kv_message_reply(admin->call, &response.base);
 }
@@ -22,7 +27,7 @@ static void save_run(struct kv_control_task *task)
    uint64_t sequence = 0;
    enum kv_code code = kv_control_save(admin->service->config.control, &sequence, &status);
    for (struct kv_control_task *each = task; each; each = each->merged)
-      ((struct kv_admin *)each)->saved_sequence = sequence;
+      ((struct save *)each)->sequence = sequence;
    kv_admin_answer(task, code, &status, save_reply);
 }
 
@@ -31,9 +36,9 @@ void kv_service_save(void *context, struct kv_call *call, struct kv_slice reques
    struct kv_service *service = context;
    if (!kv_service_request(service, call, &kvstore__save_request__descriptor, request))
       return;
-   struct kv_admin *admin = kv_admin_create(service, call, save_run);
-   if (!admin)
+   struct save *save = kv_admin_create(service, call, sizeof *save, save_run);
+   if (!save)
       return;
-   admin->task.is_same = always_same;
-   kv_admin_post(admin);
+   save->admin.task.is_same = always_same;
+   kv_admin_post(&save->admin);
 }

@@ -3,37 +3,33 @@
 #include "core/support/clock.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct kv_service *kv_service_create(const struct kv_service_config *config,
                                      struct kv_status *status)
 {
    const unsigned threads = config->workers + 1;
-   const size_t size = sizeof(struct kv_service) + threads * sizeof(struct kv_service_thread);
-   struct kv_service *service = aligned_alloc(_Alignof(struct kv_service), size);
-   if (!service) {
-      kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the service");
-      return NULL;
+   struct kv_service *service = calloc(1, sizeof *service + threads * sizeof service->readers[0]);
+   bool created = service;
+   if (created) {
+      service->config = *config;
+      service->started_ms = kv_clock_monotonic_ms();
    }
-   memset(service, 0, size);
-   service->config = *config;
-   service->started_ms = kv_clock_monotonic_ms();
-   for (unsigned i = 0; i < threads; i++) {
-      service->threads[i].reader = kv_reader_create(config->store);
-      if (!service->threads[i].reader) {
-         kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the service's readers");
-         kv_service_destroy(service);
-         return NULL;
-      }
+   for (unsigned i = 0; created && i < threads; i++) {
+      service->readers[i] = kv_reader_create(config->store);
+      created = service->readers[i];
    }
-   return service;
+   if (created)
+      return service;
+   kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the service");
+   if (service)
+      kv_service_destroy(service);
+   return NULL;
 }
 
 void kv_service_destroy(struct kv_service *service)
 {
-   for (unsigned i = 0; i <= service->config.workers; i++)
-      if (service->threads[i].reader)
-         kv_reader_destroy(service->threads[i].reader);
+   for (unsigned i = 0; i <= service->config.workers && service->readers[i]; i++)
+      kv_reader_destroy(service->readers[i]);
    free(service);
 }
 
@@ -63,6 +59,42 @@ void *kv_service_request(struct kv_service *service, struct kv_call *call,
    }
    return kv_message_decode(call, descriptor, request);
 }
+
+/* ---- Writes ---- */
+
+/* What the commit pipeline makes of a submission before it is its turn: entries of the store. */
+#define ENTRY_OVERHEAD 64
+/* Up to here that is in what any call is charged with. */
+#define ENTRIES_SIZE_MIN 4096
+
+static size_t size_of_entries(const struct kv_submission *submission)
+{
+   size_t size = 0;
+   for (size_t i = 0; i < submission->count; i++) {
+      const struct kv_operation *operation = &submission->operations[i];
+      if (operation->kind == KV_OPERATION_SET)
+         size += ENTRY_OVERHEAD + operation->key.size + operation->value.size;
+   }
+   return size;
+}
+
+void kv_service_submit(struct kv_service *service, struct kv_call *call,
+                       struct kv_submission *submission)
+{
+   size_t entries = size_of_entries(submission);
+   if (entries > ENTRIES_SIZE_MIN && !kv_call_take(call, entries))
+      kv_message_out_of_memory(call);
+   else
+      kv_commit_add(service->config.commit, kv_call_worker(call), submission);
+}
+
+void kv_service_turn_end(void *context, unsigned worker)
+{
+   const struct kv_service *service = context;
+   kv_commit_flush(service->config.commit, worker);
+}
+
+/* ---- Methods ---- */
 
 #define METHOD(name) "/kvstore.KeyValueStore/" name
 

@@ -7,13 +7,14 @@
 
 struct report {
    const struct kv_service *service;
-   struct kv_arena *arena;
+   struct kv_builder builder;
    Kvstore__StatusResponse response;
-   bool complete;
 };
 
-bool kv_service_failure_text(const struct kv_service *service, struct kv_arena *arena,
-                             const char *text, ProtobufCBinaryData *field)
+/* ---- Parts that other replies have as well ---- */
+
+ProtobufCBinaryData kv_service_failure_text(const struct kv_service *service,
+                                            struct kv_builder *builder, const char *text)
 {
    char shown[KV_STATUS_TEXT_SIZE];
    if (service->config.private_paths) {
@@ -21,25 +22,111 @@ bool kv_service_failure_text(const struct kv_service *service, struct kv_arena *
                          sizeof shown);
       text = shown;
    }
-   return kv_message_copy_text(arena, text, field);
+   return kv_build_text(builder, text);
 }
 
-bool kv_service_settings(struct kv_arena *arena, const kvs_setting *settings, size_t count,
-                         Kvstore__MapEntry ***entries)
+Kvstore__MapEntry **kv_service_settings(struct kv_builder *builder, const kvs_setting *settings,
+                                        size_t count)
 {
-   Kvstore__MapEntry *array = kv_arena_alloc(arena, count * sizeof *array);
-   Kvstore__MapEntry **pointers = kv_arena_alloc(arena, count * sizeof *pointers);
-   if (!array || !pointers)
-      return false;
-   for (size_t i = 0; i < count; i++) {
-      kvstore__map_entry__init(&array[i]);
-      if (!kv_message_copy_text(arena, settings[i].name, &array[i].key) ||
-          !kv_message_copy_text(arena, settings[i].text, &array[i].value))
-         return false;
-      pointers[i] = &array[i];
+   Kvstore__MapEntry **entries = kv_build_list(builder, count, &kvstore__map_entry__descriptor);
+   for (size_t i = 0; entries && i < count; i++) {
+      entries[i]->key = kv_build_text(builder, settings[i].name);
+      entries[i]->value = kv_build_text(builder, settings[i].text);
    }
-   *entries = pointers;
-   return true;
+   return entries;
+}
+
+void kv_service_hook(const char *name, const struct kv_hook_figures *figures, Kvstore__Hook *hook)
+{
+   kvstore__hook__init(hook);
+   hook->name = kv_message_text(name);
+   hook->calls = figures->calls;
+   hook->errors = figures->errors;
+   hook->total_ns = figures->total_ns;
+   hook->mean_ns = kv_hook_figures_mean_ns(figures);
+   hook->p50_ns = kv_hook_figures_percentile_ns(figures, 500);
+   hook->p99_ns = kv_hook_figures_percentile_ns(figures, 990);
+   hook->p999_ns = kv_hook_figures_percentile_ns(figures, 999);
+   hook->max_ns = figures->max_ns;
+}
+
+/* ---- The start: the texts are those of the load report ---- */
+
+static void add_files(struct kv_builder *builder, struct kv_load_items items,
+                      Kvstore__Recovery *recovery)
+{
+   recovery->files = kv_build_list(builder, items.count, &kvstore__recovery__file__descriptor);
+   for (size_t i = 0; recovery->files && i < items.count; i++) {
+      Kvstore__Recovery__File *file = recovery->files[i];
+      file->name = kv_message_text(items.items[i].file);
+      file->bytes = items.items[i].bytes;
+      file->records = items.items[i].records;
+      file->sequence = items.items[i].sequence;
+   }
+   recovery->n_files = items.count;
+   recovery->file_count = items.total;
+}
+
+static void add_torn(struct kv_builder *builder, struct kv_load_items items,
+                     Kvstore__Recovery *recovery)
+{
+   recovery->torn = kv_build_list(builder, items.count, &kvstore__recovery__torn__descriptor);
+   for (size_t i = 0; recovery->torn && i < items.count; i++) {
+      Kvstore__Recovery__Torn *torn = recovery->torn[i];
+      torn->file = kv_message_text(items.items[i].file);
+      torn->offset = items.items[i].offset;
+      torn->bytes = items.items[i].bytes;
+      torn->outcome = kv_message_text(items.items[i].text);
+   }
+   recovery->n_torn = items.count;
+}
+
+static void add_passed_over(struct kv_builder *builder, struct kv_load_items items,
+                            Kvstore__Recovery *recovery)
+{
+   recovery->passed_over =
+       kv_build_list(builder, items.count, &kvstore__recovery__passed_over__descriptor);
+   for (size_t i = 0; recovery->passed_over && i < items.count; i++) {
+      recovery->passed_over[i]->file = kv_message_text(items.items[i].file);
+      recovery->passed_over[i]->reason = kv_message_text(items.items[i].text);
+   }
+   recovery->n_passed_over = items.count;
+}
+
+static Kvstore__Recovery *build_recovery(struct kv_builder *builder,
+                                         const struct kv_load_report *report)
+{
+   Kvstore__Recovery *recovery = kv_build(builder, &kvstore__recovery__descriptor);
+   if (!recovery)
+      return NULL;
+   const struct kv_load_result result = kv_load_report_result(report);
+   recovery->records = result.records;
+   recovery->duration_ms = result.duration_ms;
+   recovery->sequence = result.sequence;
+   recovery->keys = result.keys;
+   recovery->bytes = result.bytes;
+   add_files(builder, kv_load_report_items(report, KVS_LOAD_FILE), recovery);
+   add_torn(builder, kv_load_report_items(report, KVS_LOAD_TORN), recovery);
+   add_passed_over(builder, kv_load_report_items(report, KVS_LOAD_PASSED_OVER), recovery);
+   return recovery;
+}
+
+/* ---- The active plug-in ---- */
+
+static void report_hooks(struct report *report, const struct kv_control_state *state)
+{
+   Kvstore__Hook **hooks =
+       kv_build_list(&report->builder, KV_HOOK_KINDS, &kvstore__hook__descriptor);
+   for (int i = 0; hooks && i < KV_HOOK_KINDS; i++) {
+      enum kv_hook kind = (enum kv_hook)i;
+      struct kv_hook_figures figures;
+      kv_hook_timing_read(state->timing, kind, &figures);
+      kv_service_hook(kv_hook_name(kind), kind == KV_HOOK_CLOSE ? &state->closes : &figures,
+                      hooks[i]);
+      hooks[i]->running_ns = kv_hook_timing_running_ns(state->timing, kind, NULL);
+   }
+   report->response.hooks = hooks;
+   report->response.n_hooks = KV_HOOK_KINDS;
 }
 
 static void report_control(void *context, const struct kv_control_state *state)
@@ -54,12 +141,24 @@ static void report_control(void *context, const struct kv_control_state *state)
    response->last_error_count = state->last_error_count;
    response->refused_writes = state->refused_writes;
    response->n_options = state->plugin->option_count;
-   report->complete = kv_service_failure_text(report->service, report->arena, state->last_error,
-                                              &response->last_error) &&
-                      kv_service_settings(report->arena, state->settings, response->n_options,
-                                          &response->options) &&
-                      kv_service_hooks(report->arena, state, response);
+   response->last_error =
+       kv_service_failure_text(report->service, &report->builder, state->last_error);
+   response->options = kv_service_settings(&report->builder, state->settings, response->n_options);
+   report_hooks(report, state);
 }
+
+/* Lines beyond these are left out: one plug-in is active, one may be a candidate, one closing. */
+#define OVERDUE_MAX 8
+
+static void add_overdue(void *context, const char *text)
+{
+   struct report *report = context;
+   if (report->response.n_overdue < OVERDUE_MAX)
+      report->response.overdue[report->response.n_overdue++] =
+          kv_build_text(&report->builder, text);
+}
+
+/* ---- The whole ---- */
 
 static void report_store(struct kv_service *service, struct kv_call *call,
                          Kvstore__StatusResponse *response)
@@ -78,28 +177,23 @@ void kv_service_status(void *context, struct kv_call *call, struct kv_slice requ
    if (!kv_service_request(service, call, &kvstore__status_request__descriptor, request))
       return;
    struct report report = {.service = service,
-                           .arena = kv_call_arena(call),
+                           .builder = {.arena = kv_call_arena(call)},
                            .response = KVSTORE__STATUS_RESPONSE__INIT};
    char uuid[KV_UUID_TEXT_SIZE];
+   ProtobufCBinaryData overdue[OVERDUE_MAX];
    kv_uuid_format(service->config.store_id, uuid);
    report.response.version = kv_message_text(KVSTORE_VERSION);
    report.response.store_id = kv_message_text(uuid);
    report.response.uptime_ms = kv_clock_monotonic_ms() - service->started_ms;
+   report.response.overdue = overdue;
    report_store(service, call, &report.response);
    kv_control_inspect(service->config.control, report_control, &report);
+   kv_control_hooks(service->config.control, false, add_overdue, &report);
    struct kv_status failure;
-   if (kv_commit_read_only(service->config.commit, &failure)) {
-      report.response.read_only = true;
-      report.complete =
-          report.complete &&
-          kv_service_failure_text(service, report.arena, failure.text, &report.response.last_error);
-   }
+   report.response.read_only = kv_commit_read_only(service->config.commit, &failure);
+   if (report.response.read_only)
+      report.response.last_error = kv_service_failure_text(service, &report.builder, failure.text);
    report.response.recovery =
-       kv_service_recovery(report.arena, kv_control_load_report(service->config.control));
-   report.complete = report.complete &&
-                     kv_service_overdue(report.arena, service->config.control, &report.response);
-   if (report.complete && report.response.recovery)
-      kv_message_reply(call, &report.response.base);
-   else
-      kv_message_out_of_memory(call);
+       build_recovery(&report.builder, kv_control_load_report(service->config.control));
+   kv_builder_reply(&report.builder, call, &report.response.base);
 }
