@@ -61,12 +61,16 @@ static void print_file(FILE *out, const struct checked_file *file, bool spare)
       fputs("    a start does not need this file\n", out);
 }
 
-static void print_generation(FILE *out, const struct surveyed_generation *generation, bool spare)
+static void print_generation(FILE *out, const struct surveyed_generation *generation,
+                             const struct survey *survey)
 {
+   bool left_over = survey->recorded && !generation->active;
+   bool spare =
+       left_over || survey->start.outcome == START_REACHES || survey->start.outcome == START_FRESH;
    fprintf(out, "generation %" PRIu64 ", %sactive\n", generation->number,
            generation->active ? "" : "not ");
    for (size_t i = 0; i < generation->files.count; i++)
-      print_file(out, &generation->files.items[i], spare || !generation->active);
+      print_file(out, &generation->files.items[i], spare);
    if (generation->files.count == 0)
       fputs("  no files\n", out);
 }
@@ -175,13 +179,14 @@ static void print_recovery(FILE *out, const struct recovery *recovery, const cha
 void report_text(FILE *out, const struct survey *survey, const struct recovery *recovery,
                  const char *output)
 {
-   bool spare = survey->start.outcome == START_REACHES;
+   bool serves = survey->start.outcome == START_REACHES;
    print_record(out, survey);
    for (size_t i = 0; i < survey->count; i++)
-      print_generation(out, &survey->generations[i], spare);
+      print_generation(out, &survey->generations[i], survey);
    print_start(out, survey);
    if (recovery)
       print_recovery(out, recovery, output);
    fprintf(out, "verdict: %s%s\n", survey_verdict_name(survey->verdict),
-           spare && survey->verdict == VERDICT_DAMAGED ? ", but a start would serve all data" : "");
+           serves && survey->verdict == VERDICT_DAMAGED ? ", but a start would serve all data"
+                                                        : "");
 }

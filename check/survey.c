@@ -50,15 +50,21 @@ static enum kv_code survey_start(const struct kv_data_directory *directory, stru
 
 static enum verdict judge(const struct survey *survey)
 {
-   size_t damaged = survey->start.outcome == START_REFUSED;
-   /* Nobody will read what a switch has left over. */
+   size_t damaged = 0;
+   /* Nobody will read what a switch or the very first start has left over. */
    for (size_t i = 0; i < survey->count; i++)
-      if (survey->generations[i].active || !survey->recorded)
+      if (survey->generations[i].active)
          damaged += survey->generations[i].files.damaged;
-   return survey->start.outcome == START_UNKNOWN ? VERDICT_UNKNOWN
-          : damaged > 0                          ? VERDICT_DAMAGED
-          : survey->start.outcome == START_FRESH ? VERDICT_EMPTY
-                                                 : VERDICT_SOUND;
+   switch (survey->start.outcome) {
+   case START_UNKNOWN:
+      return VERDICT_UNKNOWN;
+   case START_FRESH:
+      return VERDICT_EMPTY;
+   case START_REFUSED:
+      return VERDICT_DAMAGED;
+   default:
+      return damaged > 0 ? VERDICT_DAMAGED : VERDICT_SOUND;
+   }
 }
 
 const char *survey_verdict_name(enum verdict verdict)

@@ -162,6 +162,21 @@ class Sound(CheckCase):
         self.assertEqual(os.listdir(data), [])
         self.assertEqual(self.start(data=data).status().keys, 0)
 
+    def test_what_a_first_start_left_unfinished_is_called_empty(self):
+        """As long as STARTING is there without ACTIVE, nothing was ever acknowledged."""
+        data = os.path.join(self.folder, "begun")
+        log = os.path.join(data, "gen-000001", "aof", "0000000001.log")
+        os.makedirs(os.path.dirname(log), mode=0o700)
+        store_files.write(log, b"unfinished" * 9)
+        code, report = check(data)
+        self.assertEqual((code, report["start"]["refused"]), (DAMAGED, True))
+        self.assertNotIn(b"does not need", store_files.run_check(data).stdout)
+        store_files.write(os.path.join(data, "STARTING"), b"")
+        code, report = check(data)
+        self.assertEqual((code, report["verdict"], report["start"]),
+                         (SOUND, "empty", {"refused": False}))
+        self.assertEqual(self.start(data=data).status().keys, 0)
+
     def test_a_store_without_keys_is_sound_and_not_empty(self):
         server = self.start(mode="aof")
         server.stop()
