@@ -162,14 +162,14 @@ static enum kv_code check_together(const struct kv_config *config, struct kv_sta
 {
    if (config->max_message_size < config->max_value_size + KV_CONFIG_MESSAGE_OVERHEAD)
       return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "max-message-size %llu leaves no room for a value of max-value-size %llu; "
+                     "max-message-size %llu has no space for a value of max-value-size %llu; "
                      "give at least %llu",
                      (unsigned long long)config->max_message_size,
                      (unsigned long long)config->max_value_size,
                      (unsigned long long)(config->max_value_size + KV_CONFIG_MESSAGE_OVERHEAD));
    if (config->max_wire_memory < config->max_message_size)
       return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "max-wire-memory %llu leaves no room for a request of max-message-size %llu; "
+                     "max-wire-memory %llu has no space for a request of max-message-size %llu; "
                      "give at least that, better four times as much",
                      (unsigned long long)config->max_wire_memory,
                      (unsigned long long)config->max_message_size);

@@ -131,7 +131,7 @@ static enum kv_code apply_option(struct reading *reading, const struct setting *
 #define MEMBER(name) offsetof(struct kv_config, name)
 #define MEGABYTE ((uint64_t)1 << 20)
 
-/* The receive limit leaves room for a value of the default size with a key and the message around.
+/* The receive limit has space for a value of the default size with a key and the message around.
  */
 const struct setting kv_config_settings[] = {
     {"listen", "ADDR", "127.0.0.1:50051",
@@ -179,7 +179,7 @@ const struct setting kv_config_settings[] = {
 const size_t kv_config_setting_count = sizeof kv_config_settings / sizeof *kv_config_settings;
 
 _Static_assert(sizeof kv_config_settings / sizeof *kv_config_settings <= KV_CONFIG_SETTINGS_MAX,
-               "the arrays of those who read settings have room");
+               "the arrays of those who read settings have space");
 
 void kv_config_print_help(FILE *out)
 {
@@ -195,11 +195,12 @@ void kv_config_print_help(FILE *out)
          fprintf(out, " (default %s)", kv_config_settings[i].fallback);
       fputc('\n', out);
    }
-   fputs("  --config FILE                  read settings from FILE, one \"name = value\" per line\n\n"
-         "SIZE is a number of bytes, or has a unit: " KV_SIZE_UNITS ".\n\n"
-         "Each option that takes a value can also be set in the environment (--data-dir as\n"
-         "KVSTORE_DATA_DIR) and in the file (data-dir = ...). The command line takes precedence\n"
-         "over the environment, and the environment over the file. In the environment, commas\n"
-         "separate the values of a repeatable option; write \"\\,\" for a comma within a value.\n",
-         out);
+   fputs(
+       "  --config FILE                  read settings from FILE, one \"name = value\" per line\n\n"
+       "SIZE is a number of bytes, or has a unit: " KV_SIZE_UNITS ".\n\n"
+       "Each option that takes a value can also be set in the environment (--data-dir as\n"
+       "KVSTORE_DATA_DIR) and in the file (data-dir = ...). The command line takes precedence\n"
+       "over the environment, and the environment over the file. In the environment, commas\n"
+       "separate the values of a repeatable option; write \"\\,\" for a comma within a value.\n",
+       out);
 }

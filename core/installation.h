@@ -4,9 +4,9 @@
 
 #include <limits.h>
 
-/* The directory of the installed plug-ins: it lies beside that of the program, so that a tree that
- * was installed at another prefix than it was built for, or was moved, works. Where there is none,
- * the one that the build was told. `path` may hold it. */
+/* The directory of the installed plug-ins. It is found beside that of the program, so that a tree
+ * works that was moved, or installed under another prefix than it was built for. Where there is
+ * none, it is the one that the build was given. `path` may hold it. */
 const char *kv_installation_plugin_dir(char path[PATH_MAX]);
 
 #endif

@@ -32,7 +32,7 @@
 
 /* Read by jemalloc when the process starts. What a burst of large messages took goes back to the
  * system within a second or so, also when the server is idle then. Small blocks come from slabs of
- * eight pages: jemalloc keeps 128 bytes on each slab, and one page holds but 32 entries. */
+ * eight pages: jemalloc keeps 128 bytes on each slab, and one page holds only 32 entries. */
 extern const char *malloc_conf;
 const char *malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,"
                           "slab_sizes:1-1024:8";
@@ -237,7 +237,7 @@ static void destroy(struct server *server)
       kv_service_destroy(server->service);
    if (server->commit)
       kv_commit_destroy(server->commit);
-   /* A hook may hang in there, too; what is said about it reads the control plane. */
+   /* A hook may hang in there, too; the report about it reads the control plane. */
    if (server->control)
       kv_control_close(server->control);
    kv_stop_report_with(server->stop, NULL, NULL);
@@ -314,7 +314,7 @@ static enum kv_code serve(const struct kv_config *config, const sigset_t *signal
    return code;
 }
 
-/* A log that nobody reads holds up nothing, the end of the process included. */
+/* A log that nobody reads delays nothing, not even the end of the process. */
 #define LOG_PATIENCE_MS 1000
 
 static int run(const struct kv_config *config)

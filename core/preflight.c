@@ -49,7 +49,7 @@ static enum kv_code open_in(struct kv_plugin_library *library, const struct choi
    return code;
 }
 
-/* Only the plug-in itself knows what it refuses, as a key that cannot be read. */
+/* Only the plug-in itself knows what it refuses, such as a key that cannot be read. */
 static enum kv_code check_plugin(struct kv_plugin_library *library, const struct choice *choice,
                                  struct kv_status *status)
 {

@@ -1,6 +1,6 @@
 /*
- * Becoming another user: what a server that was started as root does before it opens anything, so
- * that nothing it makes or reads is root's.
+ * Becoming another user: what a server that is started as root does before it opens anything, so
+ * that it neither creates nor reads anything as root.
  *
  * Threads: before any other thread exists.
  */
@@ -9,9 +9,9 @@
 
 #include "core/support/status.h"
 
-/* For good becomes `user`, "NAME", "UID", "NAME:GROUP" or "UID:GID", with that user's groups and no
- * way back. Nothing happens when the process is that user already. INVALID_ARGUMENT for a user that
- * is not known, PERMISSION_DENIED when the process is not root's. */
+/* Becomes `user` ("NAME", "UID", "NAME:GROUP" or "UID:GID") for good, with that user's groups and
+ * no way back. Does nothing when the process is that user already. INVALID_ARGUMENT for an unknown
+ * user, PERMISSION_DENIED when the process does not run as root. */
 enum kv_code kv_run_as(const char *user, struct kv_status *status);
 
 #endif

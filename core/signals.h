@@ -1,8 +1,8 @@
 /*
- * What each signal does to the server. The table in signals.c is the whole truth, and that of
- * docs/stopping.md is the same one, which a test compares: every signal that a terminal, a service
- * manager, a timer or a resource limit sends stops the server in order or does nothing. What is not
- * in the table does what the system has it do: SIGKILL, SIGSTOP and SIGTSTP, those whose default is
+ * What each signal does to the server. The table in signals.c decides, and a test compares it with
+ * that of docs/stopping.md: every signal that a terminal, a service manager, a timer or a resource
+ * limit sends stops the server in order or does nothing. All others do what the system makes them
+ * do: SIGKILL, SIGSTOP and SIGTSTP, those whose default is
  * nothing, and the faults of the program itself (SIGSEGV and its like).
  */
 #ifndef KV_SIGNALS_H
@@ -10,8 +10,8 @@
 
 #include <signal.h>
 
-/* Ignores what is to be ignored, blocks what stops, and puts that into *stopping, to be taken with
- * sigwait. Before any other thread starts: all inherit the mask. */
+/* Ignores what is to be ignored, and blocks the signals that stop the server: *stopping, to be
+ * taken with sigwait. Must run before any other thread starts, as all inherit the mask. */
 void kv_signals_prepare(sigset_t *stopping);
 
 /* "SIGTERM". */

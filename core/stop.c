@@ -19,18 +19,18 @@ struct kv_stop {
    sigset_t signals;
    pthread_t thread;
    atomic_bool wanted, finished;
-   atomic_uint_least64_t progress; /* how often something got on */
+   atomic_uint_least64_t progress; /* how often a step made progress */
 
    pthread_mutex_t lock; /* for what follows */
    pthread_cond_t changed;
    const char *step;
    uint64_t allowed_ms;
-   uint64_t since_ms; /* monotonic; when the step began, or got on the last time */
+   uint64_t since_ms; /* monotonic; when the step began, or last made progress */
    void (*report)(void *context);
    void *report_context;
 };
 
-/* The next signal, or 0 when `wait` (NULL: for ever) has passed. */
+/* The next signal, or 0 when `wait` (NULL: forever) has passed. */
 static int next_signal(const struct kv_stop *stop, const struct timespec *wait)
 {
    int number;
@@ -40,8 +40,8 @@ static int next_signal(const struct kv_stop *stop, const struct timespec *wait)
    return number > 0 ? number : 0;
 }
 
-/* A step that uses up its time neither returns nor can be interrupted: what it holds, and what
- * exit() would want to run, may never be free again. */
+/* A step that uses up its time neither returns nor can be interrupted, so the locks that it holds,
+ * and that exit() would need, may never be free again. */
 static void end_process(struct kv_stop *stop, uint64_t began_ms)
 {
    kv_log(KV_LOG_ERROR,

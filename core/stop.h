@@ -1,11 +1,11 @@
 /*
- * The end of the process: takes the signals that stop the server, and sees to it that the process
+ * The end of the process: takes the signals that stop the server, and makes sure that the process
  * ends, whatever hangs.
  *
- * A thread of its own waits for the first such signal. From then on the step that main is at, and
- * each one after it, may take the time that main gives it; a step that makes progress begins anew.
- * When a step has used up its time, the thread logs what hangs, and ends the process with
- * KV_STOP_EXIT_CODE on the spot: for what was acknowledged it is the same as a kill -9.
+ * A thread of its own waits for the first such signal. From then on the present
+ * step of main, and each one after it, may take the time that main allows it; progress begins that
+ * time anew. When a step has used up its time, the thread logs what hangs, and ends the process
+ * with KV_STOP_EXIT_CODE at once: for acknowledged writes that equals a kill -9.
  *
  * Threads: kv_stop_wanted and kv_stop_progress from any; the others on that of main.
  */
@@ -26,11 +26,12 @@ struct kv_stop;
 struct kv_stop *kv_stop_create(const sigset_t *signals, struct kv_status *status);
 void kv_stop_destroy(struct kv_stop *stop);
 
-/* Has `report` say what was left, by kv_log, when the process is ended in the middle of something;
- * on the thread of kv_stop. NULL: it has nothing to say any more, and does not run either. */
+/* Has `report` log what was left undone when the process is ended in the middle of a step; it runs
+ * on the thread of kv_stop. NULL: nothing is reported, and no report is running any more. */
 void kv_stop_report_with(struct kv_stop *stop, void (*report)(void *context), void *context);
 
-/* main begins something that may take `allowed_ms` once the server is to stop. The text stays. */
+/* main begins a step that may take `allowed_ms` once the server is to stop. The text must outlive
+ * it. */
 void kv_stop_step(struct kv_stop *stop, const char *step, int64_t allowed_ms);
 /* The step makes progress. */
 void kv_stop_progress(struct kv_stop *stop);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* One of the two states while it is gone through. */
+/* One of the two states, with the place that the comparison has reached. */
 struct side {
    struct kv_cursor cursor;
    struct kv_digest *digest;

@@ -5,7 +5,7 @@ static bool is_same(const struct kv_control_task *a, const struct kv_control_tas
    return a->run == b->run && a->is_same && a->is_same(a, b);
 }
 
-/* Merges the task into one that asks for the same; false when there is none. */
+/* Merges the task into one that asks for the same; returns false when there is none. */
 static bool merge(struct kv_control_queue *queue, struct kv_control_task *task)
 {
    for (struct kv_control_task *each = queue->first; each; each = each->next)
@@ -17,7 +17,7 @@ static bool merge(struct kv_control_queue *queue, struct kv_control_task *task)
    return false;
 }
 
-/* A caller's first waiting task has the turn that is on now, each further one the turn after. */
+/* A caller's first waiting task has the present turn, each further one the turn after. */
 static size_t give_turn(const struct kv_control_queue *queue, struct kv_control_task *task)
 {
    size_t waiting = 0;

@@ -10,7 +10,7 @@
 #include <time.h>
 
 #define NS_PER_SECOND ((uint64_t)1000000000)
-/* Looks this many times within the shortest budget, but at most and at least so often. */
+/* It looks this many times within the shortest budget, within these limits. */
 #define LOOKS_PER_BUDGET 4
 #define INTERVAL_MIN_NS (NS_PER_SECOND / 100)
 #define INTERVAL_MAX_NS NS_PER_SECOND

@@ -20,8 +20,8 @@ struct kv_watchdog *kv_watchdog_create(uint64_t write_budget_ns, struct kv_statu
 /* All timings must have been removed. */
 void kv_watchdog_destroy(struct kv_watchdog *watchdog);
 
-/* A timing for an instance of `plugin`, watched until it is removed, which destroys it. NULL when
- * memory is out. */
+/* A timing for an instance of `plugin`, watched until it is removed, which destroys it. Returns
+ * NULL when memory runs out. */
 struct kv_hook_timing *kv_watchdog_add(struct kv_watchdog *watchdog, const char *plugin);
 void kv_watchdog_remove(struct kv_watchdog *watchdog, struct kv_hook_timing *timing);
 

@@ -1,4 +1,4 @@
-/* The file ACTIVE, and the marker STARTING that stands in for it during the first start. */
+/* The file ACTIVE, and the marker STARTING that takes its place during the first start. */
 #include "core/datadir/data_directory_internal.h"
 
 #include "core/support/log.h"
@@ -32,7 +32,8 @@ enum kv_code kv_data_directory_mark_starting(const struct kv_data_directory *dir
    return kv_data_directory_sync(directory, status);
 }
 
-/* Once ACTIVE is durable. A marker that stays is tried again when ACTIVE is next read. */
+/* Once ACTIVE is durable. A marker that cannot be removed is tried again when ACTIVE is read next.
+ */
 static void remove_marker(struct kv_data_directory *directory)
 {
    directory->fresh = false;
@@ -67,8 +68,8 @@ static bool is_unfinished(const struct kv_data_directory *directory)
    return faccessat(directory->fd, STARTING, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Without ACTIVE nobody can say how to read what is there. Only what an unfinished first start left
- * behind, and directories with nothing in them, are not data. */
+/* Without ACTIVE nobody knows how to read what is there. Only what an unfinished first start has
+ * left, and empty directories, are not data. */
 static enum kv_code check_fresh(const struct kv_data_directory *directory, struct kv_status *status)
 {
    struct kv_generations existing;
@@ -136,7 +137,7 @@ static enum kv_code check_generation(const struct kv_data_directory *directory,
                   there ? "not a directory (links are not followed)" : "not there");
 }
 
-/* Takes `text` over as what ACTIVE holds now. */
+/* Keeps `text`, which becomes the record's, as what ACTIVE holds now. */
 static void remember(struct kv_data_directory *directory, char *text, size_t size)
 {
    struct kv_active_record *record = &directory->record;
@@ -259,7 +260,7 @@ enum kv_code kv_data_directory_write_active(struct kv_data_directory *directory,
    if (directory->fresh && code == KV_OK)
       remove_marker(directory);
    else if (directory->fresh)
-      unlinkat(directory->fd, ACTIVE, 0); /* the caller gives up a store that nothing was put in */
+      unlinkat(directory->fd, ACTIVE, 0); /* the caller discards a store that is still empty */
    return code;
 }
 

@@ -1,5 +1,6 @@
 /*
- * The text of ACTIVE, format 1: lines of "name=value", closed by a checksum of all before it.
+ * The text of ACTIVE, format 1: lines of "name=value", ending in a checksum of everything before
+ * it.
  *
  *    format=1
  *    store=<UUID>
@@ -8,8 +9,8 @@
  *    generation=<number>
  *    checksum=<XXH3-64, 16 hexadecimal digits>
  *
- * Every format begins with its number and ends in such a checksum. There is one way to write each
- * content, and nothing else is read: a text with any byte changed or missing is refused.
+ * Every format begins with its number and ends in such a checksum. Each content has exactly one
+ * spelling, and only that is accepted: a text with any byte changed or missing is refused.
  *
  * Threads: any.
  */
@@ -22,7 +23,7 @@
 #include <stdint.h>
 
 #define KV_STORE_ID_SIZE 16
-/* Above what the bounds of settings.h allow: all options with names and values of full length. */
+/* More than the limits of settings.h allow: all options, with names and values of full length. */
 #define KV_ACTIVE_TEXT_SIZE_MAX ((size_t)512 * 1024)
 
 /* Allocates *text, which the caller frees. */
@@ -30,8 +31,8 @@ enum kv_code kv_active_encode(const struct kv_active *active,
                               const uint8_t store_id[KV_STORE_ID_SIZE], char **text, size_t *size,
                               struct kv_status *status);
 
-/* DATA_LOSS with what is wrong, to be put after the file's name. `text` must be followed by a NUL
- * and is changed. */
+/* Fails with DATA_LOSS and what is wrong, a text that follows the file's name. `text` must be
+ * followed by a NUL and is changed. */
 enum kv_code kv_active_decode(char *text, size_t size, struct kv_active *active,
                               uint8_t store_id[KV_STORE_ID_SIZE], struct kv_status *status);
 

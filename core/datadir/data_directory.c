@@ -65,7 +65,7 @@ static enum kv_code open_directory(struct kv_data_directory *directory, struct k
    return KV_OK;
 }
 
-/* The umask may have taken more than it should. */
+/* The umask may have removed too much. */
 static enum kv_code set_mode(const struct kv_data_directory *directory, struct kv_status *status)
 {
    if (fchmod(directory->fd, 0700) != 0)
@@ -146,7 +146,7 @@ enum kv_code kv_data_directory_open_to_read(const char *path, struct kv_data_dir
    return KV_OK;
 }
 
-/* Whether `path`, which is not there, could be made. */
+/* Whether `path`, which does not exist, could be created. */
 static enum kv_code check_parent(const char *path, struct kv_status *status)
 {
    char *copy = strdup(path);

@@ -1,5 +1,5 @@
 /*
- * The data directory: its lock, the record of what is active, one directory a generation.
+ * The data directory: its lock, the record of what is active, and one directory per generation.
  *
  *   LOCK        held exclusively for the life of the process, as is the directory itself; holds the
  *               owner's process id
@@ -9,12 +9,12 @@
  *   gen-NNNNNN/ private to the plug-in of that generation
  *
  * The directory is opened once, and all work in it is done through that descriptor: no link in it
- * is followed, no name is opened that is not a regular file, and nothing is overwritten that was
- * not just created. What is written into a directory that was moved or removed would not be found
- * again: kv_data_directory_check tells.
+ * is followed, only regular files are opened, and only files just created are overwritten. What is
+ * written into a directory that was moved or removed would not be found again:
+ * kv_data_directory_check notices that.
  *
  * Directories are 0700 and files 0600 whatever the umask. The format of ACTIVE is in
- * docs/formats.md. It knows no persistence format.
+ * docs/formats.md. The module knows no format of a plug-in's files.
  *
  * Threads: one at a time (main at start, then the control thread).
  */
@@ -49,30 +49,30 @@ void kv_active_deinit(struct kv_active *active);
  * the members of a group that the server is in when it is not root. */
 enum kv_code kv_data_directory_open(const char *path, struct kv_data_directory **directory,
                                     struct kv_status *status);
-/* Opens a directory that is there for reading alone: creates and changes nothing, and holds off a
- * server until it is closed where there is a LOCK. FAILED_PRECONDITION when a server has it. Of the
+/* Opens an existing directory for reading alone: creates and changes nothing, and, where there is
+ * a LOCK, keeps servers out until it is closed. FAILED_PRECONDITION when a server has it. Of the
  * functions below, only those that say so may follow. */
 enum kv_code kv_data_directory_open_to_read(const char *path, struct kv_data_directory **directory,
                                             struct kv_status *status);
-/* Whether kv_data_directory_open would do: opens a directory that is there to read, after the same
- * checks, and leaves *directory NULL where it would make one. */
+/* Whether kv_data_directory_open would succeed: opens an existing directory for reading, after the
+ * same checks, and leaves *directory NULL where one would have to be created. */
 enum kv_code kv_data_directory_try(const char *path, struct kv_data_directory **directory,
                                    struct kv_status *status);
-/* Whether the path still leads to the directory that is open, and its lock is held; LOCK is put
- * back where somebody removed it. UNAVAILABLE when not, or FAILED_PRECONDITION when another process
- * has the lock. */
+/* Whether the path still leads to the open directory, and its lock is held; a LOCK that somebody
+ * removed is restored. UNAVAILABLE when not, or FAILED_PRECONDITION when another process has the
+ * lock. */
 enum kv_code kv_data_directory_check_hold(struct kv_data_directory *directory,
                                           struct kv_status *status);
-/* About once a second, while `generation` is the active one: whether a restart would find what is
- * written now: that it is held, as above, and ACTIVE, which is put back, too. UNAVAILABLE, or why
- * they cannot be. */
+/* Whether a restart would find what is written now, `generation` being the active one: the
+ * directory is held, as above, and ACTIVE is there, which is restored too. UNAVAILABLE, or why they
+ * cannot be restored. To be called about once a second. */
 enum kv_code kv_data_directory_check(struct kv_data_directory *directory, uint64_t generation,
                                      struct kv_status *status);
 /* Releases the lock. */
 void kv_data_directory_close(struct kv_data_directory *directory);
 
-/* The store's UUID, 16 bytes: that of ACTIVE once it was read, and before the first ACTIVE a new
- * one that is recorded with it. */
+/* The store's UUID, 16 bytes: that of ACTIVE once that was read; before the first ACTIVE
+ * a new one, which is recorded with it. */
 const uint8_t *kv_data_directory_store_id(const struct kv_data_directory *directory);
 
 /* Reads ACTIVE, before anything else is done with the directory. After KV_OK with *found the
@@ -82,25 +82,25 @@ const uint8_t *kv_data_directory_store_id(const struct kv_data_directory *direct
 enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
                                            struct kv_active *active, bool *found,
                                            struct kv_status *status);
-/* The same, but changes nothing on disk: also for a directory opened to read. */
+/* The same, but changes nothing on disk. Also for a directory opened for reading. */
 enum kv_code kv_data_directory_inspect_active(struct kv_data_directory *directory,
                                               struct kv_active *active, bool *found,
                                               struct kv_status *status);
-/* Makes the store in a fresh directory the one that bears this UUID: for a copy. */
+/* Gives the store in a fresh directory this UUID: for a copy. */
 void kv_data_directory_adopt_store_id(struct kv_data_directory *directory,
                                       const uint8_t store_id[16]);
 /* Durable when it returns KV_OK (temporary file, fsync, rename, fsync of the directory). */
 enum kv_code kv_data_directory_write_active(struct kv_data_directory *directory,
                                             const struct kv_active *active,
                                             struct kv_status *status);
-/* Whether a restart may find an ACTIVE whose writing failed: its rename was tried, and none has
- * been written well since. */
+/* Whether a restart may find an ACTIVE whose writing failed: its rename was tried, and no later one
+ * has succeeded. */
 bool kv_data_directory_active_in_doubt(const struct kv_data_directory *directory);
 
 /* The absolute path of the directory. */
 const char *kv_data_directory_path(const struct kv_data_directory *directory);
 /* The generations that exist, ascending. The caller frees found->numbers, also after a failure.
- * Also for a directory opened to read. */
+ * Also for a directory opened for reading. */
 struct kv_generations {
    uint64_t *numbers;
    size_t count;
@@ -116,14 +116,14 @@ void kv_data_directory_generation_path(const struct kv_data_directory *directory
 enum kv_code kv_data_directory_create_generation(struct kv_data_directory *directory,
                                                  uint64_t above, uint64_t *generation,
                                                  struct kv_status *status);
-/* Removes a generation's directory with all in it. */
+/* Removes a generation's directory with everything in it. */
 enum kv_code kv_data_directory_remove_generation(struct kv_data_directory *directory,
                                                  uint64_t generation, struct kv_status *status);
 /* DATA_LOSS, naming ACTIVE and the entry, when anything is in the active generation's directory. */
 enum kv_code kv_data_directory_check_empty(const struct kv_data_directory *directory,
                                            const struct kv_active *active,
                                            struct kv_status *status);
-/* Removes every generation but the one named in `active`: left-overs of switches that a crash
+/* Removes every generation but the one named in `active`: orphans of switches that a crash
  * interrupted. */
 enum kv_code kv_data_directory_remove_stale(struct kv_data_directory *directory,
                                             const struct kv_active *active,

@@ -1,6 +1,6 @@
 /*
- * Who may change the data directory: whoever else could write here could hand the server any data
- * as its own, or have it write through a link to where only the server may.
+ * Who may change the data directory: anybody else who could write here could pass any data off as
+ * the server's own, or have it write through a link to places that only the server may change.
  *
  * It belongs to the server's user, or to root. Others than the owner may write only as members of a
  * group that a server which is not root is in, as on a volume that belongs to root and is made for

@@ -97,7 +97,7 @@ DIR *kv_data_directory_list(int directory_fd, const char *name)
    return entries;
 }
 
-/* Whose the file is that may not be used, and what to do. */
+/* Adds who owns the file that may not be used, and what to do. */
 static void explain_denial(const struct kv_data_directory *directory, const char *name,
                            struct kv_status *status)
 {
@@ -107,16 +107,16 @@ static void explain_denial(const struct kv_data_directory *directory, const char
                    ? fstatat(AT_FDCWD, directory->path, &info, 0)
                    : fstatat(directory->fd, name, &info, AT_SYMLINK_NOFOLLOW);
    unsigned user = (unsigned)geteuid();
-   size_t length = strlen(status->text), room = sizeof status->text - length;
+   size_t length = strlen(status->text), space = sizeof status->text - length;
    if (found != 0)
-      snprintf(status->text + length, room,
+      snprintf(status->text + length, space,
                "; the server runs as user id %u, and must be able to enter every directory above",
                user);
    else if (info.st_uid == geteuid())
-      snprintf(status->text + length, room, "; it has mode %04o: give its owner access with chmod",
+      snprintf(status->text + length, space, "; it has mode %04o: give its owner access with chmod",
                (unsigned)(info.st_mode & 07777));
    else
-      snprintf(status->text + length, room,
+      snprintf(status->text + length, space,
                "; it belongs to user id %u (mode %04o), and the server runs as user id %u: start "
                "it as that user, or give it the files with chown -R %u %s",
                (unsigned)info.st_uid, (unsigned)(info.st_mode & 07777), user, user,

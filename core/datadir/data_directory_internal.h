@@ -15,13 +15,13 @@
 #define KV_ACTIVE_NAME "ACTIVE"
 #define KV_GENERATION_NAME_SIZE sizeof "gen-18446744073709551615"
 
-/* By which a file is known again; all 0: none is known. */
+/* What a file is recognized by; all 0: no file. */
 struct kv_file_identity {
    dev_t device;
    ino_t inode;
 };
 
-/* The record as it was last read or written, to be put back should it vanish. */
+/* The record as it was last read or written, to be restored if it vanishes. */
 struct kv_active_record {
    char *text; /* NULL: none is known */
    size_t size;
@@ -31,12 +31,12 @@ struct kv_active_record {
 
 struct kv_data_directory {
    char *path;  /* real path */
-   char *given; /* what a restart will be told again */
+   char *given; /* the path as the server was given it, as will be the next one */
    int fd, lock_fd;
-   bool itself_locked; /* `fd` is: some file systems cannot */
+   bool itself_locked; /* `fd` is locked: not all file systems can */
    struct kv_file_identity self, lock;
    struct kv_active_record record;
-   uint64_t known_generation; /* that `generation` is of, 0: of none */
+   uint64_t known_generation; /* whose directory `generation` is; 0: none */
    struct kv_file_identity generation;
    uint8_t store_id[KV_STORE_ID_SIZE];
    bool fresh; /* there has been no ACTIVE yet */
@@ -51,31 +51,30 @@ bool kv_file_identity_equal(struct kv_file_identity a, struct kv_file_identity b
 /* Makes names created, renamed or removed in the directory durable. */
 enum kv_code kv_data_directory_sync(const struct kv_data_directory *directory,
                                     struct kv_status *status);
-/* openat with O_CLOEXEC that goes on when it is interrupted; -1 with errno. */
+/* openat with O_CLOEXEC, repeated when it is interrupted; -1 with errno. */
 int kv_data_directory_open_at(int directory_fd, const char *name, int flags);
-/* Opens a regular file that is there, following no link and waiting for no other end of a pipe; -1
- * with errno, EINVAL for what is no regular file. */
+/* Opens an existing regular file, without following a link or waiting for the other end of a pipe;
+ * -1 with errno, EINVAL for anything but a regular file. */
 int kv_data_directory_open_file(const struct kv_data_directory *directory, const char *name,
                                 int flags);
-/* Creates a file with mode 0600 whatever the umask, opened to read and write. What bears the name
- * is removed, never written to; EEXIST with `keep`. -1 with errno. */
+/* Creates a file with mode 0600 whatever the umask, opened to read and write. An existing
+ * file of the name is removed, never written to; with `keep` that is EEXIST. -1 with errno. */
 int kv_data_directory_create_file(const struct kv_data_directory *directory, const char *name,
                                   bool keep);
 /* Opens a file to read and write, created where it is missing; -1 with errno. */
 int kv_data_directory_open_or_create(const struct kv_data_directory *directory, const char *name);
-/* False with errno. */
+/* Returns false with errno. */
 bool kv_data_directory_write_file(int fd, const char *data, size_t size);
 /* Lists a directory that no link leads to; NULL with errno. */
 DIR *kv_data_directory_list(int directory_fd, const char *name);
-/* "cannot DO PATH/NAME" for the reason in `error_number`; of what is denied, whose it is and what
- * to do. An empty name is the directory itself. */
+/* Fails with "cannot VERB PATH/NAME" and the reason in `error_number`; where access is denied, also
+ * with the owner and the remedy. An empty name is the directory itself. */
 enum kv_code kv_data_directory_fail(const struct kv_data_directory *directory, int error_number,
                                     const char *verb, const char *name, struct kv_status *status);
 
 /* ---- data_directory_access.c ---- */
 
-/* Refuses (PERMISSION_DENIED) a directory that others may change, and one that this process may
- * not. */
+/* Refuses (PERMISSION_DENIED) a directory that others may change, or that this process may not. */
 enum kv_code kv_data_directory_check_access(const struct kv_data_directory *directory,
                                             struct kv_status *status);
 
@@ -85,7 +84,7 @@ enum kv_code kv_data_directory_check_access(const struct kv_data_directory *dire
 enum kv_code kv_data_directory_lock(struct kv_data_directory *directory, struct kv_status *status);
 enum kv_code kv_data_directory_share_lock(struct kv_data_directory *directory,
                                           struct kv_status *status);
-/* Sees to it that the file LOCK of the directory is the one that this process holds. */
+/* Makes sure that the file LOCK of the directory is the one that this process holds. */
 enum kv_code kv_data_directory_keep_lock(struct kv_data_directory *directory,
                                          struct kv_status *status);
 
@@ -94,7 +93,7 @@ enum kv_code kv_data_directory_keep_lock(struct kv_data_directory *directory,
 /* Makes the marker STARTING durable. */
 enum kv_code kv_data_directory_mark_starting(const struct kv_data_directory *directory,
                                              struct kv_status *status);
-/* Sees to it that ACTIVE is the record last read or written. */
+/* Makes sure that ACTIVE is the record last read or written. */
 enum kv_code kv_data_directory_keep_active(struct kv_data_directory *directory,
                                            struct kv_status *status);
 

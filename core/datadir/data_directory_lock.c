@@ -1,5 +1,5 @@
 /*
- * The lock, in two places: on the directory itself, which cannot be exchanged for another one while
+ * The lock, in two places: on the directory itself, which cannot be replaced by another one while
  * it is held, and on the file LOCK, which says who holds it and works on file systems where
  * directories cannot be locked.
  */
@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define HOLDER_SIZE 24
-/* A process that was killed holds its lock until the system has taken its memory apart. */
+/* A killed process holds its lock until the system has freed its memory. */
 #define LOCK_PATIENCE_MS 2000
 #define LOCK_LOOK_EVERY_MS 20
 
@@ -50,7 +50,7 @@ static enum kv_code fail_held(const struct kv_data_directory *directory, int fd,
                   directory->path, holder);
 }
 
-/* False with errno. Waits a moment for a holder that is ending, and says so. */
+/* Returns false with errno. Waits a moment for a holder that is ending, and logs that. */
 static bool lock_soon(const struct kv_data_directory *directory, int fd, int operation,
                       int patience_ms)
 {
@@ -78,7 +78,7 @@ static enum kv_code lock_itself(struct kv_data_directory *directory, int operati
    directory->itself_locked = lock_soon(directory, directory->fd, operation, LOCK_PATIENCE_MS);
    if (!directory->itself_locked && errno == EWOULDBLOCK)
       return fail_held(directory, directory->fd, status);
-   return KV_OK; /* NFS locks only what is open to be written: LOCK must do there */
+   return KV_OK; /* NFS locks only files that are open for writing: there LOCK alone must do */
 }
 
 static enum kv_code lock_file(const struct kv_data_directory *directory, int fd, int operation,
@@ -102,7 +102,7 @@ static bool write_holder(int fd)
    return emptied == 0 && kv_data_directory_write_file(fd, holder, (size_t)size);
 }
 
-/* A LOCK with a second name may be anybody's file, put here to be emptied. */
+/* A LOCK with a second name may be somebody else's file, linked here so that it is emptied. */
 static enum kv_code take_file(struct kv_data_directory *directory, int fd, int patience_ms,
                               struct kv_status *status)
 {
@@ -143,7 +143,7 @@ enum kv_code kv_data_directory_lock(struct kv_data_directory *directory, struct 
    return code == KV_OK ? open_and_take(directory, LOCK_PATIENCE_MS, status) : code;
 }
 
-/* A directory that no server was ever started on need not have a LOCK. */
+/* A directory in which no server was ever started may lack a LOCK. */
 enum kv_code kv_data_directory_share_lock(struct kv_data_directory *directory,
                                           struct kv_status *status)
 {

@@ -20,7 +20,7 @@ void kv_generation_name(uint64_t generation, char name[KV_GENERATION_NAME_SIZE])
    snprintf(name, KV_GENERATION_NAME_SIZE, NAME_FORMAT, generation);
 }
 
-/* Only the one spelling that the server writes counts as a generation. */
+/* Only the spelling that the server writes counts as a generation. */
 static bool parse_name(const char *name, uint64_t *number)
 {
    char again[KV_GENERATION_NAME_SIZE];
@@ -78,7 +78,7 @@ void kv_data_directory_generation_path(const struct kv_data_directory *directory
    snprintf(path, KV_GENERATION_PATH_SIZE, "%s/" NAME_FORMAT, directory->path, generation);
 }
 
-/* *made tells whether there is one now, whatever is returned. */
+/* *made: whether the directory exists now, whatever is returned. */
 static enum kv_code make_directory(const struct kv_data_directory *directory, const char *name,
                                    bool *made, struct kv_status *status)
 {
@@ -137,7 +137,7 @@ static bool is_dot(const char *name)
 
 static bool remove_all(int parent_fd, const char *name, unsigned depth);
 
-/* False with errno. */
+/* Returns false with errno. */
 static bool remove_content(int parent_fd, const char *name, unsigned depth)
 {
    if (depth == DEPTH_MAX) {
@@ -157,7 +157,7 @@ static bool remove_content(int parent_fd, const char *name, unsigned depth)
    return removed;
 }
 
-/* Removes a directory with all in it, or what else bears the name. False with errno. */
+/* Removes a directory with everything in it, or a file of the name. Returns false with errno. */
 static bool remove_all(int parent_fd, const char *name, unsigned depth)
 {
    if (unlinkat(parent_fd, name, 0) == 0)
@@ -177,7 +177,7 @@ enum kv_code kv_data_directory_remove_generation(struct kv_data_directory *direc
    return kv_data_directory_sync(directory, status);
 }
 
-/* The name of some entry of the directory, or "" when there is none; false with errno. */
+/* The name of some entry of the directory, or "" when there is none; returns false with errno. */
 static bool find_any(const struct kv_data_directory *directory, const char *folder,
                      char name[NAME_MAX + 1])
 {

@@ -1,8 +1,8 @@
 #include "core/host/load_report.h"
 
-#include "core/support/text.h"
 #include "core/support/clock.h"
 #include "core/support/log.h"
+#include "core/support/text.h"
 
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -21,7 +21,7 @@ struct list {
 
 struct kv_load_report {
    atomic_uint_fast64_t expected, read; /* bytes */
-   uint64_t began_ms, told_ms;          /* monotonic */
+   uint64_t began_ms, logged_ms;        /* monotonic */
    struct list files, torn, passed_over;
    struct kv_load_result result;
 };
@@ -36,7 +36,7 @@ struct kv_load_report *kv_load_report_create(void)
 
 void kv_load_report_begin(struct kv_load_report *report)
 {
-   report->began_ms = report->told_ms = kv_clock_monotonic_ms();
+   report->began_ms = report->logged_ms = kv_clock_monotonic_ms();
 }
 
 static void free_item(struct kv_load_item *item)
@@ -64,9 +64,9 @@ void kv_load_report_destroy(struct kv_load_report *report)
 static void log_progress(struct kv_load_report *report)
 {
    uint64_t now_ms = kv_clock_monotonic_ms();
-   if (now_ms - report->told_ms < PROGRESS_INTERVAL_MS)
+   if (now_ms - report->logged_ms < PROGRESS_INTERVAL_MS)
       return;
-   report->told_ms = now_ms;
+   report->logged_ms = now_ms;
    uint64_t read = atomic_load(&report->read);
    double seconds = (double)(now_ms - report->began_ms) / 1000;
    int percent = kv_load_report_percent(report);
@@ -130,7 +130,7 @@ void kv_load_report_note(struct kv_load_report *report, const kvs_load_note *not
 
 void kv_load_report_count(struct kv_load_report *report, uint64_t records)
 {
-   /* The clock is looked at once in so many records: reading it would be felt. */
+   /* The clock is read once for so many records: reading it each time would be noticed. */
    const uint64_t step = 4096;
    uint64_t before = report->result.records;
    report->result.records += records;
@@ -182,7 +182,7 @@ static bool same_folder(const char *a, const char *b)
    return length == folder_length(b) && memcmp(a, b, length) == 0;
 }
 
-/* One file by its name, several of a folder in one sum. */
+/* One file by its name, several of a directory as one sum. */
 static void print_files(FILE *out, const struct list *list)
 {
    for (size_t i = 0, next; i < list->count; i = next) {

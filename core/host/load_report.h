@@ -1,6 +1,6 @@
 /*
- * What a start has read and found, as the plug-in told it and the host counted it: for the log, for
- * Status, and for whoever is told that the data is still loading.
+ * What a start has read and found, as the plug-in reported it and the host counted it: for the log,
+ * for Status, and for calls that are refused while the data is still loading.
  *
  * While it loads, one line of progress is logged every few seconds.
  *
@@ -29,7 +29,7 @@ struct kv_load_item {
 struct kv_load_items {
    const struct kv_load_item *items;
    size_t count;   /* kept */
-   uint64_t total; /* told of */
+   uint64_t total; /* reported */
 };
 
 /* The state that was reached. */
@@ -41,25 +41,25 @@ struct kv_load_result {
 
 struct kv_load_report;
 
-/* NULL when memory is out. */
+/* Returns NULL when memory runs out. */
 struct kv_load_report *kv_load_report_create(void);
 void kv_load_report_destroy(struct kv_load_report *report);
 
-/* The time counts from here; until then, from its creation. */
+/* The time counts from here instead of from the creation. */
 void kv_load_report_begin(struct kv_load_report *report);
-/* For the host's callbacks. A note that finds no memory is lost. */
+/* For the host's callbacks. A note is lost when memory runs out. */
 void kv_load_report_note(struct kv_load_report *report, const kvs_load_note *note);
 void kv_load_report_count(struct kv_load_report *report, uint64_t records);
 /* The load is over; `result` comes without records and time. */
 void kv_load_report_finish(struct kv_load_report *report, const struct kv_load_result *result);
 
-/* 0 to 100; -1 when the plug-in does not tell. */
+/* 0 to 100; -1 when the plug-in does not report it. */
 int kv_load_report_percent(const struct kv_load_report *report);
 /* `kind`: KVS_LOAD_FILE, KVS_LOAD_TORN or KVS_LOAD_PASSED_OVER. */
 struct kv_load_items kv_load_report_items(const struct kv_load_report *report, uint32_t kind);
 struct kv_load_result kv_load_report_result(const struct kv_load_report *report);
 
-/* Logs the whole in one line. */
+/* Logs all of it in one line. */
 void kv_load_report_log(const struct kv_load_report *report, const char *mode, uint64_t generation);
 
 #endif

@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-/* Of kernels since 6.3; a system can be set up to give out nothing else. */
+/* Of kernels since 6.3; a system can be configured to allow nothing else. */
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
@@ -116,7 +116,7 @@ void kv_plugin_bytes_drop(struct kv_plugin_bytes *bytes)
 
 /* ---- Mapping ---- */
 
-/* The copy's path under `process` in /proc, or NULL when it is not reached by that. A /proc of
+/* The copy's path under `process` in /proc, or NULL when that does not lead to it: the /proc of
  * another container shows other processes under the same numbers. */
 static char *path_of_copy(const char *process, int copy)
 {
@@ -131,8 +131,8 @@ static char *path_of_copy(const char *process, int copy)
    return NULL;
 }
 
-/* What to give to the linker, or NULL when memory is out. Without a way to the copy it is dropped,
- * and the file itself it is: nobody but root and the server's user can have exchanged that. */
+/* The path for the linker, or NULL when memory runs out. Where no path leads to the copy it is
+ * dropped in favour of the file itself, which only root and the server's user can have replaced. */
 static char *choose_name(const char *name, const struct kv_trusted_file *file,
                          struct kv_plugin_bytes *bytes)
 {
@@ -197,8 +197,8 @@ void kv_plugin_code_unmap(struct kv_plugin_code *code)
       if (handle)
          dlclose(handle);
    }
-   /* The linker takes an equal name for the same library: that of one which stays must not come
-    * to lead elsewhere. */
+   /* The linker takes equal names for the same library: the name of one that stays must not come to
+    * lead elsewhere. */
    if (code->copy >= 0 && !stays)
       close(code->copy);
    free(code->name);

@@ -4,8 +4,8 @@
  * The bytes of an opened file are copied into memory and sealed there, and the dynamic linker maps
  * that copy: overwriting the file of a loaded plug-in changes nothing, where a mapping of the file
  * itself would end the process by SIGBUS; and what runs is what the descriptor led to when it was
- * checked. The linker reaches the copy through /proc. Where there is no /proc, or the system gives
- * out no such memory, the file itself is mapped and the log says so.
+ * checked. The linker reaches the copy through /proc. Where there is no /proc, or the system denies
+ * such memory, the file itself is mapped and the log says so.
  *
  * Debuggers and /proc/PID/maps show the copy as /memfd:NAME.so, and the linker's name for it is
  * /proc/PID/fd/N, which leads to it as long as the process lives.
@@ -35,7 +35,7 @@ struct kv_plugin_code {
    char *name; /* by which the linker knows it */
 };
 
-/* Reads the file. Its digest tells whether it is still the same. */
+/* Reads the file. Equal digests mean equal bytes. */
 enum kv_code kv_plugin_bytes_read(const char *name, const struct kv_trusted_file *file,
                                   struct kv_plugin_bytes *bytes, struct kv_status *status);
 void kv_plugin_bytes_drop(struct kv_plugin_bytes *bytes);
@@ -44,7 +44,7 @@ void kv_plugin_bytes_drop(struct kv_plugin_bytes *bytes);
 enum kv_code kv_plugin_code_map(const char *name, const struct kv_trusted_file *file,
                                 struct kv_plugin_bytes *bytes, struct kv_plugin_code *code,
                                 struct kv_status *status);
-/* A library can insist on staying mapped; then its copy stays too. */
+/* A library can refuse to be unmapped; then its copy stays too. */
 void kv_plugin_code_unmap(struct kv_plugin_code *code);
 
 #endif

@@ -142,7 +142,7 @@ static int compare_names(const void *a, const void *b)
    return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Takes up the file when its name is that of a plug-in not yet in `names`. Where memory is out the
+/* Adds the file when its name is that of a plug-in not yet in `names`. When memory runs out the
  * list is shorter: it is only shown. */
 static void add_name(struct names *names, const char *file)
 {
@@ -210,7 +210,7 @@ static const char *find_missing_hook(const kvs_plugin *plugin)
    return NULL;
 }
 
-/* What a descriptor of ABI 1.0 has; what was added since is there only where `size` covers it. */
+/* The descriptor of ABI 1.0; what was added later exists only where `size` covers it. */
 #define DESCRIPTOR_SIZE_MIN (offsetof(kvs_plugin, close) + sizeof((const kvs_plugin *)NULL)->close)
 
 /* Each check must hold before the next one may look further into the struct. */
@@ -261,7 +261,7 @@ static struct refusal **find_refusal(struct kv_plugin_library *library, const ch
    return at;
 }
 
-/* Where memory is out it is not remembered. */
+/* When memory runs out it is not remembered. */
 static void remember_refusal(struct kv_plugin_library *library, const char *name, uint64_t digest,
                              const struct kv_status *status)
 {
@@ -334,7 +334,7 @@ static enum kv_code load_from(struct kv_plugin_library *library, const char *dir
    if (code == KV_NOT_FOUND)
       return code;
    if (code != KV_OK) {
-      /* The status may go to a client, which is not to learn of paths and owners. */
+      /* The status may go to a client, which must not learn paths and owners. */
       kv_log(KV_LOG_WARNING, "plug-in %s: %s", name, status->text);
       return kv_fail(status, code,
                      "plug-in %s is not loaded: its file, or a directory above it, cannot be read "

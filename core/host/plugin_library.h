@@ -4,7 +4,7 @@
  * A plug-in is `<name>.so` in one of the directories fixed at start. A name is lower-case letters,
  * digits, '-' and '_', never a path. Refused with a text that says what and why: unknown name
  * (lists the known ones), a file that others could replace (trusted_path.h), a link that leaves the
- * directory, no symbol, wrong ABI version (names both), missing hook, options that make no sense, a
+ * directory, no symbol, wrong ABI version (names both), missing hook, inconsistent options, a
  * descriptor whose name is not the file's.
  *
  * What runs is a private copy of the bytes that were checked (plugin_code.h). It stays mapped until
@@ -28,14 +28,15 @@
 
 struct kv_plugin_library;
 
-/* `directories`: absolute paths, or relative to the working directory of now, separated by ':'. One
- * that does not exist is left out, with a warning in the log. NULL with `status` when none does. */
+/* `directories`: absolute paths, or relative to the present working directory, separated by ':'.
+ * One that does not exist is left out, with a warning in the log. Returns NULL with `status` when
+ * none exists. */
 struct kv_plugin_library *kv_plugin_library_create(const char *directories,
                                                    struct kv_status *status);
 void kv_plugin_library_destroy(struct kv_plugin_library *library);
 
 /* The checked descriptor, valid until the process ends. The first directory that has the file
- * counts. A plug-in once accepted stays as it is, also when its file is replaced. */
+ * counts. A plug-in that was accepted once stays as it is, even when its file is replaced. */
 enum kv_code kv_plugin_library_find(struct kv_plugin_library *library, const char *name,
                                     const kvs_plugin **plugin, struct kv_status *status);
 

@@ -16,12 +16,12 @@
  */
 struct kv_settings;
 
-/* Whether the options that a plug-in declares can be worked with: names, types and bounds make
- * sense, and each default passes its own check. FAILED_PRECONDITION naming the option. */
+/* Whether the options that a plug-in declares are usable: names, types and limits are consistent,
+ * and each default passes its own check. FAILED_PRECONDITION naming the option. */
 enum kv_code kv_settings_check_declaration(const kvs_plugin *plugin, struct kv_status *status);
 
-/* INVALID_ARGUMENT for an unknown name (the text lists the valid ones with bounds), a name given
- * twice, or a value that breaks its bounds (the text names option, bound and value). `plugin` must
+/* INVALID_ARGUMENT for an unknown name (the text lists the valid ones with limits), a name given
+ * twice, or a value outside its limits (the text names option, limit and value). `plugin` must
  * have passed kv_settings_check_declaration, and must outlive the settings. */
 enum kv_code kv_settings_create(const kvs_plugin *plugin, const struct kv_mode_option *options,
                                 size_t count, struct kv_settings **settings,

@@ -54,7 +54,7 @@ static void add_choice(void *context, const char *name, const kvs_plugin *plugin
    choice->used += (size_t)size;
 }
 
-/* Refuses a plug-in that is there. */
+/* Refuses a plug-in that exists. */
 static int refuse(const struct kv_plugin_stack *stack, const char *name, uint32_t promise,
                   const char *why, kvs_error *error)
 {

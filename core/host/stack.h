@@ -10,12 +10,13 @@
 #include "core/host/plugin_library.h"
 #include "kvstore/plugin.h"
 
-/* How many other plug-ins an instance may find: bounds the depth of wrappers over wrappers. */
+/* How many other plug-ins an instance may find: limits the depth of wrappers over wrappers. */
 #define KV_STACK_PLUGINS_MAX 8
 
 struct kv_plugin_stack;
 
-/* For an instance of `wrapper`; both must outlive the stack. NULL when memory is out. */
+/* For an instance of `wrapper`; both must outlive the stack. Returns NULL when memory
+ * runs out. */
 struct kv_plugin_stack *kv_plugin_stack_create(struct kv_plugin_library *library,
                                                const kvs_plugin *wrapper);
 void kv_plugin_stack_destroy(struct kv_plugin_stack *stack);

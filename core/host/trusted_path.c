@@ -60,7 +60,7 @@ static bool is_private_group(const struct stat *info)
    return true;
 }
 
-/* Whether others than the owner can exchange what is in a directory on the way. */
+/* Whether others than the owner can replace what is in a directory on the way. */
 static bool is_open_to_others(const struct stat *info)
 {
    if (info->st_mode & S_ISVTX)
@@ -96,7 +96,7 @@ static enum kv_code check_on_the_way(const char *path, const struct stat *info,
 
 /* ---- The way ---- */
 
-/* Appends to a path; false when it gets too long. */
+/* Appends to a path; returns false when it gets too long. */
 static bool append(char path[PATH_MAX], const char *component)
 {
    size_t used = strlen(path);
@@ -205,7 +205,7 @@ static enum kv_code go_on(struct walk *walk)
    return code;
 }
 
-/* Walks to a directory that itself is open to nobody else, sticky or not. */
+/* Walks to a directory that nobody else may write to itself, sticky or not. */
 static enum kv_code walk_to(struct walk *walk, const char *path)
 {
    struct stat info;
@@ -283,7 +283,7 @@ static enum kv_code open_in(const struct walk *walk, const char *given,
    if (!append(file->path, name))
       return fail_long(walk->status);
    struct stat info;
-   /* Without waiting, should it be a pipe. */
+   /* Without waiting, in case it is a pipe. */
    file->fd = openat(walk->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
    if (file->fd < 0)
       return errno == ENOENT ? KV_NOT_FOUND

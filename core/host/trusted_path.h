@@ -1,11 +1,11 @@
 /*
  * Opening what only root or the server's user can change.
  *
- * Whoever can replace a plug-in's file is the server: it runs with all that the server may do. So
+ * Whoever can replace a plug-in's file controls the server: the code runs with all its rights. So
  * the file, its directory, and every directory and link on the way there from the root must belong
  * to root or to the server's user, and others may not write them. A directory on the way may be
- * open to others where its sticky bit keeps them from exchanging what is not theirs (/tmp), and to
- * its group where that is the owner's alone, as it comes from a umask of 002. Every step is taken
+ * open to others where its sticky bit keeps them from replacing what is not theirs (/tmp), and to
+ * its group where that is the owner's alone, as a umask of 002 makes it. Every step is taken
  * from a descriptor that has been checked, so that what is opened in the end is what was checked,
  * whatever happens to the path meanwhile.
  *

@@ -18,7 +18,7 @@
 struct line {
    enum kv_log_level level;
    struct timespec time;
-   uint64_t dropped_before; /* lines that there was no room for, right before this one */
+   uint64_t dropped_before; /* lines that were dropped right before this one */
    char message[KV_LOG_MESSAGE_SIZE];
 };
 

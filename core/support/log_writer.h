@@ -4,9 +4,10 @@
  *
  * Promises
  *  - kv_log_writer_put never waits for the log: it copies the line into a queue of bounded length.
- *  - What finds no room in the queue is dropped and counted, and a line says so in the place of
+ *  - What finds the queue full is dropped and counted, and a line says so in the place of
  *    what was dropped.
- *  - Of lines like each other only some are written (log_limit.h); how many were not is told.
+ *  - Of lines like each other only some are written (log_limit.h); the number of the others is
+ * logged.
  *
  * Threads: put from any; the others on the thread that owns the writer.
  */

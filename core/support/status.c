@@ -20,6 +20,7 @@ static enum kv_code code_of_errno(int error_number)
    switch (error_number) {
    case ENOSPC:
    case EDQUOT:
+   case EFBIG:
    case ENOMEM:
       return KV_RESOURCE_EXHAUSTED;
    case EACCES:

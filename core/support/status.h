@@ -38,8 +38,8 @@ enum kv_code kv_fail(struct kv_status *status, enum kv_code code, const char *fo
     __attribute__((format(printf, 3, 4)));
 
 /* The same for a failed system call: appends ": " and the text of `error_number`, and derives the
- * code from it (ENOSPC, EDQUOT, ENOMEM: RESOURCE_EXHAUSTED; EACCES, EPERM: PERMISSION_DENIED;
- * everything else: UNAVAILABLE). */
+ * code from it (ENOSPC, EDQUOT, EFBIG, ENOMEM: RESOURCE_EXHAUSTED; EACCES, EPERM:
+ * PERMISSION_DENIED; everything else: UNAVAILABLE). */
 enum kv_code kv_fail_errno(struct kv_status *status, int error_number, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
