@@ -1,8 +1,10 @@
 """What the README shows works as shown."""
+import glob
 import os
 import re
 import subprocess
 import sys
+import unittest
 
 import grpc
 
@@ -17,6 +19,30 @@ def blocks(language, heading):
     text = dict(zip(sections[::2], sections[1::2]))[heading]
     return [body for name, body in re.findall(r"^```(\w*)\n(.*?)^```$", text,
                                               re.DOTALL | re.MULTILINE) if name == language]
+
+
+def anchors(text):
+    """The names by which a page's headings are linked."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE),
+                          re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+class Links(unittest.TestCase):
+    def test_each_link_of_a_page_leads_somewhere(self):
+        pages = [path for pattern in ("*.md", "docs/*.md", "*/README.md", "*/*/README.md")
+                 for path in glob.glob(os.path.join(ROOT, pattern))]
+        self.assertGreater(len(pages), 10)
+        for page in pages:
+            with open(page, encoding="utf-8") as file:
+                links = re.findall(r"\]\((?![a-z]+:)([^)#]*)(?:#([^)]*))?\)", file.read())
+            for path, anchor in links:
+                with self.subTest(page=os.path.relpath(page, ROOT), path=path, anchor=anchor):
+                    target = os.path.join(os.path.dirname(page), path) if path else page
+                    self.assertTrue(os.path.exists(target))
+                    if anchor:
+                        with open(target, encoding="utf-8") as file:
+                            self.assertIn(anchor, anchors(file.read()))
 
 
 class Readme(harness.Case):
