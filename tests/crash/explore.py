@@ -83,7 +83,7 @@ def chooser(chosen, seed):
 # ---- Trying them ----
 
 class Explorer:
-    """One recording, its states, and what was found. `budget` bounds the distinct states beyond
+    """One recording, its states, and what was found. `budget` limits the distinct states beyond
     the extreme ones, which are all tried."""
 
     def __init__(self, name, seed, budget, recorder, folder, keep):

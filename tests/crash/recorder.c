@@ -376,7 +376,7 @@ int mkdir(const char *path, mode_t mode)
    return mkdirat(AT_FDCWD, path, mode);
 }
 
-/* ---- What clients are told ---- */
+/* ---- What clients receive ---- */
 
 /* gRPC's sockets do not block, so holding the lock does not hold up the others. */
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)

@@ -53,7 +53,7 @@ class Requests(harness.Case):
             self.assertFails(Code.INVALID_ARGUMENT, method, "key", "empty", "65536")
         self.check_unchanged()
 
-    def test_a_key_above_its_bound_is_refused_and_one_at_the_bound_is_taken(self):
+    def test_a_key_above_the_limit_is_refused_and_one_at_the_limit_is_accepted(self):
         for method in (lambda: self.server.set("k" * 65537, b"v"),
                        lambda: self.server.get("k" * 65537),
                        lambda: self.server.delete("k" * 65537)):
@@ -117,7 +117,7 @@ class Requests(harness.Case):
                     name, str(number))
         self.check_unchanged()
 
-    def test_an_option_that_is_unknown_or_out_of_bounds_is_refused(self):
+    def test_an_option_that_is_unknown_or_out_of_range_is_refused(self):
         for plugin, options, texts in (
                 ("hybrid", {"speed": "1"}, ["speed", "fsync", "max_snapshots"]),
                 ("hybrid", {"fsync": "sometimes"}, ["fsync", "always|everysec|no", "sometimes"]),
@@ -139,7 +139,7 @@ class Requests(harness.Case):
             self.assertFails(Code.INVALID_ARGUMENT, lambda: self.server.configure(name), "name")
         self.check_unchanged()
 
-    def test_a_write_above_the_memory_bound_is_refused(self):
+    def test_a_write_above_the_memory_limit_is_refused(self):
         server = self.start(data="small", mode="none", flags=["--max-memory", "1000"])
         server.set("a", b"x" * 500)
         self.assertFails(Code.RESOURCE_EXHAUSTED, lambda: server.set("b", b"x" * 600),
@@ -215,7 +215,7 @@ class Plugins(harness.Case):
         self.assertRefusesToStart("nowhere", mode="nowhere")
         self.start().set("k", b"v")
 
-    def test_a_recorded_mode_whose_plugin_is_gone_stops_the_start_and_keeps_the_data(self):
+    def test_a_recorded_mode_whose_plugin_is_missing_stops_the_start_and_keeps_the_data(self):
         server = self.start(mode="aof")
         server.set("k", b"v")
         server.stop()
@@ -347,7 +347,7 @@ class Flags(harness.Case):
 
 
 class Strangers(harness.Case):
-    def test_a_client_is_not_told_where_the_data_is(self):
+    def test_a_client_does_not_learn_where_the_data_is(self):
         os.mkdir(os.path.join(self.folder, "real"), 0o700)
         os.symlink("real", os.path.join(self.folder, "data"))
         server = self.start(mode="aof")

@@ -257,7 +257,7 @@ class Refusals(EncryptCase):
         self.assertEqual(sum(name.startswith("gen-") for name in os.listdir(server.data)), 1)
         self.assertEqual(server.status().plugin, "aof")
 
-    def test_a_wrong_key_is_told_before_anything_is_touched(self):
+    def test_a_wrong_key_is_reported_before_anything_is_touched(self):
         for empty in (True, False):
             with self.subTest(empty=empty):
                 data = f"data{empty}"
@@ -335,7 +335,7 @@ class Damage(EncryptCase):
         replace_payload(log, offset, second)
         self.assertHolds(self.start(), {"a": b"of data", "b": b"is data"})
 
-    def test_a_damaged_check_file_is_told_with_a_remedy_that_works(self):
+    def test_a_damaged_check_file_is_reported_with_a_remedy_that_works(self):
         self.make_key()
         server = self.start_encrypted()
         state = self.fill(server)

@@ -46,7 +46,7 @@ class MemoryTest(harness.Case):
 
     # ---- Readers that stand still ----
 
-    def test_a_scan_that_nobody_reads_is_ended_and_can_be_gone_on_with(self):
+    def test_a_scan_that_nobody_reads_is_ended_and_can_be_continued(self):
         server = self.start(mode="none", flags=["--reader-timeout", "1"])
         self.fill(server, 1000, 2000)
         connection = self.reads_nothing(server)
@@ -123,7 +123,7 @@ class MemoryTest(harness.Case):
 
     # ---- Shares ----
 
-    def test_one_connection_leaves_room_for_all_others(self):
+    def test_one_connection_leaves_memory_for_all_others(self):
         server = self.start(mode="none", flags=[
             "--max-wire-memory", "64M", "--max-message-size", "16M", "--max-value-size", "8M",
             "--reader-timeout", "3600"])
@@ -254,7 +254,7 @@ class MemoryTest(harness.Case):
             self.assertEqual(len(call.result().results), 50000)
         self.assertEqual(len(server.keys()), 50001)
 
-    def test_a_batch_that_fails_for_want_of_room_has_changed_nothing(self):
+    def test_a_batch_that_fails_for_lack_of_memory_has_changed_nothing(self):
         """Others hold all shared memory, so a batch's reply does not fit: too late to refuse the
         batch."""
         server = self.start(mode="none", flags=[

@@ -202,7 +202,7 @@ class FullDisk(OldBug):
         self.addCleanup(subprocess.run, ["umount", "-l", path], check=True)
         return path
 
-    def test_a_server_starts_on_a_full_disk_and_writes_again_when_there_is_room(self):
+    def test_a_server_starts_on_a_full_disk_and_writes_again_when_there_is_space(self):
         """The disk is full, the server is restarted to fix that, and it needs space to start.
         MongoDB had this."""
         for mode in ("aof", "hybrid"):
@@ -228,8 +228,8 @@ class FullDisk(OldBug):
                 if path:
                     subprocess.run(["mount", "-o", "remount,size=9m", path], check=True)
                 shim.heal()
-                again.set("more", b"room")
-                wanted["more"] = b"room"
+                again.set("more", b"space")
+                wanted["more"] = b"space"
                 again.kill9()
                 third = self.start(data=mode)
                 self.assertEqual(dict(third.scan()), wanted)
@@ -318,8 +318,8 @@ class Files(OldBug):
         server.set("old", b"v")
         server.save()
         old, = self.files(ending=".snapshot")
-        aside = os.path.join(self.folder, os.path.basename(old))
-        shutil.copy(old, aside)
+        kept = os.path.join(self.folder, os.path.basename(old))
+        shutil.copy(old, kept)
         server.configure("hybrid", {"max_snapshots": "1", "aof_max_size": "8192"})
         server.set("new", b"v")
         server.delete("old")
@@ -327,10 +327,10 @@ class Files(OldBug):
         new, = self.files(ending=".snapshot")
         self.assertNotEqual(os.path.basename(new), os.path.basename(old))
         os.rename(new, os.path.join(self.folder, "new"))
-        shutil.copy(aside, new)
+        shutil.copy(kept, new)
         self.assertRefusesToStart(new)
         os.remove(new)
-        shutil.copy(aside, os.path.dirname(new))
+        shutil.copy(kept, os.path.dirname(new))
         self.assertRefusesToStart(os.path.basename(new))
         os.rename(os.path.join(self.folder, "new"), new)
         self.assertEqual(self.start().keys(), ["new"])

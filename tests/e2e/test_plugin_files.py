@@ -46,7 +46,7 @@ class PluginFiles(Case):
                                   "chmod go-w", mode="none", plugins=plugins)
 
     @unittest.skipIf(os.geteuid() != 0, "only root can give directories away")
-    def test_a_client_is_not_told_whose_the_directories_are(self):
+    def test_a_client_does_not_learn_whose_the_directories_are(self):
         plugins = self.copy_plugins("none", "aof", under="theirs/plugins")
         server = self.start(mode="none", plugins=plugins)
         os.chown(os.path.dirname(plugins), OTHER_USER, -1)

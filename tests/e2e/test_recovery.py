@@ -18,7 +18,7 @@ class Report(harness.Case):
     def newest(self, server, folder):
         return store_files.files_below(os.path.join(server.data, "gen-000001", folder))[-1]
 
-    def test_a_torn_tail_is_told_in_log_and_status(self):
+    def test_a_torn_tail_is_reported_in_log_and_status(self):
         server = self.start(mode="hybrid", options=["aof_max_size=4096"])
         for i in range(20):
             server.set(f"k{i:02}", b"v" * 300)
@@ -59,7 +59,7 @@ class Report(harness.Case):
                                 r"sequence 39\n")
         self.assertRegex(shown, rf"torn +aof/{name} at offset {torn.offset}, ")
 
-    def test_a_damaged_snapshot_that_was_passed_over_is_told(self):
+    def test_a_damaged_snapshot_that_was_skipped_is_reported(self):
         server = self.start(mode="hybrid")
         for i in range(3):
             server.set("k", b"%d" % i)
@@ -86,7 +86,7 @@ class Report(harness.Case):
         again.configure("hybrid")
         self.assertEqual(again.status().recovery, before)
 
-    def test_calls_during_a_load_are_told_how_far_it_is(self):
+    def test_calls_during_a_load_learn_its_progress(self):
         plugins = f"{harness.PLUGINS}:{harness.BAD_PLUGINS}"
         self.start(mode="gated", plugins=plugins).stop()
         gate = os.path.join(self.folder, "data", "gen-000001", "gate")

@@ -108,7 +108,7 @@ class Batch(harness.Case):
         self.assertEqual([values for values in seen if len(set(values)) > 1], [])
         self.assertGreater(len({value for values in seen for value in values}), 1, "it saw no change")
 
-    def test_an_atomic_batch_above_the_memory_bound_changes_nothing(self):
+    def test_an_atomic_batch_above_the_memory_limit_changes_nothing(self):
         small = self.start(data="small", mode="none", flags=["--max-memory", "1000"])
         request = kv.BatchRequest(atomic=True, operations=[setting("a", b"x" * 600),
                                                            setting("b", b"x" * 600)])
@@ -175,7 +175,7 @@ class LargeValues(harness.Case):
         entries = kv.ScanResponse.FromString(scan).entries
         self.assertTrue([(entry.key, entry.value) for entry in entries] == [("large", value)])
 
-    def test_values_of_all_sizes_about_the_bound_come_back_whole(self):
+    def test_values_of_all_sizes_around_the_limit_come_back_whole(self):
         self.server = self.start(mode="none")
         values = {f"k{size}": os.urandom(size)
                   for size in (65534, 65535, 65536, 65537, 131072, 300001)}
@@ -188,16 +188,16 @@ class LargeValues(harness.Case):
         for key, value in values.items():
             self.assertEqual(self.server.get(key), value)
 
-    def test_an_answer_alone_may_be_larger_than_the_bound_on_all(self):
+    def test_a_single_reply_may_be_larger_than_the_limit_on_all(self):
         server = self.start(mode="snapshot")
         values = {"large": os.urandom(3 * self.SIZE),
                   **{f"small{i:04}": os.urandom(1024) for i in range(1024)}}
         for key, value in values.items():
             server.set(key, value)
         server.stop()
-        bound = str(4 * self.SIZE)  # the size of the values alone
+        limit = str(4 * self.SIZE)  # the size of the values alone
         server = self.start(flags=["--max-value-size", str(3 * self.SIZE),
-                                   "--max-message-size", bound, "--max-wire-memory", bound])
+                                   "--max-message-size", limit, "--max-wire-memory", limit])
         request = kv.BatchRequest(operations=[getting(key) for key in values])
         results = server.stub.Batch(request, timeout=PATIENCE).results
         self.assertTrue([result.get.value for result in results] == list(values.values()))
@@ -227,7 +227,7 @@ class Keys(harness.Case):
             fields = stat.read().rsplit(")", 1)[1].split()
         return int(fields[11]) + int(fields[12])
 
-    def test_nothing_is_done_for_callers_that_have_gone(self):
+    def test_nothing_is_done_for_cancelled_calls(self):
         server = self.start(mode="none")
         for first in range(0, 200000, 5000):
             server.stub.Batch(kv.BatchRequest(operations=[
@@ -437,7 +437,7 @@ class Health(harness.Case):
                 self.assertNotEqual(error.code(), Code.DEADLINE_EXCEEDED)
         server.stop()
 
-    def test_watchers_may_leave_in_any_order_and_the_others_are_told(self):
+    def test_watchers_may_leave_in_any_order_and_the_others_see_changes(self):
         server = self.start(mode="none")
         stub = health_grpc.HealthStub(server.channel)
         for leaving in ((0,), (4,), (2, 1), (1, 3, 0), (4, 2, 3), (0, 1, 2, 3, 4)):

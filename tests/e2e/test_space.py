@@ -109,7 +109,7 @@ class Compaction(Space):
 
 
 class Word(Space):
-    def test_a_full_disk_is_told_once_in_the_log_and_counted_in_status(self):
+    def test_a_full_disk_is_logged_once_and_counted_in_status(self):
         """Clients that keep trying do not fill the rest of the disk with log lines."""
         for mode in DURABLE:
             with self.subTest(mode=mode):
@@ -138,7 +138,7 @@ class Word(Space):
                 self.assertRegex(shown, rb"refused +300 writes since the start, for lack of space")
                 server.stop()
 
-    def test_where_no_disk_can_be_made_small_an_injected_fault_is_told_as_well(self):
+    def test_an_injected_lack_of_space_is_reported_as_well(self):
         for mode in ("aof", "hybrid"):
             with self.subTest(mode=mode):
                 shim = faults.Shim(self.folder, os.path.join(self.folder, mode))
@@ -157,7 +157,7 @@ class Word(Space):
 
 
 class Full(Space):
-    def test_save_and_delete_work_on_a_full_disk_and_writes_when_that_has_made_room(self):
+    def test_save_and_delete_work_on_a_full_disk_and_writes_once_that_has_freed_space(self):
         for mode in ("snapshot", *DURABLE):
             with self.subTest(mode=mode):
                 path = self.small_disk(mode, "12m")
@@ -198,7 +198,7 @@ class Full(Space):
                 server.kill9()
                 self.assertEqual({key for key, _ in self.start(data=mode).scan()}, kept)
 
-    def test_one_who_sets_what_has_no_room_keeps_nobody_else_from_deleting(self):
+    def test_a_set_that_does_not_fit_keeps_nobody_else_from_deleting(self):
         """Writes that arrive together are committed together, but must not be refused together."""
         for mode in DURABLE:
             with self.subTest(mode=mode):
@@ -223,7 +223,7 @@ class Full(Space):
                 self.assertEqual({key for key, _ in self.start(data=mode).scan()},
                                  {f"key{i}" for i in range(100, 200)})
 
-    def test_deletes_work_and_make_room_after_a_restart_on_a_full_disk(self):
+    def test_deletes_work_and_free_space_after_a_restart_on_a_full_disk(self):
         for mode in DURABLE:
             with self.subTest(mode=mode):
                 path = self.small_disk(mode, "12m")
@@ -245,7 +245,7 @@ class Full(Space):
                                  {"key8": bytes([8]) * 200_000, "key9": bytes([9]) * 200_000,
                                   "again": b"v" * 300_000})
 
-    def test_older_snapshots_give_way_where_the_next_one_has_no_room(self):
+    def test_older_snapshots_give_way_when_the_next_one_does_not_fit(self):
         for mode in ("snapshot", "hybrid"):
             with self.subTest(mode=mode):
                 path = self.small_disk(mode, "12m")

@@ -48,13 +48,13 @@ static void check_tail(struct storage_segment_reader *reader, const uint8_t *fil
       REQUIRE(storage_record_decode_header(file + tail.proof_offset, place, &proof));
       REQUIRE(proof.durable_end > reader->offset);
    } else if (keep && tail.data_end > reader->offset) {
-      char directory[FUZZ_PATH_SIZE], aside[STORAGE_TORN_NAME_SIZE], name[FUZZ_PATH_SIZE];
+      char directory[FUZZ_PATH_SIZE], torn_name[STORAGE_TORN_NAME_SIZE], name[FUZZ_PATH_SIZE];
       struct storage_folder folder;
       REQUIRE(storage_folder_open(fuzz_path("segment", directory), &folder, error) == KVS_OK);
-      REQUIRE(storage_segment_keep_torn(&folder, reader, &tail, aside, error) == KVS_OK);
+      REQUIRE(storage_segment_keep_torn(&folder, reader, &tail, torn_name, error) == KVS_OK);
       storage_folder_close(&folder);
       size_t kept;
-      snprintf(name, sizeof name, "segment/%s", aside);
+      snprintf(name, sizeof name, "segment/%s", torn_name);
       uint8_t *torn = fuzz_read_file(name, &kept);
       REQUIRE(kept == tail.data_end - reader->offset);
       REQUIRE(memcmp(torn, file + reader->offset, kept) == 0);

@@ -163,7 +163,7 @@ static void take_long(void *owner, struct kv_call *call, struct kv_slice request
    kv_call_reply(call);
 }
 
-/* Hands its worker back until the gate is open or its client has gone. */
+/* Hands its worker back until the gate is open or its call is cancelled. */
 static void look_at_gate(void *owner, struct kv_call *call)
 {
    struct service *service = owner;

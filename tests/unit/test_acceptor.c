@@ -301,7 +301,7 @@ static struct place make_place(void)
 
 static void leave(const struct place *place)
 {
-   assert_int_equal(rmdir(place->directory), 0); /* so the socket is gone */
+   assert_int_equal(rmdir(place->directory), 0); /* so the socket has been removed */
 }
 
 static void a_unix_socket_serves_its_owner_only_and_goes_with_the_acceptor(void **state)

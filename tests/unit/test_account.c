@@ -47,7 +47,7 @@ static void a_connection_gets_no_more_than_it_leaves_free(void **state)
    kv_share_give(world->shares[0], taken);
 }
 
-static void connections_that_want_all_leave_room_for_the_next_one(void **state)
+static void connections_that_want_all_leave_memory_for_the_next_one(void **state)
 {
    struct world *world = *state;
    size_t taken[SHARES - 1];
@@ -71,7 +71,7 @@ static void who_holds_hardly_anything_gets_a_little_when_all_others_get_no_more(
    kv_share_give(world->shares[1], PIECE);
 }
 
-static void calls_and_replies_leave_room_for_work(void **state)
+static void calls_and_replies_leave_memory_for_work(void **state)
 {
    struct world *world = *state;
    size_t taken[SHARES];
@@ -183,9 +183,9 @@ int main(void)
    const struct CMUnitTest tests[] = {
        CASE(what_is_given_back_can_be_taken_again),
        CASE(a_connection_gets_no_more_than_it_leaves_free),
-       CASE(connections_that_want_all_leave_room_for_the_next_one),
+       CASE(connections_that_want_all_leave_memory_for_the_next_one),
        CASE(who_holds_hardly_anything_gets_a_little_when_all_others_get_no_more),
-       CASE(calls_and_replies_leave_room_for_work),
+       CASE(calls_and_replies_leave_memory_for_work),
        CASE(one_call_gets_more_than_a_fair_share),
        CASE(so_does_one_that_asks_piece_by_piece),
        CASE(a_call_that_is_alone_may_be_larger_than_the_account),

@@ -204,7 +204,7 @@ static void removed_snapshot_is_missed(void **state)
    assert_int_equal(reopen(fixture, ""), KVS_CORRUPT);
 }
 
-static void checkpoint_without_room_keeps_the_log(void **state)
+static void checkpoint_without_space_keeps_the_log(void **state)
 {
    struct fixture *fixture = *state;
    struct rlimit limit;
@@ -254,7 +254,7 @@ int main(void)
        PLUGIN_CASE(shutdown_leaves_a_trimmed_log_and_no_snapshot),
        PLUGIN_CASE(damaged_snapshot_is_refused_since_nothing_else_holds_its_data),
        PLUGIN_CASE(removed_snapshot_is_missed),
-       PLUGIN_CASE(checkpoint_without_room_keeps_the_log),
+       PLUGIN_CASE(checkpoint_without_space_keeps_the_log),
        PLUGIN_CASE(checkpoint_of_an_empty_store_is_done_at_once),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);

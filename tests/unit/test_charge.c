@@ -157,7 +157,7 @@ static void bytes_referred_to_are_released_when_their_piece_ends(void **state)
    assert_true(released);
 }
 
-/* An engine may free the pieces of a connection after the server is gone. */
+/* An engine may free the pieces of a connection after the server has been destroyed. */
 static void replies_may_outlive_their_server(void **state)
 {
    (void)state;

@@ -214,7 +214,7 @@ static void utf16_is_named_as_such_and_ends_all(void **state)
    }
 }
 
-static void integers_are_whole_and_within_bounds(void **state)
+static void integers_are_whole_and_within_limits(void **state)
 {
    (void)state;
    int64_t number = 0;
@@ -377,7 +377,7 @@ int main(void)
        cmocka_unit_test(what_only_looks_like_a_space_is_refused_outside_of_quotes),
        cmocka_unit_test(a_typographic_quote_is_refused_but_an_apostrophe_is_not),
        cmocka_unit_test(utf16_is_named_as_such_and_ends_all),
-       cmocka_unit_test(integers_are_whole_and_within_bounds),
+       cmocka_unit_test(integers_are_whole_and_within_limits),
        cmocka_unit_test(names_match_whatever_their_capitals),
        cmocka_unit_test(readable_text_is_printed_bare),
        cmocka_unit_test(text_that_would_mislead_is_quoted),

@@ -353,7 +353,7 @@ static void a_fresh_target_ends_read_only(void **state)
    assert_kept(fixture, 1, "k", "v");
 }
 
-static void lack_of_room_refuses_the_batch_and_no_more(void **state)
+static void lack_of_space_refuses_only_the_batch(void **state)
 {
    struct fixture *fixture = *state;
    set_targets(fixture, open_faulty(fixture, 0, "no_space", "1"), NULL);
@@ -820,7 +820,7 @@ int main(void)
        TEST(a_batch_that_the_plugin_cannot_store_changes_nothing),
        TEST(after_a_failed_write_the_store_is_read_only_and_says_why),
        TEST(a_fresh_target_ends_read_only),
-       TEST(lack_of_room_refuses_the_batch_and_no_more),
+       TEST(lack_of_space_refuses_only_the_batch),
        TEST(a_standby_is_given_each_batch),
        TEST(what_the_active_plugin_refused_is_not_given_to_the_standby),
        TEST(a_failing_standby_costs_no_acknowledgement),

@@ -59,7 +59,7 @@ static void equal_data_has_equal_digests_in_whatever_order_it_came(void **state)
    }
 }
 
-static void the_lowest_key_that_differs_is_told_and_all_are_counted(void **state)
+static void the_lowest_key_that_differs_is_reported_and_all_are_counted(void **state)
 {
    (void)state;
    const struct {
@@ -115,7 +115,7 @@ int main(void)
 {
    const struct CMUnitTest tests[] = {
        cmocka_unit_test(equal_data_has_equal_digests_in_whatever_order_it_came),
-       cmocka_unit_test(the_lowest_key_that_differs_is_told_and_all_are_counted),
+       cmocka_unit_test(the_lowest_key_that_differs_is_reported_and_all_are_counted),
        cmocka_unit_test(bytes_that_move_between_key_and_value_change_the_digest),
        cmocka_unit_test(another_sequence_is_a_difference_without_a_key),
        cmocka_unit_test(of_a_long_key_the_beginning_is_kept),

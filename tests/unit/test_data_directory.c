@@ -134,7 +134,7 @@ static void everything_is_private_whatever_the_umask(void **state)
    }
 }
 
-static void a_second_server_is_refused_and_told_who_holds_the_directory(void **state)
+static void a_second_server_is_refused_and_learns_who_holds_the_directory(void **state)
 {
    struct fixture *fixture = *state;
    struct kv_data_directory *second;
@@ -639,7 +639,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
    const struct CMUnitTest tests[] = {
        TEST(everything_is_private_whatever_the_umask),
-       TEST(a_second_server_is_refused_and_told_who_holds_the_directory),
+       TEST(a_second_server_is_refused_and_learns_who_holds_the_directory),
        TEST(readers_share_the_directory_and_keep_servers_out),
        TEST(reading_makes_nothing),
        TEST(a_lock_ends_with_its_process),

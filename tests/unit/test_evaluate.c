@@ -135,7 +135,7 @@ static void effects_of_an_atomic_submission_are_joined_but_not_to_the_next(void 
 }
 
 /* The data are 4 bytes ("old" and "1"); the limit leaves 4 more. */
-static void what_passes_the_memory_bound_is_refused_alone(void **state)
+static void only_what_exceeds_the_memory_limit_is_refused(void **state)
 {
    struct fixture *fixture = *state;
    struct kv_operation operations[] = {set("long", "x"), set("k", "12"), delete ("old"),
@@ -151,7 +151,7 @@ static void what_passes_the_memory_bound_is_refused_alone(void **state)
    assert_int_equal(kv_transaction_bytes(fixture->transaction), 8);
 }
 
-static void a_value_that_shrinks_fits_even_above_the_bound(void **state)
+static void a_value_that_shrinks_fits_even_above_the_limit(void **state)
 {
    struct fixture *fixture = *state;
    struct kv_operation operations[] = {set("old", "2"), set("old", "")};
@@ -161,7 +161,7 @@ static void a_value_that_shrinks_fits_even_above_the_bound(void **state)
    assert_int_equal(operations[1].code, KV_OK);
 }
 
-static void an_atomic_submission_that_passes_the_bound_is_refused_whole(void **state)
+static void an_atomic_submission_that_exceeds_the_limit_is_refused_whole(void **state)
 {
    struct fixture *fixture = *state;
    struct kv_operation operations[] = {set("k", "1"), set("l", "12")};
@@ -174,7 +174,7 @@ static void an_atomic_submission_that_passes_the_bound_is_refused_whole(void **s
    assert_int_equal(kv_transaction_bytes(fixture->transaction), 4);
 }
 
-static void gets_are_refused_beyond_the_bound_on_results(void **state)
+static void gets_are_refused_beyond_the_limit_on_results(void **state)
 {
    struct fixture *fixture = *state;
    struct kv_operation operations[] = {set("v", "12345"), get("v"), get("v"), get("old")};
@@ -186,7 +186,7 @@ static void gets_are_refused_beyond_the_bound_on_results(void **state)
    assert_value(&operations[3], "1");
 }
 
-static void what_is_evaluated_again_has_its_whole_bound_on_results(void **state)
+static void what_is_evaluated_again_has_its_whole_limit_on_results(void **state)
 {
    struct fixture *fixture = *state;
    struct kv_operation operations[] = {set("v", "12345"), get("v"), get("none"), get("old")};
@@ -239,11 +239,11 @@ int main(void)
        TEST(operations_see_those_before_them),
        TEST(only_what_changed_is_an_effect_each_with_a_sequence_of_its_own),
        TEST(effects_of_an_atomic_submission_are_joined_but_not_to_the_next),
-       TEST(what_passes_the_memory_bound_is_refused_alone),
-       TEST(a_value_that_shrinks_fits_even_above_the_bound),
-       TEST(an_atomic_submission_that_passes_the_bound_is_refused_whole),
-       TEST(gets_are_refused_beyond_the_bound_on_results),
-       TEST(what_is_evaluated_again_has_its_whole_bound_on_results),
+       TEST(only_what_exceeds_the_memory_limit_is_refused),
+       TEST(a_value_that_shrinks_fits_even_above_the_limit),
+       TEST(an_atomic_submission_that_exceeds_the_limit_is_refused_whole),
+       TEST(gets_are_refused_beyond_the_limit_on_results),
+       TEST(what_is_evaluated_again_has_its_whole_limit_on_results),
        TEST(a_value_got_outlives_its_being_overwritten),
        TEST(what_was_prepared_is_evaluated_alike_or_dropped),
    };

@@ -68,7 +68,7 @@ static void assert_told(const struct fixture *fixture, size_t i, size_t count, c
    assert_memory_equal(message->data, last, 2);
 }
 
-static void a_watcher_is_told_at_once_and_of_each_change(void **state)
+static void a_watcher_learns_the_state_at_once_and_each_change(void **state)
 {
    struct fixture *fixture = *state;
    watch(fixture, 0);
@@ -83,7 +83,7 @@ static void a_watcher_is_told_at_once_and_of_each_change(void **state)
    assert_int_equal(fixture->answers[0].count, 2);
 }
 
-static void a_change_while_a_message_is_on_its_way_is_told_when_it_has_left(void **state)
+static void a_change_while_a_message_is_in_flight_is_sent_after_it(void **state)
 {
    struct fixture *fixture = *state;
    watch(fixture, 0);
@@ -93,7 +93,7 @@ static void a_change_while_a_message_is_on_its_way_is_told_when_it_has_left(void
    assert_told(fixture, 0, 2, serving);
 }
 
-static void changes_that_cancel_out_while_a_message_is_on_its_way_are_not_told(void **state)
+static void changes_that_cancel_out_while_a_message_is_in_flight_are_not_sent(void **state)
 {
    struct fixture *fixture = *state;
    watch(fixture, 0);
@@ -103,7 +103,7 @@ static void changes_that_cancel_out_while_a_message_is_on_its_way_are_not_told(v
    assert_int_equal(fixture->answers[0].count, 1);
 }
 
-static void a_drain_is_told_and_then_ends_the_call(void **state)
+static void a_drain_is_sent_and_then_ends_the_call(void **state)
 {
    struct fixture *fixture = *state;
    kv_health_set(fixture->health, KV_HEALTH_SERVER, true);
@@ -151,10 +151,10 @@ static void watchers_may_leave_in_any_order(void **state)
 int main(void)
 {
    const struct CMUnitTest tests[] = {
-       TEST(a_watcher_is_told_at_once_and_of_each_change),
-       TEST(a_change_while_a_message_is_on_its_way_is_told_when_it_has_left),
-       TEST(changes_that_cancel_out_while_a_message_is_on_its_way_are_not_told),
-       TEST(a_drain_is_told_and_then_ends_the_call),
+       TEST(a_watcher_learns_the_state_at_once_and_each_change),
+       TEST(a_change_while_a_message_is_in_flight_is_sent_after_it),
+       TEST(changes_that_cancel_out_while_a_message_is_in_flight_are_not_sent),
+       TEST(a_drain_is_sent_and_then_ends_the_call),
        TEST(watchers_may_leave_in_any_order),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);

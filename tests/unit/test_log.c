@@ -96,7 +96,7 @@ static void limit_files(rlim_t size)
    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
-static void batch_without_room_leaves_no_trace(void **state)
+static void batch_without_space_leaves_no_trace(void **state)
 {
    struct fixture *fixture = *state;
    static char large[5000];
@@ -120,7 +120,7 @@ static void batch_without_room_leaves_no_trace(void **state)
    assert_string_equal(fixture->host.warnings, "");
 }
 
-static void no_room_for_a_new_segment_leaves_the_old_one_in_use(void **state)
+static void no_space_for_a_new_segment_leaves_the_old_one_in_use(void **state)
 {
    struct fixture *fixture = *state;
    static char filler[3900];
@@ -165,8 +165,8 @@ int main(void)
        LOG_CASE(files_and_directories_are_private_whatever_the_umask),
        LOG_CASE(effects_that_the_snapshot_holds_are_not_loaded_again),
        LOG_CASE(what_the_host_answers_ends_the_load),
-       LOG_CASE(batch_without_room_leaves_no_trace),
-       LOG_CASE(no_room_for_a_new_segment_leaves_the_old_one_in_use),
+       LOG_CASE(batch_without_space_leaves_no_trace),
+       LOG_CASE(no_space_for_a_new_segment_leaves_the_old_one_in_use),
        LOG_CASE(full_disk_does_not_keep_the_data_from_being_loaded),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,7 +69,7 @@ static void run_with_missing_pages_is_not_taken(void **state)
    free(bytes);
 }
 
-static void torn_bytes_are_kept_aside(void **state)
+static void torn_bytes_are_kept_in_another_file(void **state)
 {
    struct fixture *fixture = *state;
    size_t size, run, kept_size;
@@ -288,7 +288,7 @@ int main(void)
    const struct CMUnitTest tests[] = {
        LOG_CASE(run_cut_at_any_byte_is_taken_as_a_whole_or_not_at_all),
        LOG_CASE(run_with_missing_pages_is_not_taken),
-       LOG_CASE(torn_bytes_are_kept_aside),
+       LOG_CASE(torn_bytes_are_kept_in_another_file),
        LOG_CASE(unsynced_records_behind_a_hole_do_not_make_it_damage),
        LOG_CASE(every_flipped_byte_of_a_durable_record_is_refused),
        LOG_CASE(idle_tick_protects_the_last_record_with_a_mark),

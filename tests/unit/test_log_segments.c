@@ -147,7 +147,7 @@ static void covered_segments_are_removed_and_no_others(void **state)
    assert_int_equal(fixture->host.loaded_count, 1);
 }
 
-static void effects_that_only_a_snapshot_held_are_missed_when_it_is_gone(void **state)
+static void effects_that_only_a_snapshot_held_are_missed_without_it(void **state)
 {
    struct fixture *fixture = *state;
    fixture->settings.sync = STORAGE_LOG_SYNC_NO;
@@ -247,7 +247,7 @@ int main(void)
        LOG_CASE(missing_first_segment_is_named_unless_a_snapshot_covers_it),
        LOG_CASE(segment_of_another_log_is_refused),
        LOG_CASE(covered_segments_are_removed_and_no_others),
-       LOG_CASE(effects_that_only_a_snapshot_held_are_missed_when_it_is_gone),
+       LOG_CASE(effects_that_only_a_snapshot_held_are_missed_without_it),
        LOG_CASE(log_that_does_not_reach_the_damaged_snapshot_is_refused),
        LOG_CASE(log_that_had_a_snapshot_is_refused_without_one),
        LOG_CASE(snapshot_without_any_log_is_refused),

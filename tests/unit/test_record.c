@@ -152,7 +152,7 @@ static void unit_ends_with_the_first_effect_that_is_not_joined(void **state)
    assert_int_equal(storage_record_unit(effects + 3, 1), 1);
 }
 
-static void unit_beyond_the_bound_is_seen_before_it_is_encoded(void **state)
+static void unit_beyond_the_limit_is_detected_before_it_is_encoded(void **state)
 {
    (void)state;
    kvs_record effects[] = {effect(1, "a", "1", KVS_RECORD_JOINED), effect(2, "b", "2", 0)};
@@ -171,7 +171,7 @@ int main(void)
        cmocka_unit_test(record_counts_only_where_it_was_written),
        cmocka_unit_test(zeroes_are_no_record),
        cmocka_unit_test(unit_ends_with_the_first_effect_that_is_not_joined),
-       cmocka_unit_test(unit_beyond_the_bound_is_seen_before_it_is_encoded),
+       cmocka_unit_test(unit_beyond_the_limit_is_detected_before_it_is_encoded),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

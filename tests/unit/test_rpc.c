@@ -129,7 +129,7 @@ static void a_reply_to_a_call_that_was_cancelled_is_dropped(void **state)
    assert_echoes(world, kv_slice_of("still here"));
 }
 
-static void calls_in_flight_are_not_bounded_by_the_accept_slots(void **state)
+static void calls_in_flight_are_not_limited_by_the_accept_slots(void **state)
 {
    struct world *world = *state;
    struct caller *callers = calloc(MANY_CALLS, sizeof *callers);
@@ -214,7 +214,7 @@ int main(void)
        CASE(a_call_without_a_message_is_refused),
        CASE(a_message_over_the_limit_is_refused_before_the_handler),
        CASE(a_reply_to_a_call_that_was_cancelled_is_dropped),
-       CASE(calls_in_flight_are_not_bounded_by_the_accept_slots),
+       CASE(calls_in_flight_are_not_limited_by_the_accept_slots),
        CASE(half_a_message_reaches_no_handler),
        CASE(garbage_on_the_port_does_no_harm),
        CASE(a_method_that_is_there_twice_is_refused),

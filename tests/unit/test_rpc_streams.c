@@ -40,7 +40,7 @@ static void a_stream_whose_client_vanishes_is_closed_once(void **state)
    await_count(&world->service, &world->service.requests, 1);
    vanish(fd);
    await_count(&world->service, &world->service.closed, 1);
-   /* This one may be gone before its handler sees it. */
+   /* This one may be cancelled before its handler sees it. */
    vanish(begin_raw(world->port, "/test.Test/HoldStream", sizeof end, number(&end)));
    kv_rpc_stop(world->rpc, 0);
    assert_int_equal(world->service.closed, world->service.requests);

@@ -88,7 +88,7 @@ static void a_whole_number_is_brought_to_one_spelling(void **state)
    assert_accepted(INTERVAL, "86400", "86400", 86400);
 }
 
-static void what_is_no_whole_number_within_bounds_is_refused(void **state)
+static void what_is_not_a_whole_number_within_limits_is_refused(void **state)
 {
    (void)state;
    static const char *const values[] = {"", "x", " 7", "+7", "7 ", "7s", "1.5", "-", "0x10", "1K"};
@@ -280,7 +280,7 @@ static void choices_must_be_words(void **state)
    }
 }
 
-static void more_options_than_the_bound_are_refused(void **state)
+static void more_options_than_the_limit_are_refused(void **state)
 {
    (void)state;
    const kvs_plugin many = {
@@ -363,7 +363,7 @@ int main(void)
    const struct CMUnitTest tests[] = {
        cmocka_unit_test(options_left_out_have_their_defaults),
        cmocka_unit_test(a_whole_number_is_brought_to_one_spelling),
-       cmocka_unit_test(what_is_no_whole_number_within_bounds_is_refused),
+       cmocka_unit_test(what_is_not_a_whole_number_within_limits_is_refused),
        cmocka_unit_test(a_size_takes_a_suffix_of_powers_of_1024),
        cmocka_unit_test(a_number_beyond_64_bits_is_refused_and_not_cut_to_the_bounds),
        cmocka_unit_test(a_size_that_overflows_or_is_malformed_is_refused),
@@ -373,7 +373,7 @@ int main(void)
        cmocka_unit_test(an_option_given_twice_is_refused),
        cmocka_unit_test(a_declaration_that_makes_no_sense_is_refused),
        cmocka_unit_test(choices_must_be_words),
-       cmocka_unit_test(more_options_than_the_bound_are_refused),
+       cmocka_unit_test(more_options_than_the_limit_are_refused),
        cmocka_unit_test(text_to_be_shown_is_cut_between_characters),
        cmocka_unit_test(a_path_is_hidden_where_it_stands_and_nowhere_else),
        cmocka_unit_test(a_text_is_cleaned_of_what_is_not_printable),

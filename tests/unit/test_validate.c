@@ -97,7 +97,7 @@ static void a_key_has_1_to_65536_bytes(void **state)
    free(long_key);
 }
 
-static void a_refused_key_is_told_with_its_field_byte_and_offset(void **state)
+static void a_refused_key_is_reported_with_its_field_byte_and_offset(void **state)
 {
    (void)state;
    struct kv_status status;
@@ -118,7 +118,7 @@ static void a_prefix_may_be_empty_and_is_else_like_a_key(void **state)
                   "prefix:", "0xc3 at offset 0");
 }
 
-static void a_value_is_any_bytes_up_to_the_bound(void **state)
+static void a_value_is_any_bytes_up_to_the_limit(void **state)
 {
    (void)state;
    struct kv_status status;
@@ -134,9 +134,9 @@ int main(void)
        cmocka_unit_test(text_of_every_length_of_sequence_passes),
        cmocka_unit_test(text_that_is_no_utf8_is_found_at_its_first_bad_byte),
        cmocka_unit_test(a_key_has_1_to_65536_bytes),
-       cmocka_unit_test(a_refused_key_is_told_with_its_field_byte_and_offset),
+       cmocka_unit_test(a_refused_key_is_reported_with_its_field_byte_and_offset),
        cmocka_unit_test(a_prefix_may_be_empty_and_is_else_like_a_key),
-       cmocka_unit_test(a_value_is_any_bytes_up_to_the_bound),
+       cmocka_unit_test(a_value_is_any_bytes_up_to_the_limit),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }
