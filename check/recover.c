@@ -1,12 +1,12 @@
 #include "check/recover.h"
 
 #include "check/stand_in.h"
+#include "core/support/remove_tree.h"
 #include "storage/folder.h"
 #include "storage/key_check.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,12 +230,6 @@ static enum kv_code write_store(const struct copy *copy, const char *unfinished,
    return code;
 }
 
-static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *position)
-{
-   (void)info, (void)type, (void)position;
-   return remove(path);
-}
-
 static enum kv_code put_in_place(const char *unfinished, const char *output,
                                  struct kv_status *status)
 {
@@ -255,7 +249,6 @@ static enum kv_code put_in_place(const char *unfinished, const char *output,
 static enum kv_code write_copy(const struct copy *copy, const char *output,
                                struct kv_status *status)
 {
-   enum { OPEN_DIRECTORIES_MAX = 16 };
    char unfinished[KV_GENERATION_PATH_SIZE];
    struct stat info;
    if (snprintf(unfinished, sizeof unfinished, "%s" UNFINISHED, output) >= (int)sizeof unfinished)
@@ -268,7 +261,7 @@ static enum kv_code write_copy(const struct copy *copy, const char *output,
    if (code == KV_OK)
       code = put_in_place(unfinished, output, status);
    if (code != KV_OK)
-      nftw(unfinished, remove_entry, OPEN_DIRECTORIES_MAX, FTW_DEPTH | FTW_PHYS);
+      (void)kv_remove_tree(unfinished);
    return code;
 }
 

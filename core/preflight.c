@@ -6,9 +6,9 @@
 #include "core/host/plugin_library.h"
 #include "core/net/acceptor.h"
 #include "core/support/log.h"
+#include "core/support/remove_tree.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +22,6 @@ struct choice {
 };
 
 /* ---- The plug-in ---- */
-
-static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *position)
-{
-   (void)info;
-   (void)type;
-   (void)position;
-   return remove(path);
-}
 
 static enum kv_code open_in(struct kv_plugin_library *library, const struct choice *choice,
                             const char *directory, struct kv_status *status)
@@ -53,7 +45,6 @@ static enum kv_code open_in(struct kv_plugin_library *library, const struct choi
 static enum kv_code check_plugin(struct kv_plugin_library *library, const struct choice *choice,
                                  struct kv_status *status)
 {
-   enum { OPEN_DIRECTORIES_MAX = 16 };
    const char *parent = getenv("TMPDIR");
    char *path;
    if (asprintf(&path, "%s/kvstore-check-XXXXXX", parent ? parent : "/tmp") < 0)
@@ -64,7 +55,7 @@ static enum kv_code check_plugin(struct kv_plugin_library *library, const struct
           kv_fail_errno(status, errno, "cannot make a directory to try the plug-in in (%s)", path);
    } else {
       code = open_in(library, choice, path, status);
-      if (nftw(path, remove_entry, OPEN_DIRECTORIES_MAX, FTW_DEPTH | FTW_PHYS) != 0)
+      if (!kv_remove_tree(path))
          kv_log(KV_LOG_WARNING, "cannot remove %s", path);
    }
    free(path);

@@ -1,10 +1,10 @@
 #include "sdk/check/runner.h"
 
 #include "core/support/clock.h"
+#include "core/support/remove_tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -47,19 +47,13 @@ static bool make_workspace(struct run *run)
    return mkdtemp(path) && realpath(path, run->workspace);
 }
 
-static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *place)
-{
-   (void)info, (void)type, (void)place;
-   return remove(path);
-}
-
 static void remove_workspace(const struct run *run)
 {
    bool failed = run->result->verdict == RUN_FAILED;
    if (failed && run->config->keep)
       fprintf(stderr, "kept: %s\n", run->workspace);
    else
-      nftw(run->workspace, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+      (void)kv_remove_tree(run->workspace);
 }
 
 /* ---- The process --------------------------------------------------------------------------- */
