@@ -49,21 +49,21 @@ static struct kv_submission **end_of(struct kv_submission **list)
    return list;
 }
 
-void kv_backlog_part(struct kv_backlog *backlog, struct kv_submission *batch)
+void kv_backlog_separate(struct kv_backlog *backlog, struct kv_submission *batch)
 {
-   *end_of(&backlog->apart) = batch;
+   *end_of(&backlog->single) = batch;
 }
 
 bool kv_backlog_is_empty(const struct kv_backlog *backlog)
 {
-   return !backlog->large.first && !backlog->apart && !backlog->arrived;
+   return !backlog->large.first && !backlog->single && !backlog->arrived;
 }
 
 /* The next one that is a batch of its own. */
-static struct kv_submission *take_apart(struct kv_backlog *backlog)
+static struct kv_submission *take_single(struct kv_backlog *backlog)
 {
-   struct kv_submission *taken = backlog->apart;
-   backlog->apart = taken->next;
+   struct kv_submission *taken = backlog->single;
+   backlog->single = taken->next;
    taken->next = NULL;
    return taken;
 }
@@ -73,8 +73,8 @@ struct kv_submission *kv_backlog_next(struct kv_backlog *backlog, struct kv_subm
    struct kv_submissions batch = {0};
    struct kv_submission *next;
    *end_of(&backlog->arrived) = list;
-   if (backlog->apart)
-      return take_apart(backlog);
+   if (backlog->single)
+      return take_single(backlog);
    list = backlog->arrived;
    backlog->arrived = NULL;
    for (struct kv_submission *each = list; each; each = next) {

@@ -1,8 +1,8 @@
 /*
- * Which of the waiting submissions are committed next. Small ones are at once; of the large ones,
- * first come first served, as many operations as a batch may take of them: so a small write waits
- * for a part of them at most, however much waits. A submission that is not atomic is committed in
- * several batches where it does not fit into one. What was refused together is tried one by one.
+ * Which of the waiting submissions are committed next. A batch has all small ones, and of the large
+ * ones, first come first served, as much as it may take: so a small write waits for one part of
+ * them at most, however much waits. A submission that is not atomic is committed in several batches
+ * where it does not fit into one. Submissions that were refused together are tried one by one.
  *
  * Threads: the committer alone.
  */
@@ -41,17 +41,18 @@ static inline void kv_submissions_move(struct kv_submissions *to, struct kv_subm
 
 struct kv_backlog {               /* zeroed: nothing waits */
    struct kv_submissions large;   /* the first may have been committed in part */
-   struct kv_submission *apart;   /* each a batch of its own, before all others */
-   struct kv_submission *arrived; /* since there is such a one; in their order */
+   struct kv_submission *single;  /* each a batch of its own, before all others */
+   struct kv_submission *arrived; /* while there is such a one; in their order */
 };
 
-/* Takes over a list and returns what is to be committed next, of it and of what has waited before;
- * NULL: nothing is. Each has its part in the batch: from `committed` to `batch_end`. */
+/* Takes over a list and returns the next batch, of it and of what has waited before; NULL when
+ * nothing waits. Each submission's part in the batch is from `committed` to `batch_end`. */
 struct kv_submission *kv_backlog_next(struct kv_backlog *backlog, struct kv_submission *list);
-/* Has each of a batch that was refused be a batch of its own. */
-void kv_backlog_part(struct kv_backlog *backlog, struct kv_submission *batch);
+/* Makes each submission of a batch that was refused a batch of its own. */
+void kv_backlog_separate(struct kv_backlog *backlog, struct kv_submission *batch);
 bool kv_backlog_is_empty(const struct kv_backlog *backlog);
-/* Those of a batch that has been committed that are complete now; the rest waits again. */
+/* Of a batch that has been committed, returns the submissions that are complete; what is left of
+ * the others waits again. */
 struct kv_submission *kv_backlog_settle(struct kv_backlog *backlog, struct kv_submission *batch);
 
 #endif

@@ -83,13 +83,13 @@ static void cease(struct kv_commit *commit)
 static struct kv_submission *commit_taken(struct kv_commit *commit, struct kv_submission *taken,
                                           struct kv_status *status)
 {
-   bool apart;
+   bool separate;
    struct kv_submission *batch = kv_backlog_next(&commit->backlog, taken);
-   status->code = kv_pipeline_commit(&commit->pipeline, batch, &apart, status);
+   status->code = kv_pipeline_commit(&commit->pipeline, batch, &separate, status);
    if (status->code == KV_OK)
       return kv_backlog_settle(&commit->backlog, batch);
-   if (apart) {
-      kv_backlog_part(&commit->backlog, batch);
+   if (separate) {
+      kv_backlog_separate(&commit->backlog, batch);
       return NULL;
    }
    for (struct kv_submission *each = batch; each; each = each->next)

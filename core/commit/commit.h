@@ -11,8 +11,8 @@
  * Threads, and who waits for whom
  *
  * kv_commit_add and kv_commit_flush: that of the worker that is named. It waits for nobody: neither
- * for another batch, nor for a disk, nor for the control thread. Where no instance waits in on_write
- * (KVS_PLUGIN_PROMPT) kv_commit_flush commits by itself, if nobody else does just then.
+ * for another batch, nor for a disk, nor for the control thread. Where no instance waits in
+ * on_write (KVS_PLUGIN_PROMPT) kv_commit_flush commits by itself, if nobody else does just then.
  *
  * `done`: that worker's in kv_commit_flush, or one of the pipeline. It must not block.
  *
@@ -50,30 +50,29 @@ struct kv_operation {
 size_t kv_operations_keys(const struct kv_operation *operations, size_t count,
                           struct kv_slice keys[KV_PREFETCH_KEYS_MAX]);
 
-/* A group of operations. One that is atomic is evaluated, logged and published together, and so is
- * any that is not large (backlog.h); others may be in parts, in their order, with submissions of
- * others in between. The submitter owns it and all it points to, and keeps both until `done` has
- * been called. */
+/* A group of operations. One that is atomic, or small (backlog.h), is evaluated, logged and
+ * published together; another one in parts, in their order, with other submissions in between. The
+ * submitter owns it and all it points to, and keeps both until `done` has been called. */
 struct kv_submission {
    struct kv_operation *operations;
    size_t count;
    bool atomic;            /* all or nothing */
-   bool refused;           /* the result: atomic, and the memory limit had no room for it all */
+   bool refused;           /* the result: atomic, and the memory limit has no space for all of it */
    struct kv_arena *arena; /* for results of GET */
-   size_t result_max; /* bound on the sum of the values got, in bytes; 0 = no GET in it. One that
-                       * would pass it is refused with RESOURCE_EXHAUSTED */
+   size_t result_max; /* limit on the sum of the values got, in bytes; 0 = no GET in it. One that
+                       * would exceed it is refused with RESOURCE_EXHAUSTED */
    /* Called exactly once. `status` is NULL when the submission was committed; then each operation
     * has its own result. Otherwise only the first `committed` of them have; nothing of the others
     * happened. */
    void (*done)(struct kv_submission *submission, const struct kv_status *status);
-   size_t committed; /* operations of it that have been */
-   size_t batch_end; /* private to the pipeline: of its part in the batch being committed */
+   size_t committed;           /* operations of it that have been committed */
+   size_t batch_end;           /* private to the pipeline: where its part of the batch ends */
    struct kv_submission *next; /* private to the pipeline */
 };
 
 struct kv_commit_options {
    unsigned workers;    /* threads that submit, at least one */
-   uint64_t memory_max; /* bound on the sum of key and value sizes; 0 = none */
+   uint64_t memory_max; /* limit on the sum of key and value sizes; 0 = none */
 };
 
 /* Starts the thread. Until there is an active plug-in (targets.h) submissions are refused as
@@ -86,7 +85,8 @@ void kv_commit_destroy(struct kv_commit *commit);
 /* Puts a submission behind those that the worker has added in this turn. */
 void kv_commit_add(struct kv_commit *commit, unsigned worker, struct kv_submission *submission);
 /* Submits what the worker has added, at the end of its turn. It is committed together and in this
- * order; large ones (backlog.h) after the others, and in several batches where one is not enough. */
+ * order; large ones (backlog.h) after the others, and in several batches where one is not enough.
+ */
 void kv_commit_flush(struct kv_commit *commit, unsigned worker);
 
 #endif

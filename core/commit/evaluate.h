@@ -24,7 +24,7 @@ struct kv_effects {
 void kv_effects_reset(struct kv_effects *effects, uint64_t sequence);
 void kv_effects_deinit(struct kv_effects *effects);
 
-/* Does ahead what evaluation need not do itself, as far as there is memory. Any thread. */
+/* Makes the entries to be set ahead of evaluation, as far as memory allows. Any thread. */
 void kv_prepare(struct kv_submission *submission);
 /* Frees what was prepared and has not been evaluated. */
 void kv_drop_prepared(struct kv_submission *submission);

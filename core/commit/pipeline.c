@@ -31,8 +31,8 @@ static enum kv_code evaluate_all(struct kv_pipeline *pipeline, struct kv_submiss
 /* The active instance has no space for a batch. One of several may be too large for what is left:
  * it must not keep the others, least of all deletes, from being committed. True when each is to be
  * tried. */
-static bool try_apart(struct kv_pipeline *pipeline, struct kv_submission *batch,
-                      const struct kv_status *status)
+static bool try_separately(struct kv_pipeline *pipeline, struct kv_submission *batch,
+                           const struct kv_status *status)
 {
    if (!batch->next) {
       kv_targets_refused(&pipeline->targets, status, pipeline->effects.count);
@@ -44,10 +44,10 @@ static bool try_apart(struct kv_pipeline *pipeline, struct kv_submission *batch,
 }
 
 enum kv_code kv_pipeline_commit(struct kv_pipeline *pipeline, struct kv_submission *batch,
-                                bool *apart, struct kv_status *status)
+                                bool *separate, struct kv_status *status)
 {
    const struct kv_effects *effects = &pipeline->effects;
-   *apart = false;
+   *separate = false;
    if (kv_targets_check(&pipeline->targets, status) != KV_OK)
       return status->code;
    struct kv_transaction *transaction = kv_store_begin(pipeline->store);
@@ -58,7 +58,7 @@ enum kv_code kv_pipeline_commit(struct kv_pipeline *pipeline, struct kv_submissi
    enum kv_code code = evaluate_all(pipeline, batch, transaction, status);
    if (code == KV_OK && effects->count > 0) {
       code = kv_targets_write(&pipeline->targets, effects, status);
-      *apart = code == KV_RESOURCE_EXHAUSTED && try_apart(pipeline, batch, status);
+      *separate = code == KV_RESOURCE_EXHAUSTED && try_separately(pipeline, batch, status);
    }
    if (code == KV_OK && effects->count > 0)
       kv_transaction_publish(transaction, effects->last_sequence);

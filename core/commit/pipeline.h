@@ -23,9 +23,9 @@ struct kv_pipeline {
 bool kv_pipeline_init(struct kv_pipeline *pipeline, struct kv_store *store, uint64_t memory_max);
 void kv_pipeline_deinit(struct kv_pipeline *pipeline);
 
-/* Commits a batch, or changes nothing and says why. *apart: it changed nothing, as the active
- * instance has no space for all of it; each submission is to be tried as a batch of its own. */
+/* Commits a batch, or changes nothing and says why. *separate: the active instance has no space for
+ * all of it, and each submission is to be tried as a batch of its own. */
 enum kv_code kv_pipeline_commit(struct kv_pipeline *pipeline, struct kv_submission *batch,
-                                bool *apart, struct kv_status *status);
+                                bool *separate, struct kv_status *status);
 
 #endif

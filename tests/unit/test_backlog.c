@@ -162,7 +162,7 @@ static void what_was_refused_together_comes_one_by_one_before_what_came_later(vo
    assert_ptr_equal(batch->next, &all[1]);
    size_t part = all[1].batch_end;
    assert_true(part < MANY);
-   kv_backlog_part(&backlog, batch);
+   kv_backlog_separate(&backlog, batch);
    assert_false(kv_backlog_is_empty(&backlog));
    assert_ptr_equal(kv_backlog_next(&backlog, &all[2]), &all[0]);
    assert_null(all[0].next);

@@ -46,6 +46,32 @@ static void a_value_set_is_got_until_it_is_deleted(void **state)
    service_assert_value(*state, "k", NULL);
 }
 
+/* The plug-in takes one batch. */
+static void the_writes_of_one_turn_are_answered_at_its_end_as_one_batch(void **state)
+{
+   (void)state;
+   const struct kv_mode_option options[] = {{"write", "io"}, {"healthy_writes", "1"}};
+   const struct service_setup setup = {.mode = "faulty", .options = options, .option_count = 2};
+   struct service_fixture *fixture = service_fixture_create(&setup);
+   struct kv_call *calls[3];
+   struct fake_answer answers[3];
+   static const char *const values[] = {"1", "2", "3"};
+   for (size_t i = 0; i < 3; i++) {
+      const Kvstore__SetRequest request = set_of(service_text("k"), service_text(values[i]));
+      calls[i] = service_begin(fixture, "Set", &request.base, &answers[i]);
+   }
+   for (size_t i = 0; i < 3; i++)
+      assert_false(fake_call_is_answered(calls[i]));
+   for (size_t i = 0; i < 3; i++) {
+      fake_call_wait(calls[i]);
+      assert_int_equal(answers[i].code, KV_OK);
+      fake_call_end(calls[i]);
+      fake_answer_deinit(&answers[i]);
+   }
+   service_assert_value(fixture, "k", "3");
+   service_fixture_destroy(fixture);
+}
+
 static void a_key_that_is_none_is_refused_with_the_field_and_the_limit(void **state)
 {
    const ProtobufCBinaryData keys[] = {service_text(""), bytes(long_key, sizeof long_key),
@@ -275,6 +301,7 @@ int main(void)
 {
    const struct CMUnitTest tests[] = {
        TEST(a_value_set_is_got_until_it_is_deleted),
+       cmocka_unit_test(the_writes_of_one_turn_are_answered_at_its_end_as_one_batch),
        TEST(a_key_that_is_none_is_refused_with_the_field_and_the_limit),
        TEST(the_longest_key_and_the_largest_value_are_taken_and_no_larger_one),
        TEST(bytes_that_are_no_message_are_refused_by_every_method),

@@ -73,6 +73,11 @@ static void give_to_pool(struct kv_call *call)
    worker->pool_size++;
 }
 
+static bool is_unary(const struct kv_rpc_method *method)
+{
+   return method && method->kind == KV_RPC_UNARY;
+}
+
 struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc_method *method,
                                grpc_call *grpc, grpc_byte_buffer *payload, struct kv_status *status)
 {
@@ -93,6 +98,7 @@ struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc
    call->inflater = NULL;
    worker->pending++;
    atomic_fetch_add(&worker->calls, 1);
+   worker->turn.calls += is_unary(method);
    call->method = method;
    call->grpc = grpc;
    call->payload = payload;
@@ -148,6 +154,7 @@ void kv_call_release(struct kv_call *call)
 {
    struct kv_rpc_worker *worker = call->worker;
    worker->pending--;
+   worker->turn.calls -= is_unary(call->method);
    if (atomic_fetch_sub(&worker->calls, 1) == 1 && atomic_load(&worker->rpc->stopping))
       note_quiet(worker->rpc);
    kv_call_drop_request(call);

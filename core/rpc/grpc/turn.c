@@ -129,13 +129,14 @@ void kv_turn_end(struct kv_rpc_worker *worker)
    kv_stall_look(worker);
 }
 
-/* Where the only call in flight waits, nothing else can: to look for more would cost it a tenth of
- * its time. */
+/* A unary call that is alone in flight waits for no other, as a look that finds nothing costs more
+ * than the call: with it a Set takes 65 us of the processor, without it 27. Streams do not count:
+ * they may be open for days. */
 void kv_turn_event(struct kv_rpc_worker *worker)
 {
    struct kv_turn *turn = &worker->turn;
    if (++turn->events >= EVENTS_MAX)
       kv_turn_end(worker);
-   else if (turn->unanswered && atomic_load_explicit(&worker->calls, memory_order_relaxed) == 1)
+   else if (turn->unanswered && turn->calls == 1)
       kv_turn_answer(worker);
 }
