@@ -8,7 +8,7 @@
  *
  * 3. Checkpoint the view in the candidate. Writes go on meanwhile; the old mode decides their
  *    acknowledgement. A candidate with a log has the batches above S on stable storage too, since a
- *    candidate is told to sync each.
+ *    candidate has to sync each.
  *
  * 4. Between two batches: promote it. A candidate that keeps only checkpoints lacks the batches
  *    above S that a durable old mode has promised to keep, so it makes a second checkpoint while

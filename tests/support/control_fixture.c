@@ -44,6 +44,8 @@ static int open_scripted(const kvs_host *host, const kvs_setting *settings, size
    assert_non_null(instance);
    *instance = (struct instance){host, ++control_script.opens};
    *self = instance;
+   if (instance->number == 1)
+      control_script.first_host = host;
    int code = answer(control_script.open, error);
    if (code != KVS_OK)
       free(instance);

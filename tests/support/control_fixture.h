@@ -36,6 +36,7 @@ struct control_script {
    atomic_uint records;     /* that the host accepted from a load */
    void (*in_checkpoint)(void); /* called by on_tick before it reads the view; may be NULL */
    atomic_uint entries;         /* that the last checkpoint read of its view */
+   const kvs_host *first_host;  /* of the instance of the start */
    atomic_bool awaited;         /* what the host said in it */
 };
 

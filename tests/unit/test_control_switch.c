@@ -173,6 +173,23 @@ static void a_save_that_fails_is_no_save_and_breaks_nothing(void **state)
    assert_int_equal(control_fixture_set(fixture, "a", "2"), KV_OK);
 }
 
+static void save_meanwhile(void)
+{
+   control_script.first_host->saved(control_script.first_host, 1);
+}
+
+static void
+a_save_of_the_old_mode_during_a_switch_is_shown_and_one_of_the_candidate_is_not(void **state)
+{
+   struct control_fixture *fixture = *state;
+   assert_int_equal(control_fixture_set(fixture, "a", "1"), KV_OK);
+   assert_int_equal(control_fixture_set(fixture, "a", "2"), KV_OK);
+   control_script.in_checkpoint = save_meanwhile;
+   control_script.checkpoint = KVS_IO; /* after it was reported as saved at 2 */
+   assert_int_equal(control_fixture_configure(fixture, "2"), KV_UNAVAILABLE);
+   assert_int_equal(control_fixture_last_save(fixture), 1);
+}
+
 /* ---- Validation ---- */
 
 struct validation {
@@ -222,6 +239,7 @@ int main(void)
        TEST(a_second_checkpoint_that_fails_leaves_the_old_mode),
        TEST(a_volatile_mode_cannot_be_saved),
        TEST(a_save_that_fails_is_no_save_and_breaks_nothing),
+       TEST(a_save_of_the_old_mode_during_a_switch_is_shown_and_one_of_the_candidate_is_not),
        TEST(a_validation_opens_a_candidate_and_changes_nothing),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
