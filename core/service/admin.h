@@ -19,7 +19,8 @@ struct kv_admin {
 };
 
 /* A zeroed structure of `size` bytes that begins with a kv_admin, whose task has `run`; set
- * task.is_same where calls can ask for the same. NULL when memory is out: the call has been failed.
+ * task.is_same where calls can ask for the same. NULL when memory runs out: the call has been
+ * failed.
  */
 void *kv_admin_create(struct kv_service *service, struct kv_call *call, size_t size,
                       void (*run)(struct kv_control_task *task));

@@ -32,7 +32,7 @@ static const char *text_of_refusal(const struct kv_operation *operation)
 {
    return operation->kind == KV_OPERATION_GET
               ? "the values that this batch gets are too large for one reply; get fewer at once"
-              : "the memory limit (server setting max-memory) leaves no room for it; delete keys "
+              : "the memory limit (server setting max-memory) leaves no space for it; delete keys "
                 "or "
                 "raise it";
 }
@@ -90,7 +90,7 @@ static void write_result(struct kv_writer *writer, const struct answer *answer, 
    }
 }
 
-/* False when memory is out: the call has been failed. */
+/* False when memory runs out: the call has been failed. */
 static bool encode(struct kv_call *call, const struct answer *answer)
 {
    struct kv_writer writer;
@@ -190,7 +190,7 @@ static void batch_done(struct kv_submission *submission, const struct kv_status 
       struct kv_status full;
       kv_fail(&full, KV_RESOURCE_EXHAUSTED,
               "operations: the memory limit of %" PRIu64
-              " bytes (server setting max-memory) leaves no room for them; nothing was changed",
+              " bytes (server setting max-memory) leaves no space for them; nothing was changed",
               batch->service->config.memory_max);
       kv_message_fail(batch->call, &full);
       return;

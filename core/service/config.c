@@ -10,8 +10,8 @@
 #define NUMBERS 3 /* in a request */
 #define NUMBER_TEXT_SIZE 24
 
-/* Brings the number that an option of `plugin` has to what the plug-in takes. Clients of the frozen
- * call were never told of bounds, so none is turned away by them. `option->value` has
+/* Replaces a number that is beyond the plug-in's limits by the nearest one. The frozen call has
+ * never documented limits, so no client is refused because of them. `option->value` has
  * NUMBER_TEXT_SIZE bytes. */
 static void clamp_number(const kvs_plugin *plugin, const struct kv_mode_option *option)
 {
@@ -29,7 +29,7 @@ static void clamp_number(const kvs_plugin *plugin, const struct kv_mode_option *
       return;
    kv_log(KV_LOG_WARNING,
           "a client's Config asks for %s %" PRId64
-          ", which plug-in %s cannot have; it gets %" PRId64,
+          ", which plug-in %s does not accept; it gets %" PRId64,
           option->name, given, plugin->name, taken);
    snprintf((char *)option->value, NUMBER_TEXT_SIZE, "%" PRId64, taken);
 }

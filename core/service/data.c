@@ -5,7 +5,7 @@
 
 #include <inttypes.h>
 
-/* A Set or Del on its way through the commit pipeline; lives in the call's arena. */
+/* A Set or Del in the commit pipeline; lives in the call's arena. */
 struct write {
    struct kv_submission submission; /* first: done gets back from it to the whole */
    struct kv_operation operation;
@@ -40,7 +40,7 @@ static void set_done(struct kv_submission *submission, const struct kv_status *s
       struct kv_status full;
       kv_fail(&full, write->operation.code,
               "value: the memory limit of %" PRIu64
-              " bytes (server setting max-memory) leaves no room for it; delete keys or raise it",
+              " bytes (server setting max-memory) leaves no space for it; delete keys or raise it",
               write->service->config.memory_max);
       kv_message_fail(write->call, &full);
    } else {

@@ -65,8 +65,8 @@ struct kv_slice kv_descriptors_file(const struct kv_descriptors *descriptors, si
 
 /* ---- Symbols ---- */
 
-/* Takes the first part, `name`, and the dot behind it off `symbol`. False when it begins with
- * something else. What is left is empty when `name` was all of it. */
+/* Removes the first part, `name`, and the dot after it from `symbol`. False when it begins with
+ * something else. The rest is empty when `name` was all of it. */
 static bool strip(struct kv_slice *symbol, const char *name)
 {
    size_t size = strlen(name);
@@ -88,7 +88,7 @@ static bool is(struct kv_slice symbol, const char *name)
    return symbol.size == strlen(name) && memcmp(symbol.data, name, symbol.size) == 0;
 }
 
-/* The functions below tell whether `symbol`, relative to what encloses it, is defined there. */
+/* The functions below say whether `symbol`, relative to what encloses it, is defined there. */
 
 static bool in_enum(const enum_descriptor *type, struct kv_slice symbol)
 {

@@ -13,7 +13,7 @@
 
 struct kv_descriptors;
 
-/* NULL when memory is out. */
+/* NULL when memory runs out. */
 struct kv_descriptors *kv_descriptors_create(void);
 void kv_descriptors_destroy(struct kv_descriptors *descriptors);
 

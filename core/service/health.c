@@ -16,8 +16,8 @@ typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus serving_status;
 struct watcher {
    struct kv_call *call;
    enum kv_health_service service; /* KV_HEALTH_SERVICES: an unknown one */
-   serving_status told;
-   bool told_any, sending;
+   serving_status last;            /* that was sent, if any was */
+   bool sent_any, sending;
    struct watcher *previous, *next;
 };
 
@@ -45,19 +45,19 @@ static serving_status status_of(const struct kv_health *health, enum kv_health_s
    return health->serving[service] && !health->draining ? SERVING : NOT_SERVING;
 }
 
-/* Tells a watcher what it does not know yet. One message at a time: a change while one is on its
- * way is told when it has left. With the lock held. */
-static void tell(struct kv_health *health, struct watcher *watcher)
+/* Sends a watcher what it does not know yet. One message at a time: a change while one is in flight
+ * is sent when that has left. With the lock held. */
+static void notify(struct kv_health *health, struct watcher *watcher)
 {
    serving_status now = status_of(health, watcher->service);
    if (watcher->sending)
       return;
-   if (!watcher->told_any || watcher->told != now) {
+   if (!watcher->sent_any || watcher->last != now) {
       Grpc__Health__V1__HealthCheckResponse response =
           GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
       response.status = now;
-      watcher->told = now;
-      watcher->told_any = true;
+      watcher->last = now;
+      watcher->sent_any = true;
       watcher->sending = true;
       if (kv_message_encode(watcher->call, &response.base))
          kv_call_send(watcher->call);
@@ -66,10 +66,10 @@ static void tell(struct kv_health *health, struct watcher *watcher)
    }
 }
 
-static void tell_all(struct kv_health *health)
+static void notify_all(struct kv_health *health)
 {
    for (struct watcher *watcher = health->watchers; watcher; watcher = watcher->next)
-      tell(health, watcher);
+      notify(health, watcher);
 }
 
 /* ---- Calls ---- */
@@ -120,7 +120,7 @@ static void on_watch(void *context, struct kv_call *call, struct kv_slice reques
    if (watcher->next)
       watcher->next->previous = watcher;
    health->watchers = watcher;
-   tell(health, watcher);
+   notify(health, watcher);
    pthread_mutex_unlock(&health->lock);
 }
 
@@ -130,7 +130,7 @@ static void on_watch_sent(void *context, struct kv_call *call)
    struct watcher *watcher = *kv_call_state(call);
    pthread_mutex_lock(&health->lock);
    watcher->sending = false;
-   tell(health, watcher);
+   notify(health, watcher);
    pthread_mutex_unlock(&health->lock);
 }
 
@@ -173,7 +173,7 @@ void kv_health_set(struct kv_health *health, enum kv_health_service service, boo
 {
    pthread_mutex_lock(&health->lock);
    health->serving[service] = serving;
-   tell_all(health);
+   notify_all(health);
    pthread_mutex_unlock(&health->lock);
 }
 
@@ -181,7 +181,7 @@ void kv_health_drain(struct kv_health *health)
 {
    pthread_mutex_lock(&health->lock);
    health->draining = true;
-   tell_all(health);
+   notify_all(health);
    pthread_mutex_unlock(&health->lock);
 }
 

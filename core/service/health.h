@@ -1,5 +1,6 @@
 /*
- * grpc.health.v1: whether the server, and writing to its store, works; asked for or watched.
+ * grpc.health.v1: whether the server works and its store accepts writes, by one answer or by a
+ * watch.
  *
  * Two services are known: "" (the process serves calls) and "kvstore.KeyValueStore" (writes are
  * accepted). Both are NOT_SERVING until they are set.
@@ -27,7 +28,7 @@ struct kv_health *kv_health_create(struct kv_status *status);
 void kv_health_destroy(struct kv_health *health);
 
 void kv_health_set(struct kv_health *health, enum kv_health_service service, bool serving);
-/* Both are NOT_SERVING from now on; watchers are told and their calls end. */
+/* Both are NOT_SERVING from now on; watchers are sent that, and their calls end. */
 void kv_health_drain(struct kv_health *health);
 
 #define KV_HEALTH_METHODS 2

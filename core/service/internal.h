@@ -77,7 +77,7 @@ void kv_service_list_plugins(void *service, struct kv_call *call, struct kv_slic
 /* status.c */
 void kv_service_status(void *service, struct kv_call *call, struct kv_slice request);
 
-/* shadow.c: valid as long as `report`; NULL when memory is out. */
+/* shadow.c: valid as long as `report`; NULL when memory runs out. */
 Kvstore__ShadowReport *kv_service_shadow_report(const struct kv_service *service,
                                                 struct kv_builder *builder,
                                                 const struct kv_shadow_report *report);

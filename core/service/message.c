@@ -4,15 +4,14 @@
 
 #include <string.h>
 
-/* What a request may take in memory beside its own size: many times that of one operation, so that
- * this bounds how many there can be in one message, some 100,000. Two bytes on the wire would
- * otherwise become hundreds here. */
+/* What a decoded request may take in memory beyond its own size. It limits a message to some
+ * 100,000 operations: without it, two bytes on the wire become hundreds here. */
 #define DECODED_EXTRA_MAX ((size_t)32 * 1024 * 1024)
 
 /* Bytes of a name that an error's text shows. */
 #define SHOWN_MAX ((size_t)128)
 
-/* A request that is worth letting go of early. */
+/* The size from which a request is worth releasing early. */
 #define LARGE_REQUEST_SIZE ((size_t)64 * 1024)
 
 struct decoding {
@@ -34,7 +33,7 @@ static void *allocate(void *context, size_t size)
    return memory;
 }
 
-/* Released with the arena. */
+/* Freed with the arena. */
 static void release(void *context, void *memory)
 {
    (void)context;

@@ -19,7 +19,7 @@ void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *
 /* Memory of the call's arena; or NULL, and the call has been failed. */
 void *kv_message_alloc(struct kv_call *call, size_t size);
 
-/* Encodes into the call's next message. False when memory is out; the call is then failed. */
+/* Encodes into the call's next message. False when memory runs out; the call is then failed. */
 bool kv_message_encode(struct kv_call *call, const ProtobufCMessage *message);
 
 /* Encodes and replies (unary). */
@@ -31,7 +31,7 @@ struct kv_builder {
    struct kv_arena *arena;
    bool exhausted;
 };
-/* The following three return NULL, or an empty field, when memory is out: a message, so many of
+/* The following three return NULL, or an empty field, when memory runs out: a message, so many of
  * them as a repeated field has them, and a copy of a text. */
 void *kv_build(struct kv_builder *builder, const ProtobufCMessageDescriptor *descriptor);
 void *kv_build_list(struct kv_builder *builder, size_t count,

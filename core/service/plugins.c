@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* More plug-ins than this are not listed: a directory with so many is no plug-in directory. */
+/* Further plug-ins are not listed: a directory with so many files is not one of plug-ins. */
 #define LISTED_MAX 256
 #define CHOICES_MAX 64
 

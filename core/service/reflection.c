@@ -10,7 +10,7 @@
 typedef Grpc__Reflection__V1__ServerReflectionRequest reflection_request;
 typedef Grpc__Reflection__V1__ServerReflectionResponse reflection_response;
 
-/* At most so many files are embedded. */
+/* Limit on the embedded files. */
 #define FILES_MAX 16
 
 static const char *const services[] = {
@@ -25,7 +25,7 @@ struct kv_reflection {
    struct kv_descriptors *descriptors;
 };
 
-/* An answer with room for whatever kind it is. */
+/* An answer with space for each kind. */
 struct answer {
    reflection_response response;
    Grpc__Reflection__V1__FileDescriptorResponse files;
@@ -116,8 +116,8 @@ static void answer_symbol(struct answer *answer, const struct kv_descriptors *de
       answer_file(answer, descriptors, file);
 }
 
-/* The question goes back with the answer, but for fields that this version does not know:
- * protobuf-c takes some that are malformed (number 0), and no client could read the answer then. */
+/* The question is sent back with the answer, but without its unknown fields: protobuf-c accepts
+ * malformed ones (number 0), and no client could read the answer then. */
 static void forget_unknown_fields(reflection_request *request)
 {
    request->base.n_unknown_fields = 0;
@@ -177,7 +177,7 @@ static void on_request(void *context, struct kv_call *call, struct kv_slice requ
 static void on_sent(void *context, struct kv_call *call)
 {
    (void)context;
-   /* The question and its answer are done with; a client may ask for ever on one stream. */
+   /* Question and answer are no longer needed; a client may ask forever on one stream. */
    kv_arena_reset(kv_call_arena(call));
    kv_call_read_next(call);
 }

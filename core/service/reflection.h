@@ -1,6 +1,6 @@
 /*
- * Server reflection, v1 and v1alpha: tells stock gRPC tools which services there are and how their
- * messages look, from the descriptors embedded at build time.
+ * Server reflection, v1 and v1alpha: shows stock gRPC tools the services and their messages, from
+ * descriptors that are embedded at build time.
  *
  * Threads: any; nothing changes after create.
  */

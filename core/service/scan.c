@@ -16,9 +16,9 @@
 
 enum { KEYS_RESPONSE_KEYS = 1 }; /* its field number */
 
-/* Two walks over one view: the first measures the reply, the second writes it. A walk goes on for
- * some milliseconds at a time, so that the worker serves others in between and learns when the call
- * has been cancelled. */
+/* Two walks over one view: the first measures the reply, the second writes it. A walk takes some
+ * milliseconds at a time, so that the worker serves others in between and learns when the call has
+ * been cancelled. */
 struct keys {
    struct kv_store_view *view;
    struct kv_cursor cursor;
@@ -230,7 +230,7 @@ size_t kv_service_scan_kept(void *context, struct kv_call *call)
    return scan ? kv_store_view_kept(scan->view) : 0;
 }
 
-/* A part that is being sent may have arrived in part, which is as good as not at all. */
+/* A part that is being sent may have arrived incompletely, so the client needs all of it again. */
 void kv_service_scan_resume(void *context, struct kv_call *call, char *text, size_t size)
 {
    (void)context;
@@ -238,8 +238,8 @@ void kv_service_scan_resume(void *context, struct kv_call *call, char *text, siz
    const bool sends = scan && scan->count > 0;
    const struct kv_slice first = sends ? kv_entry_key(scan->entries[0]) : kv_slice(NULL, 0);
    if (sends && first.size < size / 2)
-      snprintf(text, size, "; go on with start = \"%.*s\"", (int)first.size,
+      snprintf(text, size, "; continue with start = \"%.*s\"", (int)first.size,
                (const char *)first.data);
    else
-      snprintf(text, size, "; go on with start = the last key received");
+      snprintf(text, size, "; continue with start = the last key received");
 }

@@ -62,9 +62,9 @@ void *kv_service_request(struct kv_service *service, struct kv_call *call,
 
 /* ---- Writes ---- */
 
-/* What the commit pipeline makes of a submission before it is its turn: entries of the store. */
+/* What the commit pipeline allocates for a submission ahead of its batch: entries of the store. */
 #define ENTRY_OVERHEAD 64
-/* Up to here that is in what any call is charged with. */
+/* Up to this size they are part of what each call is charged. */
 #define ENTRIES_SIZE_MIN 4096
 
 static size_t size_of_entries(const struct kv_submission *submission)

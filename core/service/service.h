@@ -1,9 +1,9 @@
 /*
  * The kvstore service: what each RPC means. Decodes, validates, reads the store or submits a write,
  * and encodes the answer. Handlers never block on I/O: writes go to the commit pipeline, everything
- * that touches a plug-in's life goes to the control thread as a task.
+ * that opens, switches or saves a plug-in goes to the control thread as a task.
  *
- * Threads: handlers run on the workers of the rpc module; completions there, on the threads of the
+ * Threads: handlers run on the workers of core/rpc; completions run there, on the threads of the
  * commit pipeline and on the control thread.
  */
 #ifndef KV_SERVICE_H
@@ -24,19 +24,19 @@ struct kv_service_config {
    struct kv_store *store;
    struct kv_commit *commit;
    struct kv_control *control;
-   unsigned workers;                 /* of the rpc module */
+   unsigned workers;                 /* of core/rpc */
    uint64_t value_size_max;          /* bytes */
-   uint64_t message_size_max;        /* bytes; also bounds the values in the answer to one Batch */
+   uint64_t message_size_max;        /* bytes; also limits the values in the answer to one Batch */
    uint64_t memory_max;              /* as the commit pipeline has it, for texts */
    const uint8_t *store_id;          /* 16 bytes; read once the data is loaded */
-   const char *const *private_paths; /* as the rpc module has them, for texts in replies */
+   const char *const *private_paths; /* as core/rpc has them, for texts in replies */
 };
 
 struct kv_service *kv_service_create(const struct kv_service_config *config,
                                      struct kv_status *status);
 void kv_service_destroy(struct kv_service *service);
 
-/* Until this is called every call is refused as UNAVAILABLE: the data is not there yet. Any thread.
+/* Every call is refused as UNAVAILABLE until this is called. Any thread.
  */
 void kv_service_set_loaded(struct kv_service *service);
 

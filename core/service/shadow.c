@@ -1,4 +1,4 @@
-/* The report of a shadow run, as Configure tells it. */
+/* The report of a shadow run, as Configure answers it. */
 #include "core/service/internal.h"
 
 static void fill_numbers(const struct kv_shadow_report *report, Kvstore__ShadowReport *message)

@@ -1,5 +1,5 @@
 /*
- * What a key and a value must be. Every refusal names the field, the bound and what was given.
+ * What a key and a value must be. Every refusal names the field, the limit and what was given.
  *
  * Threads: any.
  */
@@ -16,10 +16,11 @@
 enum kv_code kv_validate_key(const char *field, struct kv_slice key, struct kv_status *status);
 enum kv_code kv_validate_value(const char *field, struct kv_slice value, uint64_t size_max,
                                struct kv_status *status);
-/* A prefix may be empty. Else as for a key. */
+/* As for a key, but a prefix may be empty. */
 enum kv_code kv_validate_prefix(const char *field, struct kv_slice prefix,
                                 struct kv_status *status);
-/* The offset of the first byte that is no valid UTF-8 (RFC 3629) or is NUL; text.size if none is.
+/* The offset of the first byte that is NUL or not part of valid UTF-8 (core/support/utf8.h);
+ * text.size when there is none.
  */
 size_t kv_validate_text(struct kv_slice text);
 

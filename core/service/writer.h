@@ -40,7 +40,7 @@ void kv_writer_number(struct kv_writer *writer, unsigned field, uint64_t number)
 void kv_writer_bytes(struct kv_writer *writer, unsigned field, struct kv_slice bytes);
 /* The entry's value, which need not be valid beyond this call. */
 void kv_writer_value(struct kv_writer *writer, unsigned field, const struct kv_entry *entry);
-/* False when memory is out: the call has been failed. */
+/* False when memory runs out: the call has been failed. */
 bool kv_writer_end(const struct kv_writer *writer);
 
 #endif

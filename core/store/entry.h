@@ -3,7 +3,7 @@
  * lie in the one block behind a head of 12 bytes, so that a key of 16 and a value of 100 bytes fill
  * the 128 byte class of the common allocators.
  *
- * Never changed once made. Any thread.
+ * Immutable once created, but for its birth (kv_tree_set). Any thread.
  */
 #ifndef KV_STORE_ENTRY_H
 #define KV_STORE_ENTRY_H
@@ -22,15 +22,15 @@ struct kv_entry {
    uint8_t bytes[]; /* key, then value */
 };
 
-/* Asks for the memory of a small entry that is about to be read. */
+/* Prefetches a small entry that is about to be read. */
 static inline void kv_entry_prefetch(const struct kv_entry *entry)
 {
    __builtin_prefetch(entry);
    __builtin_prefetch((const char *)entry + KV_CACHE_LINE);
 }
 
-/* Four bytes of a key from `skip` on, as a number that orders as they do; a short key is filled up
- * with zeros, so that equal heads decide nothing. */
+/* Four bytes of a key from `skip` on, as a number that orders as they do; a short key is padded
+ * with zeros, so equal heads decide nothing. */
 static inline uint32_t kv_key_head(struct kv_slice key, size_t skip)
 {
    uint32_t head = 0;
@@ -42,7 +42,8 @@ static inline uint32_t kv_key_head(struct kv_slice key, size_t skip)
    return be32toh(head);
 }
 
-/* The shortest key that is above `left` and not above `right`, which must ascend; or NULL. */
+/* The shortest key that is above `left` and not above `right`, where `left` is below `right`. NULL
+ * when memory runs out. */
 struct kv_entry *kv_entry_separator(uint64_t birth, const struct kv_entry *left,
                                     const struct kv_entry *right);
 /* How many bytes both keys begin with; 0 when either is NULL. */

@@ -9,20 +9,20 @@
  * 448, 512, 640 and 768 bytes. */
 static const uint8_t leaf_capacities[] = {8, 12, 20, 24, 30, 36, 40, 52, KV_NODE_FANOUT};
 
-static uint32_t capacity_for(uint16_t level, uint32_t room)
+static uint32_t capacity_for(uint16_t level, uint32_t slots)
 {
-   KV_INVARIANT(room <= KV_NODE_FANOUT);
+   KV_INVARIANT(slots <= KV_NODE_FANOUT);
    if (level > 0)
       return KV_NODE_FANOUT;
    const uint8_t *capacity = leaf_capacities;
-   while (*capacity < room)
+   while (*capacity < slots)
       capacity++;
    return *capacity;
 }
 
-struct kv_node *kv_node_create(uint64_t birth, uint16_t level, uint32_t room)
+struct kv_node *kv_node_create(uint64_t birth, uint16_t level, uint32_t slots)
 {
-   uint32_t capacity = capacity_for(level, room);
+   uint32_t capacity = capacity_for(level, slots);
    size_t slot_size = sizeof(uint32_t) + sizeof(struct kv_entry *);
    if (level > 0)
       slot_size += sizeof(struct kv_node *);
@@ -37,9 +37,9 @@ struct kv_node *kv_node_create(uint64_t birth, uint16_t level, uint32_t room)
    return node;
 }
 
-struct kv_node *kv_node_copy(const struct kv_node *node, uint64_t birth, uint32_t room)
+struct kv_node *kv_node_copy(const struct kv_node *node, uint64_t birth, uint32_t slots)
 {
-   struct kv_node *copy = kv_node_create(birth, node->level, room);
+   struct kv_node *copy = kv_node_create(birth, node->level, slots);
    if (copy) {
       copy->skip = node->skip;
       kv_node_append(copy, node, 0);
@@ -47,20 +47,20 @@ struct kv_node *kv_node_copy(const struct kv_node *node, uint64_t birth, uint32_
    return copy;
 }
 
-struct kv_node *kv_node_resize(struct kv_node *leaf, uint32_t room)
+struct kv_node *kv_node_resize(struct kv_node *leaf, uint32_t slots)
 {
-   KV_INVARIANT(leaf->level == 0 && leaf->count <= room);
-   if (capacity_for(0, room) == leaf->capacity)
+   KV_INVARIANT(leaf->level == 0 && leaf->count <= slots);
+   if (capacity_for(0, slots) == leaf->capacity)
       return leaf;
-   struct kv_node *resized = kv_node_copy(leaf, kv_object_birth(leaf), room);
+   struct kv_node *resized = kv_node_copy(leaf, kv_object_birth(leaf), slots);
    if (resized)
       free(leaf);
    return resized;
 }
 
 /* The first slot whose head is not below `head`: as many as are. Counting them all takes no branch
- * that is predicted wrong and waits for nothing but its memory; the compiler counts several at
- * once. A search by halves waits for each step. */
+ * that is mispredicted and waits for nothing but its memory; the compiler counts several at once. A
+ * binary search waits for each step. */
 static uint32_t first_at(const struct kv_node *node, uint32_t head)
 {
    const uint32_t first = node->level > 0;

@@ -9,8 +9,8 @@
  * share: what the separators on both sides of it have in common. A leaf has only about the slots it
  * uses; an inner node always has all.
  *
- * These functions keep one node in shape and own nothing: who frees what, and when, is the tree's
- * and the retired lists' affair. Only a node born in the running transaction may be changed, by the
+ * These functions change one node and own nothing: the tree and the retired lists decide who frees
+ * what, and when. Only a node born in the running transaction may be changed, by the
  * writer; all others are immutable and may be read by any thread.
  */
 #ifndef KV_STORE_NODE_H
@@ -44,9 +44,9 @@ static inline struct kv_node **kv_node_children(const struct kv_node *node)
    return (struct kv_node **)(kv_node_keys(node) + node->capacity);
 }
 
-/* Asks for the memory of a node that is about to be searched, all at once: a search that fetches
- * one line after the other waits for each. With the keys, or the heads alone where many nodes are
- * asked for. What lies behind a small leaf does no harm. */
+/* Prefetches a node that is about to be searched, all of it at once: a search that fetches one line
+ * after the other waits for each. With the keys, or the heads alone where many nodes are
+ * prefetched. Prefetching beyond a small leaf does no harm. */
 static inline void kv_node_prefetch(const struct kv_node *node, bool keys)
 {
    const size_t slot_size = sizeof node->heads[0] + (keys ? sizeof(struct kv_entry *) : 0);
@@ -54,34 +54,35 @@ static inline void kv_node_prefetch(const struct kv_node *node, bool keys)
         offset += KV_CACHE_LINE)
       __builtin_prefetch((const char *)node + offset);
 }
-/* Where the key probably is among the keys of a leaf: asks for that place's memory, and returns it
- * for kv_entry_prefetch. NULL when the key cannot be in the leaf. */
+/* Prefetches the place where the key probably is among the keys of a leaf, and returns it for
+ * kv_entry_prefetch. NULL when the key cannot be in the leaf. */
 struct kv_entry *const *kv_node_prefetch_place(const struct kv_node *leaf, struct kv_slice key);
 
-/* Without slots in use and with a skip of 0, with room for at least `room` of them; NULL when
- * memory is out. */
-struct kv_node *kv_node_create(uint64_t birth, uint16_t level, uint32_t room);
-/* The same node, born in `birth`, with room for at least `room` >= count slots; or NULL. */
-struct kv_node *kv_node_copy(const struct kv_node *node, uint64_t birth, uint32_t room);
-/* Moves a leaf into a block with room for about `room` >= count slots. NULL when memory is out:
- * then the leaf is as it was. */
-struct kv_node *kv_node_resize(struct kv_node *leaf, uint32_t room);
+/* No slots are in use, the skip is 0, and there is space for at least `slots`. NULL when memory
+ * runs out. */
+struct kv_node *kv_node_create(uint64_t birth, uint16_t level, uint32_t slots);
+/* The same node, born in `birth`, with space for at least `slots` >= count slots. NULL when memory
+ * runs out. */
+struct kv_node *kv_node_copy(const struct kv_node *node, uint64_t birth, uint32_t slots);
+/* Moves a leaf into a block with space for about `slots` >= count slots. NULL when memory runs out:
+ * the leaf is unchanged. */
+struct kv_node *kv_node_resize(struct kv_node *leaf, uint32_t slots);
 
-/* The first slot whose key is not below `key` (count: none), in an inner node without regard of
- * slot 0. *equal tells whether it is that key. `key` must be one that can be in the node. */
+/* The first slot whose key is not below `key` (count: none); slot 0 of an inner node is ignored.
+ * *equal tells whether it is that key. `key` must be one that can be in the node. */
 uint32_t kv_node_find(const struct kv_node *node, struct kv_slice key, bool *equal);
 /* The child of an inner node under which `key` belongs. */
 uint32_t kv_node_child(const struct kv_node *node, struct kv_slice key);
 
-/* Opens slot `index` and fills it; there must be room. NULL: slot 0 of an inner node. The child
- * counts in an inner node only. */
+/* Opens slot `index`, for which there must be space, and fills it. The key is NULL for slot 0 of an
+ * inner node; `child` is used in an inner node only. */
 void kv_node_insert(struct kv_node *node, uint32_t index, struct kv_entry *key,
                     struct kv_node *child);
 /* Puts a key into a slot in use. */
 void kv_node_set_key(struct kv_node *node, uint32_t index, struct kv_entry *key);
 /* Closes slot `index`, in an inner node with its child. */
 void kv_node_remove(struct kv_node *node, uint32_t index);
-/* Adds the slots of `from` beginning with `first` at the end of `node`, which has room for them. */
+/* Adds the slots of `from` from `first` on at the end of `node`, which has space for them. */
 void kv_node_append(struct kv_node *node, const struct kv_node *from, uint32_t first);
 /* Changes what all keys in the node share. */
 void kv_node_set_skip(struct kv_node *node, size_t skip);

@@ -1,8 +1,8 @@
 /*
  * The common head of all that versions share: nodes, entries, separators, version records. Each is
- * one block from malloc, so that whoever lets go of it last frees it without knowing its kind.
+ * one block from malloc, so that its last holder frees it without knowing its kind.
  *
- * A counted object can be kept beyond the versions it is in: its count lies before it in the block.
+ * A counted object can be kept beyond its versions: its count lies before it in the block.
  *
  * Immutable once its version is published.
  */
@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* 2^47 versions: 44 years at 100,000 commits a second. Numbers begin anew with each process. */
+/* 2^47 versions: 44 years at 100,000 commits a second. Each process numbers from 1. */
 #define KV_BIRTH_MAX ((UINT64_C(1) << 47) - 1)
 
 struct kv_object {
@@ -26,7 +26,7 @@ static inline struct kv_object kv_object(uint64_t birth, uint16_t own)
    return (struct kv_object){.stamp = birth << 17 | own};
 }
 
-/* Another version than the object was made with. */
+/* Replaces the version that the object was created with. */
 static inline void kv_object_set_birth(struct kv_object *object, uint64_t birth)
 {
    object->stamp = birth << 17 | (object->stamp & 0x1ffff);
@@ -42,17 +42,17 @@ static inline uint16_t kv_object_own(const void *object)
    return (uint16_t)((const struct kv_object *)object)->stamp;
 }
 
-/* Memory for a counted object with one holder, for kv_object_set_counted to be told of; or NULL. */
+/* Memory for a counted object with one holder, or NULL. kv_object_set_counted must follow. */
 void *kv_object_allocate_counted(size_t size);
 static inline void kv_object_set_counted(struct kv_object *object)
 {
    object->stamp |= UINT64_C(1) << 16;
 }
-/* One more holder of a counted object. Any thread that knows of another holder. */
+/* Adds a holder to a counted object, which must have another one. Any thread. */
 void kv_object_keep(void *object);
-/* Bytes that it takes. */
+/* Bytes that the object takes. */
 size_t kv_object_size(void *object);
-/* One holder fewer, or, of an object that is not counted, none: it is freed. Any thread. */
+/* Removes a holder; an object that is not counted has one. Frees it after the last. Any thread. */
 void kv_object_release(void *object);
 
 #endif

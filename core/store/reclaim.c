@@ -6,7 +6,7 @@
 
 #define NOTHING_PINNED UINT64_MAX
 
-/* Its thread writes it often: each has a cache line of its own. */
+/* Each has a cache line of its own, as its thread writes it often. */
 struct kv_reader {
    _Alignas(KV_CACHE_LINE) _Atomic uint64_t pinned; /* the reader's thread stores, all load */
    struct kv_store *store;
@@ -69,8 +69,8 @@ void kv_reader_destroy(struct kv_reader *reader)
 
 /* The pin is stored before the current version is loaded, and the writer publishes before it looks
  * at the pins, all in one total order. So either the writer sees the pin, or the reader sees the
- * version just published and can reach nothing that it retired. A version newer than the number
- * pinned does no harm: the pin then keeps more than it must. */
+ * version just published and can reach nothing that it retired. A version newer than the pinned
+ * number does no harm: the pin then keeps more than it must. */
 const struct kv_version *kv_reader_pin(struct kv_reader *reader)
 {
    struct kv_store *store = reader->store;
@@ -103,9 +103,9 @@ static uint64_t number_of(const struct kv_store_view *view)
    return kv_object_birth(view->version);
 }
 
-/* Frees what no view needs of a list whose objects were born by version `last`, and are in no later
- * version; the rest goes to the view that needs it. No new view can come to need any. The freeing
- * is done without the lock, so the views are looked at again after it. */
+/* Frees the objects of a list that no view needs; the rest goes to the view that needs them. The
+ * objects were born by version `last` and are in no later version, so no new view can need them.
+ * Objects are freed without the lock; therefore the views are checked again afterwards. */
 static void settle(struct kv_store *store, struct kv_retired *list, uint64_t last)
 {
    uint64_t sifted = last;

@@ -5,8 +5,8 @@
  * it. Two kinds of users keep it: pins, which are short, and views.
  *  - A committed transaction waits in a queue, with what it retired, until no reader has pinned a
  *    version older than its own.
- *  - Then only views can need its objects. Of those older than the retirement the newest takes all
- *    that were born by its time on its dead list; the others no view can see, and they are freed.
+ *  - Then only views can need its objects. The newest view that is older than the retirement takes
+ *    those that were born by its time on its dead list. No view can see the others: they are freed.
  *  - A view that ends hands its dead list to the next older view by the same rule.
  */
 #ifndef KV_STORE_RECLAIM_H
@@ -38,7 +38,7 @@ struct kv_store {
        *newest_view; /* under the lock, with the whole list, by version descending */
 };
 
-/* Takes over a transaction whose version has been published. Writer. */
+/* Queues a transaction whose version has been published, and owns it from now on. Writer. */
 void kv_reclaim_later(struct kv_store *store, struct kv_transaction *committed);
 
 #endif

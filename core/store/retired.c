@@ -12,7 +12,7 @@ struct kv_retired_block {
    void *objects[KV_RETIRED_RESERVE_MAX];
 };
 
-static size_t room_in(const struct kv_retired_block *block)
+static size_t space_in(const struct kv_retired_block *block)
 {
    return block ? KV_RETIRED_RESERVE_MAX - block->count : 0;
 }
@@ -30,7 +30,7 @@ static void link_last(struct kv_retired *list, struct kv_retired_block *block)
 bool kv_retired_reserve(struct kv_retired *list, size_t count)
 {
    KV_INVARIANT(count <= KV_RETIRED_RESERVE_MAX);
-   if (room_in(list->last) >= count)
+   if (space_in(list->last) >= count)
       return true;
    struct kv_retired_block *block = malloc(sizeof *block);
    if (!block)
@@ -42,7 +42,7 @@ bool kv_retired_reserve(struct kv_retired *list, size_t count)
 
 void kv_retired_push(struct kv_retired *list, void *object)
 {
-   KV_INVARIANT(room_in(list->last) > 0);
+   KV_INVARIANT(space_in(list->last) > 0);
    list->last->objects[list->last->count++] = object;
 }
 
@@ -51,7 +51,7 @@ void kv_retired_append(struct kv_retired *list, struct kv_retired *more)
    struct kv_retired_block *next;
    for (struct kv_retired_block *block = more->first; block; block = next) {
       next = block->next;
-      if (room_in(list->last) < block->count) {
+      if (space_in(list->last) < block->count) {
          link_last(list, block);
          continue;
       }

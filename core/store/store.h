@@ -5,7 +5,7 @@
  *  - One writer prepares the next version in a transaction; nobody sees any of it until it is
  *    published with one pointer store. Abort leaves no trace.
  *  - Readers never lock and never wait: they pin the current version and read it while the writer
- *    goes on. A pinned version never changes.
+ *    continues. A pinned version never changes.
  *  - A view holds a version for as long as its owner likes. Taking one is O(1). While it is held,
  *    memory grows only by what the view alone still needs, not by how much was written since.
  *
@@ -40,7 +40,7 @@ struct kv_store_view;
 struct kv_version; /* one immutable state */
 struct kv_entry;   /* a key with its value; never changes */
 
-/* NULL when memory is out. The first version is empty, at sequence 0. */
+/* NULL when memory runs out. The first version is empty, at sequence 0. */
 struct kv_store *kv_store_create(void);
 /* All readers and views must have been destroyed. */
 void kv_store_destroy(struct kv_store *store);
@@ -52,7 +52,7 @@ struct kv_slice kv_entry_key(const struct kv_entry *entry);
 struct kv_slice kv_entry_value(const struct kv_entry *entry);
 
 /* Makes an entry for kv_transaction_put: copies key (1 to KV_KEY_SIZE_MAX bytes) and value. NULL
- * when memory is out. */
+ * when memory runs out. */
 struct kv_entry *kv_entry_create(struct kv_slice key, struct kv_slice value);
 /* Keeps an entry beyond the version that it was found in. Its value must have at least
  * KV_ENTRY_KEEP_MIN bytes: copying a smaller one costs less. */
@@ -64,7 +64,7 @@ void kv_entry_release(const struct kv_entry *entry);
 
 /* ---- Writing: one transaction at a time ---- */
 
-/* NULL when memory is out. */
+/* NULL when memory runs out. */
 struct kv_transaction *kv_store_begin(struct kv_store *store);
 /* The entry of `key` in the working version, or NULL. Valid until the transaction's next change or
  * its end. */
@@ -84,11 +84,11 @@ bool kv_transaction_delete(struct kv_transaction *transaction, struct kv_slice k
 /* Keys and sum of key and value sizes of the working version. */
 uint64_t kv_transaction_count(const struct kv_transaction *transaction);
 uint64_t kv_transaction_bytes(const struct kv_transaction *transaction);
-/* Publishes the working version as the state at `sequence`. Cannot fail. Frees the transaction, and
- * what no reader or view needs any more. */
+/* Publishes the working version as the state at `sequence`. Cannot fail. Frees the transaction and
+ * what no reader or view needs any longer. */
 void kv_transaction_commit(struct kv_transaction *transaction, uint64_t sequence);
-/* The same in two parts, for a writer who lets the next one begin in between. Reclaiming: any
- * thread. */
+/* The same in two steps, so that the next transaction can begin in between. Any thread may reclaim.
+ */
 void kv_transaction_publish(struct kv_transaction *transaction, uint64_t sequence);
 void kv_store_reclaim(struct kv_store *store);
 /* Drops the working version and frees the transaction. */
@@ -96,32 +96,32 @@ void kv_transaction_abort(struct kv_transaction *transaction);
 
 /* ---- Reading the current state: one kv_reader a thread ---- */
 
-/* NULL when memory is out. Takes a lock; not for hot paths. */
+/* NULL when memory runs out. Takes a lock; not for hot paths. */
 struct kv_reader *kv_reader_create(struct kv_store *store);
 void kv_reader_destroy(struct kv_reader *reader);
-/* Pins the current version and returns it; valid until kv_reader_unpin. Keep it short: while a
- * version is pinned nothing retired since is freed. Pins do not nest. Wait-free. */
+/* Pins the current version and returns it; valid until kv_reader_unpin. Keep it short: nothing
+ * retired since is freed while a version is pinned. Pins do not nest. Wait-free. */
 const struct kv_version *kv_reader_pin(struct kv_reader *reader);
 void kv_reader_unpin(struct kv_reader *reader);
 
 /* ---- Holding a state for long ---- */
 
-/* A view of the current version, or NULL when memory is out. */
+/* A view of the current version, or NULL when memory runs out. */
 struct kv_store_view *kv_store_view_create(struct kv_store *store);
 void kv_store_view_destroy(struct kv_store_view *view);
 const struct kv_version *kv_store_view_version(const struct kv_store_view *view);
-/* Bytes that would be freed by now, were it not for this view; what an older view needs as well
- * counts for the newer one. Any thread. */
+/* Bytes that are not freed yet because of this view. What an older view needs as well counts for
+ * the newer one. Any thread. */
 size_t kv_store_view_kept(const struct kv_store_view *view);
 
 /* ---- What a version holds ---- */
 
 /* The entry of `key`, or NULL. Valid as long as the version, unless it is kept. */
 const struct kv_entry *kv_version_find(const struct kv_version *version, struct kv_slice key);
-/* Has the processor fetch what looking up each of at most KV_PREFETCH_KEYS_MAX keys will read.
- * Their ways down the tree are gone side by side, so that the waits for memory overlap instead of
- * adding up (after Chen, Ailamaki, Gibbons and Mowry, "Improving hash join performance through
- * prefetching", 2004). Changes nothing but the time that the lookups take. */
+/* Prefetches what looking up each of at most KV_PREFETCH_KEYS_MAX keys will read.
+ * It descends for all of them side by side, so that the waits for memory overlap instead of adding
+ * up (after Chen, Ailamaki, Gibbons and Mowry, "Improving hash join performance through
+ * prefetching", 2004). Nothing but the time of the lookups changes. */
 #define KV_PREFETCH_KEYS_MAX 32
 void kv_version_prefetch(const struct kv_version *version, const struct kv_slice *keys,
                          size_t count);

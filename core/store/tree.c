@@ -50,7 +50,7 @@ void kv_tree_prefetch(const struct kv_tree *tree, const struct kv_slice *keys, s
    }
 }
 
-/* Lets go of an object that the working version no longer uses. */
+/* Frees or retires an object that the working version no longer uses. */
 static void discard(struct kv_tree_edit *edit, void *object)
 {
    if (kv_object_birth(object) == edit->birth)
@@ -59,12 +59,12 @@ static void discard(struct kv_tree_edit *edit, void *object)
       kv_retired_push(&edit->retired, object);
 }
 
-/* Makes the node at *link one that may be changed and has room for `room` more slots, as far as a
- * node can hold them. NULL when memory is out: nothing has changed. */
-static struct kv_node *writable(struct kv_tree_edit *edit, struct kv_node **link, uint32_t room)
+/* Makes the node at *link one that may be changed and has space for `more` slots, as far as a node
+ * can hold them. NULL when memory runs out: nothing has changed. */
+static struct kv_node *writable(struct kv_tree_edit *edit, struct kv_node **link, uint32_t more)
 {
    struct kv_node *node = *link, *fresh;
-   uint32_t wanted = node->count + room;
+   uint32_t wanted = node->count + more;
    if (wanted > KV_NODE_FANOUT)
       wanted = KV_NODE_FANOUT;
    if (kv_object_birth(node) != edit->birth) {
@@ -109,7 +109,7 @@ static bool must_split(const struct kv_node *node, struct kv_slice key)
 }
 
 /* Splits child `index` of `parent`, both writable. At the right edge of the tree only the last slot
- * moves: what is filled in ascending order stays full. */
+ * moves, so that leaves filled in ascending order stay full. */
 static bool split(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index,
                   struct range range)
 {
@@ -153,10 +153,10 @@ static struct kv_node *raise_root(struct kv_tree_edit *edit)
    return root;
 }
 
-/* The leaf for the key, writable and with room for it; NULL when memory is out. Full nodes are
- * split on the way down, so that each has room for what a split below it adds. *last: no leaf
+/* The leaf for the key, writable and with space for it; NULL when memory runs out. Full nodes are
+ * split on the way down, so that each has space for what a split below it adds. *last: no leaf
  * follows. */
-static struct kv_node *leaf_with_room(struct kv_tree_edit *edit, struct kv_slice key, bool *last)
+static struct kv_node *leaf_with_space(struct kv_tree_edit *edit, struct kv_slice key, bool *last)
 {
    *last = true;
    if (!edit->tree->root)
@@ -189,8 +189,8 @@ static void insert(struct kv_tree_edit *edit, struct kv_node *leaf, uint32_t ind
    edit->tree->bytes += kv_entry_key(entry).size + entry->value_size;
 }
 
-/* Whether the key comes after all others, and the last leaf is at hand with room for it: what is
- * loaded in ascending order need not be searched for its place. */
+/* Whether the key comes after all others and the last leaf is known and has space for it: no search
+ * is needed when keys are loaded in ascending order. */
 static bool goes_last(const struct kv_tree_edit *edit, struct kv_slice key)
 {
    const struct kv_node *leaf = edit->last_leaf;
@@ -211,7 +211,7 @@ bool kv_tree_set(struct kv_tree_edit *edit, struct kv_entry *entry)
       return true;
    }
    bool last, equal;
-   struct kv_node *leaf = leaf_with_room(edit, key, &last);
+   struct kv_node *leaf = leaf_with_space(edit, key, &last);
    edit->last_leaf = last ? leaf : NULL;
    if (!leaf) {
       kv_object_release(entry);
@@ -231,9 +231,9 @@ bool kv_tree_set(struct kv_tree_edit *edit, struct kv_entry *entry)
 
 /* ---- Delete ---- */
 
-/* Lets the subtree at *link hold the range of a neighbour that goes, on its right or on its left;
- * the keys there begin with the same `skip` bytes. Both ranges touch, so that what the keys of both
- * have in common is the lesser of what those of each have. */
+/* Extends the subtree at *link to the range of a neighbour that is removed, on its right or on its
+ * left, whose keys begin with the same `skip` bytes. The ranges are adjacent, so the keys of both
+ * share the shorter of the two common beginnings. */
 static bool widen(struct kv_tree_edit *edit, struct kv_node **link, bool to_the_right,
                   uint16_t skip)
 {
@@ -249,8 +249,7 @@ static bool widen(struct kv_tree_edit *edit, struct kv_node **link, bool to_the_
    }
 }
 
-/* Takes the empty child `index` out of `parent`, and a separator with it. A neighbour takes over
- * its range. */
+/* Removes the empty child `index` of `parent` and a separator. A neighbour takes over its range. */
 static bool drop_child(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index)
 {
    struct kv_node **children = kv_node_children(parent);
@@ -286,8 +285,8 @@ static bool merge(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t in
    return true;
 }
 
-/* After child `index` has lost a slot: takes it out when empty, merges it when a neighbour is small
- * enough. Without borrowing a node may stay small, but then beside a large one. */
+/* After child `index` has lost a slot: removes it when empty, merges it when a neighbour is small
+ * enough. As nodes do not borrow slots, one may stay small, but only beside a large one. */
 static bool tidy(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index)
 {
    struct kv_node **children = kv_node_children(parent);
@@ -301,7 +300,7 @@ static bool tidy(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t ind
    return true;
 }
 
-/* Takes away roots that lead to one child or to nothing. */
+/* Removes roots with one child or none. */
 static void lower_root(struct kv_tree_edit *edit)
 {
    struct kv_node *root = edit->tree->root;

@@ -25,7 +25,7 @@ struct kv_tree {
 struct kv_tree_edit {
    struct kv_tree *tree;      /* the working version */
    uint64_t birth;            /* its number */
-   struct kv_node *last_leaf; /* of the working version, if at hand and born in it; or NULL */
+   struct kv_node *last_leaf; /* of the working version, if known and born in it; or NULL */
    struct kv_retired retired; /* what older versions still use and this one does not */
 };
 
@@ -33,11 +33,11 @@ struct kv_tree_edit {
 const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_slice key);
 /* As kv_version_prefetch. */
 void kv_tree_prefetch(const struct kv_tree *tree, const struct kv_slice *keys, size_t count);
-/* Both return false when memory is out: the tree is then whole, and the edit must be undone. */
-/* Takes over the entry in any case. */
+/* Both return false when memory runs out: the tree is then consistent, but the edit must be undone.
+ * kv_tree_set owns the entry from now on, whatever it returns. */
 bool kv_tree_set(struct kv_tree_edit *edit, struct kv_entry *entry);
 bool kv_tree_delete(struct kv_tree_edit *edit, struct kv_slice key, bool *existed);
-/* Frees all that was born in version `since` or later (0: everything). */
+/* Frees what was born in version `since` or later (0: everything). */
 void kv_tree_free(struct kv_tree *tree, uint64_t since);
 
 #endif

@@ -54,7 +54,7 @@ class MemoryTest(harness.Case):
         code, text = status_of(connection)
         self.assertEqual(code, ABORTED, text)
         self.assertIn("reader-timeout", text)
-        self.assertIn('go on with start = "key000000"', text)
+        self.assertIn('continue with start = "key000000"', text)
 
     def test_the_key_to_go_on_with_is_the_first_that_did_not_arrive(self):
         server = self.start(mode="none", flags=["--reader-timeout", "1"])
@@ -65,7 +65,7 @@ class MemoryTest(harness.Case):
                         http2.call(1, "Scan", http2.message(b"")))
         code, text = status_of(connection)
         self.assertEqual(code, ABORTED, text)
-        start = text.split('go on with start = "', 1)[1].split('"', 1)[0]
+        start = text.split('continue with start = "', 1)[1].split('"', 1)[0]
         arrived, data = [], bytes(connection.data[1])
         while len(data) >= 5 and len(data) >= 5 + int.from_bytes(data[1:5], "big"):
             size = int.from_bytes(data[1:5], "big")
@@ -311,7 +311,7 @@ class MemoryTest(harness.Case):
         self.fill(server, 2000, 10000, b"w")
         code, text = status_of(connection)
         self.assertEqual(code, RESOURCE_EXHAUSTED, text)
-        self.assertIn('go on with start = "key000000"', text)
+        self.assertIn('continue with start = "key000000"', text)
 
     def test_a_scan_that_is_read_goes_on_beside_writes(self):
         server = self.start(mode="none", flags=["--reader-timeout", "1"])

@@ -284,12 +284,12 @@ static void a_scan_that_is_ended_says_from_where_to_continue(void **state)
    struct kv_call *call = fake_call_begin(scan, kv_slice(NULL, 0), NULL, &answer);
    char text[64];
    scan->resume(scan->service, call, text, sizeof text);
-   assert_string_equal(text, "; go on with start = \"key 000000\"");
+   assert_string_equal(text, "; continue with start = \"key 000000\"");
    assert_true(fake_call_sent(call));
    scan->resume(scan->service, call, text, sizeof text);
-   assert_string_equal(text, "; go on with start = \"key 004096\"");
+   assert_string_equal(text, "; continue with start = \"key 004096\"");
    scan->resume(scan->service, call, text, 20); /* the key takes too much of it */
-   assert_memory_equal(text, "; go on with start ", 19);
+   assert_memory_equal(text, "; continue with star", 19);
    fake_call_end(call);
    fake_answer_deinit(&answer);
 }
