@@ -96,7 +96,7 @@ static int report(const struct request *request, const struct survey *survey,
    return recovery ? EXIT_SOUND : exit_code_of(survey->verdict);
 }
 
-/* The report comes also where there is no copy. */
+/* Prints the report also when no copy could be made. */
 static int recover(const struct request *request, const struct kv_data_directory *directory,
                    const struct survey *survey)
 {

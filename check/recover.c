@@ -18,8 +18,8 @@
 
 /* ---- Of which generation ------------------------------------------------------------------- */
 
-/* Whether the generation holds data of the log or of snapshots. KV_FAILED_PRECONDITION where it is
- * encrypted: of these nobody can say where the key is. */
+/* Whether the generation holds data of the log or of snapshots. KV_FAILED_PRECONDITION if it is
+ * encrypted: without ACTIVE nothing says where the key is. */
 static enum kv_code find_data(const struct surveyed_generation *generation, bool *log, bool *any,
                               struct kv_status *status)
 {

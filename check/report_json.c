@@ -74,7 +74,7 @@ static json_t *pack_generations(const struct survey *survey)
 
 /* ---- States -------------------------------------------------------------------------------- */
 
-/* `bytes`: one number an item where they are known better than the load knew them. */
+/* `bytes`: for each item instead of what the load reported; NULL: as reported. */
 static json_t *pack_items(const struct start *start, const struct place *place, uint32_t kind,
                           const uint64_t *bytes)
 {

@@ -12,7 +12,7 @@ void survey_deinit(struct survey *survey)
    kv_active_deinit(&survey->active);
 }
 
-/* The newest first, which says whose files they are where no record does. */
+/* The newest first, which says whose files they are if no record does. */
 static enum kv_code survey_generations(const struct kv_data_directory *directory,
                                        struct survey *survey, struct kv_status *status)
 {
@@ -51,7 +51,7 @@ static enum kv_code survey_start(const struct kv_data_directory *directory, stru
 static enum verdict judge(const struct survey *survey)
 {
    size_t damaged = 0;
-   /* Nobody will read what a switch or the very first start has left over. */
+   /* Nobody reads the leftovers of a switch or of an unfinished first start. */
    for (size_t i = 0; i < survey->count; i++)
       if (survey->generations[i].active)
          damaged += survey->generations[i].files.damaged;

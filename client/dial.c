@@ -34,7 +34,7 @@ struct attempt {
 
 struct dialing {
    const struct dial *what;
-   struct lookup **lookups; /* one for each address, NULL where none is needed */
+   struct lookup **lookups; /* one for each address, NULL if none is needed */
    struct attempt *attempts;
    size_t count, capacity;
    int64_t start_ms, last_ms; /* of the last attempt that was begun; 0: the next may begin now */

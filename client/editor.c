@@ -173,7 +173,7 @@ static void choose_locale(void)
 static bool set_up(struct editor *editor)
 {
    EditLine *line = editor->line;
-   /* The wide call keeps these texts where the narrow one would copy and lose them. */
+   /* The wide call keeps these texts; the narrow one would copy and leak them. */
    if (el_wset(line, EL_ADDFN, L"kv-complete", L"complete a command", complete) != 0 ||
        el_wset(line, EL_ADDFN, L"kv-drop", L"drop the line", drop_line) != 0 ||
        el_wset(line, EL_ADDFN, L"kv-stop", L"stop the program", stop) != 0 ||

@@ -19,7 +19,7 @@ static bool is_harmless(uint32_t character)
    return !control && !separator && !direction;
 }
 
-/* The length of the printable UTF-8 character at `text`; 0 where there is none. */
+/* The length of the printable UTF-8 character at `text`; 0 if there is none. */
 static size_t printable(const unsigned char *text, size_t size)
 {
    uint32_t character;

@@ -38,7 +38,7 @@ bool words_split(const char *line, size_t size, struct words *words, struct word
 void words_deinit(struct words *words);
 
 /* The length of a character at `text` that is easily taken for a space or a quote: a no-break or
- * zero-width space, a typographic quote. 0 where there is none. */
+ * zero-width space, a typographic quote. 0 if there is none. */
 size_t words_lookalike(const char *text, size_t size);
 
 /* The word as a whole decimal number; false if it is not one, or out of range. */

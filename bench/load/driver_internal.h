@@ -52,7 +52,7 @@ void driver_reset_counts(struct driver_counts *counts);
 
 /* Starts the threads of a run whose parts are there. */
 void run_begin(struct run *run);
-/* Waits until `until_ns` or the end of the last call; true where that has come. */
+/* Waits until `until_ns` or the end of the last call; true when that has come. */
 bool run_await(struct run *run, uint64_t until_ns);
 /* Ends the threads, after that. */
 void run_finish(struct run *run);

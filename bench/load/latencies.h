@@ -25,7 +25,7 @@ uint64_t latencies_count(const struct latencies *latencies);
 uint64_t latencies_maximum(const struct latencies *latencies);
 double latencies_mean(const struct latencies *latencies);
 /* The smallest value that at least this part (0 to 1) of all values do not exceed, rounded up to
- * its bucket's end and never above the maximum; 0 where nothing was recorded. */
+ * its bucket's end and never above the maximum; 0 if nothing was recorded. */
 uint64_t latencies_quantile(const struct latencies *latencies, double quantile);
 
 #endif
