@@ -169,7 +169,7 @@ static void look_at_gate(void *owner, struct kv_call *call)
    struct service *service = owner;
    if (kv_call_is_cancelled(call)) {
       note(service, &service->closed);
-      kv_call_fail(call, KV_CANCELLED, "gone");
+      kv_call_fail(call, KV_CANCELLED, "cancelled");
       return;
    }
    pthread_mutex_lock(&service->lock);

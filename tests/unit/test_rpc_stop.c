@@ -51,7 +51,7 @@ static void stopping_awaits_a_call_in_flight(void **state)
    pthread_join(stopper, NULL);
 }
 
-/* As a client does that has not heard of the stop yet. */
+/* As from a client that does not know of the stop yet. */
 static void calls_that_come_while_stopping_are_unavailable(void **state)
 {
    static const char unavailable[] = "grpc-status\00214"; /* a literal of HPACK */

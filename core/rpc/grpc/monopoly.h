@@ -1,12 +1,12 @@
 /*
- * Connections that keep a worker to themselves. gRPC reads a connection until there is nothing left
- * to read, and a worker that waits for its next event is inside gRPC until then: a client that
- * sends faster than gRPC parses holds up all others of that worker for as long as it likes. So
- * another thread looks. While a worker is busy in one and the same wait, the connection that sends
- * the most is ended once that is more than all requests may hold together before they are handed
- * over: it was no request.
+ * Ends connections that keep a worker from all others. gRPC reads a connection until nothing is
+ * left to read, and a worker that waits for its next event is inside gRPC until then: a client that
+ * sends faster than gRPC parses would hold up the other connections of that worker for as long as
+ * it likes. So another thread looks. While a worker is busy within one wait, the connection that
+ * sends the most is ended as soon as that is more than all requests may hold together: it was no
+ * request.
  *
- * Threads: note and look on one thread; it must end before the workers do.
+ * Threads: note and look on one thread, which must end before the workers do.
  */
 #ifndef KV_RPC_MONOPOLY_H
 #define KV_RPC_MONOPOLY_H

@@ -24,11 +24,7 @@
 void kv_stall_call_opened(struct kv_call *call)
 {
    struct kv_rpc_worker *worker = call->worker;
-   call->progress = (struct kv_progress){0};
-   call->progress.kept = 0;
-   atomic_store_explicit(&call->progress.awaits_reader, false, memory_order_relaxed);
-   call->progress.newer = NULL;
-   call->progress.older = worker->open.newest;
+   call->progress = (struct kv_progress){.older = worker->open.newest};
    if (call->progress.older)
       call->progress.older->progress.newer = call;
    worker->open.newest = call;
