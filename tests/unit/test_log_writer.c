@@ -43,11 +43,14 @@ static int set_up(void **state)
    return fixture.writer ? 0 : -1;
 }
 
-__attribute__((format(printf, 3, 0))) static void
-put(struct fixture *fixture, enum kv_log_level level, const char *format, unsigned n)
+__attribute__((format(printf, 3, 4))) static void
+put(struct fixture *fixture, enum kv_log_level level, const char *format, ...)
 {
    char message[KV_LOG_MESSAGE_SIZE];
-   snprintf(message, sizeof message, format, n);
+   va_list values;
+   va_start(values, format);
+   vsnprintf(message, sizeof message, format, values);
+   va_end(values);
    kv_log_writer_put(fixture->writer, level, ORIGIN, message);
 }
 
@@ -176,14 +179,14 @@ static void lines_that_repeat_are_left_out_and_counted(void **state)
 
 /* ---- The limit ---- */
 
-__attribute__((format(printf, 3, 0))) static unsigned admitted(struct kv_log_limit *limit,
-                                                               uint64_t origin, const char *format,
-                                                               unsigned lines, uint64_t now_ms)
+/* Of so many lines "VERB N failed", how many are let through. */
+static unsigned admitted(struct kv_log_limit *limit, uint64_t origin, const char *verb,
+                         unsigned lines, uint64_t now_ms)
 {
    unsigned count = 0;
    for (unsigned i = 0; i < lines; i++) {
       char text[64];
-      snprintf(text, sizeof text, format, i);
+      snprintf(text, sizeof text, "%s %u failed", verb, i);
       count += kv_log_limit_admit(limit, origin, text, now_ms);
    }
    return count;
@@ -194,10 +197,10 @@ static void texts_that_differ_in_numbers_share_what_comes_back_with_time(void **
    (void)state;
    static struct kv_log_limit limit;
    limit = (struct kv_log_limit){0};
-   assert_int_equal(admitted(&limit, 1, "write %u failed", 50, 1000), KV_LOG_TEXT_BURST);
-   assert_int_equal(admitted(&limit, 1, "write %u failed", 50, 1000 + KV_LOG_TEXT_INTERVAL_MS), 1);
-   assert_int_equal(admitted(&limit, 1, "read %u failed", 1, 1000), 1);
-   assert_int_equal(admitted(&limit, 1, "write %u failed", 50, 86400000), KV_LOG_TEXT_BURST);
+   assert_int_equal(admitted(&limit, 1, "write", 50, 1000), KV_LOG_TEXT_BURST);
+   assert_int_equal(admitted(&limit, 1, "write", 50, 1000 + KV_LOG_TEXT_INTERVAL_MS), 1);
+   assert_int_equal(admitted(&limit, 1, "read", 1, 1000), 1);
+   assert_int_equal(admitted(&limit, 1, "write", 50, 86400000), KV_LOG_TEXT_BURST);
 }
 
 static void an_origin_has_a_limit_whatever_its_texts(void **state)
@@ -229,9 +232,9 @@ static void a_report_comes_some_time_after_the_first_line_that_was_left_out(void
    static struct kv_log_limit limit;
    limit = (struct kv_log_limit){0};
    char message[256];
-   admitted(&limit, 1, "write %u failed", KV_LOG_TEXT_BURST, 1000);
+   admitted(&limit, 1, "write", KV_LOG_TEXT_BURST, 1000);
    assert_false(kv_log_limit_pending(&limit));
-   admitted(&limit, 1, "write %u failed", 3, 1000);
+   admitted(&limit, 1, "write", 3, 1000);
    assert_true(kv_log_limit_pending(&limit));
    uint64_t due_ms = 1000 + KV_LOG_REPORT_INTERVAL_MS;
    assert_false(kv_log_limit_report(&limit, due_ms - 1, false, message, sizeof message));
