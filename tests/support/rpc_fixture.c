@@ -274,19 +274,22 @@ int begin_raw(int port, const char *path, uint8_t announced, struct kv_slice sen
    return fd;
 }
 
-/* Reads until the server has sent this; false when it has closed the connection. */
-bool reads_until(int fd, struct kv_slice wanted)
+bool receives(struct received *received, int fd, struct kv_slice wanted)
 {
-   char data[8192];
-   size_t size = 0;
-   ssize_t got = 0;
-   while (!memmem(data, size, wanted.data, wanted.size)) {
-      got = size < sizeof data ? read(fd, data + size, sizeof data - size) : 0;
+   while (!memmem(received->data, received->size, wanted.data, wanted.size)) {
+      size_t space = sizeof received->data - received->size;
+      ssize_t got = space > 0 ? read(fd, received->data + received->size, space) : 0;
       if (got <= 0)
          return false;
-      size += (size_t)got;
+      received->size += (size_t)got;
    }
    return true;
+}
+
+bool reads_until(int fd, struct kv_slice wanted)
+{
+   struct received received = {.size = 0};
+   return receives(&received, fd, wanted);
 }
 
 /* Goes away with a reset, as a killed machine's connection would. */

@@ -71,6 +71,12 @@ void call_raw_within(int fd, uint8_t stream, const char *path, const char *timeo
                      uint8_t announced, struct kv_slice sent);
 /* Reads until the server has sent this; false when it has closed the connection. */
 bool reads_until(int fd, struct kv_slice wanted);
+/* The same for several things that may come in any order: also what was read before counts. */
+struct received {
+   char data[8192];
+   size_t size;
+};
+bool receives(struct received *received, int fd, struct kv_slice wanted);
 /* Goes away with a reset, as a killed machine's connection would. */
 void vanish(int fd);
 

@@ -249,12 +249,22 @@ static void stream_closed(void *service, struct kv_call *call)
    note(service, &((struct service *)service)->closed);
 }
 
-void open_gate(struct service *service)
+static void set_gate(struct service *service, bool open)
 {
    pthread_mutex_lock(&service->lock);
-   service->open = true;
+   service->open = open;
    pthread_cond_broadcast(&service->changed);
    pthread_mutex_unlock(&service->lock);
+}
+
+void open_gate(struct service *service)
+{
+   set_gate(service, true);
+}
+
+void close_gate(struct service *service)
+{
+   set_gate(service, false);
 }
 
 struct kv_rpc *create_rpc(struct service *service)

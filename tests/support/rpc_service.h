@@ -44,5 +44,6 @@ void await_count(struct service *service, const unsigned *counter, unsigned valu
 void put_message(struct kv_call *call, struct kv_slice bytes);
 /* Lets one handler that waits at the gate go on. */
 void open_gate(struct service *service);
+void close_gate(struct service *service);
 
 #endif
