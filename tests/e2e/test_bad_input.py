@@ -1,5 +1,6 @@
 """Bad input is refused with a helpful text and changes nothing, and the server goes on without
 leaks."""
+import contextlib
 import os
 import random
 import re
@@ -381,7 +382,12 @@ class Second(harness.Case):
 
 
 def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    """What each open descriptor of a process refers to, by its number."""
+    folder, found = f"/proc/{pid}/fd", {}
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            found[int(name)] = os.readlink(os.path.join(folder, name))
+    return found
 
 
 class Connections(harness.Case):
@@ -402,10 +408,9 @@ class Connections(harness.Case):
         """Waits until the descriptors are closed: /proc has no event for that."""
         self.assertEqual(self.server.get("k0000"), b"v" * 10000)
         deadline = time.monotonic() + PATIENCE
-        while descriptors(self.server.pid) > self.before:
+        while len(now := descriptors(self.server.pid)) > len(self.before):
             if time.monotonic() > deadline:
-                self.fail(f"{descriptors(self.server.pid)} descriptors are open, "
-                          f"{self.before} were before")
+                self.fail(f"before: {self.before}\nmore now: {dict(now.items() - self.before.items())}")
             select.select([], [], [], 0.02)
         self.server.stop()
 
