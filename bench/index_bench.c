@@ -42,11 +42,14 @@ static void fail(const char *what)
 
 static double resident_bytes(void)
 {
-   unsigned long total = 0, resident = 0;
+   char line[128];
    FILE *file = fopen("/proc/self/statm", "re");
-   if (!file || fscanf(file, "%lu %lu", &total, &resident) != 2)
+   if (!file || !fgets(line, sizeof line, file))
       fail("/proc/self/statm cannot be read");
    fclose(file);
+   char *resident_text;
+   strtoul(line, &resident_text, 10);
+   unsigned long resident = strtoul(resident_text, NULL, 10);
    return (double)resident * (double)sysconf(_SC_PAGESIZE);
 }
 

@@ -2,6 +2,7 @@
 
 #include "core/support/uuid.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -27,8 +28,10 @@ static bool parse_uuid(const char *text, uint8_t id[KV_STORE_ID_SIZE])
    const char *digits = text;
    for (size_t i = 0; i < KV_STORE_ID_SIZE; i++) {
       digits += *digits == '-';
-      if (sscanf(digits, "%2hhx", &id[i]) != 1)
+      if (!isxdigit((unsigned char)digits[0]) || !isxdigit((unsigned char)digits[1]))
          return false;
+      const char pair[] = {digits[0], digits[1], '\0'};
+      id[i] = (uint8_t)strtoul(pair, NULL, 16);
       digits += 2;
    }
    char again[KV_UUID_TEXT_SIZE];

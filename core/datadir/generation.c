@@ -24,7 +24,10 @@ void kv_generation_name(uint64_t generation, char name[KV_GENERATION_NAME_SIZE])
 static bool parse_name(const char *name, uint64_t *number)
 {
    char again[KV_GENERATION_NAME_SIZE];
-   if (sscanf(name, "gen-%" SCNu64, number) != 1 || *number == 0)
+   if (strncmp(name, "gen-", strlen("gen-")) != 0)
+      return false;
+   *number = strtoull(name + strlen("gen-"), NULL, 10);
+   if (*number == 0)
       return false;
    kv_generation_name(*number, again);
    return strcmp(name, again) == 0;

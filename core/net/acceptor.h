@@ -6,6 +6,7 @@
  *    connections are closed at once.
  *  - No failure of the system ends a listener: it goes on as soon as the system can accept again.
  *  - A Unix socket serves the server's own user alone; its file goes with the acceptor.
+ *
  * It never reads or writes a connection, and knows no protocol.
  *
  * Threads: one thread of its own accepts from start to stop, and calls the handler. All else on the

@@ -1,5 +1,6 @@
 /*
- * An option of a persistence mode as text: as a user wrote it, and as the data directory records it.
+ * An option of a persistence mode as text: as a user wrote it, and as the data directory records
+ * it.
  */
 #ifndef KV_MODE_OPTION_H
 #define KV_MODE_OPTION_H

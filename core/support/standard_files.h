@@ -8,8 +8,9 @@
 #include <stdbool.h>
 
 /* First thing in main; a program that calls it also has it called before the libraries that it is
- * linked with begin, since they may open files as well. What was closed reads and writes as a closed descriptor does (EBADF). False
- * with errno when that cannot be brought about; then the program must not go on. */
+ * linked with begin, since they may open files as well. What was closed reads and writes as a
+ * closed descriptor does (EBADF). False with errno when that cannot be brought about; then the
+ * program must not go on. */
 bool kv_standard_files_occupy(void);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum kv_code kv_fail(struct kv_status *status, enum kv_code code, const char *format, ...)
+enum kv_code(kv_fail)(struct kv_status *status, enum kv_code code, const char *format, ...)
 {
    va_list arguments;
    va_start(arguments, format);
@@ -31,7 +31,7 @@ static enum kv_code code_of_errno(int error_number)
    }
 }
 
-enum kv_code kv_fail_errno(struct kv_status *status, int error_number, const char *format, ...)
+enum kv_code(kv_fail_errno)(struct kv_status *status, int error_number, const char *format, ...)
 {
    va_list arguments;
    va_start(arguments, format);

@@ -57,8 +57,8 @@ extern "C" {
 #define KVS_OK 0
 /* The configuration cannot work (open, on_load). The host refuses it and stays as it was. */
 #define KVS_INVALID 1
-/* No space, on the disk or in memory (open, on_load, on_write, on_tick). A batch is rejected and has
- * left no trace; the instance stays open and is given the next batch as usual. */
+/* No space, on the disk or in memory (open, on_load, on_write, on_tick). A batch is rejected and
+ * has left no trace; the instance stays open and is given the next batch as usual. */
 #define KVS_NO_SPACE 2
 /* Storage failed. From on_write: the batch is rejected and the instance is given no further batch;
  * the server is read-only until a fresh instance in a fresh directory has taken over. From on_tick:

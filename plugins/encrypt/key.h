@@ -19,8 +19,8 @@
 int key_read(const kvs_host *host, const char *path, struct seal **seal, kvs_error *error);
 
 /* Compares the key with the one that host->directory was written with. *known is false when there
- * is no file to check it by. KVS_INVALID for another key or another store, KVS_CORRUPT for a damaged
- * file. Writes nothing. */
+ * is no file to check it by. KVS_INVALID for another key or another store, KVS_CORRUPT for a
+ * damaged file. Writes nothing. */
 int key_check(const kvs_host *host, const struct seal *seal, const char *path, bool *known,
               kvs_error *error);
 /* Writes that file, durably. */

@@ -19,7 +19,7 @@ void driver_make_directory(const struct check_subject *subject, const char *name
 static void init(struct driver *driver, const struct check_subject *subject)
 {
    *driver = (struct driver){.subject = subject};
-   for (uint8_t i = 0; i < sizeof driver->store_id; i++)
+   for (size_t i = 0; i < sizeof driver->store_id; i++)
       driver->store_id[i] = (uint8_t)(0x5a + i);
 }
 

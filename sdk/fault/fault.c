@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
-#define REAL(name) ((__typeof__(&name))find_real(#name))
+#define REAL(name) ((__typeof__(&(name)))find_real(#name))
 
 EXPORT struct fault_control kvstore_fault_control;
 

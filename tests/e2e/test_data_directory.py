@@ -429,7 +429,7 @@ class OfOtherUsers(DirectoryCase):
     def test_a_start_as_another_user_says_whose_the_files_are(self):
         """Root has written files, and then only the directory was given to another user."""
         identity = {"user": USER, "group": USER, "extra_groups": []}
-        texts = (f"belongs to user id 0", f"runs as user id {USER}", f"chown -R {USER}",
+        texts = ("belongs to user id 0", f"runs as user id {USER}", f"chown -R {USER}",
                  self.path("data"))
         server = self.start(mode="aof")
         server.set("k", b"v")

@@ -2,7 +2,6 @@
 import gzip
 import threading
 import time
-import unittest
 import urllib.parse
 
 import grpc

@@ -1,5 +1,5 @@
-#include "core/rpc/grpc/server.h"
 #include "core/rpc/grpc/monopoly.h"
+#include "core/rpc/grpc/server.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
