@@ -105,26 +105,20 @@ static void add(struct list *list, const kvs_load_note *note)
    list->items[list->count++] = item;
 }
 
-static struct list *list_of(const struct kv_load_report *report, uint32_t kind)
-{
-   const struct list *list = kind == KVS_LOAD_FILE          ? &report->files
-                             : kind == KVS_LOAD_TORN        ? &report->torn
-                             : kind == KVS_LOAD_PASSED_OVER ? &report->passed_over
-                                                            : NULL;
-   return (struct list *)(uintptr_t)list;
-}
-
 void kv_load_report_note(struct kv_load_report *report, const kvs_load_note *note)
 {
    if (note->size < offsetof(kvs_load_note, sequence) + sizeof note->sequence)
       return;
-   struct list *list = list_of(report, note->kind);
    if (note->kind == KVS_LOAD_EXPECTED)
       atomic_fetch_add(&report->expected, note->bytes);
    else if (note->kind == KVS_LOAD_READ)
       atomic_fetch_add(&report->read, note->bytes);
-   else if (list)
-      add(list, note);
+   else if (note->kind == KVS_LOAD_FILE)
+      add(&report->files, note);
+   else if (note->kind == KVS_LOAD_TORN)
+      add(&report->torn, note);
+   else if (note->kind == KVS_LOAD_PASSED_OVER)
+      add(&report->passed_over, note);
    log_progress(report);
 }
 
@@ -159,7 +153,9 @@ int kv_load_report_percent(const struct kv_load_report *report)
 
 struct kv_load_items kv_load_report_items(const struct kv_load_report *report, uint32_t kind)
 {
-   const struct list *list = list_of(report, kind);
+   const struct list *list = kind == KVS_LOAD_FILE   ? &report->files
+                             : kind == KVS_LOAD_TORN ? &report->torn
+                                                     : &report->passed_over;
    return (struct kv_load_items){list->items, list->count, list->total};
 }
 
