@@ -7,7 +7,7 @@
  *  - What finds the queue full is dropped and counted, and a line says so in the place of
  *    what was dropped.
  *  - Of lines like each other only some are written (log_limit.h); the number of the others is
- * logged.
+ *    logged.
  *
  * Threads: put from any; the others on the thread that owns the writer.
  */
