@@ -199,6 +199,7 @@ int main(int argc, char **argv)
    grpc_server_credentials_release(credentials);
    if (port == 0) {
       fprintf(stderr, "kvstore-empty-server: cannot listen on %s\n", address);
+      free(workers);
       return 1;
    }
    grpc_server_start(server);

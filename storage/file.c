@@ -10,7 +10,7 @@
 /* preadv/pwritev refuse more parts than this at once. */
 enum { PARTS_MAX = IOV_MAX };
 
-int storage_fail(kvs_error *error, int code, const char *message, ...)
+int(storage_fail)(kvs_error *error, int code, const char *message, ...)
 {
    va_list arguments;
    va_start(arguments, message);
@@ -19,7 +19,7 @@ int storage_fail(kvs_error *error, int code, const char *message, ...)
    return code;
 }
 
-int storage_fail_errno(kvs_error *error, int error_number, const char *message, ...)
+int(storage_fail_errno)(kvs_error *error, int error_number, const char *message, ...)
 {
    va_list arguments;
    va_start(arguments, message);

@@ -79,7 +79,7 @@ static size_t (*real_view_read)(kvs_view *view, kvs_record *records, size_t capa
 
 static kvs_bytes move_bytes(kvs_bytes bytes, char **to)
 {
-   if (bytes.size > 0)
+   if (*to && bytes.size > 0)
       memcpy(*to, bytes.data, bytes.size);
    kvs_bytes moved = {*to, bytes.size};
    *to += bytes.size;
