@@ -74,6 +74,7 @@ bool kv_completer_give(struct kv_completer *completer, struct kv_submission *bat
 {
    if (atomic_load(&completer->busy))
       return false;
+   KV_INVARIANT(batch && !atomic_load(&completer->stopping));
    completer->batch = batch;
    completer->failed = status;
    if (status)

@@ -1,5 +1,7 @@
 #include "core/commit/pipeline.h"
 
+#include "core/support/invariant.h"
+
 bool kv_pipeline_init(struct kv_pipeline *pipeline, struct kv_store *store, uint64_t memory_max)
 {
    *pipeline = (struct kv_pipeline){
@@ -19,12 +21,14 @@ void kv_pipeline_deinit(struct kv_pipeline *pipeline)
 static enum kv_code evaluate_all(struct kv_pipeline *pipeline, struct kv_submission *batch,
                                  struct kv_transaction *transaction, struct kv_status *status)
 {
-   kv_effects_reset(&pipeline->effects, kv_version_sequence(kv_reader_pin(pipeline->reader)));
+   const uint64_t before = kv_version_sequence(kv_reader_pin(pipeline->reader));
    kv_reader_unpin(pipeline->reader);
+   kv_effects_reset(&pipeline->effects, before);
    for (; batch; batch = batch->next)
       if (!kv_evaluate(batch, transaction, pipeline->memory_max, &pipeline->effects))
          return kv_fail(status, KV_RESOURCE_EXHAUSTED,
                         "the server is out of memory; nothing was changed");
+   KV_INVARIANT(pipeline->effects.last_sequence == before + pipeline->effects.count);
    return KV_OK;
 }
 

@@ -53,6 +53,7 @@ static enum kv_code write_active(struct kv_targets *targets, const struct kv_eff
 enum kv_code kv_targets_write(struct kv_targets *targets, const struct kv_effects *effects,
                               struct kv_status *status)
 {
+   KV_INVARIANT(targets->active && effects->count > 0);
    enum kv_code code = write_active(targets, effects, status);
    if (code == KV_OK && targets->standby && targets->standby_failure.code == KV_OK)
       (void)kv_instance_write(targets->standby, effects->records, effects->count,

@@ -107,6 +107,9 @@ uint64_t kv_transaction_bytes(const struct kv_transaction *transaction)
 void kv_transaction_publish(struct kv_transaction *transaction, uint64_t sequence)
 {
    struct kv_store *store = transaction->store;
+   /* One at a time: nothing was published since it was begun. */
+   KV_INVARIANT(transaction->edit.birth ==
+                atomic_load_explicit(&store->number, memory_order_relaxed) + 1);
    transaction->version->sequence = sequence;
    atomic_store(&store->current, transaction->version);
    atomic_store(&store->number, transaction->edit.birth);
