@@ -74,7 +74,9 @@ static enum kv_code open_instance(struct kv_managed *managed, struct kv_instance
                                                     .awaited = is_awaited,
                                                     .give_up = is_given_up,
                                                     .progress = note_progress};
-   return kv_instance_open(config, &managed->instance, status);
+   enum kv_code code = kv_instance_open(config, &managed->instance, status);
+   config->directory = NULL; /* the path ends with this function */
+   return code;
 }
 
 enum kv_code kv_managed_open(const struct kv_control_parts *parts,
