@@ -36,30 +36,36 @@ static int gather(struct world *world, const char *const *paths, uint8_t count)
    return fd;
 }
 
-/* How many turns end for what is sent in one go. */
+/* How many turns end for a burst of calls, of which so many are left unanswered until then. */
+#define LEFT 12
+
 static unsigned turns_of_a_burst(struct world *world)
 {
-   static const char *const paths[] = {"/test.Test/Leave", "/test.Test/Echo", "/test.Test/Leave",
-                                       "/test.Test/Leave", "/test.Test/Echo", "/test.Test/Leave"};
    struct service *service = &world->service;
+   const char *paths[2 * LEFT];
+   for (unsigned i = 0; i < LEFT; i++) {
+      paths[2 * i] = "/test.Test/Leave";
+      paths[2 * i + 1] = "/test.Test/Echo";
+   }
    unsigned turns = count_of(service, &service->turns);
    unsigned answered = count_of(service, &service->answered);
-   int fd = gather(world, paths, 6);
-   await_count(service, &service->answered, answered + 4);
+   int fd = gather(world, paths, 2 * LEFT);
+   await_count(service, &service->answered, answered + LEFT);
    turns = count_of(service, &service->turns) - turns;
    kv_call_reply(service->held[service->held_count - 1]);
    close(fd);
    return turns;
 }
 
-/* A burst is not always handed on in one go: gRPC may leave a part of it to another thread. */
+/* What has arrived is for gRPC to say: on a busy machine it may hand a burst on call by call. That
+ * it never hands on several at a time would be this engine's fault. */
 static void a_turn_ends_once_for_all_that_have_arrived(void **state)
 {
    unsigned rounds = 0, turns;
    do
       turns = turns_of_a_burst(*state);
-   while (turns > 1 && ++rounds < 50);
-   assert_int_equal(turns, 1);
+   while (turns > LEFT / 2 && ++rounds < 50);
+   assert_in_range(turns, 1, LEFT / 2);
 }
 
 /* Each message that has left lets the stream send the next one, until the client's window is full.
