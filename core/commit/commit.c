@@ -13,11 +13,11 @@
  *             ^                                                                            |
  *             +----------------------------------------------------------------------------+
  *
- * A committer takes all that is queued. A worker that finds another one leaves to it, or to the
- * thread, what it has flushed: nobody waits for a committer but the control thread. Where no
- * instance waits a worker commits for itself, as it takes two switches of threads to have the
- * thread do it, and an answer costs gRPC more from another thread than the one that has the
- * connection.
+ * A committer takes all that is queued. Where no instance waits a worker commits for itself, and
+ * waits while another worker does: to leave it to the thread takes two switches of threads, and an
+ * answer costs gRPC more from another thread than the one that has the connection (without that
+ * wait 0.91 of the calls a second, and 1.09 of the processor time a call, for Set on 8 connections
+ * of 16 calls). What a worker finds the others doing it leaves to the thread.
  */
 #include "core/commit/commit.h"
 
@@ -49,12 +49,13 @@ struct kv_commit {
    struct kv_backlog backlog;
 
    pthread_mutex_t lock; /* for the following */
-   pthread_cond_t idle;  /* nobody commits: the control thread waits for that */
+   pthread_cond_t idle;  /* nobody commits: the control thread and workers wait for that */
    pthread_cond_t work;  /* the thread waits for it */
    enum committer committer;
    struct kv_submissions queue; /* flushed, not taken yet */
    bool leftover;               /* the backlog holds some */
    bool prompt;                 /* no instance waits in on_write */
+   unsigned waiting;            /* workers that wait for another one to have committed */
    bool pause_wanted, stopping;
 };
 
@@ -64,17 +65,17 @@ static bool has_work(const struct kv_commit *commit)
           (commit->leftover || commit->queue.first);
 }
 
-/* With the lock held. */
+/* With the lock held. A worker that waits takes the work itself. */
 static void offer_work(struct kv_commit *commit)
 {
-   if (has_work(commit))
+   if (has_work(commit) && commit->waiting == 0)
       pthread_cond_signal(&commit->work);
 }
 
 static void cease(struct kv_commit *commit)
 {
    commit->committer = NOBODY;
-   pthread_cond_signal(&commit->idle);
+   pthread_cond_broadcast(&commit->idle);
    offer_work(commit);
 }
 
@@ -149,6 +150,15 @@ void kv_commit_add(struct kv_commit *commit, unsigned worker, struct kv_submissi
    kv_prepare(submission);
 }
 
+/* Waits, with the lock held, while another worker commits and has not taken what is queued. */
+static void await_worker(struct kv_commit *commit)
+{
+   commit->waiting++;
+   while (commit->committer == WORKER && commit->queue.first)
+      pthread_cond_wait(&commit->idle, &commit->lock);
+   commit->waiting--;
+}
+
 void kv_commit_flush(struct kv_commit *commit, unsigned worker)
 {
    struct kv_submissions *added = &commit->turns[worker].added;
@@ -156,6 +166,7 @@ void kv_commit_flush(struct kv_commit *commit, unsigned worker)
       return;
    pthread_mutex_lock(&commit->lock);
    kv_submissions_move(&commit->queue, added);
+   await_worker(commit);
    if (commit->prompt && has_work(commit))
       commit_batch(commit, WORKER);
    else

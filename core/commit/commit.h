@@ -10,9 +10,9 @@
  *
  * Threads, and who waits for whom
  *
- * kv_commit_add and kv_commit_flush: that of the worker that is named. It waits for nobody: neither
- * for another batch, nor for a disk, nor for the control thread. Where no instance waits in
- * on_write (KVS_PLUGIN_PROMPT) kv_commit_flush commits by itself, if nobody else does just then.
+ * kv_commit_add and kv_commit_flush: that of the worker that is named. It never waits for a disk or
+ * for the control thread. Where no instance waits in on_write (KVS_PLUGIN_PROMPT) kv_commit_flush
+ * commits by itself, after the batch in memory that another worker may be committing just then.
  *
  * `done`: that worker's in kv_commit_flush, or one of the pipeline. It must not block.
  *

@@ -539,41 +539,70 @@ static void a_standby_that_has_refused_a_batch_is_given_no_more(void **state)
    assert_int_equal(fixture->detached.code, KV_RESOURCE_EXHAUSTED);
 }
 
-struct first_write {
+/* A write of a worker of its own. */
+struct other_worker {
    struct fixture *fixture;
+   unsigned worker;
+   pthread_t thread;
    struct write write;
 };
 
-static void *submit_first(void *argument)
+/* Workers that sleep until nobody commits. */
+static sem_t asleep;
+static _Thread_local bool is_worker;
+
+int __real_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex);
+int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex);
+
+/* The mutex is still held: who finds it free afterwards finds the worker asleep. */
+int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
 {
-   struct first_write *first = argument;
-   submit_set_as(first->fixture, 1, &first->write, "first", "1");
+   if (is_worker)
+      sem_post(&asleep);
+   return __real_pthread_cond_wait(condition, mutex);
+}
+
+static void *submit_on_thread(void *argument)
+{
+   struct other_worker *other = argument;
+   is_worker = true;
+   submit_set_as(other->fixture, other->worker, &other->write, "k", "v");
    return NULL;
+}
+
+static void begin_submit(struct fixture *fixture, struct other_worker *other, unsigned worker)
+{
+   other->fixture = fixture;
+   other->worker = worker;
+   assert_int_equal(pthread_create(&other->thread, NULL, submit_on_thread, other), 0);
 }
 
 /* Nobody else comes: neither another write nor a step of the control thread. */
 static void what_is_flushed_while_another_worker_commits_waits_for_nobody_else(void **state)
 {
+   enum { WORKERS = 3 };
    struct fixture *fixture = *state;
-   struct first_write first = {.fixture = fixture};
-   struct write second, third;
-   pthread_t thread;
+   struct other_worker workers[WORKERS];
    sem_init(&write_entered, 0, 0);
    sem_init(&write_gate, 0, 0);
+   sem_init(&asleep, 0, 0);
    set_targets(fixture, open_own_target(fixture, &held_plugin), NULL);
-   assert_int_equal(pthread_create(&thread, NULL, submit_first, &first), 0);
+   begin_submit(fixture, &workers[0], 0);
    await_within_patience(&write_entered);
-   submit_set(fixture, &second, "second", "2");
-   submit_set(fixture, &third, "third", "3");
-   for (unsigned i = 0; i < 3; i++)
+   for (unsigned i = 1; i < WORKERS; i++) {
+      begin_submit(fixture, &workers[i], i);
+      await_within_patience(&asleep);
+   }
+   for (unsigned i = 0; i < WORKERS; i++)
       sem_post(&write_gate);
-   assert_int_equal(await(&second), KV_OK);
-   assert_int_equal(await(&third), KV_OK);
-   pthread_join(thread, NULL);
-   assert_int_equal(await(&first.write), KV_OK);
-   assert_readable(fixture, "third", "3");
+   for (unsigned i = 0; i < WORKERS; i++) {
+      assert_int_equal(await(&workers[i].write), KV_OK);
+      pthread_join(workers[i].thread, NULL);
+   }
+   assert_readable(fixture, "k", "v");
    sem_destroy(&write_entered);
    sem_destroy(&write_gate);
+   sem_destroy(&asleep);
 }
 
 /* ---- Many threads, while the targets change ---- */
