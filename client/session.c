@@ -120,7 +120,7 @@ int session_call(struct session *session, const struct session_request *request,
 
 /* ---- Output ---- */
 
-/* In pieces, so that ^C stops a large value on its way to the terminal. */
+/* In pieces, so that ^C stops the output of a large value. */
 #define PIECE_SIZE 4096
 
 static ssize_t write_answer(void *cookie, const char *data, size_t size)

@@ -36,7 +36,7 @@
 #define STORAGE_OPTION_MAX_SNAPSHOTS                                                               \
    {                                                                                               \
       .name = "max_snapshots", .type = KVS_OPTION_INTEGER, .default_value = "5", .minimum = 1,     \
-      .maximum = 1000, .help = "how many snapshots are kept, where the disk has room"              \
+      .maximum = 1000, .help = "how many snapshots are kept, where the disk has space"             \
    }
 
 #define STORAGE_OPTION_SNAPSHOT_RATE                                                               \

@@ -1,8 +1,10 @@
 #include "storage/recovery.h"
 
 #include "storage/file.h"
+#include "storage/layout.h"
 #include "storage/note.h"
 #include "storage/scan.h"
+#include "storage/snapshot_set.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -72,14 +74,15 @@ static int list_segments(struct recovery *recovery)
 /* A snapshot at `base`, or a newer one, would make up for it. */
 static int missing_segment(const struct recovery *recovery, uint64_t number, uint64_t base)
 {
-   char name[STORAGE_SEGMENT_NAME_SIZE];
+   char name[STORAGE_SEGMENT_NAME_SIZE], snapshot[STORAGE_SNAPSHOT_NAME_SIZE];
    storage_segment_name(number, name);
+   storage_snapshot_name(base, snapshot);
    return storage_fail(recovery->error, KVS_CORRUPT,
-                       "%s/%s: this segment is missing from offset 0 and no snapshot covers it, as "
-                       "snapshots/%020" PRIu64
-                       ".snapshot would (the newest sound one reaches up to "
+                       "%s/%s: this segment is missing from offset 0 and no snapshot covers it, "
+                       "as " STORAGE_SNAPSHOT_DIRECTORY
+                       "/%s would (the newest sound one reaches up to "
                        "sequence %" PRIu64 "); restore it from a backup",
-                       recovery->folder->path, name, base, recovery->base->snapshot_sequence);
+                       recovery->folder->path, name, snapshot, recovery->base->snapshot_sequence);
 }
 
 /* The segment `number` was begun when there was a snapshot at `sequence`. */

@@ -50,7 +50,7 @@ typedef void driver_interval_fn(void *context, double from, double to,
 
 struct driver;
 
-/* Connects. NULL with status when no server answers or memory is out. */
+/* Connects. NULL with status when it cannot connect, or memory runs out. */
 struct driver *driver_create(const struct driver_target *target, struct kv_status *status);
 void driver_destroy(struct driver *driver);
 

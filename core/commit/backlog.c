@@ -24,7 +24,7 @@ static bool is_small(const struct kv_submission *submission)
 }
 
 /* Gives the submission its part of a batch that has taken `taken` of large ones; false when it has
- * no room for any of it. An empty batch has room for whatever comes first. */
+ * no space for any of it. An empty batch takes whatever comes first. */
 static bool take_part(struct kv_submission *submission, size_t *taken)
 {
    size_t end = submission->committed, total = *taken;

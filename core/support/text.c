@@ -84,7 +84,7 @@ const char *kv_text_show(const char *text, char *to, size_t capacity)
 {
    static const char ellipsis[] = "...";
    size_t used = 0;
-   size_t fits = 0; /* up to here the ellipsis still finds room */
+   size_t fits = 0; /* up to here the ellipsis still fits */
    while (*text != '\0') {
       size_t size = character_size(text);
       size_t taken = size > 0 ? size : 1;

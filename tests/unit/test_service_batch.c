@@ -226,7 +226,7 @@ static void the_memory_limit_refuses_an_atomic_batch_as_a_whole(void **state)
 
 static void add_numbered(unsigned count)
 {
-   static char keys[OPERATIONS_MAX][8];
+   static char keys[OPERATIONS_MAX][16];
    for (unsigned i = 0; i < count; i++) {
       snprintf(keys[i], sizeof keys[i], "%06u", i);
       add_set(service_text(keys[i]), service_text("v"));
