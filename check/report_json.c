@@ -43,8 +43,8 @@ static json_t *pack_segment(const struct checked_file *file)
 static json_t *pack_file(const struct checked_file *file)
 {
    static const char *const kinds[] = {
-       [FILE_UNKNOWN] = "unknown", [FILE_SNAPSHOT] = "snapshot",  [FILE_SEGMENT] = "segment",
-       [FILE_TORN] = "torn",       [FILE_LEFTOVER] = "left-over", [FILE_KEY_CHECK] = "key check"};
+       [FILE_UNKNOWN] = "unknown", [FILE_SNAPSHOT] = "snapshot", [FILE_SEGMENT] = "segment",
+       [FILE_TORN] = "torn",       [FILE_LEFTOVER] = "leftover", [FILE_KEY_CHECK] = "key check"};
    json_t *object =
        json_pack("{s:o, s:s, s:I, s:s}", "file", shown_text(file->path), "kind", kinds[file->kind],
                  "bytes", (number)file->bytes, "state", files_state_name(file->state));

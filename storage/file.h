@@ -22,7 +22,7 @@ int storage_fail(kvs_error *error, int code, const char *message, ...)
  * for ENOSPC, EDQUOT, EFBIG and ENOMEM, else KVS_IO. */
 int storage_fail_errno(kvs_error *error, int error_number, const char *message, ...)
     __attribute__((format(printf, 3, 4)));
-/* An analyzer that sees one file at a time is told that a failure is one. */
+/* So that an analyzer, which sees one file at a time, knows that a failure is one. */
 #ifdef __clang_analyzer__
 #define storage_fail(error, code, ...) ((storage_fail)(error, code, __VA_ARGS__), (code))
 #define storage_fail_errno(...) ((storage_fail_errno)(__VA_ARGS__), KVS_IO)

@@ -130,7 +130,7 @@ static size_t append(uint8_t *to, size_t at, kvs_bytes bytes)
    return at + bytes.size;
 }
 
-/* The same for the value of a KVS_SET. */
+/* Writes the sealed value of a KVS_SET to `to`, and returns its size. */
 static size_t seal_value(const struct seal *seal, const uint8_t tag[SEAL_TAG_SIZE],
                          const kvs_record *record, struct seal_nonce *nonce, uint8_t *to)
 {

@@ -4,7 +4,7 @@
  * A key is sealed so that the same key always gives the same bytes, because inner plug-ins find and
  * delete by key: a tag, which is a keyed hash of store and key, and the key encrypted under the tag
  * as its nonce. A key that would become longer than a key may be is its tag alone, and travels with
- * the value. A value is sealed under a fresh nonce, together with its expiry, and bound to the tag:
+ * the value. A value is sealed under a fresh nonce, together with its expiry, and tied to the tag:
  * it opens under no other key and in no other store.
  *
  * Threads: any; a seal is read only.
