@@ -94,13 +94,6 @@ static void drop_log(const kvs_host *host, uint32_t level, const char *message)
    (void)host, (void)level, (void)message;
 }
 
-static int drop_effects(void *context, const struct storage_scan *scan, const kvs_record *effects,
-                        size_t count, uint64_t size, kvs_error *error)
-{
-   (void)context, (void)scan, (void)effects, (void)count, (void)size, (void)error;
-   return KVS_OK;
-}
-
 /* ---- Kinds of files ------------------------------------------------------------------------ */
 
 /* Without a record the first file that bears a UUID says whose they all are. */
@@ -140,7 +133,8 @@ static bool find_link(const struct walk *walk, const struct storage_folder *fold
    char name[STORAGE_SEGMENT_NAME_SIZE];
    storage_segment_name(number + 1, name);
    *exists = storage_folder_has(folder, name);
-   if (storage_segment_open(folder, number + 1, walk->host.store_id, &reader, &ignored) != KVS_OK)
+   if (storage_segment_open(folder, number + 1, O_RDONLY, walk->host.store_id, &reader, &ignored) !=
+       KVS_OK)
       return false;
    *link = reader.header.previous;
    storage_segment_close(&reader);
@@ -150,12 +144,11 @@ static bool find_link(const struct walk *walk, const struct storage_folder *fold
 static int check_segment(struct walk *walk, struct checked_file *file,
                          const struct storage_folder *folder, uint64_t number, kvs_error *error)
 {
-   const struct storage_scan_sink sink = {.take = drop_effects};
    struct storage_segment_link link;
    struct storage_scan scan;
    bool exists, sealed = find_link(walk, folder, number, &exists, &link);
-   int code = storage_scan_segment(&walk->host, folder, number, sealed ? &link : NULL, &sink, &scan,
-                                   error);
+   int code =
+       storage_scan_segment(&walk->host, folder, number, sealed ? &link : NULL, NULL, &scan, error);
    if (code == KVS_CORRUPT && scan.followed && exists) {
       code = KVS_OK; /* what is wrong is wrong with that one */
       error->text[0] = '\0';

@@ -19,7 +19,7 @@ enum file_kind {
    FILE_UNKNOWN,
    FILE_SNAPSHOT,
    FILE_SEGMENT,
-   FILE_TORN,     /* an unfinished write that was set aside */
+   FILE_TORN,     /* an unfinished write that a start has cut off */
    FILE_LEFTOVER, /* of an unfinished creation */
    FILE_KEY_CHECK,
 };

@@ -38,15 +38,9 @@ static void print_help(void)
          stdout);
 }
 
-static int misuse(const char *what)
+static int misuse(const char *before, const char *option, const char *after)
 {
-   fprintf(stderr, "kvstore-check: %s\nTry: kvstore-check --help\n", what);
-   return EXIT_CANNOT;
-}
-
-static int misuse_option(const char *before, const char *option, const char *after)
-{
-   fprintf(stderr, "kvstore-check: %s ", before);
+   fprintf(stderr, "kvstore-check: %s", before);
    shown_print(stderr, option);
    fprintf(stderr, "%s\nTry: kvstore-check --help\n", after);
    return EXIT_CANNOT;
@@ -152,12 +146,12 @@ int main(int argc, char **argv)
          break;
       case 'r':
          if (strcmp(optarg, "prefix") != 0)
-            return misuse("unknown recovery; use --recover=prefix");
+            return misuse("unknown recovery; use --recover=prefix", "", "");
          request.recover = true;
          break;
       case 'o':
          if (*optarg == '\0')
-            return misuse("--output needs a path for the copy");
+            return misuse("--output needs a path for the copy", "", "");
          request.output = optarg;
          break;
       case 'h':
@@ -167,15 +161,15 @@ int main(int argc, char **argv)
          puts("kvstore-check " KVSTORE_VERSION);
          return EXIT_SOUND;
       case ':':
-         return misuse_option("option", argv[optind - 1], " needs a value");
+         return misuse("option ", argv[optind - 1], " needs a value");
       default:
-         return misuse_option("unknown option", argv[optind - 1], "");
+         return misuse("unknown option ", argv[optind - 1], "");
       }
    }
    if (optind + 1 != argc || *argv[optind] == '\0')
-      return misuse("give one data directory");
+      return misuse("give one data directory", "", "");
    if (request.output && !request.recover)
-      return misuse("--output needs --recover=prefix");
+      return misuse("--output needs --recover=prefix", "", "");
    request.directory = argv[optind];
    /* What a load logs is in the report. */
    kv_log_set_level(KV_LOG_ERROR);

@@ -34,7 +34,6 @@ void place_find(const struct kv_active *active, struct place *place)
    const char *keeper = encrypted ? inner_of(active) : active->plugin;
    *place = (struct place){.kept = kept_by(keeper),
                            .encrypted = encrypted,
-                           .folder = encrypted ? STORAGE_INNER_DIRECTORY : "",
                            .to_files = encrypted ? STORAGE_INNER_DIRECTORY "/" : ""};
    snprintf(place->plugin, sizeof place->plugin, "%s", keeper);
    snprintf(place->name, sizeof place->name, "%s%s", encrypted ? "encrypt: inner plug-in " : "",
@@ -44,6 +43,6 @@ void place_find(const struct kv_active *active, struct place *place)
 void place_path(const struct place *place, const char *generation,
                 char path[KV_GENERATION_PATH_SIZE])
 {
-   snprintf(path, KV_GENERATION_PATH_SIZE, "%s%s%s", generation, place->encrypted ? "/" : "",
-            place->folder);
+   snprintf(path, KV_GENERATION_PATH_SIZE, "%s%s", generation,
+            place->encrypted ? "/" STORAGE_INNER_DIRECTORY : "");
 }

@@ -23,11 +23,10 @@ enum kept {
 struct place {
    enum kept kept;
    bool encrypted;
-   char plugin[65];    /* who keeps the data: the inner plug-in under encrypt */
-   char name[128];     /* the same, as messages of the server have it */
-   const char *folder; /* of the data, below the generation's: "" when it is that itself */
+   char plugin[65]; /* who keeps the data: the inner plug-in under encrypt */
+   char name[128];  /* the same, as messages of the server have it */
    const char
-       *to_files; /* what its files begin with, below the generation's: the same with a '/' */
+       *to_files; /* what paths below the generation's directory begin with: "inner/" or "" */
 };
 
 void place_find(const struct kv_active *active, struct place *place);

@@ -149,7 +149,7 @@ static enum kv_code make_place(const struct place *place, const char *generation
    const kvs_host host = {.size = sizeof host, .directory = generation};
    kvs_error error = {.size = sizeof error};
    struct storage_folder folder;
-   if (storage_folder_make(&host, place->folder, &folder, &error) != KVS_OK)
+   if (storage_folder_make(&host, STORAGE_INNER_DIRECTORY, &folder, &error) != KVS_OK)
       return kv_fail(status, KV_UNAVAILABLE, "%s", error.text);
    storage_folder_close(&folder);
    return KV_OK;

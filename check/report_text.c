@@ -19,6 +19,7 @@ __attribute__((format(printf, 2, 3))) static void print(FILE *out, const char *f
    shown_print(out, text ? text : "(out of memory)");
    free(text);
 }
+#define print_line(out, ...) (print(out, __VA_ARGS__), (void)fputc('\n', out))
 
 static const char *plural(uint64_t count)
 {
@@ -30,7 +31,7 @@ static const char *plural(uint64_t count)
 static void print_kind(FILE *out, const struct checked_file *file)
 {
    static const char *const others[] = {[FILE_UNKNOWN] = "unknown",
-                                        [FILE_TORN] = "an unfinished write that was set aside",
+                                        [FILE_TORN] = "an unfinished write that was kept",
                                         [FILE_LEFTOVER] = "leftover of an unfinished file",
                                         [FILE_KEY_CHECK] = "key check"};
    if (file->kind == FILE_SNAPSHOT)
@@ -53,10 +54,8 @@ static void print_file(FILE *out, const struct checked_file *file, bool spare)
    print(out, "  %s: %s, ", file->path, files_state_name(file->state));
    print_kind(out, file);
    fprintf(out, ", %" PRIu64 " byte%s\n", file->bytes, plural(file->bytes));
-   if (file->finding) {
-      print(out, "    %s", file->finding);
-      fputc('\n', out);
-   }
+   if (file->finding)
+      print_line(out, "    %s", file->finding);
    if (file->state == STATE_DAMAGED && spare)
       fputs("    a start does not need this file\n", out);
 }
@@ -64,9 +63,9 @@ static void print_file(FILE *out, const struct checked_file *file, bool spare)
 static void print_generation(FILE *out, const struct surveyed_generation *generation,
                              const struct survey *survey)
 {
-   bool left_over = survey->recorded && !generation->active;
+   bool leftover = survey->recorded && !generation->active;
    bool spare =
-       left_over || survey->start.outcome == START_REACHES || survey->start.outcome == START_FRESH;
+       leftover || survey->start.outcome == START_REACHES || survey->start.outcome == START_FRESH;
    fprintf(out, "generation %" PRIu64 ", %sactive\n", generation->number,
            generation->active ? "" : "not ");
    for (size_t i = 0; i < generation->files.count; i++)
@@ -77,8 +76,7 @@ static void print_generation(FILE *out, const struct surveyed_generation *genera
 
 static void print_record(FILE *out, const struct survey *survey)
 {
-   print(out, "data directory %s", survey->directory);
-   fputc('\n', out);
+   print_line(out, "data directory %s", survey->directory);
    if (!survey->recorded)
       return;
    const struct kv_active *active = &survey->active;
@@ -105,9 +103,9 @@ static void print_torn(FILE *out, const struct start *start, const struct place 
    const struct kv_load_items torn = start_items(start, KVS_LOAD_TORN);
    for (size_t i = 0; i < torn.count; i++) {
       const struct kv_load_item *item = &torn.items[i];
-      print(out, "  torn: %s%s at offset %" PRIu64 ", %" PRIu64 " byte%s of an unfinished write %s",
-            place->to_files, item->file, item->offset, item->bytes, plural(item->bytes), fate);
-      fputc('\n', out);
+      print_line(out,
+                 "  torn: %s%s at offset %" PRIu64 ", %" PRIu64 " byte%s of an unfinished write %s",
+                 place->to_files, item->file, item->offset, item->bytes, plural(item->bytes), fate);
    }
 }
 
@@ -119,12 +117,11 @@ static void print_reached(FILE *out, const struct start *start, const struct pla
       fputs("  encrypted: bytes and digest are of what is on disk, and whether it opens with the "
             "key was not checked\n",
             out);
-   print_torn(out, start, place, "would be cut off and set aside");
+   print_torn(out, start, place, "would be cut off and kept");
    const struct kv_load_items passed_over = start_items(start, KVS_LOAD_PASSED_OVER);
    for (size_t i = 0; i < passed_over.count; i++) {
       const struct kv_load_item *item = &passed_over.items[i];
-      print(out, "  passed over: %s%s: %s", place->to_files, item->file, item->text);
-      fputc('\n', out);
+      print_line(out, "  passed over: %s%s: %s", place->to_files, item->file, item->text);
    }
 }
 
@@ -132,17 +129,15 @@ static void print_start(FILE *out, const struct survey *survey)
 {
    switch (survey->start.outcome) {
    case START_UNKNOWN:
-      print(out, "the files of plug-in %s are listed; this program cannot look inside",
-            survey->place.plugin);
-      fputc('\n', out);
+      print_line(out, "the files of plug-in %s are listed; this program cannot look inside",
+                 survey->place.plugin);
       break;
    case START_FRESH:
       fputs("there is no data; a start would begin a fresh store\n", out);
       break;
    case START_REFUSED:
       fputs("a start would be refused:\n", out);
-      print(out, "  %s", survey->start.refusal.text);
-      fputc('\n', out);
+      print_line(out, "  %s", survey->start.refusal.text);
       break;
    case START_REACHES:
       print_reached(out, &survey->start, &survey->place);
@@ -156,15 +151,14 @@ static void print_recovery(FILE *out, const struct recovery *recovery, const cha
 {
    const struct start *start = &recovery->start;
    const struct kv_load_items given_up = start_items(start, KVS_LOAD_PASSED_OVER);
-   print(out, "a repaired copy, mode %s, was written to %s:", recovery->active.plugin, output);
-   fputc('\n', out);
+   print_line(out, "a repaired copy, mode %s, was written to %s:", recovery->active.plugin, output);
    print_state(out, start);
    for (size_t i = 0; i < given_up.count; i++) {
       const struct kv_load_item *item = &given_up.items[i];
       uint64_t bytes = recovery->given_up_bytes[i];
-      print(out, "  given up: %s%s from offset %" PRIu64 " on, %" PRIu64 " byte%s: %s",
-            recovery->place.to_files, item->file, item->offset, bytes, plural(bytes), item->text);
-      fputc('\n', out);
+      print_line(out, "  given up: %s%s from offset %" PRIu64 " on, %" PRIu64 " byte%s: %s",
+                 recovery->place.to_files, item->file, item->offset, bytes, plural(bytes),
+                 item->text);
    }
    print_torn(out, start, &recovery->place, "left out");
    if (recovery->known_sequence > start->sequence)

@@ -22,9 +22,6 @@ kvs_plugin stand_in_reading(enum kept kept, const char *name, bool prefix);
 /* Not for KEPT_NOTHING either. Its checkpoint, at once after the load of the empty directory, is
  * what is written, so that the plug-in named starts on it. */
 kvs_plugin stand_in_writing(enum kept kept, const char *name);
-/* What both have in common: loads nothing, and refuses writes, which it is never given. Open, close
- * and whatever else it is to do are for the caller to fill in. */
-kvs_plugin stand_in_plugin(const char *name);
 
 /* Opens an instance without options. Of `config`, plugin and directory are given, resumed and
  * report as needed; the rest is filled in. */

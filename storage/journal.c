@@ -69,13 +69,6 @@ void storage_journal_close(void *self)
    free(journal);
 }
 
-struct storage_recovery_base storage_journal_base(const struct storage_snapshot_found *found)
-{
-   return (struct storage_recovery_base){.snapshot_loaded = found->loaded,
-                                         .snapshot_sequence = found->sequence,
-                                         .required_sequence = found->newest_sequence};
-}
-
 /* Whether batches may soon be refused: there should be space to set all the data once more, and for
  * the snapshot after the next one to become larger by as much. */
 static bool is_short(const struct storage_journal *journal, const kvs_tick *tick)
@@ -110,11 +103,10 @@ int storage_journal_on_load(void *self, kvs_error *error)
    struct storage_snapshot_found found;
    uint64_t last_sequence;
    storage_note_expected(journal->host, STORAGE_LOG_DIRECTORY, STORAGE_SEGMENT_SUFFIX);
-   int code = storage_snapshot_set_load(journal->snapshots, &found, error);
+   int code = storage_snapshot_set_load(journal->snapshots, false, &found, error);
    if (code != KVS_OK)
       return code;
-   const struct storage_recovery_base base = storage_journal_base(&found);
-   code = storage_log_load(journal->log, &base, &last_sequence, error);
+   code = storage_log_load(journal->log, &found, &last_sequence, error);
    if (code != KVS_OK)
       return code;
    journal->host->loaded_to(journal->host,

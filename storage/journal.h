@@ -40,7 +40,4 @@ int storage_journal_on_write(void *self, const kvs_record *records, size_t count
 int storage_journal_on_tick(void *self, const kvs_tick *tick, kvs_error *error);
 void storage_journal_close(void *self);
 
-/* What the log is read on top of, given what the snapshots gave. */
-struct storage_recovery_base storage_journal_base(const struct storage_snapshot_found *found);
-
 #endif

@@ -174,7 +174,7 @@ void storage_log_destroy(struct storage_log *log)
 }
 
 /* Adopts what recovery found; the newest segment counts as sealed for now. */
-static void take_recovered(struct storage_log *log, const struct storage_recovery_base *base,
+static void take_recovered(struct storage_log *log, const struct storage_snapshot_found *base,
                            const struct storage_recovered *recovered)
 {
    log->sealed = recovered->segments;
@@ -183,9 +183,9 @@ static void take_recovered(struct storage_log *log, const struct storage_recover
    log->writer.link = recovered->newest_link;
    log->appended = log->missing_at = log->sampled = recovered->bytes;
    log->durable_sequence = recovered->last_sequence;
-   log->snapshot_sequence = base->snapshot_sequence;
-   log->reached = recovered->last_sequence > base->snapshot_sequence ? recovered->last_sequence
-                                                                     : base->snapshot_sequence;
+   log->snapshot_sequence = base->sequence;
+   log->reached =
+       recovered->last_sequence > base->sequence ? recovered->last_sequence : base->sequence;
    log->sampled_sequence = log->reached;
 }
 
@@ -208,7 +208,7 @@ static int continue_log(struct storage_log *log, kvs_error *error)
    return KVS_OK;
 }
 
-int storage_log_load(struct storage_log *log, const struct storage_recovery_base *base,
+int storage_log_load(struct storage_log *log, const struct storage_snapshot_found *base,
                      uint64_t *last_sequence, kvs_error *error)
 {
    struct storage_recovered recovered;

@@ -41,7 +41,7 @@ void storage_log_destroy(struct storage_log *log);
 /* Hands what the log holds above the snapshot to host->load, and prepares for writing. Returns what
  * storage_recover returns, or KVS_NO_SPACE when not even a first segment could be begun.
  * *last_sequence is the log's. Call it once, before any function below. */
-int storage_log_load(struct storage_log *log, const struct storage_recovery_base *base,
+int storage_log_load(struct storage_log *log, const struct storage_snapshot_found *base,
                      uint64_t *last_sequence, kvs_error *error);
 
 /* Appends a batch. `sync`: durable before it returns, whatever the policy. KVS_OK, KVS_NO_SPACE or

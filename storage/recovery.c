@@ -15,7 +15,7 @@
 struct recovery {
    const kvs_host *host;
    const struct storage_folder *folder;
-   const struct storage_recovery_base *base;
+   const struct storage_snapshot_found *base;
    struct storage_recovered *recovered;
    bool prefix;                            /* stop where it would be refused */
    struct storage_segment_header *headers; /* one for each segment */
@@ -82,7 +82,7 @@ static int missing_segment(const struct recovery *recovery, uint64_t number, uin
                        "as " STORAGE_SNAPSHOT_DIRECTORY
                        "/%s would (the newest sound one reaches up to "
                        "sequence %" PRIu64 "); restore it from a backup",
-                       recovery->folder->path, name, snapshot, recovery->base->snapshot_sequence);
+                       recovery->folder->path, name, snapshot, recovery->base->sequence);
 }
 
 /* The segment `number` was begun when there was a snapshot at `sequence`. */
@@ -90,26 +90,26 @@ static int missing_snapshot(const struct recovery *recovery, uint64_t number, ui
 {
    char name[STORAGE_SEGMENT_NAME_SIZE];
    storage_segment_name(number, name);
-   return storage_fail(
-       recovery->error, KVS_CORRUPT,
-       "%s/snapshots/%020" PRIu64 ".snapshot, or a newer one, is missing or damaged "
-       "(from offset 0): %s goes on from it (the newest sound one reaches up to "
-       "sequence %" PRIu64 "); restore it from a backup",
-       recovery->host->directory, sequence, name, recovery->base->snapshot_sequence);
+   return storage_fail(recovery->error, KVS_CORRUPT,
+                       "%s/snapshots/%020" PRIu64
+                       ".snapshot, or a newer one, is missing or damaged "
+                       "(from offset 0): %s goes on from it (the newest sound one reaches up to "
+                       "sequence %" PRIu64 "); restore it from a backup",
+                       recovery->host->directory, sequence, name, recovery->base->sequence);
 }
 
 static int check_place(const struct recovery *recovery, size_t i)
 {
    const struct storage_segment_header *header = &recovery->headers[i];
-   const struct storage_recovery_base *base = recovery->base;
+   const struct storage_snapshot_found *base = recovery->base;
    bool first = i == recovery->first;
    if (!first && header->number != recovery->headers[i - 1].number + 1)
       return missing_segment(recovery, recovery->headers[i - 1].number + 1, header->base_sequence);
    bool follows = !first && header->base_sequence <= header->previous.last_sequence;
-   if (follows || header->base_sequence <= base->snapshot_sequence)
+   if (follows || header->base_sequence <= base->sequence)
       return KVS_OK;
    const struct storage_segment_header *newest = &recovery->headers[recovery->recovered->count - 1];
-   if (newest->snapshot_sequence > base->snapshot_sequence)
+   if (newest->snapshot_sequence > base->sequence)
       return missing_snapshot(recovery, newest->number, newest->snapshot_sequence);
    if (first && header->number > 1)
       return missing_segment(recovery, header->number - 1, header->base_sequence);
@@ -121,7 +121,7 @@ static int read_header(const struct recovery *recovery, size_t i)
 {
    struct storage_segment_reader reader;
    int code = storage_segment_open(recovery->folder, recovery->recovered->segments[i].number,
-                                   recovery->host->store_id, &reader, recovery->error);
+                                   O_RDONLY, recovery->host->store_id, &reader, recovery->error);
    if (code != KVS_OK)
       return code;
    recovery->headers[i] = reader.header;
@@ -155,7 +155,7 @@ static int skip_covered(struct recovery *recovery)
       int code = read_header(recovery, i);
       if (code != KVS_OK && !is_refusal(code))
          return code;
-      if (code == KVS_OK && header->previous.last_sequence <= recovery->base->snapshot_sequence)
+      if (code == KVS_OK && header->previous.last_sequence <= recovery->base->sequence)
          recovery->first = i;
       if (code == KVS_OK &&
           header->previous.last_sequence > recovery->recovered->given_up.known_sequence)
@@ -178,7 +178,7 @@ static int check_headers(struct recovery *recovery)
        recovery->prefix ? skip_covered(recovery) : read_header(recovery, recovered->count - 1);
    /* The log may be whole without it, but more than a snapshot may be missing. */
    if (code == KVS_OK && !recovery->prefix && newest->snapshot_sequence > 0 &&
-       !recovery->base->snapshot_loaded)
+       !recovery->base->loaded)
       return missing_snapshot(recovery, newest->number, newest->snapshot_sequence);
    for (size_t i = recovery->first; code == KVS_OK && i < recovered->count; i++) {
       if (recovery->headers[i].number == 0) /* not read above */
@@ -218,12 +218,11 @@ static int find_known(struct recovery *recovery)
 /* ---- Reading them -------------------------------------------------------------------------- */
 
 /* Hands on what the snapshot does not hold. */
-static int take_effects(void *context, const struct storage_scan *scan, const kvs_record *effects,
-                        size_t count, uint64_t size, kvs_error *error)
+static int take_effects(void *context, const kvs_record *effects, size_t count, uint64_t size,
+                        kvs_error *error)
 {
-   (void)scan;
    const struct recovery *recovery = context;
-   if (effects[count - 1].sequence <= recovery->base->snapshot_sequence)
+   if (effects[count - 1].sequence <= recovery->base->sequence)
       return KVS_OK;
    recovery->recovered->bytes += size;
    return recovery->host->load(recovery->host, effects, count, error);
@@ -281,7 +280,7 @@ static int read_segments(struct recovery *recovery)
    int code = KVS_OK;
    for (size_t i = recovery->first; code == KVS_OK && i < recovery->end; i++) {
       bool newest = i + 1 == recovery->end;
-      if (!newest && recovered->segments[i].last_sequence <= recovery->base->snapshot_sequence)
+      if (!newest && recovered->segments[i].last_sequence <= recovery->base->sequence)
          skip_segment(recovery, i);
       else
          code = read_segment(recovery, i);
@@ -291,24 +290,23 @@ static int read_segments(struct recovery *recovery)
 
 static int check_reach(const struct recovery *recovery)
 {
-   const struct storage_recovery_base *base = recovery->base;
-   if (recovery->recovered->count == 0 &&
-       (base->snapshot_loaded || storage_resumed(recovery->host)))
+   const struct storage_snapshot_found *base = recovery->base;
+   if (recovery->recovered->count == 0 && (base->loaded || storage_resumed(recovery->host)))
       return storage_fail(
           recovery->error, KVS_CORRUPT,
           "%s: all segments of the log are missing (from offset 0 of the first); "
           "restore the directory from a backup (the snapshot reaches up to sequence "
           "%" PRIu64 ")",
-          recovery->folder->path, base->snapshot_sequence);
-   uint64_t reached = recovery->recovered->last_sequence > base->snapshot_sequence
+          recovery->folder->path, base->sequence);
+   uint64_t reached = recovery->recovered->last_sequence > base->sequence
                           ? recovery->recovered->last_sequence
-                          : base->snapshot_sequence;
-   if (reached < base->required_sequence)
+                          : base->sequence;
+   if (reached < base->newest_sequence)
       return storage_fail(recovery->error, KVS_CORRUPT,
                           "%s: the newest snapshot, at sequence %" PRIu64 ", is damaged, and the "
                           "older snapshots and the log reach only up to %" PRIu64
                           "; restore the snapshot from a backup",
-                          recovery->folder->path, base->required_sequence, reached);
+                          recovery->folder->path, base->newest_sequence, reached);
    return KVS_OK;
 }
 
@@ -337,32 +335,23 @@ static int read_log(struct recovery *recovery)
 }
 
 int storage_recovery_read(const kvs_host *host, const struct storage_folder *folder,
-                          const struct storage_recovery_base *base,
+                          const struct storage_snapshot_found *base, bool prefix,
                           struct storage_recovered *recovered, kvs_error *error)
-{
-   struct recovery recovery = {
-       .host = host, .folder = folder, .base = base, .recovered = recovered, .error = error};
-   return storage_remedy(host, read_log(&recovery), error);
-}
-
-int storage_recovery_read_prefix(const kvs_host *host, const struct storage_folder *folder,
-                                 const struct storage_recovery_base *base,
-                                 struct storage_recovered *recovered, kvs_error *error)
 {
    struct recovery recovery = {.host = host,
                                .folder = folder,
                                .base = base,
                                .recovered = recovered,
-                               .prefix = true,
+                               .prefix = prefix,
                                .error = error};
-   return read_log(&recovery);
+   return storage_remedy(host, read_log(&recovery), error);
 }
 
 int storage_recover(const kvs_host *host, const struct storage_folder *folder,
-                    const struct storage_recovery_base *base, struct storage_recovered *recovered,
+                    const struct storage_snapshot_found *base, struct storage_recovered *recovered,
                     kvs_error *error)
 {
-   int code = storage_recovery_read(host, folder, base, recovered, error);
+   int code = storage_recovery_read(host, folder, base, false, recovered, error);
    if (code != KVS_OK)
       return code;
    code = storage_recovery_settle(host, folder, recovered, error);

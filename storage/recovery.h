@@ -1,7 +1,9 @@
 /*
  * Reads the log back: finds the segments, checks that none is missing, damaged or foreign, hands
  * their effects to the host, and cuts off an unfinished write. storage/README.md says how it tells
- * an unfinished write from damage. Segments that the snapshot covers wholly are not read.
+ * an unfinished write from damage. `base` is what the snapshots gave: effects up to base->sequence
+ * are loaded already, and segments that hold no others are not read. The log must reach at least
+ * base->newest_sequence.
  *
  * Reading changes nothing. A start changes files only after all were read and found sound.
  *
@@ -11,14 +13,7 @@
 #define STORAGE_RECOVERY_H
 
 #include "storage/segment.h"
-
-/* What the snapshots gave before the log is read. */
-struct storage_recovery_base {
-   bool snapshot_loaded;
-   uint64_t snapshot_sequence; /* effects up to here are loaded already; 0 without a snapshot */
-   /* The log must reach at least here: the sequence of the newest snapshot, also a damaged one. */
-   uint64_t required_sequence;
-};
+#include "storage/snapshot_set.h"
 
 struct storage_sealed_segment {
    uint64_t number;
@@ -44,28 +39,24 @@ struct storage_recovered {
    /* What follows its last record, and how far that record says the log was durable. */
    struct storage_segment_tail newest_tail;
    uint64_t newest_durable_sequence;
-   struct storage_given_up given_up; /* by storage_recovery_read_prefix */
+   struct storage_given_up given_up; /* when reading for a prefix */
 };
 
 /* Reads, and settles what it found. KVS_OK, KVS_CORRUPT, KVS_INVALID, KVS_NO_SPACE, KVS_IO, or what
  * host->load returned. On failure `recovered` holds nothing to free. */
 int storage_recover(const kvs_host *host, const struct storage_folder *folder,
-                    const struct storage_recovery_base *base, struct storage_recovered *recovered,
+                    const struct storage_snapshot_found *base, struct storage_recovered *recovered,
                     kvs_error *error);
 
-/* The first half of it: reads, and changes nothing. A missing folder holds no segment. */
+/* The first half of it: reads, and changes nothing. A missing folder holds no segment. `prefix`:
+ * reads as far as the history goes without a gap or damage; what would be refused (KVS_CORRUPT,
+ * KVS_INVALID) is then reported in recovered->given_up. */
 int storage_recovery_read(const kvs_host *host, const struct storage_folder *folder,
-                          const struct storage_recovery_base *base,
+                          const struct storage_snapshot_found *base, bool prefix,
                           struct storage_recovered *recovered, kvs_error *error);
 /* The second half: copies an unfinished write to a file of its own and cuts it off, makes the rest
  * of that segment durable, removes leftovers of unfinished creations. KVS_OK or KVS_IO. */
 int storage_recovery_settle(const kvs_host *host, const struct storage_folder *folder,
                             const struct storage_recovered *recovered, kvs_error *error);
-
-/* Reads as far as the history goes without a gap or damage, and changes nothing. What would be
- * refused (KVS_CORRUPT, KVS_INVALID) is reported in recovered->given_up. */
-int storage_recovery_read_prefix(const kvs_host *host, const struct storage_folder *folder,
-                                 const struct storage_recovery_base *base,
-                                 struct storage_recovered *recovered, kvs_error *error);
 
 #endif

@@ -37,8 +37,10 @@ static int take_record(struct storage_scan *scan, const struct storage_segment_r
    if (record->type == STORAGE_RECORD_EFFECTS) {
       if (record->first_sequence <= scan->link.last_sequence)
          return damaged(scan, "the record at this offset is out of order", error);
-      int code = sink->take(sink->context, scan, reader->effects, record->effect_count,
-                            STORAGE_RECORD_HEADER_SIZE + record->payload_size, error);
+      uint64_t size = STORAGE_RECORD_HEADER_SIZE + record->payload_size;
+      int code = sink
+                     ? sink->take(sink->context, reader->effects, record->effect_count, size, error)
+                     : KVS_OK;
       if (code != KVS_OK)
          return code;
       if (scan->effects == 0)
@@ -48,7 +50,6 @@ static int take_record(struct storage_scan *scan, const struct storage_segment_r
    } else {
       scan->marks++;
    }
-   scan->records++;
    scan->durable_sequence = record->durable_sequence;
    scan->link.end = reader->offset;
    scan->link.chain = reader->chain;
@@ -112,7 +113,7 @@ int storage_scan_segment(const kvs_host *host, const struct storage_folder *fold
 {
    struct storage_segment_reader reader;
    memset(scan, 0, sizeof *scan);
-   int code = storage_segment_open(folder, number, host->store_id, &reader, error);
+   int code = storage_segment_open(folder, number, O_RDONLY, host->store_id, &reader, error);
    snprintf(scan->path, sizeof scan->path, "%s", reader.path);
    if (code != KVS_OK)
       return code;

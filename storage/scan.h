@@ -14,7 +14,7 @@ struct storage_scan {
    char path[PATH_MAX];
    struct storage_segment_header header;
    uint64_t size; /* of the file */
-   uint64_t records, marks, effects;
+   uint64_t marks, effects;
    bool followed;                    /* its last record says that a successor exists */
    uint64_t first_sequence;          /* of its first effect; 0 = it has none */
    uint64_t durable_sequence;        /* how far its records say that the log was durable */
@@ -22,18 +22,18 @@ struct storage_scan {
    struct storage_segment_tail tail; /* of the newest segment: what follows link.end */
 };
 
-/* Receives each record's effects in order. A code other than KVS_OK ends the scan with that code.
- */
+/* Receives each record's effects in order, and its size. A code other than KVS_OK ends the scan
+ * with that code. */
 struct storage_scan_sink {
-   int (*take)(void *context, const struct storage_scan *scan, const kvs_record *effects,
-               size_t count, uint64_t size, kvs_error *error);
+   int (*take)(void *context, const kvs_record *effects, size_t count, uint64_t size,
+               kvs_error *error);
    void *context;
 };
 
 /* Reads segment `number` of the host's store in `folder`. `next` is the link of the segment that
  * follows, which says where this one ends; NULL for the newest, which may end in an unfinished
- * write: then scan->tail is filled in. Notes to the host how much was read. KVS_OK, KVS_CORRUPT,
- * KVS_INVALID, KVS_NO_SPACE, KVS_IO, or what the sink returned. */
+ * write: then scan->tail is filled in. `sink` may be NULL. Notes to the host how much was read. KVS_OK,
+ * KVS_CORRUPT, KVS_INVALID, KVS_NO_SPACE, KVS_IO, or what the sink returned. */
 int storage_scan_segment(const kvs_host *host, const struct storage_folder *folder, uint64_t number,
                          const struct storage_segment_link *next,
                          const struct storage_scan_sink *sink, struct storage_scan *scan,

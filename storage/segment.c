@@ -2,9 +2,7 @@
 #include "storage/file.h"
 #include "storage/segment_internal.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,9 +190,9 @@ int storage_segment_open_file(const struct storage_folder *folder, uint64_t numb
    return KVS_OK;
 }
 
-static int open_segment(const struct storage_folder *folder, uint64_t number, int flags,
-                        const uint8_t store_id[16], struct storage_segment_reader *reader,
-                        kvs_error *error)
+int storage_segment_open(const struct storage_folder *folder, uint64_t number, int flags,
+                         const uint8_t store_id[16], struct storage_segment_reader *reader,
+                         kvs_error *error)
 {
    const uint8_t *bytes;
    size_t got;
@@ -211,20 +209,6 @@ static int open_segment(const struct storage_folder *folder, uint64_t number, in
    reader->offset = STORAGE_SEGMENT_HEADER_SIZE;
    reader->chain = storage_get32(bytes + AT_CRC);
    return KVS_OK;
-}
-
-int storage_segment_open(const struct storage_folder *folder, uint64_t number,
-                         const uint8_t store_id[16], struct storage_segment_reader *reader,
-                         kvs_error *error)
-{
-   return open_segment(folder, number, O_RDONLY, store_id, reader, error);
-}
-
-int storage_segment_open_to_mend(const struct storage_folder *folder, uint64_t number,
-                                 const uint8_t store_id[16], struct storage_segment_reader *reader,
-                                 kvs_error *error)
-{
-   return open_segment(folder, number, O_RDWR, store_id, reader, error);
 }
 
 void storage_segment_close(struct storage_segment_reader *reader)

@@ -16,6 +16,7 @@
 #include "storage/layout.h"
 #include "storage/record.h"
 
+#include <fcntl.h>
 #include <limits.h>
 
 #define STORAGE_SEGMENT_VERSION 1
@@ -65,15 +66,12 @@ struct storage_segment_reader {
    size_t effects_capacity;
 };
 
-/* Opens segment `number` and checks its header. KVS_CORRUPT (damaged, or of another store or
- * number), KVS_INVALID (a later version's), KVS_IO. On failure nothing is left to close. */
-int storage_segment_open(const struct storage_folder *folder, uint64_t number,
+/* Opens segment `number`, with `flags` as in open(2), and checks its header. KVS_CORRUPT (damaged,
+ * or of another store or number), KVS_INVALID (a later version's), KVS_IO. On failure nothing is
+ * left to close. */
+int storage_segment_open(const struct storage_folder *folder, uint64_t number, int flags,
                          const uint8_t store_id[16], struct storage_segment_reader *reader,
                          kvs_error *error);
-/* The same; reader->fd may be written to. */
-int storage_segment_open_to_mend(const struct storage_folder *folder, uint64_t number,
-                                 const uint8_t store_id[16], struct storage_segment_reader *reader,
-                                 kvs_error *error);
 void storage_segment_close(struct storage_segment_reader *reader);
 
 /* Reads the next record; its effects are in reader->effects, valid until the next call. *found is

@@ -41,8 +41,8 @@ static int settle_newest(const kvs_host *host, const struct storage_folder *fold
 {
    struct storage_segment_reader reader;
    uint64_t end = recovered->newest_link.end;
-   int code = storage_segment_open_to_mend(folder, recovered->newest.number, host->store_id,
-                                           &reader, error);
+   int code = storage_segment_open(folder, recovered->newest.number, O_RDWR, host->store_id,
+                                   &reader, error);
    if (code != KVS_OK)
       return code;
    reader.offset = end;

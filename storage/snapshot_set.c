@@ -198,13 +198,13 @@ static void pass_over(const struct storage_snapshot_set *set, size_t index, cons
                                            .sequence = set->sequences[index]});
 }
 
-/* Loads the newest sound one of those from `first` on. `none`: that none is sound is no error. */
-static int load(struct storage_snapshot_set *set, size_t first, bool none,
+/* Loads the newest sound one of those from `first` on. `prefix`: none has to be sound. */
+static int load(struct storage_snapshot_set *set, size_t first, bool prefix,
                 struct storage_snapshot_found *found, kvs_error *error)
 {
    *found = (struct storage_snapshot_found){.newest_sequence = storage_snapshot_set_newest(set)};
    for (size_t i = set->count; i > first; i--) {
-      bool last = i == first + 1 && !none;
+      bool last = i == first + 1 && !prefix;
       int code = load_one(set, i - 1, !last, error);
       if (code == KVS_OK) {
          found->loaded = true;
@@ -218,16 +218,10 @@ static int load(struct storage_snapshot_set *set, size_t first, bool none,
    return KVS_OK;
 }
 
-int storage_snapshot_set_load(struct storage_snapshot_set *set,
+int storage_snapshot_set_load(struct storage_snapshot_set *set, bool prefix,
                               struct storage_snapshot_found *found, kvs_error *error)
 {
-   return storage_remedy(set->host, load(set, 0, false, found, error), error);
-}
-
-int storage_snapshot_set_load_sound(struct storage_snapshot_set *set,
-                                    struct storage_snapshot_found *found, kvs_error *error)
-{
-   return load(set, 0, true, found, error);
+   return storage_remedy(set->host, load(set, 0, prefix, found, error), error);
 }
 
 int storage_snapshot_set_load_newest(struct storage_snapshot_set *set,
@@ -252,12 +246,6 @@ int storage_snapshot_set_load_newest(struct storage_snapshot_set *set,
 
 /* ---- Writing ---- */
 
-static void tell_saved(const kvs_host *host, uint64_t sequence)
-{
-   if (host->size >= offsetof(kvs_host, saved) + sizeof host->saved)
-      host->saved(host, sequence);
-}
-
 static bool remove_oldest(struct storage_snapshot_set *set)
 {
    char name[STORAGE_SNAPSHOT_NAME_SIZE];
@@ -270,13 +258,6 @@ static bool remove_oldest(struct storage_snapshot_set *set)
    set->count--;
    memmove(set->sequences, set->sequences + 1, set->count * sizeof *set->sequences);
    return true;
-}
-
-/* An old snapshot that cannot be removed is tried again after the next one. */
-static void remove_surplus(struct storage_snapshot_set *set)
-{
-   while (set->count > set->settings.kept && remove_oldest(set)) {
-   }
 }
 
 bool storage_snapshot_set_drop_oldest(struct storage_snapshot_set *set)
@@ -328,8 +309,11 @@ int storage_snapshot_set_write(struct storage_snapshot_set *set, const kvs_tick 
    int code = write_one(set, tick, error);
    if (code != KVS_OK)
       return code;
-   tell_saved(set->host, tick->view_sequence);
-   remove_surplus(set);
+   if (set->host->size >= offsetof(kvs_host, saved) + sizeof set->host->saved)
+      set->host->saved(set->host, tick->view_sequence);
+   /* An old snapshot that cannot be removed is tried again after the next one. */
+   while (set->count > set->settings.kept && remove_oldest(set)) {
+   }
    return KVS_OK;
 }
 

@@ -38,18 +38,14 @@ int storage_snapshot_set_open(const kvs_host *host, struct storage_snapshot_set 
                               kvs_error *error);
 void storage_snapshot_set_destroy(struct storage_snapshot_set *set);
 
-/* Loads the newest sound snapshot, passing over damaged ones with a warning. KVS_CORRUPT when there
- * are snapshots and none is sound. */
-int storage_snapshot_set_load(struct storage_snapshot_set *set,
+/* Loads the newest sound snapshot, passing over damaged ones with a warning. When there are
+ * snapshots and none is sound: KVS_CORRUPT, or with `prefix` nothing is loaded. */
+int storage_snapshot_set_load(struct storage_snapshot_set *set, bool prefix,
                               struct storage_snapshot_found *found, kvs_error *error);
 /* Loads the newest snapshot. KVS_CORRUPT when it is damaged, with the name of the one before it,
  * and when none is left of those that there were. */
 int storage_snapshot_set_load_newest(struct storage_snapshot_set *set,
                                      struct storage_snapshot_found *found, kvs_error *error);
-
-/* Loads the newest sound snapshot, or nothing when none is sound. */
-int storage_snapshot_set_load_sound(struct storage_snapshot_set *set,
-                                    struct storage_snapshot_found *found, kvs_error *error);
 
 /* Makes a snapshot of no data durable, at sequence 0. From then on there is always one, and a store
  * that lost them all does not pass for a fresh one. [inside on_load] */

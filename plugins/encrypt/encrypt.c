@@ -14,7 +14,7 @@
 #include "plugins/encrypt/opening.h"
 #include "plugins/encrypt/seal.h"
 #include "plugins/encrypt/view.h"
-#include "storage/file.h"
+#include "storage/options.h"
 
 #include <sodium.h>
 #include <stdbool.h>
@@ -77,9 +77,9 @@ static int open_parts(struct encrypt *encrypt, const kvs_setting *settings, kvs_
 static int open_encrypt(const kvs_host *host, const kvs_setting *settings, size_t count,
                         void **self, kvs_error *error)
 {
-   if (count != OPTION_COUNT)
-      return storage_fail(error, KVS_INVALID, "encrypt takes %d settings, not %zu", OPTION_COUNT,
-                          count);
+   int code = storage_check_count("encrypt", OPTION_COUNT, count, error);
+   if (code != KVS_OK)
+      return code;
    if (sodium_init() < 0)
       return storage_fail(error, KVS_IO, "libsodium finds no source of random numbers");
    struct encrypt *encrypt = calloc(1, sizeof *encrypt);
@@ -87,7 +87,7 @@ static int open_encrypt(const kvs_host *host, const kvs_setting *settings, size_
       return storage_fail(error, KVS_NO_SPACE, "no memory");
    encrypt->host = host;
    encrypt->key_path = settings[OPTION_KEY_FILE].text;
-   int code = open_parts(encrypt, settings, error);
+   code = open_parts(encrypt, settings, error);
    if (code != KVS_OK) {
       close_encrypt(encrypt);
       return code;

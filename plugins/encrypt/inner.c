@@ -122,15 +122,7 @@ static int name_failure(const struct inner *inner, int code, kvs_error *error)
       return code;
    kvs_error own = *error;
    own.text[sizeof own.text - 1] = '\0';
-   size_t size = sizeof error->text;
-   int used = snprintf(error->text, size, "inner plug-in %.64s: ", inner->plugin->name);
-   /* What does not fit is cut. */
-   size_t space = size - 1 - (size_t)used, length = strlen(own.text);
-   if (length > space)
-      length = space;
-   memcpy(error->text + used, own.text, length);
-   error->text[(size_t)used + length] = '\0';
-   return code;
+   return storage_fail(error, code, "inner plug-in %.64s: %s", inner->plugin->name, own.text);
 }
 
 static int open_plugin(struct inner *inner, const kvs_stack *stack, const char *options,

@@ -108,20 +108,16 @@ static void collect(kvs_view *view)
 
 /* ---- Reading ---- */
 
-static kvs_record record_of(const kvs_view *view, const struct entry *entry)
+static kvs_record seal_entry(kvs_view *view, const struct entry *entry)
 {
-   return (kvs_record){
+   const kvs_record record = {
        .sequence = view->sequence,
        .kind = KVS_SET,
        .expires_at_ms = entry->expires_at_ms,
        .key = {entry->key, (size_t)(entry->sizes & ((1u << KEY_SIZE_BITS) - 1)) + 1},
        .value = {entry->value, (size_t)(entry->sizes >> KEY_SIZE_BITS)},
    };
-}
-
-static kvs_record seal_entry(kvs_view *view, const struct entry *entry)
-{
-   kvs_record record = record_of(view, entry), sealed;
+   kvs_record sealed;
    view->used += seal_record(view->seal, entry->tag, &record, &view->nonce,
                              view->memory + view->used, &sealed);
    return sealed;

@@ -88,7 +88,7 @@ static void check_files(const struct image *images, size_t count, int code)
    }
 }
 
-static int recover(const struct storage_recovery_base *base, struct fuzz_host *host,
+static int recover(const struct storage_snapshot_found *base, struct fuzz_host *host,
                    struct storage_recovered *recovered)
 {
    char directory[FUZZ_PATH_SIZE];
@@ -106,7 +106,7 @@ static int recover(const struct storage_recovery_base *base, struct fuzz_host *h
    return code;
 }
 
-static void check_records(const struct storage_recovery_base *base, const struct fuzz_host *host,
+static void check_records(const struct storage_snapshot_found *base, const struct fuzz_host *host,
                           const struct storage_recovered *recovered)
 {
    uint64_t previous = 0;
@@ -115,14 +115,14 @@ static void check_records(const struct storage_recovery_base *base, const struct
       previous = host->records[i].sequence;
    }
    if (host->count > 0) {
-      REQUIRE(previous > base->snapshot_sequence && previous == recovered->last_sequence);
+      REQUIRE(previous > base->sequence && previous == recovered->last_sequence);
       REQUIRE(host->records[host->count - 1].flags == 0);
    }
-   REQUIRE(recovered->last_sequence >= base->required_sequence ||
-           base->snapshot_sequence >= base->required_sequence);
+   REQUIRE(recovered->last_sequence >= base->newest_sequence ||
+           base->sequence >= base->newest_sequence);
 }
 
-static void check_again(const struct storage_recovery_base *base, const struct fuzz_host *first,
+static void check_again(const struct storage_snapshot_found *base, const struct fuzz_host *first,
                         const struct storage_recovered *recovered)
 {
    struct fuzz_host host;
@@ -145,9 +145,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
    struct storage_recovered recovered;
    uint64_t choices = fuzz_take(&input, 1);
    size_t count = 1 + (size_t)fuzz_take(&input, 1) % SEGMENTS_MAX;
-   struct storage_recovery_base base = {.snapshot_loaded = choices & SNAPSHOT_LOADED};
-   base.snapshot_sequence = base.snapshot_loaded ? fuzz_take(&input, 2) : 0;
-   base.required_sequence = base.snapshot_loaded ? fuzz_take(&input, 2) : 0;
+   struct storage_snapshot_found base = {.loaded = choices & SNAPSHOT_LOADED};
+   base.sequence = base.loaded ? fuzz_take(&input, 2) : 0;
+   base.newest_sequence = base.loaded ? fuzz_take(&input, 2) : 0;
    build_log(&input, count, choices & RIGHT_CHECKSUMS, images);
    int code = recover(&base, &host, &recovered);
    check_files(images, count, code);

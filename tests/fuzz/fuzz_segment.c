@@ -69,7 +69,8 @@ static void read_segment(const uint8_t *file, size_t size, bool keep)
    kvs_error error = {.size = sizeof error};
    struct storage_folder folder;
    REQUIRE(storage_folder_open(fuzz_path("segment", directory), &folder, &error) == KVS_OK);
-   int code = storage_segment_open(&folder, 1, (const uint8_t *)FUZZ_STORE_ID, &reader, &error);
+   int code =
+       storage_segment_open(&folder, 1, O_RDONLY, (const uint8_t *)FUZZ_STORE_ID, &reader, &error);
    storage_folder_close(&folder);
    if (code != KVS_OK) {
       REQUIRE(code == KVS_CORRUPT || code == KVS_INVALID);

@@ -17,7 +17,7 @@ struct fixture {
    struct log_host host; /* its directory also has an empty one, "none" */
    struct storage_log *log;
    struct storage_log_settings settings; /* of the next load */
-   struct storage_recovery_base base;    /* the same */
+   struct storage_snapshot_found base;   /* the same */
    uint64_t last_sequence;
    kvs_error error;
    char text[4096]; /* what was loaded */

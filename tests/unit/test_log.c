@@ -69,7 +69,7 @@ static void effects_that_the_snapshot_holds_are_not_loaded_again(void **state)
    must_write(fixture, 1, "a", "1");
    must_write(fixture, 2, "b", "2");
    must_write(fixture, 3, "c", "3");
-   fixture->base = (struct storage_recovery_base){true, 2, 2};
+   fixture->base = (struct storage_snapshot_found){true, 2, 2};
    load_well(fixture);
    assert_string_equal(fixture->text, "c=3 ");
    assert_int_equal(fixture->last_sequence, 3);

@@ -273,7 +273,7 @@ static void refused_load_leaves_a_torn_end_where_it_is(void **state)
    memset(bytes + size - 20, 'x', 20);
    put_segment(fixture, bytes, size);
    /* The log ends before what the newest snapshot is known to have held. */
-   fixture->base = (struct storage_recovery_base){false, 0, 9};
+   fixture->base = (struct storage_snapshot_found){false, 0, 9};
    assert_int_equal(load(fixture), KVS_CORRUPT);
    uint8_t *bytes_after = log_host_read_file(&fixture->host, SEGMENT_1, &size_after);
    assert_int_equal(size_after, size);

@@ -109,7 +109,7 @@ static void missing_first_segment_is_named_unless_a_snapshot_covers_it(void **st
    assert_int_equal(unlink(path), 0);
    assert_int_equal(load(fixture), KVS_CORRUPT);
    assert_non_null(strstr(fixture->error.text, SEGMENT_1));
-   fixture->base = (struct storage_recovery_base){true, count - 1, count - 1};
+   fixture->base = (struct storage_snapshot_found){true, count - 1, count - 1};
    load_well(fixture);
    assert_int_equal(fixture->host.loaded_count, 1);
 }
@@ -142,7 +142,7 @@ static void covered_segments_are_removed_and_no_others(void **state)
    storage_log_remove_covered(fixture->log, count - 1);
    assert_false(log_host_has_file(&fixture->host, "aof/0000000003.log"));
    assert_true(log_host_has_file(&fixture->host, "aof/0000000004.log"));
-   fixture->base = (struct storage_recovery_base){true, count - 1, count - 1};
+   fixture->base = (struct storage_snapshot_found){true, count - 1, count - 1};
    load_well(fixture);
    assert_int_equal(fixture->host.loaded_count, 1);
 }
@@ -162,13 +162,13 @@ static void effects_that_only_a_snapshot_held_are_missed_without_it(void **state
    /* Power fails: the log has lost 3, the snapshot at 3 is safe. The log goes on at 4. */
    put_segment(fixture, bytes, size);
    free(bytes);
-   fixture->base = (struct storage_recovery_base){true, 3, 3};
+   fixture->base = (struct storage_snapshot_found){true, 3, 3};
    load_well(fixture);
    must_write(fixture, 4, "d", "4");
    load_well(fixture);
    assert_string_equal(fixture->text, "d=4 ");
    /* With only an older snapshot, 3 would be lost silently. */
-   fixture->base = (struct storage_recovery_base){true, 1, 1};
+   fixture->base = (struct storage_snapshot_found){true, 1, 1};
    assert_int_equal(load(fixture), KVS_CORRUPT);
    assert_non_null(strstr(fixture->error.text, "snapshot"));
 }
@@ -179,10 +179,10 @@ static void log_that_does_not_reach_the_damaged_snapshot_is_refused(void **state
    load_well(fixture);
    must_write(fixture, 1, "a", "1");
    must_write(fixture, 2, "b", "2");
-   fixture->base = (struct storage_recovery_base){true, 1, 2};
+   fixture->base = (struct storage_snapshot_found){true, 1, 2};
    load_well(fixture);
    assert_string_equal(fixture->text, "b=2 ");
-   fixture->base = (struct storage_recovery_base){true, 1, 3};
+   fixture->base = (struct storage_snapshot_found){true, 1, 3};
    assert_int_equal(load(fixture), KVS_CORRUPT);
 }
 
@@ -195,7 +195,7 @@ static void log_that_had_a_snapshot_is_refused_without_one(void **state)
    must_write(fixture, 101, "b", "2");
    assert_int_equal(load(fixture), KVS_CORRUPT);
    assert_non_null(strstr(fixture->error.text, "00000000000000000100.snapshot"));
-   fixture->base = (struct storage_recovery_base){true, 100, 100};
+   fixture->base = (struct storage_snapshot_found){true, 100, 100};
    load_well(fixture);
    assert_string_equal(fixture->text, "b=2 ");
 }
@@ -203,7 +203,7 @@ static void log_that_had_a_snapshot_is_refused_without_one(void **state)
 static void snapshot_without_any_log_is_refused(void **state)
 {
    struct fixture *fixture = *state;
-   fixture->base = (struct storage_recovery_base){true, 5, 5};
+   fixture->base = (struct storage_snapshot_found){true, 5, 5};
    assert_int_equal(load(fixture), KVS_CORRUPT);
 }
 

@@ -253,7 +253,7 @@ static void writes_ticks_and_removals_go_on_side_by_side(void **state)
    } while (!atomic_load(&writing.ended));
    pthread_join(thread, NULL);
    assert_int_equal(writing.code, KVS_OK);
-   fixture->base = (struct storage_recovery_base){true, 500, 500};
+   fixture->base = (struct storage_snapshot_found){true, 500, 500};
    load_well(fixture);
    assert_int_equal(fixture->host.loaded_count, 2500);
 }

@@ -66,7 +66,7 @@ static void append(struct fixture *fixture, uint64_t sequence, const char *value
 
 static int open_segment(struct fixture *fixture, struct storage_segment_reader *reader)
 {
-   return storage_segment_open(&fixture->folder, 3, fixture->host.host.store_id, reader,
+   return storage_segment_open(&fixture->folder, 3, O_RDONLY, fixture->host.host.store_id, reader,
                                &fixture->error);
 }
 
@@ -128,11 +128,12 @@ static void segment_of_another_store_or_number_is_refused(void **state)
    uint8_t *bytes = log_host_read_file(&fixture->host, "0000000003.log", &size);
    log_host_write_file(&fixture->host, "0000000004.log", bytes, size);
    free(bytes);
-   assert_int_equal(storage_segment_open(&fixture->folder, 4, fixture->host.host.store_id, &reader,
-                                         &fixture->error),
-                    KVS_CORRUPT);
-   assert_int_equal(storage_segment_open(&fixture->folder, 3, (const uint8_t *)"store number two",
+   assert_int_equal(storage_segment_open(&fixture->folder, 4, O_RDONLY, fixture->host.host.store_id,
                                          &reader, &fixture->error),
+                    KVS_CORRUPT);
+   assert_int_equal(storage_segment_open(&fixture->folder, 3, O_RDONLY,
+                                         (const uint8_t *)"store number two", &reader,
+                                         &fixture->error),
                     KVS_CORRUPT);
    assert_non_null(strstr(fixture->error.text, "another store"));
 }

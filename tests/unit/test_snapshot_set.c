@@ -70,7 +70,8 @@ static void open_three(struct fixture *fixture)
 static void must_load(struct fixture *fixture, uint64_t sequence)
 {
    struct storage_snapshot_found found;
-   assert_int_equal(storage_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_OK);
+   assert_int_equal(storage_snapshot_set_load(fixture->set, false, &found, &fixture->error),
+                    KVS_OK);
    assert_int_equal(found.sequence, sequence);
    assert_int_equal(found.newest_sequence, storage_snapshot_set_newest(fixture->set));
    assert_int_equal(fixture->host.loaded_count, 0);
@@ -134,8 +135,9 @@ static void two_damaged_snapshots_are_passed_over_before_anything_is_handed_on(v
    open_set(fixture, 5);
    must_load(fixture, 1);
    log_host_damage(&fixture->host, "snapshots", 2);
-   assert_int_equal(storage_snapshot_set_load(fixture->set, &found, &fixture->error), KVS_CORRUPT);
-   assert_int_equal(storage_snapshot_set_load_sound(fixture->set, &found, &fixture->error), KVS_OK);
+   assert_int_equal(storage_snapshot_set_load(fixture->set, false, &found, &fixture->error),
+                    KVS_CORRUPT);
+   assert_int_equal(storage_snapshot_set_load(fixture->set, true, &found, &fixture->error), KVS_OK);
    assert_false(found.loaded);
 }
 
