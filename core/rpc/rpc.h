@@ -128,7 +128,7 @@ void kv_call_carried_out(struct kv_call *call);
 void kv_call_forget_request(struct kv_call *call);
 /* Why arena, kv_call_take, kv_call_message or kv_call_insert had no memory: RESOURCE_EXHAUSTED, or
  * INTERNAL when the call has taken effect. */
-void kv_call_exhausted(const struct kv_call *call, struct kv_status *status);
+enum kv_code kv_call_exhausted(const struct kv_call *call, struct kv_status *status);
 /* A message of `size` bytes for the caller to fill in, in place of an earlier one that was not
  * sent. NULL when memory is out or the connection holds too much already. */
 uint8_t *kv_call_message(struct kv_call *call, size_t size);

@@ -1,15 +1,6 @@
 /* Batch: many operations in one message. */
 #include "core/service/internal.h"
 #include "core/service/validate.h"
-#include "core/service/writer.h"
-
-#include <inttypes.h>
-
-struct batch {
-   struct kv_submission submission; /* first: done gets back from it to the whole */
-   struct kv_service *service;
-   struct kv_call *call;
-};
 
 /* ---- The answer ---- */
 
@@ -33,8 +24,7 @@ static const char *text_of_refusal(const struct kv_operation *operation)
    return operation->kind == KV_OPERATION_GET
               ? "the values that this batch gets are too large for one reply; get fewer at once"
               : "the memory limit (server setting max-memory) leaves no space for it; delete keys "
-                "or "
-                "raise it";
+                "or raise it";
 }
 
 static struct kv_slice refusal_of(const struct answer *answer, size_t index)
@@ -144,80 +134,44 @@ static enum kv_code take_operation(const struct kv_service *service,
    return KV_OK;
 }
 
-static enum kv_code take_operations(const struct kv_service *service,
-                                    const Kvstore__BatchRequest *request,
-                                    struct kv_operation *operations, bool *writes,
-                                    struct kv_status *status)
-{
-   *writes = false;
-   for (size_t i = 0; i < request->n_operations; i++) {
-      if (take_operation(service, request->operations[i], i, &operations[i], status) != KV_OK)
-         return status->code;
-      *writes |= operations[i].kind != KV_OPERATION_GET;
-   }
-   return KV_OK;
-}
-
 /* ---- The two ways ---- */
 
-/* Some operations were committed before the failure: it is that of the others. */
-static void reply_in_part(struct batch *batch, const struct kv_status *status)
+/* `failure`: of the operations that were not committed, where others were; or NULL. */
+static void reply(const struct kv_write *write, const struct kv_status *failure)
 {
-   struct kv_submission *submission = &batch->submission;
-   kv_call_carried_out(batch->call);
-   for (size_t i = submission->committed; i < submission->count; i++)
-      submission->operations[i].code = status->code;
+   const struct kv_submission *submission = &write->submission;
    const struct answer answer = {.operations = submission->operations,
                                  .count = submission->count,
-                                 .failure = status,
+                                 .failure = failure,
                                  .failed = submission->committed};
-   if (encode(batch->call, &answer))
-      kv_call_reply(batch->call);
+   kv_call_carried_out(write->call);
+   for (size_t i = submission->committed; failure && i < submission->count; i++)
+      submission->operations[i].code = failure->code;
+   if (encode(write->call, &answer))
+      kv_call_reply(write->call);
 }
 
 static void batch_done(struct kv_submission *submission, const struct kv_status *status)
 {
-   struct batch *batch = (struct batch *)submission;
-   if (status && submission->committed > 0) {
-      reply_in_part(batch, status);
-      return;
-   }
-   if (status) {
-      kv_message_fail(batch->call, status);
-      return;
-   }
-   if (submission->refused) {
-      struct kv_status full;
-      kv_fail(&full, KV_RESOURCE_EXHAUSTED,
-              "operations: the memory limit of %" PRIu64
-              " bytes (server setting max-memory) leaves no space for them; nothing was changed",
-              batch->service->config.memory_max);
-      kv_message_fail(batch->call, &full);
-      return;
-   }
-   kv_call_carried_out(batch->call);
-   const struct answer answer = {.operations = submission->operations, .count = submission->count};
-   if (encode(batch->call, &answer))
-      kv_call_reply(batch->call);
+   const struct kv_write *write = (struct kv_write *)submission;
+   if (status && submission->committed == 0)
+      kv_message_fail(write->call, status);
+   else if (!status && submission->refused)
+      kv_service_fail_full(write, "operations", "leaves no space for them; nothing was changed");
+   else
+      reply(write, status);
 }
 
 static void submit(struct kv_service *service, struct kv_call *call,
                    struct kv_operation *operations, size_t count, bool atomic)
 {
-   struct batch *batch = kv_message_alloc(call, sizeof *batch);
-   if (!batch)
-      return;
-   *batch = (struct batch){
-       .submission = {.operations = operations,
-                      .count = count,
-                      .atomic = atomic,
-                      .arena = kv_call_arena(call),
-                      .result_max = service->config.message_size_max,
-                      .done = batch_done},
-       .service = service,
-       .call = call,
-   };
-   kv_service_submit(service, call, &batch->submission);
+   const struct kv_submission submission = {.operations = operations,
+                                            .count = count,
+                                            .atomic = atomic,
+                                            .arena = kv_call_arena(call),
+                                            .result_max = service->config.message_size_max,
+                                            .done = batch_done};
+   kv_service_submit(service, call, &submission);
 }
 
 /* Gets alone need no commit: one version, pinned while the answer is encoded. */
@@ -261,11 +215,16 @@ void kv_service_batch(void *context, struct kv_call *call, struct kv_slice reque
        kv_message_alloc(call, batch->n_operations * sizeof *operations);
    if (!operations)
       return;
-   bool writes;
+   bool writes = false;
    struct kv_status status;
-   if (take_operations(service, batch, operations, &writes, &status) != KV_OK)
-      kv_message_fail(call, &status);
-   else if (writes)
+   for (size_t i = 0; i < batch->n_operations; i++) {
+      if (take_operation(service, batch->operations[i], i, &operations[i], &status) != KV_OK) {
+         kv_message_fail(call, &status);
+         return;
+      }
+      writes |= operations[i].kind != KV_OPERATION_GET;
+   }
+   if (writes)
       submit(service, call, operations, batch->n_operations, batch->atomic);
    else
       read_all(service, call, operations, batch->n_operations);

@@ -57,23 +57,22 @@ static void config_run(struct kv_control_task *task)
    kv_admin_answer(task, code, &status, config_reply);
 }
 
-/* Adds an option unless the number is 0, which means the default. */
+/* Adds the option of the same name as the field, unless the number is 0: the default. */
 static enum kv_code add_number(struct kv_call *call, struct kv_control_request *request,
-                               const char *field, const char *option, int64_t number,
-                               struct kv_status *status)
+                               const char *name, int64_t number, struct kv_status *status)
 {
    if (number < 0)
       return kv_fail(status, KV_INVALID_ARGUMENT,
                      "%s: %" PRId64 " is negative; give a positive number, or 0 for the default",
-                     field, number);
+                     name, number);
    if (number == 0)
       return KV_OK;
    char *text = kv_arena_alloc(kv_call_arena(call), NUMBER_TEXT_SIZE);
    if (!text)
-      return kv_message_exhausted(call, status);
+      return kv_call_exhausted(call, status);
    snprintf(text, NUMBER_TEXT_SIZE, "%" PRId64, number);
    struct kv_mode_option *options = (struct kv_mode_option *)request->options;
-   options[request->option_count++] = (struct kv_mode_option){option, text};
+   options[request->option_count++] = (struct kv_mode_option){name, text};
    return KV_OK;
 }
 
@@ -99,18 +98,18 @@ static enum kv_code map_mode(struct kv_call *call, const Kvstore__ConfigRequest 
    request->plugin = modes[mode].plugin;
 
    const struct {
-      const char *field, *option;
+      const char *name;
       int64_t number;
       bool applies;
    } numbers[NUMBERS] = {
-       {"snapshot_interval", "snapshot_interval", config->snapshot_interval, modes[mode].snapshots},
-       {"max_snapshots", "max_snapshots", config->max_snapshots, modes[mode].snapshots},
-       {"aof_max_size", "aof_max_size", config->aof_max_size, modes[mode].log},
+       {"snapshot_interval", config->snapshot_interval, modes[mode].snapshots},
+       {"max_snapshots", config->max_snapshots, modes[mode].snapshots},
+       {"aof_max_size", config->aof_max_size, modes[mode].log},
    };
    for (size_t i = 0; i < NUMBERS; i++) {
       /* Old clients send all numbers with every mode: those that do not apply mean nothing. */
-      if (numbers[i].applies && add_number(call, request, numbers[i].field, numbers[i].option,
-                                           numbers[i].number, status) != KV_OK)
+      if (numbers[i].applies &&
+          add_number(call, request, numbers[i].name, numbers[i].number, status) != KV_OK)
          return status->code;
    }
    return KV_OK;

@@ -165,7 +165,7 @@ static enum kv_code take_text(struct kv_call *call, const char *field, ProtobufC
                      data.data[offset], offset);
    char *copy = kv_arena_alloc(kv_call_arena(call), bytes.size + 1);
    if (!copy)
-      return kv_message_exhausted(call, status);
+      return kv_call_exhausted(call, status);
    if (bytes.size > 0)
       memcpy(copy, bytes.data, bytes.size);
    copy[bytes.size] = '\0';
@@ -182,7 +182,7 @@ static enum kv_code take_configure(struct kv_call *call, const Kvstore__Configur
    struct kv_mode_option *options =
        kv_arena_alloc(kv_call_arena(call), wanted->n_options * sizeof *options);
    if (!options)
-      return kv_message_exhausted(call, status);
+      return kv_call_exhausted(call, status);
    enum kv_code code = take_text(call, "plugin", wanted->plugin, &request->plugin, status);
    for (size_t i = 0; code == KV_OK && i < wanted->n_options; i++) {
       code = take_text(call, "options key", wanted->options[i]->key, &options[i].name, status);

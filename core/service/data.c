@@ -1,48 +1,26 @@
 /* Set, Get, Del: one key a call. */
 #include "core/service/internal.h"
 #include "core/service/validate.h"
-#include "core/service/writer.h"
-
-#include <inttypes.h>
-
-/* A Set or Del in the commit pipeline; lives in the call's arena. */
-struct write {
-   struct kv_submission submission; /* first: done gets back from it to the whole */
-   struct kv_operation operation;
-   struct kv_service *service;
-   struct kv_call *call;
-};
 
 static void submit(struct kv_service *service, struct kv_call *call,
                    const struct kv_operation *operation,
                    void (*done)(struct kv_submission *, const struct kv_status *))
 {
-   struct write *write = kv_message_alloc(call, sizeof *write);
-   if (!write)
+   struct kv_operation *kept = kv_message_alloc(call, sizeof *kept);
+   if (!kept)
       return;
-   write->operation = *operation;
-   write->service = service;
-   write->call = call;
-   write->submission = (struct kv_submission){
-       .operations = &write->operation,
-       .count = 1,
-       .done = done,
-   };
-   kv_service_submit(service, call, &write->submission);
+   *kept = *operation;
+   kv_service_submit(service, call,
+                     &(struct kv_submission){.operations = kept, .count = 1, .done = done});
 }
 
 static void set_done(struct kv_submission *submission, const struct kv_status *status)
 {
-   struct write *write = (struct write *)submission;
+   const struct kv_write *write = (struct kv_write *)submission;
    if (status) {
       kv_message_fail(write->call, status);
-   } else if (write->operation.code != KV_OK) {
-      struct kv_status full;
-      kv_fail(&full, write->operation.code,
-              "value: the memory limit of %" PRIu64
-              " bytes (server setting max-memory) leaves no space for it; delete keys or raise it",
-              write->service->config.memory_max);
-      kv_message_fail(write->call, &full);
+   } else if (submission->operations->code != KV_OK) {
+      kv_service_fail_full(write, "value", "leaves no space for it; delete keys or raise it");
    } else {
       kv_call_carried_out(write->call);
       kv_call_reply(write->call); /* google.protobuf.Empty has no bytes */
@@ -73,13 +51,13 @@ void kv_service_set(void *context, struct kv_call *call, struct kv_slice request
 
 static void del_done(struct kv_submission *submission, const struct kv_status *status)
 {
-   struct write *write = (struct write *)submission;
+   const struct kv_write *write = (struct kv_write *)submission;
    if (status) {
       kv_message_fail(write->call, status);
       return;
    }
    Kvstore__DelResponse response = KVSTORE__DEL_RESPONSE__INIT;
-   response.success = write->operation.found;
+   response.success = submission->operations->found;
    kv_call_carried_out(write->call);
    kv_message_reply(write->call, &response.base);
 }

@@ -1,8 +1,5 @@
 #include "core/service/descriptors.h"
 
-#include "google/protobuf/descriptor.pb-c.h"
-
-#include <stdint.h>
 #include <stdlib.h>
 
 typedef Google__Protobuf__FileDescriptorProto file_descriptor;
@@ -12,11 +9,6 @@ typedef Google__Protobuf__ServiceDescriptorProto service_descriptor;
 
 static const uint8_t descriptor_set[] = {
 #include "descriptor_set.h"
-};
-
-struct kv_descriptors {
-   Google__Protobuf__FileDescriptorSet *set;
-   struct kv_slice files[];
 };
 
 struct kv_descriptors *kv_descriptors_create(void)
@@ -32,6 +24,7 @@ struct kv_descriptors *kv_descriptors_create(void)
       return NULL;
    }
    descriptors->set = set;
+   descriptors->count = set->n_file;
    for (size_t i = 0; i < set->n_file; i++) {
       size_t size = google__protobuf__file_descriptor_proto__get_packed_size(set->file[i]);
       uint8_t *packed = malloc(size);
@@ -47,20 +40,10 @@ struct kv_descriptors *kv_descriptors_create(void)
 
 void kv_descriptors_destroy(struct kv_descriptors *descriptors)
 {
-   for (size_t i = 0; i < descriptors->set->n_file; i++)
+   for (size_t i = 0; i < descriptors->count; i++)
       free((void *)(uintptr_t)descriptors->files[i].data);
    google__protobuf__file_descriptor_set__free_unpacked(descriptors->set, NULL);
    free(descriptors);
-}
-
-size_t kv_descriptors_count(const struct kv_descriptors *descriptors)
-{
-   return descriptors->set->n_file;
-}
-
-struct kv_slice kv_descriptors_file(const struct kv_descriptors *descriptors, size_t file)
-{
-   return descriptors->files[file];
 }
 
 /* ---- Symbols ---- */
@@ -149,7 +132,7 @@ static bool in_file(const file_descriptor *file, struct kv_slice symbol)
 size_t kv_descriptors_by_name(const struct kv_descriptors *descriptors, struct kv_slice name)
 {
    size_t i = 0;
-   while (i < descriptors->set->n_file && !is(name, descriptors->set->file[i]->name))
+   while (i < descriptors->count && !is(name, descriptors->set->file[i]->name))
       i++;
    return i;
 }
@@ -157,7 +140,7 @@ size_t kv_descriptors_by_name(const struct kv_descriptors *descriptors, struct k
 size_t kv_descriptors_by_symbol(const struct kv_descriptors *descriptors, struct kv_slice symbol)
 {
    size_t i = 0;
-   while (i < descriptors->set->n_file && !in_file(descriptors->set->file[i], symbol))
+   while (i < descriptors->count && !in_file(descriptors->set->file[i], symbol))
       i++;
    return i;
 }

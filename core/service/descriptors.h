@@ -8,18 +8,18 @@
 
 #include "core/support/slice.h"
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "google/protobuf/descriptor.pb-c.h"
 
-struct kv_descriptors;
+struct kv_descriptors {
+   Google__Protobuf__FileDescriptorSet *set;
+   size_t count;
+   struct kv_slice files[]; /* each a FileDescriptorProto, encoded */
+};
 
 /* NULL when memory runs out. */
 struct kv_descriptors *kv_descriptors_create(void);
 void kv_descriptors_destroy(struct kv_descriptors *descriptors);
 
-size_t kv_descriptors_count(const struct kv_descriptors *descriptors);
-/* The file's FileDescriptorProto, encoded. */
-struct kv_slice kv_descriptors_file(const struct kv_descriptors *descriptors, size_t file);
 /* The file of this name, or the one that defines this symbol (fully qualified: a service, method,
  * message, field, enum or enum value); the count when there is none. */
 size_t kv_descriptors_by_name(const struct kv_descriptors *descriptors, struct kv_slice name);

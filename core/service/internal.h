@@ -41,10 +41,20 @@ static inline struct kv_slice kv_service_bytes(ProtobufCBinaryData data)
    return kv_slice(data.data, data.len);
 }
 
-/* Has the write committed with the others of this turn, or fails the call as there is no
- * memory for it. For handlers. */
+/* A write in the commit pipeline; lives in the call's arena. */
+struct kv_write {
+   struct kv_submission submission; /* first: `done` gets back from it to the whole */
+   struct kv_service *service;
+   struct kv_call *call;
+};
+
+/* Has the write committed with the others of this turn, or fails the call when there is no memory
+ * for it. The operations must live as long as the call. For handlers. */
 void kv_service_submit(struct kv_service *service, struct kv_call *call,
-                       struct kv_submission *submission);
+                       const struct kv_submission *submission);
+/* For `done`: fails the call, as the write would exceed max-memory. `field` and `what` belong to
+ * the text. */
+void kv_service_fail_full(const struct kv_write *write, const char *field, const char *what);
 
 /* Field numbers of GetResponse, and its size when the key was found. */
 enum { KV_GET_RESPONSE_VALUE = 1, KV_GET_RESPONSE_FOUND = 2 };

@@ -98,12 +98,6 @@ void kv_message_fail(struct kv_call *call, const struct kv_status *status)
    kv_call_fail(call, status->code, status->text);
 }
 
-enum kv_code kv_message_exhausted(const struct kv_call *call, struct kv_status *status)
-{
-   kv_call_exhausted(call, status);
-   return status->code;
-}
-
 void kv_message_out_of_memory(struct kv_call *call)
 {
    struct kv_status status;

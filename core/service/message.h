@@ -50,8 +50,6 @@ int kv_message_shown_size(ProtobufCBinaryData name);
 
 /* Fails the call with a status. */
 void kv_message_fail(struct kv_call *call, const struct kv_status *status);
-/* Why the call has no memory (kv_call_exhausted); returns the code. */
-enum kv_code kv_message_exhausted(const struct kv_call *call, struct kv_status *status);
 /* Fails the call because memory is out. */
 void kv_message_out_of_memory(struct kv_call *call);
 

@@ -2,10 +2,9 @@
 
 #include "core/service/descriptors.h"
 #include "core/service/message.h"
+#include "core/support/invariant.h"
 
 #include "reflection.pb-c.h"
-
-#include <stdlib.h>
 
 typedef Grpc__Reflection__V1__ServerReflectionRequest reflection_request;
 typedef Grpc__Reflection__V1__ServerReflectionResponse reflection_response;
@@ -20,10 +19,6 @@ static const char *const services[] = {
     "kvstore.KeyValueStore",
 };
 #define SERVICES (sizeof services / sizeof *services)
-
-struct kv_reflection {
-   struct kv_descriptors *descriptors;
-};
 
 /* An answer with space for each kind. */
 struct answer {
@@ -74,7 +69,7 @@ static void answer_services(struct answer *answer)
 static void add_file(struct answer *answer, const struct kv_descriptors *descriptors, size_t file)
 {
    answer->file_data[answer->files.n_file_descriptor_proto++] =
-       kv_message_bytes(kv_descriptors_file(descriptors, file));
+       kv_message_bytes(descriptors->files[file]);
 }
 
 /* The file asked for first, then all that it depends on. */
@@ -87,7 +82,7 @@ static void answer_file(struct answer *answer, const struct kv_descriptors *desc
    kv_descriptors_closure(descriptors, file, wanted);
    add_file(answer, descriptors, file);
    wanted[file] = false;
-   for (size_t i = 0; i < kv_descriptors_count(descriptors); i++)
+   for (size_t i = 0; i < descriptors->count; i++)
       if (wanted[i])
          add_file(answer, descriptors, i);
    answer->response.message_response_case =
@@ -99,7 +94,7 @@ static void answer_filename(struct answer *answer, const struct kv_descriptors *
                             ProtobufCBinaryData name)
 {
    size_t file = kv_descriptors_by_name(descriptors, kv_slice(name.data, name.len));
-   if (file == kv_descriptors_count(descriptors))
+   if (file == descriptors->count)
       answer_not_found(answer, "file_by_filename", name, "no such file is served here");
    else
       answer_file(answer, descriptors, file);
@@ -109,7 +104,7 @@ static void answer_symbol(struct answer *answer, const struct kv_descriptors *de
                           ProtobufCBinaryData name)
 {
    size_t file = kv_descriptors_by_symbol(descriptors, kv_slice(name.data, name.len));
-   if (file == kv_descriptors_count(descriptors))
+   if (file == descriptors->count)
       answer_not_found(answer, "file_containing_symbol", name,
                        "no such symbol is served here; give its full name with the package");
    else
@@ -162,14 +157,14 @@ static void fill_answer(struct answer *answer, const struct kv_descriptors *desc
 
 static void on_request(void *context, struct kv_call *call, struct kv_slice request)
 {
-   struct kv_reflection *reflection = context;
+   const struct kv_descriptors *descriptors = context;
    reflection_request *question = kv_message_decode(
        call, &grpc__reflection__v1__server_reflection_request__descriptor, request);
    if (!question)
       return;
    struct answer answer = {0};
    forget_unknown_fields(question);
-   fill_answer(&answer, reflection->descriptors, question);
+   fill_answer(&answer, descriptors, question);
    if (kv_message_encode(call, &answer.response.base))
       kv_call_send(call);
 }
@@ -188,28 +183,20 @@ static void on_half_closed(void *context, struct kv_call *call)
    kv_call_finish(call);
 }
 
-/* ---- Interface ---- */
+/* ---- Interface: a kv_reflection is the descriptors, and nothing else ---- */
 
 struct kv_reflection *kv_reflection_create(struct kv_status *status)
 {
-   struct kv_reflection *reflection = calloc(1, sizeof *reflection);
-   if (reflection)
-      reflection->descriptors = kv_descriptors_create();
-   if (!reflection || !reflection->descriptors ||
-       kv_descriptors_count(reflection->descriptors) > FILES_MAX) {
+   struct kv_descriptors *descriptors = kv_descriptors_create();
+   if (!descriptors)
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for the embedded descriptors");
-      if (reflection && reflection->descriptors)
-         kv_descriptors_destroy(reflection->descriptors);
-      free(reflection);
-      return NULL;
-   }
-   return reflection;
+   KV_INVARIANT(!descriptors || descriptors->count <= FILES_MAX);
+   return (struct kv_reflection *)descriptors;
 }
 
 void kv_reflection_destroy(struct kv_reflection *reflection)
 {
-   kv_descriptors_destroy(reflection->descriptors);
-   free(reflection);
+   kv_descriptors_destroy((struct kv_descriptors *)reflection);
 }
 
 size_t kv_reflection_methods(struct kv_reflection *reflection, struct kv_rpc_method *methods)

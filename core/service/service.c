@@ -2,6 +2,7 @@
 
 #include "core/support/clock.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 struct kv_service *kv_service_create(const struct kv_service_config *config,
@@ -79,13 +80,25 @@ static size_t size_of_entries(const struct kv_submission *submission)
 }
 
 void kv_service_submit(struct kv_service *service, struct kv_call *call,
-                       struct kv_submission *submission)
+                       const struct kv_submission *submission)
 {
    size_t entries = size_of_entries(submission);
-   if (entries > ENTRIES_SIZE_MIN && !kv_call_take(call, entries))
+   struct kv_write *write = kv_arena_alloc(kv_call_arena(call), sizeof *write);
+   if (!write || (entries > ENTRIES_SIZE_MIN && !kv_call_take(call, entries))) {
       kv_message_out_of_memory(call);
-   else
-      kv_commit_add(service->config.commit, kv_call_worker(call), submission);
+      return;
+   }
+   *write = (struct kv_write){*submission, service, call};
+   kv_commit_add(service->config.commit, kv_call_worker(call), &write->submission);
+}
+
+void kv_service_fail_full(const struct kv_write *write, const char *field, const char *what)
+{
+   struct kv_status status;
+   kv_fail(&status, KV_RESOURCE_EXHAUSTED,
+           "%s: the memory limit of %" PRIu64 " bytes (server setting max-memory) %s", field,
+           write->service->config.memory_max, what);
+   kv_message_fail(write->call, &status);
 }
 
 void kv_service_turn_end(void *context, unsigned worker)
@@ -108,10 +121,7 @@ size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *meth
        {.path = METHOD("Config"), .request = kv_service_config},
        {.path = METHOD("Configure"), .request = kv_service_configure},
        {.path = METHOD("ListPlugins"), .request = kv_service_list_plugins},
-       {.path = METHOD("Batch"),
-
-        .compound = true,
-        .request = kv_service_batch},
+       {.path = METHOD("Batch"), .compound = true, .request = kv_service_batch},
        {.path = METHOD("Scan"),
         .kind = KV_RPC_SERVER_STREAM,
         .slow = true,

@@ -69,7 +69,7 @@ struct kv_node *kv_node_copy(const struct kv_node *node, uint64_t birth, uint32_
 struct kv_node *kv_node_resize(struct kv_node *leaf, uint32_t slots);
 
 /* The first slot whose key is not below `key` (count: none); slot 0 of an inner node is ignored.
- * *equal tells whether it is that key. `key` must be one that can be in the node. */
+ * *equal says whether it is that key. `key` must be one that can be in the node. */
 uint32_t kv_node_find(const struct kv_node *node, struct kv_slice key, bool *equal);
 /* The child of an inner node under which `key` belongs. */
 uint32_t kv_node_child(const struct kv_node *node, struct kv_slice key);

@@ -15,9 +15,7 @@
 #include "core/support/status.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
-#include <time.h>
 
 enum kv_log_level { KV_LOG_ERROR = 1, KV_LOG_WARNING = 2, KV_LOG_INFO = 3, KV_LOG_DEBUG = 4 };
 
@@ -30,10 +28,5 @@ enum kv_code kv_log_start(struct kv_status *status);
 /* Waits until what was logged is written, at most for `patience_ms`; false when it was not. What is
  * logged from now on is dropped. */
 bool kv_log_stop(int64_t patience_ms);
-
-/* What a line begins with, without a NUL; returns its size. */
-#define KV_LOG_STAMP_SIZE 64
-size_t kv_log_stamp(enum kv_log_level level, const struct timespec *time,
-                    char stamp[KV_LOG_STAMP_SIZE]);
 
 #endif

@@ -4,7 +4,7 @@
  * the same origin, whatever their text. Each has a supply that is used up by a burst and comes back
  * with time, so that whoever can cause a line, and choose its text, cannot fill a disk with it.
  *
- * What is left out is counted, and told when kv_log_limit_report is called.
+ * What is left out is counted, and kv_log_limit_report reports it.
  *
  * Threads: one at a time; the caller locks.
  */
@@ -49,8 +49,8 @@ bool kv_log_limit_admit(struct kv_log_limit *limit, uint64_t origin, const char 
 /* Whether anything waits to be reported. */
 bool kv_log_limit_pending(const struct kv_log_limit *limit);
 
-/* Fills in a message about lines that were left out, if there is one to be told by now, or, with
- * `all`, at all. Call it until it returns false. */
+/* Fills in a message about lines that were left out, if one is due by now, or, with `all`, if
+ * there is any. Call it until it returns false. */
 bool kv_log_limit_report(struct kv_log_limit *limit, uint64_t now_ms, bool all, char *message,
                          size_t size);
 

@@ -9,8 +9,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOOK_EVERY_MS 1000
@@ -36,18 +34,21 @@ struct kv_log_writer {
    struct line lines[KV_LOG_QUEUE_LINES];
 };
 
-/* ---- The thread ---- */
+#define STAMP_SIZE 64
 
 /* One write(2) a line keeps lines of different processes whole. A log that cannot be written has
  * nowhere left to complain to. */
-static void write_line(int fd, const struct line *line)
+void kv_log_write_line(int fd, enum kv_log_level level, const struct timespec *time,
+                       const char *message)
 {
-   char text[KV_LOG_MESSAGE_SIZE + KV_LOG_STAMP_SIZE + 1];
-   size_t size = kv_log_stamp(line->level, &line->time, text);
-   size_t message_size = strlen(line->message);
-   memcpy(text + size, line->message, message_size);
-   size += message_size;
-   text[size++] = '\n';
+   static const char *const names[] = {"", "error", "warning", "info", "debug"};
+   struct tm utc;
+   char text[STAMP_SIZE + KV_LOG_MESSAGE_SIZE + 1];
+   gmtime_r(&time->tv_sec, &utc);
+   size_t size =
+       (size_t)snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s %s\n",
+                        utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min,
+                        utc.tm_sec, time->tv_nsec / 1000000, names[level], message);
    for (size_t done = 0; done < size;) {
       ssize_t written = write(fd, text + done, size - done);
       if (written > 0)
@@ -59,21 +60,15 @@ static void write_line(int fd, const struct line *line)
    }
 }
 
-static void write_notice(struct kv_log_writer *writer, const struct timespec *time,
-                         const char *message)
-{
-   struct line notice = {.level = KV_LOG_WARNING, .time = *time};
-   snprintf(notice.message, sizeof notice.message, "%s", message);
-   write_line(writer->fd, &notice);
-}
+/* ---- The thread ---- */
 
-static void write_dropped(struct kv_log_writer *writer, const struct timespec *time,
-                          uint64_t dropped)
+static void write_dropped(const struct kv_log_writer *writer)
 {
    char message[128];
    snprintf(message, sizeof message,
-            "%" PRIu64 " lines are missing here: the log was not read fast enough", dropped);
-   write_notice(writer, time, message);
+            "%" PRIu64 " lines are missing here: the log was not read fast enough",
+            writer->taken.dropped_before);
+   kv_log_write_line(writer->fd, KV_LOG_WARNING, &writer->taken.time, message);
 }
 
 /* Takes what is to be written next: a line, or a message about lines that were not. Under the lock.
@@ -118,9 +113,10 @@ static void *run(void *argument)
       if (take(writer)) {
          pthread_mutex_unlock(&writer->lock);
          if (writer->taken.dropped_before > 0)
-            write_dropped(writer, &writer->taken.time, writer->taken.dropped_before);
+            write_dropped(writer);
          if (writer->taken.message[0] != '\0')
-            write_line(writer->fd, &writer->taken);
+            kv_log_write_line(writer->fd, writer->taken.level, &writer->taken.time,
+                              writer->taken.message);
          pthread_mutex_lock(&writer->lock);
       } else if (writer->closed) {
          break;
@@ -150,9 +146,7 @@ struct kv_log_writer *kv_log_writer_create(int fd, struct kv_status *status)
    if (error == 0)
       return writer;
    kv_fail_errno(status, error, "cannot start the thread that writes the log");
-   pthread_cond_destroy(&writer->changed);
-   pthread_mutex_destroy(&writer->lock);
-   free(writer);
+   kv_log_writer_destroy(writer);
    return NULL;
 }
 

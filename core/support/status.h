@@ -43,7 +43,7 @@ enum kv_code kv_fail(struct kv_status *status, enum kv_code code, const char *fo
 enum kv_code kv_fail_errno(struct kv_status *status, int error_number, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* An analyzer that sees one file at a time is told that a failure is one. */
+/* Tells an analyzer that sees one file at a time that a failure is one. */
 #ifdef __clang_analyzer__
 #define kv_fail(status, code, ...) ((kv_fail)(status, code, __VA_ARGS__), (code))
 #define kv_fail_errno(...) ((kv_fail_errno)(__VA_ARGS__), KV_UNAVAILABLE)

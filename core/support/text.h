@@ -25,7 +25,7 @@ bool kv_text_is_plain_name(const char *text, const char *others, size_t size_max
 const char *kv_text_show(const char *text, char *to, size_t capacity);
 
 /* Copies `text`, any bytes, into a buffer of `capacity`: each byte that is not printable as \xNN,
- * and a backslash as two, so that it can be told back. What does not fit is cut off. */
+ * and a backslash as two, so that it can be converted back. What does not fit is cut off. */
 #define KV_TEXT_ESCAPED_MAX 4 /* by how much it grows at the most */
 void kv_text_escape(const char *text, char *to, size_t capacity);
 

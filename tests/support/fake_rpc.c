@@ -88,11 +88,11 @@ void kv_call_forget_request(struct kv_call *call)
    (void)call;
 }
 
-void kv_call_exhausted(const struct kv_call *call, struct kv_status *status)
+enum kv_code kv_call_exhausted(const struct kv_call *call, struct kv_status *status)
 {
    const struct fake_account *account = call->client.account;
-   kv_fail(status, account && account->carried_out ? KV_INTERNAL : KV_RESOURCE_EXHAUSTED,
-           "out of memory");
+   return kv_fail(status, account && account->carried_out ? KV_INTERNAL : KV_RESOURCE_EXHAUSTED,
+                  "out of memory");
 }
 
 uint8_t *kv_call_message(struct kv_call *call, size_t size)

@@ -381,7 +381,7 @@ void kv_call_forget_request(struct kv_call *call)
    kv_charge_forget_request(&call->charge);
 }
 
-void kv_call_exhausted(const struct kv_call *call, struct kv_status *status)
+enum kv_code kv_call_exhausted(const struct kv_call *call, struct kv_status *status)
 {
-   kv_charge_exhausted(&call->charge, status);
+   return kv_charge_exhausted(&call->charge, status);
 }

@@ -46,7 +46,7 @@ struct kv_rpc {
    size_t method_count;
    struct kv_account *account;
    grpc_completion_queue *shutdown_queue;
-   grpc_metadata encodings; /* that requests may have, as the client is told */
+   grpc_metadata encodings; /* that requests may have, for the client */
    struct kv_acceptor *acceptor;
    struct kv_monopoly *monopoly;
    grpc_server_credentials *credentials; /* insecure ones, of each connection */

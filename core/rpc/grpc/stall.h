@@ -35,7 +35,7 @@ struct kv_progress {
    size_t kept;                /* bytes of old versions in its share */
    unsigned sent, sent_before; /* replies that have left; at the last look */
    unsigned still;             /* looks in a row at which the same one had not */
-   bool ended;                 /* gRPC has been told to end the call */
+   bool ended;                 /* gRPC has been asked to end the call */
    atomic_bool awaits_reader;  /* gRPC has a reply, or a status, that the client is to read */
 };
 
