@@ -37,7 +37,7 @@ struct kv_config {
    size_t option_count;
    uint64_t max_value_size;   /* bytes */
    uint64_t max_message_size; /* bytes, of one request */
-   uint64_t max_memory;       /* bytes of keys and values; 0 = no bound */
+   uint64_t max_memory;       /* bytes of keys and values; 0 = no limit */
    uint64_t max_wire_memory;  /* bytes that calls may hold */
    uint64_t reader_timeout;   /* seconds that a reply may stand still */
    uint64_t workers;          /* threads that serve the wire */

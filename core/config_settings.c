@@ -1,4 +1,4 @@
-/* What there is to set: names, defaults, help and bounds, and the checks of each kind of value. */
+/* What there is to set: names, defaults, help and limits, and the checks of each kind of value. */
 #include "core/config_internal.h"
 
 #include "core/support/size.h"

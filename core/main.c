@@ -167,16 +167,14 @@ static enum kv_code listen_and_start(struct server *server, struct kv_status *st
 static enum kv_code load(struct server *server, struct kv_status *status)
 {
    const struct kv_config *config = server->config;
-   const struct kv_control_first_choice choice = {config->mode, config->options,
-                                                  config->option_count};
+   const struct kv_control_request choice = {config->mode, config->options, config->option_count};
    if (kv_control_start(server->control, &choice, status) != KV_OK)
       return status->code;
-   struct kv_status failure;
    kv_service_set_loaded(server->service);
    kv_health_set(server->health, KV_HEALTH_SERVER, true);
    kv_health_set(server->health, KV_HEALTH_STORE, true);
    /* The very first write may have failed already, before the line above. */
-   if (kv_commit_read_only(server->commit, &failure))
+   if (kv_commit_read_only(server->commit, NULL))
       kv_health_set(server->health, KV_HEALTH_STORE, false);
    kv_log(KV_LOG_INFO, "ready");
    return KV_OK;

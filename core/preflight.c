@@ -13,27 +13,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a start would open. */
-struct choice {
-   const char *mode;
-   const struct kv_mode_option *options;
-   size_t option_count;
-   const uint8_t *store_id; /* NULL: of a new store */
-};
-
 /* ---- The plug-in ---- */
 
-static enum kv_code open_in(struct kv_plugin_library *library, const struct choice *choice,
+/* `store_id` is NULL for a new store. */
+static enum kv_code open_in(struct kv_plugin_library *library,
+                            const struct kv_control_request *mode, const uint8_t *store_id,
                             const char *directory, struct kv_status *status)
 {
    struct kv_instance_config config = {.library = library, .directory = directory};
    struct kv_instance *instance;
-   if (choice->store_id)
-      memcpy(config.store_id, choice->store_id, sizeof config.store_id);
-   enum kv_code code = kv_plugin_library_find(library, choice->mode, &config.plugin, status);
+   if (store_id)
+      memcpy(config.store_id, store_id, sizeof config.store_id);
+   enum kv_code code = kv_plugin_library_find(library, mode->plugin, &config.plugin, status);
    if (code == KV_OK)
-      code = kv_settings_create(config.plugin, choice->options, choice->option_count,
-                                &config.settings, status);
+      code = kv_settings_create(config.plugin, mode->options, mode->option_count, &config.settings,
+                                status);
    if (code == KV_OK)
       code = kv_instance_open(&config, &instance, status);
    if (code == KV_OK)
@@ -42,7 +36,8 @@ static enum kv_code open_in(struct kv_plugin_library *library, const struct choi
 }
 
 /* Only the plug-in itself knows what it refuses, such as a key that cannot be read. */
-static enum kv_code check_plugin(struct kv_plugin_library *library, const struct choice *choice,
+static enum kv_code check_plugin(struct kv_plugin_library *library,
+                                 const struct kv_control_request *mode, const uint8_t *store_id,
                                  struct kv_status *status)
 {
    const char *parent = getenv("TMPDIR");
@@ -54,7 +49,7 @@ static enum kv_code check_plugin(struct kv_plugin_library *library, const struct
       code =
           kv_fail_errno(status, errno, "cannot make a directory to try the plug-in in (%s)", path);
    } else {
-      code = open_in(library, choice, path, status);
+      code = open_in(library, mode, store_id, path, status);
       if (!kv_remove_tree(path))
          kv_log(KV_LOG_WARNING, "cannot remove %s", path);
    }
@@ -65,23 +60,22 @@ static enum kv_code check_plugin(struct kv_plugin_library *library, const struct
 /* ---- The store ---- */
 
 static enum kv_code check_recorded(struct kv_plugin_library *library,
-                                   const struct kv_control_first_choice *first,
+                                   const struct kv_control_request *choice,
                                    const struct kv_data_directory *directory,
                                    const struct kv_active *recorded, struct kv_status *status)
 {
-   enum kv_code code = kv_control_check_choice(library, first, recorded, status);
+   enum kv_code code = kv_control_check_choice(library, choice, recorded, status);
    if (code != KV_OK)
       return code;
-   const struct choice choice = {recorded->plugin, recorded->options, recorded->option_count,
-                                 kv_data_directory_store_id(directory)};
-   return check_plugin(library, &choice, status);
+   const struct kv_control_request mode = {recorded->plugin, recorded->options,
+                                           recorded->option_count};
+   return check_plugin(library, &mode, kv_data_directory_store_id(directory), status);
 }
 
 static enum kv_code check_store(const struct kv_config *config, struct kv_plugin_library *library,
                                 struct kv_status *status)
 {
-   const struct kv_control_first_choice first = {config->mode, config->options,
-                                                 config->option_count};
+   struct kv_control_request choice = {config->mode, config->options, config->option_count};
    struct kv_data_directory *directory;
    struct kv_active recorded = {0};
    bool found = false;
@@ -89,12 +83,12 @@ static enum kv_code check_store(const struct kv_config *config, struct kv_plugin
    if (code == KV_OK && directory)
       code = kv_data_directory_inspect_active(directory, &recorded, &found, status);
    if (code == KV_OK && found) {
-      code = check_recorded(library, &first, directory, &recorded, status);
+      code = check_recorded(library, &choice, directory, &recorded, status);
       kv_active_deinit(&recorded);
    } else if (code == KV_OK) {
-      const struct choice choice = {first.mode ? first.mode : KV_CONTROL_DEFAULT_MODE,
-                                    first.options, first.option_count, NULL};
-      code = check_plugin(library, &choice, status);
+      if (!choice.plugin)
+         choice.plugin = KV_CONTROL_DEFAULT_MODE;
+      code = check_plugin(library, &choice, NULL, status);
    }
    if (directory)
       kv_data_directory_close(directory);

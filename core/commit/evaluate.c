@@ -54,7 +54,7 @@ static bool exceeds(uint64_t memory_max, uint64_t growth, const struct kv_transa
 }
 
 /* Whether an atomic submission does not fit as a whole. A key that it sets twice counts twice:
- * close to the bound it may be refused although it would just have fitted. */
+ * close to the limit it may be refused although it would just have fitted. */
 static bool atomic_exceeds(const struct kv_submission *submission,
                            const struct kv_transaction *transaction, uint64_t memory_max)
 {
@@ -167,7 +167,7 @@ bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transa
       return true;
    }
    /* What fitted as a whole is not weighed again one by one. */
-   uint64_t bound = submission->atomic ? 0 : memory_max;
+   uint64_t limit = submission->atomic ? 0 : memory_max;
    size_t before = effects->count;
    struct kv_slice keys[KV_PREFETCH_KEYS_MAX];
    for (size_t i = submission->committed; i < submission->batch_end; i++) {
@@ -175,7 +175,7 @@ bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transa
          kv_transaction_prefetch(
              transaction, keys,
              kv_operations_keys(&submission->operations[i], submission->batch_end - i, keys));
-      if (!evaluate_operation(&submission->operations[i], transaction, bound, submission, effects))
+      if (!evaluate_operation(&submission->operations[i], transaction, limit, submission, effects))
          return false;
    }
    if (submission->atomic)

@@ -172,7 +172,7 @@ bool kv_commit_read_only(struct kv_commit *commit, struct kv_status *status)
    struct kv_targets *targets = kv_commit_targets(commit);
    pthread_mutex_lock(&targets->lock);
    bool read_only = targets->read_only.code != KV_OK;
-   if (read_only)
+   if (read_only && status)
       *status = targets->read_only;
    pthread_mutex_unlock(&targets->lock);
    return read_only;

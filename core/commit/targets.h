@@ -58,7 +58,7 @@ enum kv_code kv_commit_promote(struct kv_commit *commit,
 /* Refuses writes as `status` says, as if the active instance had failed. */
 void kv_commit_refuse_writes(struct kv_commit *commit, const struct kv_status *status);
 
-/* Whether writes are refused after a failure; fills in `status` when they are. */
+/* Whether writes are refused after a failure; fills in `status` (may be NULL) when they are. */
 bool kv_commit_read_only(struct kv_commit *commit, struct kv_status *status);
 
 /* Called between two batches by whoever commits or changes the targets; must not block. */

@@ -115,14 +115,13 @@ static void *run(void *argument)
    }
 }
 
-enum kv_code kv_control_load(struct kv_control *control,
-                             const struct kv_control_first_choice *choice, struct kv_status *status)
+enum kv_code kv_control_load(struct kv_control *control, const struct kv_control_request *choice,
+                             struct kv_status *status)
 {
    return kv_start(&control->parts, choice, &control->mode.active, status);
 }
 
-enum kv_code kv_control_start(struct kv_control *control,
-                              const struct kv_control_first_choice *choice,
+enum kv_code kv_control_start(struct kv_control *control, const struct kv_control_request *choice,
                               struct kv_status *status)
 {
    struct kv_commit *commit = control->parts.config.commit;

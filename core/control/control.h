@@ -62,9 +62,9 @@ struct kv_control_config {
 /* The mode of a new store where none is asked for. */
 #define KV_CONTROL_DEFAULT_MODE "hybrid"
 
-/* What was asked for at the start; NULL and 0 where nothing was. */
-struct kv_control_first_choice {
-   const char *mode;
+/* A mode that is asked for. At a start NULL and 0 where nothing is. */
+struct kv_control_request {
+   const char *plugin;
    const struct kv_mode_option *options;
    size_t option_count;
 };
@@ -90,18 +90,16 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
 /* Brings back the recorded mode and its data, or begins a fresh store in the mode of `choice`
  * (default: hybrid), and starts the thread. FAILED_PRECONDITION when `choice` differs from what is
  * recorded; DATA_LOSS when files are damaged. Once, before any task is posted. */
-enum kv_code kv_control_start(struct kv_control *control,
-                              const struct kv_control_first_choice *choice,
+enum kv_code kv_control_start(struct kv_control *control, const struct kv_control_request *choice,
                               struct kv_status *status);
 /* The first half of kv_control_start alone: no thread runs, and no task may be posted. For tools
  * that only load. */
-enum kv_code kv_control_load(struct kv_control *control,
-                             const struct kv_control_first_choice *choice,
+enum kv_code kv_control_load(struct kv_control *control, const struct kv_control_request *choice,
                              struct kv_status *status);
 /* Whether kv_control_start would take the choice over what is recorded. Any thread, while none is
  * running. */
 enum kv_code kv_control_check_choice(struct kv_plugin_library *library,
-                                     const struct kv_control_first_choice *choice,
+                                     const struct kv_control_request *choice,
                                      const struct kv_active *recorded, struct kv_status *status);
 /* Ends what takes long and is not needed: tasks that wait and those to come are refused, a shadow
  * run is abandoned, and a switch is cancelled unless it is recorded. Called before the wire is
@@ -147,12 +145,6 @@ void kv_control_hooks(struct kv_control *control, bool all,
 void kv_control_inspect(struct kv_control *control,
                         void (*visit)(void *context, const struct kv_control_state *state),
                         void *context);
-
-struct kv_control_request {
-   const char *plugin;
-   const struct kv_mode_option *options;
-   size_t option_count;
-};
 
 /* Whether a switch to it could begin: checks plug-in and options by what the plug-in declares, and
  * opens an instance in a directory of its own, which is removed again. Only that shows what a

@@ -24,9 +24,8 @@ static void note_saved(void *context, uint64_t sequence)
 static bool is_awaited(void *context)
 {
    const struct kv_managed *managed = context;
-   struct kv_status failure;
    return kv_inbox_is_awaited(managed->parts->inbox) ||
-          kv_commit_read_only(managed->parts->config.commit, &failure);
+          kv_commit_read_only(managed->parts->config.commit, NULL);
 }
 
 static bool is_given_up(void *context)
@@ -136,37 +135,23 @@ void kv_managed_become_active(struct kv_managed *managed, struct kv_managed *old
    kv_shared_state_set_active(managed->parts->state, managed->instance, managed->generation);
 }
 
-struct kv_mode_option *kv_managed_options(const struct kv_managed *managed,
-                                          struct kv_status *status)
+struct kv_control_request kv_managed_request(const struct kv_managed *managed)
 {
    const struct kv_settings *settings = kv_instance_settings(managed->instance);
-   const kvs_setting *array = kv_settings_array(settings);
-   size_t count = kv_settings_count(settings);
-   struct kv_mode_option *options = calloc(count + 1, sizeof *options);
-   if (!options) {
-      kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
-      return NULL;
-   }
-   for (size_t i = 0; i < count; i++)
-      options[i] = (struct kv_mode_option){array[i].name, array[i].text};
-   return options;
+   return (struct kv_control_request){kv_instance_plugin(managed->instance)->name,
+                                      kv_settings_options(settings), kv_settings_count(settings)};
 }
 
 enum kv_code kv_managed_record(const struct kv_managed *managed, struct kv_status *status)
 {
-   struct kv_mode_option *options = kv_managed_options(managed, status);
-   if (!options)
-      return status->code;
+   const struct kv_control_request request = kv_managed_request(managed);
    const struct kv_active active = {
-       .plugin = (char *)kv_instance_plugin(managed->instance)->name,
-       .options = options,
-       .option_count = kv_settings_count(kv_instance_settings(managed->instance)),
+       .plugin = (char *)request.plugin,
+       .options = (struct kv_mode_option *)request.options,
+       .option_count = request.option_count,
        .generation = managed->generation,
    };
-   enum kv_code code =
-       kv_data_directory_write_active(managed->parts->config.directory, &active, status);
-   free(options);
-   return code;
+   return kv_data_directory_write_active(managed->parts->config.directory, &active, status);
 }
 
 void kv_managed_discard(const struct kv_control_parts *parts, uint64_t generation, const char *what)

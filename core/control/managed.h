@@ -51,10 +51,8 @@ enum kv_code kv_managed_settings(const struct kv_control_parts *parts,
                                  const struct kv_control_request *request,
                                  const kvs_plugin **plugin, struct kv_settings **settings,
                                  struct kv_status *status);
-/* Settings as a request has them, kv_settings_count of them; their text is the settings'. The
- * caller frees the array. Returns NULL with `status`. */
-struct kv_mode_option *kv_managed_options(const struct kv_managed *managed,
-                                          struct kv_status *status);
+/* The request that asks for what is in force in it, as long as it is open. */
+struct kv_control_request kv_managed_request(const struct kv_managed *managed);
 
 /* Removes a generation; what is wrong with that is logged, with `what` it belonged to. */
 void kv_managed_discard(const struct kv_control_parts *parts, uint64_t generation,

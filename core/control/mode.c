@@ -4,7 +4,6 @@
 #include "core/support/clock.h"
 #include "core/support/log.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define REPAIR_DELAY_MIN_MS 1000
@@ -63,15 +62,8 @@ enum kv_code kv_mode_shut_down(struct kv_mode *mode, struct kv_status *status)
 static enum kv_code renew(struct kv_mode *mode, struct kv_status *status)
 {
    kv_shadow_abandon(mode->shadow, KV_UNAVAILABLE, "the active plug-in failed");
-   const struct kv_instance *instance = mode->active->instance;
-   struct kv_mode_option *options = kv_managed_options(mode->active, status);
-   if (!options)
-      return status->code;
-   const struct kv_control_request request = {kv_instance_plugin(instance)->name, options,
-                                              kv_settings_count(kv_instance_settings(instance))};
-   enum kv_code code = kv_switch(mode->parts, &request, &mode->active, status);
-   free(options);
-   return code;
+   const struct kv_control_request request = kv_managed_request(mode->active);
+   return kv_switch(mode->parts, &request, &mode->active, status);
 }
 
 /* A cancelled switch is no failure of the server. */
@@ -177,9 +169,8 @@ enum kv_code kv_mode_configure(struct kv_mode *mode, const struct kv_control_req
    enum kv_code code = kv_managed_settings(mode->parts, request, &plugin, &settings, status);
    if (code != KV_OK)
       return code;
-   struct kv_status failure;
    bool done = is_in_force(mode, request, settings) &&
-               !kv_commit_read_only(mode->parts->config.commit, &failure);
+               !kv_commit_read_only(mode->parts->config.commit, NULL);
    kv_settings_destroy(settings);
    if (done)
       return KV_OK;

@@ -325,12 +325,11 @@ void kv_shadow_abandon(struct kv_shadow *shadow, enum kv_code code, const char *
 void kv_shadow_attend(struct kv_shadow *shadow)
 {
    struct kv_shadow_run *run = shadow->run;
-   struct kv_status failure;
    struct kv_hook_figures writes;
    if (!run)
       return;
    kv_hook_timing_read(kv_instance_timing(run->managed->instance), KV_HOOK_WRITE, &writes);
-   if (kv_commit_read_only(run->parts->config.commit, &failure))
+   if (kv_commit_read_only(run->parts->config.commit, NULL))
       kv_shadow_abandon(shadow, KV_UNAVAILABLE, "the active plug-in failed");
    else if (is_abandoned(run) || writes.errors > 0 || run->report.failure.code != KV_OK ||
             kv_inbox_is_due(run->parts->inbox))

@@ -5,25 +5,17 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const char *find_option(const struct kv_mode_option *options, size_t count, const char *name)
-{
-   for (size_t i = 0; i < count; i++)
-      if (strcmp(options[i].name, name) == 0)
-         return options[i].value;
-   return NULL;
-}
-
 /* The recorded mode wins, and a differing flag is refused: a person who changes a flag expects it
  * to act, and a restart must not switch modes in passing. */
 enum kv_code kv_control_check_choice(struct kv_plugin_library *library,
-                                     const struct kv_control_first_choice *choice,
+                                     const struct kv_control_request *choice,
                                      const struct kv_active *recorded, struct kv_status *status)
 {
-   if (choice->mode && strcmp(choice->mode, recorded->plugin) != 0)
+   if (choice->plugin && strcmp(choice->plugin, recorded->plugin) != 0)
       return kv_fail(status, KV_FAILED_PRECONDITION,
                      "mode \"%s\" was asked for, but this data directory is in mode \"%s\"; start "
                      "the server without that setting, then switch with: kvstore-cli configure %s",
-                     choice->mode, recorded->plugin, choice->mode);
+                     choice->plugin, recorded->plugin, choice->plugin);
 
    /* Settings bring both to the same spelling: 10M is 10485760. */
    const kvs_plugin *plugin;
@@ -36,9 +28,9 @@ enum kv_code kv_control_check_choice(struct kv_plugin_library *library,
    const kvs_setting *array = kv_settings_array(settings);
    for (size_t i = 0; code == KV_OK && i < kv_settings_count(settings); i++) {
       const char *recorded_value =
-          find_option(recorded->options, recorded->option_count, array[i].name);
-      if (find_option(choice->options, choice->option_count, array[i].name) && recorded_value &&
-          strcmp(array[i].text, recorded_value) != 0)
+          kv_mode_option_find(recorded->options, recorded->option_count, array[i].name);
+      if (kv_mode_option_find(choice->options, choice->option_count, array[i].name) &&
+          recorded_value && strcmp(array[i].text, recorded_value) != 0)
          code = kv_fail(status, KV_FAILED_PRECONDITION,
                         "option %s=%s was asked for, but this data directory has %s=%s; start the "
                         "server without that setting, then change it with: kvstore-cli configure "
@@ -91,7 +83,7 @@ static enum kv_code load_data(const struct kv_control_parts *parts, struct kv_ma
 }
 
 static enum kv_code resume(const struct kv_control_parts *parts,
-                           const struct kv_control_first_choice *choice,
+                           const struct kv_control_request *choice,
                            const struct kv_active *recorded, struct kv_managed **active,
                            struct kv_status *status)
 {
@@ -117,11 +109,12 @@ static enum kv_code resume(const struct kv_control_parts *parts,
 }
 
 static enum kv_code begin_store(const struct kv_control_parts *parts,
-                                const struct kv_control_first_choice *choice,
-                                struct kv_managed **active, struct kv_status *status)
+                                const struct kv_control_request *choice, struct kv_managed **active,
+                                struct kv_status *status)
 {
-   const struct kv_control_request request = {choice->mode ? choice->mode : KV_CONTROL_DEFAULT_MODE,
-                                              choice->options, choice->option_count};
+   struct kv_control_request request = *choice;
+   if (!request.plugin)
+      request.plugin = KV_CONTROL_DEFAULT_MODE;
    uint64_t generation;
    enum kv_code code =
        kv_data_directory_create_generation(parts->config.directory, 0, &generation, status);
@@ -140,9 +133,8 @@ static enum kv_code begin_store(const struct kv_control_parts *parts,
    return code;
 }
 
-enum kv_code kv_start(const struct kv_control_parts *parts,
-                      const struct kv_control_first_choice *choice, struct kv_managed **active,
-                      struct kv_status *status)
+enum kv_code kv_start(const struct kv_control_parts *parts, const struct kv_control_request *choice,
+                      struct kv_managed **active, struct kv_status *status)
 {
    struct kv_active recorded = {0};
    bool found;

@@ -11,8 +11,7 @@
 /* Opens the recorded mode and loads its data into the store, or begins a fresh store in the mode of
  * `choice`. *active is set as soon as an instance is open, also when the start fails then; it is
  * the caller's to close. */
-enum kv_code kv_start(const struct kv_control_parts *parts,
-                      const struct kv_control_first_choice *choice, struct kv_managed **active,
-                      struct kv_status *status);
+enum kv_code kv_start(const struct kv_control_parts *parts, const struct kv_control_request *choice,
+                      struct kv_managed **active, struct kv_status *status);
 
 #endif

@@ -3,13 +3,11 @@
 
 #include "core/support/log.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define ACTIVE KV_ACTIVE_NAME
@@ -45,59 +43,24 @@ static void remove_marker(struct kv_data_directory *directory)
 
 /* ---- Reading ---- */
 
-static enum kv_code look_if_empty(const struct kv_data_directory *directory, uint64_t generation,
-                                  bool *empty, struct kv_status *status)
-{
-   char name[KV_GENERATION_NAME_SIZE];
-   kv_generation_name(generation, name);
-   DIR *entries = kv_data_directory_list(directory->fd, name);
-   if (!entries)
-      return kv_data_directory_fail(directory, errno, "list", name, status);
-   size_t count = 0;
-   errno = 0;
-   while (count <= 2 && readdir(entries)) /* "." and ".." are always there */
-      count++;
-   int error = errno;
-   closedir(entries);
-   *empty = count <= 2;
-   return error == 0 ? KV_OK : kv_data_directory_fail(directory, error, "list", name, status);
-}
-
-static bool is_unfinished(const struct kv_data_directory *directory)
-{
-   return faccessat(directory->fd, STARTING, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
 /* Without ACTIVE nobody knows how to read what is there. Only what an unfinished first start has
  * left, and empty directories, are not data. */
 static enum kv_code check_fresh(const struct kv_data_directory *directory, struct kv_status *status)
 {
    struct kv_generations existing;
    enum kv_code code = kv_data_directory_find_generations(directory, &existing, status);
-   bool unfinished = is_unfinished(directory);
+   bool unfinished = faccessat(directory->fd, STARTING, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
    for (size_t i = 0; code == KV_OK && !unfinished && i < existing.count; i++) {
-      char path[KV_GENERATION_PATH_SIZE];
-      bool empty = false;
-      kv_data_directory_generation_path(directory, existing.numbers[i], path);
-      code = look_if_empty(directory, existing.numbers[i], &empty, status);
-      if (code == KV_OK && !empty)
+      char name[KV_GENERATION_NAME_SIZE], entry[NAME_MAX + 1];
+      kv_generation_name(existing.numbers[i], name);
+      code = kv_generation_find_entry(directory, name, entry, status);
+      if (code == KV_OK && entry[0] != '\0')
          code = kv_fail(status, KV_DATA_LOSS,
-                        "%s holds data, but %s/" ACTIVE
+                        "%s/%s holds data, but %s/" ACTIVE
                         ", which says how to read it, is missing; " REMEDY,
-                        path, directory->path);
+                        directory->path, name, directory->path);
    }
    free(existing.numbers);
-   return code;
-}
-
-static enum kv_code begin_fresh(struct kv_data_directory *directory, struct kv_status *status)
-{
-   struct kv_generations existing;
-   enum kv_code code = kv_data_directory_find_generations(directory, &existing, status);
-   for (size_t i = 0; code == KV_OK && i < existing.count; i++)
-      code = kv_data_directory_remove_generation(directory, existing.numbers[i], status);
-   free(existing.numbers);
-   directory->fresh = code == KV_OK;
    return code;
 }
 
@@ -199,10 +162,13 @@ enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
                                            struct kv_status *status)
 {
    enum kv_code code = kv_data_directory_inspect_active(directory, active, found, status);
-   if (code == KV_OK && !*found)
-      return begin_fresh(directory, status);
-   if (code == KV_OK)
+   if (code == KV_OK && *found) {
       remove_marker(directory);
+   } else if (code == KV_OK) {
+      const struct kv_active none = {.generation = 0};
+      code = kv_data_directory_remove_stale(directory, &none, status);
+      directory->fresh = code == KV_OK;
+   }
    return code;
 }
 
@@ -215,14 +181,11 @@ static enum kv_code write_temporary(const struct kv_data_directory *directory, c
    if (fd < 0)
       return kv_data_directory_fail(directory, errno, "create", ACTIVE_TEMPORARY, status);
    bool written = kv_data_directory_write_file(fd, text, size) && fsync(fd) == 0;
-   int error = errno;
-   if (close(fd) != 0 && written) {
-      written = false;
+   int error = written ? 0 : errno;
+   if (close(fd) != 0 && written)
       error = errno;
-   }
-   if (!written)
-      return kv_data_directory_fail(directory, error, "write", ACTIVE_TEMPORARY, status);
-   return KV_OK;
+   return error == 0 ? KV_OK
+                     : kv_data_directory_fail(directory, error, "write", ACTIVE_TEMPORARY, status);
 }
 
 static enum kv_code put_record(struct kv_data_directory *directory, const char *text, size_t size,

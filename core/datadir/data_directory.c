@@ -65,15 +65,6 @@ static enum kv_code open_directory(struct kv_data_directory *directory, struct k
    return KV_OK;
 }
 
-/* The umask may have removed too much. */
-static enum kv_code set_mode(const struct kv_data_directory *directory, struct kv_status *status)
-{
-   if (fchmod(directory->fd, 0700) != 0)
-      return kv_fail_errno(status, errno, "cannot set the mode of the directory %s",
-                           directory->path);
-   return KV_OK;
-}
-
 /* A random UUID (version 4). */
 static enum kv_code make_store_id(struct kv_data_directory *directory, struct kv_status *status)
 {
@@ -85,9 +76,13 @@ static enum kv_code make_store_id(struct kv_data_directory *directory, struct kv
    return KV_OK;
 }
 
-/* The new directory must not vanish with a power cut after data in it was acknowledged. */
-static enum kv_code sync_parent(const struct kv_data_directory *directory, struct kv_status *status)
+/* The umask may have removed too much of a new directory's mode; and it must not vanish with a
+ * power cut after data in it was acknowledged. */
+static enum kv_code settle_new(const struct kv_data_directory *directory, struct kv_status *status)
 {
+   if (fchmod(directory->fd, 0700) != 0)
+      return kv_fail_errno(status, errno, "cannot set the mode of the directory %s",
+                           directory->path);
    int parent = kv_data_directory_open_at(directory->fd, "..", O_RDONLY | O_DIRECTORY);
    bool synced = parent >= 0 && fsync(parent) == 0;
    int error = errno;
@@ -97,6 +92,17 @@ static enum kv_code sync_parent(const struct kv_data_directory *directory, struc
       return kv_fail_errno(status, error, "cannot sync the directory that %s is in",
                            directory->path);
    return KV_OK;
+}
+
+/* The end of each way to open: closes what could not be opened in full. */
+static enum kv_code hand_over(struct kv_data_directory *opened, enum kv_code code,
+                              struct kv_data_directory **directory)
+{
+   if (code == KV_OK)
+      *directory = opened;
+   else
+      kv_data_directory_close(opened);
+   return code;
 }
 
 enum kv_code kv_data_directory_open(const char *path, struct kv_data_directory **directory,
@@ -112,21 +118,14 @@ enum kv_code kv_data_directory_open(const char *path, struct kv_data_directory *
    if (code == KV_OK)
       code = kv_data_directory_check_access(opened, status);
    if (code == KV_OK && created)
-      code = set_mode(opened, status);
-   if (code == KV_OK && created)
-      code = sync_parent(opened, status);
+      code = settle_new(opened, status);
    if (code == KV_OK)
       code = kv_data_directory_lock(opened, status);
    if (code == KV_OK)
       code = kv_data_directory_check_hold(opened, status);
    if (code == KV_OK)
       code = make_store_id(opened, status);
-   if (code != KV_OK) {
-      kv_data_directory_close(opened);
-      return code;
-   }
-   *directory = opened;
-   return KV_OK;
+   return hand_over(opened, code, directory);
 }
 
 enum kv_code kv_data_directory_open_to_read(const char *path, struct kv_data_directory **directory,
@@ -138,12 +137,7 @@ enum kv_code kv_data_directory_open_to_read(const char *path, struct kv_data_dir
    enum kv_code code = open_directory(opened, status);
    if (code == KV_OK)
       code = kv_data_directory_share_lock(opened, status);
-   if (code != KV_OK) {
-      kv_data_directory_close(opened);
-      return code;
-   }
-   *directory = opened;
-   return KV_OK;
+   return hand_over(opened, code, directory);
 }
 
 /* Whether `path`, which does not exist, could be created. */

@@ -9,6 +9,7 @@
 #include "core/datadir/data_directory.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <sys/stat.h>
 
 #define KV_LOCK_NAME "LOCK"
@@ -100,5 +101,8 @@ enum kv_code kv_data_directory_keep_active(struct kv_data_directory *directory,
 /* ---- generation.c ---- */
 
 void kv_generation_name(uint64_t generation, char name[KV_GENERATION_NAME_SIZE]);
+/* Finds some entry of the generation directory `name`; "" when it is empty. */
+enum kv_code kv_generation_find_entry(const struct kv_data_directory *directory, const char *name,
+                                      char entry[NAME_MAX + 1], struct kv_status *status);
 
 #endif

@@ -1,11 +1,9 @@
 /* The directories of the generations: gen-000001 and so on. */
 #include "core/datadir/data_directory_internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,22 +178,19 @@ enum kv_code kv_data_directory_remove_generation(struct kv_data_directory *direc
    return kv_data_directory_sync(directory, status);
 }
 
-/* The name of some entry of the directory, or "" when there is none; returns false with errno. */
-static bool find_any(const struct kv_data_directory *directory, const char *folder,
-                     char name[NAME_MAX + 1])
+enum kv_code kv_generation_find_entry(const struct kv_data_directory *directory, const char *name,
+                                      char entry[NAME_MAX + 1], struct kv_status *status)
 {
-   name[0] = '\0';
-   DIR *entries = kv_data_directory_list(directory->fd, folder);
-   if (!entries)
-      return false;
-   const struct dirent *entry;
-   while ((errno = 0, entry = readdir(entries)) && name[0] == '\0')
-      if (!is_dot(entry->d_name))
-         snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
-   int error = errno;
-   closedir(entries);
-   errno = error;
-   return error == 0;
+   entry[0] = '\0';
+   DIR *entries = kv_data_directory_list(directory->fd, name);
+   const struct dirent *each;
+   while (entries && entry[0] == '\0' && (errno = 0, each = readdir(entries)))
+      if (!is_dot(each->d_name))
+         snprintf(entry, NAME_MAX + 1, "%s", each->d_name);
+   int error = entry[0] == '\0' ? errno : 0;
+   if (entries)
+      closedir(entries);
+   return error == 0 ? KV_OK : kv_data_directory_fail(directory, error, "list", name, status);
 }
 
 enum kv_code kv_data_directory_check_empty(const struct kv_data_directory *directory,
@@ -203,8 +198,8 @@ enum kv_code kv_data_directory_check_empty(const struct kv_data_directory *direc
 {
    char folder[KV_GENERATION_NAME_SIZE], name[NAME_MAX + 1];
    kv_generation_name(active->generation, folder);
-   if (!find_any(directory, folder, name))
-      return kv_data_directory_fail(directory, errno, "list", folder, status);
+   if (kv_generation_find_entry(directory, folder, name, status) != KV_OK)
+      return status->code;
    if (name[0] == '\0')
       return KV_OK;
    return kv_fail(

@@ -12,6 +12,7 @@
 
 #define PROGRESS_INTERVAL_MS 2000
 #define TEXT_SHOWN_SIZE 1024
+#define KINDS (KVS_LOAD_PASSED_OVER - KVS_LOAD_FILE + 1) /* of items */
 
 struct list {
    struct kv_load_item items[KV_LOAD_ITEMS_MAX];
@@ -22,7 +23,7 @@ struct list {
 struct kv_load_report {
    atomic_uint_fast64_t expected, read; /* bytes */
    uint64_t began_ms, logged_ms;        /* monotonic */
-   struct list files, torn, passed_over;
+   struct list lists[KINDS];            /* by kind, from FILE on */
    struct kv_load_result result;
 };
 
@@ -45,17 +46,11 @@ static void free_item(struct kv_load_item *item)
    free(item->text);
 }
 
-static void free_list(struct list *list)
-{
-   for (size_t i = 0; i < list->count; i++)
-      free_item(&list->items[i]);
-}
-
 void kv_load_report_destroy(struct kv_load_report *report)
 {
-   free_list(&report->files);
-   free_list(&report->torn);
-   free_list(&report->passed_over);
+   for (size_t kind = 0; kind < KINDS; kind++)
+      for (size_t i = 0; i < report->lists[kind].count; i++)
+         free_item(&report->lists[kind].items[i]);
    free(report);
 }
 
@@ -113,12 +108,8 @@ void kv_load_report_note(struct kv_load_report *report, const kvs_load_note *not
       atomic_fetch_add(&report->expected, note->bytes);
    else if (note->kind == KVS_LOAD_READ)
       atomic_fetch_add(&report->read, note->bytes);
-   else if (note->kind == KVS_LOAD_FILE)
-      add(&report->files, note);
-   else if (note->kind == KVS_LOAD_TORN)
-      add(&report->torn, note);
-   else if (note->kind == KVS_LOAD_PASSED_OVER)
-      add(&report->passed_over, note);
+   else if (note->kind >= KVS_LOAD_FILE && note->kind <= KVS_LOAD_PASSED_OVER)
+      add(&report->lists[note->kind - KVS_LOAD_FILE], note);
    log_progress(report);
 }
 
@@ -153,9 +144,7 @@ int kv_load_report_percent(const struct kv_load_report *report)
 
 struct kv_load_items kv_load_report_items(const struct kv_load_report *report, uint32_t kind)
 {
-   const struct list *list = kind == KVS_LOAD_FILE   ? &report->files
-                             : kind == KVS_LOAD_TORN ? &report->torn
-                                                     : &report->passed_over;
+   const struct list *list = &report->lists[kind - KVS_LOAD_FILE];
    return (struct kv_load_items){list->items, list->count, list->total};
 }
 
@@ -179,14 +168,15 @@ static bool same_folder(const char *a, const char *b)
 }
 
 /* One file by its name, several of a directory as one sum. */
-static void print_files(FILE *out, const struct list *list)
+static void print_files(FILE *out, const struct kv_load_report *report)
 {
-   for (size_t i = 0, next; i < list->count; i = next) {
-      const struct kv_load_item *last = &list->items[i];
+   const struct kv_load_items list = kv_load_report_items(report, KVS_LOAD_FILE);
+   for (size_t i = 0, next; i < list.count; i = next) {
+      const struct kv_load_item *last = &list.items[i];
       uint64_t records = last->records;
-      for (next = i + 1; next < list->count && same_folder(last->file, list->items[next].file);
+      for (next = i + 1; next < list.count && same_folder(last->file, list.items[next].file);
            next++) {
-         last = &list->items[next];
+         last = &list.items[next];
          records += last->records;
       }
       if (next == i + 1)
@@ -196,21 +186,19 @@ static void print_files(FILE *out, const struct list *list)
                  last->file, last->file + folder_length(last->file) + 1);
       fprintf(out, "%" PRIu64 " records, up to sequence %" PRIu64 "; ", records, last->sequence);
    }
-   if (list->total > list->count)
-      fprintf(out, "%" PRIu64 " files before these; ", list->total - list->count);
+   if (list.total > list.count)
+      fprintf(out, "%" PRIu64 " files before these; ", list.total - list.count);
 }
 
-static void print_torn(FILE *out, const struct list *list)
+static void print_faults(FILE *out, const struct kv_load_report *report)
 {
-   for (size_t i = 0; i < list->count; i++)
-      fprintf(out, "torn: %s at offset %" PRIu64 ", %" PRIu64 " bytes %s; ", list->items[i].file,
-              list->items[i].offset, list->items[i].bytes, list->items[i].text);
-}
-
-static void print_passed_over(FILE *out, const struct list *list)
-{
-   for (size_t i = 0; i < list->count; i++)
-      fprintf(out, "passed over: %s; ", list->items[i].file);
+   const struct kv_load_items torn = kv_load_report_items(report, KVS_LOAD_TORN);
+   const struct kv_load_items passed_over = kv_load_report_items(report, KVS_LOAD_PASSED_OVER);
+   for (size_t i = 0; i < torn.count; i++)
+      fprintf(out, "torn: %s at offset %" PRIu64 ", %" PRIu64 " bytes %s; ", torn.items[i].file,
+              torn.items[i].offset, torn.items[i].bytes, torn.items[i].text);
+   for (size_t i = 0; i < passed_over.count; i++)
+      fprintf(out, "passed over: %s; ", passed_over.items[i].file);
 }
 
 void kv_load_report_log(const struct kv_load_report *report, const char *mode, uint64_t generation)
@@ -219,9 +207,8 @@ void kv_load_report_log(const struct kv_load_report *report, const char *mode, u
    size_t size;
    FILE *out = open_memstream(&text, &size);
    if (out) {
-      print_files(out, &report->files);
-      print_torn(out, &report->torn);
-      print_passed_over(out, &report->passed_over);
+      print_files(out, report);
+      print_faults(out, report);
    }
    const char *files = out && fclose(out) == 0 ? text : "";
    kv_log(KV_LOG_INFO,

@@ -12,6 +12,7 @@
 
 struct kv_settings {
    size_t count;
+   struct kv_mode_option options[KV_OPTION_COUNT_MAX]; /* with the texts of `array` */
    kvs_setting array[]; /* the texts are owned, the names are the plug-in's */
 };
 
@@ -147,21 +148,11 @@ static enum kv_code check_names(const kvs_plugin *plugin, const struct kv_mode_o
          known |= strcmp(options[i].name, plugin->options[j].name) == 0;
       if (!known)
          return fail_unknown(plugin, options[i].name, status);
-      for (size_t j = 0; j < i; j++)
-         if (strcmp(options[i].name, options[j].name) == 0)
-            return kv_fail(status, KV_INVALID_ARGUMENT, "option %s is given twice; give it once",
-                           options[i].name);
+      if (kv_mode_option_find(options, i, options[i].name))
+         return kv_fail(status, KV_INVALID_ARGUMENT, "option %s is given twice; give it once",
+                        options[i].name);
    }
    return KV_OK;
-}
-
-static const char *value_of(const struct kv_mode_option *options, size_t count,
-                            const kvs_option *declared)
-{
-   for (size_t i = 0; i < count; i++)
-      if (strcmp(options[i].name, declared->name) == 0)
-         return options[i].value;
-   return declared->default_value;
 }
 
 enum kv_code kv_settings_create(const kvs_plugin *plugin, const struct kv_mode_option *options,
@@ -178,7 +169,10 @@ enum kv_code kv_settings_create(const kvs_plugin *plugin, const struct kv_mode_o
    created->count = plugin->option_count;
    for (size_t i = 0; code == KV_OK && i < created->count; i++) {
       const kvs_option *declared = &plugin->options[i];
-      code = set(plugin, declared, value_of(options, count, declared), &created->array[i], status);
+      const char *given = kv_mode_option_find(options, count, declared->name);
+      code = set(plugin, declared, given ? given : declared->default_value, &created->array[i],
+                 status);
+      created->options[i] = (struct kv_mode_option){declared->name, created->array[i].text};
    }
    if (code != KV_OK) {
       kv_settings_destroy(created);
@@ -198,6 +192,11 @@ void kv_settings_destroy(struct kv_settings *settings)
 const kvs_setting *kv_settings_array(const struct kv_settings *settings)
 {
    return settings->array;
+}
+
+const struct kv_mode_option *kv_settings_options(const struct kv_settings *settings)
+{
+   return settings->options;
 }
 
 size_t kv_settings_count(const struct kv_settings *settings)

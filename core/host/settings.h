@@ -28,6 +28,9 @@ enum kv_code kv_settings_create(const kvs_plugin *plugin, const struct kv_mode_o
                                 struct kv_status *status);
 void kv_settings_destroy(struct kv_settings *settings);
 const kvs_setting *kv_settings_array(const struct kv_settings *settings);
+/* The same as options, for another instance of the plug-in and for the record. */
+const struct kv_mode_option *kv_settings_options(const struct kv_settings *settings);
+/* Of either. */
 size_t kv_settings_count(const struct kv_settings *settings);
 
 #endif

@@ -182,7 +182,7 @@ static void examine(struct kv_store *store, struct outcome *outcome)
 static void start(const char *path, struct outcome *outcome)
 {
    const struct kv_commit_options options = {.workers = 1};
-   const struct kv_control_first_choice choice = {0};
+   const struct kv_control_request choice = {0};
    struct kv_data_directory *directory;
    struct kv_status *status = &outcome->status;
    *outcome = (struct outcome){0};

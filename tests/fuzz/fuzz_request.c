@@ -52,7 +52,7 @@ static struct kv_control *start_control(struct kv_commit *commit,
        .directory = directory, .library = library, .store = store, .commit = commit};
    struct kv_control *control = kv_control_create(&config, status);
    REQUIRE(control);
-   const struct kv_control_first_choice choice = {.mode = "none"};
+   const struct kv_control_request choice = {.plugin = "none"};
    enum kv_code code = kv_control_start(control, &choice, status);
    if (code != KV_OK)
       fprintf(stderr, "%s\n", status->text);

@@ -223,11 +223,11 @@ static void create_control(struct control_fixture *fixture)
 
 enum kv_code control_fixture_restart(struct control_fixture *fixture)
 {
-   return control_fixture_restart_as(fixture, &(struct kv_control_first_choice){.mode = NULL});
+   return control_fixture_restart_as(fixture, &(struct kv_control_request){.plugin = NULL});
 }
 
 enum kv_code control_fixture_restart_as(struct control_fixture *fixture,
-                                        const struct kv_control_first_choice *choice)
+                                        const struct kv_control_request *choice)
 {
    control_fixture_stop(fixture);
    kv_control_destroy(fixture->control);
@@ -258,7 +258,7 @@ int control_fixture_set_up(void **state)
    fixture->commit = kv_commit_create(fixture->store, &commit_options, status);
    create_control(fixture);
    fixture->writable = true;
-   const struct kv_control_first_choice choice = {.mode = "scripted"};
+   const struct kv_control_request choice = {.plugin = "scripted"};
    assert_int_equal(kv_control_start(fixture->control, &choice, status), KV_OK);
    /* The thread has looked at the clock once it has run something. */
    control_fixture_run(fixture, do_nothing, NULL);

@@ -66,7 +66,7 @@ enum kv_code control_fixture_restart(struct control_fixture *fixture);
 
 /* The same, with a choice of mode or options. */
 enum kv_code control_fixture_restart_as(struct control_fixture *fixture,
-                                        const struct kv_control_first_choice *choice);
+                                        const struct kv_control_request *choice);
 
 /* Runs `act` on the control thread and returns when it and the tick that was due are done. */
 void control_fixture_run(struct control_fixture *fixture,

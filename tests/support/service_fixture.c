@@ -14,8 +14,8 @@
 
 static void start_control(struct service_fixture *fixture, const struct service_setup *setup)
 {
-   const struct kv_control_first_choice choice = {setup->mode ? setup->mode : "none",
-                                                  setup->options, setup->option_count};
+   const struct kv_control_request choice = {setup->mode ? setup->mode : "none", setup->options,
+                                             setup->option_count};
    struct kv_status status = {0};
    if (kv_control_start(fixture->control, &choice, &status) != KV_OK)
       fail_msg("%s", status.text);

@@ -65,13 +65,13 @@ static void a_restart_takes_a_choice_that_is_recorded_already(void **state)
 {
    struct control_fixture *fixture = *state;
    const struct kv_mode_option option = {"level", "01"}; /* means the same */
-   const struct kv_control_first_choice choice = {"scripted", &option, 1};
+   const struct kv_control_request choice = {"scripted", &option, 1};
    assert_int_equal(control_fixture_restart_as(fixture, &choice), KV_OK);
    assert_shown(fixture, "scripted", "1", 1);
 }
 
-static void assert_refused(struct control_fixture *fixture,
-                           const struct kv_control_first_choice *choice, const char *remedy)
+static void assert_refused(struct control_fixture *fixture, const struct kv_control_request *choice,
+                           const char *remedy)
 {
    unsigned opens = control_script.opens;
    assert_int_equal(control_fixture_restart_as(fixture, choice), KV_FAILED_PRECONDITION);
@@ -83,14 +83,14 @@ static void assert_refused(struct control_fixture *fixture,
 
 static void a_restart_refuses_another_mode_than_the_recorded_one(void **state)
 {
-   const struct kv_control_first_choice choice = {.mode = "periodic"};
+   const struct kv_control_request choice = {.plugin = "periodic"};
    assert_refused(*state, &choice, "kvstore-cli configure periodic");
 }
 
 static void a_restart_refuses_another_option_than_the_recorded_one(void **state)
 {
    const struct kv_mode_option option = {"level", "2"};
-   const struct kv_control_first_choice choice = {NULL, &option, 1};
+   const struct kv_control_request choice = {NULL, &option, 1};
    assert_refused(*state, &choice, "kvstore-cli configure scripted level=2");
 }
 
