@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 
 typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus serving_status;
 #define NOT_SERVING GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING
@@ -18,14 +19,14 @@ struct watcher {
    enum kv_health_service service; /* KV_HEALTH_SERVICES: an unknown one */
    serving_status last;            /* that was sent, if any was */
    bool sent_any, sending;
-   struct watcher *previous, *next;
+   LIST_ENTRY(watcher) others;
 };
 
 struct kv_health {
    pthread_mutex_t lock; /* for everything; also held while a watcher is sent to */
    bool serving[KV_HEALTH_SERVICES];
    bool draining;
-   struct watcher *watchers; /* in both directions: many may leave at once */
+   LIST_HEAD(, watcher) watchers;
 };
 
 static enum kv_health_service find_service(ProtobufCBinaryData name)
@@ -68,7 +69,8 @@ static void notify(struct kv_health *health, struct watcher *watcher)
 
 static void notify_all(struct kv_health *health)
 {
-   for (struct watcher *watcher = health->watchers; watcher; watcher = watcher->next)
+   struct watcher *watcher;
+   LIST_FOREACH (watcher, &health->watchers, others)
       notify(health, watcher);
 }
 
@@ -115,11 +117,8 @@ static void on_watch(void *context, struct kv_call *call, struct kv_slice reques
       return;
    *kv_call_state(call) = watcher;
    pthread_mutex_lock(&health->lock);
-   *watcher = (struct watcher){
-       .call = call, .service = find_service(check->service), .next = health->watchers};
-   if (watcher->next)
-      watcher->next->previous = watcher;
-   health->watchers = watcher;
+   *watcher = (struct watcher){.call = call, .service = find_service(check->service)};
+   LIST_INSERT_HEAD(&health->watchers, watcher, others);
    notify(health, watcher);
    pthread_mutex_unlock(&health->lock);
 }
@@ -141,12 +140,7 @@ static void on_watch_closed(void *context, struct kv_call *call)
    if (!watcher)
       return;
    pthread_mutex_lock(&health->lock);
-   if (watcher->previous)
-      watcher->previous->next = watcher->next;
-   else
-      health->watchers = watcher->next;
-   if (watcher->next)
-      watcher->next->previous = watcher->previous;
+   LIST_REMOVE(watcher, others);
    pthread_mutex_unlock(&health->lock);
 }
 

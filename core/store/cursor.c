@@ -1,5 +1,5 @@
 #include "core/store/store.h"
-#include "core/store/version.h"
+#include "core/store/tree.h"
 #include "core/support/invariant.h"
 
 /* Goes down into `node`, to stand before its slot or in its child `index`. */
@@ -14,7 +14,7 @@ static void push(struct kv_cursor *cursor, const struct kv_node *node, uint32_t 
 void kv_cursor_seek(struct kv_cursor *cursor, const struct kv_version *version,
                     struct kv_slice from)
 {
-   const struct kv_node *node = version->tree.root;
+   const struct kv_node *node = version->root;
    cursor->depth = 0;
    while (node && node->level > 0) {
       uint32_t index = kv_node_child(node, from);

@@ -3,7 +3,7 @@
  * lie in the one block behind a head of 12 bytes, so that a key of 16 and a value of 100 bytes fill
  * the 128 byte class of the common allocators.
  *
- * Immutable once created, but for its birth (kv_tree_set). Any thread.
+ * Immutable once created, but for its birth (kv_transaction_put). Any thread.
  */
 #ifndef KV_STORE_ENTRY_H
 #define KV_STORE_ENTRY_H

@@ -10,15 +10,15 @@
 struct kv_reader {
    _Alignas(KV_CACHE_LINE) _Atomic uint64_t pinned; /* the reader's thread stores, all load */
    struct kv_store *store;
-   struct kv_reader *next, *previous; /* under the store's lock */
+   LIST_ENTRY(kv_reader) others; /* under the store's lock */
 };
 
 struct kv_store_view {
    struct kv_store *store;
    const struct kv_version *version;
-   struct kv_store_view *newer, *older; /* under the store's lock */
-   struct kv_retired dead;  /* the same; objects this view needs and no newer one does */
-   atomic_size_t dead_size; /* bytes of them */
+   TAILQ_ENTRY(kv_store_view) others; /* under the store's lock */
+   struct kv_retired dead;            /* the same; objects this view needs and no newer one does */
+   atomic_size_t dead_size;           /* bytes of them */
 };
 
 static void lock(struct kv_store *store)
@@ -42,12 +42,8 @@ struct kv_reader *kv_reader_create(struct kv_store *store)
       return NULL;
    atomic_init(&reader->pinned, NOTHING_PINNED);
    reader->store = store;
-   reader->previous = NULL;
    lock(store);
-   reader->next = store->readers;
-   if (reader->next)
-      reader->next->previous = reader;
-   store->readers = reader;
+   LIST_INSERT_HEAD(&store->readers, reader, others);
    unlock(store);
    return reader;
 }
@@ -57,12 +53,7 @@ void kv_reader_destroy(struct kv_reader *reader)
    struct kv_store *store = reader->store;
    KV_INVARIANT(atomic_load(&reader->pinned) == NOTHING_PINNED);
    lock(store);
-   if (reader->previous)
-      reader->previous->next = reader->next;
-   else
-      store->readers = reader->next;
-   if (reader->next)
-      reader->next->previous = reader->previous;
+   LIST_REMOVE(reader, others);
    unlock(store);
    free(reader);
 }
@@ -88,7 +79,8 @@ void kv_reader_unpin(struct kv_reader *reader)
 static uint64_t oldest_pinned(struct kv_store *store)
 {
    uint64_t oldest = NOTHING_PINNED;
-   for (struct kv_reader *reader = store->readers; reader; reader = reader->next) {
+   const struct kv_reader *reader;
+   LIST_FOREACH (reader, &store->readers, others) {
       uint64_t pinned = atomic_load(&reader->pinned);
       if (pinned < oldest)
          oldest = pinned;
@@ -113,9 +105,9 @@ static void settle(struct kv_store *store, struct kv_retired *list, uint64_t las
    bool sized = false;
    for (;;) {
       lock(store);
-      struct kv_store_view *view = store->newest_view;
+      struct kv_store_view *view = TAILQ_FIRST(&store->views);
       while (view && number_of(view) > last)
-         view = view->older;
+         view = TAILQ_NEXT(view, others);
       uint64_t number = view ? number_of(view) : 0;
       bool settled = sifted == number && (sized || !view);
       if (settled && view) {
@@ -135,13 +127,8 @@ static void settle(struct kv_store *store, struct kv_retired *list, uint64_t las
 
 void kv_reclaim_later(struct kv_store *store, struct kv_transaction *committed)
 {
-   committed->next = NULL;
    lock(store);
-   if (store->queue_first)
-      store->queue_last->next = committed;
-   else
-      store->queue_first = committed;
-   store->queue_last = committed;
+   STAILQ_INSERT_TAIL(&store->queue, committed, queued);
    unlock(store);
 }
 
@@ -149,9 +136,9 @@ void kv_reclaim_later(struct kv_store *store, struct kv_transaction *committed)
 static struct kv_transaction *take_unpinned(struct kv_store *store)
 {
    lock(store);
-   struct kv_transaction *first = store->queue_first;
-   if (first && first->edit.birth <= oldest_pinned(store))
-      store->queue_first = first->next;
+   struct kv_transaction *first = STAILQ_FIRST(&store->queue);
+   if (first && first->birth <= oldest_pinned(store))
+      STAILQ_REMOVE_HEAD(&store->queue, queued);
    else
       first = NULL;
    unlock(store);
@@ -162,7 +149,7 @@ void kv_store_reclaim(struct kv_store *store)
 {
    struct kv_transaction *committed;
    while ((committed = take_unpinned(store))) {
-      settle(store, &committed->edit.retired, committed->edit.birth - 1);
+      settle(store, &committed->retired, committed->birth - 1);
       free(committed);
    }
 }
@@ -178,10 +165,7 @@ struct kv_store_view *kv_store_view_create(struct kv_store *store)
    lock(store);
    /* The lock keeps the version: whoever retires it looks for views under the lock first. */
    view->version = atomic_load(&store->current);
-   view->older = store->newest_view;
-   if (view->older)
-      view->older->newer = view;
-   store->newest_view = view;
+   TAILQ_INSERT_HEAD(&store->views, view, others);
    unlock(store);
    return view;
 }
@@ -191,12 +175,7 @@ void kv_store_view_destroy(struct kv_store_view *view)
    struct kv_store *store = view->store;
    uint64_t number = number_of(view); /* off the list, the version may be freed */
    lock(store);
-   if (view->newer)
-      view->newer->older = view->older;
-   else
-      store->newest_view = view->older;
-   if (view->older)
-      view->older->newer = view->newer;
+   TAILQ_REMOVE(&store->views, view, others);
    unlock(store);
    settle(store, &view->dead, number);
    free(view);

@@ -13,17 +13,10 @@
 #define KV_STORE_RECLAIM_H
 
 #include "core/store/store.h"
-#include "core/store/version.h"
+#include "core/store/tree.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-
-struct kv_transaction {
-   struct kv_transaction *next; /* in the queue, once committed */
-   struct kv_store *store;
-   struct kv_version *version; /* the working version */
-   struct kv_tree_edit edit;
-};
 
 struct kv_store {
    /* Stored by the writer, `current` first; loaded by all. */
@@ -32,10 +25,9 @@ struct kv_store {
 
    pthread_mutex_t lock;
    /* Under the lock: committed, not yet reclaimed; by version. */
-   struct kv_transaction *queue_first, *queue_last;
-   struct kv_reader *readers; /* under the lock; what they pin is atomic */
-   struct kv_store_view
-       *newest_view; /* under the lock, with the whole list, by version descending */
+   STAILQ_HEAD(, kv_transaction) queue;
+   LIST_HEAD(, kv_reader) readers;    /* under the lock; what they pin is atomic */
+   TAILQ_HEAD(, kv_store_view) views; /* under the lock; the newest first */
 };
 
 /* Queues a transaction whose version has been published, and owns it from now on. Writer. */

@@ -16,6 +16,9 @@ struct kv_store *kv_store_create(void)
    version->object = kv_object(FIRST_NUMBER, 0);
    atomic_init(&store->current, version);
    atomic_init(&store->number, FIRST_NUMBER);
+   STAILQ_INIT(&store->queue);
+   LIST_INIT(&store->readers);
+   TAILQ_INIT(&store->views);
    return store;
 out:
    free(store);
@@ -25,15 +28,15 @@ out:
 
 void kv_store_destroy(struct kv_store *store)
 {
-   KV_INVARIANT(!store->readers && !store->newest_view);
-   while (store->queue_first) {
-      struct kv_transaction *first = store->queue_first;
-      kv_retired_free_born_after(&first->edit.retired, 0);
-      store->queue_first = first->next;
+   KV_INVARIANT(LIST_EMPTY(&store->readers) && TAILQ_EMPTY(&store->views));
+   struct kv_transaction *first;
+   while ((first = STAILQ_FIRST(&store->queue))) {
+      STAILQ_REMOVE_HEAD(&store->queue, queued);
+      kv_retired_free_born_after(&first->retired, 0);
       free(first);
    }
    struct kv_version *version = atomic_load(&store->current);
-   kv_tree_free(&version->tree, 0);
+   kv_tree_free(version, 0);
    free(version);
    pthread_mutex_destroy(&store->lock);
    free(store);
@@ -46,9 +49,9 @@ struct kv_transaction *kv_store_begin(struct kv_store *store)
    struct kv_version *current = atomic_load(&store->current);
    struct kv_transaction *transaction = calloc(1, sizeof *transaction);
    struct kv_version *version = malloc(sizeof *version);
-   if (!transaction || !version || !kv_retired_reserve(&transaction->edit.retired, 1))
+   if (!transaction || !version || !kv_retired_reserve(&transaction->retired, 1))
       goto out;
-   kv_retired_push(&transaction->edit.retired, current);
+   kv_retired_push(&transaction->retired, current);
 
    uint64_t number = kv_object_birth(current) + 1;
    KV_INVARIANT(number <= KV_BIRTH_MAX);
@@ -56,8 +59,7 @@ struct kv_transaction *kv_store_begin(struct kv_store *store)
    version->object = kv_object(number, 0);
    transaction->store = store;
    transaction->version = version;
-   transaction->edit.tree = &version->tree;
-   transaction->edit.birth = number;
+   transaction->birth = number;
    return transaction;
 out:
    free(transaction);
@@ -77,11 +79,6 @@ void kv_transaction_prefetch(const struct kv_transaction *transaction, const str
    kv_version_prefetch(transaction->version, keys, count);
 }
 
-bool kv_transaction_put(struct kv_transaction *transaction, struct kv_entry *entry)
-{
-   return kv_tree_set(&transaction->edit, entry);
-}
-
 bool kv_transaction_set(struct kv_transaction *transaction, struct kv_slice key,
                         struct kv_slice value)
 {
@@ -89,30 +86,25 @@ bool kv_transaction_set(struct kv_transaction *transaction, struct kv_slice key,
    return entry && kv_transaction_put(transaction, entry);
 }
 
-bool kv_transaction_delete(struct kv_transaction *transaction, struct kv_slice key, bool *existed)
-{
-   return kv_tree_delete(&transaction->edit, key, existed);
-}
-
 uint64_t kv_transaction_count(const struct kv_transaction *transaction)
 {
-   return transaction->version->tree.count;
+   return transaction->version->count;
 }
 
 uint64_t kv_transaction_bytes(const struct kv_transaction *transaction)
 {
-   return transaction->version->tree.bytes;
+   return transaction->version->bytes;
 }
 
 void kv_transaction_publish(struct kv_transaction *transaction, uint64_t sequence)
 {
    struct kv_store *store = transaction->store;
    /* One at a time: nothing was published since it was begun. */
-   KV_INVARIANT(transaction->edit.birth ==
+   KV_INVARIANT(transaction->birth ==
                 atomic_load_explicit(&store->number, memory_order_relaxed) + 1);
    transaction->version->sequence = sequence;
    atomic_store(&store->current, transaction->version);
-   atomic_store(&store->number, transaction->edit.birth);
+   atomic_store(&store->number, transaction->birth);
    kv_reclaim_later(store, transaction);
 }
 
@@ -125,24 +117,13 @@ void kv_transaction_commit(struct kv_transaction *transaction, uint64_t sequence
 
 void kv_transaction_abort(struct kv_transaction *transaction)
 {
-   kv_tree_free(transaction->edit.tree, transaction->edit.birth);
-   kv_retired_forget(&transaction->edit.retired);
+   kv_tree_free(transaction->version, transaction->birth);
+   kv_retired_forget(&transaction->retired);
    free(transaction->version);
    free(transaction);
 }
 
 /* ---- What a version holds ---- */
-
-const struct kv_entry *kv_version_find(const struct kv_version *version, struct kv_slice key)
-{
-   return kv_tree_find(&version->tree, key);
-}
-
-void kv_version_prefetch(const struct kv_version *version, const struct kv_slice *keys,
-                         size_t count)
-{
-   kv_tree_prefetch(&version->tree, keys, count);
-}
 
 uint64_t kv_version_sequence(const struct kv_version *version)
 {
@@ -151,10 +132,10 @@ uint64_t kv_version_sequence(const struct kv_version *version)
 
 uint64_t kv_version_count(const struct kv_version *version)
 {
-   return version->tree.count;
+   return version->count;
 }
 
 uint64_t kv_version_bytes(const struct kv_version *version)
 {
-   return version->tree.bytes;
+   return version->bytes;
 }

@@ -13,9 +13,9 @@ _Static_assert(RETIRED_PER_CHANGE <= KV_RETIRED_RESERVE_MAX, "one reservation se
 /* Merging only well below a full node keeps a set after a delete from splitting it again. */
 #define MERGED_COUNT_MAX (KV_NODE_FANOUT * 3 / 4)
 
-const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_slice key)
+const struct kv_entry *kv_version_find(const struct kv_version *version, struct kv_slice key)
 {
-   const struct kv_node *node = tree->root;
+   const struct kv_node *node = version->root;
    if (!node)
       return NULL;
    while (node->level > 0) {
@@ -27,15 +27,16 @@ const struct kv_entry *kv_tree_find(const struct kv_tree *tree, struct kv_slice 
    return equal ? kv_node_keys(node)[index] : NULL;
 }
 
-void kv_tree_prefetch(const struct kv_tree *tree, const struct kv_slice *keys, size_t count)
+void kv_version_prefetch(const struct kv_version *version, const struct kv_slice *keys,
+                         size_t count)
 {
    const struct kv_node *nodes[KV_PREFETCH_KEYS_MAX];
    KV_INVARIANT(count <= KV_PREFETCH_KEYS_MAX);
-   if (!tree->root)
+   if (!version->root)
       return;
    for (size_t i = 0; i < count; i++)
-      nodes[i] = tree->root;
-   for (uint16_t level = tree->root->level; level > 0; level--) {
+      nodes[i] = version->root;
+   for (uint16_t level = version->root->level; level > 0; level--) {
       for (size_t i = 0; i < count; i++) {
          nodes[i] = kv_node_children(nodes[i])[kv_node_child(nodes[i], keys[i])];
          kv_node_prefetch(nodes[i], false);
@@ -51,7 +52,7 @@ void kv_tree_prefetch(const struct kv_tree *tree, const struct kv_slice *keys, s
 }
 
 /* Frees or retires an object that the working version no longer uses. */
-static void discard(struct kv_tree_edit *edit, void *object)
+static void discard(struct kv_transaction *edit, void *object)
 {
    if (kv_object_birth(object) == edit->birth)
       kv_object_release(object);
@@ -61,7 +62,7 @@ static void discard(struct kv_tree_edit *edit, void *object)
 
 /* Makes the node at *link one that may be changed and has space for `more` slots, as far as a node
  * can hold them. NULL when memory runs out: nothing has changed. */
-static struct kv_node *writable(struct kv_tree_edit *edit, struct kv_node **link, uint32_t more)
+static struct kv_node *writable(struct kv_transaction *edit, struct kv_node **link, uint32_t more)
 {
    struct kv_node *node = *link, *fresh;
    uint32_t wanted = node->count + more;
@@ -110,7 +111,7 @@ static bool must_split(const struct kv_node *node, struct kv_slice key)
 
 /* Splits child `index` of `parent`, both writable. At the right edge of the tree only the last slot
  * moves, so that leaves filled in ascending order stay full. */
-static bool split(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index,
+static bool split(struct kv_transaction *edit, struct kv_node *parent, uint32_t index,
                   struct range range)
 {
    struct kv_node *left = kv_node_children(parent)[index];
@@ -141,27 +142,27 @@ static bool split(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t in
 }
 
 /* Puts a new root above the old one, so that the old one can be split. */
-static struct kv_node *raise_root(struct kv_tree_edit *edit)
+static struct kv_node *raise_root(struct kv_transaction *edit)
 {
-   struct kv_node *old = edit->tree->root;
+   struct kv_node *old = edit->version->root;
    KV_INVARIANT(old->level + 1 < KV_CURSOR_DEPTH_MAX);
    struct kv_node *root = kv_node_create(edit->birth, (uint16_t)(old->level + 1), 1);
    if (!root)
       return NULL;
    kv_node_insert(root, 0, NULL, old);
-   edit->tree->root = root;
+   edit->version->root = root;
    return root;
 }
 
 /* The leaf for the key, writable and with space for it; NULL when memory runs out. Full nodes are
  * split on the way down, so that each has space for what a split below it adds. *last: no leaf
  * follows. */
-static struct kv_node *leaf_with_space(struct kv_tree_edit *edit, struct kv_slice key, bool *last)
+static struct kv_node *leaf_with_space(struct kv_transaction *edit, struct kv_slice key, bool *last)
 {
    *last = true;
-   if (!edit->tree->root)
-      return edit->tree->root = kv_node_create(edit->birth, 0, 1);
-   struct kv_node *node = writable(edit, &edit->tree->root, 1);
+   if (!edit->version->root)
+      return edit->version->root = kv_node_create(edit->birth, 0, 1);
+   struct kv_node *node = writable(edit, &edit->version->root, 1);
    struct range range = {NULL, NULL};
    if (node && must_split(node, key))
       node = raise_root(edit);
@@ -181,24 +182,24 @@ static struct kv_node *leaf_with_space(struct kv_tree_edit *edit, struct kv_slic
    return node;
 }
 
-static void insert(struct kv_tree_edit *edit, struct kv_node *leaf, uint32_t index,
+static void insert(struct kv_transaction *edit, struct kv_node *leaf, uint32_t index,
                    struct kv_entry *entry)
 {
    kv_node_insert(leaf, index, entry, NULL);
-   edit->tree->count++;
-   edit->tree->bytes += kv_entry_key(entry).size + entry->value_size;
+   edit->version->count++;
+   edit->version->bytes += kv_entry_key(entry).size + entry->value_size;
 }
 
 /* Whether the key comes after all others and the last leaf is known and has space for it: no search
  * is needed when keys are loaded in ascending order. */
-static bool goes_last(const struct kv_tree_edit *edit, struct kv_slice key)
+static bool goes_last(const struct kv_transaction *edit, struct kv_slice key)
 {
    const struct kv_node *leaf = edit->last_leaf;
    return leaf && leaf->count > 0 && leaf->count < leaf->capacity &&
           kv_entry_compare(kv_node_keys(leaf)[leaf->count - 1], key) < 0;
 }
 
-bool kv_tree_set(struct kv_tree_edit *edit, struct kv_entry *entry)
+bool kv_transaction_put(struct kv_transaction *edit, struct kv_entry *entry)
 {
    struct kv_slice key = kv_entry_key(entry);
    kv_object_set_birth(&entry->object, edit->birth);
@@ -222,8 +223,8 @@ bool kv_tree_set(struct kv_tree_edit *edit, struct kv_entry *entry)
       insert(edit, leaf, index, entry);
       return true;
    }
-   edit->tree->bytes += entry->value_size;
-   edit->tree->bytes -= kv_node_keys(leaf)[index]->value_size;
+   edit->version->bytes += entry->value_size;
+   edit->version->bytes -= kv_node_keys(leaf)[index]->value_size;
    discard(edit, kv_node_keys(leaf)[index]);
    kv_node_set_key(leaf, index, entry);
    return true;
@@ -234,7 +235,7 @@ bool kv_tree_set(struct kv_tree_edit *edit, struct kv_entry *entry)
 /* Extends the subtree at *link to the range of a neighbour that is removed, on its right or on its
  * left, whose keys begin with the same `skip` bytes. The ranges are adjacent, so the keys of both
  * share the shorter of the two common beginnings. */
-static bool widen(struct kv_tree_edit *edit, struct kv_node **link, bool to_the_right,
+static bool widen(struct kv_transaction *edit, struct kv_node **link, bool to_the_right,
                   uint16_t skip)
 {
    for (;;) {
@@ -250,7 +251,7 @@ static bool widen(struct kv_tree_edit *edit, struct kv_node **link, bool to_the_
 }
 
 /* Removes the empty child `index` of `parent` and a separator. A neighbour takes over its range. */
-static bool drop_child(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index)
+static bool drop_child(struct kv_transaction *edit, struct kv_node *parent, uint32_t index)
 {
    struct kv_node **children = kv_node_children(parent);
    if (parent->count > 1 &&
@@ -266,7 +267,7 @@ static bool drop_child(struct kv_tree_edit *edit, struct kv_node *parent, uint32
 }
 
 /* Merges child `index` + 1 of `parent` into child `index`. */
-static bool merge(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index)
+static bool merge(struct kv_transaction *edit, struct kv_node *parent, uint32_t index)
 {
    struct kv_node *right = kv_node_children(parent)[index + 1];
    struct kv_node *left = writable(edit, &kv_node_children(parent)[index], right->count);
@@ -287,7 +288,7 @@ static bool merge(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t in
 
 /* After child `index` has lost a slot: removes it when empty, merges it when a neighbour is small
  * enough. As nodes do not borrow slots, one may stay small, but only beside a large one. */
-static bool tidy(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t index)
+static bool tidy(struct kv_transaction *edit, struct kv_node *parent, uint32_t index)
 {
    struct kv_node **children = kv_node_children(parent);
    uint32_t count = children[index]->count;
@@ -301,29 +302,29 @@ static bool tidy(struct kv_tree_edit *edit, struct kv_node *parent, uint32_t ind
 }
 
 /* Removes roots with one child or none. */
-static void lower_root(struct kv_tree_edit *edit)
+static void lower_root(struct kv_transaction *edit)
 {
-   struct kv_node *root = edit->tree->root;
+   struct kv_node *root = edit->version->root;
    while (root && root->count <= (root->level > 0)) {
       struct kv_node *child = root->count > 0 ? kv_node_children(root)[0] : NULL;
       discard(edit, root);
       root = child;
    }
-   edit->tree->root = root;
+   edit->version->root = root;
 }
 
-bool kv_tree_delete(struct kv_tree_edit *edit, struct kv_slice key, bool *existed)
+bool kv_transaction_delete(struct kv_transaction *edit, struct kv_slice key, bool *existed)
 {
    struct kv_node *path[KV_CURSOR_DEPTH_MAX];
    uint32_t indexes[KV_CURSOR_DEPTH_MAX], depth = 0;
-   *existed = kv_tree_find(edit->tree, key);
+   *existed = kv_version_find(edit->version, key);
    if (!*existed)
       return true;
    if (!kv_retired_reserve(&edit->retired, RETIRED_PER_CHANGE))
       return false;
 
    edit->last_leaf = NULL;
-   for (struct kv_node **link = &edit->tree->root;; depth++) {
+   for (struct kv_node **link = &edit->version->root;; depth++) {
       struct kv_node *node = path[depth] = writable(edit, link, 0);
       if (!node)
          return false;
@@ -338,8 +339,8 @@ bool kv_tree_delete(struct kv_tree_edit *edit, struct kv_slice key, bool *existe
    KV_INVARIANT(equal);
    struct kv_entry *entry = kv_node_keys(leaf)[index];
    kv_node_remove(leaf, index);
-   edit->tree->count--;
-   edit->tree->bytes -= key.size + entry->value_size;
+   edit->version->count--;
+   edit->version->bytes -= key.size + entry->value_size;
    discard(edit, entry);
 
    while (depth-- > 0) {
@@ -366,9 +367,9 @@ static void free_node(struct kv_node *node, uint64_t since)
    free(node);
 }
 
-void kv_tree_free(struct kv_tree *tree, uint64_t since)
+void kv_tree_free(struct kv_version *version, uint64_t since)
 {
-   if (tree->root)
-      free_node(tree->root, since);
-   tree->root = NULL;
+   if (version->root)
+      free_node(version->root, since);
+   version->root = NULL;
 }

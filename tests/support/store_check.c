@@ -85,8 +85,8 @@ static void check_node(const struct kv_node *node, const struct kv_entry *low,
 struct store_shape store_check_tree(const struct kv_version *version)
 {
    struct store_shape shape = {0};
-   if (version->tree.root)
-      check_node(version->tree.root, NULL, NULL, &shape);
+   if (version->root)
+      check_node(version->root, NULL, NULL, &shape);
    assert_int_equal(shape.slots, kv_version_count(version));
    return shape;
 }

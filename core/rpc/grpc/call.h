@@ -28,7 +28,7 @@ struct kv_call {
    grpc_call *grpc;
    struct kv_connection *connection;
    struct kv_charge charge;
-   struct kv_call *next; /* in the pool, or among the slow ones that wait */
+   struct kv_call *next; /* in the pool */
    int64_t deadline_ms;  /* by the monotonic clock; INT64_MAX: none */
    bool given_to_handler;
    void *state; /* the handler's */
@@ -44,6 +44,7 @@ struct kv_call {
    bool lists_encodings;      /* the status is to name those that are known */
 
    /* Slow ones (turn.c). */
+   TAILQ_ENTRY(kv_call) waiting;
    void (*resume)(struct kv_call *call);
    bool begun;                                         /* is to go on */
    void (*go_on)(void *service, struct kv_call *call); /* the handler's, after kv_call_yield */

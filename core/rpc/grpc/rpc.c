@@ -87,6 +87,7 @@ static enum kv_code create_worker(struct kv_rpc *rpc, grpc_resource_quota *quota
    worker->rpc = rpc;
    worker->index = rpc->worker_count++;
    worker->open.look_at = gpr_now(GPR_CLOCK_MONOTONIC);
+   TAILQ_INIT(&worker->turn.slow);
    worker->server = create_server(&rpc->options, quota);
    worker->queue = grpc_completion_queue_create_for_next(NULL);
    grpc_server_register_completion_queue(worker->server, worker->queue, NULL);
@@ -182,7 +183,8 @@ static gpr_timespec time_to_wait(const struct kv_rpc_worker *worker)
       return gpr_inf_past(GPR_CLOCK_MONOTONIC);
    if (worker->turn.blocked) /* until another worker's calls have ended */
       return in_ms(BLOCKED_MS);
-   return worker->open.newest ? worker->open.look_at : gpr_inf_future(GPR_CLOCK_MONOTONIC);
+   return LIST_EMPTY(&worker->open.calls) ? gpr_inf_future(GPR_CLOCK_MONOTONIC)
+                                          : worker->open.look_at;
 }
 
 /* Within which gRPC also reads and writes. */

@@ -23,21 +23,13 @@
 
 void kv_stall_call_opened(struct kv_call *call)
 {
-   struct kv_rpc_worker *worker = call->worker;
-   call->progress = (struct kv_progress){.older = worker->open.newest};
-   if (call->progress.older)
-      call->progress.older->progress.newer = call;
-   worker->open.newest = call;
+   call->progress = (struct kv_progress){0};
+   LIST_INSERT_HEAD(&call->worker->open.calls, call, progress.others);
 }
 
 void kv_stall_call_closed(struct kv_call *call)
 {
-   if (call->progress.newer)
-      call->progress.newer->progress.older = call->progress.older;
-   else
-      call->worker->open.newest = call->progress.older;
-   if (call->progress.older)
-      call->progress.older->progress.newer = call->progress.newer;
+   LIST_REMOVE(call, progress.others);
    if (call->progress.kept > 0)
       kv_share_give(call->connection->share, call->progress.kept);
 }
@@ -135,7 +127,8 @@ static bool stands_still(const struct kv_call *call)
 static struct kv_share *find_worst(const struct kv_rpc_worker *worker)
 {
    struct kv_share *worst = NULL;
-   for (const struct kv_call *call = worker->open.newest; call; call = call->progress.older)
+   const struct kv_call *call;
+   LIST_FOREACH (call, &worker->open.calls, progress.others)
       if (stands_still(call) &&
           (!worst || kv_share_held(call->connection->share) > kv_share_held(worst)))
          worst = call->connection->share;
@@ -145,14 +138,14 @@ static struct kv_share *find_worst(const struct kv_rpc_worker *worker)
 static void end_worst(const struct kv_rpc_worker *worker, size_t held)
 {
    size_t max = worker->rpc->options.memory_max;
-   struct kv_share *worst;
+   struct kv_call *call;
    for (unsigned i = 0; i < ENDED_MAX && held > max - max / ENOUGH_FREE_PART; i++) {
-      worst = find_worst(worker);
+      struct kv_share *worst = find_worst(worker);
       if (!worst)
          return;
       size_t part = kv_share_held(worst);
       held -= part < held ? part : held;
-      for (struct kv_call *call = worker->open.newest; call; call = call->progress.older)
+      LIST_FOREACH (call, &worker->open.calls, progress.others)
          if (call->connection->share == worst && stands_still(call))
             end_for_memory(call);
    }
@@ -163,9 +156,9 @@ static void end_worst(const struct kv_rpc_worker *worker, size_t held)
  * most. */
 static void end_keepers(const struct kv_rpc_worker *worker)
 {
-   struct kv_call *most = NULL;
+   struct kv_call *call, *most = NULL;
    bool any = false;
-   for (struct kv_call *call = worker->open.newest; call; call = call->progress.older) {
+   LIST_FOREACH (call, &worker->open.calls, progress.others) {
       if (call->progress.kept > 0 && may_be_ended(call, SHORT_LOOKS)) {
          end_for_memory(call);
          any = true;
@@ -180,8 +173,9 @@ static void end_keepers(const struct kv_rpc_worker *worker)
 static void look(struct kv_rpc_worker *worker)
 {
    size_t max = worker->rpc->options.memory_max;
+   struct kv_call *call;
    worker->open.looks++;
-   for (struct kv_call *call = worker->open.newest; call; call = call->progress.older) {
+   LIST_FOREACH (call, &worker->open.calls, progress.others) {
       measure(call);
       count_kept(call);
       if (call->progress.still > 0) /* has a connection looked at each time that one waits */

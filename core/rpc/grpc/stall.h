@@ -18,20 +18,21 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/queue.h>
 
 struct kv_call;
 struct kv_rpc_worker;
 
 /* The open calls of a worker. */
 struct kv_open_calls {
-   struct kv_call *newest;
-   gpr_timespec look_at; /* the next time to look at them */
+   LIST_HEAD(, kv_call) calls; /* the newest first */
+   gpr_timespec look_at;       /* the next time to look at them */
    unsigned looks;
 };
 
 /* An open call among them, and what looks have found. */
 struct kv_progress {
-   struct kv_call *older, *newer;
+   LIST_ENTRY(kv_call) others;
    size_t kept;                /* bytes of old versions in its share */
    unsigned sent, sent_before; /* replies that have left; at the last look */
    unsigned still;             /* looks in a row at which the same one had not */

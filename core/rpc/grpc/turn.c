@@ -30,7 +30,7 @@ void kv_turn_answer(struct kv_rpc_worker *worker)
 
 bool kv_turn_is_open(const struct kv_rpc_worker *worker)
 {
-   return worker->turn.unanswered || (worker->turn.first && !worker->turn.blocked);
+   return worker->turn.unanswered || (!TAILQ_EMPTY(&worker->turn.slow) && !worker->turn.blocked);
 }
 
 /* ---- Slow calls ---- */
@@ -40,31 +40,22 @@ void kv_turn_await(struct kv_call *call, void (*resume)(struct kv_call *call))
    struct kv_turn *turn = &call->worker->turn;
    call->resume = resume;
    call->begun = false;
-   call->next = NULL;
    turn->blocked = false;
-   if (turn->last)
-      turn->last->next = call;
-   else
-      turn->first = call;
-   turn->last = call;
+   TAILQ_INSERT_TAIL(&turn->slow, call, waiting);
 }
 
 void kv_turn_go_on(struct kv_call *call, void (*resume)(struct kv_call *call))
 {
-   struct kv_turn *turn = &call->worker->turn;
    call->resume = resume;
    call->begun = true;
-   call->next = turn->first;
-   turn->first = call;
-   if (!turn->last)
-      turn->last = call;
+   TAILQ_INSERT_HEAD(&call->worker->turn.slow, call, waiting);
 }
 
 /* Of the calls that wait, the first of the connection that has waited the longest. */
 static struct kv_call *find(const struct kv_turn *turn, bool large_too)
 {
-   struct kv_call *found = NULL;
-   for (struct kv_call *call = turn->first; call; call = call->next)
+   struct kv_call *call, *found = NULL;
+   TAILQ_FOREACH (call, &turn->slow, waiting)
       if ((large_too || !call->large) &&
           (!found || call->connection->given < found->connection->given))
          found = call;
@@ -74,34 +65,22 @@ static struct kv_call *find(const struct kv_turn *turn, bool large_too)
 /* One that has begun goes on; large ones begin when there is memory to work on them. */
 static struct kv_call *choose(const struct kv_turn *turn)
 {
-   if (turn->first && turn->first->begun)
-      return turn->first;
-   struct kv_call *found = find(turn, true);
+   struct kv_call *found = TAILQ_FIRST(&turn->slow);
+   if (found && found->begun)
+      return found;
+   found = find(turn, true);
    if (found && found->large && !kv_call_begin_work(found))
       found = find(turn, false);
    return found;
 }
 
-static void take_out(struct kv_turn *turn, struct kv_call *call)
-{
-   struct kv_call *before = NULL;
-   for (struct kv_call *each = turn->first; each != call; each = each->next)
-      before = each;
-   if (before)
-      before->next = call->next;
-   else
-      turn->first = call->next;
-   if (turn->last == call)
-      turn->last = before;
-}
-
 static void resume_slow_call(struct kv_turn *turn)
 {
    struct kv_call *call = choose(turn);
-   turn->blocked = !call && turn->first;
+   turn->blocked = !call && !TAILQ_EMPTY(&turn->slow);
    if (!call)
       return;
-   take_out(turn, call);
+   TAILQ_REMOVE(&turn->slow, call, waiting);
    call->connection->given = ++turn->given;
    call->resume(call);
 }

@@ -16,17 +16,18 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct kv_call;
 struct kv_rpc_worker;
 
 struct kv_turn {
-   unsigned events;              /* handled in it */
-   bool unanswered;              /* a handler has left a call without an answer */
-   unsigned calls;               /* unary ones that are open */
-   struct kv_call *first, *last; /* slow calls that wait to be begun, or to go on */
-   uint64_t given;               /* slow calls that have been */
-   bool blocked;                 /* none of them may be now */
+   unsigned events;            /* handled in it */
+   bool unanswered;            /* a handler has left a call without an answer */
+   unsigned calls;             /* unary ones that are open */
+   TAILQ_HEAD(, kv_call) slow; /* calls that wait to be begun, or to go on */
+   uint64_t given;             /* slow calls that have been */
+   bool blocked;               /* none of them may be now */
 };
 
 /* After each event; ends the turn when it is long, or when there is nothing to wait for. */
