@@ -103,7 +103,7 @@ static void find_store_id(struct walk *walk, const struct storage_folder *folder
    uint8_t id[sizeof walk->host.store_id];
    size_t got = 0;
    int fd;
-   if (walk->store_known || storage_open(folder, name, O_RDONLY, &fd, &ignored) != KVS_OK)
+   if (walk->store_known || storage_open(folder, name, O_RDONLY, &fd, NULL, &ignored) != KVS_OK)
       return;
    (void)storage_read_all(fd, name, id, sizeof id, STORE_ID_OFFSET, &got, &ignored);
    close(fd);

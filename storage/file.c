@@ -1,6 +1,7 @@
 #include "storage/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -104,6 +105,15 @@ int storage_sync(int fd, const char *path, kvs_error *error)
    if (fdatasync(fd) != 0)
       return storage_fail_errno(error, errno, "%s: cannot flush to stable storage", path);
    return KVS_OK;
+}
+
+int storage_allocate(int fd, int mode, uint64_t from, uint64_t to)
+{
+   int result;
+   do
+      result = fallocate(fd, mode, (off_t)from, (off_t)(to - from));
+   while (result != 0 && errno == EINTR);
+   return result == 0 ? 0 : errno;
 }
 
 int storage_set_size(int fd, const char *path, uint64_t size, kvs_error *error)

@@ -1,6 +1,6 @@
 /*
  * Open files as the formats need them: whole writes, whole reads, and errors that name the path.
- * folder.h opens them. Every function returns a KVS_* code and fills in `error` on failure. EINTR
+ * folder.h opens them. Where not said otherwise, a function returns a KVS_* code and fills in `error` on failure. EINTR
  * and short transfers are handled here.
  *
  * Threads: any.
@@ -38,6 +38,8 @@ int storage_read_all(int fd, const char *path, void *data, size_t size, uint64_t
                      size_t *got, kvs_error *error);
 /* Brings the file's data, and of its metadata what reading them needs, to stable storage. */
 int storage_sync(int fd, const char *path, kvs_error *error);
+/* fallocate(2) from `from` to `to`, with its `mode`. Returns 0 or an errno. */
+int storage_allocate(int fd, int mode, uint64_t from, uint64_t to);
 /* Sets the file's size. */
 int storage_set_size(int fd, const char *path, uint64_t size, kvs_error *error);
 /* The same, durably. */

@@ -80,23 +80,24 @@ static int set_path(struct storage_folder *folder, const char *path, const char 
    return KVS_OK;
 }
 
+static int open_directory(int parent_fd, const char *name, struct storage_folder *folder,
+                          kvs_error *error)
+{
+   folder->fd = open_at(parent_fd, name, O_RDONLY | O_DIRECTORY);
+   return folder->fd >= 0 ? KVS_OK : fail(folder, "", "open the directory", error);
+}
+
 int storage_folder_open(const char *path, struct storage_folder *folder, kvs_error *error)
 {
    int code = set_path(folder, path, "", error);
-   if (code != KVS_OK)
-      return code;
-   folder->fd = open_at(AT_FDCWD, folder->path, O_RDONLY | O_DIRECTORY);
-   return folder->fd >= 0 ? KVS_OK : fail(folder, "", "open the directory", error);
+   return code == KVS_OK ? open_directory(AT_FDCWD, folder->path, folder, error) : code;
 }
 
 int storage_folder_enter(const struct storage_folder *parent, const char *name,
                          struct storage_folder *folder, kvs_error *error)
 {
    int code = set_path(folder, parent->path, name, error);
-   if (code != KVS_OK)
-      return code;
-   folder->fd = open_at(parent->fd, name, O_RDONLY | O_DIRECTORY);
-   return folder->fd >= 0 ? KVS_OK : fail(folder, "", "open the directory", error);
+   return code == KVS_OK ? open_directory(parent->fd, name, folder, error) : code;
 }
 
 void storage_folder_close(struct storage_folder *folder)
@@ -208,12 +209,14 @@ int storage_folder_make(const kvs_host *host, const char *name, struct storage_f
 
 /* ---- Whether a restart finds it ------------------------------------------------------------ */
 
-static int check_same(const struct storage_folder *folder, const char *name, int found,
-                      const struct stat *info, int fd, kvs_error *error)
+/* Whether `path`, seen from the directory `from`, leads to `fd`, or with -1 to anything. */
+static int check_same(const struct storage_folder *folder, const char *name, int from,
+                      const char *path, int fd, kvs_error *error)
 {
-   struct stat held;
-   if (found == 0 && (fd < 0 || (fstat(fd, &held) == 0 && info->st_dev == held.st_dev &&
-                                 info->st_ino == held.st_ino)))
+   struct stat info, held;
+   if (fstatat(from, path, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+       (fd < 0 ||
+        (fstat(fd, &held) == 0 && info.st_dev == held.st_dev && info.st_ino == held.st_ino)))
       return KVS_OK;
    return storage_fail(error, KVS_IO,
                        "%.300s%s%s: was removed, moved or replaced under the server; keep other "
@@ -223,17 +226,13 @@ static int check_same(const struct storage_folder *folder, const char *name, int
 
 int storage_folder_check(const struct storage_folder *folder, kvs_error *error)
 {
-   struct stat info;
-   int found = fstatat(AT_FDCWD, folder->path, &info, AT_SYMLINK_NOFOLLOW);
-   return check_same(folder, "", found, &info, folder->fd, error);
+   return check_same(folder, "", AT_FDCWD, folder->path, folder->fd, error);
 }
 
 int storage_folder_check_file(const struct storage_folder *folder, const char *name, int fd,
                               kvs_error *error)
 {
-   struct stat info;
-   int found = fstatat(folder->fd, name, &info, AT_SYMLINK_NOFOLLOW);
-   return check_same(folder, name, found, &info, fd, error);
+   return check_same(folder, name, folder->fd, name, fd, error);
 }
 
 /* ---- What is in it ------------------------------------------------------------------------- */
@@ -281,7 +280,7 @@ uint64_t storage_folder_size_of(const struct storage_folder *folder, const char 
 }
 
 int storage_open(const struct storage_folder *folder, const char *name, int flags, int *fd,
-                 kvs_error *error)
+                 uint64_t *size, kvs_error *error)
 {
    struct stat info;
    int opened = open_at(folder->fd, name, flags | O_NONBLOCK | O_NOCTTY);
@@ -292,11 +291,14 @@ int storage_open(const struct storage_folder *folder, const char *name, int flag
       code = fail(folder, name, "examine", error);
    else if (!S_ISREG(info.st_mode))
       code = fail_kind(folder, name, error);
-   if (code == KVS_OK)
-      *fd = opened;
-   else
+   if (code != KVS_OK) {
       close(opened);
-   return code;
+      return code;
+   }
+   if (size)
+      *size = (uint64_t)info.st_size;
+   *fd = opened;
+   return KVS_OK;
 }
 
 int storage_create(const struct storage_folder *folder, const char *name, int *fd, kvs_error *error)

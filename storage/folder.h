@@ -67,9 +67,10 @@ bool storage_folder_has(const struct storage_folder *folder, const char *name);
 /* The size of the file `name`; 0 when it is unknown. */
 uint64_t storage_folder_size_of(const struct storage_folder *folder, const char *name);
 
-/* Opens an existing file. KVS_CORRUPT for what is no regular file. */
+/* Opens an existing file, and gives its size unless `size` is NULL. KVS_CORRUPT for what is no
+ * regular file. */
 int storage_open(const struct storage_folder *folder, const char *name, int flags, int *fd,
-                 kvs_error *error);
+                 uint64_t *size, kvs_error *error);
 /* Creates a file for reading and writing, with mode 0600 whatever the umask. A file of that name is
  * removed first. */
 int storage_create(const struct storage_folder *folder, const char *name, int *fd,

@@ -87,7 +87,7 @@ static int read_file(const kvs_host *host, const struct storage_folder *folder, 
    uint8_t content[STORAGE_KEY_CHECK_SIZE + 1];
    size_t size;
    int fd;
-   int code = storage_open(folder, STORAGE_KEY_CHECK_NAME, O_RDONLY, &fd, error);
+   int code = storage_open(folder, STORAGE_KEY_CHECK_NAME, O_RDONLY, &fd, NULL, error);
    if (code != KVS_OK)
       return code;
    code = storage_read_all(fd, path, content, sizeof content, 0, &size, error);

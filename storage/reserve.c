@@ -19,20 +19,10 @@ void storage_reserve_drop(struct storage_reserve *reserve)
    reserve->size = 0;
 }
 
-/* 0 or an errno. */
-static int allocate(int fd, uint64_t from, uint64_t to)
-{
-   int result;
-   do
-      result = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from));
-   while (result != 0 && errno == EINTR);
-   return result == 0 ? 0 : errno;
-}
-
 /* 0 or an errno; what was allocated before stays so, and no more. */
 static int enlarge(struct storage_reserve *reserve, uint64_t size)
 {
-   int failure = allocate(reserve->fd, reserve->size, size);
+   int failure = storage_allocate(reserve->fd, FALLOC_FL_KEEP_SIZE, reserve->size, size);
    if (failure == 0)
       reserve->size = size;
    else /* part of it may have been allocated; should that fail too, it is kept */
@@ -78,5 +68,5 @@ void storage_reserve_hand_over(struct storage_reserve *reserve, int fd, uint64_t
    if (reserve->fd < 0)
       return;
    storage_reserve_drop(reserve);
-   (void)allocate(fd, 0, size); /* a failure shows in the writes */
+   (void)storage_allocate(fd, FALLOC_FL_KEEP_SIZE, 0, size); /* a failure shows in the writes */
 }

@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Offsets in a segment's header. */
@@ -114,27 +113,20 @@ int storage_segment_look(struct storage_segment_reader *reader, uint64_t offset,
    else
       reader->window_size = 0;
    if (reader->window_size - skipped < size) {
-      size_t capacity = size > STORAGE_SEGMENT_WINDOW ? size : STORAGE_SEGMENT_WINDOW;
-      if (capacity > reader->window_capacity) {
-         uint8_t *grown = malloc(capacity);
-         if (!grown)
-            return storage_fail(error, KVS_NO_SPACE,
-                                "%s: no memory to read %zu bytes at offset %" PRIu64, reader->path,
-                                size, offset);
-         free(reader->window);
-         reader->window = grown;
-         reader->window_capacity = capacity;
-      }
+      size_t wanted = size > STORAGE_SEGMENT_WINDOW ? size : STORAGE_SEGMENT_WINDOW;
       reader->window_offset = offset;
-      reader->window_size = 0;
-      skipped = 0;
-      int code = storage_read_all(reader->fd, reader->path, reader->window, capacity, offset,
+      reader->window_size = skipped = 0;
+      if (!storage_buffer_reserve(&reader->window, wanted))
+         return storage_fail(error, KVS_NO_SPACE,
+                             "%s: no memory to read %zu bytes at offset %" PRIu64, reader->path,
+                             size, offset);
+      int code = storage_read_all(reader->fd, reader->path, reader->window.data, wanted, offset,
                                   &reader->window_size, error);
       if (code != KVS_OK)
          return KVS_IO;
    }
    size_t available = reader->window_size - skipped;
-   *bytes = reader->window + skipped;
+   *bytes = reader->window.data + skipped;
    *got = available < size ? available : size;
    return KVS_OK;
 }
@@ -173,19 +165,12 @@ int storage_segment_open_file(const struct storage_folder *folder, uint64_t numb
                               kvs_error *error)
 {
    char name[STORAGE_SEGMENT_NAME_SIZE];
-   struct stat status;
    memset(reader, 0, sizeof *reader);
    storage_segment_name(number, name);
    storage_folder_path(folder, name, reader->path);
-   int code = storage_open(folder, name, flags, &reader->fd, error);
+   int code = storage_open(folder, name, flags, &reader->fd, &reader->size, error);
    if (code != KVS_OK)
       return code == KVS_CORRUPT ? code : KVS_IO;
-   if (fstat(reader->fd, &status) != 0) {
-      storage_fail_errno(error, errno, "%s: cannot examine", reader->path);
-      close(reader->fd);
-      return KVS_IO;
-   }
-   reader->size = (uint64_t)status.st_size;
    reader->salt = storage_record_salt(store_id, number);
    return KVS_OK;
 }
@@ -214,18 +199,8 @@ int storage_segment_open(const struct storage_folder *folder, uint64_t number, i
 void storage_segment_close(struct storage_segment_reader *reader)
 {
    close(reader->fd);
-   free(reader->window);
-   free(reader->effects);
-}
-
-static bool reserve_effects(struct storage_segment_reader *reader, size_t count)
-{
-   if (count <= reader->effects_capacity)
-      return true;
-   free(reader->effects);
-   reader->effects = calloc(count, sizeof *reader->effects);
-   reader->effects_capacity = reader->effects ? count : 0;
-   return reader->effects;
+   storage_buffer_free(&reader->window);
+   storage_buffer_free(&reader->memory);
 }
 
 int storage_segment_next(struct storage_segment_reader *reader,
@@ -246,12 +221,16 @@ int storage_segment_next(struct storage_segment_reader *reader,
    code = storage_segment_look(reader, reader->offset, size, &bytes, &got, error);
    if (code != KVS_OK || got < size)
       return code;
-   if (!reserve_effects(reader, record->effect_count))
+   /* One more than a mark has, so that there is memory to be had. */
+   kvs_record *effects = (kvs_record *)(void *)storage_buffer_reserve(
+       &reader->memory, (record->effect_count + (size_t)1) * sizeof *effects);
+   if (!effects)
       return storage_fail(error, KVS_NO_SPACE,
                           "%s: no memory for %" PRIu32 " effects at offset %" PRIu64, reader->path,
                           record->effect_count, reader->offset);
-   if (!storage_record_decode_effects(record, bytes + STORAGE_RECORD_HEADER_SIZE, reader->effects))
+   if (!storage_record_decode_effects(record, bytes + STORAGE_RECORD_HEADER_SIZE, effects))
       return KVS_OK;
+   reader->effects = effects;
    reader->chain = storage_record_chain(reader->chain, bytes);
    reader->offset += size;
    *found = true;

@@ -12,6 +12,7 @@
 #ifndef STORAGE_SEGMENT_H
 #define STORAGE_SEGMENT_H
 
+#include "storage/buffer.h"
 #include "storage/folder.h"
 #include "storage/layout.h"
 #include "storage/record.h"
@@ -59,11 +60,11 @@ struct storage_segment_reader {
    uint64_t offset; /* of the next record */
    uint32_t chain;  /* over all that was read */
    uint32_t salt;
-   uint8_t *window; /* bytes of the file from window_offset on */
-   size_t window_capacity, window_size;
+   struct storage_buffer window; /* window_size bytes of the file from window_offset on */
+   size_t window_size;
    uint64_t window_offset;
-   kvs_record *effects;
-   size_t effects_capacity;
+   struct storage_buffer memory; /* of the effects */
+   const kvs_record *effects;
 };
 
 /* Opens segment `number`, with `flags` as in open(2), and checks its header. KVS_CORRUPT (damaged,

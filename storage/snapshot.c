@@ -1,16 +1,13 @@
 #include "storage/snapshot.h"
 
+#include "storage/buffer.h"
 #include "storage/codec.h"
 #include "storage/file.h"
 #include "storage/note.h"
 #include "storage/snapshot_layout.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
@@ -26,8 +23,7 @@ struct reader {
    uint64_t sequence;
    uint64_t offset, size;
    XXH3_state_t *hash;
-   uint8_t *block;
-   size_t block_capacity;
+   struct storage_buffer block;
    uint64_t total_records;
 };
 
@@ -122,19 +118,6 @@ static int hand_on(const struct reader *reader, uint64_t block_offset, const uin
                     : damaged(reader, block_offset, "a block is longer than its records", error);
 }
 
-static int reserve_block(struct reader *reader, uint64_t size, kvs_error *error)
-{
-   if (size <= reader->block_capacity)
-      return KVS_OK;
-   uint8_t *block = realloc(reader->block, size);
-   if (!block)
-      return storage_fail(error, KVS_NO_SPACE, "%s: no memory for a block of %" PRIu64 " bytes",
-                          reader->path, size);
-   reader->block = block;
-   reader->block_capacity = size;
-   return KVS_OK;
-}
-
 /* The rest of a block whose header has been read from `start`. */
 static int read_block(struct reader *reader, uint64_t start, const uint8_t *header,
                       kvs_error *error)
@@ -146,19 +129,21 @@ static int read_block(struct reader *reader, uint64_t start, const uint8_t *head
       return damaged(reader, start, "a block passes the end of the file", error);
    if (size == 0)
       return damaged(reader, start, "a block is empty", error);
-   int code = reserve_block(reader, size, error);
-   if (code == KVS_OK)
-      code = take(reader, reader->block, size, error);
+   uint8_t *block = storage_buffer_reserve(&reader->block, size);
+   if (!block)
+      return storage_fail(error, KVS_NO_SPACE, "%s: no memory for a block of %" PRIu64 " bytes",
+                          reader->path, size);
+   int code = take(reader, block, size, error);
    if (code != KVS_OK)
       return code;
-   if (storage_get32(header + 16) != snapshot_payload_crc(reader->block, size))
+   if (storage_get32(header + 16) != snapshot_payload_crc(block, size))
       return damaged(reader, start, "a block's checksum is wrong", error);
    XXH3_64bits_update(reader->hash, header, STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE);
-   XXH3_64bits_update(reader->hash, reader->block, size);
+   XXH3_64bits_update(reader->hash, block, size);
    uint32_t count = storage_get32(header + 4);
    reader->total_records += count;
    storage_note_bytes(reader->host, KVS_LOAD_READ, STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE + size);
-   return hand_on(reader, start, reader->block, size, count, error);
+   return hand_on(reader, start, block, size, count, error);
 }
 
 /* The rest of the footer, whose first bytes have been read from `start`. */
@@ -199,22 +184,6 @@ static int read_parts(struct reader *reader, kvs_error *error)
    return code;
 }
 
-static int open_file(struct reader *reader, const struct storage_folder *folder, const char *name,
-                     kvs_error *error)
-{
-   struct stat info;
-   int code = storage_open(folder, name, O_RDONLY, &reader->fd, error);
-   if (code != KVS_OK)
-      return code;
-   if (fstat(reader->fd, &info) != 0) {
-      code = storage_fail_errno(error, errno, "cannot examine %s", reader->path);
-      close(reader->fd);
-      return code;
-   }
-   reader->size = (uint64_t)info.st_size;
-   return KVS_OK;
-}
-
 int storage_snapshot_read(const kvs_host *host, const struct storage_folder *folder,
                           const char *name, uint64_t sequence, bool check_only, kvs_error *error)
 {
@@ -228,7 +197,7 @@ int storage_snapshot_read(const kvs_host *host, const struct storage_folder *fol
    if (!reader.hash)
       return storage_fail(error, KVS_NO_SPACE, "%s: no memory for a checksum", path);
    XXH3_64bits_reset(reader.hash);
-   int code = open_file(&reader, folder, name, error);
+   int code = storage_open(folder, name, O_RDONLY, &reader.fd, &reader.size, error);
    if (code == KVS_OK) {
       storage_note_bytes(host, KVS_LOAD_EXPECTED, reader.size);
       code = read_parts(&reader, error);
@@ -240,7 +209,7 @@ int storage_snapshot_read(const kvs_host *host, const struct storage_folder *fol
                                          .bytes = reader.size,
                                          .records = reader.total_records,
                                          .sequence = sequence});
-   free(reader.block);
+   storage_buffer_free(&reader.block);
    XXH3_freeState(reader.hash);
    return code;
 }

@@ -5,8 +5,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -16,8 +14,6 @@
  * more. What deletes leave is freed when the next segment needs it to begin. */
 #define SPACE_BEHIND_SETS ((uint64_t)160 << 10)
 #define SPACE_BEHIND_DELETES ((uint64_t)32 << 10)
-/* A larger buffer is freed after the batch that needed it. */
-#define BUFFER_KEEP ((size_t)4 << 20)
 
 void storage_writer_init(struct storage_writer *writer)
 {
@@ -28,7 +24,7 @@ void storage_writer_deinit(struct storage_writer *writer)
 {
    if (writer->fd >= 0)
       close(writer->fd);
-   free(writer->buffer);
+   storage_buffer_free(&writer->buffer);
    storage_writer_init(writer);
 }
 
@@ -43,7 +39,7 @@ static void point_to_successor(const struct storage_writer *writer,
    int opened = -1, fd = writer->fd;
    storage_segment_name(writer->header.number, name);
    storage_folder_path(folder, name, path);
-   if (fd < 0 && storage_open(folder, name, O_WRONLY, &opened, &ignored) != KVS_OK)
+   if (fd < 0 && storage_open(folder, name, O_WRONLY, &opened, NULL, &ignored) != KVS_OK)
       return;
    if (fd < 0)
       fd = opened;
@@ -62,14 +58,16 @@ static void point_to_successor(const struct storage_writer *writer,
 }
 
 /* Continues with the segment open as `fd`, which ends at `link`. */
-static void turn_to(struct storage_writer *writer, int fd, const char *path,
-                    const struct storage_segment_header *header,
-                    const struct storage_segment_link *link)
+static void continue_with(struct storage_writer *writer, const struct storage_folder *folder,
+                          int fd, const struct storage_segment_header *header,
+                          const struct storage_segment_link *link)
 {
+   char name[STORAGE_SEGMENT_NAME_SIZE];
+   storage_segment_name(header->number, name);
+   storage_folder_path(folder, name, writer->path);
    if (writer->fd >= 0)
       close(writer->fd);
    writer->fd = fd;
-   snprintf(writer->path, sizeof writer->path, "%s", path);
    writer->header = *header;
    writer->salt = storage_record_salt(header->store_id, header->number);
    writer->link = *link;
@@ -81,13 +79,7 @@ static void turn_to(struct storage_writer *writer, int fd, const char *path,
  * cannot do it, the writes extend the file. `mode`: as in fallocate. */
 static int extend(struct storage_writer *writer, int mode, uint64_t target)
 {
-   int result;
-   do
-      result = fallocate(writer->fd, mode, (off_t)writer->link.end,
-                         (off_t)(target - writer->link.end)) == 0
-                   ? 0
-                   : errno;
-   while (result == EINTR);
+   int result = storage_allocate(writer->fd, mode, writer->link.end, target);
    if (result == 0) {
       writer->reserved = target;
       if (!(mode & FALLOC_FL_KEEP_SIZE))
@@ -101,18 +93,15 @@ static int extend(struct storage_writer *writer, int mode, uint64_t target)
 int storage_writer_begin(struct storage_writer *writer, const struct storage_folder *folder,
                          const struct storage_segment_header *header, kvs_error *error)
 {
-   char name[STORAGE_SEGMENT_NAME_SIZE], path[PATH_MAX];
    int fd;
    struct storage_segment_link link = {.last_sequence = header->previous.last_sequence,
                                        .end = STORAGE_SEGMENT_HEADER_SIZE};
    int code = storage_segment_create(folder, header, &fd, &link.chain, error);
    if (code != KVS_OK)
       return code;
-   storage_segment_name(header->number, name);
-   storage_folder_path(folder, name, path);
    if (writer->header.number > 0)
       point_to_successor(writer, folder);
-   turn_to(writer, fd, path, header, &link);
+   continue_with(writer, folder, fd, header, &link);
    (void)extend(writer, FALLOC_FL_KEEP_SIZE, link.end + SPACE_BEHIND_SETS);
    return KVS_OK;
 }
@@ -121,13 +110,12 @@ int storage_writer_resume(struct storage_writer *writer, const struct storage_fo
                           const struct storage_segment_header *header,
                           const struct storage_segment_link *link, kvs_error *error)
 {
-   char name[STORAGE_SEGMENT_NAME_SIZE], path[PATH_MAX];
+   char name[STORAGE_SEGMENT_NAME_SIZE];
    int fd;
    storage_segment_name(header->number, name);
-   storage_folder_path(folder, name, path);
-   int code = storage_open(folder, name, O_RDWR, &fd, error);
+   int code = storage_open(folder, name, O_RDWR, &fd, NULL, error);
    if (code == KVS_OK)
-      turn_to(writer, fd, path, header, link);
+      continue_with(writer, folder, fd, header, link);
    return code;
 }
 
@@ -144,16 +132,6 @@ size_t storage_writer_batch_size(const kvs_record *records, size_t count)
       count -= unit;
    }
    return size;
-}
-
-static bool reserve_buffer(struct storage_writer *writer, size_t size)
-{
-   if (size <= writer->buffer_capacity)
-      return true;
-   free(writer->buffer);
-   writer->buffer = malloc(size);
-   writer->buffer_capacity = writer->buffer ? size : 0;
-   return writer->buffer;
 }
 
 uint64_t storage_writer_free_bytes(const struct storage_writer *writer)
@@ -196,7 +174,7 @@ static struct storage_segment_link encode(struct storage_writer *writer, const k
                                           size_t count, struct storage_record_header record)
 {
    struct storage_segment_link link = writer->link;
-   uint8_t *to = writer->buffer;
+   uint8_t *to = writer->buffer.data;
    size_t done = 0;
    do {
       size_t unit = count > 0 ? storage_record_unit(&records[done], count - done) : 0;
@@ -220,7 +198,7 @@ int storage_writer_append(struct storage_writer *writer, const kvs_record *recor
 {
    if (count == 0)
       size = STORAGE_RECORD_HEADER_SIZE;
-   if (!reserve_buffer(writer, size))
+   if (!storage_buffer_reserve(&writer->buffer, size))
       return storage_fail(error, KVS_NO_SPACE, "%s: no memory for a batch of %zu bytes",
                           writer->path, size);
    struct storage_record_header record = {.type = STORAGE_RECORD_MARK,
@@ -228,7 +206,7 @@ int storage_writer_append(struct storage_writer *writer, const kvs_record *recor
                                           .durable_end = durable_end};
    struct storage_segment_link link = encode(writer, records, count, record);
    assert(link.end == writer->link.end + size);
-   struct iovec part = {writer->buffer, size};
+   struct iovec part = {writer->buffer.data, size};
    int code = storage_write_all(writer->fd, writer->path, &part, 1, writer->link.end, error);
    if (code == KVS_OK) {
       writer->link = link;
@@ -237,11 +215,7 @@ int storage_writer_append(struct storage_writer *writer, const kvs_record *recor
       if (writer->reserved < link.end)
          writer->reserved = link.end;
    }
-   if (writer->buffer_capacity > BUFFER_KEEP) {
-      free(writer->buffer);
-      writer->buffer = NULL;
-      writer->buffer_capacity = 0;
-   }
+   storage_buffer_release(&writer->buffer);
    return code;
 }
 

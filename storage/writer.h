@@ -9,6 +9,7 @@
 #ifndef STORAGE_WRITER_H
 #define STORAGE_WRITER_H
 
+#include "storage/buffer.h"
 #include "storage/segment.h"
 
 struct storage_writer {
@@ -20,8 +21,7 @@ struct storage_writer {
    uint64_t size;                    /* of the file, at least; zeroes from link.end on */
    uint64_t reserved;                /* the end of its space, perhaps beyond its size */
    bool reserving;                   /* the file system can reserve space */
-   uint8_t *buffer;
-   size_t buffer_capacity;
+   struct storage_buffer buffer;
 };
 
 void storage_writer_init(struct storage_writer *writer);

@@ -8,12 +8,12 @@
  * It promises KVS_DURABLE, and takes only inner plug-ins that do: the host learns a promise from
  * the descriptor, and holds to it in a switch.
  */
-#include "plugins/encrypt/buffer.h"
 #include "plugins/encrypt/inner.h"
 #include "plugins/encrypt/key.h"
 #include "plugins/encrypt/opening.h"
 #include "plugins/encrypt/seal.h"
 #include "plugins/encrypt/view.h"
+#include "storage/buffer.h"
 #include "storage/options.h"
 
 #include <sodium.h>
@@ -47,7 +47,7 @@ struct encrypt {
    bool recorded;        /* there is a file that knows the key */
    _Atomic bool spoiled; /* a checkpoint was made that will not load */
    struct inner *inner;
-   struct buffer batch; /* of on_write */
+   struct storage_buffer batch; /* of on_write */
 };
 
 /* ---- Life ---- */
@@ -58,7 +58,7 @@ static void close_encrypt(void *self)
    if (encrypt->inner)
       inner_close(encrypt->inner);
    seal_destroy(encrypt->seal);
-   buffer_free(&encrypt->batch);
+   storage_buffer_free(&encrypt->batch);
    free(encrypt);
 }
 
@@ -138,7 +138,7 @@ static int on_write(void *self, const kvs_record *records, size_t count, uint32_
    if (encrypt->spoiled)
       return refuse_spoiled(error);
    size_t size = size_of_batch(records, count);
-   uint8_t *memory = buffer_reserve(&encrypt->batch, size);
+   uint8_t *memory = storage_buffer_reserve(&encrypt->batch, size);
    if (!memory)
       return storage_fail(error, KVS_NO_SPACE, "no memory to encrypt %zu bytes", size);
    kvs_record *sealed = (kvs_record *)(void *)memory;
@@ -151,7 +151,7 @@ static int on_write(void *self, const kvs_record *records, size_t count, uint32_
       to += seal_record(encrypt->seal, tag, &records[i], &nonce, to, &sealed[i]);
    }
    int code = inner_write(encrypt->inner, sealed, count, flags, error);
-   buffer_release(&encrypt->batch);
+   storage_buffer_release(&encrypt->batch);
    return code;
 }
 

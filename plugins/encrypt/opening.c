@@ -1,6 +1,6 @@
 #include "plugins/encrypt/opening.h"
 
-#include "plugins/encrypt/buffer.h"
+#include "storage/buffer.h"
 #include "storage/file.h"
 
 #include <inttypes.h>
@@ -22,7 +22,7 @@ struct opening {
    const kvs_host *host;
    const struct seal *seal;
    const char *key_path;
-   struct buffer plain;
+   struct storage_buffer plain;
    void *long_keys; /* a tree of tsearch */
    uint64_t highest, declared;
    int failed; /* KVS_OK, or the first failure, and why: */
@@ -40,7 +40,7 @@ struct opening *opening_create(const kvs_host *host, const struct seal *seal, co
 void opening_destroy(struct opening *opening)
 {
    tdestroy(opening->long_keys, free);
-   buffer_free(&opening->plain);
+   storage_buffer_free(&opening->plain);
    free(opening);
 }
 
@@ -122,7 +122,7 @@ static int load_batch(struct opening *opening, const kvs_record *records, size_t
    size_t size = 1, present_count = 0;
    for (size_t i = 0; i < count; i++)
       size += records[i].key.size + records[i].value.size;
-   uint8_t *to = buffer_reserve(&opening->plain, size);
+   uint8_t *to = storage_buffer_reserve(&opening->plain, size);
    if (!to)
       return storage_fail(error, KVS_NO_SPACE, "no memory to open %zu bytes", size);
    for (size_t i = 0; i < count; i++) {
@@ -137,7 +137,7 @@ static int load_batch(struct opening *opening, const kvs_record *records, size_t
    }
    int code =
        present_count > 0 ? opening->host->load(opening->host, plain, present_count, error) : KVS_OK;
-   buffer_release(&opening->plain);
+   storage_buffer_release(&opening->plain);
    return code;
 }
 
