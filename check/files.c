@@ -119,7 +119,6 @@ static int check_snapshot(struct walk *walk, struct checked_file *file,
    walk->loaded = 0;
    int code = storage_snapshot_read(&walk->host, folder, name, file->sequence, false, error);
    file->records = walk->loaded;
-   file->state = STATE_SOUND;
    return code;
 }
 
@@ -162,7 +161,6 @@ static int check_segment(struct walk *walk, struct checked_file *file,
    if (file->data_end == 0 || file->data_end > scan.size)
       file->data_end = scan.size;
    file->chain = scan.link.chain;
-   file->state = STATE_SOUND;
    if (code == KVS_OK && scan.tail.data_end > scan.link.end) {
       file->state = STATE_TORN;
       snprintf(error->text, sizeof error->text,
@@ -170,15 +168,6 @@ static int check_segment(struct walk *walk, struct checked_file *file,
                scan.tail.data_end - scan.link.end, scan.link.end);
    }
    return code;
-}
-
-/* Whether it opens with the key is for the plug-in to say. */
-static int check_key_check(struct walk *walk, struct checked_file *file, kvs_error *error)
-{
-   uint8_t content[STORAGE_KEY_CHECK_SIZE];
-   bool found;
-   file->state = STATE_SOUND;
-   return storage_key_check_read(&walk->host, content, &found, error);
 }
 
 static enum file_kind kind_of(const struct checked_file *file, const char *name, uint64_t *number)
@@ -205,17 +194,23 @@ static enum kv_code check_file(struct walk *walk, const struct storage_folder *f
    file->bytes = size;
    kvs_error error = {.size = sizeof error};
    uint64_t number = 0;
+   uint8_t key_check[STORAGE_KEY_CHECK_SIZE];
+   bool found;
    int code = KVS_OK;
    if (walk->look_inside)
       file->kind = kind_of(file, name, &number);
-   if (file->kind == FILE_SNAPSHOT || file->kind == FILE_SEGMENT)
+   bool data = file->kind == FILE_SNAPSHOT || file->kind == FILE_SEGMENT;
+   if (data || file->kind == FILE_KEY_CHECK)
+      file->state = STATE_SOUND;
+   if (data)
       find_store_id(walk, folder, name);
    if (file->kind == FILE_SNAPSHOT)
       code = check_snapshot(walk, file, folder, name, &error);
    else if (file->kind == FILE_SEGMENT)
       code = check_segment(walk, file, folder, number, &error);
    else if (file->kind == FILE_KEY_CHECK)
-      code = check_key_check(walk, file, &error);
+      code = storage_key_check_read(walk->host.directory, walk->host.store_id, key_check, &found,
+                                    &error);
    if (code != KVS_OK) {
       file->state = STATE_DAMAGED;
       walk->files->damaged++;

@@ -19,9 +19,9 @@ enum file_kind {
    FILE_UNKNOWN,
    FILE_SNAPSHOT,
    FILE_SEGMENT,
-   FILE_TORN,     /* an unfinished write that a start has cut off */
-   FILE_LEFTOVER, /* of an unfinished creation */
-   FILE_KEY_CHECK,
+   FILE_TORN,      /* an unfinished write that a start has cut off */
+   FILE_LEFTOVER,  /* of an unfinished creation */
+   FILE_KEY_CHECK, /* whether it opens with the key is for the plug-in to say */
 };
 
 enum file_state { STATE_NOT_CHECKED, STATE_SOUND, STATE_TORN, STATE_DAMAGED };

@@ -40,17 +40,14 @@ static void print_help(void)
 
 static int misuse(const char *before, const char *option, const char *after)
 {
-   fprintf(stderr, "kvstore-check: %s", before);
-   shown_print(stderr, option);
-   fprintf(stderr, "%s\nTry: kvstore-check --help\n", after);
+   shown_line(stderr, "kvstore-check: %s%s%s", before, option, after);
+   fputs("Try: kvstore-check --help\n", stderr);
    return EXIT_CANNOT;
 }
 
 static int fail(const struct kv_status *status)
 {
-   fputs("kvstore-check: ", stderr);
-   shown_print(stderr, status->text);
-   fputc('\n', stderr);
+   shown_line(stderr, "kvstore-check: %s", status->text);
    return EXIT_CANNOT;
 }
 
@@ -71,15 +68,6 @@ static char *output_of(const struct request *request, const struct kv_data_direc
    return output;
 }
 
-static int exit_code_of(enum verdict verdict)
-{
-   static const int codes[] = {[VERDICT_SOUND] = EXIT_SOUND,
-                               [VERDICT_EMPTY] = EXIT_SOUND,
-                               [VERDICT_DAMAGED] = EXIT_DAMAGED,
-                               [VERDICT_UNKNOWN] = EXIT_CANNOT};
-   return codes[verdict];
-}
-
 static int report(const struct request *request, const struct survey *survey,
                   const struct recovery *recovery, const char *output)
 {
@@ -87,7 +75,9 @@ static int report(const struct request *request, const struct survey *survey,
       report_text(stdout, survey, recovery, output);
    else if (!report_json(stdout, survey, recovery, output))
       return fail(&(struct kv_status){.text = "out of memory for the report"});
-   return recovery ? EXIT_SOUND : exit_code_of(survey->verdict);
+   if (recovery || survey->verdict == VERDICT_SOUND || survey->verdict == VERDICT_EMPTY)
+      return EXIT_SOUND;
+   return survey->verdict == VERDICT_DAMAGED ? EXIT_DAMAGED : EXIT_CANNOT;
 }
 
 /* Prints the report also when no copy could be made. */

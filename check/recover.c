@@ -120,15 +120,12 @@ static enum kv_code sum_up(const struct survey *survey, struct recovery *recover
 static enum kv_code copy_key_check(const char *from, const char *to, const uint8_t store_id[16],
                                    struct kv_status *status)
 {
-   kvs_host host = {.size = sizeof host, .directory = from};
    kvs_error error = {.size = sizeof error};
    uint8_t file[STORAGE_KEY_CHECK_SIZE];
    bool found;
-   memcpy(host.store_id, store_id, sizeof host.store_id);
-   if (storage_key_check_read(&host, file, &found, &error) != KVS_OK || !found)
+   if (storage_key_check_read(from, store_id, file, &found, &error) != KVS_OK || !found)
       return KV_OK;
-   host.directory = to;
-   if (storage_key_check_write(&host, file, &error) != KVS_OK)
+   if (storage_key_check_write(to, file, &error) != KVS_OK)
       return kv_fail(status, KV_UNAVAILABLE, "%s", error.text);
    return KV_OK;
 }

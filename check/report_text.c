@@ -3,23 +3,6 @@
 #include "core/support/uuid.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdlib.h>
-
-/* Prints, printf style, what any bytes may be in. */
-__attribute__((format(printf, 2, 3))) static void print(FILE *out, const char *format, ...)
-{
-   va_list arguments;
-   char *text;
-   va_start(arguments, format);
-   int size = vasprintf(&text, format, arguments);
-   va_end(arguments);
-   if (size < 0)
-      text = NULL;
-   shown_print(out, text ? text : "(out of memory)");
-   free(text);
-}
-#define print_line(out, ...) (print(out, __VA_ARGS__), (void)fputc('\n', out))
 
 static const char *plural(uint64_t count)
 {
@@ -35,27 +18,27 @@ static void print_kind(FILE *out, const struct checked_file *file)
                                         [FILE_LEFTOVER] = "leftover of an unfinished file",
                                         [FILE_KEY_CHECK] = "key check"};
    if (file->kind == FILE_SNAPSHOT)
-      print(out, "snapshot of %" PRIu64 " record%s at sequence %" PRIu64, file->records,
-            plural(file->records), file->sequence);
+      shown_print(out, "snapshot of %" PRIu64 " record%s at sequence %" PRIu64, file->records,
+                  plural(file->records), file->sequence);
    else if (file->kind != FILE_SEGMENT)
-      print(out, "%s", others[file->kind]);
+      shown_print(out, "%s", others[file->kind]);
    else if (file->records == 0)
-      print(out, "segment without records");
+      shown_print(out, "segment without records");
    else
-      print(out,
-            "segment of %" PRIu64 " record%s, sequences %" PRIu64 " to %" PRIu64
-            ", checksum %08" PRIx32 " at offset %" PRIu64,
-            file->records, plural(file->records), file->first_sequence, file->sequence, file->chain,
-            file->end);
+      shown_print(out,
+                  "segment of %" PRIu64 " record%s, sequences %" PRIu64 " to %" PRIu64
+                  ", checksum %08" PRIx32 " at offset %" PRIu64,
+                  file->records, plural(file->records), file->first_sequence, file->sequence,
+                  file->chain, file->end);
 }
 
 static void print_file(FILE *out, const struct checked_file *file, bool spare)
 {
-   print(out, "  %s: %s, ", file->path, files_state_name(file->state));
+   shown_print(out, "  %s: %s, ", file->path, files_state_name(file->state));
    print_kind(out, file);
    fprintf(out, ", %" PRIu64 " byte%s\n", file->bytes, plural(file->bytes));
    if (file->finding)
-      print_line(out, "    %s", file->finding);
+      shown_line(out, "    %s", file->finding);
    if (file->state == STATE_DAMAGED && spare)
       fputs("    a start does not need this file\n", out);
 }
@@ -76,15 +59,15 @@ static void print_generation(FILE *out, const struct surveyed_generation *genera
 
 static void print_record(FILE *out, const struct survey *survey)
 {
-   print_line(out, "data directory %s", survey->directory);
+   shown_line(out, "data directory %s", survey->directory);
    if (!survey->recorded)
       return;
    const struct kv_active *active = &survey->active;
    char uuid[KV_UUID_TEXT_SIZE];
    kv_uuid_format(survey->store.id, uuid);
-   print(out, "store %s, mode %s", uuid, active->plugin);
+   shown_print(out, "store %s, mode %s", uuid, active->plugin);
    for (size_t i = 0; i < active->option_count; i++)
-      print(out, " %s=%s", active->options[i].name, active->options[i].value);
+      shown_print(out, " %s=%s", active->options[i].name, active->options[i].value);
    fprintf(out, ", generation %" PRIu64 "\n", active->generation);
 }
 
@@ -103,7 +86,7 @@ static void print_torn(FILE *out, const struct start *start, const struct place 
    const struct kv_load_items torn = start_items(start, KVS_LOAD_TORN);
    for (size_t i = 0; i < torn.count; i++) {
       const struct kv_load_item *item = &torn.items[i];
-      print_line(out,
+      shown_line(out,
                  "  torn: %s%s at offset %" PRIu64 ", %" PRIu64 " byte%s of an unfinished write %s",
                  place->to_files, item->file, item->offset, item->bytes, plural(item->bytes), fate);
    }
@@ -121,7 +104,7 @@ static void print_reached(FILE *out, const struct start *start, const struct pla
    const struct kv_load_items passed_over = start_items(start, KVS_LOAD_PASSED_OVER);
    for (size_t i = 0; i < passed_over.count; i++) {
       const struct kv_load_item *item = &passed_over.items[i];
-      print_line(out, "  passed over: %s%s: %s", place->to_files, item->file, item->text);
+      shown_line(out, "  passed over: %s%s: %s", place->to_files, item->file, item->text);
    }
 }
 
@@ -129,7 +112,7 @@ static void print_start(FILE *out, const struct survey *survey)
 {
    switch (survey->start.outcome) {
    case START_UNKNOWN:
-      print_line(out, "the files of plug-in %s are listed; this program cannot look inside",
+      shown_line(out, "the files of plug-in %s are listed; this program cannot look inside",
                  survey->place.plugin);
       break;
    case START_FRESH:
@@ -137,7 +120,7 @@ static void print_start(FILE *out, const struct survey *survey)
       break;
    case START_REFUSED:
       fputs("a start would be refused:\n", out);
-      print_line(out, "  %s", survey->start.refusal.text);
+      shown_line(out, "  %s", survey->start.refusal.text);
       break;
    case START_REACHES:
       print_reached(out, &survey->start, &survey->place);
@@ -151,12 +134,12 @@ static void print_recovery(FILE *out, const struct recovery *recovery, const cha
 {
    const struct start *start = &recovery->start;
    const struct kv_load_items given_up = start_items(start, KVS_LOAD_PASSED_OVER);
-   print_line(out, "a repaired copy, mode %s, was written to %s:", recovery->active.plugin, output);
+   shown_line(out, "a repaired copy, mode %s, was written to %s:", recovery->active.plugin, output);
    print_state(out, start);
    for (size_t i = 0; i < given_up.count; i++) {
       const struct kv_load_item *item = &given_up.items[i];
       uint64_t bytes = recovery->given_up_bytes[i];
-      print_line(out, "  given up: %s%s from offset %" PRIu64 " on, %" PRIu64 " byte%s: %s",
+      shown_line(out, "  given up: %s%s from offset %" PRIu64 " on, %" PRIu64 " byte%s: %s",
                  recovery->place.to_files, item->file, item->offset, bytes, plural(bytes),
                  item->text);
    }

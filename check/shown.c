@@ -2,6 +2,7 @@
 
 #include "core/support/text.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,9 +24,16 @@ json_t *shown_text(const char *text)
    return string;
 }
 
-void shown_print(FILE *out, const char *text)
+void shown_print(FILE *out, const char *format, ...)
 {
-   char *escaped = escape(text);
+   va_list arguments;
+   char *text;
+   va_start(arguments, format);
+   if (vasprintf(&text, format, arguments) < 0)
+      text = NULL;
+   va_end(arguments);
+   char *escaped = text ? escape(text) : NULL;
    fputs(escaped ? escaped : "(out of memory)", out);
    free(escaped);
+   free(text);
 }

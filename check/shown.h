@@ -15,6 +15,8 @@
 
 /* NULL when memory runs out. */
 json_t *shown_text(const char *text);
-void shown_print(FILE *out, const char *text);
+/* Prints, printf style; shown_line also ends the line. */
+void shown_print(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define shown_line(out, ...) (shown_print(out, __VA_ARGS__), (void)fputc('\n', out))
 
 #endif

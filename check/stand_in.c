@@ -10,20 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int load_nothing(void *self, kvs_error *error)
-{
-   (void)self, (void)error;
-   return KVS_OK;
-}
-
-static int refuse_write(void *self, const kvs_record *records, size_t count, uint32_t flags,
-                        kvs_error *error)
-{
-   (void)self, (void)records, (void)count, (void)flags;
-   return storage_fail(error, KVS_IO, "this only loads and makes checkpoints");
-}
-
-/* Loads nothing, and refuses writes, which it is never given. */
+/* Loads nothing, and is never given a write. */
 static kvs_plugin stand_in_plugin(const char *name)
 {
    return (kvs_plugin){
@@ -34,8 +21,6 @@ static kvs_plugin stand_in_plugin(const char *name)
        .version = "",
        .description = "",
        .promise = KVS_PERIODIC,
-       .on_load = load_nothing,
-       .on_write = refuse_write,
    };
 }
 

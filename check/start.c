@@ -3,8 +3,6 @@
 #include "check/stand_in.h"
 #include "storage/key_check.h"
 
-#include <string.h>
-
 static bool make_digest(struct kv_store *store, char text[KV_DIGEST_TEXT_SIZE])
 {
    struct kv_digest *digest = kv_digest_create();
@@ -51,12 +49,10 @@ static enum kv_code load(struct kv_instance *instance, struct kv_store *store, s
 static bool refuses_key_check(const char *directory, const uint8_t store_id[16],
                               struct start *start)
 {
-   kvs_host host = {.size = sizeof host, .directory = directory};
    kvs_error error = {.size = sizeof error};
    uint8_t file[STORAGE_KEY_CHECK_SIZE];
    bool found;
-   memcpy(host.store_id, store_id, sizeof host.store_id);
-   if (storage_key_check_read(&host, file, &found, &error) == KVS_OK)
+   if (storage_key_check_read(directory, store_id, file, &found, &error) == KVS_OK)
       return false;
    kv_fail(&start->refusal, KV_DATA_LOSS, "plug-in encrypt: %s", error.text);
    start->outcome = START_REFUSED;

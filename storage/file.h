@@ -1,7 +1,7 @@
 /*
  * Open files as the formats need them: whole writes, whole reads, and errors that name the path.
- * folder.h opens them. Where not said otherwise, a function returns a KVS_* code and fills in `error` on failure. EINTR
- * and short transfers are handled here.
+ * folder.h opens them. Where not said otherwise, a function returns a KVS_* code and fills in
+ * `error` on failure. EINTR and short transfers are handled here.
  *
  * Threads: any.
  */

@@ -32,13 +32,13 @@ void storage_key_check_begin(uint8_t file[STORAGE_KEY_CHECK_SIZE], const uint8_t
 
 /* ---- Writing ---- */
 
-int storage_key_check_write(const kvs_host *host, uint8_t file[STORAGE_KEY_CHECK_SIZE],
+int storage_key_check_write(const char *directory, uint8_t file[STORAGE_KEY_CHECK_SIZE],
                             kvs_error *error)
 {
    struct storage_folder folder;
    int fd;
    storage_put32(file + OFFSET_CRC, storage_crc(0, file, OFFSET_CRC));
-   int code = storage_folder_open(host->directory, &folder, error);
+   int code = storage_folder_open(directory, &folder, error);
    if (code != KVS_OK)
       return code;
    code = storage_create_with(&folder, TEMPORARY_NAME, file, STORAGE_KEY_CHECK_SIZE, &fd, error);
@@ -61,7 +61,7 @@ static int fail_damaged(kvs_error *error, const char *path, const char *what)
        path, what);
 }
 
-static int verify(const kvs_host *host, const char *path, const uint8_t *file, size_t size,
+static int verify(const uint8_t store_id[16], const char *path, const uint8_t *file, size_t size,
                   kvs_error *error)
 {
    if (size < OFFSET_STORE || memcmp(file, magic, sizeof magic) != 0)
@@ -76,13 +76,13 @@ static int verify(const kvs_host *host, const char *path, const uint8_t *file, s
           error, KVS_INVALID,
           "%.300s has format version %u, and this program knows %d; use a newer one", path, version,
           VERSION);
-   if (memcmp(file + OFFSET_STORE, host->store_id, sizeof host->store_id) != 0)
+   if (memcmp(file + OFFSET_STORE, store_id, 16) != 0)
       return storage_fail(error, KVS_INVALID, "%.300s belongs to another store", path);
    return KVS_OK;
 }
 
-static int read_file(const kvs_host *host, const struct storage_folder *folder, const char *path,
-                     uint8_t file[STORAGE_KEY_CHECK_SIZE], kvs_error *error)
+static int read_file(const uint8_t store_id[16], const struct storage_folder *folder,
+                     const char *path, uint8_t file[STORAGE_KEY_CHECK_SIZE], kvs_error *error)
 {
    uint8_t content[STORAGE_KEY_CHECK_SIZE + 1];
    size_t size;
@@ -93,24 +93,24 @@ static int read_file(const kvs_host *host, const struct storage_folder *folder, 
    code = storage_read_all(fd, path, content, sizeof content, 0, &size, error);
    close(fd);
    if (code == KVS_OK)
-      code = verify(host, path, content, size, error);
+      code = verify(store_id, path, content, size, error);
    if (code == KVS_OK)
       memcpy(file, content, STORAGE_KEY_CHECK_SIZE);
    return code;
 }
 
-int storage_key_check_read(const kvs_host *host, uint8_t file[STORAGE_KEY_CHECK_SIZE], bool *found,
-                           kvs_error *error)
+int storage_key_check_read(const char *directory, const uint8_t store_id[16],
+                           uint8_t file[STORAGE_KEY_CHECK_SIZE], bool *found, kvs_error *error)
 {
    struct storage_folder folder;
    *found = false;
-   int code = storage_folder_open(host->directory, &folder, error);
+   int code = storage_folder_open(directory, &folder, error);
    if (code != KVS_OK)
       return code;
    if (storage_folder_has(&folder, STORAGE_KEY_CHECK_NAME)) {
       char path[PATH_MAX];
       storage_folder_path(&folder, STORAGE_KEY_CHECK_NAME, path);
-      code = read_file(host, &folder, path, file, error);
+      code = read_file(store_id, &folder, path, file, error);
       *found = code == KVS_OK;
    }
    storage_folder_close(&folder);

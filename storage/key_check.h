@@ -20,12 +20,12 @@
 
 /* Fills in what comes before the proof. */
 void storage_key_check_begin(uint8_t file[STORAGE_KEY_CHECK_SIZE], const uint8_t store_id[16]);
-/* Writes the file, which must hold its proof by then, into host->directory, durably. */
-int storage_key_check_write(const kvs_host *host, uint8_t file[STORAGE_KEY_CHECK_SIZE],
+/* Writes the file, which must hold its proof by then, into the directory, durably. */
+int storage_key_check_write(const char *directory, uint8_t file[STORAGE_KEY_CHECK_SIZE],
                             kvs_error *error);
 /* Reads it and checks all but the proof; *found is false when there is none. KVS_CORRUPT, or
  * KVS_INVALID for another store or version. */
-int storage_key_check_read(const kvs_host *host, uint8_t file[STORAGE_KEY_CHECK_SIZE], bool *found,
-                           kvs_error *error);
+int storage_key_check_read(const char *directory, const uint8_t store_id[16],
+                           uint8_t file[STORAGE_KEY_CHECK_SIZE], bool *found, kvs_error *error);
 
 #endif

@@ -32,8 +32,8 @@ struct storage_scan_sink {
 
 /* Reads segment `number` of the host's store in `folder`. `next` is the link of the segment that
  * follows, which says where this one ends; NULL for the newest, which may end in an unfinished
- * write: then scan->tail is filled in. `sink` may be NULL. Notes to the host how much was read. KVS_OK,
- * KVS_CORRUPT, KVS_INVALID, KVS_NO_SPACE, KVS_IO, or what the sink returned. */
+ * write: then scan->tail is filled in. `sink` may be NULL. Notes to the host how much was read.
+ * KVS_OK, KVS_CORRUPT, KVS_INVALID, KVS_NO_SPACE, KVS_IO, or what the sink returned. */
 int storage_scan_segment(const kvs_host *host, const struct storage_folder *folder, uint64_t number,
                          const struct storage_segment_link *next,
                          const struct storage_scan_sink *sink, struct storage_scan *scan,

@@ -143,7 +143,7 @@ int key_check(const kvs_host *host, const struct seal *seal, const char *path, b
               kvs_error *error)
 {
    uint8_t found[STORAGE_KEY_CHECK_SIZE], own[STORAGE_KEY_CHECK_SIZE];
-   int code = storage_key_check_read(host, found, known, error);
+   int code = storage_key_check_read(host->directory, host->store_id, found, known, error);
    if (code != KVS_OK || !*known)
       return code;
    memcpy(own, found, sizeof own);
@@ -162,5 +162,5 @@ int key_record(const kvs_host *host, const struct seal *seal, kvs_error *error)
    uint8_t file[STORAGE_KEY_CHECK_SIZE];
    storage_key_check_begin(file, host->store_id);
    prove(seal, file);
-   return storage_key_check_write(host, file, error);
+   return storage_key_check_write(host->directory, file, error);
 }
