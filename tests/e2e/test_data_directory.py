@@ -67,7 +67,7 @@ class UnderARunningServer(DirectoryCase):
             server.set("kept", b"before")
             shutil.rmtree(server.data)
             self.assertReadOnly(server, "is no longer there")
-            self.assertIn(server.data, server.log.text())
+            self.assertLogs(server, server.data)
             self.assertFails(UNAVAILABLE, server.save, "is no longer there")
             # An empty directory in its place is a different one.
             os.mkdir(server.data, 0o700)
@@ -331,7 +331,7 @@ class Strange(DirectoryCase):
             file.write(b"torn")
         os.symlink(self.precious(), os.path.join(folder, f"{newest[:-4]}-{end}.torn"))
         server = self.start()
-        self.assertIn(".torn", server.log.text())
+        self.assertLogs(server, ".torn")
         self.assertPrecious()
         with open(os.path.join(folder, f"{newest[:-4]}-{end}.torn"), "rb") as file:
             self.assertEqual(file.read(), b"torn")
@@ -410,8 +410,8 @@ class OfOtherUsers(DirectoryCase):
         self.assertEqual(status["Gid"].split(), [f"{GROUP}"] * 4)
         self.assertEqual(status["Groups"].split(), [f"{GROUP}"])
         self.assertEqual(int(status["CapEff"], 16), 0)
-        self.assertNotIn("runs as root", server.log.text())
         server.stop()
+        self.assertNotIn("runs as root", server.log.text())
         for top, folders, files in os.walk(path):
             for name in folders + files:
                 self.assertEqual(os.lstat(os.path.join(top, name)).st_uid, USER)
@@ -423,7 +423,7 @@ class OfOtherUsers(DirectoryCase):
 
     @as_root
     def test_a_server_that_runs_as_root_says_what_to_do(self):
-        self.assertIn("--user USER", self.start(mode="aof").log.text())
+        self.assertLogs(self.start(mode="aof"), "--user USER")
 
     @as_root
     def test_a_start_as_another_user_says_whose_the_files_are(self):

@@ -11,6 +11,7 @@ from harness import PATIENCE
 
 class Report(harness.Case):
     def recovered_line(self, server):
+        self.assertLogs(server, " recovered: ")
         lines = [line for line in server.log.text().splitlines() if " recovered: " in line]
         self.assertEqual(len(lines), 1, server.log.text())
         return lines[0]
@@ -77,7 +78,7 @@ class Report(harness.Case):
 
     def test_a_switch_is_no_recovery(self):
         server = self.start(mode="aof")
-        self.assertIn("began an empty store: mode aof, generation 1", server.log.text())
+        self.assertLogs(server, "began an empty store: mode aof, generation 1")
         server.set("k", b"v")
         server.stop()
         again = self.start()

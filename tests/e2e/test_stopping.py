@@ -216,6 +216,7 @@ class Crowded(Filled):
         calls = [server.stub.Configure.future(kv.ConfigureRequest(plugin="hybrid"),
                                               timeout=PATIENCE) for _ in range(100)]
         self.assertEqual({call.code() for call in calls}, {grpc.StatusCode.OK})
+        server.stop()
         self.assertEqual(server.log.text().count("switched from"), 1)
 
 

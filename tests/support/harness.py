@@ -310,6 +310,10 @@ class Case(unittest.TestCase):
             self.assertIn(text, error.details())
         return error.details()
 
+    def assertLogs(self, server, text):
+        """The log of a running server comes later than its replies: it is written by a thread."""
+        self.assertTrue(server.log.wait_for(text), server.log.text())
+
     def assertRefusesToStart(self, *texts, **keywords):
         """Asserts that a server started this way ends by itself, not with 0, and that its log
         contains all texts."""
