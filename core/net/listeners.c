@@ -90,13 +90,6 @@ static enum kv_code add_numeric(struct kv_listeners *listeners, const struct add
    return KV_OK;
 }
 
-/* A name may stand for addresses of a family that this machine does not have: those are passed
- * over as long as another one works. */
-static bool is_family_missing(int reason)
-{
-   return reason == EAFNOSUPPORT || reason == EADDRNOTAVAIL;
-}
-
 /* Listens on all addresses that `host` stands for; *any: one of them worked. status->code says what
  * the last one met. */
 static enum kv_code add_host(struct kv_listeners *listeners, const char *text, const char *host,
@@ -114,7 +107,8 @@ static enum kv_code add_host(struct kv_listeners *listeners, const char *text, c
       int reason = 0;
       code = add_numeric(listeners, info, port, &reason, status);
       *any |= code == KV_OK;
-      if (is_family_missing(reason))
+      /* Of a family that this machine does not have: passed over as long as another one works. */
+      if (reason == EAFNOSUPPORT || reason == EADDRNOTAVAIL)
          code = KV_OK;
    }
    freeaddrinfo(all);

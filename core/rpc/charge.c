@@ -154,6 +154,8 @@ static void close_outbound(struct kv_outbound *outbound)
 /* Counts `size` bytes; `inside` of them lie in the piece itself. */
 static struct kv_piece *begin_piece(struct kv_charge *charge, size_t size, size_t inside)
 {
+   if (!make_outbound(charge))
+      return NULL;
    struct kv_outbound *outbound = charge->outbound;
    if (!kv_share_take(charge->share, KV_CLAIM_SHARE, size,
                       own(charge) + outbound->size + sizeof *outbound)) {
@@ -173,7 +175,7 @@ static struct kv_piece *begin_piece(struct kv_charge *charge, size_t size, size_
 
 struct kv_piece *kv_charge_allocate(struct kv_charge *charge, size_t size, uint8_t **data)
 {
-   struct kv_piece *piece = make_outbound(charge) ? begin_piece(charge, size, size) : NULL;
+   struct kv_piece *piece = begin_piece(charge, size, size);
    if (piece)
       *data = piece->data;
    return piece;
@@ -182,7 +184,7 @@ struct kv_piece *kv_charge_allocate(struct kv_charge *charge, size_t size, uint8
 struct kv_piece *kv_charge_refer(struct kv_charge *charge, size_t size,
                                  void (*release)(void *owner), void *owner)
 {
-   struct kv_piece *piece = make_outbound(charge) ? begin_piece(charge, size, 0) : NULL;
+   struct kv_piece *piece = begin_piece(charge, size, 0);
    if (piece) {
       piece->release = release;
       piece->owner = owner;

@@ -2,15 +2,11 @@
 
 #include "core/service/descriptors.h"
 #include "core/service/message.h"
-#include "core/support/invariant.h"
 
 #include "reflection.pb-c.h"
 
 typedef Grpc__Reflection__V1__ServerReflectionRequest reflection_request;
 typedef Grpc__Reflection__V1__ServerReflectionResponse reflection_response;
-
-/* Limit on the embedded files. */
-#define FILES_MAX 16
 
 static const char *const services[] = {
     "grpc.health.v1.Health",
@@ -20,27 +16,25 @@ static const char *const services[] = {
 };
 #define SERVICES (sizeof services / sizeof *services)
 
-/* An answer with space for each kind. */
 struct answer {
+   const struct kv_descriptors *descriptors;
+   struct kv_builder builder;
    reflection_response response;
-   Grpc__Reflection__V1__FileDescriptorResponse files;
-   ProtobufCBinaryData file_data[FILES_MAX];
-   Grpc__Reflection__V1__ListServiceResponse list;
-   Grpc__Reflection__V1__ServiceResponse listed[SERVICES];
-   Grpc__Reflection__V1__ServiceResponse *listed_pointers[SERVICES];
-   Grpc__Reflection__V1__ErrorResponse error;
-   struct kv_status status; /* behind `error` */
+   struct kv_status status; /* behind an error's text */
 };
 
 /* With answer->status. */
 static void answer_error(struct answer *answer)
 {
-   grpc__reflection__v1__error_response__init(&answer->error);
-   answer->error.error_code = (int32_t)answer->status.code;
-   answer->error.error_message = kv_message_text(answer->status.text);
+   Grpc__Reflection__V1__ErrorResponse *error =
+       kv_build(&answer->builder, &grpc__reflection__v1__error_response__descriptor);
+   if (!error)
+      return;
+   error->error_code = (int32_t)answer->status.code;
+   error->error_message = kv_message_text(answer->status.text);
    answer->response.message_response_case =
        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
-   answer->response.error_response = &answer->error;
+   answer->response.error_response = error;
 }
 
 static void answer_not_found(struct answer *answer, const char *field, ProtobufCBinaryData name,
@@ -53,62 +47,54 @@ static void answer_not_found(struct answer *answer, const char *field, ProtobufC
 
 static void answer_services(struct answer *answer)
 {
-   grpc__reflection__v1__list_service_response__init(&answer->list);
-   for (size_t i = 0; i < SERVICES; i++) {
-      grpc__reflection__v1__service_response__init(&answer->listed[i]);
-      answer->listed[i].name = kv_message_text(services[i]);
-      answer->listed_pointers[i] = &answer->listed[i];
-   }
-   answer->list.n_service = SERVICES;
-   answer->list.service = answer->listed_pointers;
+   Grpc__Reflection__V1__ListServiceResponse *list =
+       kv_build(&answer->builder, &grpc__reflection__v1__list_service_response__descriptor);
+   Grpc__Reflection__V1__ServiceResponse **listed = kv_build_list(
+       &answer->builder, SERVICES, &grpc__reflection__v1__service_response__descriptor);
+   if (!listed)
+      return;
+   for (size_t i = 0; i < SERVICES; i++)
+      listed[i]->name = kv_message_text(services[i]);
+   list->n_service = SERVICES;
+   list->service = listed;
    answer->response.message_response_case =
        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
-   answer->response.list_services_response = &answer->list;
-}
-
-static void add_file(struct answer *answer, const struct kv_descriptors *descriptors, size_t file)
-{
-   answer->file_data[answer->files.n_file_descriptor_proto++] =
-       kv_message_bytes(descriptors->files[file]);
+   answer->response.list_services_response = list;
 }
 
 /* The file asked for first, then all that it depends on. */
-static void answer_file(struct answer *answer, const struct kv_descriptors *descriptors,
-                        size_t file)
+static void answer_file(struct answer *answer, size_t file)
 {
-   bool wanted[FILES_MAX] = {false};
-   grpc__reflection__v1__file_descriptor_response__init(&answer->files);
-   answer->files.file_descriptor_proto = answer->file_data;
+   const struct kv_descriptors *descriptors = answer->descriptors;
+   Grpc__Reflection__V1__FileDescriptorResponse *files =
+       kv_build(&answer->builder, &grpc__reflection__v1__file_descriptor_response__descriptor);
+   ProtobufCBinaryData *data = kv_build_array(&answer->builder, descriptors->count * sizeof *data);
+   bool *wanted = kv_build_array(&answer->builder, descriptors->count);
+   if (!wanted)
+      return;
+   memset(wanted, false, descriptors->count);
    kv_descriptors_closure(descriptors, file, wanted);
-   add_file(answer, descriptors, file);
    wanted[file] = false;
+   data[files->n_file_descriptor_proto++] = kv_message_bytes(descriptors->files[file]);
    for (size_t i = 0; i < descriptors->count; i++)
       if (wanted[i])
-         add_file(answer, descriptors, i);
+         data[files->n_file_descriptor_proto++] = kv_message_bytes(descriptors->files[i]);
+   files->file_descriptor_proto = data;
    answer->response.message_response_case =
        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
-   answer->response.file_descriptor_response = &answer->files;
+   answer->response.file_descriptor_response = files;
 }
 
-static void answer_filename(struct answer *answer, const struct kv_descriptors *descriptors,
-                            ProtobufCBinaryData name)
+/* With the file that `find` finds by the name. */
+static void answer_lookup(struct answer *answer,
+                          size_t (*find)(const struct kv_descriptors *, struct kv_slice),
+                          const char *field, ProtobufCBinaryData name, const char *what)
 {
-   size_t file = kv_descriptors_by_name(descriptors, kv_slice(name.data, name.len));
-   if (file == descriptors->count)
-      answer_not_found(answer, "file_by_filename", name, "no such file is served here");
+   size_t file = find(answer->descriptors, kv_slice(name.data, name.len));
+   if (file == answer->descriptors->count)
+      answer_not_found(answer, field, name, what);
    else
-      answer_file(answer, descriptors, file);
-}
-
-static void answer_symbol(struct answer *answer, const struct kv_descriptors *descriptors,
-                          ProtobufCBinaryData name)
-{
-   size_t file = kv_descriptors_by_symbol(descriptors, kv_slice(name.data, name.len));
-   if (file == descriptors->count)
-      answer_not_found(answer, "file_containing_symbol", name,
-                       "no such symbol is served here; give its full name with the package");
-   else
-      answer_file(answer, descriptors, file);
+      answer_file(answer, file);
 }
 
 /* The question is sent back with the answer, but without its unknown fields: protobuf-c accepts
@@ -121,8 +107,7 @@ static void forget_unknown_fields(reflection_request *request)
       request->file_containing_extension->base.n_unknown_fields = 0;
 }
 
-static void fill_answer(struct answer *answer, const struct kv_descriptors *descriptors,
-                        reflection_request *request)
+static void fill_answer(struct answer *answer, reflection_request *request)
 {
    static const char no_extensions[] = "nothing served here has extensions";
    grpc__reflection__v1__server_reflection_response__init(&answer->response);
@@ -133,10 +118,13 @@ static void fill_answer(struct answer *answer, const struct kv_descriptors *desc
       answer_services(answer);
       break;
    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME:
-      answer_filename(answer, descriptors, request->file_by_filename);
+      answer_lookup(answer, kv_descriptors_by_name, "file_by_filename", request->file_by_filename,
+                    "no such file is served here");
       break;
    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL:
-      answer_symbol(answer, descriptors, request->file_containing_symbol);
+      answer_lookup(answer, kv_descriptors_by_symbol, "file_containing_symbol",
+                    request->file_containing_symbol,
+                    "no such symbol is served here; give its full name with the package");
       break;
    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION:
       answer_not_found(answer, "file_containing_extension",
@@ -157,15 +145,14 @@ static void fill_answer(struct answer *answer, const struct kv_descriptors *desc
 
 static void on_request(void *context, struct kv_call *call, struct kv_slice request)
 {
-   const struct kv_descriptors *descriptors = context;
    reflection_request *question = kv_message_decode(
        call, &grpc__reflection__v1__server_reflection_request__descriptor, request);
    if (!question)
       return;
-   struct answer answer = {0};
+   struct answer answer = {.descriptors = context, .builder = {.arena = kv_call_arena(call)}};
    forget_unknown_fields(question);
-   fill_answer(&answer, descriptors, question);
-   if (kv_message_encode(call, &answer.response.base))
+   fill_answer(&answer, question);
+   if (kv_builder_encode(&answer.builder, call, &answer.response.base))
       kv_call_send(call);
 }
 
@@ -190,7 +177,6 @@ struct kv_reflection *kv_reflection_create(struct kv_status *status)
    struct kv_descriptors *descriptors = kv_descriptors_create();
    if (!descriptors)
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for the embedded descriptors");
-   KV_INVARIANT(!descriptors || descriptors->count <= FILES_MAX);
    return (struct kv_reflection *)descriptors;
 }
 

@@ -14,7 +14,6 @@
 #include "core/rpc/rpc.h"
 #include "core/store/store.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

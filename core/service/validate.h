@@ -9,7 +9,6 @@
 #include "core/support/slice.h"
 #include "core/support/status.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /* `field` is the key's place in the request, e.g. "key" or "operations[3].set.key". */

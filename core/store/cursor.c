@@ -1,4 +1,3 @@
-#include "core/store/store.h"
 #include "core/store/tree.h"
 #include "core/support/invariant.h"
 

@@ -48,7 +48,7 @@ static struct kv_call *take_from_pool(struct kv_rpc_worker *worker)
    grpc_slice nothing = grpc_empty_slice();
    call->sending = grpc_raw_byte_buffer_create(&nothing, 1);
    call->worker = worker;
-   pthread_mutex_init(&call->stream.lock, NULL);
+   pthread_mutex_init(&call->stream_lock, NULL);
    kv_arena_init(&call->arena);
    kv_arena_ask(&call->arena, kv_charge_take, &call->charge);
    return call;
@@ -57,7 +57,7 @@ static struct kv_call *take_from_pool(struct kv_rpc_worker *worker)
 static void destroy_call(struct kv_call *call)
 {
    grpc_byte_buffer_destroy(call->sending);
-   pthread_mutex_destroy(&call->stream.lock);
+   pthread_mutex_destroy(&call->stream_lock);
    free(call);
 }
 

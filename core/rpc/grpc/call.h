@@ -18,6 +18,8 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
 
+#include <pthread.h>
+
 /* What a call in flight takes, here and in gRPC, with a small request and reply: 1,000 more of them
  * on a connection have the process grow by 14 MB. */
 #define KV_CALL_COST ((size_t)14 * 1024)
@@ -61,6 +63,7 @@ struct kv_call {
 
    struct kv_progress progress;
    struct kv_stream stream;
+   pthread_mutex_t stream_lock;
    struct kv_arena arena; /* last: its first block is large and seldom touched whole */
 };
 

@@ -39,20 +39,17 @@ static size_t number_of(grpc_call *call)
    return number <= NUMBER_MAX ? number : 0;
 }
 
-static bool make_place(struct kv_rpc_worker *worker, size_t number)
+void *kv_table_extend(void *table, size_t size, size_t *count, size_t number)
 {
-   if (number < worker->connection_count)
-      return true;
-   size_t count = 2 * number + 64;
-   struct kv_connection **connections =
-       reallocarray(worker->connections, count, sizeof(struct kv_connection *));
-   if (!connections)
-      return false;
-   memset(connections + worker->connection_count, 0,
-          (count - worker->connection_count) * sizeof(struct kv_connection *));
-   worker->connections = connections;
-   worker->connection_count = count;
-   return true;
+   if (number < *count)
+      return table;
+   size_t more = 2 * number + 64;
+   char *extended = reallocarray(table, more, size);
+   if (!extended)
+      return NULL;
+   memset(extended + *count * size, 0, (more - *count) * size);
+   *count = more;
+   return extended;
 }
 
 static struct kv_connection *create(struct kv_account *account, size_t number)
@@ -71,8 +68,11 @@ static struct kv_connection *create(struct kv_account *account, size_t number)
 struct kv_connection *kv_connection_of(struct kv_rpc_worker *worker, grpc_call *call)
 {
    size_t number = number_of(call);
-   if (!make_place(worker, number))
+   void *table = kv_table_extend(worker->connections, sizeof(struct kv_connection *),
+                                 &worker->connection_count, number);
+   if (!table)
       return NULL;
+   worker->connections = table;
    if (!worker->connections[number])
       worker->connections[number] = create(worker->rpc->account, number);
    return worker->connections[number];

@@ -24,6 +24,9 @@ struct kv_connection {
    uint64_t taken; /* by the client, in bytes, when it moved the last time */
 };
 
+/* For tables by the number of a descriptor: makes a table of *count zeroed elements of `size` bytes
+ * large enough to have one at `number`. NULL when memory is out: the old table is unchanged. */
+void *kv_table_extend(void *table, size_t size, size_t *count, size_t number);
 /* On the acceptor's thread: gives a new connection to the next worker. `rpc` is a struct kv_rpc. */
 void kv_connection_accept(void *rpc, int fd);
 /* The connection that a call came on; NULL when memory is out. */

@@ -1,7 +1,6 @@
 #include "core/rpc/grpc/headers.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #define NAME_SHOWN_MAX ((size_t)64)

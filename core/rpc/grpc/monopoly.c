@@ -1,5 +1,6 @@
 #include "core/rpc/grpc/monopoly.h"
 
+#include "core/rpc/grpc/connections.h"
 #include "core/rpc/grpc/server.h"
 #include "core/support/log.h"
 
@@ -66,17 +67,12 @@ static uint64_t cookie_of(int fd)
 void kv_monopoly_note(struct kv_monopoly *monopoly, int fd)
 {
    size_t number = (size_t)fd;
-   if (number >= monopoly->count) {
-      size_t count = 2 * number + 64;
-      struct connection *connections =
-          reallocarray(monopoly->connections, count, sizeof *connections);
-      if (!connections)
-         return;
-      memset(connections + monopoly->count, 0, (count - monopoly->count) * sizeof *connections);
-      monopoly->connections = connections;
-      monopoly->count = count;
-   }
-   monopoly->connections[number] = (struct connection){.cookie = cookie_of(fd)};
+   struct connection *table =
+       kv_table_extend(monopoly->connections, sizeof *table, &monopoly->count, number);
+   if (!table)
+      return;
+   monopoly->connections = table;
+   table[number] = (struct connection){.cookie = cookie_of(fd)};
 }
 
 /* A descriptor of our own for it, as gRPC may close its one at any moment; -1 when it is closed.

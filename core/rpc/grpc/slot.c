@@ -23,7 +23,6 @@ struct kv_rpc_slot {
    struct kv_rpc_event arrived;
    struct kv_rpc_worker *worker;
    const struct kv_rpc_method *method; /* NULL: unknown ones */
-   void *registered;
    grpc_call *call;
    grpc_byte_buffer *payload;
    gpr_timespec deadline;
@@ -46,9 +45,10 @@ static void post(struct kv_rpc_slot *slot)
    worker->pending++;
    kv_rpc_handed_over(&slot->arrived);
    if (slot->method)
-      error = grpc_server_request_registered_call(worker->server, slot->registered, &slot->call,
-                                                  &slot->deadline, &slot->metadata, &slot->payload,
-                                                  worker->queue, worker->queue, &slot->arrived);
+      error = grpc_server_request_registered_call(
+          worker->server, worker->registered[slot->method - worker->rpc->methods], &slot->call,
+          &slot->deadline, &slot->metadata, &slot->payload, worker->queue, worker->queue,
+          &slot->arrived);
    else
       error = grpc_server_request_call(worker->server, &slot->call, &slot->details, &slot->metadata,
                                        worker->queue, worker->queue, &slot->arrived);
@@ -194,7 +194,6 @@ enum kv_code kv_rpc_slots_create(struct kv_rpc_worker *worker, struct kv_status 
       slot->worker = worker;
       slot->arrived = (struct kv_rpc_event){known ? handle_arrived : handle_unknown, slot};
       slot->method = known ? &rpc->methods[method] : NULL;
-      slot->registered = known ? worker->registered[method] : NULL;
       grpc_metadata_array_init(&slot->metadata);
       grpc_call_details_init(&slot->details);
    }

@@ -45,7 +45,7 @@ static bool batch_ended(struct kv_call *call)
 {
    bool open = !call->stream.over;
    bool last = --call->stream.batches == 0;
-   pthread_mutex_unlock(&call->stream.lock);
+   pthread_mutex_unlock(&call->stream_lock);
    if (!last)
       return open;
    KV_INVARIANT(!open);
@@ -60,7 +60,7 @@ static void handle_ended(void *owner, bool ok)
 {
    struct kv_call *call = owner;
    (void)ok;
-   pthread_mutex_lock(&call->stream.lock);
+   pthread_mutex_lock(&call->stream_lock);
    batch_ended(call);
 }
 
@@ -69,7 +69,7 @@ static void handle_closing(void *owner, bool ok)
 {
    struct kv_call *call = owner;
    (void)ok;
-   pthread_mutex_lock(&call->stream.lock);
+   pthread_mutex_lock(&call->stream_lock);
    call->stream.over = true;
    call->stream.status_waits = false;
    batch_ended(call);
@@ -78,7 +78,7 @@ static void handle_closing(void *owner, bool ok)
 static void handle_sent(void *owner, bool ok)
 {
    struct kv_call *call = owner;
-   pthread_mutex_lock(&call->stream.lock);
+   pthread_mutex_lock(&call->stream_lock);
    call->stream.send_in_flight = false;
    kv_call_sent(call);
    if (call->stream.status_waits)
@@ -113,41 +113,33 @@ static void deliver(struct kv_call *call)
    }
 }
 
-static void handle_read(void *owner, bool ok)
+/* Its turn counts as a batch, so that the call lives until then. */
+static void take_turn(struct kv_call *call)
 {
-   struct kv_call *call = owner;
-   (void)ok;
-   pthread_mutex_lock(&call->stream.lock);
+   pthread_mutex_lock(&call->stream_lock);
    if (batch_ended(call))
       deliver(call);
 }
 
-/* Its turn counts as a batch, so that the call lives until then. */
-static void take_turn(struct kv_call *call)
+static void handle_read(void *call, bool ok)
 {
-   pthread_mutex_lock(&call->stream.lock);
-   if (batch_ended(call))
-      deliver(call);
+   (void)ok;
+   take_turn(call);
 }
 
 void kv_stream_open(struct kv_call *call, bool slow)
 {
    call->closing = (struct kv_rpc_event){handle_closing, call};
-   call->stream.sent = (struct kv_rpc_event){handle_sent, call};
-   call->stream.ended = (struct kv_rpc_event){handle_ended, call};
-   call->stream.read = (struct kv_rpc_event){handle_read, call};
-   call->stream.batches = 0;
-   call->stream.metadata_sent = false;
-   call->stream.send_in_flight = false;
-   call->stream.over = false;
-   call->stream.status_waits = false;
-   call->stream.status_text = grpc_empty_slice();
+   call->stream = (struct kv_stream){.status_text = grpc_empty_slice(),
+                                     .sent = {handle_sent, call},
+                                     .ended = {handle_ended, call},
+                                     .read = {handle_read, call}};
    const grpc_op op = kv_call_close_op(call);
-   pthread_mutex_lock(&call->stream.lock);
+   pthread_mutex_lock(&call->stream_lock);
    start(call, &op, 1, &call->closing);
    if (slow)
       call->stream.batches++;
-   pthread_mutex_unlock(&call->stream.lock);
+   pthread_mutex_unlock(&call->stream_lock);
    if (slow)
       kv_turn_await(call, take_turn);
    else
@@ -156,7 +148,7 @@ void kv_stream_open(struct kv_call *call, bool slow)
 
 void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text)
 {
-   pthread_mutex_lock(&call->stream.lock);
+   pthread_mutex_lock(&call->stream_lock);
    if (!call->stream.over) {
       call->stream.over = true;
       call->stream.status_code = code;
@@ -166,7 +158,7 @@ void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text)
       if (!call->stream.send_in_flight)
          start_status(call);
    }
-   pthread_mutex_unlock(&call->stream.lock);
+   pthread_mutex_unlock(&call->stream_lock);
 }
 
 void kv_call_finish(struct kv_call *call)
@@ -182,7 +174,7 @@ void kv_call_send(struct kv_call *call)
       kv_stream_end(call, KV_DEADLINE_EXCEEDED, "the deadline passed before all replies were sent");
       return;
    }
-   pthread_mutex_lock(&call->stream.lock);
+   pthread_mutex_lock(&call->stream_lock);
    if (!call->stream.over) {
       KV_INVARIANT(!call->stream.send_in_flight);
       grpc_op ops[2];
@@ -192,16 +184,16 @@ void kv_call_send(struct kv_call *call)
       atomic_store_explicit(&call->progress.awaits_reader, true, memory_order_release);
       start(call, ops, count, &call->stream.sent);
    }
-   pthread_mutex_unlock(&call->stream.lock);
+   pthread_mutex_unlock(&call->stream_lock);
 }
 
 void kv_call_read_next(struct kv_call *call)
 {
    KV_INVARIANT(call->method->kind == KV_RPC_BIDI);
-   pthread_mutex_lock(&call->stream.lock);
+   pthread_mutex_lock(&call->stream_lock);
    if (!call->stream.over) {
       kv_call_forget_request(call);
       start_read(call);
    }
-   pthread_mutex_unlock(&call->stream.lock);
+   pthread_mutex_unlock(&call->stream_lock);
 }

@@ -11,14 +11,11 @@
 
 #include <grpc/slice.h>
 
-#include <pthread.h>
-
 struct kv_call;
 
-/* Of a call that is one. */
+/* Of a call that is one; under the call's stream_lock. */
 struct kv_stream {
-   pthread_mutex_t lock; /* for the fields below */
-   unsigned batches;     /* in flight in gRPC */
+   unsigned batches; /* in flight in gRPC */
    bool metadata_sent;
    bool send_in_flight;
    bool over;         /* finished, failed or cancelled: nothing more is sent or read */

@@ -9,14 +9,9 @@
  * about as long until it hands the thread back, so slow calls have half of a busy worker's time. */
 #define EVENTS_MAX 64
 
-static bool is_answered(const struct kv_call *call)
-{
-   return atomic_load_explicit(&call->progress.awaits_reader, memory_order_relaxed);
-}
-
 void kv_turn_handled(struct kv_call *call)
 {
-   if (!is_answered(call))
+   if (!atomic_load_explicit(&call->progress.awaits_reader, memory_order_relaxed))
       call->worker->turn.unanswered = true;
 }
 
