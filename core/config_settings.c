@@ -4,9 +4,6 @@
 #include "core/support/size.h"
 #include "core/support/text.h"
 
-#include <ctype.h>
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- Applying a value ---- */
@@ -44,16 +41,6 @@ static enum kv_code apply_switch(struct reading *reading, const struct setting *
    return KV_OK;
 }
 
-static bool parse_number(const char *text, uint64_t *number)
-{
-   if (!isdigit((unsigned char)text[0]))
-      return false;
-   char *end;
-   errno = 0;
-   *number = strtoull(text, &end, 10);
-   return errno == 0 && *end == '\0';
-}
-
 static enum kv_code take_number(struct reading *reading, const struct setting *setting,
                                 const char *value, bool parsed, uint64_t number, const char *units)
 {
@@ -72,7 +59,7 @@ static enum kv_code apply_number(struct reading *reading, const struct setting *
                                  char *value)
 {
    uint64_t number = 0;
-   bool parsed = parse_number(value, &number);
+   bool parsed = kv_number_parse(value, &number);
    return take_number(reading, setting, value, parsed, number, "");
 }
 

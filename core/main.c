@@ -7,7 +7,6 @@
 #include "core/control/control.h"
 #include "core/datadir/data_directory.h"
 #include "core/host/plugin_library.h"
-#include "core/installation.h"
 #include "core/preflight.h"
 #include "core/rpc/rpc.h"
 #include "core/run_as.h"
@@ -21,6 +20,7 @@
 #include "core/support/standard_files.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -312,8 +312,29 @@ static enum kv_code serve(const struct kv_config *config, const sigset_t *signal
    return code;
 }
 
+/* The directory of the plug-ins beside the program, so that a tree works that was moved, or
+ * installed under another prefix than it was built for. The caller frees it; NULL when there is
+ * none. */
+static char *find_plugin_dir(void)
+{
+   char program[PATH_MAX], beside[2 * PATH_MAX];
+   ssize_t size = readlink("/proc/self/exe", program, sizeof program - 1);
+   char *slash = size > 0 ? memrchr(program, '/', (size_t)size) : NULL;
+   if (!slash || !KVSTORE_PLUGIN_DIR_FROM_PROGRAM[0])
+      return NULL;
+   *slash = '\0';
+   snprintf(beside, sizeof beside, "%s/%s", program, KVSTORE_PLUGIN_DIR_FROM_PROGRAM);
+   return realpath(beside, NULL);
+}
+
 /* A log that nobody reads delays nothing, not even the end of the process. */
 #define LOG_PATIENCE_MS 1000
+
+static int fail(const struct kv_status *status, int exit_code)
+{
+   kv_log(KV_LOG_ERROR, "%s", status->text);
+   return exit_code;
+}
 
 static int run(const struct kv_config *config)
 {
@@ -327,29 +348,19 @@ static int run(const struct kv_config *config)
    }
    struct kv_status status;
    kv_log_set_level(config->log_level);
-   if (config->user && kv_run_as(config->user, &status) != KV_OK) {
-      kv_log(KV_LOG_ERROR, "%s", status.text);
-      return EXIT_USAGE;
-   }
+   if (config->user && kv_run_as(config->user, &status) != KV_OK)
+      return fail(&status, EXIT_USAGE);
    if (config->check_only) {
-      if (kv_preflight(config, &status) != KV_OK) {
-         kv_log(KV_LOG_ERROR, "%s", status.text);
-         return EXIT_USAGE;
-      }
+      if (kv_preflight(config, &status) != KV_OK)
+         return fail(&status, EXIT_USAGE);
       puts("the configuration is valid");
       return EXIT_SUCCESS;
    }
 
    sigset_t signals;
    kv_signals_prepare(&signals);
-   if (kv_log_start(&status) != KV_OK) {
-      kv_log(KV_LOG_ERROR, "%s", status.text);
-      return EXIT_FAILURE;
-   }
-   if (serve(config, &signals, &status) != KV_OK) {
-      kv_log(KV_LOG_ERROR, "%s", status.text);
-      return EXIT_FAILURE;
-   }
+   if (kv_log_start(&status) != KV_OK || serve(config, &signals, &status) != KV_OK)
+      return fail(&status, EXIT_FAILURE);
    kv_log(KV_LOG_INFO, "stopped");
    return EXIT_SUCCESS;
 }
@@ -361,15 +372,18 @@ int main(int argc, char **argv)
    struct kv_config config;
    struct kv_status status;
    int exit_code = EXIT_USAGE;
-   char plugin_dir[PATH_MAX];
+   char *installed = NULL;
    if (kv_config_read(&config, argc, argv, &status) == KV_OK) {
       if (!config.plugin_dir)
-         config.plugin_dir = kv_installation_plugin_dir(plugin_dir);
+         config.plugin_dir = installed = find_plugin_dir();
+      if (!config.plugin_dir)
+         config.plugin_dir = KVSTORE_PLUGIN_DIR;
       exit_code = run(&config);
       kv_log_stop(LOG_PATIENCE_MS);
    } else {
       fprintf(stderr, "kvstore-server: %s\nTry: kvstore-server --help\n", status.text);
    }
    kv_config_deinit(&config);
+   free(installed);
    return exit_code;
 }

@@ -9,7 +9,6 @@
 #include "core/support/remove_tree.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,13 +1,12 @@
 #include "core/run_as.h"
 
-#include <ctype.h>
+#include "core/support/size.h"
+
 #include <errno.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -22,13 +21,11 @@ struct identity {
 
 static bool parse_id(const char *text, unsigned *id)
 {
-   if (!isdigit((unsigned char)text[0]))
+   uint64_t value;
+   if (!kv_number_parse(text, &value) || value >= UINT_MAX) /* -1 stands for no user */
       return false;
-   char *end;
-   errno = 0;
-   unsigned long value = strtoul(text, &end, 10);
    *id = (unsigned)value;
-   return errno == 0 && *end == '\0' && value < UINT_MAX; /* -1 stands for no user */
+   return true;
 }
 
 static bool find_group(const char *name, gid_t *group)

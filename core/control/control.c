@@ -178,31 +178,38 @@ void kv_control_post(struct kv_control *control, struct kv_control_task *task)
 
 /* ---- For tasks ---- */
 
+/* What only a task may use. */
+static struct kv_mode *mode_of(struct kv_control *control)
+{
+   KV_INVARIANT(pthread_equal(pthread_self(), control->thread));
+   return &control->mode;
+}
+
 struct kv_plugin_library *kv_control_library(struct kv_control *control)
 {
-   return control->parts.config.library;
+   return mode_of(control)->parts->config.library;
 }
 
 enum kv_code kv_control_try(struct kv_control *control, const struct kv_control_request *request,
                             struct kv_settings **settings, struct kv_status *status)
 {
-   return kv_mode_try(&control->mode, request, settings, status);
+   return kv_mode_try(mode_of(control), request, settings, status);
 }
 
 enum kv_code kv_control_configure(struct kv_control *control,
                                   const struct kv_control_request *request,
                                   struct kv_status *status)
 {
-   return kv_mode_configure(&control->mode, request, status);
+   return kv_mode_configure(mode_of(control), request, status);
 }
 
 enum kv_code kv_control_save(struct kv_control *control, uint64_t *sequence,
                              struct kv_status *status)
 {
-   return kv_mode_save(&control->mode, sequence, status);
+   return kv_mode_save(mode_of(control), sequence, status);
 }
 
 void kv_control_shadow(struct kv_control *control, struct kv_shadow_request *request)
 {
-   kv_shadow_begin(&control->shadow, control->mode.active, request);
+   kv_shadow_begin(&control->shadow, mode_of(control)->active, request);
 }

@@ -130,8 +130,10 @@ struct kv_control_task {
    uint64_t caller; /* callers with different numbers take turns */
 
    struct kv_control_task *merged; /* those that ask for the same; for `run` to read */
-   struct kv_control_task *next;   /* private */
-   uint64_t turn;                  /* private */
+   /* Private, and zeroed when it is posted. */
+   struct kv_control_task *next;
+   uint64_t turn;
+   bool pending; /* neither run nor refused yet */
 };
 /* May refuse a task at once: RESOURCE_EXHAUSTED when too many wait, UNAVAILABLE at the end. */
 void kv_control_post(struct kv_control *control, struct kv_control_task *task);

@@ -2,6 +2,7 @@
 
 #include "core/control/queue.h"
 #include "core/support/clock.h"
+#include "core/support/invariant.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -51,10 +52,18 @@ static bool is_cancelled(const struct kv_control_task *task)
    return true;
 }
 
+/* Each task has one outcome. */
+static void settle(struct kv_control_task *task)
+{
+   KV_INVARIANT(task->pending);
+   task->pending = false;
+}
+
 static void refuse(struct kv_control_task *task, const struct kv_status *status)
 {
    while (task) {
       struct kv_control_task *next = task->merged;
+      settle(task);
       task->refuse(task, status);
       task = next;
    }
@@ -68,6 +77,8 @@ void kv_inbox_run(struct kv_inbox *inbox, struct kv_control_task *task)
       refuse(task, &status);
       return;
    }
+   for (struct kv_control_task *each = task; each; each = each->merged)
+      settle(each);
    inbox->running = task;
    task->run(task);
    inbox->running = NULL;
@@ -81,6 +92,8 @@ bool kv_inbox_is_cancelled(const struct kv_inbox *inbox)
 void kv_inbox_post(struct kv_inbox *inbox, struct kv_control_task *task)
 {
    struct kv_status status;
+   KV_INVARIANT(!task->pending);
+   task->pending = true;
    pthread_mutex_lock(&inbox->lock);
    bool ending = inbox->winding_down;
    struct kv_control_task *refused = ending ? task : kv_control_queue_put(&inbox->queue, task);

@@ -7,6 +7,7 @@
 #define KV_SHADOW_RUN_H
 
 #include "core/control/managed.h"
+#include "core/control/shadow.h"
 
 struct kv_shadow {
    const struct kv_control_parts *parts;

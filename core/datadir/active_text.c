@@ -1,9 +1,9 @@
 #include "core/datadir/active_text.h"
 
+#include "core/support/size.h"
 #include "core/support/uuid.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -85,10 +85,7 @@ static char *take_line(char **rest, const char *prefix)
 
 static bool parse_generation(const char *text, uint64_t *generation)
 {
-   char *end;
-   errno = 0;
-   *generation = strtoull(text, &end, 10);
-   return errno == 0 && *end == '\0' && *text >= '1' && *text <= '9';
+   return *text != '0' && kv_number_parse(text, generation);
 }
 
 static bool add_option(struct kv_active *active, char *line)

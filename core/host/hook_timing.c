@@ -1,7 +1,6 @@
 #include "core/host/hook_timing.h"
 
 #include "core/support/clock.h"
-#include "core/support/histogram.h"
 #include "core/support/log.h"
 
 #include <stdatomic.h>

@@ -17,7 +17,6 @@
 #include "core/support/histogram.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 /* on_tick is two kinds: the periodic one, and the one that goes through all data while somebody

@@ -12,7 +12,6 @@
 
 #include "kvstore/plugin.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

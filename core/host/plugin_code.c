@@ -41,7 +41,8 @@ static bool same_content(const struct stat *a, const struct stat *b)
           a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-static enum kv_code copy_content(const char *name, int from, int to, struct kv_status *status)
+static enum kv_code copy_content(const char *name, int from, int to, size_t *size,
+                                 struct kv_status *status)
 {
    struct stat before, after;
    if (fstat(from, &before) != 0)
@@ -52,13 +53,13 @@ static enum kv_code copy_content(const char *name, int from, int to, struct kv_s
                      (long long)before.st_size, (unsigned long long)KV_PLUGIN_FILE_SIZE_MAX);
    off_t copied = 0;
    while (copied < before.st_size) {
-      ssize_t size = sendfile(to, from, &copied, (size_t)(before.st_size - copied));
-      if (size < 0 && errno == EINTR)
+      ssize_t sent = sendfile(to, from, &copied, (size_t)(before.st_size - copied));
+      if (sent < 0 && errno == EINTR)
          continue;
-      if (size < 0)
+      if (sent < 0)
          return kv_fail_errno(status, errno, "cannot copy the file of plug-in %s into memory",
                               name);
-      if (size == 0)
+      if (sent == 0)
          break;
    }
    if (fstat(from, &after) != 0)
@@ -68,15 +69,13 @@ static enum kv_code copy_content(const char *name, int from, int to, struct kv_s
                      "the file of plug-in %s changed while it was being read; try again when it is "
                      "complete",
                      name);
+   *size = (size_t)copied;
    return KV_OK;
 }
 
-static enum kv_code digest_of(const char *name, int fd, uint64_t *digest, struct kv_status *status)
+static enum kv_code digest_of(const char *name, int fd, size_t size, uint64_t *digest,
+                              struct kv_status *status)
 {
-   struct stat info;
-   if (fstat(fd, &info) != 0)
-      return kv_fail_errno(status, errno, "cannot examine the copy of plug-in %s", name);
-   size_t size = (size_t)info.st_size;
    *digest = XXH3_64bits(NULL, 0);
    if (size == 0)
       return KV_OK;
@@ -97,11 +96,12 @@ enum kv_code kv_plugin_bytes_read(const char *name, const struct kv_trusted_file
          return KV_OK;
       return kv_fail_errno(status, errno, "no memory for a copy of plug-in %s", name);
    }
-   enum kv_code code = copy_content(name, file->fd, bytes->copy, status);
+   size_t size;
+   enum kv_code code = copy_content(name, file->fd, bytes->copy, &size, status);
    if (code == KV_OK && fcntl(bytes->copy, F_ADD_SEALS, SEALS) != 0)
       code = kv_fail_errno(status, errno, "cannot seal the copy of plug-in %s", name);
    if (code == KV_OK)
-      code = digest_of(name, bytes->copy, &bytes->digest, status);
+      code = digest_of(name, bytes->copy, size, &bytes->digest, status);
    if (code != KV_OK)
       kv_plugin_bytes_drop(bytes);
    return code;

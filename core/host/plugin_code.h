@@ -18,7 +18,6 @@
 #include "core/host/trusted_path.h"
 #include "core/support/status.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /* What a plug-in's file may have. */

@@ -21,9 +21,6 @@
 #include "core/support/status.h"
 #include "kvstore/plugin.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #define KV_PLUGIN_NAME_SIZE_MAX 64
 
 struct kv_plugin_library;

@@ -3,7 +3,6 @@
 #include "core/support/size.h"
 #include "core/support/text.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,23 +17,15 @@ struct kv_settings {
 
 /* ---- One value ---- */
 
-static bool parse_number(const char *text, int64_t *value)
+/* A number as `parse` takes it, or one with a '-' before it. */
+static bool parse_signed(const char *text, bool (*parse)(const char *text, uint64_t *number),
+                         int64_t *value)
 {
-   const char *digits = text + (*text == '-');
-   if (*digits < '0' || *digits > '9')
-      return false; /* strtoll would also take blanks and '+' */
-   char *end;
-   errno = 0;
-   *value = strtoll(text, &end, 10);
-   return errno == 0 && *end == '\0';
-}
-
-static bool parse_size(const char *text, int64_t *value)
-{
-   uint64_t bytes;
-   if (!kv_size_parse(text + (*text == '-'), &bytes) || bytes > INT64_MAX)
+   bool negative = *text == '-';
+   uint64_t magnitude;
+   if (!parse(text + negative, &magnitude) || magnitude > (uint64_t)INT64_MAX + negative)
       return false;
-   *value = *text == '-' ? -(int64_t)bytes : (int64_t)bytes;
+   *value = (int64_t)(negative ? 0 - magnitude : magnitude);
    return true;
 }
 
@@ -58,8 +49,8 @@ static bool check_value(const kvs_option *option, const char *text, int64_t *val
    switch (option->type) {
    case KVS_OPTION_INTEGER:
    case KVS_OPTION_SIZE:
-      return (option->type == KVS_OPTION_SIZE ? parse_size(text, value)
-                                              : parse_number(text, value)) &&
+      return parse_signed(text, option->type == KVS_OPTION_SIZE ? kv_size_parse : kv_number_parse,
+                          value) &&
              *value >= option->minimum && *value <= option->maximum;
    case KVS_OPTION_CHOICE:
       *value = find_choice(option->choices, text);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OUT_OF_MEMORY "out of memory for the options"
+
 /* Settings that were handed out. */
 struct held {
    struct held *next;
@@ -121,7 +123,7 @@ static enum kv_code make_settings(const kvs_plugin *plugin, const char *text, st
    size_t count;
    char *copy = strdup(text);
    if (!copy)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, OUT_OF_MEMORY);
    enum kv_code code = split(copy, options, &count, status);
    if (code == KV_OK)
       code = kv_settings_create(plugin, options, count, &held->settings, status);
@@ -135,11 +137,9 @@ static int settings(const kvs_stack *extension, const kvs_plugin *plugin, const 
    struct kv_plugin_stack *stack = stack_of(extension);
    struct kv_status status;
    struct held *held = malloc(sizeof *held);
-   if (!held) {
-      kv_fail(&status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
-      return fail(error, &status);
-   }
-   if (make_settings(plugin, options, held, &status) != KV_OK) {
+   enum kv_code code = held ? make_settings(plugin, options, held, &status)
+                            : kv_fail(&status, KV_RESOURCE_EXHAUSTED, OUT_OF_MEMORY);
+   if (code != KV_OK) {
       free(held);
       return fail(error, &status);
    }

@@ -218,12 +218,6 @@ static enum kv_code walk_to(struct walk *walk, const char *path)
    return code == KV_OK ? check_strictly(walk->path, &info, walk->status) : code;
 }
 
-static void end_walk(struct walk *walk)
-{
-   if (walk->fd >= 0)
-      close(walk->fd);
-}
-
 /* ---- The file ---- */
 
 static enum kv_code fail_outside(const struct walk *walk, const char *target)
@@ -308,7 +302,8 @@ enum kv_code kv_trusted_file_open(const char *directory, const char *name,
    enum kv_code code = walk_to(&walk, directory);
    if (code == KV_OK)
       code = open_in(&walk, name, file);
-   end_walk(&walk);
+   if (walk.fd >= 0)
+      close(walk.fd);
    return code;
 }
 

@@ -13,7 +13,11 @@
 /* What the units are, for messages. */
 #define KV_SIZE_UNITS "K, M, G or T (powers of 1024; also as in KiB and KB)"
 
-/* False, without *bytes, for anything else, or where it does not fit. */
+/* Digits alone, without sign or blanks. Returns false, without *number, for anything else, or where
+ * it does not fit. */
+bool kv_number_parse(const char *text, uint64_t *number);
+
+/* Returns false, without *bytes, for anything else, or where it does not fit. */
 bool kv_size_parse(const char *text, uint64_t *bytes);
 
 #endif

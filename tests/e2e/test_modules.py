@@ -23,7 +23,6 @@ SOME_FILES = {
     "core/config_settings.": ["core/config_internal.h", "core/support/"],
     "core/config_file.": ["core/config_file.h", "core/support/"],
     "core/run_as.": ["core/run_as.", "core/support/"],
-    "core/installation.": ["core/installation."],
     "core/signals.": ["core/signals.", "core/support/"],
     "core/stop.": ["core/signals.", "core/stop.", "core/support/"],
     "plugins/encrypt/": ["kvstore/plugin.h", "storage/", "plugins/encrypt/"],
