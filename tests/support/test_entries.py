@@ -47,6 +47,15 @@ class NothingChosen(unittest.TestCase):
         self.fails("bench/report", BUILD, "nothing", says="there is no section nothing")
         self.fails("scripts/reliability", "--only", "nothing", says="invalid choice")
 
+    def test_the_linter(self):
+        self.fails("scripts/lint", "nothing", says="scripts/lint --quick")
+
+    def test_help_runs_no_test(self):
+        done = subprocess.run([os.path.join(ROOT, "scripts/test"), "--help"], cwd=BUILD,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=120,
+                              check=True)
+        self.assertIn("scripts/test [--quick]", done.stdout)
+
     def test_the_kit(self):
         self.fails(os.path.join(BUILD, "bin", "kvstore-plugin-check"), "--case", "nothing", "x.so",
                    says="unknown case")
