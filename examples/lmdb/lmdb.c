@@ -2,10 +2,11 @@
  * lmdb: each batch is one transaction of an LMDB environment, which is durable when it commits.
  *
  * Databases
- *   data   key -> entry: struct head, the whole key, the value. A key of up to KEY_SIZE_MAX bytes
- * is stored as 'k' and the key; LMDB takes no longer ones, so those are stored as 'h' and a hash of
- * 128 bits. state  "store" -> the store's UUID; "sequence" -> the last one taken; "whole" -> exists
- * when `data` holds all keys, and not only those that changed since this instance took part.
+ *   data   key -> entry: struct head, the whole key, the value. The name of a key of up to
+ *          KEY_SIZE_MAX bytes is 'k' and the key; LMDB takes no longer ones, so those are named
+ *          'h' and a hash of 128 bits.
+ *   state  "store" -> the store's UUID; "sequence" -> the last one taken; "whole" -> exists when
+ *          `data` holds all keys, and not only those that changed since this instance took part.
  *
  * The checkpoint. A plug-in that a running server switches to gets the batches from then on, and in
  * its first checkpoint the view of what was there before, while batches still come. So until that
@@ -26,6 +27,7 @@
 #include <string.h>
 
 #define KEY_SIZE_MAX 500
+#define NAME_SIZE_MAX (1 + KEY_SIZE_MAX)
 #define STEP_BYTES ((size_t)1 << 20) /* of the view, in one transaction */
 
 enum { OPTION_MAP_SIZE };
@@ -73,12 +75,17 @@ static int fail_lmdb(const struct lmdb *lmdb, kvs_error *error, int result)
                lmdb->host->directory, mdb_strerror(result));
 }
 
-/* ---- Keys and entries ---------------------------------------------------------------------- */
+/* Commits the transaction, or aborts it if `result` is a failure. */
+static int end(const struct lmdb *lmdb, MDB_txn *txn, int result, kvs_error *error)
+{
+   if (result != 0)
+      mdb_txn_abort(txn);
+   else
+      result = mdb_txn_commit(txn);
+   return result == 0 ? KVS_OK : fail_lmdb(lmdb, error, result);
+}
 
-struct name {
-   uint8_t bytes[KEY_SIZE_MAX + 1];
-   size_t size;
-};
+/* ---- Keys and entries ---------------------------------------------------------------------- */
 
 static uint64_t hash(kvs_bytes key, uint64_t seed)
 {
@@ -87,21 +94,6 @@ static uint64_t hash(kvs_bytes key, uint64_t seed)
    for (size_t i = 0; i < key.size; i++)
       sum = (sum ^ bytes[i]) * 1099511628211u;
    return sum;
-}
-
-static MDB_val name_of(kvs_bytes key, struct name *name)
-{
-   if (key.size <= KEY_SIZE_MAX) {
-      name->bytes[0] = 'k';
-      memcpy(name->bytes + 1, key.data, key.size);
-      name->size = key.size + 1;
-   } else {
-      const uint64_t hashes[] = {hash(key, 0), hash(key, 0x9e3779b97f4a7c15u)};
-      name->bytes[0] = 'h';
-      memcpy(name->bytes + 1, hashes, sizeof hashes);
-      name->size = 1 + sizeof hashes;
-   }
-   return (MDB_val){name->size, name->bytes};
 }
 
 static kvs_record record_of(MDB_val entry)
@@ -116,30 +108,39 @@ static kvs_record record_of(MDB_val entry)
                        .value = {key + head.key_size, entry.mv_size - sizeof head - head.key_size}};
 }
 
-/* EEXIST when another long key has the same hash: better refused than lost. */
-static int check_hash(const struct lmdb *lmdb, MDB_txn *txn, MDB_val *name, kvs_bytes key)
+/* Gives the key's name. EEXIST when another long key has the same hash: better refused than lost.
+ */
+static int find_name(const struct lmdb *lmdb, MDB_txn *txn, kvs_bytes key,
+                     uint8_t buffer[NAME_SIZE_MAX], MDB_val *name)
 {
+   bool is_long = key.size > KEY_SIZE_MAX;
+   const uint64_t hashes[] = {is_long ? hash(key, 0) : 0,
+                              is_long ? hash(key, 0x9e3779b97f4a7c15u) : 0};
+   size_t size = is_long ? sizeof hashes : key.size;
+   buffer[0] = is_long ? 'h' : 'k';
+   memcpy(buffer + 1, is_long ? (const void *)hashes : key.data, size);
+   *name = (MDB_val){1 + size, buffer};
    MDB_val found;
-   int result = mdb_get(txn, lmdb->data, name, &found);
-   if (result == 0) {
-      kvs_record record = record_of(found);
-      if (record.key.size != key.size || memcmp(record.key.data, key.data, key.size) != 0)
-         return EEXIST;
-   }
-   return result == MDB_NOTFOUND ? 0 : result;
+   int result = is_long ? mdb_get(txn, lmdb->data, name, &found) : MDB_NOTFOUND;
+   if (result == MDB_NOTFOUND)
+      return 0;
+   if (result != 0)
+      return result;
+   kvs_bytes other = record_of(found).key;
+   return other.size == key.size && memcmp(other.data, key.data, key.size) == 0 ? 0 : EEXIST;
 }
 
 static int put_entry(const struct lmdb *lmdb, MDB_txn *txn, const kvs_record *record,
                      unsigned put_flags)
 {
-   struct name buffer;
-   MDB_val name = name_of(record->key, &buffer);
+   uint8_t buffer[NAME_SIZE_MAX];
+   MDB_val name;
    const struct head head = {.sequence = record->sequence,
                              .expires_at_ms = record->expires_at_ms,
                              .kind = record->kind,
                              .key_size = (uint32_t)record->key.size};
    MDB_val entry = {sizeof head + record->key.size + record->value.size, NULL};
-   int result = buffer.bytes[0] == 'h' ? check_hash(lmdb, txn, &name, record->key) : 0;
+   int result = find_name(lmdb, txn, record->key, buffer, &name);
    if (result == 0)
       result = mdb_put(txn, lmdb->data, &name, &entry, MDB_RESERVE | put_flags);
    if (result != 0)
@@ -154,9 +155,9 @@ static int put_entry(const struct lmdb *lmdb, MDB_txn *txn, const kvs_record *re
 
 static int delete_entry(const struct lmdb *lmdb, MDB_txn *txn, kvs_bytes key)
 {
-   struct name buffer;
-   MDB_val name = name_of(key, &buffer);
-   int result = buffer.bytes[0] == 'h' ? check_hash(lmdb, txn, &name, key) : 0;
+   uint8_t buffer[NAME_SIZE_MAX];
+   MDB_val name;
+   int result = find_name(lmdb, txn, key, buffer, &name);
    if (result == 0)
       result = mdb_del(txn, lmdb->data, &name, NULL);
    return result == MDB_NOTFOUND ? 0 : result;
@@ -204,11 +205,7 @@ static int claim(struct lmdb *lmdb, kvs_error *error)
       if (result == MDB_NOTFOUND)
          result = put_state(lmdb, txn, "store", lmdb->host->store_id, 16);
    }
-   if (result != 0)
-      mdb_txn_abort(txn);
-   else
-      result = mdb_txn_commit(txn);
-   return result == 0 ? KVS_OK : fail_lmdb(lmdb, error, result);
+   return end(lmdb, txn, result, error);
 }
 
 static void close_lmdb(void *self)
@@ -306,12 +303,7 @@ static int write_lmdb(void *self, const kvs_record *records, size_t count, uint3
    int result = mdb_txn_begin(lmdb->env, NULL, 0, &txn);
    if (result != 0)
       return fail_lmdb(lmdb, error, result);
-   result = write_records(lmdb, txn, records, count);
-   if (result != 0)
-      mdb_txn_abort(txn);
-   else
-      result = mdb_txn_commit(txn);
-   return result == 0 ? KVS_OK : fail_lmdb(lmdb, error, result);
+   return end(lmdb, txn, write_records(lmdb, txn, records, count), error);
 }
 
 /* ---- The first checkpoint ------------------------------------------------------------------ */
@@ -362,26 +354,22 @@ static int finish(const struct lmdb *lmdb, MDB_txn *txn, const kvs_tick *tick)
 /* Unless it is whole, and the view taken over long ago. */
 static int take_view(const struct lmdb *lmdb, const kvs_tick *tick, kvs_error *error)
 {
-   for (bool more = true; more;) {
+   int code = KVS_OK;
+   for (bool more = true; more && code == KVS_OK;) {
       MDB_txn *txn;
       int result = mdb_txn_begin(lmdb->env, NULL, 0, &txn);
-      if (result == 0 && is_whole(lmdb, txn)) {
+      if (result != 0)
+         return fail_lmdb(lmdb, error, result);
+      if (is_whole(lmdb, txn)) {
          mdb_txn_abort(txn);
          return KVS_OK;
       }
-      if (result != 0)
-         return fail_lmdb(lmdb, error, result);
       result = take_step(lmdb, txn, tick, &more);
       if (result == 0 && !more)
          result = finish(lmdb, txn, tick);
-      if (result != 0)
-         mdb_txn_abort(txn);
-      else
-         result = mdb_txn_commit(txn);
-      if (result != 0)
-         return fail_lmdb(lmdb, error, result);
+      code = end(lmdb, txn, result, error);
    }
-   return KVS_OK;
+   return code;
 }
 
 static int tick_lmdb(void *self, const kvs_tick *tick, kvs_error *error)
