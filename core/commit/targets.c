@@ -126,10 +126,8 @@ enum kv_code kv_commit_detach(struct kv_commit *commit, struct kv_commit_point *
    return code;
 }
 
-static enum kv_code promote(struct kv_targets *targets,
-                            enum kv_code (*record)(void *context, struct kv_status *doubt,
-                                                   struct kv_status *status),
-                            void *context, struct kv_status *status)
+static enum kv_code promote(struct kv_targets *targets, kv_commit_record *record, void *context,
+                            struct kv_status *status)
 {
    struct kv_status doubt = {.code = KV_OK};
    KV_INVARIANT(targets->standby);
@@ -150,10 +148,8 @@ static enum kv_code promote(struct kv_targets *targets,
    return KV_OK;
 }
 
-enum kv_code kv_commit_promote(struct kv_commit *commit,
-                               enum kv_code (*record)(void *context, struct kv_status *doubt,
-                                                      struct kv_status *status),
-                               void *context, struct kv_status *status)
+enum kv_code kv_commit_promote(struct kv_commit *commit, kv_commit_record *record, void *context,
+                               struct kv_status *status)
 {
    struct kv_targets *targets = kv_commit_pause(commit);
    enum kv_code code = promote(targets, record, context, status);

@@ -50,10 +50,10 @@ enum kv_code kv_commit_detach(struct kv_commit *commit, struct kv_commit_point *
  * of the ACTIVE record at least. The standby stays attached when it has refused a batch, or when
  * `record` fails. A `record` that fails and cannot tell what a restart comes back to says so in
  * `doubt`; then writes are refused with its text. */
-enum kv_code kv_commit_promote(struct kv_commit *commit,
-                               enum kv_code (*record)(void *context, struct kv_status *doubt,
-                                                      struct kv_status *status),
-                               void *context, struct kv_status *status);
+typedef enum kv_code kv_commit_record(void *context, struct kv_status *doubt,
+                                      struct kv_status *status);
+enum kv_code kv_commit_promote(struct kv_commit *commit, kv_commit_record *record, void *context,
+                               struct kv_status *status);
 
 /* Refuses writes as `status` says, as if the active instance had failed. */
 void kv_commit_refuse_writes(struct kv_commit *commit, const struct kv_status *status);

@@ -65,7 +65,7 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
       return NULL;
    }
    control->shadow = (struct kv_shadow){.parts = &control->parts};
-   kv_mode_init(&control->mode, &control->parts, &control->shadow);
+   control->mode = (struct kv_mode){.parts = &control->parts, .shadow = &control->shadow};
    const struct kv_commit_observer observer = {
        .context = control, .read_only_changed = note_read_only, .refused = note_refusal};
    kv_commit_observe(config->commit, &observer);

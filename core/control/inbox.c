@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define ENDING_TEXT "the server is stopping; nothing was started"
 
@@ -170,13 +169,9 @@ struct kv_inbox_wishes kv_inbox_wait(struct kv_inbox *inbox, uint64_t tick_ms)
 {
    pthread_mutex_lock(&inbox->lock);
    uint64_t wake_ms = tick_ms < inbox->due_ms ? tick_ms : inbox->due_ms;
-   const struct timespec deadline = {
-       .tv_sec = (time_t)(wake_ms / 1000),
-       .tv_nsec = (long)(wake_ms % 1000) * 1000000,
-   };
    while (inbox->queue.count == 0 && !inbox->ending && !inbox->tick_wanted &&
           !(inbox->winding_down && inbox->due_ms != UINT64_MAX) && !has_passed(wake_ms))
-      pthread_cond_timedwait(&inbox->changed, &inbox->lock, &deadline);
+      kv_clock_wait(&inbox->changed, &inbox->lock, wake_ms);
    struct kv_inbox_wishes wishes = {
        .task = kv_control_queue_take(&inbox->queue),
        .tick = inbox->tick_wanted || has_passed(tick_ms),

@@ -9,13 +9,6 @@
 #define REPAIR_DELAY_MIN_MS 1000
 #define REPAIR_DELAY_MAX_MS 60000
 
-void kv_mode_init(struct kv_mode *mode, const struct kv_control_parts *parts,
-                  struct kv_shadow *shadow)
-{
-   *mode =
-       (struct kv_mode){.parts = parts, .shadow = shadow, .repair_delay_ms = REPAIR_DELAY_MIN_MS};
-}
-
 /* ---- Ticks ---- */
 
 static enum kv_code tick(struct kv_mode *mode, uint32_t reason, uint64_t *sequence,
@@ -86,13 +79,13 @@ static void try_repair(struct kv_mode *mode)
       return;
    if (note_failure(mode, renew(mode, &status), &status) == KV_OK) {
       kv_log(KV_LOG_INFO, "a fresh generation is durable; writes are accepted again");
-      mode->repair_delay_ms = REPAIR_DELAY_MIN_MS;
+      mode->repair_delay_ms = 0;
       return;
    }
+   mode->repair_delay_ms = mode->repair_delay_ms ? mode->repair_delay_ms * 2 : REPAIR_DELAY_MIN_MS;
+   if (mode->repair_delay_ms > REPAIR_DELAY_MAX_MS)
+      mode->repair_delay_ms = REPAIR_DELAY_MAX_MS;
    mode->next_repair_ms = now_ms + mode->repair_delay_ms;
-   mode->repair_delay_ms = mode->repair_delay_ms * 2 < REPAIR_DELAY_MAX_MS
-                               ? mode->repair_delay_ms * 2
-                               : REPAIR_DELAY_MAX_MS;
 }
 
 void kv_mode_tick(struct kv_mode *mode)
@@ -174,7 +167,7 @@ enum kv_code kv_mode_configure(struct kv_mode *mode, const struct kv_control_req
    kv_settings_destroy(settings);
    if (done)
       return KV_OK;
-   if (kv_shadow_is_running(mode->shadow))
+   if (mode->shadow->run)
       return kv_fail(
           status, KV_FAILED_PRECONDITION,
           "a shadow run is in progress, and nothing can be switched meanwhile; wait until "

@@ -16,15 +16,14 @@
 #include "core/control/managed.h"
 #include "core/control/shadow_run.h"
 
+/* Begins with `parts` and `shadow`, and the rest zeroed. */
 struct kv_mode {
    const struct kv_control_parts *parts;
    struct kv_shadow *shadow;
-   struct kv_managed *active;                /* NULL: none is open */
-   uint64_t next_repair_ms, repair_delay_ms; /* monotonic */
+   struct kv_managed *active; /* NULL: none is open */
+   uint64_t next_repair_ms;   /* monotonic */
+   uint64_t repair_delay_ms;  /* the last one; 0: none since a repair worked */
 };
-
-void kv_mode_init(struct kv_mode *mode, const struct kv_control_parts *parts,
-                  struct kv_shadow *shadow);
 
 /* The periodic tick; repairs where that is needed and due. Errors go to the shared state. */
 void kv_mode_tick(struct kv_mode *mode);

@@ -41,11 +41,6 @@ struct kv_shadow_run {
    struct kv_shadow_report report;
 };
 
-bool kv_shadow_is_running(const struct kv_shadow *shadow)
-{
-   return shadow->run;
-}
-
 /* ---- Why it ends early ---- */
 
 static void abandon(struct kv_shadow_run *run, enum kv_code code, const char *reason)

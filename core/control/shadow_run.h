@@ -17,7 +17,6 @@ struct kv_shadow {
 /* As kv_control_shadow, beside `active`. */
 void kv_shadow_begin(struct kv_shadow *shadow, const struct kv_managed *active,
                      struct kv_shadow_request *request);
-bool kv_shadow_is_running(const struct kv_shadow *shadow);
 /* Gives the shadow a periodic tick, if there is one. */
 void kv_shadow_tick(struct kv_shadow *shadow);
 /* Ends the run in progress, if there is one, when its time is over, it has failed, or nobody wants

@@ -7,13 +7,13 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define NS_PER_SECOND ((uint64_t)1000000000)
+#define NS_PER_MS ((uint64_t)1000000)
 /* It looks this many times within the shortest budget, within these limits. */
 #define LOOKS_PER_BUDGET 4
-#define INTERVAL_MIN_NS (NS_PER_SECOND / 100)
-#define INTERVAL_MAX_NS NS_PER_SECOND
+#define INTERVAL_MIN_MS 10
+#define INTERVAL_MAX_MS 1000
 
 #define TEXT_SIZE 200
 
@@ -65,28 +65,20 @@ static void look(struct watched *watched, enum kv_hook hook)
    kv_log(KV_LOG_WARNING, "%s", text);
 }
 
-static void sleep_for(struct kv_watchdog *watchdog, uint64_t ns)
-{
-   uint64_t end_ns = kv_clock_monotonic_ns() + ns;
-   const struct timespec until = {.tv_sec = (time_t)(end_ns / NS_PER_SECOND),
-                                  .tv_nsec = (long)(end_ns % NS_PER_SECOND)};
-   pthread_cond_timedwait(&watchdog->changed, &watchdog->lock, &until);
-}
-
 static void *run(void *argument)
 {
    struct kv_watchdog *watchdog = argument;
-   uint64_t interval_ns = watchdog->write_budget_ns / LOOKS_PER_BUDGET;
-   if (interval_ns < INTERVAL_MIN_NS)
-      interval_ns = INTERVAL_MIN_NS;
-   if (interval_ns > INTERVAL_MAX_NS)
-      interval_ns = INTERVAL_MAX_NS;
+   uint64_t interval_ms = watchdog->write_budget_ns / LOOKS_PER_BUDGET / NS_PER_MS;
+   if (interval_ms < INTERVAL_MIN_MS)
+      interval_ms = INTERVAL_MIN_MS;
+   if (interval_ms > INTERVAL_MAX_MS)
+      interval_ms = INTERVAL_MAX_MS;
    pthread_mutex_lock(&watchdog->lock);
    while (!watchdog->stopping) {
       for (struct watched *watched = watchdog->first; watched; watched = watched->next)
          for (int hook = 0; hook < KV_HOOK_KINDS; hook++)
             look(watched, (enum kv_hook)hook);
-      sleep_for(watchdog, interval_ns);
+      kv_clock_wait(&watchdog->changed, &watchdog->lock, kv_clock_monotonic_ms() + interval_ms);
    }
    pthread_mutex_unlock(&watchdog->lock);
    return NULL;

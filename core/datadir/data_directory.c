@@ -112,20 +112,13 @@ enum kv_code kv_data_directory_open(const char *path, struct kv_data_directory *
    if (!opened)
       return status->code;
    bool created;
-   enum kv_code code = make(path, &created, status);
-   if (code == KV_OK)
-      code = open_directory(opened, status);
-   if (code == KV_OK)
-      code = kv_data_directory_check_access(opened, status);
-   if (code == KV_OK && created)
-      code = settle_new(opened, status);
-   if (code == KV_OK)
-      code = kv_data_directory_lock(opened, status);
-   if (code == KV_OK)
-      code = kv_data_directory_check_hold(opened, status);
-   if (code == KV_OK)
-      code = make_store_id(opened, status);
-   return hand_over(opened, code, directory);
+   bool done = make(path, &created, status) == KV_OK && open_directory(opened, status) == KV_OK &&
+               kv_data_directory_check_access(opened, status) == KV_OK &&
+               (!created || settle_new(opened, status) == KV_OK) &&
+               kv_data_directory_lock(opened, status) == KV_OK &&
+               kv_data_directory_check_hold(opened, status) == KV_OK &&
+               make_store_id(opened, status) == KV_OK;
+   return hand_over(opened, done ? KV_OK : status->code, directory);
 }
 
 enum kv_code kv_data_directory_open_to_read(const char *path, struct kv_data_directory **directory,

@@ -35,3 +35,10 @@ void kv_clock_init_condition(pthread_cond_t *condition)
    pthread_cond_init(condition, &attributes);
    pthread_condattr_destroy(&attributes);
 }
+
+bool kv_clock_wait(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t until_ms)
+{
+   const struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+                                  .tv_nsec = (long)(until_ms % 1000 * NS_PER_MS)};
+   return pthread_cond_timedwait(condition, lock, &until) == 0;
+}

@@ -3,6 +3,7 @@
 #define KV_CLOCK_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 int64_t kv_clock_unix_ms(void);
@@ -11,5 +12,7 @@ uint64_t kv_clock_monotonic_ns(void);
 
 /* A condition whose deadlines are by the monotonic clock. */
 void kv_clock_init_condition(pthread_cond_t *condition);
+/* Waits for such a condition, at most until that time; returns false when it has passed. */
+bool kv_clock_wait(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t until_ms);
 
 #endif

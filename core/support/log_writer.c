@@ -99,10 +99,7 @@ static void wait_for_lines(struct kv_log_writer *writer)
       pthread_cond_wait(&writer->changed, &writer->lock);
       return;
    }
-   uint64_t until_ms = kv_clock_monotonic_ms() + LOOK_EVERY_MS;
-   const struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
-                                  .tv_nsec = (long)(until_ms % 1000) * 1000000};
-   pthread_cond_timedwait(&writer->changed, &writer->lock, &until);
+   kv_clock_wait(&writer->changed, &writer->lock, kv_clock_monotonic_ms() + LOOK_EVERY_MS);
 }
 
 static void *run(void *argument)
@@ -182,14 +179,12 @@ void kv_log_writer_put(struct kv_log_writer *writer, enum kv_log_level level, ui
 bool kv_log_writer_close(struct kv_log_writer *writer, int64_t patience_ms)
 {
    uint64_t until_ms = kv_clock_monotonic_ms() + (uint64_t)patience_ms;
-   const struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
-                                  .tv_nsec = (long)(until_ms % 1000) * 1000000};
    pthread_mutex_lock(&writer->lock);
    writer->closed = true;
    pthread_cond_broadcast(&writer->changed);
-   int error = 0;
-   while (!writer->ended && error == 0)
-      error = pthread_cond_timedwait(&writer->changed, &writer->lock, &until);
+   bool in_time = true;
+   while (!writer->ended && in_time)
+      in_time = kv_clock_wait(&writer->changed, &writer->lock, until_ms);
    bool ended = writer->ended;
    pthread_mutex_unlock(&writer->lock);
    if (ended)
