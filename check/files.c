@@ -96,7 +96,7 @@ static void drop_log(const kvs_host *host, uint32_t level, const char *message)
 
 /* ---- Kinds of files ------------------------------------------------------------------------ */
 
-/* Without a record the first file that bears a UUID says whose they all are. */
+/* Without a record, the first file with a UUID decides which store all files belong to. */
 static void find_store_id(struct walk *walk, const struct storage_folder *folder, const char *name)
 {
    kvs_error ignored = {.size = sizeof ignored};
@@ -149,7 +149,7 @@ static int check_segment(struct walk *walk, struct checked_file *file,
    int code =
        storage_scan_segment(&walk->host, folder, number, sealed ? &link : NULL, NULL, &scan, error);
    if (code == KVS_CORRUPT && scan.followed && exists) {
-      code = KVS_OK; /* what is wrong is wrong with that one */
+      code = KVS_OK; /* the damage is in that one */
       error->text[0] = '\0';
    }
    file->records = scan.effects;

@@ -55,9 +55,9 @@ static enum kv_code guess_active(const struct survey *survey, struct kv_active *
    }
    if (candidates != 1)
       return kv_fail(status, KV_FAILED_PRECONDITION,
-                     "without a usable ACTIVE, and with %zu generations that hold data, nobody can "
-                     "say which is the store's; move all but one away, or restore ACTIVE from a "
-                     "backup",
+                     "without a usable ACTIVE, and with %zu generations that hold data, it is not "
+                     "known which one is the store's; move all but one away, or restore ACTIVE "
+                     "from a backup",
                      candidates);
    active->plugin = strdup(any_log ? "hybrid" : "snapshot");
    return active->plugin ? KV_OK : kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");

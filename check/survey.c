@@ -12,7 +12,7 @@ void survey_deinit(struct survey *survey)
    kv_active_deinit(&survey->active);
 }
 
-/* The newest first, which says whose files they are if no record does. */
+/* Newest first: without a record, it decides which store the files belong to. */
 static enum kv_code survey_generations(const struct kv_data_directory *directory,
                                        struct survey *survey, struct kv_status *status)
 {

@@ -169,7 +169,7 @@ static int checkpoint(struct storage_journal *journal, const kvs_tick *tick, kvs
     * snapshot covers it. */
    if (keep_space(journal, tick, &ignored) == KVS_NO_SPACE &&
        storage_log_rotate(journal->log, &border, &ignored) == KVS_OK)
-      (void)keep_space(journal, tick, &ignored); /* the next tick says so */
+      (void)keep_space(journal, tick, &ignored); /* the next tick reports it */
    return KVS_OK;
 }
 

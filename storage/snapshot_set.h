@@ -47,8 +47,8 @@ int storage_snapshot_set_load(struct storage_snapshot_set *set, bool prefix,
 int storage_snapshot_set_load_newest(struct storage_snapshot_set *set,
                                      struct storage_snapshot_found *found, kvs_error *error);
 
-/* Makes a snapshot of no data durable, at sequence 0. From then on there is always one, and a store
- * that lost them all does not pass for a fresh one. [inside on_load] */
+/* Makes a snapshot of no data durable, at sequence 0. From then on there is always one, so a store
+ * that lost them all is not mistaken for a fresh one. [inside on_load] */
 int storage_snapshot_set_begin(struct storage_snapshot_set *set, kvs_error *error);
 
 /* Holds the space that a snapshot of the tick's view needs, whatever else fills the disk. *missing

@@ -44,7 +44,7 @@ struct encrypt {
    const kvs_host *host;
    const char *key_path; /* the setting's text, which lives until close */
    struct seal *seal;
-   bool recorded;        /* there is a file that knows the key */
+   bool recorded;        /* there is a file that checks the key */
    _Atomic bool spoiled; /* a checkpoint was made that will not load */
    struct inner *inner;
    struct storage_buffer batch; /* of on_write */

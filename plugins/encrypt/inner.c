@@ -115,7 +115,7 @@ static void fill_host(struct inner *inner)
 
 /* ---- Life ---- */
 
-/* Says whose failure it is. */
+/* Puts the name of the inner plug-in before the text. */
 static int name_failure(const struct inner *inner, int code, kvs_error *error)
 {
    if (code == KVS_OK)

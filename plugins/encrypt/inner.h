@@ -20,7 +20,7 @@ int inner_open(const kvs_host *host, const char *name, const char *options, stru
 /* Closes the inner instance. */
 void inner_close(struct inner *inner);
 
-/* Its hooks. What it says upon failure is marked with its name. */
+/* Its hooks. The text of a failure begins with its name. */
 int inner_load(struct inner *inner, struct opening *opening, kvs_error *error);
 int inner_write(struct inner *inner, const kvs_record *records, size_t count, uint32_t flags,
                 kvs_error *error);

@@ -91,7 +91,7 @@ static int read_open(int fd, const char *path, const uint8_t store_id[16], struc
    return code;
 }
 
-/* What anything but a file would do on being opened nobody knows. */
+/* Opens nothing but a regular file: anything else could block or have side effects. */
 static int open_file(const char *path, int *fd, kvs_error *error)
 {
    struct stat info;
@@ -130,7 +130,7 @@ int key_read(const kvs_host *host, const char *path, struct seal **seal, kvs_err
                        "server's log says why");
 }
 
-/* ---- The file that knows the key ---- */
+/* ---- The file that checks the key ---- */
 
 _Static_assert(SEAL_PROOF_SIZE == STORAGE_KEY_CHECK_PROOF_SIZE, "a proof is what the file holds");
 

@@ -1,5 +1,5 @@
 /*
- * The key file, and the file in the instance's directory by which a wrong key is known.
+ * The key file, and the file in the instance's directory that shows a wrong key.
  *
  * Nothing of the key file's content is ever in an error, a log line or a file.
  *

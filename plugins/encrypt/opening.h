@@ -15,7 +15,7 @@
 
 struct opening;
 
-/* `key_path` is for messages. All must outlive it. NULL when memory is out. */
+/* `key_path` is for messages. All must outlive it. NULL when memory runs out. */
 struct opening *opening_create(const kvs_host *host, const struct seal *seal, const char *key_path);
 void opening_destroy(struct opening *opening);
 
@@ -24,8 +24,8 @@ int opening_load(struct opening *opening, const kvs_record *records, size_t coun
                  kvs_error *error);
 void opening_loaded_to(struct opening *opening, uint64_t sequence);
 
-/* After the inner on_load, which gave `code`. Returns what the whole comes to: a record that did
- * not open fails it whatever the inner plug-in made of that. */
+/* After the inner on_load, which returned `code`. Returns the code of the load as a whole: a record
+ * that did not open fails it, whatever the inner plug-in returned. */
 int opening_finish(struct opening *opening, int code, kvs_error *error);
 
 #endif

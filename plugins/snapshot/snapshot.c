@@ -112,7 +112,7 @@ static int take_snapshot(struct snapshot *snapshot, const kvs_tick *tick, bool l
       if (code == KVS_OK)
          code = storage_snapshot_set_write(snapshot->set, tick, error);
       if (code == KVS_OK)
-         (void)keep_space(snapshot, tick, &ignored); /* the next tick says so */
+         (void)keep_space(snapshot, tick, &ignored); /* the next tick reports it */
    }
    storage_schedule_next(&snapshot->schedule, tick, code != KVS_OK);
    return code;
