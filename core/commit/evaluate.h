@@ -29,7 +29,7 @@ void kv_prepare(struct kv_submission *submission);
 /* Frees what was prepared and has not been evaluated. */
 void kv_drop_prepared(struct kv_submission *submission);
 /* Evaluates one submission's part of the batch (backlog.h) in order, results into its operations.
- * False when memory is out: the transaction must be aborted and every submission in it refused. */
+ * False when memory runs out: the transaction must be aborted and all its submissions refused. */
 bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transaction,
                  uint64_t memory_max, struct kv_effects *effects);
 /* Takes back what kv_evaluate has counted, as the same part will be evaluated once more. */

@@ -30,7 +30,7 @@ struct kv_share;
 /* As `own` of kv_share_take: bytes that must not be refused. */
 #define KV_OWN_ALL (SIZE_MAX / 2)
 
-/* NULL when memory is out. */
+/* NULL when memory runs out. */
 struct kv_account *kv_account_create(size_t max);
 /* The owner's part: shares may live on. */
 void kv_account_close(struct kv_account *account);
@@ -47,11 +47,11 @@ enum kv_claim {
    KV_CLAIM_WORK,  /* working on a large request */
 };
 
-/* A share that holds nothing; NULL when memory is out. */
+/* A share that holds nothing; NULL when memory runs out. */
 struct kv_share *kv_share_open(struct kv_account *account);
 void kv_share_close(struct kv_share *share);
-/* Counts bytes that are about to be allocated; false: they must not be. `own`: what the share holds
- * for the same call already. */
+/* Counts bytes that are about to be allocated; returns false when they must not be. `own`: what the
+ * share holds for the same call already. */
 bool kv_share_take(struct kv_share *share, enum kv_claim claim, size_t size, size_t own);
 /* Counts bytes that are allocated already. */
 void kv_share_add(struct kv_share *share, size_t size);

@@ -36,11 +36,12 @@ struct kv_charge {
  * with `status`, and then nothing is to be ended. */
 bool kv_charge_begin(struct kv_charge *charge, struct kv_account *account, struct kv_share *share,
                      size_t cost, size_t request, struct kv_status *status);
-/* So many bytes more, or false: they must not be allocated. `charge` is a struct kv_charge. */
+/* Counts `size` bytes more. Returns false when they must not be allocated. `charge` is a
+ * struct kv_charge. */
 bool kv_charge_take(void *charge, size_t size);
 /* The same for the request, as it is unpacked. */
 bool kv_charge_take_request(void *charge, size_t size);
-/* The request is needed no more. */
+/* The request is not needed any more. */
 void kv_charge_forget_request(struct kv_charge *charge);
 /* Nothing but `left` bytes and the reply is left to the call. */
 void kv_charge_end(struct kv_charge *charge, size_t left);

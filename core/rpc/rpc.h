@@ -118,8 +118,8 @@ struct kv_arena *kv_call_arena(struct kv_call *call);
 /* Where a handler keeps its own state of a stream; NULL at first. */
 void **kv_call_state(struct kv_call *call);
 
-/* Counts bytes that the handler is about to allocate itself, until the call is answered. False: it
- * must not allocate them. */
+/* Counts bytes that the handler is about to allocate itself, until the call is answered. Returns
+ * false when it must not allocate them. */
 bool kv_call_take(struct kv_call *call, size_t size);
 /* Unary: the call has taken effect. From now on its reply is refused no memory, since a call that
  * fails must not have changed anything. */
@@ -130,12 +130,12 @@ void kv_call_forget_request(struct kv_call *call);
  * INTERNAL when the call has taken effect. */
 enum kv_code kv_call_exhausted(const struct kv_call *call, struct kv_status *status);
 /* A message of `size` bytes for the caller to fill in, in place of an earlier one that was not
- * sent. NULL when memory is out or the connection holds too much already. */
+ * sent. NULL when memory runs out or the connection holds too much already. */
 uint8_t *kv_call_message(struct kv_call *call, size_t size);
 /* Inserts bytes that stay where they are after the first `at` bytes of the message, which must have
  * been filled in. release(owner) follows on any thread when the bytes are no longer needed; not
- * after a failure. `at` must not be below that of an earlier insertion. False when memory is out or
- * the connection holds too much. */
+ * after a failure. `at` must not be below that of an earlier insertion. False when memory runs
+ * out or the connection holds too much. */
 bool kv_call_insert(struct kv_call *call, size_t at, struct kv_slice bytes,
                     void (*release)(void *owner), void *owner);
 

@@ -50,7 +50,7 @@ int kv_message_shown_size(ProtobufCBinaryData name);
 
 /* Fails the call with a status. */
 void kv_message_fail(struct kv_call *call, const struct kv_status *status);
-/* Fails the call because memory is out. */
+/* Fails the call because memory runs out. */
 void kv_message_out_of_memory(struct kv_call *call);
 
 static inline ProtobufCBinaryData kv_message_bytes(struct kv_slice bytes)

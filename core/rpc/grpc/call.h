@@ -67,8 +67,8 @@ struct kv_call {
    struct kv_arena arena; /* last: its first block is large and seldom touched whole */
 };
 
-/* A call from the pool; takes over `grpc` and `payload`. Or NULL, with `status`, when memory is out
- * or the connection holds too much already. */
+/* A call from the pool; takes over `grpc` and `payload`. NULL with `status` when memory runs out or
+ * the connection holds too much already. */
 struct kv_call *kv_call_create(struct kv_rpc_worker *worker, const struct kv_rpc_method *method,
                                grpc_call *grpc, grpc_byte_buffer *payload,
                                struct kv_status *status);

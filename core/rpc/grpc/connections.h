@@ -25,11 +25,11 @@ struct kv_connection {
 };
 
 /* For tables by the number of a descriptor: makes a table of *count zeroed elements of `size` bytes
- * large enough to have one at `number`. NULL when memory is out: the old table is unchanged. */
+ * large enough to have one at `number`. NULL when memory runs out: the old table is unchanged. */
 void *kv_table_extend(void *table, size_t size, size_t *count, size_t number);
 /* On the acceptor's thread: gives a new connection to the next worker. `rpc` is a struct kv_rpc. */
 void kv_connection_accept(void *rpc, int fd);
-/* The connection that a call came on; NULL when memory is out. */
+/* The connection that a call came on; NULL when memory runs out. */
 struct kv_connection *kv_connection_of(struct kv_rpc_worker *worker, grpc_call *call);
 /* At how many looks in a row, this one included, the client had taken nothing that counts. */
 unsigned kv_connection_still(struct kv_connection *connection, unsigned look);
