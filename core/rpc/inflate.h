@@ -18,7 +18,7 @@ struct kv_inflater;
 
 struct kv_inflater_config {
    bool gzip; /* else zlib, which HTTP calls deflate */
-   /* The input: its piece number `index`, which stays where it is; false: there is none. */
+   /* The piece of the input with this index, which stays where it is. False when there is none. */
    bool (*piece)(void *context, size_t index, struct kv_slice *piece);
    void *context;
    size_t size_max;                                  /* of the result, in bytes */
@@ -30,7 +30,7 @@ struct kv_inflater_config {
  * input is damaged. */
 enum kv_code kv_inflater_create(const struct kv_inflater_config *config,
                                 struct kv_inflater **inflater, struct kv_status *status);
-/* Unpacks some `bytes` more; *done: that was all. */
+/* Unpacks about `bytes` more. *done says whether that was all. */
 enum kv_code kv_inflater_run(struct kv_inflater *inflater, size_t bytes, bool *done,
                              struct kv_status *status);
 /* When it is done: the result, which the caller frees. */

@@ -124,10 +124,10 @@ bool kv_call_take(struct kv_call *call, size_t size);
 /* Unary: the call has taken effect. From now on its reply is refused no memory, since a call that
  * fails must not have changed anything. */
 void kv_call_carried_out(struct kv_call *call);
-/* The request's bytes are not needed any more. */
+/* The request's bytes are no longer needed. */
 void kv_call_forget_request(struct kv_call *call);
-/* Why arena, kv_call_take, kv_call_message or kv_call_insert had no memory: RESOURCE_EXHAUSTED, or
- * INTERNAL when the call has taken effect. */
+/* Says why arena, kv_call_take, kv_call_message or kv_call_insert had no memory, and returns the
+ * code: RESOURCE_EXHAUSTED, or INTERNAL when the call has taken effect. */
 enum kv_code kv_call_exhausted(const struct kv_call *call, struct kv_status *status);
 /* A message of `size` bytes for the caller to fill in, in place of an earlier one that was not
  * sent. NULL when memory runs out or the connection holds too much already. */

@@ -31,12 +31,14 @@ struct kv_builder {
    struct kv_arena *arena;
    bool exhausted;
 };
-/* The following three return NULL, or an empty field, when memory runs out: a message, so many of
- * them as a repeated field has them, and a copy of a text. */
+/* These return NULL, or an empty field, when memory runs out. A message with its defaults: */
 void *kv_build(struct kv_builder *builder, const ProtobufCMessageDescriptor *descriptor);
+/* `count` of them, as a repeated field has them: */
 void *kv_build_list(struct kv_builder *builder, size_t count,
                     const ProtobufCMessageDescriptor *descriptor);
-void *kv_build_array(struct kv_builder *builder, size_t size); /* of what is no message */
+/* `size` bytes, not initialized: */
+void *kv_build_array(struct kv_builder *builder, size_t size);
+/* A copy of a text: */
 ProtobufCBinaryData kv_build_text(struct kv_builder *builder, const char *text);
 /* As kv_message_encode and kv_message_reply, of what was built. */
 bool kv_builder_encode(const struct kv_builder *builder, struct kv_call *call,
@@ -44,8 +46,7 @@ bool kv_builder_encode(const struct kv_builder *builder, struct kv_call *call,
 void kv_builder_reply(const struct kv_builder *builder, struct kv_call *call,
                       const ProtobufCMessage *message);
 
-/* How many bytes of a name in a request are shown in an error's text: whole characters, for "%.*s".
- */
+/* How many bytes of a name in a request an error's text shows: whole characters, for "%.*s". */
 int kv_message_shown_size(ProtobufCBinaryData name);
 
 /* Fails the call with a status. */

@@ -10,21 +10,20 @@ struct kv_service *kv_service_create(const struct kv_service_config *config,
 {
    const unsigned threads = config->workers + 1;
    struct kv_service *service = calloc(1, sizeof *service + threads * sizeof service->readers[0]);
-   bool created = service;
-   if (created) {
+   if (service) {
       service->config = *config;
       service->started_ms = kv_clock_monotonic_ms();
    }
-   for (unsigned i = 0; created && i < threads; i++) {
+   for (unsigned i = 0; service && i < threads; i++) {
       service->readers[i] = kv_reader_create(config->store);
-      created = service->readers[i];
+      if (!service->readers[i]) {
+         kv_service_destroy(service);
+         service = NULL;
+      }
    }
-   if (created)
-      return service;
-   kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the service");
-   if (service)
-      kv_service_destroy(service);
-   return NULL;
+   if (!service)
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the service");
+   return service;
 }
 
 void kv_service_destroy(struct kv_service *service)

@@ -35,8 +35,7 @@ struct kv_service *kv_service_create(const struct kv_service_config *config,
                                      struct kv_status *status);
 void kv_service_destroy(struct kv_service *service);
 
-/* Every call is refused as UNAVAILABLE until this is called. Any thread.
- */
+/* Every call is refused as UNAVAILABLE until this is called. Any thread. */
 void kv_service_set_loaded(struct kv_service *service);
 
 /* Fills in the methods of the service; returns how many. At most KV_SERVICE_METHODS_MAX. */

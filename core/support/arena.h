@@ -17,14 +17,14 @@ struct kv_arena_block;
 struct kv_arena {
    struct kv_arena_block *overflow; /* further blocks, newest first */
    char *next, *end;                /* free part of the block in use */
-   /* Asked before each further block; false: there is to be none. NULL: not asked. */
+   /* Says whether a further block may be allocated; NULL: any may. */
    bool (*admit)(void *context, size_t size);
    void *context;
    _Alignas(max_align_t) char first[KV_ARENA_FIRST_SIZE];
 };
 
 void kv_arena_init(struct kv_arena *arena);
-/* Has each block but the first admitted. */
+/* From now on `admit` is asked before each further block. */
 void kv_arena_ask(struct kv_arena *arena, bool (*admit)(void *context, size_t size), void *context);
 /* Frees everything allocated; the arena can be used again. */
 void kv_arena_reset(struct kv_arena *arena);

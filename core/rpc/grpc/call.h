@@ -63,8 +63,8 @@ struct kv_call {
 
    struct kv_progress progress;
    struct kv_stream stream;
-   pthread_mutex_t stream_lock;
-   struct kv_arena arena; /* last: its first block is large and seldom touched whole */
+   pthread_mutex_t stream_lock; /* kept for the next call */
+   struct kv_arena arena;       /* last: its first block is large and seldom touched whole */
 };
 
 /* A call from the pool; takes over `grpc` and `payload`. NULL with `status` when memory runs out or
@@ -94,6 +94,8 @@ grpc_op kv_call_close_op(struct kv_call *call);
 
 /* ---- request.c ---- */
 
+/* Whether a request came compressed; NULL: not. */
+bool kv_call_is_packed(const grpc_byte_buffer *payload);
 /* A large call is to be begun; false when there is no memory to work on it yet. */
 bool kv_call_begin_work(struct kv_call *call);
 /* The payload in one piece, unpacked; unary: if not *ready, ask again. RESOURCE_EXHAUSTED or

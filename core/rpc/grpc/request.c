@@ -15,14 +15,14 @@
 /* Requests of streams are not unpacked in steps, and never large. */
 #define STREAM_REQUEST_MAX ((size_t)1024 * 1024)
 
-static bool is_packed(const struct kv_call *call)
+bool kv_call_is_packed(const grpc_byte_buffer *payload)
 {
-   return call->payload->data.raw.compression != GRPC_COMPRESS_NONE;
+   return payload && payload->data.raw.compression != GRPC_COMPRESS_NONE;
 }
 
 bool kv_call_begin_work(struct kv_call *call)
 {
-   return kv_charge_begin_work(&call->charge, is_packed(call)
+   return kv_charge_begin_work(&call->charge, kv_call_is_packed(call->payload)
                                                   ? call->worker->rpc->options.receive_message_max
                                                   : grpc_byte_buffer_length(call->payload));
 }
@@ -109,7 +109,7 @@ enum kv_code kv_call_join_request(struct kv_call *call, bool *ready, struct kv_s
                                   struct kv_status *status)
 {
    const grpc_slice_buffer *pieces = &call->payload->data.raw.slice_buffer;
-   if (is_packed(call))
+   if (kv_call_is_packed(call->payload))
       return unpack(call, ready, request, status);
    if (kv_rpc_is_flagged_compressed(call->grpc))
       return refuse_encoding(call, status);

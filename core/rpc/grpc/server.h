@@ -53,7 +53,7 @@ struct kv_rpc {
    unsigned next_worker;                 /* that gets a connection; acceptor's thread only */
    bool stopped;
    atomic_bool stopping; /* nothing is begun any more */
-   atomic_bool refused;  /* a call since then */
+   atomic_bool refused;  /* a call was, since then */
    pthread_mutex_t lock; /* of the condition: a worker has no open calls while stopping */
    pthread_cond_t quiet;
    unsigned worker_count;

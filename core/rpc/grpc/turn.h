@@ -26,8 +26,8 @@ struct kv_turn {
    bool unanswered;            /* a handler has left a call without an answer */
    unsigned calls;             /* unary ones that are open */
    TAILQ_HEAD(, kv_call) slow; /* calls that wait to be begun, or to go on */
-   uint64_t given;             /* slow calls that have been */
-   bool blocked;               /* none of them may be now */
+   uint64_t given;             /* how often a slow call was begun or went on */
+   bool blocked;               /* none of them may go now: there is no memory to work on them */
 };
 
 /* After each event; ends the turn when it is long, or when there is nothing to wait for. */
