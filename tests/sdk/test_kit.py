@@ -45,7 +45,7 @@ FAULTS = [
     ("refuses_unknown_tick", "newer-host", "a reason that it does not know"),
     ("ignores_view", "switch-in", "is missing"),
     ("trusts_first_batch", "attach", "after a restart"),
-    ("keeps_view", "copies", "must not be"),
+    ("keeps_view", "copies", "after a restart: key"),
     ("reads_until_short", "short-reads", "is missing"),
     ("aborts_on_view", "view-size", "crashed (Aborted) while in on_tick, reason KVS_TICK_CHECKPOINT"),
     ("exits", "reload", "ended the process (exit status 0) while in on_write"),
