@@ -2,8 +2,8 @@
  * What each signal does to the server. The table in signals.c decides, and a test compares it with
  * that of docs/stopping.md: every signal that a terminal, a service manager, a timer or a resource
  * limit sends stops the server in order or does nothing. All others do what the system makes them
- * do: SIGKILL, SIGSTOP and SIGTSTP, those whose default is
- * nothing, and the faults of the program itself (SIGSEGV and its like).
+ * do: SIGKILL, SIGSTOP and SIGTSTP, those whose default is nothing, and the faults of the program
+ * itself (SIGSEGV and its like).
  */
 #ifndef KV_SIGNALS_H
 #define KV_SIGNALS_H

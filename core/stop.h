@@ -2,9 +2,8 @@
  * The end of the process: takes the signals that stop the server, and makes sure that the process
  * ends, whatever hangs.
  *
- * A thread of its own waits for the first such signal. From then on the present
- * step of main, and each one after it, may take the time that main allows it; progress begins that
- * time anew. When a step has used up its time, the thread logs what hangs, and ends the process
+ * A thread of its own waits for the first such signal. From then on the present step of main, and
+ * each one after it, may take the time that main allows it; progress begins that time anew. When a step has used up its time, the thread logs what hangs, and ends the process
  * with KV_STOP_EXIT_CODE at once: for acknowledged writes that equals a kill -9.
  *
  * Threads: kv_stop_wanted and kv_stop_progress from any; the others on that of main.

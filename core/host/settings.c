@@ -11,8 +11,8 @@
 
 struct kv_settings {
    size_t count;
-   struct kv_mode_option options[KV_OPTION_COUNT_MAX]; /* with the texts of `array` */
-   kvs_setting array[]; /* the texts are owned, the names are the plug-in's */
+   struct kv_mode_option *options; /* behind the array, with its texts */
+   kvs_setting array[];            /* the texts are owned, the names are the plug-in's */
 };
 
 /* ---- One value ---- */
@@ -154,10 +154,12 @@ enum kv_code kv_settings_create(const kvs_plugin *plugin, const struct kv_mode_o
    if (code != KV_OK)
       return code;
    struct kv_settings *created =
-       calloc(1, sizeof *created + plugin->option_count * sizeof created->array[0]);
+       calloc(1, sizeof *created + plugin->option_count *
+                                       (sizeof created->array[0] + sizeof created->options[0]));
    if (!created)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the options");
    created->count = plugin->option_count;
+   created->options = (struct kv_mode_option *)(created->array + created->count);
    for (size_t i = 0; code == KV_OK && i < created->count; i++) {
       const kvs_option *declared = &plugin->options[i];
       const char *given = kv_mode_option_find(options, count, declared->name);

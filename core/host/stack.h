@@ -15,8 +15,7 @@
 
 struct kv_plugin_stack;
 
-/* For an instance of `wrapper`; both must outlive the stack. Returns NULL when memory
- * runs out. */
+/* For an instance of `wrapper`; both must outlive the stack. Returns NULL when memory runs out. */
 struct kv_plugin_stack *kv_plugin_stack_create(struct kv_plugin_library *library,
                                                const kvs_plugin *wrapper);
 void kv_plugin_stack_destroy(struct kv_plugin_stack *stack);
