@@ -3,8 +3,9 @@
  * ends, whatever hangs.
  *
  * A thread of its own waits for the first such signal. From then on the present step of main, and
- * each one after it, may take the time that main allows it; progress begins that time anew. When a step has used up its time, the thread logs what hangs, and ends the process
- * with KV_STOP_EXIT_CODE at once: for acknowledged writes that equals a kill -9.
+ * each one after it, may take the time that main allows it; progress begins that time anew. When
+ * a step has used up its time, the thread logs what hangs, and ends the process with
+ * KV_STOP_EXIT_CODE at once: for acknowledged writes that equals a kill -9.
  *
  * Threads: kv_stop_wanted and kv_stop_progress from any; the others on that of main.
  */
