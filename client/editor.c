@@ -185,9 +185,10 @@ static bool set_up(struct editor *editor)
       return false;
    el_source(line, NULL); /* the user's ~/.editrc, if there is one */
    /* Text may be pasted while a command runs. In canonical mode, the terminal's default then, each
-    * line would silently be cut at 4095 bytes. */
+    * line would silently be cut at 4095 bytes. And ^C must not discard output: a write that waits
+    * for the terminal would not notice the space, and ^C, which is blocked, does not end it. */
    if (!restore_terminal_on_signals() ||
-       el_set(line, EL_SETTY, "-x", "-icanon", "-echo", NULL) != 0)
+       el_set(line, EL_SETTY, "-x", "-icanon", "-echo", "+noflsh", NULL) != 0)
       return false;
    /* At the prompt ^C and ^Z are keys, not signals. */
    return el_set(line, EL_SETTY, "-d", "-isig", NULL) == 0 &&

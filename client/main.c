@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <termios.h>
 #include <unistd.h>
 
 #ifndef KVSTORE_VERSION
@@ -201,6 +202,8 @@ static int run_prompt(struct session *session)
       connection_forget_interrupt(session->connection);
       int result = run_line(session, line, size);
       fflush(session->out);
+      if (connection_interrupted(session->connection))
+         tcflush(STDIN_FILENO, TCIFLUSH); /* what was typed ahead is dropped, too */
       if (session->cut && result == EXIT_DONE)
          fputs("\nerror: interrupted; the rest of the answer is not shown\n", stderr);
    }

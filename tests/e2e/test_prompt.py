@@ -1,6 +1,7 @@
 """The client at a terminal: its history, interrupts, and what terminals paste."""
 import os
 import signal
+import threading
 
 import harness
 from harness import CLI, PATIENCE
@@ -157,6 +158,16 @@ class Signals(AtAPrompt):
                 # The next command does not count as interrupted.
                 self.run_line(terminal, "set after 1")
 
+    def test_an_interrupt_ends_a_write_that_waits_for_the_terminal(self):
+        self.server.set("large", b"x" * (1 << 20))
+        terminal = self.prompt()
+        for _ in range(150):  # whether it waits is up to the kernel, and to who reads just then
+            terminal.type("get large\r")
+            terminal.await_text("x" * 20000)
+            key = threading.Thread(target=os.write, args=(terminal.master, b"\x03"))
+            key.start()
+            terminal.await_text(PROMPT)
+            key.join()
 
     def test_the_terminal_is_given_back_whatever_ends_the_program(self):
         for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):

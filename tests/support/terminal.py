@@ -27,7 +27,7 @@ class Terminal:
             command, stdin=slave, stdout=slave, stderr=slave, preexec_fn=take_terminal,
             env=harness.environment(**{"TERM": "xterm", "LC_ALL": "C.UTF-8", **settings}))
         self.slave = slave
-        self.shown = b""
+        self.shown = bytearray()
         self._found = 0
 
     def type(self, keys):
@@ -59,12 +59,14 @@ class Terminal:
         """Waits until the text is shown; returns the output before it."""
         text = text if isinstance(text, bytes) else text.encode()
         deadline = time.monotonic() + PATIENCE
-        while (at := self.shown.find(text, self._found)) < 0:
+        searched = self._found
+        while (at := self.shown.find(text, searched)) < 0:
+            searched = max(self._found, len(self.shown) - len(text))
             readable, _, _ = select.select([self.master], [], [],
                                            max(0, deadline - time.monotonic()))
             if not readable or not self._read():
                 raise AssertionError(f"{text} is not shown, but\n{self.tail()}")
-        before = self.shown[self._found:at]
+        before = bytes(self.shown[self._found:at])
         self._found = at + len(text)
         return before
 
