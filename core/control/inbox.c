@@ -76,8 +76,10 @@ void kv_inbox_run(struct kv_inbox *inbox, struct kv_control_task *task)
       refuse(task, &status);
       return;
    }
-   for (struct kv_control_task *each = task; each; each = each->merged)
+   struct kv_control_task *each = task;
+   do
       settle(each);
+   while ((each = each->merged) != NULL);
    inbox->running = task;
    task->run(task);
    inbox->running = NULL;
