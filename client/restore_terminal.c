@@ -1,5 +1,6 @@
 #include "client/restore_terminal.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <termios.h>
 #include <unistd.h>
@@ -8,12 +9,19 @@ static const int signals[] = {SIGHUP, SIGQUIT, SIGTERM, SIGTSTP};
 
 /* Written once, before the handler is installed. */
 static struct termios found;
+static pthread_t editing;
 
 static bool install(int number);
 
 /* Ends or stops by the default action, so that the parent sees the signal. Returns after a stop. */
 static void on_signal(int number)
 {
+   /* libedit's handler passes a signal on while its thread blocks it, so that another one may get
+    * it. Its thread would set the terminal again meanwhile. */
+   if (!pthread_equal(pthread_self(), editing)) {
+      pthread_kill(editing, number);
+      return;
+   }
    /* In the background the terminal is another job's, and changing it would stop us. */
    if (tcgetpgrp(STDIN_FILENO) == getpgrp())
       tcsetattr(STDIN_FILENO, TCSANOW, &found);
@@ -37,6 +45,7 @@ bool restore_terminal_on_signals(void)
 {
    if (tcgetattr(STDIN_FILENO, &found) != 0)
       return false;
+   editing = pthread_self();
    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
       /* What was ignored at the start stays ignored (nohup). */
       struct sigaction present;
