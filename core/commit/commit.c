@@ -55,6 +55,7 @@ struct kv_commit {
    struct kv_submissions queue; /* flushed, not taken yet */
    bool leftover;               /* the backlog holds some */
    bool prompt;                 /* no instance waits in on_write */
+   uint64_t batches;            /* that committers are done with */
    unsigned waiting;            /* workers that wait for another one to have committed */
    bool pause_wanted, stopping;
 };
@@ -75,6 +76,7 @@ static void offer_work(struct kv_commit *commit)
 static void cease(struct kv_commit *commit)
 {
    commit->committer = NOBODY;
+   commit->batches++;
    pthread_cond_broadcast(&commit->idle);
    offer_work(commit);
 }
@@ -150,11 +152,13 @@ void kv_commit_add(struct kv_commit *commit, unsigned worker, struct kv_submissi
    kv_prepare(submission);
 }
 
-/* Waits, with the lock held, while another worker commits and has not taken what is queued. */
+/* Waits, with the lock held, for the batch that another worker commits, and for no other: who
+ * commits the next one has taken all that was queued by then. */
 static void await_worker(struct kv_commit *commit)
 {
+   uint64_t batches = commit->batches;
    commit->waiting++;
-   while (commit->committer == WORKER && commit->queue.first)
+   while (commit->committer == WORKER && commit->batches == batches)
       pthread_cond_wait(&commit->idle, &commit->lock);
    commit->waiting--;
 }
