@@ -1,216 +1,70 @@
 /*
- * kvstore-empty-server [ADDR] [WORKERS]
+ * kvstore-empty-server [--wire grpc|http2] [ADDR] [WORKERS]
  *
- * Answers /kvstore.KeyValueStore/Set and /Get with an empty message, directly on gRPC's C core:
- * the fastest that a server on it can be, and so the ceiling for benchmarks of the real one. It has
- * the same queues, threads, pre-posted calls and channel arguments as core/rpc, and nothing above
- * them. Prints its port; runs until SIGINT or SIGTERM. Default: 127.0.0.1:0, 2 workers.
+ * Answers calls with an empty message, directly on the library that carries them (gRPC's C core, or
+ * nghttp2): the ceilings for benchmarks of the real server on each. Prints its port; runs until
+ * SIGINT or SIGTERM. Default: grpc, 127.0.0.1:0, 2 workers.
  */
-#include <grpc/byte_buffer.h>
-#include <grpc/grpc.h>
-#include <grpc/grpc_security.h>
-#include <grpc/slice.h>
-#include <grpc/support/time.h>
+#include "bench/empty/wire.h"
 
+#include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define METHODS 2
-#define CALLS_PER_METHOD                                                                           \
-   64 /* on each queue; unlike an accept slot of core/rpc, taken until answered */
 #define WORKERS_MAX 64
 
-struct worker;
-
-/* Posted, then answered, then posted again; `answered` says which of the two has ended. */
-struct call {
-   struct worker *worker;
-   void *method;
-   bool answered;
-   int cancelled;
-   grpc_call *grpc;
-   grpc_byte_buffer *request;
-   grpc_byte_buffer *reply;
-   gpr_timespec deadline;
-   grpc_metadata_array metadata;
-};
-
-struct worker {
-   grpc_server *server;
-   grpc_completion_queue *queue;
-   pthread_t thread;
-   struct call calls[METHODS * CALLS_PER_METHOD];
-};
-
-static void arm(struct call *call)
+static const struct empty_wire *wire_named(const char *name)
 {
-   call->answered = false;
-   call->request = NULL;
-   grpc_metadata_array_init(&call->metadata);
-   grpc_server_request_registered_call(call->worker->server, call->method, &call->grpc,
-                                       &call->deadline, &call->metadata, &call->request,
-                                       call->worker->queue, call->worker->queue, call);
+   static const struct empty_wire *const wires[] = {&empty_grpc, &empty_http2};
+   for (size_t i = 0; i < sizeof wires / sizeof wires[0]; i++)
+      if (strcmp(wires[i]->name, name) == 0)
+         return wires[i];
+   return NULL;
 }
 
-static void answer(struct call *call)
+static int refuse_usage(void)
 {
-   const grpc_op ops[] = {
-       {.op = GRPC_OP_SEND_INITIAL_METADATA},
-       {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = call->reply},
-       {.op = GRPC_OP_SEND_STATUS_FROM_SERVER},
-       {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
-        .data.recv_close_on_server.cancelled = &call->cancelled},
-   };
-   call->answered = true;
-   if (grpc_call_start_batch(call->grpc, ops, sizeof ops / sizeof ops[0], call, NULL) !=
-       GRPC_CALL_OK)
-      abort();
+   fprintf(stderr, "usage: kvstore-empty-server [--wire grpc|http2] [ADDR] [WORKERS, 1 to %d]\n",
+           WORKERS_MAX);
+   return 2;
 }
 
-static void release(struct call *call)
+/* The threads that are started later inherit what is blocked here. */
+static void block_signals(sigset_t *signals)
 {
-   grpc_metadata_array_destroy(&call->metadata);
-   if (call->request)
-      grpc_byte_buffer_destroy(call->request);
-   grpc_call_unref(call->grpc);
-}
-
-static void *work(void *argument)
-{
-   struct worker *worker = argument;
-   const gpr_timespec never = gpr_inf_future(GPR_CLOCK_MONOTONIC);
-   for (;;) {
-      grpc_event event = grpc_completion_queue_next(worker->queue, never, NULL);
-      if (event.type == GRPC_QUEUE_SHUTDOWN)
-         return NULL;
-      struct call *call = event.tag;
-      if (call->answered) {
-         release(call);
-         arm(call);
-      } else if (event.success) {
-         answer(call);
-      } else {
-         grpc_metadata_array_destroy(&call->metadata); /* the server stops */
-      }
-   }
-}
-
-static grpc_arg integer(char *key, int value)
-{
-   return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = key, .value.integer = value};
-}
-
-static grpc_server *create_server(void *methods[METHODS])
-{
-   grpc_arg args[] = {
-       integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, 64 << 20),
-       integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
-       integer(GRPC_ARG_ALLOW_REUSEPORT, 0),
-       integer(GRPC_ARG_KEEPALIVE_TIME_MS, 120000),
-       integer(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
-       integer(GRPC_ARG_HTTP2_BDP_PROBE, 0),
-       integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
-   };
-   static const char *const paths[METHODS] = {"/kvstore.KeyValueStore/Set",
-                                              "/kvstore.KeyValueStore/Get"};
-   grpc_server *server = grpc_server_create(
-       &(grpc_channel_args){.num_args = sizeof args / sizeof args[0], .args = args}, NULL);
-   for (size_t i = 0; i < METHODS; i++)
-      methods[i] = grpc_server_register_method(server, paths[i], NULL,
-                                               GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER, 0);
-   return server;
-}
-
-static void start_worker(struct worker *worker, void *methods[METHODS])
-{
-   for (size_t i = 0; i < METHODS * CALLS_PER_METHOD; i++) {
-      struct call *call = &worker->calls[i];
-      grpc_slice nothing = grpc_empty_slice();
-      call->worker = worker;
-      call->method = methods[i / CALLS_PER_METHOD];
-      call->reply = grpc_raw_byte_buffer_create(&nothing, 1);
-      arm(call);
-   }
-   if (pthread_create(&worker->thread, NULL, work, worker) != 0) {
-      fprintf(stderr, "kvstore-empty-server: cannot start a thread\n");
-      exit(1);
-   }
-}
-
-static void await_signal(void)
-{
-   sigset_t signals;
-   int number;
-   sigemptyset(&signals);
-   sigaddset(&signals, SIGINT);
-   sigaddset(&signals, SIGTERM);
-   sigwait(&signals, &number);
-}
-
-static void stop(grpc_server *server, struct worker *workers, unsigned count)
-{
-   grpc_completion_queue *queue = grpc_completion_queue_create_for_next(NULL);
-   grpc_server_shutdown_and_notify(server, queue, NULL);
-   grpc_server_cancel_all_calls(server);
-   grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
-   for (unsigned i = 0; i < count; i++) {
-      grpc_completion_queue_shutdown(workers[i].queue);
-      pthread_join(workers[i].thread, NULL);
-      grpc_completion_queue_destroy(workers[i].queue);
-      for (size_t j = 0; j < METHODS * CALLS_PER_METHOD; j++)
-         grpc_byte_buffer_destroy(workers[i].calls[j].reply);
-   }
-   grpc_server_destroy(server);
-   grpc_completion_queue_shutdown(queue);
-   grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
-   grpc_completion_queue_destroy(queue);
+   sigemptyset(signals);
+   sigaddset(signals, SIGINT);
+   sigaddset(signals, SIGTERM);
+   pthread_sigmask(SIG_BLOCK, signals, NULL);
 }
 
 int main(int argc, char **argv)
 {
-   const char *address = argc > 1 ? argv[1] : "127.0.0.1:0";
-   unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 10) : 2;
-   if (argc > 3 || count < 1 || count > WORKERS_MAX) {
-      fprintf(stderr, "usage: kvstore-empty-server [ADDR] [WORKERS, 1 to %d]\n", WORKERS_MAX);
-      return 2;
+   static const struct option flags[] = {{"wire", required_argument, NULL, 'w'}, {0}};
+   const struct empty_wire *wire = &empty_grpc;
+   for (int flag; (flag = getopt_long(argc, argv, "", flags, NULL)) != -1;) {
+      wire = flag == 'w' ? wire_named(optarg) : NULL;
+      if (!wire)
+         return refuse_usage();
    }
-   sigset_t signals;
-   sigemptyset(&signals);
-   sigaddset(&signals, SIGINT);
-   sigaddset(&signals, SIGTERM);
-   pthread_sigmask(SIG_BLOCK, &signals, NULL);
+   const char *address = argc > optind ? argv[optind] : "127.0.0.1:0";
+   unsigned long workers = argc > optind + 1 ? strtoul(argv[optind + 1], NULL, 10) : 2;
+   if (argc > optind + 2 || workers < 1 || workers > WORKERS_MAX)
+      return refuse_usage();
 
-   grpc_init();
-   void *methods[METHODS];
-   grpc_server *server = create_server(methods);
-   struct worker *workers = calloc(count, sizeof *workers);
-   if (!workers)
-      abort();
-   for (unsigned i = 0; i < count; i++) {
-      workers[i].server = server;
-      workers[i].queue = grpc_completion_queue_create_for_next(NULL);
-      grpc_server_register_completion_queue(server, workers[i].queue, NULL);
-   }
-   grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
-   int port = grpc_server_add_http2_port(server, address, credentials);
-   grpc_server_credentials_release(credentials);
-   if (port == 0) {
-      fprintf(stderr, "kvstore-empty-server: cannot listen on %s\n", address);
-      free(workers);
+   sigset_t signals;
+   int port, signal_number;
+   block_signals(&signals);
+   struct empty_server *server = wire->start(address, (unsigned)workers, &port);
+   if (!server)
       return 1;
-   }
-   grpc_server_start(server);
-   for (unsigned i = 0; i < count; i++)
-      start_worker(&workers[i], methods);
    printf("%d\n", port);
    fflush(stdout);
-
-   await_signal();
-   stop(server, workers, (unsigned)count);
-   free(workers);
-   grpc_shutdown_blocking();
+   sigwait(&signals, &signal_number);
+   wire->stop(server);
    return 0;
 }

@@ -1,14 +1,62 @@
-"""kvstore-bench against the real server: it counts what the server has seen."""
+"""kvstore-bench against the real server: it counts what the server has seen. And the servers that
+it is compared with: they answer each call with an empty message."""
 import csv
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 
+import grpc
+
 import harness
-from harness import BIN, PATIENCE, environment
+from harness import BIN, PATIENCE, environment, kv, kv_grpc
 
 BENCH = os.path.join(BIN, "kvstore-bench")
+EMPTY = os.path.join(BIN, "kvstore-empty-server")
+
+
+WIRES = ("grpc", "http2")
+
+# Of HTTP/2.
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+HEADERS, SETTINGS, WINDOW_UPDATE = 1, 4, 8
+END_STREAM, END_HEADERS = 1, 4
+POST = bytes([0x83, 0x84, 0x86]) + b"\1\1a"  # :method POST, :path /, :scheme http, :authority a
+
+
+def frame(kind, payload, flags=0, stream=0):
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def send_requests_until_blocked(client):
+    """Reads nothing; returns how many requests the connection took as a whole."""
+    client.setblocking(False)
+    requests, left = 0, b""
+    try:
+        while True:
+            left = left or frame(HEADERS, POST, END_STREAM | END_HEADERS, 2 * requests + 1)
+            left = left[client.send(left):]
+            requests += not left
+    except BlockingIOError:
+        return requests
+
+
+def count_ended_streams(client):
+    """Reads frames up to the end of the connection."""
+    with client.makefile("rb") as file:
+        ended = 0
+        while head := file.read(9):
+            length = int.from_bytes(head[:3], "big")
+            file.read(length)
+            ended += head[3] == HEADERS and head[4] & END_STREAM
+        return ended
+
+
+def connect(address):
+    host, port = address.split(":")
+    return socket.create_connection((host, int(port)), PATIENCE)
 
 
 class Bench(harness.Case):
@@ -145,6 +193,93 @@ class Bench(harness.Case):
         self.assertEqual(bench.returncode, 0)
         self.assertGreater(result["calls"], 0)
         self.assertLess(result["seconds"], PATIENCE)
+
+
+class EmptyServer(harness.Case):
+    """What a benchmark takes as the ceiling must be what clients would call a server."""
+
+    def run_empty(self, *arguments):
+        """Runs it; returns the process and its address."""
+        server = subprocess.Popen([EMPTY, *arguments], stdout=subprocess.PIPE, text=True,
+                                  env=environment())
+        self.addCleanup(server.stdout.close)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        return server, f"127.0.0.1:{int(server.stdout.readline())}"
+
+    def test_it_answers_the_calls_of_a_benchmark_on_each_wire(self):
+        for wire in WIRES:
+            with self.subTest(wire):
+                server, address = self.run_empty("--wire", wire, "127.0.0.1:0", "2")
+                done = subprocess.run(
+                    [BENCH, "-a", address, "-c", "5", "-s", "16", "--requests", "5000", "--json"],
+                    capture_output=True, text=True, timeout=PATIENCE, env=environment())
+                self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
+                result = json.loads(done.stdout)
+                self.assertEqual((result["calls"], result["errors"]), (5000, {}))
+                server.terminate()
+                self.assertEqual(server.wait(PATIENCE), 0)
+
+    def test_it_answers_a_grpc_client_with_an_empty_message_on_each_wire(self):
+        for wire in WIRES:
+            with self.subTest(wire):
+                server, address = self.run_empty("--wire", wire)
+                with grpc.insecure_channel(address) as channel:
+                    stub = kv_grpc.KeyValueStoreStub(channel)
+                    # More than a window, so that the client needs to be given more.
+                    for size in (1, 300000):
+                        reply = stub.Set(kv.SetRequest(key="k", value=b"v" * size),
+                                         timeout=PATIENCE)
+                        self.assertEqual(reply.ByteSize(), 0)
+                    self.assertEqual(stub.Get(kv.GetRequest(key="k"), timeout=PATIENCE),
+                                     kv.GetResponse())
+                    server.terminate()  # with a connection open
+                    self.assertEqual(server.wait(PATIENCE), 0)
+
+    def test_on_http2_it_goes_on_after_clients_that_break_off(self):
+        server, address = self.run_empty("--wire", "http2")
+        for sent in (b"", b"GET / HTTP/1.1\r\n\r\n", PREFACE[:10], PREFACE + frame(99, b"")[:5]):
+            with connect(address) as client:
+                client.sendall(sent)
+        self.assert_answers(address)
+        server.terminate()
+        self.assertEqual(server.wait(PATIENCE), 0)
+
+    def test_on_http2_a_client_that_does_not_read_holds_up_nobody_and_gets_all_once_it_does(self):
+        server, address = self.run_empty("--wire", "http2", "127.0.0.1:0", "1")
+        with connect(address) as client:
+            client.sendall(PREFACE + frame(SETTINGS, b"") +
+                           frame(WINDOW_UPDATE, struct.pack(">I", 1 << 30)))
+            requests = send_requests_until_blocked(client)
+            self.assert_answers(address)
+            client.settimeout(PATIENCE)
+            client.shutdown(socket.SHUT_WR)
+            self.assertEqual(count_ended_streams(client), requests)
+        server.terminate()
+        self.assertEqual(server.wait(PATIENCE), 0)
+
+    def assert_answers(self, address):
+        with grpc.insecure_channel(address) as channel:
+            kv_grpc.KeyValueStoreStub(channel).Get(kv.GetRequest(key="k"), timeout=PATIENCE)
+
+    def test_wrong_use_is_refused_with_2(self):
+        for arguments in (["--wire", "http3"], ["--nonsense"], ["127.0.0.1:0", "0"],
+                          ["127.0.0.1:0", "65"], ["127.0.0.1:0", "1", "extra"]):
+            with self.subTest(arguments):
+                done = subprocess.run([EMPTY, *arguments], capture_output=True, text=True,
+                                      timeout=PATIENCE, env=environment())
+                self.assertEqual(done.returncode, 2)
+                self.assertIn("usage: ", done.stderr)
+
+    def test_an_address_that_is_taken_ends_it_with_1_on_each_wire(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            for wire in WIRES:
+                with self.subTest(wire):
+                    done = subprocess.run([EMPTY, "--wire", wire, address], capture_output=True,
+                                          text=True, timeout=PATIENCE, env=environment())
+                    self.assertEqual(done.returncode, 1)
+                    self.assertIn(address, done.stderr)
 
 
 if __name__ == "__main__":
