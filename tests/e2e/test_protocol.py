@@ -1,13 +1,41 @@
-"""How the server handles headers, encodings and deadlines: raw HTTP/2, with input that a client
-library would not send."""
+"""How the server handles gRPC's protocol on HTTP/2: raw frames, with input that a client library would
+not send."""
 import time
 import zlib
 
 import harness
 import http2
-from http2 import CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, block, call, frame, message
+from http2 import (
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, MAX_STREAMS,
+    NO_ERROR, PING, REFUSED_STREAM, RST_STREAM, SETTINGS, block, call, frame, headers, message, ping)
 
-OK, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 4, 8, 12, 13
+OK, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = \
+    0, 2, 3, 4, 8, 12, 13
+LAST_STREAM = (1 << 31) - 1
+WATCH = "/grpc.health.v1.Health/Watch"
+
+# Where the engines differ. By gRPC's protocol it is as on http2; the C core
+#  - takes each content-type for gRPC's, and refuses methods other than POST by a status of gRPC,
+#  - takes a deadline of 0 for none that has passed,
+#  - announces no end before it comes,
+#  - limits calls only once its settings are acknowledged.
+EXPECTED = {
+    "grpc": {
+        "content-type": {":status": "200", "grpc-status": str(OK)},
+        "method": {":status": "200", "grpc-status": str(UNKNOWN)},
+        "a deadline of 0": OK,
+        "last streams of GOAWAYs": [1],
+        "beyond the limit": OK,
+    },
+    "http2": {
+        "content-type": {":status": "415"},
+        "method": {":status": "405", "allow": "POST"},
+        "a deadline of 0": DEADLINE_EXCEEDED,
+        "last streams of GOAWAYs": [LAST_STREAM, 1],
+        "beyond the limit": "reset",
+    },
+}
+
 SET = b"\x0a\x01k\x12\x01v"
 GET = b"\x0a\x01k"
 KIB = 1024
@@ -23,21 +51,41 @@ def set_with(*extra, flag=0, data=SET, stream=1):
         frame(DATA, END_STREAM, stream, message(data, flag))
 
 
-class Protocol(harness.Case):
+def watch(*extra):
+    return headers(1, block(WATCH, extra=extra)) + frame(DATA, END_STREAM, 1, message(b""))
+
+
+class Case(harness.Case):
+    wire = None
+
     def setUp(self):
         super().setUp()
-        self.server = self.start(mode="none")
+        self.server = self.start(mode="none", wire=self.wire)
+        self.expected = EXPECTED[self.wire or "grpc"]
+
+    def connect(self, **keywords):
+        connection = http2.Connection(self.server.port, **keywords)
+        self.addCleanup(connection.close)
+        return connection
+
+    def ended(self, data):
+        """Sends call 1 on a connection of its own; returns the connection, which is still open, when
+        the call has ended."""
+        connection = self.connect(keeps_data=True)
+        connection.reaction()  # the settings are in force
+        connection.send(data)
+        connection.outcome(1)
+        self.assertEqual(connection.reaction(), "open")
+        return connection
+
+
+@harness.on_each_wire
+class Protocol(Case):
 
     def end_of(self, data):
-        """Sends it on a connection of its own; returns the status and the last headers."""
-        with http2.Connection(self.server.port) as connection:
-            connection.reaction()  # the settings are in force
-            connection.send(data)
-            status = connection.outcome(1)
-            self.assertEqual(connection.reaction(), "open")
-            last = [fields for kind, _, stream, fields in connection.frames
-                    if kind == HEADERS and stream == 1][-1]
-            return status, dict(last)
+        """Sends call 1 on a connection of its own; returns the status and the headers."""
+        with self.ended(data) as connection:
+            return connection.outcome(1), connection.fields(1)
 
     def assertRefused(self, data, status, *texts):
         found, fields = self.end_of(data)
@@ -91,6 +139,118 @@ class Protocol(harness.Case):
         self.server.stop()
         lines = sum("grpc-timeout" in line for line in self.server.log.lines)
         self.assertIn(lines, range(1, 4), "lines for 300 calls")
+
+    def test_each_type_of_grpc_is_taken(self):
+        for content in ("application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8"):
+            status, fields = self.end_of(call(1, "Get", message(GET), content=content))
+            self.assertEqual(status, OK, fields)
+
+    def assertAnswered(self, expected, data):
+        fields = self.ended(data).fields(1)
+        self.assertEqual({name: fields.get(name) for name in expected}, expected)
+        if expected[":status"] != "200":
+            self.assertIsNone(self.server.get("k"), "it was carried out all the same")
+
+    def test_other_content_types_are_unsupported_media_types(self):
+        for content in ("text/plain", "application/json", "application/grpc-web", "application/grp",
+                        None):
+            self.assertAnswered(self.expected["content-type"],
+                                call(1, "Set", message(SET), content=content))
+
+    def test_other_methods_than_post_are_not_allowed(self):
+        for method in ("GET", "PUT"):
+            self.assertAnswered(self.expected["method"], call(1, "Set", message(SET), method=method))
+
+    def test_a_failures_text_is_percent_encoded(self):
+        name = "caf\xe9 %".encode()
+        fields = self.ended(call(1, "Configure", message(b"\x0a" + bytes([len(name)]) + name))).fields(1)
+        self.assertEqual(fields["grpc-status"], str(INVALID_ARGUMENT))
+        self.assertTrue(fields["grpc-message"].startswith('"caf%C3%A9 %25" is not'), fields)
+
+    def test_a_call_that_fails_is_answered_by_one_frame(self):
+        for data, status in ((call(1, "Nothing", message(b"")), UNIMPLEMENTED),
+                             (call(1, "Set", message(b"\x0a\x00")), INVALID_ARGUMENT),
+                             (call(1, "Scan", message(b"", 1), extra=[("grpc-encoding", "br")]),
+                              UNIMPLEMENTED)):
+            connection = self.ended(data)
+            (_, flags, _, fields), = connection.of(1)
+            self.assertEqual(flags, END_HEADERS | END_STREAM)
+            self.assertEqual(connection.data[1], b"")
+            self.assertEqual(fields[:2], [(":status", "200"), ("content-type", "application/grpc")])
+            self.assertEqual(dict(fields)["grpc-status"], str(status))
+
+    def test_a_request_that_goes_on_after_its_answer_is_reset_without_an_error(self):
+        answer, end = self.ended(headers(1, block(http2.SERVICE + "Nothing"))).of(1)
+        self.assertEqual((answer[0], answer[1] & END_STREAM), (HEADERS, END_STREAM))
+        self.assertEqual((end[0], end[3]), (RST_STREAM, http2.number(NO_ERROR, 4)))
+
+    def test_more_calls_than_allowed_are_refused_also_before_the_settings_are_acknowledged(self):
+        connection = self.connect(acks=False)
+        _, _, _, payload = connection.wait(lambda kind, flags, *_: kind == SETTINGS and not flags & ACK)
+        limit = next(int.from_bytes(payload[at + 2:at + 6], "big") for at in range(0, len(payload), 6)
+                     if int.from_bytes(payload[at:at + 2], "big") == MAX_STREAMS)
+        streams = range(1, 2 * (limit + 5), 2)
+        connection.send(b"".join(headers(stream, block(http2.SERVICE + "Set")) for stream in streams))
+        connection.send(b"".join(frame(DATA, END_STREAM, stream, message(SET))
+                                 for stream in reversed(streams)))
+        for at, stream in enumerate(streams):
+            self.assertEqual(connection.outcome(stream),
+                             OK if at < limit else self.expected["beyond the limit"])
+        for _, _, _, code in [each for stream in streams for each in connection.of(stream, RST_STREAM)]:
+            self.assertEqual(code, http2.number(REFUSED_STREAM, 4))
+
+    # ---- Deadlines ----
+
+    def test_nothing_is_done_for_a_call_whose_deadline_has_passed_already(self):
+        status, _ = self.end_of(set_with(("grpc-timeout", "0m")))
+        self.assertEqual(status, self.expected["a deadline of 0"])
+        self.assertEqual(self.server.get("k"), b"v" if status == OK else None)
+
+    def test_nothing_is_done_for_a_call_whose_deadline_passes_before_its_request_is_there(self):
+        with self.connect() as connection:
+            connection.send(headers(1, block(http2.SERVICE + "Set", extra=[("grpc-timeout", "1m")])))
+            self.assertEqual(connection.reaction(), "open")
+            time.sleep(0.05)  # this test is about the deadline that passes
+            connection.send(frame(DATA, END_STREAM, 1, message(SET)))
+            self.assertIn(connection.outcome(1), (DEADLINE_EXCEEDED, "reset"))
+            self.assertEqual(connection.reaction(), "open")
+        self.assertIsNone(self.server.get("k"), "it was carried out all the same")
+
+    def test_a_stream_ends_at_its_deadline(self):
+        with self.connect() as connection:
+            connection.send(watch(("grpc-timeout", "100m")))
+            self.assertIn(connection.outcome(1), (DEADLINE_EXCEEDED, "reset"))
+
+    # ---- Connections ----
+
+    def test_a_client_that_pings_too_often_is_told_so_and_disconnected(self):
+        with self.connect() as connection:
+            connection.send(ping() * 10)
+            _, _, _, payload = connection.wait(lambda kind, *_: kind == GOAWAY)
+            self.assertEqual(int.from_bytes(payload[4:8], "big"), ENHANCE_YOUR_CALM)
+            self.assertEqual(payload[8:], b"too_many_pings")
+            connection.wait_closed()
+
+    def test_pings_beside_calls_are_never_too_many(self):
+        with self.connect() as connection:
+            for stream in range(1, 101, 2):
+                connection.send(call(stream, "Get", message(GET)))
+                self.assertEqual(connection.outcome(stream), OK)
+                self.assertEqual(connection.reaction(), "open")
+            answers = [each for each in connection.frames if each[0] == PING and each[1] & ACK]
+            self.assertEqual(len(answers), 50)
+
+    def test_a_stop_ends_streams_and_says_which_calls_were_taken(self):
+        with self.connect() as connection:
+            connection.send(watch())
+            connection.wait(lambda kind, *_: kind == HEADERS)
+            self.server.terminate()
+            connection.wait_closed()
+            self.assertEqual(connection.fields(1)["grpc-status"], str(OK))
+            last = [int.from_bytes(payload[:4], "big") for kind, _, _, payload in connection.frames
+                    if kind == GOAWAY]
+            self.assertEqual(last, self.expected["last streams of GOAWAYs"])
+        self.assertEqual(self.server.wait_exit(), 0)
 
     def round_trip(self, connection):
         """Uses settings: so many pings would be too many."""

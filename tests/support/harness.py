@@ -33,6 +33,8 @@ CLI = os.path.join(BIN, "kvstore-cli")
 PATIENCE = 60
 
 MODES = ("none", "snapshot", "aof", "hybrid")
+# The engines that carry calls, as --wire has them; None: there is only one.
+WIRES = (None,)
 
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", 256 << 20),
@@ -119,12 +121,14 @@ class Log:
 class Server:
     """A running server. `flags` are added to the command line as they are, `variables` to the
     environment; `identity` says as whom it runs, as arguments of Popen. `log` is an open file to
-    use for its log instead of the test's own."""
+    use for its log instead of the test's own. `wire` is the engine that carries its calls."""
 
     def __init__(self, data, mode=None, options=(), flags=(), plugins=PLUGINS, listen="127.0.0.1:0",
-                 wait=True, variables=None, identity=None, program=SERVER, log=None):
+                 wait=True, variables=None, identity=None, program=SERVER, log=None, wire=None):
         self.data = data
         command = [program, "--listen", listen, "--data-dir", data]
+        if wire:
+            command += ["--wire", wire]
         if plugins:
             command += ["--plugin-dir", plugins]
         if mode:
@@ -322,6 +326,14 @@ class Case(unittest.TestCase):
         self.assertGreater(code, 0, server.log.text())
         for text in texts:
             self.assertIn(text, server.log.text())
+
+
+def on_each_wire(case):
+    """For a Case: makes one of it for each engine, which knows it as `wire`."""
+    module = sys.modules[case.__module__]
+    for wire in WIRES:
+        name = f"{case.__name__}On{(wire or 'wire').capitalize()}"
+        setattr(module, name, type(name, (case,), {"wire": wire, "__module__": case.__module__}))
 
 
 def raw_connection(port):

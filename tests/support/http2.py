@@ -13,7 +13,7 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDO
     CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS, PADDED = 0x1, 0x1, 0x4, 0x8
 HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_STREAMS, INITIAL_WINDOW, MAX_FRAME, MAX_LIST = range(1, 7)
-CANCEL = 8
+NO_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 0, 7, 8, 11
 
 PATIENCE = 60
 SERVICE = "/kvstore.KeyValueStore/"
@@ -83,13 +83,14 @@ def message(data, flag=0, length=None):
 
 
 class Connection:
-    """The client's side. With reads=False nothing is ever read from the socket; with keeps_data,
-    `data` has what arrived on each stream."""
+    """The client's side. With reads=False nothing is ever read from the socket; with acks=False no
+    settings are acknowledged; with keeps_data, `data` has what arrived on each stream."""
 
-    def __init__(self, port, *first, reads=True, keeps_data=False):
+    def __init__(self, port, *first, reads=True, acks=True, keeps_data=False):
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self.socket.setblocking(False)
         self.reads = reads
+        self.acks = acks
         self.closed = False
         self.buffer = bytearray()
         self.frames = []
@@ -126,7 +127,7 @@ class Connection:
             stream = int.from_bytes(self.buffer[5:9], "big")
             payload = bytes(self.buffer[9:size])
             del self.buffer[:size]
-            if kind == SETTINGS and not flags & ACK and self.reads:
+            if kind == SETTINGS and not flags & ACK and self.reads and self.acks:
                 self.owed += 1
             if kind == HEADERS:
                 payload = self.decoder.decode(payload)
@@ -188,6 +189,19 @@ class Connection:
         answer = self.wait(lambda kind, flags, _, payload:
                            kind == GOAWAY or (kind == PING and flags & ACK and payload == mark))
         return "open" if answer and answer[0] == PING else "closed"
+
+    def of(self, stream, kind=None):
+        """The frames that have arrived for a stream, all but DATA, or those of one kind."""
+        return [each for each in self.frames
+                if each[2] == stream and kind in (None, each[0])]
+
+    def fields(self, stream):
+        """Headers and trailers that have arrived for a call."""
+        return dict(pair for _, _, _, fields in self.of(stream, HEADERS) for pair in fields)
+
+    def wait_closed(self):
+        """Reads until the server closes the connection."""
+        self.wait(lambda *_: False)
 
     def outcome(self, stream):
         """How a call ended: its grpc-status (or HTTP status), "reset", or "closed"."""
