@@ -1,7 +1,7 @@
 /*
- * On nghttp2: each worker has an epoll loop and the connections that the acceptor gave it in turn. A
- * read of a connection, all frames of it, one write of all that they brought about. Each request is
- * answered when it has ended, whatever its method and path. The server allocates nothing for it;
+ * On nghttp2: each worker has an epoll loop and the connections that the acceptor gave it in turn.
+ * A read of a connection, all frames of it, one write of all that they brought about. Each request
+ * is answered when it has ended, whatever its method and path. The server allocates nothing for it;
  * what is left is what nghttp2 allocates.
  */
 #include "bench/empty/wire.h"
@@ -164,8 +164,8 @@ static bool flush(struct worker *worker, struct connection *connection)
 
 /* Epoll reports each change once, so this reads until nothing is left: after a short read only the
  * end of a connection that hangs up can be. False when it has ended. (Edge-triggered takes 2 % less
- * processor time than level-triggered; larger windows, no priorities and no record of closed streams
- * made no difference.) */
+ * processor time than level-triggered; larger windows, no priorities and no record of closed
+ * streams made no difference.) */
 static bool serve(struct worker *worker, struct connection *connection, bool hangs_up)
 {
    if (connection->unsent && !flush(worker, connection))
