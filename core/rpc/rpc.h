@@ -1,7 +1,6 @@
 /*
  * The wire: a gRPC server seen as a table of methods and opaque calls that carry bytes and
- * statuses. What implements it is an engine (core/rpc/grpc); nothing above sees the engine's
- * library.
+ * statuses. What carries them is an engine (engine.h); nothing above sees the engine's library.
  *
  * Promises
  *  - Every call that reaches a handler is answered on the wire exactly once, by the handler, unless
@@ -73,7 +72,17 @@ struct kv_rpc_method {
 /* What a failure's text has in place of options.private_paths. */
 #define KV_RPC_PRIVATE_PATH_SHOWN "DATA_DIR"
 
+/* Of a peer's text. */
+#define KV_RPC_PEER_SIZE 80
+
+/* Where a server's metadata goes. */
+enum kv_rpc_metadata {
+   KV_RPC_INITIAL,  /* before the first message */
+   KV_RPC_TRAILING, /* with the status */
+};
+
 struct kv_rpc_options {
+   const char *wire;           /* the engine's name; NULL: the default */
    unsigned workers;           /* polling threads, 1 to KV_RPC_WORKERS_MAX */
    size_t receive_message_max; /* bytes; larger requests are refused with RESOURCE_EXHAUSTED */
    /* Bytes that all connections may hold: so much received by the engine, beyond which it ends the
@@ -158,6 +167,20 @@ void kv_call_yield(struct kv_call *call, void (*go_on)(void *service, struct kv_
 void kv_call_watch(struct kv_call *call);
 /* A number for the connection that the call came on, the same for all its calls. */
 uint64_t kv_call_connection(const struct kv_call *call);
+
+/* The address that the call came from: "address:port", "unix:" for a Unix socket, or "unknown"
+ * where the connection has ended. */
+void kv_call_peer(const struct kv_call *call, char text[KV_RPC_PEER_SIZE]);
+/* The first value of the client's metadata of that name, which is in lower case; false when there
+ * is none. Of a name that ends in "-bin" it is the bytes that the client gave. Headers that belong
+ * to HTTP or gRPC are no metadata. The value lives until the call closes. */
+bool kv_call_metadata(struct kv_call *call, const char *name, struct kv_slice *value);
+/* Adds metadata for the client; both name and value are copied. The name has a-z, 0-9, "-", "_" and
+ * "." and is none of HTTP's or gRPC's; the value has printable ASCII, or any bytes where the name
+ * ends in "-bin". KV_RPC_INITIAL only before the first message is sent. False when memory runs out
+ * or the connection holds too much already. */
+bool kv_call_add_metadata(struct kv_call *call, enum kv_rpc_metadata where, const char *name,
+                          struct kv_slice value);
 
 /* Any thread, until the call is answered. */
 bool kv_call_is_cancelled(const struct kv_call *call);

@@ -33,16 +33,25 @@ static grpc_channel *connect_to(const char *target)
 
 int rpc_set_up(void **state)
 {
+   return rpc_set_up_with(state, create_rpc, "127.0.0.1:0");
+}
+
+int rpc_set_up_with(void **state, struct kv_rpc *(*create)(struct service *service),
+                    const char *address)
+{
    struct world *world = calloc(1, sizeof *world);
    struct kv_status status;
-   char target[32];
+   char target[128];
    pthread_mutex_init(&world->service.lock, NULL);
    pthread_cond_init(&world->service.changed, NULL);
-   world->rpc = create_rpc(&world->service);
-   assert_int_equal(kv_rpc_listen(world->rpc, "127.0.0.1:0", &world->port, &status), KV_OK);
+   world->rpc = create(&world->service);
+   assert_int_equal(kv_rpc_listen(world->rpc, address, &world->port, &status), KV_OK);
    assert_int_equal(kv_rpc_start(world->rpc, &status), KV_OK);
    world->queue = grpc_completion_queue_create_for_pluck(NULL);
-   snprintf(target, sizeof target, "127.0.0.1:%d", world->port);
+   if (world->port > 0)
+      snprintf(target, sizeof target, "127.0.0.1:%d", world->port);
+   else
+      snprintf(target, sizeof target, "%s", address);
    world->channel = connect_to(target);
    *state = world;
    return 0;
@@ -107,7 +116,9 @@ struct caller open_call(struct world *world, const char *path)
 void await_status_from_now(struct caller *caller)
 {
    const grpc_op ops[] = {
-       {.op = GRPC_OP_SEND_INITIAL_METADATA},
+       {.op = GRPC_OP_SEND_INITIAL_METADATA,
+        .data.send_initial_metadata = {.count = caller->metadata_count,
+                                       .metadata = caller->metadata}},
        {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
         .data.recv_status_on_client = {.trailing_metadata = &caller->trailing,
                                        .status = &caller->code,
@@ -154,15 +165,33 @@ void assert_receives(struct caller *caller, struct kv_slice expected)
    grpc_slice_unref(all);
 }
 
-void finish_call(struct caller *caller)
+const grpc_metadata *find_metadata(const grpc_metadata_array *metadata, const char *name)
+{
+   for (size_t i = 0; i < metadata->count; i++)
+      if (grpc_slice_str_cmp(metadata->metadata[i].key, name) == 0)
+         return &metadata->metadata[i];
+   return NULL;
+}
+
+void await_end(struct caller *caller)
 {
    pluck(caller, &caller->code);
    pluck(caller, &caller->initial);
+}
+
+void release_call(struct caller *caller)
+{
    if (caller->message)
       grpc_byte_buffer_destroy(caller->message);
    grpc_metadata_array_destroy(&caller->initial);
    grpc_metadata_array_destroy(&caller->trailing);
    grpc_call_unref(caller->call);
+}
+
+void finish_call(struct caller *caller)
+{
+   await_end(caller);
+   release_call(caller);
 }
 
 void assert_ends(struct caller *caller, enum kv_code code, const char *text)

@@ -21,6 +21,9 @@ struct world {
 
 /* For cmocka: the world is *state, its server serves. */
 int rpc_set_up(void **state);
+/* The same with another server, and on the address "127.0.0.1:0" or "unix:PATH". */
+int rpc_set_up_with(void **state, struct kv_rpc *(*create)(struct service *service),
+                    const char *address);
 int rpc_tear_down(void **state);
 
 /* ---- The gRPC client ---- */
@@ -29,6 +32,8 @@ int rpc_tear_down(void **state);
 struct caller {
    grpc_completion_queue *queue;
    grpc_call *call;
+   grpc_metadata *metadata; /* the client's, to be sent */
+   size_t metadata_count;
    grpc_metadata_array initial, trailing;
    grpc_status_code code;
    grpc_slice text;
@@ -46,8 +51,14 @@ void begin_call(struct caller *caller, struct world *world, const char *path,
 /* The next message, or NULL at the end; released with the next one or by finish_call. */
 grpc_byte_buffer *receive_message(struct caller *caller);
 void assert_receives(struct caller *caller, struct kv_slice expected);
+/* Until its status has come. */
+void await_end(struct caller *caller);
 /* The text of the status is the caller's then. */
+void release_call(struct caller *caller);
+/* Both. */
 void finish_call(struct caller *caller);
+/* What the server has sent; NULL for none. */
+const grpc_metadata *find_metadata(const grpc_metadata_array *metadata, const char *name);
 /* NULL: any text. */
 void assert_ends(struct caller *caller, enum kv_code code, const char *text);
 /* With an empty message. */

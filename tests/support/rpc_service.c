@@ -39,6 +39,11 @@ void await_count(struct service *service, const unsigned *counter, unsigned valu
    assert_int_equal(reached, value);
 }
 
+const char *tested_wire(void)
+{
+   return getenv("KVSTORE_TEST_WIRE");
+}
+
 void put_message(struct kv_call *call, struct kv_slice bytes)
 {
    uint8_t *message = kv_call_message(call, bytes.size);
@@ -158,7 +163,9 @@ static void wait_at_gate(void *owner, struct kv_call *call, struct kv_slice requ
 static void take_long(void *owner, struct kv_call *call, struct kv_slice request)
 {
    struct service *service = owner;
+   pthread_mutex_lock(&service->lock);
    service->were_behind |= service->unanswered_count > 0;
+   pthread_mutex_unlock(&service->lock);
    put_message(call, request);
    kv_call_reply(call);
 }
@@ -312,7 +319,8 @@ struct kv_rpc *create_rpc(struct service *service)
         .closed = stream_closed},
    };
    struct kv_status status;
-   const struct kv_rpc_options options = {.workers = 2,
+   const struct kv_rpc_options options = {.wire = tested_wire(),
+                                          .workers = 2,
                                           .receive_message_max = LIMIT,
                                           .memory_max = MEMORY_MAX,
                                           .reader_timeout_ms = 30000,

@@ -33,6 +33,8 @@ struct service {
    bool were_behind;        /* a slow handler ran before the end of a turn that was due */
 };
 
+/* The engine that the tests are about: the environment's KVSTORE_TEST_WIRE; NULL: the default. */
+const char *tested_wire(void);
 /* A server with the service's methods, which are /test.Test/... */
 struct kv_rpc *create_rpc(struct service *service);
 

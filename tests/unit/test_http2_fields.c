@@ -117,37 +117,6 @@ static void each_encoding_that_is_accepted_is_known(void **state)
    assert_int_equal(count, KV_ENCODING_UNKNOWN);
 }
 
-static void the_names_of_http_and_grpc_are_no_metadata(void **state)
-{
-   static const char *const reserved[] = {":path",        ":authority", "te",
-                                          "content-type", "user-agent", "grpc-timeout",
-                                          "grpc-status",  "grpc-"};
-   static const char *const free_names[] = {"",
-                                            "tea",
-                                            "t",
-                                            "content-type-x",
-                                            "x-user-agent",
-                                            "authorization",
-                                            "grpc",
-                                            "x-grpc-timeout",
-                                            "a:b"};
-   (void)state;
-   for (size_t i = 0; i < COUNT(reserved); i++)
-      assert_true(kv_fields_is_reserved(of(reserved[i])));
-   for (size_t i = 0; i < COUNT(free_names); i++)
-      assert_false(kv_fields_is_reserved(of(free_names[i])));
-}
-
-static void a_name_is_binary_by_its_end(void **state)
-{
-   (void)state;
-   assert_true(kv_fields_is_binary(of("trace-bin")));
-   assert_false(kv_fields_is_binary(of("-bin"))); /* a suffix alone is no name */
-   assert_false(kv_fields_is_binary(of("trace-bin-x")));
-   assert_false(kv_fields_is_binary(of("bin")));
-   assert_false(kv_fields_is_binary(kv_slice(NULL, 0)));
-}
-
 /* ---- grpc-message ---- */
 
 /* Encodes into a block of exactly `to_size` bytes, so that a sanitizer sees one byte too many. */
@@ -312,8 +281,6 @@ int main(void)
            grpc_with_a_message_type_or_parameters_is_grpc_and_what_only_begins_so_is_not),
        cmocka_unit_test(encodings_are_known_by_their_exact_names),
        cmocka_unit_test(each_encoding_that_is_accepted_is_known),
-       cmocka_unit_test(the_names_of_http_and_grpc_are_no_metadata),
-       cmocka_unit_test(a_name_is_binary_by_its_end),
        cmocka_unit_test(printable_text_goes_as_it_is_and_all_else_in_percent),
        cmocka_unit_test(spaces_at_the_ends_are_encoded_as_http_2_allows_none_there),
        cmocka_unit_test(a_message_that_does_not_fit_is_cut_between_two_characters),

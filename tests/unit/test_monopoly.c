@@ -21,7 +21,8 @@
 
 /* A server of one worker that is always busy, and a connection to it. */
 struct world {
-   struct kv_rpc *rpc;
+   struct kv_rpc rpc;
+   struct kv_grpc_server *engine;
    struct kv_monopoly *monopoly;
    int client, server;
    atomic_bool ends;
@@ -54,12 +55,13 @@ static int set_up(void **state)
 {
    struct world *world = calloc(1, sizeof *world);
    struct kv_status status;
-   world->rpc = calloc(1, sizeof *world->rpc + sizeof world->rpc->workers[0]);
-   world->rpc->worker_count = 1;
-   world->rpc->options.memory_max = MEMORY_MAX;
-   atomic_store(&world->rpc->workers[0].waits, 1);
-   assert_int_equal(pthread_create(&world->rpc->workers[0].thread, NULL, be_busy, world), 0);
-   world->monopoly = kv_monopoly_create(world->rpc, &status);
+   world->rpc.options.memory_max = MEMORY_MAX;
+   world->engine = calloc(1, sizeof *world->engine + sizeof world->engine->workers[0]);
+   world->engine->rpc = &world->rpc;
+   world->engine->worker_count = 1;
+   atomic_store(&world->engine->workers[0].waits, 1);
+   assert_int_equal(pthread_create(&world->engine->workers[0].thread, NULL, be_busy, world), 0);
+   world->monopoly = kv_monopoly_create(world->engine, &status);
    connect_to_self(&world->client, &world->server);
    kv_monopoly_note(world->monopoly, world->server);
    *state = world;
@@ -70,11 +72,11 @@ static int tear_down(void **state)
 {
    struct world *world = *state;
    atomic_store(&world->ends, true);
-   pthread_join(world->rpc->workers[0].thread, NULL);
+   pthread_join(world->engine->workers[0].thread, NULL);
    kv_monopoly_destroy(world->monopoly);
    close(world->client);
    close(world->server);
-   free(world->rpc);
+   free(world->engine);
    free(world);
    return 0;
 }
@@ -84,7 +86,7 @@ static void look(struct world *world)
 {
    clockid_t clock;
    struct timespec begun, now;
-   assert_int_equal(pthread_getcpuclockid(world->rpc->workers[0].thread, &clock), 0);
+   assert_int_equal(pthread_getcpuclockid(world->engine->workers[0].thread, &clock), 0);
    clock_gettime(clock, &begun);
    do {
       usleep(1000);
@@ -139,7 +141,7 @@ static void one_whose_worker_goes_on_is_left_alone(void **state)
    for (int i = 0; i < 4; i++) {
       look(world);
       transfer(world, TOO_MUCH);
-      atomic_fetch_add(&world->rpc->workers[0].waits, 2);
+      atomic_fetch_add(&world->engine->workers[0].waits, 2);
    }
    look(world);
    assert_false(is_ended(world));

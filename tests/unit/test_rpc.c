@@ -191,7 +191,8 @@ static void a_method_that_is_there_twice_is_refused(void **state)
    (void)state;
    const struct kv_rpc_method methods[] = {{.path = "/a.B/C", .request = ignore},
                                            {.path = "/a.B/C", .request = ignore}};
-   const struct kv_rpc_options options = {.workers = 1,
+   const struct kv_rpc_options options = {.wire = tested_wire(),
+                                          .workers = 1,
                                           .receive_message_max = LIMIT,
                                           .memory_max = MEMORY_MAX,
                                           .reader_timeout_ms = 30000};
@@ -199,6 +200,21 @@ static void a_method_that_is_there_twice_is_refused(void **state)
    assert_null(kv_rpc_create(&options, methods, 2, &status));
    assert_int_equal(status.code, KV_ALREADY_EXISTS);
    assert_non_null(strstr(status.text, "/a.B/C"));
+}
+
+static void an_engine_that_is_not_there_is_refused_with_the_names_of_those_that_are(void **state)
+{
+   (void)state;
+   const struct kv_rpc_options options = {.wire = "pigeon",
+                                          .workers = 1,
+                                          .receive_message_max = LIMIT,
+                                          .memory_max = MEMORY_MAX,
+                                          .reader_timeout_ms = 30000};
+   struct kv_status status;
+   assert_null(kv_rpc_create(&options, NULL, 0, &status));
+   assert_int_equal(status.code, KV_INVALID_ARGUMENT);
+   assert_non_null(strstr(status.text, "\"pigeon\""));
+   assert_non_null(strstr(status.text, "grpc"));
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, rpc_set_up, rpc_tear_down)
@@ -218,6 +234,7 @@ int main(void)
        CASE(half_a_message_reaches_no_handler),
        CASE(garbage_on_the_port_does_no_harm),
        CASE(a_method_that_is_there_twice_is_refused),
+       CASE(an_engine_that_is_not_there_is_refused_with_the_names_of_those_that_are),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,35 +4,25 @@
  * connection goes on with what is known of the old one: what that still holds it gives back as its
  * calls end, and soon.
  *
- * Threads: the worker's, but for kv_connection_accept.
+ * Threads: the worker's, but for kv_grpc_accept.
  */
 #ifndef KV_RPC_GRPC_CONNECTIONS_H
 #define KV_RPC_GRPC_CONNECTIONS_H
 
-#include "core/rpc/account.h"
+#include "core/rpc/connection.h"
 
 #include <grpc/grpc.h>
 
-struct kv_rpc_worker;
-
-struct kv_connection {
-   struct kv_share *share;
-   int fd;         /* gRPC's; only to ask the system about it */
-   unsigned look;  /* the last one */
-   unsigned still; /* looks in a row at which it had not moved */
-   uint64_t given; /* turn.given when a slow call of it was begun or went on */
-   uint64_t taken; /* by the client, in bytes, when it moved the last time */
-};
+struct kv_grpc_worker;
 
 /* For tables by the number of a descriptor: makes a table of *count zeroed elements of `size` bytes
  * large enough to have one at `number`. NULL when memory runs out: the old table is unchanged. */
 void *kv_table_extend(void *table, size_t size, size_t *count, size_t number);
-/* On the acceptor's thread: gives a new connection to the next worker. `rpc` is a struct kv_rpc. */
-void kv_connection_accept(void *rpc, int fd);
+/* On the acceptor's thread: gives a new connection to the next worker. `server` is a
+ * struct kv_grpc_server. */
+void kv_grpc_accept(void *server, int fd);
 /* The connection that a call came on; NULL when memory runs out. */
-struct kv_connection *kv_connection_of(struct kv_rpc_worker *worker, grpc_call *call);
-/* At how many looks in a row, this one included, the client had taken nothing that counts. */
-unsigned kv_connection_still(struct kv_connection *connection, unsigned look);
-void kv_connections_destroy(struct kv_rpc_worker *worker);
+struct kv_connection *kv_grpc_connection_of(struct kv_grpc_worker *worker, grpc_call *call);
+void kv_grpc_connections_destroy(struct kv_grpc_worker *worker);
 
 #endif

@@ -9,14 +9,14 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-struct kv_rpc_event {
+struct kv_grpc_event {
    void (*handle)(void *owner, bool ok);
    void *owner;
 };
 
 /* gRPC's queues order what is done before an event is put in and after it is taken out. The thread
  * sanitizer cannot see that, as it does not see into gRPC: these two declare it. */
-static inline void kv_rpc_handed_over(struct kv_rpc_event *event)
+static inline void kv_grpc_handed_over(struct kv_grpc_event *event)
 {
 #if defined(__SANITIZE_THREAD__)
    __tsan_release(event);
@@ -24,7 +24,7 @@ static inline void kv_rpc_handed_over(struct kv_rpc_event *event)
    (void)event;
 }
 
-static inline void kv_rpc_taken_over(struct kv_rpc_event *event)
+static inline void kv_grpc_taken_over(struct kv_grpc_event *event)
 {
 #if defined(__SANITIZE_THREAD__)
    __tsan_acquire(event);

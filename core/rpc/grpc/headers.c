@@ -1,7 +1,8 @@
 #include "core/rpc/grpc/headers.h"
 
+#include "core/rpc/metadata.h"
+
 #include <stdint.h>
-#include <string.h>
 
 #define NAME_SHOWN_MAX ((size_t)64)
 
@@ -11,15 +12,9 @@
 __attribute__((weak)) uint32_t
 message_flags(grpc_call *call) __asm__("_Z37grpc_call_test_only_get_message_flagsP9grpc_call");
 
-bool kv_rpc_is_flagged_compressed(grpc_call *call)
+bool kv_grpc_is_flagged_compressed(grpc_call *call)
 {
    return message_flags && (message_flags(call) & FLAG_COMPRESSED) != 0;
-}
-
-static bool is_name_byte(uint8_t byte)
-{
-   return (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '-' ||
-          byte == '_' || byte == '.';
 }
 
 static enum kv_code refuse_name(grpc_slice name, const char *reason, struct kv_status *status)
@@ -35,32 +30,21 @@ static enum kv_code refuse_name(grpc_slice name, const char *reason, struct kv_s
    return kv_fail(status, KV_INTERNAL, "the header \"%s\" %s", shown, reason);
 }
 
-/* What RFC 9113 calls connection-specific. */
-static bool is_of_http1(grpc_slice name)
-{
-   static const char *const names[] = {"connection", "keep-alive", "proxy-connection",
-                                       "transfer-encoding", "upgrade"};
-   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-      if (grpc_slice_str_cmp(name, names[i]) == 0)
-         return true;
-   return false;
-}
-
 static enum kv_code check_name(grpc_slice name, struct kv_status *status)
 {
    size_t size = GRPC_SLICE_LENGTH(name);
    if (size == 0)
       return kv_fail(status, KV_INTERNAL, "a header has no name");
    for (size_t i = 0; i < size; i++)
-      if (!is_name_byte(GRPC_SLICE_START_PTR(name)[i]))
+      if (!kv_metadata_is_name_byte(GRPC_SLICE_START_PTR(name)[i]))
          return refuse_name(name, "has characters other than a-z, 0-9, \"-\", \"_\" and \".\"",
                             status);
-   if (is_of_http1(name))
+   if (kv_metadata_is_of_http1(kv_slice(GRPC_SLICE_START_PTR(name), size)))
       return refuse_name(name, "is not allowed in HTTP/2", status);
    return KV_OK;
 }
 
-enum kv_code kv_rpc_check_headers(const grpc_metadata_array *headers, struct kv_status *status)
+enum kv_code kv_grpc_check_headers(const grpc_metadata_array *headers, struct kv_status *status)
 {
    size_t size = 0;
    for (size_t i = 0; i < headers->count; i++) {
@@ -69,9 +53,9 @@ enum kv_code kv_rpc_check_headers(const grpc_metadata_array *headers, struct kv_
       if (check_name(header->key, status) != KV_OK)
          return status->code;
    }
-   if (size > KV_RPC_METADATA_MAX)
+   if (size > KV_GRPC_METADATA_MAX)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED,
                      "the call's metadata has %zu bytes; the limit is %d", size,
-                     KV_RPC_METADATA_MAX);
+                     KV_GRPC_METADATA_MAX);
    return KV_OK;
 }

@@ -5,8 +5,8 @@
  *
  * Threads: any.
  */
-#ifndef KV_RPC_HEADERS_H
-#define KV_RPC_HEADERS_H
+#ifndef KV_RPC_GRPC_HEADERS_H
+#define KV_RPC_GRPC_HEADERS_H
 
 #include "core/support/status.h"
 
@@ -15,14 +15,14 @@
 #include <stdbool.h>
 
 /* Limit on the bytes of names and values: 16 KiB of values, and some for the names. */
-#define KV_RPC_METADATA_MAX (17 * 1024)
+#define KV_GRPC_METADATA_MAX (17 * 1024)
 
 /* RESOURCE_EXHAUSTED: they are too large. INTERNAL, as for any call that is malformed: a name is
  * not in lower case, or belongs to HTTP/1 (RFC 9113, 8.2). */
-enum kv_code kv_rpc_check_headers(const grpc_metadata_array *headers, struct kv_status *status);
+enum kv_code kv_grpc_check_headers(const grpc_metadata_array *headers, struct kv_status *status);
 
 /* Whether the client flagged the last message of a call as compressed. gRPC takes a message so
  * flagged as plain where no encoding that it knows was named. */
-bool kv_rpc_is_flagged_compressed(grpc_call *call);
+bool kv_grpc_is_flagged_compressed(grpc_call *call);
 
 #endif

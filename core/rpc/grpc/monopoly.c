@@ -33,18 +33,18 @@ struct seen {
 };
 
 struct kv_monopoly {
-   struct kv_rpc *rpc;
+   struct kv_grpc_server *server;
    struct connection *connections;
    size_t count;
    bool measures;
    struct seen seen[KV_RPC_WORKERS_MAX];
 };
 
-struct kv_monopoly *kv_monopoly_create(struct kv_rpc *rpc, struct kv_status *status)
+struct kv_monopoly *kv_monopoly_create(struct kv_grpc_server *server, struct kv_status *status)
 {
    struct kv_monopoly *monopoly = calloc(1, sizeof *monopoly);
    if (monopoly)
-      monopoly->rpc = rpc;
+      monopoly->server = server;
    else
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory to watch connections");
    return monopoly;
@@ -114,7 +114,7 @@ static void begin_to_measure(struct kv_monopoly *monopoly)
 /* Ends the connection that has sent the most since, if that is too much. */
 static void end_worst(struct kv_monopoly *monopoly)
 {
-   uint64_t most = monopoly->rpc->options.memory_max;
+   uint64_t most = monopoly->server->rpc->options.memory_max;
    int worst = -1;
    for (size_t i = 0; i < monopoly->count; i++) {
       int own = hold(monopoly, i);
@@ -141,7 +141,7 @@ static void end_worst(struct kv_monopoly *monopoly)
    monopoly->measures = false;
 }
 
-static uint64_t run_ns(const struct kv_rpc_worker *worker)
+static uint64_t run_ns(const struct kv_grpc_worker *worker)
 {
    clockid_t clock;
    struct timespec time;
@@ -151,7 +151,7 @@ static uint64_t run_ns(const struct kv_rpc_worker *worker)
 }
 
 /* Whether the worker has been busy since the last look within one wait for an event. */
-static bool is_kept(const struct kv_rpc_worker *worker, struct seen *seen)
+static bool is_kept(const struct kv_grpc_worker *worker, struct seen *seen)
 {
    struct seen now = {atomic_load_explicit(&worker->waits, memory_order_relaxed), run_ns(worker)};
    bool kept = now.waits % 2 == 1 && now.waits == seen->waits &&
@@ -163,8 +163,8 @@ static bool is_kept(const struct kv_rpc_worker *worker, struct seen *seen)
 void kv_monopoly_look(struct kv_monopoly *monopoly)
 {
    bool any = false;
-   for (unsigned i = 0; i < monopoly->rpc->worker_count; i++)
-      any |= is_kept(&monopoly->rpc->workers[i], &monopoly->seen[i]);
+   for (unsigned i = 0; i < monopoly->server->worker_count; i++)
+      any |= is_kept(&monopoly->server->workers[i], &monopoly->seen[i]);
    if (!any)
       monopoly->measures = false;
    else if (!monopoly->measures)

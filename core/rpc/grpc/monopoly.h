@@ -8,18 +8,18 @@
  *
  * Threads: note and look on one thread, which must end before the workers do.
  */
-#ifndef KV_RPC_MONOPOLY_H
-#define KV_RPC_MONOPOLY_H
+#ifndef KV_RPC_GRPC_MONOPOLY_H
+#define KV_RPC_GRPC_MONOPOLY_H
 
 #include "core/support/status.h"
 
 struct kv_monopoly;
-struct kv_rpc;
+struct kv_grpc_server;
 
 #define KV_MONOPOLY_LOOK_MS 250
 
 /* NULL with `status`. The workers are looked at from their start on. */
-struct kv_monopoly *kv_monopoly_create(struct kv_rpc *rpc, struct kv_status *status);
+struct kv_monopoly *kv_monopoly_create(struct kv_grpc_server *server, struct kv_status *status);
 void kv_monopoly_destroy(struct kv_monopoly *monopoly);
 /* A connection that is about to be handed to gRPC. */
 void kv_monopoly_note(struct kv_monopoly *monopoly, int fd);

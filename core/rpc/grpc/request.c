@@ -15,16 +15,25 @@
 /* Requests of streams are not unpacked in steps, and never large. */
 #define STREAM_REQUEST_MAX ((size_t)1024 * 1024)
 
-bool kv_call_is_packed(const grpc_byte_buffer *payload)
+bool kv_grpc_is_packed(const grpc_byte_buffer *payload)
 {
    return payload && payload->data.raw.compression != GRPC_COMPRESS_NONE;
 }
 
-bool kv_call_begin_work(struct kv_call *call)
+static void drop_request(struct kv_grpc_call *call)
 {
-   return kv_charge_begin_work(&call->charge, kv_call_is_packed(call->payload)
-                                                  ? call->worker->rpc->options.receive_message_max
-                                                  : grpc_byte_buffer_length(call->payload));
+   kv_inflater_destroy(call->inflater); /* which reads the payload */
+   call->inflater = NULL;
+   if (call->payload)
+      grpc_byte_buffer_destroy(call->payload);
+   call->payload = NULL;
+   free(call->joined);
+   call->joined = NULL;
+}
+
+void kv_grpc_drop_request(struct kv_call *call)
+{
+   drop_request(kv_grpc_call_of(call));
 }
 
 static bool get_piece(void *context, size_t index, struct kv_slice *piece)
@@ -37,10 +46,10 @@ static bool get_piece(void *context, size_t index, struct kv_slice *piece)
    return true;
 }
 
-static enum kv_code begin_unpacking(struct kv_call *call, struct kv_status *status)
+static enum kv_code begin_unpacking(struct kv_grpc_call *call, struct kv_status *status)
 {
-   size_t max = call->worker->rpc->options.receive_message_max;
-   if (call->method->kind != KV_RPC_UNARY && max > STREAM_REQUEST_MAX)
+   size_t max = call->base.worker->rpc->options.receive_message_max;
+   if (call->base.method->kind != KV_RPC_UNARY && max > STREAM_REQUEST_MAX)
       max = STREAM_REQUEST_MAX;
    const struct kv_inflater_config config = {
        .gzip = call->payload->data.raw.compression == GRPC_COMPRESS_GZIP,
@@ -48,34 +57,34 @@ static enum kv_code begin_unpacking(struct kv_call *call, struct kv_status *stat
        .context = &call->payload->data.raw.slice_buffer,
        .size_max = max,
        .admit = kv_charge_take_request,
-       .admit_context = &call->charge,
+       .admit_context = &call->base.charge,
    };
    return kv_inflater_create(&config, &call->inflater, status);
 }
 
-static enum kv_code unpack(struct kv_call *call, bool *ready, struct kv_slice *request,
+static enum kv_code unpack(struct kv_grpc_call *call, bool *ready, struct kv_slice *request,
                            struct kv_status *status)
 {
    enum kv_code code = call->inflater ? KV_OK : begin_unpacking(call, status);
-   size_t step = call->method->kind == KV_RPC_UNARY ? STEP_SIZE : SIZE_MAX;
+   size_t step = call->base.method->kind == KV_RPC_UNARY ? STEP_SIZE : SIZE_MAX;
    if (code == KV_OK)
       code = kv_inflater_run(call->inflater, step, ready, status);
-   if (code != KV_OK && call->charge.refused)
-      kv_call_exhausted(call, status);
+   if (code != KV_OK && call->base.charge.refused)
+      kv_call_exhausted(&call->base, status);
    if (code != KV_OK || !*ready)
       return code;
    size_t size;
    char *data = kv_inflater_take(call->inflater, &size);
-   kv_call_drop_request(call);
+   drop_request(call);
    call->joined = data;
-   kv_charge_unpacked(&call->charge, size);
+   kv_charge_unpacked(&call->base.charge, size);
    *request = kv_slice(data, size);
    return KV_OK;
 }
 
 /* The message is compressed, but gRPC knows no encoding for it: none was named, or one that it does
  * not know. Only its log says which of the two it was, and not for which call. */
-static enum kv_code refuse_encoding(struct kv_call *call, struct kv_status *status)
+static enum kv_code refuse_encoding(struct kv_grpc_call *call, struct kv_status *status)
 {
    if (!kv_grpc_log_saw_unknown_encoding())
       return kv_fail(status, KV_INTERNAL,
@@ -87,7 +96,8 @@ static enum kv_code refuse_encoding(struct kv_call *call, struct kv_status *stat
        "deflate and gzip");
 }
 
-static enum kv_code join(struct kv_call *call, struct kv_slice *request, struct kv_status *status)
+static enum kv_code join(struct kv_grpc_call *call, struct kv_slice *request,
+                         struct kv_status *status)
 {
    grpc_slice_buffer *pieces = &call->payload->data.raw.slice_buffer;
    size_t size = 0;
@@ -99,19 +109,22 @@ static enum kv_code join(struct kv_call *call, struct kv_slice *request, struct 
              GRPC_SLICE_LENGTH(pieces->slices[i]));
       size += GRPC_SLICE_LENGTH(pieces->slices[i]);
    }
-   kv_call_drop_request(call);
+   drop_request(call);
    call->joined = joined;
    *request = kv_slice(joined, size);
    return KV_OK;
 }
 
-enum kv_code kv_call_join_request(struct kv_call *call, bool *ready, struct kv_slice *request,
+enum kv_code kv_grpc_join_request(struct kv_call *base, bool *ready, struct kv_slice *request,
                                   struct kv_status *status)
 {
+   struct kv_grpc_call *call = kv_grpc_call_of(base);
+   if (!call->payload)
+      return kv_fail(status, KV_INTERNAL, "the call has no request message");
    const grpc_slice_buffer *pieces = &call->payload->data.raw.slice_buffer;
-   if (kv_call_is_packed(call->payload))
+   if (kv_grpc_is_packed(call->payload))
       return unpack(call, ready, request, status);
-   if (kv_rpc_is_flagged_compressed(call->grpc))
+   if (kv_grpc_is_flagged_compressed(call->grpc))
       return refuse_encoding(call, status);
    *ready = true;
    if (pieces->count != 1)

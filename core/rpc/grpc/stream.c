@@ -1,38 +1,34 @@
 #include "core/rpc/grpc/call.h"
 #include "core/support/invariant.h"
 
-#include <string.h>
-
 /* The functions below that start batches are called with the lock held. */
-static void start(struct kv_call *call, const grpc_op *ops, size_t count,
-                  struct kv_rpc_event *event)
+static void start(struct kv_grpc_call *call, const grpc_op *ops, size_t count,
+                  struct kv_grpc_event *event)
 {
    call->stream.batches++;
-   kv_call_start(call, ops, count, event);
+   kv_grpc_start(call, ops, count, event);
 }
 
 /* gRPC wants the initial metadata before anything else, in a batch of its own or the first one. */
-static size_t add_metadata(struct kv_call *call, grpc_op *ops)
+static size_t add_initial(struct kv_grpc_call *call, grpc_op *ops)
 {
    if (call->stream.metadata_sent)
       return 0;
    call->stream.metadata_sent = true;
-   ops[0] = (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
+   ops[0] = kv_grpc_initial_op(call);
    return 1;
 }
 
-static void start_status(struct kv_call *call)
+static void start_status(struct kv_grpc_call *call)
 {
    grpc_op ops[2];
-   size_t count = add_metadata(call, ops);
-   ops[count++] =
-       kv_call_status_op(call, call->stream.status_code,
-                         call->stream.status_code == KV_OK ? NULL : &call->stream.status_text);
+   size_t count = add_initial(call, ops);
+   ops[count++] = kv_grpc_status_op(call, call->stream.status_code, &call->stream.status_text);
    call->stream.status_waits = false;
    start(call, ops, count, &call->stream.ended);
 }
 
-static void start_read(struct kv_call *call)
+static void start_read(struct kv_grpc_call *call)
 {
    const grpc_op op = {.op = GRPC_OP_RECV_MESSAGE,
                        .data.recv_message.recv_message = &call->payload};
@@ -41,7 +37,7 @@ static void start_read(struct kv_call *call)
 
 /* Takes the lock off again. Says whether the stream is still open; if not, and this was the last
  * batch, the call is released. While it is open RECV_CLOSE is in flight, so it cannot have been. */
-static bool batch_ended(struct kv_call *call)
+static bool batch_ended(struct kv_grpc_call *call)
 {
    bool open = !call->stream.over;
    bool last = --call->stream.batches == 0;
@@ -49,16 +45,17 @@ static bool batch_ended(struct kv_call *call)
    if (!last)
       return open;
    KV_INVARIANT(!open);
-   if (call->given_to_handler && call->method->closed)
-      call->method->closed(call->method->service, call);
+   const struct kv_rpc_method *method = call->base.method;
+   if (call->base.given_to_handler && method->closed)
+      method->closed(method->service, &call->base);
    grpc_slice_unref(call->stream.status_text);
-   kv_call_release(call);
+   kv_grpc_call_release(call);
    return false;
 }
 
 static void handle_ended(void *owner, bool ok)
 {
-   struct kv_call *call = owner;
+   struct kv_grpc_call *call = owner;
    (void)ok;
    pthread_mutex_lock(&call->stream_lock);
    batch_ended(call);
@@ -67,7 +64,7 @@ static void handle_ended(void *owner, bool ok)
 /* RECV_CLOSE: the status has left, or the call is cancelled. */
 static void handle_closing(void *owner, bool ok)
 {
-   struct kv_call *call = owner;
+   struct kv_grpc_call *call = owner;
    (void)ok;
    pthread_mutex_lock(&call->stream_lock);
    call->stream.over = true;
@@ -77,83 +74,87 @@ static void handle_closing(void *owner, bool ok)
 
 static void handle_sent(void *owner, bool ok)
 {
-   struct kv_call *call = owner;
+   struct kv_grpc_call *call = owner;
    pthread_mutex_lock(&call->stream_lock);
    call->stream.send_in_flight = false;
-   kv_call_sent(call);
+   kv_grpc_sent(call);
    if (call->stream.status_waits)
       start_status(call);
    /* A send fails only when the call is cancelled; RECV_CLOSE reports that. */
-   if (!batch_ended(call) || !ok || !call->method->sent)
+   const struct kv_rpc_method *method = call->base.method;
+   if (!batch_ended(call) || !ok || !method->sent)
       return;
-   if (call->method->slow)
-      kv_turn_answer(call->worker);
-   call->method->sent(call->method->service, call);
+   if (method->slow)
+      kv_turn_answer(call->base.worker);
+   method->sent(method->service, &call->base);
 }
 
 /* Gives what was read, or the end of the client's side, to the handler. */
-static void deliver(struct kv_call *call)
+static void deliver(struct kv_grpc_call *call)
 {
-   const struct kv_rpc_method *method = call->method;
+   struct kv_call *base = &call->base;
+   const struct kv_rpc_method *method = base->method;
    struct kv_slice request;
    struct kv_status status;
    bool ready;
-   if (!call->given_to_handler && kv_call_may_begin(call, &status) != KV_OK) {
-      kv_stream_end(call, status.code, status.text);
-   } else if (!call->payload && method->kind == KV_RPC_SERVER_STREAM) {
-      kv_stream_end(call, KV_INTERNAL, "the call has no request message");
-   } else if (!call->payload) {
-      call->given_to_handler = true;
-      method->half_closed(method->service, call);
-   } else if (kv_call_join_request(call, &ready, &request, &status) != KV_OK) {
-      kv_stream_end(call, status.code, status.text);
+   if (!base->given_to_handler && kv_call_may_begin(base, &status) != KV_OK) {
+      kv_grpc_stream_end(call, status.code, status.text);
+   } else if (!call->payload && method->kind == KV_RPC_BIDI) {
+      base->given_to_handler = true;
+      method->half_closed(method->service, base);
+   } else if (kv_grpc_join_request(base, &ready, &request, &status) != KV_OK) {
+      kv_grpc_stream_end(call, status.code, status.text);
    } else {
-      call->given_to_handler = true;
-      method->request(method->service, call, request);
+      base->given_to_handler = true;
+      method->request(method->service, base, request);
    }
 }
 
 /* Its turn counts as a batch, so that the call lives until then. */
-static void take_turn(struct kv_call *call)
+static void deliver_if_open(struct kv_grpc_call *call)
 {
    pthread_mutex_lock(&call->stream_lock);
    if (batch_ended(call))
       deliver(call);
 }
 
+static void take_turn(struct kv_call *call)
+{
+   deliver_if_open(kv_grpc_call_of(call));
+}
+
 static void handle_read(void *call, bool ok)
 {
    (void)ok;
-   take_turn(call);
+   deliver_if_open(call);
 }
 
-void kv_stream_open(struct kv_call *call, bool slow)
+void kv_grpc_stream_open(struct kv_grpc_call *call, bool slow)
 {
-   call->closing = (struct kv_rpc_event){handle_closing, call};
-   call->stream = (struct kv_stream){.status_text = grpc_empty_slice(),
-                                     .sent = {handle_sent, call},
-                                     .ended = {handle_ended, call},
-                                     .read = {handle_read, call}};
-   const grpc_op op = kv_call_close_op(call);
+   call->closing = (struct kv_grpc_event){handle_closing, call};
+   call->stream = (struct kv_grpc_stream){.status_text = grpc_empty_slice(),
+                                          .sent = {handle_sent, call},
+                                          .ended = {handle_ended, call},
+                                          .read = {handle_read, call}};
+   const grpc_op op = kv_grpc_close_op(call);
    pthread_mutex_lock(&call->stream_lock);
    start(call, &op, 1, &call->closing);
    if (slow)
       call->stream.batches++;
    pthread_mutex_unlock(&call->stream_lock);
    if (slow)
-      kv_turn_await(call, take_turn);
+      kv_turn_await(&call->base, take_turn);
    else
       deliver(call);
 }
 
-void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text)
+void kv_grpc_stream_end(struct kv_grpc_call *call, enum kv_code code, const char *text)
 {
    pthread_mutex_lock(&call->stream_lock);
    if (!call->stream.over) {
       call->stream.over = true;
       call->stream.status_code = code;
-      call->stream.status_text =
-          grpc_slice_from_copied_buffer(text, strnlen(text, KV_STATUS_TEXT_SIZE));
+      call->stream.status_text = grpc_slice_from_copied_string(text);
       call->stream.status_waits = true;
       if (!call->stream.send_in_flight)
          start_status(call);
@@ -161,38 +162,28 @@ void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text)
    pthread_mutex_unlock(&call->stream_lock);
 }
 
-void kv_call_finish(struct kv_call *call)
+void kv_grpc_stream_send(struct kv_call *base)
 {
-   KV_INVARIANT(call->method->kind != KV_RPC_UNARY);
-   kv_stream_end(call, KV_OK, "");
-}
-
-void kv_call_send(struct kv_call *call)
-{
-   KV_INVARIANT(call->method->kind != KV_RPC_UNARY);
-   if (kv_call_deadline_passed(call)) {
-      kv_stream_end(call, KV_DEADLINE_EXCEEDED, "the deadline passed before all replies were sent");
-      return;
-   }
+   struct kv_grpc_call *call = kv_grpc_call_of(base);
    pthread_mutex_lock(&call->stream_lock);
    if (!call->stream.over) {
       KV_INVARIANT(!call->stream.send_in_flight);
       grpc_op ops[2];
-      size_t count = add_metadata(call, ops);
-      ops[count++] = kv_call_send_op(call);
+      size_t count = add_initial(call, ops);
+      ops[count++] = kv_grpc_send_op(call);
       call->stream.send_in_flight = true;
-      atomic_store_explicit(&call->progress.awaits_reader, true, memory_order_release);
+      atomic_store_explicit(&base->progress.awaits_reader, true, memory_order_release);
       start(call, ops, count, &call->stream.sent);
    }
    pthread_mutex_unlock(&call->stream_lock);
 }
 
-void kv_call_read_next(struct kv_call *call)
+void kv_grpc_stream_read_next(struct kv_call *base)
 {
-   KV_INVARIANT(call->method->kind == KV_RPC_BIDI);
+   struct kv_grpc_call *call = kv_grpc_call_of(base);
    pthread_mutex_lock(&call->stream_lock);
    if (!call->stream.over) {
-      kv_call_forget_request(call);
+      kv_call_forget_request(base);
       start_read(call);
    }
    pthread_mutex_unlock(&call->stream_lock);

@@ -12,9 +12,10 @@
 #include <grpc/slice.h>
 
 struct kv_call;
+struct kv_grpc_call;
 
 /* Of a call that is one; under the call's stream_lock. */
-struct kv_stream {
+struct kv_grpc_stream {
    unsigned batches; /* in flight in gRPC */
    bool metadata_sent;
    bool send_in_flight;
@@ -22,11 +23,16 @@ struct kv_stream {
    bool status_waits; /* `status_code` goes out when the send in flight is done */
    enum kv_code status_code;
    grpc_slice status_text;
-   struct kv_rpc_event sent, ended, read;
+   struct kv_grpc_event sent, ended, read;
 };
 
 /* On the worker's thread. */
-void kv_stream_open(struct kv_call *call, bool slow);
-void kv_stream_end(struct kv_call *call, enum kv_code code, const char *text);
+void kv_grpc_stream_open(struct kv_grpc_call *call, bool slow);
+
+/* On any thread. */
+void kv_grpc_stream_end(struct kv_grpc_call *call, enum kv_code code, const char *text);
+/* For the engine's table. */
+void kv_grpc_stream_send(struct kv_call *call);
+void kv_grpc_stream_read_next(struct kv_call *call);
 
 #endif

@@ -6,7 +6,6 @@
 
 #define TIMEOUT_DIGITS_MAX ((size_t)8)
 #define GRPC_TYPE "application/grpc"
-#define BINARY_SUFFIX "-bin"
 
 static bool is(struct kv_slice text, const char *other)
 {
@@ -58,13 +57,6 @@ enum kv_encoding kv_fields_encoding(struct kv_slice name)
    return is(name, "deflate") ? KV_DEFLATE : KV_ENCODING_UNKNOWN;
 }
 
-bool kv_fields_is_reserved(struct kv_slice name)
-{
-   return kv_slice_begins_with(name, kv_slice_of(":")) ||
-          kv_slice_begins_with(name, kv_slice_of("grpc-")) || is(name, "te") ||
-          is(name, "content-type") || is(name, "user-agent");
-}
-
 static bool is_sent_as_it_is(char byte)
 {
    return byte >= ' ' && byte <= '~' && byte != '%';
@@ -94,13 +86,6 @@ size_t kv_fields_encode_message(const char *text, size_t size, char *to, size_t 
    while (used > 0 && to[used - 1] == ' ') /* where it was cut */
       used--;
    return used;
-}
-
-bool kv_fields_is_binary(struct kv_slice name)
-{
-   const size_t size = sizeof BINARY_SUFFIX - 1;
-   return name.size > size &&
-          memcmp((const char *)name.data + name.size - size, BINARY_SUFFIX, size) == 0;
 }
 
 bool kv_fields_next_value(struct kv_slice *list, struct kv_slice *value)

@@ -32,9 +32,6 @@ enum kv_encoding kv_fields_encoding(struct kv_slice name);
 /* grpc-accept-encoding: the names that kv_fields_encoding knows. */
 #define KV_FIELDS_ACCEPTED_ENCODINGS "identity, deflate, gzip"
 
-/* Whether a name belongs to HTTP or gRPC, so that its field is no metadata for the service. */
-bool kv_fields_is_reserved(struct kv_slice name);
-
 /* grpc-message: percent-encodes `text` into `to`, without a NUL, and returns the size. What does
  * not fit into `to_size` bytes is cut off between two characters. Spaces at both ends are encoded
  * as well, since HTTP/2 allows none there. */
@@ -43,7 +40,6 @@ size_t kv_fields_encode_message(const char *text, size_t size, char *to, size_t 
 
 /* ---- Metadata whose name ends with "-bin": base64 ---- */
 
-bool kv_fields_is_binary(struct kv_slice name);
 /* Cuts the next value off a list that a proxy has joined by commas. False when there is none. */
 bool kv_fields_next_value(struct kv_slice *list, struct kv_slice *value);
 

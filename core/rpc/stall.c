@@ -1,7 +1,8 @@
-#include "core/rpc/grpc/stall.h"
+#include "core/rpc/stall.h"
 
-#include "core/rpc/grpc/call.h"
-#include "core/rpc/grpc/server.h"
+#include "core/rpc/call.h"
+#include "core/rpc/engine.h"
+#include "core/support/clock.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -58,8 +59,8 @@ static void count_kept(struct kv_call *call)
    call->progress.kept = kept;
 }
 
-/* gRPC ends the call, as a status would wait behind the reply. Only what has changed nothing may be
- * called aborted or refused, as clients send that again. */
+/* At once, as a status would wait behind the reply. Only what has changed nothing may be called
+ * aborted or refused, as clients send that again. */
 static void end(struct kv_call *call, const struct kv_status *status)
 {
    const struct kv_rpc_method *method = call->method;
@@ -72,8 +73,7 @@ static void end(struct kv_call *call, const struct kv_status *status)
    if (carried_out)
       snprintf(text + size, sizeof text - size, "; the call itself has taken effect");
    call->progress.ended = true;
-   enum kv_code code = carried_out ? KV_INTERNAL : status->code;
-   grpc_call_cancel_with_status(call->grpc, (grpc_status_code)code, text, NULL);
+   call->engine->abort(call, carried_out ? KV_INTERNAL : status->code, text);
 }
 
 static void end_for_memory(struct kv_call *call)
@@ -192,9 +192,9 @@ static void look(struct kv_rpc_worker *worker)
 
 void kv_stall_look(struct kv_rpc_worker *worker)
 {
-   gpr_timespec now = gpr_now(GPR_CLOCK_MONOTONIC);
-   if (gpr_time_cmp(now, worker->open.look_at) < 0)
+   int64_t now = (int64_t)kv_clock_monotonic_ms();
+   if (now < worker->open.look_at)
       return;
    look(worker);
-   worker->open.look_at = gpr_time_add(now, gpr_time_from_millis(LOOK_MS, GPR_TIMESPAN));
+   worker->open.look_at = now + LOOK_MS;
 }

@@ -10,14 +10,13 @@
  *
  * Threads: the worker's.
  */
-#ifndef KV_RPC_GRPC_STALL_H
-#define KV_RPC_GRPC_STALL_H
-
-#include <grpc/support/time.h>
+#ifndef KV_RPC_STALL_H
+#define KV_RPC_STALL_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 struct kv_call;
@@ -26,7 +25,7 @@ struct kv_rpc_worker;
 /* The open calls of a worker. */
 struct kv_open_calls {
    LIST_HEAD(, kv_call) calls; /* the newest first */
-   gpr_timespec look_at;       /* the next time to look at them */
+   int64_t look_at;            /* the next time to look at them, by the monotonic clock in ms */
    unsigned looks;
 };
 
@@ -36,8 +35,8 @@ struct kv_progress {
    size_t kept;                /* bytes of old versions in its share */
    unsigned sent, sent_before; /* replies that have left; at the last look */
    unsigned still;             /* looks in a row at which the same one had not */
-   bool ended;                 /* gRPC has been asked to end the call */
-   atomic_bool awaits_reader;  /* gRPC has a reply, or a status, that the client is to read */
+   bool ended;                 /* the engine has been told to end the call */
+   atomic_bool awaits_reader;  /* a reply, or a status, has been sent that the client is to read */
 };
 
 /* At the end of each turn: looks at the open calls if it is time to. */

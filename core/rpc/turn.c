@@ -1,13 +1,15 @@
-#include "core/rpc/grpc/turn.h"
+#include "core/rpc/turn.h"
 
-#include "core/rpc/grpc/call.h"
-#include "core/rpc/grpc/server.h"
-
+#include "core/rpc/call.h"
+#include "core/rpc/server.h"
+#include "core/support/clock.h"
 #include "core/support/invariant.h"
 
 /* Where events never end the turn does after so many, some hundred microseconds. A slow call takes
  * about as long until it hands the thread back, so slow calls have half of a busy worker's time. */
 #define EVENTS_MAX 64
+/* While there is no memory for large requests: how long until the next attempt. */
+#define BLOCKED_MS 5
 
 void kv_turn_handled(struct kv_call *call)
 {
@@ -23,9 +25,18 @@ void kv_turn_answer(struct kv_rpc_worker *worker)
    worker->turn.unanswered = false;
 }
 
-bool kv_turn_is_open(const struct kv_rpc_worker *worker)
+static bool is_open(const struct kv_turn *turn)
 {
-   return worker->turn.unanswered || (!TAILQ_EMPTY(&worker->turn.slow) && !worker->turn.blocked);
+   return turn->unanswered || (!TAILQ_EMPTY(&turn->slow) && !turn->blocked);
+}
+
+int64_t kv_turn_wait_until(const struct kv_rpc_worker *worker)
+{
+   if (is_open(&worker->turn))
+      return 0;
+   if (worker->turn.blocked) /* until another worker's calls have ended */
+      return (int64_t)kv_clock_monotonic_ms() + BLOCKED_MS;
+   return LIST_EMPTY(&worker->open.calls) ? KV_TURN_FOREVER : worker->open.look_at;
 }
 
 /* ---- Slow calls ---- */

@@ -11,12 +11,14 @@
  *
  * Threads: the worker's.
  */
-#ifndef KV_RPC_GRPC_TURN_H
-#define KV_RPC_GRPC_TURN_H
+#ifndef KV_RPC_TURN_H
+#define KV_RPC_TURN_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
+
+#define KV_TURN_FOREVER INT64_MAX
 
 struct kv_call;
 struct kv_rpc_worker;
@@ -34,8 +36,9 @@ struct kv_turn {
 void kv_turn_event(struct kv_rpc_worker *worker);
 /* Nothing more has arrived. */
 void kv_turn_end(struct kv_rpc_worker *worker);
-/* Whether the end of the turn has something to do, so that it must not wait for an event. */
-bool kv_turn_is_open(const struct kv_rpc_worker *worker);
+/* Until when the worker may wait for an event before it has to end a turn, in milliseconds by the
+ * monotonic clock: 0 when it must not wait, KV_TURN_FOREVER when only an event gives it work. */
+int64_t kv_turn_wait_until(const struct kv_rpc_worker *worker);
 /* Before what may take long within a turn: does what its end would do for the calls so far. */
 void kv_turn_answer(struct kv_rpc_worker *worker);
 /* After a handler of the call has run. */

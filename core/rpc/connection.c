@@ -1,0 +1,60 @@
+#include "core/rpc/connection.h"
+
+#include "core/net/address.h"
+
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+/* What a client has to take to have moved: pings alone do not count. */
+#define MOVE_SIZE 4096
+
+_Static_assert(KV_RPC_PEER_SIZE == KV_ADDRESS_TEXT_SIZE, "an address fits into a peer's text");
+
+/* Bytes that the other side has taken, ever; where the system does not count them, those that it
+ * has not taken, which differ as they are. The descriptor may be another one by now: nothing but
+ * the answer is wrong then. */
+static uint64_t taken_from(int fd, bool *counted)
+{
+   struct tcp_info info;
+   socklen_t size = sizeof info;
+   int waiting = 0;
+   memset(&info, 0, sizeof info);
+   *counted = getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0;
+   if (*counted)
+      return info.tcpi_bytes_acked;
+   return ioctl(fd, SIOCOUTQ, &waiting) == 0 ? (uint64_t)waiting : 0;
+}
+
+unsigned kv_connection_still(struct kv_connection *connection, unsigned look)
+{
+   if (connection->look == look)
+      return connection->still;
+   bool counted, was_looked_at = connection->look + 1 == look;
+   connection->look = look;
+   uint64_t taken = taken_from(connection->fd, &counted);
+   uint64_t step =
+       taken > connection->taken ? taken - connection->taken : connection->taken - taken;
+   bool moved = counted ? step >= MOVE_SIZE : step > 0;
+   connection->still = moved || !was_looked_at ? 0 : connection->still + 1;
+   if (moved || !was_looked_at)
+      connection->taken = taken;
+   return connection->still;
+}
+
+void kv_connection_peer(const struct kv_connection *connection, char text[KV_RPC_PEER_SIZE])
+{
+   struct sockaddr_storage address;
+   socklen_t size = sizeof address;
+   struct sockaddr *peer = (struct sockaddr *)&address;
+   if (getpeername(connection->fd, peer, &size) != 0)
+      snprintf(text, KV_RPC_PEER_SIZE, "unknown");
+   else if (peer->sa_family == AF_UNIX)
+      snprintf(text, KV_RPC_PEER_SIZE, "unix:");
+   else
+      kv_address_print(peer, size, text);
+}

@@ -1,0 +1,151 @@
+#include "core/rpc/engine.h"
+
+#include "core/net/acceptor.h"
+#include "core/support/clock.h"
+#include "core/support/invariant.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum kv_code check_methods(const struct kv_rpc_method *methods, size_t count,
+                                  struct kv_status *status)
+{
+   for (size_t i = 1; i < count; i++)
+      for (size_t j = 0; j < i; j++)
+         if (strcmp(methods[i].path, methods[j].path) == 0)
+            return kv_fail(status, KV_ALREADY_EXISTS, "the method %s is there twice",
+                           methods[i].path);
+   return KV_OK;
+}
+
+static enum kv_code create_acceptor(struct kv_rpc *rpc, struct kv_status *status)
+{
+   const struct kv_acceptor_handler handler = {.connected = rpc->engine->connected,
+                                               .tick = rpc->engine->tick,
+                                               .tick_ms = rpc->engine->tick_ms,
+                                               .context = rpc->state};
+   rpc->acceptor = kv_acceptor_create(&handler, status);
+   return rpc->acceptor ? KV_OK : status->code;
+}
+
+static struct kv_rpc *allocate(const struct kv_rpc_options *options,
+                               const struct kv_rpc_method *methods, size_t count)
+{
+   static const char *const no_paths[] = {NULL};
+   struct kv_rpc *rpc = calloc(1, sizeof *rpc);
+   struct kv_rpc_method *table = calloc(count + 1, sizeof *table);
+   struct kv_account *account = kv_account_create(options->memory_max);
+   if (!rpc || !table || !account) {
+      if (account)
+         kv_account_close(account);
+      free(table);
+      free(rpc);
+      return NULL;
+   }
+   if (count > 0)
+      memcpy(table, methods, count * sizeof *table);
+   rpc->options = *options;
+   if (!options->private_paths)
+      rpc->options.private_paths = no_paths;
+   rpc->methods = table;
+   rpc->method_count = count;
+   rpc->account = account;
+   pthread_mutex_init(&rpc->lock, NULL);
+   kv_clock_init_condition(&rpc->quiet);
+   return rpc;
+}
+
+struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
+                             const struct kv_rpc_method *methods, size_t count,
+                             struct kv_status *status)
+{
+   KV_INVARIANT(options->workers >= 1 && options->workers <= KV_RPC_WORKERS_MAX);
+   KV_INVARIANT(options->reader_timeout_ms > 0);
+   const struct kv_engine *engine = kv_engine_find(options->wire, status);
+   if (!engine || check_methods(methods, count, status) != KV_OK)
+      return NULL;
+   struct kv_rpc *rpc = allocate(options, methods, count);
+   if (!rpc) {
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for a server of %zu methods", count);
+      return NULL;
+   }
+   rpc->engine = engine;
+   rpc->state = engine->create(rpc, status);
+   if (rpc->state && create_acceptor(rpc, status) == KV_OK)
+      return rpc;
+   kv_rpc_destroy(rpc);
+   return NULL;
+}
+
+enum kv_code kv_rpc_listen(struct kv_rpc *rpc, const char *address, int *port,
+                           struct kv_status *status)
+{
+   return kv_acceptor_listen(rpc->acceptor, address, port, status);
+}
+
+enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status)
+{
+   enum kv_code code = rpc->engine->start(rpc->state, status);
+   return code == KV_OK ? kv_acceptor_start(rpc->acceptor, status) : code;
+}
+
+void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms)
+{
+   if (rpc->stopped)
+      return;
+   rpc->stopped = true;
+   atomic_store(&rpc->stopping, true);
+   if (rpc->acceptor)
+      kv_acceptor_stop(rpc->acceptor);
+   if (rpc->state)
+      rpc->engine->stop(rpc->state, grace_ms);
+}
+
+void kv_rpc_destroy(struct kv_rpc *rpc)
+{
+   kv_rpc_stop(rpc, 0);
+   if (rpc->acceptor)
+      kv_acceptor_destroy(rpc->acceptor);
+   if (rpc->state)
+      rpc->engine->destroy(rpc->state);
+   kv_account_close(rpc->account);
+   pthread_cond_destroy(&rpc->quiet);
+   pthread_mutex_destroy(&rpc->lock);
+   free(rpc->methods);
+   free(rpc);
+}
+
+/* ---- Workers ---- */
+
+void kv_rpc_add_worker(struct kv_rpc *rpc, struct kv_rpc_worker *worker)
+{
+   KV_INVARIANT(rpc->worker_count < rpc->options.workers);
+   worker->rpc = rpc;
+   worker->index = rpc->worker_count;
+   TAILQ_INIT(&worker->turn.slow);
+   rpc->workers[rpc->worker_count++] = worker;
+}
+
+bool kv_rpc_has_calls(const struct kv_rpc *rpc)
+{
+   for (unsigned i = 0; i < rpc->worker_count; i++)
+      if (atomic_load(&rpc->workers[i]->calls) > 0)
+         return true;
+   return false;
+}
+
+void kv_rpc_await_quiet(struct kv_rpc *rpc, int64_t most_ms)
+{
+   uint64_t until = kv_clock_monotonic_ms() + (uint64_t)most_ms;
+   pthread_mutex_lock(&rpc->lock);
+   while (kv_rpc_has_calls(rpc) && kv_clock_wait(&rpc->quiet, &rpc->lock, until))
+      ;
+   pthread_mutex_unlock(&rpc->lock);
+}
+
+void kv_rpc_note_quiet(struct kv_rpc *rpc)
+{
+   pthread_mutex_lock(&rpc->lock);
+   pthread_cond_signal(&rpc->quiet);
+   pthread_mutex_unlock(&rpc->lock);
+}
