@@ -127,12 +127,12 @@ bool kv_call_is_slow(const struct kv_rpc_method *method, bool packed, size_t siz
 
 void kv_call_begin_unary(struct kv_call *call, bool packed, size_t size)
 {
+   call->packed = packed;
    if (!kv_call_is_slow(call->method, packed, size)) {
       begin(call);
       return;
    }
    call->large = is_large(packed, size);
-   call->packed = packed;
    call->request_size = size;
    kv_call_watch(call);
    kv_turn_await(call, begin);

@@ -30,6 +30,7 @@ struct kv_call {
    struct kv_charge charge;
    size_t cost;         /* what any call costs in this engine */
    int64_t deadline_ms; /* by the monotonic clock; INT64_MAX: none */
+   bool packed;         /* the request that its handler gets, or has, came compressed */
    bool given_to_handler;
    bool watched;          /* `cancelled` is kept true to life */
    bool keeps_arena;      /* it is needed until the end of the call */
@@ -42,7 +43,6 @@ struct kv_call {
    bool begun;                                         /* is to go on */
    void (*go_on)(void *service, struct kv_call *call); /* the handler's, after kv_call_yield */
    bool large;                                         /* its request is */
-   bool packed;                                        /* its request came compressed */
    size_t request_size;                                /* bytes, as it came */
 
    struct kv_progress progress;

@@ -97,6 +97,7 @@ static void deliver(struct kv_grpc_call *call)
    struct kv_slice request;
    struct kv_status status;
    bool ready;
+   base->packed = kv_grpc_is_packed(call->payload);
    if (!base->given_to_handler && kv_call_may_begin(base, &status) != KV_OK) {
       kv_grpc_stream_end(call, status.code, status.text);
    } else if (!call->payload && method->kind == KV_RPC_BIDI) {
