@@ -277,7 +277,8 @@ void call_raw_within(int fd, uint8_t stream, const char *path, const char *timeo
    size += put_header(headers + size, "te", "trailers");
    if (timeout)
       size += put_header(headers + size, "grpc-timeout", timeout);
-   memcpy(message + 5, sent.data, sent.size);
+   if (sent.size > 0)
+      memcpy(message + 5, sent.data, sent.size);
    write_frame(fd, 1, 4, stream, kv_slice(headers, size));          /* HEADERS, complete */
    write_frame(fd, 0, 0, stream, kv_slice(message, 5 + sent.size)); /* DATA */
 }
