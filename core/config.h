@@ -40,6 +40,7 @@ struct kv_config {
    uint64_t max_memory;       /* bytes of keys and values; 0 = no limit */
    uint64_t max_wire_memory;  /* bytes that calls may hold */
    uint64_t reader_timeout;   /* seconds that a reply may stand still */
+   const char *wire;          /* the engine, see kv_rpc_options */
    uint64_t workers;          /* threads that serve the wire */
    uint64_t shutdown_grace_ms;
    uint64_t shutdown_stall_ms;

@@ -81,6 +81,14 @@ static enum kv_code apply_level(struct reading *reading, const struct setting *s
    return refuse(reading, setting, value, "is none of error, warning, info, debug");
 }
 
+static enum kv_code apply_wire(struct reading *reading, const struct setting *setting, char *value)
+{
+   if (strcmp(value, "http2") != 0 && strcmp(value, "grpc") != 0)
+      return refuse(reading, setting, value, "is none of http2, grpc");
+   *(const char **)member(reading, setting) = value;
+   return KV_OK;
+}
+
 static enum kv_code apply_listen(struct reading *reading, const struct setting *setting,
                                  char *value)
 {
@@ -145,6 +153,9 @@ const struct setting kv_config_settings[] = {
     {"reader-timeout", "SECONDS", "30",
      "how long a reply may wait for a client that does not read it", apply_number,
      MEMBER(reader_timeout), 1, 86400, false},
+    {"wire", "ENGINE", "grpc",
+     "what carries the calls: http2 (nghttp2) or grpc (the C core of gRPC)", apply_wire,
+     MEMBER(wire), 0, 0, false},
     {"workers", "N", "2", "number of threads that serve calls", apply_number, MEMBER(workers), 1,
      64, false},
     {"shutdown-grace-ms", "MS", "10000", "how long calls in flight may take to finish at shutdown",

@@ -234,8 +234,10 @@ bool kv_call_insert(struct kv_call *call, size_t at, struct kv_slice bytes,
    struct kv_piece *piece = kv_charge_refer(&call->charge, bytes.size, release, owner);
    if (!piece)
       return false;
-   call->engine->insert(call, at, bytes, piece);
-   return true;
+   if (call->engine->insert(call, at, bytes, piece))
+      return true;
+   kv_piece_undo(piece);
+   return false;
 }
 
 void kv_call_reply(struct kv_call *call)

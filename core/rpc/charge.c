@@ -66,11 +66,16 @@ bool kv_charge_take_request(void *context, size_t size)
    return true;
 }
 
+void kv_charge_give_request(struct kv_charge *charge, size_t size)
+{
+   kv_share_give(charge->share, size);
+   charge->held -= size;
+   charge->request -= size;
+}
+
 void kv_charge_forget_request(struct kv_charge *charge)
 {
-   kv_share_give(charge->share, charge->request);
-   charge->held -= charge->request;
-   charge->request = 0;
+   kv_charge_give_request(charge, charge->request);
 }
 
 void kv_charge_end(struct kv_charge *charge, size_t left)
@@ -201,6 +206,12 @@ void kv_piece_end(void *memory)
    kv_share_give(outbound->share, piece->size);
    free(piece);
    close_outbound(outbound);
+}
+
+void kv_piece_undo(struct kv_piece *piece)
+{
+   piece->release = NULL;
+   kv_piece_end(piece);
 }
 
 size_t kv_charge_outbound(const struct kv_charge *charge)

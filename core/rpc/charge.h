@@ -41,6 +41,8 @@ bool kv_charge_begin(struct kv_charge *charge, struct kv_account *account, struc
 bool kv_charge_take(void *charge, size_t size);
 /* The same for the request, as it is unpacked. */
 bool kv_charge_take_request(void *charge, size_t size);
+/* So many bytes of the request are not held any more. */
+void kv_charge_give_request(struct kv_charge *charge, size_t size);
 /* The request is not needed any more. */
 void kv_charge_forget_request(struct kv_charge *charge);
 /* Nothing but `left` bytes and the reply is left to the call. */
@@ -63,6 +65,8 @@ struct kv_piece *kv_charge_refer(struct kv_charge *charge, size_t size,
                                  void (*release)(void *owner), void *owner);
 /* `piece` is a struct kv_piece. */
 void kv_piece_end(void *piece);
+/* Takes back kv_charge_refer: nothing is released. */
+void kv_piece_undo(struct kv_piece *piece);
 /* Bytes of all pieces made so far, whether they have left or not. */
 size_t kv_charge_outbound(const struct kv_charge *charge);
 /* The call needs its reply no more; pieces end by themselves. */

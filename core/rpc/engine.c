@@ -6,6 +6,7 @@
 /* Those that the server was built with; the first one is the default. */
 static const struct kv_engine *const engines[] = {
     &kv_engine_grpc,
+    &kv_engine_http2,
 };
 #define ENGINE_COUNT (sizeof engines / sizeof engines[0])
 

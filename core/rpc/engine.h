@@ -39,8 +39,9 @@ struct kv_engine {
 
    /* Memory for a message of so many bytes, in place of an earlier one; NULL when there is none. */
    uint8_t *(*message)(struct kv_call *call, size_t size);
-   /* As kv_call_insert. kv_piece_end(piece) follows when the bytes are no longer needed. */
-   void (*insert)(struct kv_call *call, size_t at, struct kv_slice bytes, struct kv_piece *piece);
+   /* As kv_call_insert. kv_piece_end(piece) follows when the bytes are no longer needed; not after a
+    * failure. */
+   bool (*insert)(struct kv_call *call, size_t at, struct kv_slice bytes, struct kv_piece *piece);
    /* Ends the call. Unary: KV_OK with the message made (if there is none, an empty one), else with
     * the status alone; it may be closed before this returns. Streams: after what was sent. `text`
     * is shorter than KV_STATUS_TEXT_SIZE. */
@@ -71,6 +72,7 @@ struct kv_engine {
 };
 
 extern const struct kv_engine kv_engine_grpc;
+extern const struct kv_engine kv_engine_http2;
 
 /* NULL stands for the default. INVALID_ARGUMENT lists the names that there are. */
 const struct kv_engine *kv_engine_find(const char *name, struct kv_status *status);

@@ -44,6 +44,7 @@ int rpc_set_up_with(void **state, struct kv_rpc *(*create)(struct service *servi
    char target[128];
    pthread_mutex_init(&world->service.lock, NULL);
    pthread_cond_init(&world->service.changed, NULL);
+   grpc_init();
    world->rpc = create(&world->service);
    assert_int_equal(kv_rpc_listen(world->rpc, address, &world->port, &status), KV_OK);
    assert_int_equal(kv_rpc_start(world->rpc, &status), KV_OK);
@@ -65,6 +66,7 @@ int rpc_tear_down(void **state)
    grpc_completion_queue_shutdown(world->queue);
    grpc_completion_queue_destroy(world->queue);
    kv_rpc_destroy(world->rpc);
+   grpc_shutdown_blocking();
    pthread_mutex_destroy(&world->service.lock);
    pthread_cond_destroy(&world->service.changed);
    free(world);

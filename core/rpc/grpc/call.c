@@ -152,7 +152,7 @@ uint8_t *kv_grpc_message(struct kv_call *base, size_t size)
    return GRPC_SLICE_START_PTR(call->message);
 }
 
-void kv_grpc_insert(struct kv_call *base, size_t at, struct kv_slice bytes, struct kv_piece *piece)
+bool kv_grpc_insert(struct kv_call *base, size_t at, struct kv_slice bytes, struct kv_piece *piece)
 {
    struct kv_grpc_call *call = kv_grpc_call_of(base);
    KV_INVARIANT(at >= call->inserted_at && at <= GRPC_SLICE_LENGTH(call->message));
@@ -161,6 +161,7 @@ void kv_grpc_insert(struct kv_call *base, size_t at, struct kv_slice bytes, stru
    grpc_slice_buffer_add(pieces_of(call), grpc_slice_new_with_user_data(
                                               (void *)bytes.data, bytes.size, kv_piece_end, piece));
    call->inserted_at = at;
+   return true;
 }
 
 /* ---- Batches ---- */

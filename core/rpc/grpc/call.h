@@ -76,7 +76,7 @@ void kv_grpc_call_pool_destroy(struct kv_grpc_worker *worker);
 /* ---- For the engine's table ---- */
 
 uint8_t *kv_grpc_message(struct kv_call *call, size_t size);
-void kv_grpc_insert(struct kv_call *call, size_t at, struct kv_slice bytes, struct kv_piece *piece);
+bool kv_grpc_insert(struct kv_call *call, size_t at, struct kv_slice bytes, struct kv_piece *piece);
 void kv_grpc_end(struct kv_call *call, enum kv_code code, const char *text);
 void kv_grpc_watch(struct kv_call *call);
 void kv_grpc_abort(struct kv_call *call, enum kv_code code, const char *text);

@@ -1,0 +1,324 @@
+#include "core/rpc/http2/connection.h"
+
+#include "core/rpc/http2/session.h"
+#include "core/rpc/http2/worker.h"
+#include "core/support/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Until a client must have sent its preface and SETTINGS. */
+#define HANDSHAKE_MS 20000
+/* Detects clients that vanished without a FIN: one of which nothing was heard for so long is
+ * pinged, and given up when it does not answer. */
+#define KEEPALIVE_MS 120000
+#define KEEPALIVE_ANSWER_MS 20000
+/* A connection without a call for so long is ended; a client that needs it again opens it again. */
+#define IDLE_MS (2 * 3600 * 1000)
+/* How long a client may take to close its side when the server has closed its own: if what it has
+ * sent were unread when the socket is closed, the system would reset the connection, and the last
+ * bytes would be lost. */
+#define LINGER_MS 1000
+/* Written at a time, so that the others get their turn. */
+#define OUTPUTS_MAX 4
+
+struct kv_http2_connection *kv_http2_connection_of(struct kv_connection *base)
+{
+   return (struct kv_http2_connection *)((char *)base - offsetof(struct kv_http2_connection, base));
+}
+
+static void close_socket(struct kv_http2_connection *connection)
+{
+   if (connection->base.fd >= 0)
+      close(connection->base.fd);
+   connection->base.fd = -1;
+}
+
+struct kv_http2_connection *kv_http2_connection_create(struct kv_http2_worker *worker, int fd,
+                                                       uint64_t number)
+{
+   struct kv_http2_connection *connection = calloc(1, sizeof *connection);
+   struct kv_share *share = connection ? kv_share_open(worker->base.rpc->account) : NULL;
+   if (!share) {
+      free(connection);
+      if (fd >= 0)
+         close(fd);
+      return NULL;
+   }
+   connection->worker = worker;
+   connection->base = (struct kv_connection){.share = share, .fd = fd, .number = number};
+   LIST_INIT(&connection->calls);
+   return connection;
+}
+
+static bool is_closed(const struct kv_http2_connection *connection)
+{
+   return !connection->session;
+}
+
+static void destroy_if_unused(struct kv_http2_connection *connection)
+{
+   if (!is_closed(connection) || connection->call_count > 0)
+      return;
+   kv_share_close(connection->base.share);
+   free(connection);
+}
+
+static void forget(struct kv_http2_connection *connection)
+{
+   struct kv_http2_worker *worker = connection->worker;
+   LIST_REMOVE(connection, siblings);
+   if (connection->in_reading)
+      TAILQ_REMOVE(&worker->reading, connection, reading);
+   if (connection->in_touched)
+      TAILQ_REMOVE(&worker->touched, connection, touched);
+   connection->in_reading = connection->in_touched = false;
+}
+
+static void drop_unsent(struct kv_http2_connection *connection)
+{
+   if (!connection->unsent)
+      return;
+   kv_share_give(connection->base.share, connection->unsent_size);
+   free(connection->unsent);
+   connection->unsent = NULL;
+}
+
+void kv_http2_connection_close(struct kv_http2_connection *connection)
+{
+   if (is_closed(connection))
+      return;
+   forget(connection);
+   kv_http2_session_close(connection);
+   close_socket(connection);
+   drop_unsent(connection);
+   destroy_if_unused(connection);
+}
+
+void kv_http2_connection_call_ended(struct kv_http2_connection *connection)
+{
+   connection->call_count--;
+   destroy_if_unused(connection);
+}
+
+void kv_http2_connection_open(struct kv_http2_connection *connection)
+{
+   struct kv_http2_worker *worker = connection->worker;
+   struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                               .data.ptr = connection};
+   connection->heard_ms = connection->called_ms = worker->now_ms;
+   LIST_INSERT_HEAD(&worker->connections, connection, siblings);
+   bool watched = connection->base.fd < 0 ||
+                  epoll_ctl(worker->epoll, EPOLL_CTL_ADD, connection->base.fd, &event) == 0;
+   if (watched && kv_http2_session_open(connection))
+      return;
+   kv_log(KV_LOG_WARNING, "a connection was refused: the server is out of memory");
+   if (connection->session) {
+      kv_http2_connection_close(connection);
+      return;
+   }
+   forget(connection);
+   close_socket(connection);
+   destroy_if_unused(connection);
+}
+
+void kv_http2_connection_touch(struct kv_http2_connection *connection)
+{
+   if (connection->in_touched || is_closed(connection))
+      return;
+   connection->in_touched = true;
+   TAILQ_INSERT_TAIL(&connection->worker->touched, connection, touched);
+}
+
+/* ---- Reading ---- */
+
+void kv_http2_connection_readable(struct kv_http2_connection *connection)
+{
+   if (connection->in_reading || is_closed(connection))
+      return;
+   connection->in_reading = true;
+   TAILQ_INSERT_TAIL(&connection->worker->reading, connection, reading);
+}
+
+void kv_http2_connection_read(struct kv_http2_connection *connection)
+{
+   struct kv_http2_worker *worker = connection->worker;
+   if (connection->in_reading)
+      TAILQ_REMOVE(&worker->reading, connection, reading);
+   connection->in_reading = false;
+   ssize_t got = recv(connection->base.fd, worker->input, sizeof worker->input, 0);
+   if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+      if (errno == EINTR)
+         kv_http2_connection_readable(connection);
+      return;
+   }
+   connection->heard_ms = worker->now_ms;
+   connection->pinged = false;
+   bool goes_on = got > 0 && (connection->ended ||
+                              kv_http2_session_receive(connection, worker->input, (size_t)got));
+   if (!goes_on)
+      kv_http2_connection_close(connection);
+   else if ((size_t)got == sizeof worker->input)
+      kv_http2_connection_readable(connection);
+}
+
+/* ---- Writing ---- */
+
+/* Whether a write has failed because the socket takes nothing now. */
+static bool takes_later(void)
+{
+   return errno == EAGAIN || errno == EINTR;
+}
+
+/* False: the connection cannot go on. */
+static bool write_unsent(struct kv_http2_connection *connection)
+{
+   size_t left = connection->unsent_size - connection->unsent_from;
+   ssize_t sent =
+       send(connection->base.fd, connection->unsent + connection->unsent_from, left, MSG_NOSIGNAL);
+   if (sent < 0)
+      return takes_later();
+   connection->unsent_from += (size_t)sent;
+   if ((size_t)sent == left)
+      drop_unsent(connection);
+   return true;
+}
+
+/* Keeps what the socket has not taken. */
+static bool keep_unsent(struct kv_http2_connection *connection, size_t sent)
+{
+   const struct kv_http2_output *output = &connection->worker->output;
+   size_t size = output->size - sent;
+   connection->unsent = malloc(size);
+   if (!connection->unsent)
+      return false;
+   kv_http2_output_copy(output, sent, connection->unsent);
+   connection->unsent_from = 0;
+   connection->unsent_size = size;
+   kv_share_add(connection->base.share, size);
+   return true;
+}
+
+static ssize_t send_output(int fd, const struct kv_http2_output *output)
+{
+   if (output->part_count == 1)
+      return send(fd, output->parts[0].iov_base, output->size, MSG_NOSIGNAL);
+   const struct msghdr message = {.msg_iov = (struct iovec *)output->parts,
+                                  .msg_iovlen = output->part_count};
+   return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+/* False: the connection cannot go on. */
+static bool write_output(struct kv_http2_connection *connection)
+{
+   const struct kv_http2_output *output = &connection->worker->output;
+   ssize_t sent = send_output(connection->base.fd, output);
+   if (sent < 0 && !takes_later())
+      return false;
+   size_t taken = sent > 0 ? (size_t)sent : 0;
+   return taken == output->size || keep_unsent(connection, taken);
+}
+
+/* Makes an output and writes it. False: the connection cannot go on. */
+static bool write_next(struct kv_http2_connection *connection, bool *more)
+{
+   struct kv_http2_output *output = &connection->worker->output;
+   kv_http2_output_clear(output);
+   bool good = kv_http2_session_fill(connection);
+   *more = kv_http2_output_is_full(output);
+   if (good && output->size > 0)
+      good = write_output(connection);
+   kv_http2_session_written(connection);
+   return good;
+}
+
+/* All is said: the client should close its side now. */
+static void shut_down(struct kv_http2_connection *connection)
+{
+   if (connection->shut)
+      return;
+   kv_http2_connection_end(connection);
+   connection->shut = true;
+   if (shutdown(connection->base.fd, SHUT_WR) != 0)
+      kv_http2_connection_close(connection);
+}
+
+void kv_http2_connection_flush(struct kv_http2_connection *connection)
+{
+   struct kv_http2_worker *worker = connection->worker;
+   bool good = true, more = true;
+   if (connection->in_touched)
+      TAILQ_REMOVE(&worker->touched, connection, touched);
+   connection->in_touched = false;
+   if (connection->unsent)
+      good = write_unsent(connection);
+   for (unsigned i = 0; good && more && !connection->unsent && i < OUTPUTS_MAX; i++)
+      good = write_next(connection, &more);
+   if (!good) {
+      kv_http2_connection_close(connection);
+   } else if (!connection->unsent) {
+      if (more)
+         kv_http2_connection_touch(connection);
+      else if (connection->ended || kv_http2_session_is_over(connection))
+         shut_down(connection);
+   }
+}
+
+void kv_http2_connection_end(struct kv_http2_connection *connection)
+{
+   struct kv_http2_worker *worker = connection->worker;
+   if (connection->ended)
+      return;
+   connection->ended = true;
+   connection->ended_ms = worker->now_ms;
+   if (worker->look_at_ms > worker->now_ms + LINGER_MS)
+      worker->look_at_ms = worker->now_ms + LINGER_MS;
+   kv_http2_connection_touch(connection);
+}
+
+/* ---- The end of the server ---- */
+
+void kv_http2_connection_drain(struct kv_http2_connection *connection)
+{
+   if (connection->ended || connection->draining)
+      return;
+   connection->draining = true;
+   kv_http2_session_go_away(connection, false);
+   kv_http2_session_ping(connection);
+}
+
+void kv_http2_connection_farewell(struct kv_http2_connection *connection)
+{
+   if (connection->ended)
+      return;
+   kv_http2_session_go_away(connection, true);
+   kv_http2_connection_end(connection);
+}
+
+/* ---- Time ---- */
+
+void kv_http2_connection_look(struct kv_http2_connection *connection)
+{
+   uint64_t now = connection->worker->now_ms;
+   if (!LIST_EMPTY(&connection->calls))
+      connection->called_ms = now;
+   if (connection->ended) {
+      if (now - connection->ended_ms >= LINGER_MS)
+         kv_http2_connection_close(connection);
+   } else if (!connection->settled) {
+      if (now - connection->called_ms >= HANDSHAKE_MS)
+         kv_http2_connection_close(connection);
+   } else if (connection->pinged) {
+      if (now - connection->heard_ms >= KEEPALIVE_MS + KEEPALIVE_ANSWER_MS)
+         kv_http2_connection_close(connection);
+   } else if (now - connection->called_ms >= IDLE_MS) {
+      kv_http2_session_go_away(connection, true);
+   } else if (now - connection->heard_ms >= KEEPALIVE_MS) {
+      connection->pinged = true;
+      kv_http2_session_ping(connection);
+   }
+}

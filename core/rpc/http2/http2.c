@@ -1,0 +1,122 @@
+/*
+ * The engine on nghttp2: its server.
+ */
+#include "core/rpc/engine.h"
+#include "core/rpc/http2/call.h"
+#include "core/rpc/http2/session.h"
+#include "core/rpc/http2/worker.h"
+
+#include <stdlib.h>
+
+struct server {
+   struct kv_rpc *rpc;
+   struct kv_http2_methods *methods;
+   nghttp2_session_callbacks *callbacks;
+   nghttp2_option *options;
+   uint64_t connections; /* that there have been; acceptor's thread only */
+   unsigned worker_count;
+   struct kv_http2_worker *workers[KV_RPC_WORKERS_MAX];
+};
+
+static void destroy(void *state)
+{
+   struct server *server = state;
+   for (unsigned i = 0; i < server->worker_count; i++)
+      kv_http2_worker_destroy(server->workers[i]);
+   nghttp2_option_del(server->options);
+   nghttp2_session_callbacks_del(server->callbacks);
+   kv_http2_methods_destroy(server->methods);
+   free(server);
+}
+
+static enum kv_code create_workers(struct server *server, struct kv_status *status)
+{
+   while (server->worker_count < server->rpc->options.workers) {
+      struct kv_http2_worker *worker = kv_http2_worker_create(status);
+      if (!worker)
+         return status->code;
+      worker->methods = server->methods;
+      worker->callbacks = server->callbacks;
+      worker->options = server->options;
+      server->workers[server->worker_count++] = worker;
+      kv_rpc_add_worker(server->rpc, &worker->base);
+   }
+   return KV_OK;
+}
+
+static void *create(struct kv_rpc *rpc, struct kv_status *status)
+{
+   struct server *server = calloc(1, sizeof *server);
+   if (!server) {
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for a server");
+      return NULL;
+   }
+   server->rpc = rpc;
+   server->methods = kv_http2_methods_create(rpc->methods, rpc->method_count, status);
+   server->callbacks = kv_http2_session_callbacks();
+   server->options = kv_http2_session_options();
+   enum kv_code code = KV_OK;
+   if (!server->methods || !server->callbacks || !server->options)
+      code = kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for a server");
+   if (code == KV_OK)
+      code = create_workers(server, status);
+   if (code == KV_OK)
+      return server;
+   destroy(server);
+   return NULL;
+}
+
+static enum kv_code start(void *state, struct kv_status *status)
+{
+   struct server *server = state;
+   enum kv_code code = KV_OK;
+   for (unsigned i = 0; code == KV_OK && i < server->worker_count; i++)
+      code = kv_http2_worker_start(server->workers[i], status);
+   return code;
+}
+
+/* Workers get connections in turn. */
+static void connected(void *state, int fd)
+{
+   struct server *server = state;
+   struct kv_http2_worker *worker = server->workers[server->connections % server->worker_count];
+   struct kv_http2_connection *connection =
+       kv_http2_connection_create(worker, fd, ++server->connections);
+   if (connection)
+      kv_http2_worker_give(worker, connection);
+}
+
+static void ask_all(struct server *server, enum kv_http2_stage stage)
+{
+   for (unsigned i = 0; i < server->worker_count; i++)
+      kv_http2_worker_ask(server->workers[i], stage);
+}
+
+static void stop(void *state, int64_t grace_ms)
+{
+   struct server *server = state;
+   ask_all(server, KV_HTTP2_DRAINS);
+   kv_rpc_await_quiet(server->rpc, grace_ms);
+   ask_all(server, KV_HTTP2_ENDS);
+   for (unsigned i = 0; i < server->worker_count; i++)
+      kv_http2_worker_join(server->workers[i]);
+}
+
+const struct kv_engine kv_engine_http2 = {
+    .name = "http2",
+    .create = create,
+    .start = start,
+    .connected = connected,
+    .stop = stop,
+    .destroy = destroy,
+    .message = kv_http2_message,
+    .insert = kv_http2_insert,
+    .end = kv_http2_end,
+    .send = kv_http2_send,
+    .read_next = kv_http2_read_next,
+    .drop_request = kv_http2_drop_request,
+    .metadata = kv_http2_metadata,
+    .add_metadata = kv_http2_add_metadata,
+    .join_request = kv_http2_join_request,
+    .abort = kv_http2_abort,
+};

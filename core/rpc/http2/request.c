@@ -1,0 +1,359 @@
+#include "core/rpc/http2/request.h"
+
+#include "core/rpc/http2/call.h"
+#include "core/rpc/http2/session.h"
+#include "core/rpc/http2/worker.h"
+#include "core/rpc/inflate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A message of a call with only one lies in the call's arena up to here, in what any call costs. */
+#define SMALL_SIZE ((size_t)2048)
+#define ASIDE_SIZE_MIN ((size_t)4096)
+
+void kv_http2_request_init(struct kv_http2_request *request)
+{
+   *request = (struct kv_http2_request){0};
+}
+
+void kv_http2_request_open(struct kv_http2_request *request, bool only_one,
+                           enum kv_encoding encoding)
+{
+   request->only_one = only_one;
+   request->encoding = encoding;
+}
+
+static void fail(struct kv_http2_call *call, enum kv_code code, const char *text)
+{
+   kv_http2_request_close(call);
+   kv_call_fail(&call->base, code, text);
+}
+
+/* ---- What is kept aside ---- */
+
+/* It is charged; what the share has no space for keeps the connection's window shut until then. */
+static bool put_aside(struct kv_http2_call *call, const uint8_t *data, size_t size)
+{
+   struct kv_http2_request *request = &call->request;
+   if (request->aside_size + size > request->aside_capacity) {
+      size_t capacity = 2 * (request->aside_size + size);
+      capacity = capacity < ASIDE_SIZE_MIN ? ASIDE_SIZE_MIN : capacity;
+      uint8_t *aside = realloc(request->aside, capacity);
+      if (!aside)
+         return false;
+      request->aside = aside;
+      request->aside_capacity = capacity;
+   }
+   memcpy(request->aside + request->aside_size, data, size);
+   request->aside_size += size;
+   if (kv_charge_take_request(&call->base.charge, size)) {
+      kv_http2_session_consume(call, size);
+   } else {
+      kv_share_add(call->base.connection->share, size);
+      request->unread += size;
+   }
+   return true;
+}
+
+static void drop_aside(struct kv_http2_call *call)
+{
+   struct kv_http2_request *request = &call->request;
+   size_t charged = request->aside_size - request->unread;
+   if (charged > 0)
+      kv_charge_give_request(&call->base.charge, charged);
+   if (request->unread > 0) {
+      kv_share_give(call->base.connection->share, request->unread);
+      kv_http2_session_consume(call, request->unread);
+   }
+   free(request->aside);
+   request->aside = NULL;
+   request->aside_from = request->aside_size = request->aside_capacity = request->unread = 0;
+}
+
+/* ---- A message ---- */
+
+static uint8_t *allocate(struct kv_http2_call *call, size_t size)
+{
+   struct kv_http2_request *request = &call->request;
+   request->allocated = false;
+   if (request->only_one && size <= SMALL_SIZE)
+      return kv_arena_alloc(&call->base.arena, size > 0 ? size : 1);
+   if (!kv_charge_take_request(&call->base.charge, size))
+      return NULL;
+   uint8_t *message = malloc(size > 0 ? size : 1);
+   request->allocated = message;
+   if (!message)
+      kv_charge_give_request(&call->base.charge, size);
+   return message;
+}
+
+static void await_memory(struct kv_http2_call *call)
+{
+   call->request.waits = true;
+   TAILQ_INSERT_TAIL(&kv_http2_call_worker(call)->waiting, call, request.waiting);
+}
+
+static void stop_waiting(struct kv_http2_call *call)
+{
+   if (call->request.waits)
+      TAILQ_REMOVE(&kv_http2_call_worker(call)->waiting, call, request.waiting);
+   call->request.waits = false;
+}
+
+/* The prefix is there. */
+static void begin_message(struct kv_http2_call *call)
+{
+   struct kv_http2_request *request = &call->request;
+   size_t max = call->base.worker->rpc->options.receive_message_max;
+   char text[160];
+   request->size = kv_framing_size(request->prefix);
+   if (request->prefix[0] > 1) {
+      snprintf(text, sizeof text,
+               "a message begins with %u, which says neither that it is "
+               "compressed (1) nor that it is not (0)",
+               request->prefix[0]);
+      fail(call, KV_INTERNAL, text);
+   } else if (request->size > max) {
+      snprintf(text, sizeof text, "the request has %zu bytes; the limit is %zu", request->size,
+               max);
+      fail(call, KV_RESOURCE_EXHAUSTED, text);
+   } else {
+      request->message = allocate(call, request->size);
+      if (!request->message)
+         await_memory(call);
+      else if (request->only_one && request->size > KV_HTTP2_STREAM_WINDOW / 2)
+         kv_http2_session_widen(call, KV_FRAMING_PREFIX_SIZE + request->size);
+   }
+}
+
+/* Takes some of the bytes; returns how many. */
+static size_t take(struct kv_http2_call *call, const uint8_t *data, size_t size)
+{
+   struct kv_http2_request *request = &call->request;
+   size_t taken;
+   if (request->prefix_size < KV_FRAMING_PREFIX_SIZE) {
+      size_t wanted = (size_t)(KV_FRAMING_PREFIX_SIZE - request->prefix_size);
+      taken = size < wanted ? size : wanted;
+      memcpy(request->prefix + request->prefix_size, data, taken);
+      request->prefix_size += (uint8_t)taken;
+      if (taken == wanted)
+         begin_message(call);
+   } else {
+      size_t wanted = request->size - request->arrived;
+      taken = size < wanted ? size : wanted;
+      memcpy(request->message + request->arrived, data, taken);
+      request->arrived += taken;
+   }
+   return taken;
+}
+
+static bool is_complete(const struct kv_http2_request *request)
+{
+   return request->message && request->arrived == request->size;
+}
+
+static bool takes(const struct kv_http2_request *request)
+{
+   return !request->closed && !request->delivered && !request->waits;
+}
+
+/* Takes all that it can. */
+static size_t take_all(struct kv_http2_call *call, const uint8_t *data, size_t size)
+{
+   struct kv_http2_request *request = &call->request;
+   size_t taken = 0;
+   request->taking = true;
+   while (takes(request) && (taken < size || is_complete(request))) {
+      if (!is_complete(request))
+         taken += take(call, data + taken, size - taken);
+      if (is_complete(request)) {
+         request->delivered = true;
+         kv_http2_call_request(call, request->prefix[0] == 1, request->size);
+      }
+   }
+   request->taking = false;
+   return taken;
+}
+
+/* What it will never take. */
+static bool is_over(const struct kv_http2_request *request)
+{
+   return request->closed || (request->delivered && request->only_one);
+}
+
+/* The client's side is over, and so is all that it sent. */
+static void handle_end(struct kv_http2_call *call)
+{
+   struct kv_http2_request *request = &call->request;
+   if (!request->ended || !takes(request) || request->aside_from < request->aside_size)
+      return;
+   if (request->prefix_size > 0)
+      fail(call, KV_INTERNAL, "the client ended the call in the middle of a message");
+   else if (request->only_one)
+      fail(call, KV_INTERNAL, "the call has no request message");
+   else
+      kv_http2_call_half_closed(call);
+}
+
+static void take_aside(struct kv_http2_call *call)
+{
+   struct kv_http2_request *request = &call->request;
+   size_t taken = take_all(call, request->aside + request->aside_from,
+                           request->aside_size - request->aside_from);
+   if (request->closed)
+      return;
+   request->aside_from += taken;
+   if (!request->only_one)
+      kv_http2_session_consume_stream(call, taken);
+   if (request->aside_from == request->aside_size || is_over(request))
+      drop_aside(call);
+}
+
+void kv_http2_request_receive(struct kv_http2_call *call, const uint8_t *data, size_t size)
+{
+   struct kv_http2_request *request = &call->request;
+   size_t taken = request->aside ? 0 : take_all(call, data, size);
+   if (taken > 0 && !request->only_one)
+      kv_http2_session_consume_stream(call, taken);
+   if (is_over(request))
+      taken = size;
+   kv_http2_session_consume(call, taken);
+   if (taken < size && !put_aside(call, data + taken, size - taken)) {
+      kv_http2_session_consume(call, size - taken);
+      fail(call, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this request");
+   }
+}
+
+void kv_http2_request_end(struct kv_http2_call *call)
+{
+   call->request.ended = true;
+   handle_end(call);
+}
+
+void kv_http2_request_next(struct kv_http2_call *call)
+{
+   struct kv_http2_request *request = &call->request;
+   if (request->closed)
+      return;
+   kv_http2_request_drop(call);
+   request->prefix_size = 0;
+   request->delivered = false;
+   if (request->taking)
+      return; /* called by the handler: take_all goes on */
+   if (request->aside)
+      take_aside(call);
+   handle_end(call);
+}
+
+bool kv_http2_request_try_again(struct kv_http2_call *call)
+{
+   struct kv_http2_request *request = &call->request;
+   stop_waiting(call);
+   begin_message(call);
+   if (request->waits)
+      return false;
+   if (request->aside)
+      take_aside(call);
+   handle_end(call);
+   return true;
+}
+
+void kv_http2_request_drop(struct kv_http2_call *call)
+{
+   struct kv_http2_request *request = &call->request;
+   kv_inflater_destroy(request->inflater);
+   request->inflater = NULL;
+   if (request->allocated)
+      free(request->message);
+   request->message = NULL;
+   request->allocated = false;
+   request->arrived = 0;
+}
+
+void kv_http2_request_close(struct kv_http2_call *call)
+{
+   struct kv_http2_request *request = &call->request;
+   request->closed = true;
+   stop_waiting(call);
+   drop_aside(call);
+}
+
+/* ---- Compressed messages ---- */
+
+/* Unpacked at a time: a few milliseconds. */
+#define STEP_SIZE ((size_t)2 * 1024 * 1024)
+/* Requests of streams are not unpacked in steps, and never large. */
+#define STREAM_REQUEST_MAX ((size_t)1024 * 1024)
+
+static bool get_piece(void *context, size_t index, struct kv_slice *piece)
+{
+   const struct kv_http2_request *request = context;
+   *piece = kv_slice(request->message, request->size);
+   return index == 0;
+}
+
+static enum kv_code begin_unpacking(struct kv_http2_call *call, struct kv_status *status)
+{
+   size_t max = call->base.worker->rpc->options.receive_message_max;
+   if (call->base.method->kind != KV_RPC_UNARY && max > STREAM_REQUEST_MAX)
+      max = STREAM_REQUEST_MAX;
+   const struct kv_inflater_config config = {
+       .gzip = call->request.encoding == KV_GZIP,
+       .piece = get_piece,
+       .context = &call->request,
+       .size_max = max,
+       .admit = kv_charge_take_request,
+       .admit_context = &call->base.charge,
+   };
+   return kv_inflater_create(&config, &call->request.inflater, status);
+}
+
+static enum kv_code unpack(struct kv_http2_call *call, bool *ready, struct kv_slice *unpacked,
+                           struct kv_status *status)
+{
+   struct kv_http2_request *request = &call->request;
+   enum kv_code code = request->inflater ? KV_OK : begin_unpacking(call, status);
+   size_t step = call->base.method->kind == KV_RPC_UNARY ? STEP_SIZE : SIZE_MAX;
+   if (code == KV_OK)
+      code = kv_inflater_run(request->inflater, step, ready, status);
+   if (code != KV_OK && call->base.charge.refused)
+      kv_call_exhausted(&call->base, status);
+   if (code != KV_OK || !*ready)
+      return code;
+   size_t size;
+   uint8_t *message = (uint8_t *)kv_inflater_take(request->inflater, &size);
+   kv_http2_request_drop(call);
+   request->message = message;
+   request->allocated = true;
+   kv_charge_unpacked(&call->base.charge, size);
+   *unpacked = kv_slice(message, size);
+   return KV_OK;
+}
+
+enum kv_code kv_http2_join_request(struct kv_call *base, bool *ready, struct kv_slice *message,
+                                   struct kv_status *status)
+{
+   struct kv_http2_call *call = kv_http2_call_of(base);
+   struct kv_http2_request *request = &call->request;
+   if (request->prefix[0] == 0) {
+      *ready = true;
+      *message = kv_slice(request->message, request->size);
+      return KV_OK;
+   }
+   switch (request->encoding) {
+   case KV_GZIP:
+   case KV_DEFLATE:
+      return unpack(call, ready, message, status);
+   case KV_IDENTITY:
+      return kv_fail(status, KV_INTERNAL,
+                     "the request is flagged as compressed, but no grpc-encoding says how");
+   case KV_ENCODING_UNKNOWN:
+      call->lists_encodings = true;
+      return kv_fail(status, KV_UNIMPLEMENTED,
+                     "the request is compressed in a way that this server does not support; it "
+                     "supports deflate and gzip");
+   }
+   __builtin_unreachable();
+}

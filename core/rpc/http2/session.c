@@ -1,0 +1,592 @@
+#include "core/rpc/http2/session.h"
+
+#include "core/rpc/engine.h"
+#include "core/rpc/http2/worker.h"
+#include "core/support/clock.h"
+#include "core/support/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Calls in flight on one connection; a client waits with those beyond. */
+#define CONCURRENT_STREAMS_MAX 1024
+/* What a client may send on all streams that has not been charged. */
+#define CONNECTION_WINDOW (256 * 1024)
+
+/* ---- Header fields of the server's ---- */
+
+#define FIELD(name, value)                                                                         \
+   {                                                                                               \
+      (uint8_t *)(name), (uint8_t *)(value), sizeof(name) - 1, sizeof(value) - 1,                  \
+          NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE                             \
+   }
+
+#define FIELDS_MAX 40 /* of a block, those of the service included */
+
+struct fields {
+   nghttp2_nv items[FIELDS_MAX];
+   size_t count;
+};
+
+static void add(struct fields *fields, nghttp2_nv field)
+{
+   if (fields->count < FIELDS_MAX)
+      fields->items[fields->count++] = field;
+}
+
+static void add_copy(struct fields *fields, const char *name, const char *value, size_t size)
+{
+   add(fields,
+       (nghttp2_nv){(uint8_t *)name, (uint8_t *)value, strlen(name), size, NGHTTP2_NV_FLAG_NONE});
+}
+
+static void add_encodings(struct fields *fields)
+{
+   add(fields, (nghttp2_nv)FIELD("grpc-accept-encoding", KV_FIELDS_ACCEPTED_ENCODINGS));
+}
+
+static void begin_response(struct kv_http2_connection *connection, struct fields *fields)
+{
+   add(fields, (nghttp2_nv)FIELD(":status", "200"));
+   add(fields, (nghttp2_nv)FIELD("content-type", "application/grpc"));
+   if (!connection->greeted)
+      add_encodings(fields);
+   connection->greeted = true;
+}
+
+static void add_metadata(struct fields *fields, const struct kv_http2_call *call,
+                         enum kv_rpc_metadata where)
+{
+   for (const struct kv_http2_added *added = call->added; added; added = added->next)
+      if (added->where == where)
+         add_copy(fields, added->name, added->value.data, added->value.size);
+}
+
+/* `message` is as large as a text can be when it is encoded. */
+static void add_status(struct fields *fields, enum kv_code code, const char *text, char *message)
+{
+   static const char *const codes[] = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
+                                       "9", "10", "11", "12", "13", "14", "15", "16"};
+   add_copy(fields, "grpc-status", codes[code], strlen(codes[code]));
+   size_t size = strlen(text);
+   if (size > 0)
+      add_copy(fields, "grpc-message", message,
+               kv_fields_encode_message(text, size, message,
+                                        KV_STATUS_TEXT_SIZE * KV_FIELDS_MESSAGE_GROWTH));
+}
+
+typedef char encoded_message[KV_STATUS_TEXT_SIZE * KV_FIELDS_MESSAGE_GROWTH];
+
+/* A response that is a status and nothing else. */
+static void submit_failure(struct kv_http2_connection *connection, int32_t stream,
+                           const struct kv_http2_call *call, enum kv_code code, const char *text)
+{
+   encoded_message message;
+   struct fields fields = {.count = 0};
+   begin_response(connection, &fields);
+   add_metadata(&fields, call, KV_RPC_INITIAL);
+   add_status(&fields, code, text, message);
+   add_metadata(&fields, call, KV_RPC_TRAILING);
+   if (call->lists_encodings)
+      add_encodings(&fields);
+   nghttp2_submit_response(connection->session, stream, fields.items, fields.count, NULL);
+   kv_http2_connection_touch(connection);
+}
+
+static void submit_trailer(struct kv_http2_connection *connection, int32_t stream,
+                           const struct kv_http2_call *call, enum kv_code code, const char *text)
+{
+   encoded_message message;
+   struct fields fields = {.count = 0};
+   add_status(&fields, code, text, message);
+   add_metadata(&fields, call, KV_RPC_TRAILING);
+   if (call->lists_encodings)
+      add_encodings(&fields);
+   nghttp2_submit_trailer(connection->session, stream, fields.items, fields.count);
+}
+
+/* ---- Replies ---- */
+
+static struct kv_http2_call *call_of(nghttp2_session *session, int32_t stream)
+{
+   return nghttp2_session_get_stream_user_data(session, stream);
+}
+
+/* How much of the message goes into the next frame. */
+static ssize_t on_read(nghttp2_session *session, int32_t stream, uint8_t *buffer, size_t size,
+                       uint32_t *flags, nghttp2_data_source *source, void *context)
+{
+   struct kv_http2_connection *connection = context;
+   struct kv_http2_call *call = call_of(session, stream);
+   (void)buffer;
+   (void)source;
+   *flags = NGHTTP2_DATA_FLAG_NO_COPY;
+   if (!call) { /* aborted: its status is on the way */
+      *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+      return 0;
+   }
+   size_t left = call->sending ? call->reply.left : 0;
+   if (left > size)
+      return (ssize_t)size;
+   if (call->answered) {
+      *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+      submit_trailer(connection, stream, call, call->code, call->text ? call->text : "");
+   } else if (left == 0) {
+      return NGHTTP2_ERR_DEFERRED;
+   }
+   return (ssize_t)left;
+}
+
+static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
+                        size_t size, nghttp2_data_source *source, void *context)
+{
+   struct kv_http2_connection *connection = context;
+   struct kv_http2_worker *worker = connection->worker;
+   struct kv_http2_call *call = call_of(session, frame->hd.stream_id);
+   (void)source;
+   kv_http2_output_add(&worker->output, head, 9);
+   kv_http2_reply_write(&call->reply, size, &worker->output);
+   if (!call->written) {
+      call->written = true;
+      call->next_written = worker->written;
+      worker->written = call;
+   }
+   return kv_http2_output_is_full(&worker->output) ? NGHTTP2_ERR_PAUSE : 0;
+}
+
+static void respond(struct kv_http2_call *call)
+{
+   struct kv_http2_connection *connection = kv_http2_call_connection(call);
+   const nghttp2_data_provider provider = {.read_callback = on_read};
+   if (call->responded) {
+      nghttp2_session_resume_data(connection->session, call->stream);
+   } else {
+      struct fields fields = {.count = 0};
+      call->responded = true;
+      begin_response(connection, &fields);
+      add_metadata(&fields, call, KV_RPC_INITIAL);
+      nghttp2_submit_response(connection->session, call->stream, fields.items, fields.count,
+                              &provider);
+   }
+   kv_http2_connection_touch(connection);
+}
+
+void kv_http2_session_send(struct kv_http2_call *call)
+{
+   call->sending = true;
+   kv_http2_reply_begin(&call->reply);
+   respond(call);
+}
+
+void kv_http2_session_end(struct kv_http2_call *call)
+{
+   if (call->code != KV_OK && !call->responded)
+      submit_failure(kv_http2_call_connection(call), call->stream, call, call->code, call->text);
+   else if (call->code == KV_OK && kv_call_is_unary(&call->base))
+      kv_http2_session_send(call);
+   else
+      respond(call);
+}
+
+void kv_http2_session_abort(struct kv_http2_call *call, enum kv_code code, const char *text)
+{
+   struct kv_http2_connection *connection = kv_http2_call_connection(call);
+   nghttp2_session_set_stream_user_data(connection->session, call->stream, NULL);
+   if (call->responded)
+      submit_trailer(connection, call->stream, call, code, text);
+   else
+      submit_failure(connection, call->stream, call, code, text);
+   kv_http2_connection_touch(connection);
+}
+
+/* ---- Windows ---- */
+
+void kv_http2_session_consume(struct kv_http2_call *call, size_t size)
+{
+   struct kv_http2_connection *connection = kv_http2_call_connection(call);
+   if (!connection->session || size == 0)
+      return;
+   nghttp2_session_consume_connection(connection->session, size);
+   kv_http2_connection_touch(connection);
+}
+
+void kv_http2_session_consume_stream(struct kv_http2_call *call, size_t size)
+{
+   struct kv_http2_connection *connection = kv_http2_call_connection(call);
+   if (call->stream == 0)
+      return;
+   nghttp2_session_consume_stream(connection->session, call->stream, size);
+   kv_http2_connection_touch(connection);
+}
+
+void kv_http2_session_widen(struct kv_http2_call *call, size_t size)
+{
+   struct kv_http2_connection *connection = kv_http2_call_connection(call);
+   nghttp2_session_set_local_window_size(connection->session, NGHTTP2_FLAG_NONE, call->stream,
+                                         (int32_t)size);
+   kv_http2_connection_touch(connection);
+}
+
+/* ---- Ends ---- */
+
+/* The client is to be rid of: says why, and reads nothing more of it. */
+static void calm(struct kv_http2_connection *connection, const char *debug, const char *reason)
+{
+   char peer[KV_RPC_PEER_SIZE];
+   if (connection->ended)
+      return;
+   kv_connection_peer(&connection->base, peer);
+   kv_log(KV_LOG_WARNING, "the connection from %s was ended: %s", peer, reason);
+   kv_http2_connection_end(connection);
+   nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE,
+                         nghttp2_session_get_last_proc_stream_id(connection->session),
+                         NGHTTP2_ENHANCE_YOUR_CALM, (const uint8_t *)debug, strlen(debug));
+}
+
+static void admit(struct kv_http2_connection *connection, enum kv_flood_kind kind)
+{
+   char reason[KV_FLOOD_REASON_SIZE];
+   if (kv_flood_admit(&connection->flood, kind, connection->worker->now_ms))
+      return;
+   kv_flood_reason(kind, reason);
+   calm(connection, reason, reason);
+}
+
+void kv_http2_session_go_away(struct kv_http2_connection *connection, bool final)
+{
+   nghttp2_session *session = connection->session;
+   if (final)
+      nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE,
+                            nghttp2_session_get_last_proc_stream_id(session), NGHTTP2_NO_ERROR,
+                            NULL, 0);
+   else
+      nghttp2_submit_shutdown_notice(session);
+   kv_http2_connection_touch(connection);
+}
+
+void kv_http2_session_ping(struct kv_http2_connection *connection)
+{
+   nghttp2_submit_ping(connection->session, NGHTTP2_FLAG_NONE, NULL);
+   kv_http2_connection_touch(connection);
+}
+
+/* ---- What arrives ---- */
+
+/* A call that never was one: its stream is answered, and the call goes. */
+static void turn_away(struct kv_http2_connection *connection, struct kv_http2_call *call)
+{
+   nghttp2_session_set_stream_user_data(connection->session, call->stream, NULL);
+   kv_http2_connection_touch(connection);
+   kv_http2_call_stream_closed(call);
+}
+
+static void refuse(struct kv_http2_connection *connection, struct kv_http2_call *call,
+                   enum kv_code code, const char *text)
+{
+   submit_failure(connection, call->stream, call, code, text);
+   turn_away(connection, call);
+}
+
+/* Where it is no call of gRPC, the answer is HTTP's. */
+static void refuse_http(struct kv_http2_connection *connection, struct kv_http2_call *call,
+                        const char *status)
+{
+   struct fields fields = {.count = 0};
+   add_copy(&fields, ":status", status, strlen(status));
+   if (!call->head.is_post)
+      add(&fields, (nghttp2_nv)FIELD("allow", "POST"));
+   nghttp2_submit_response(connection->session, call->stream, fields.items, fields.count, NULL);
+   turn_away(connection, call);
+}
+
+static void refuse_unknown(struct kv_http2_connection *connection, struct kv_http2_call *call)
+{
+   char text[KV_STATUS_TEXT_SIZE];
+   snprintf(text, sizeof text, "unknown method \"%s\"; this server may be older than the client",
+            call->head.path);
+   refuse(connection, call, KV_UNIMPLEMENTED, text);
+}
+
+static void refuse_metadata(struct kv_http2_connection *connection, struct kv_http2_call *call)
+{
+   char text[KV_STATUS_TEXT_SIZE];
+   snprintf(text, sizeof text, "the call's metadata has %zu bytes; the limit is %d",
+            call->head.size, KV_HTTP2_METADATA_MAX);
+   refuse(connection, call, KV_RESOURCE_EXHAUSTED, text);
+}
+
+static void open_call(struct kv_http2_connection *connection, struct kv_http2_call *call)
+{
+   const struct kv_http2_head *head = &call->head;
+   const struct kv_rpc_method *method = head->method;
+   struct kv_status status;
+   if (!head->is_post)
+      refuse_http(connection, call, "405");
+   else if (head->size > KV_HTTP2_METADATA_MAX)
+      refuse_metadata(connection, call);
+   else if (!head->is_grpc)
+      refuse_http(connection, call, "415");
+   else if (!method)
+      refuse_unknown(connection, call);
+   else if (kv_call_open(&call->base, method, &connection->base, KV_HTTP2_CALL_COST,
+                         head->metadata_size, &status) != KV_OK)
+      refuse(connection, call, status.code, status.text);
+   else
+      call->open = true;
+   if (!call->open)
+      return;
+   kv_flood_opened(&connection->flood);
+   if (head->bad_timeout)
+      kv_log(KV_LOG_WARNING, "a call's grpc-timeout cannot be read; it has no deadline");
+   if (head->timeout_ms != INT64_MAX)
+      call->base.deadline_ms = (int64_t)connection->worker->now_ms + head->timeout_ms;
+   kv_http2_request_open(&call->request, method->kind != KV_RPC_BIDI, head->encoding);
+}
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *context)
+{
+   struct kv_http2_connection *connection = context;
+   if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+      return 0;
+   struct kv_http2_call *call = kv_http2_call_create(connection, frame->hd.stream_id);
+   if (!call)
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+   nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, call);
+   return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
+                     void *context)
+{
+   struct kv_http2_connection *connection = context;
+   struct kv_http2_call *call = call_of(session, frame->hd.stream_id);
+   (void)flags;
+   connection->block_size += name_size + value_size + 1;
+   if (connection->block_size > KV_HTTP2_BLOCK_MAX) {
+      calm(connection, "a header block is too large", "it sent a header block that is too large");
+      return NGHTTP2_ERR_CALLBACK_FAILURE;
+   }
+   if (call && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+      kv_http2_head_add(&call->head, connection->worker->methods, kv_slice(name, name_size),
+                        kv_slice(value, value_size));
+   return 0;
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, const uint8_t *data,
+                   size_t size, void *context)
+{
+   struct kv_http2_connection *connection = context;
+   struct kv_http2_call *call = call_of(session, stream);
+   (void)flags;
+   if (call) {
+      kv_http2_request_receive(call, data, size);
+   } else {
+      nghttp2_session_consume_connection(session, size);
+      kv_http2_connection_touch(connection);
+   }
+   return 0;
+}
+
+/* Before the frame is handled. */
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *context)
+{
+   struct kv_http2_connection *connection = context;
+   (void)session;
+   switch (head->type) {
+   case NGHTTP2_HEADERS:
+      connection->block_size = 0;
+      break;
+   case NGHTTP2_RST_STREAM: /* nghttp2 limits these two */
+   case NGHTTP2_CONTINUATION:
+   case NGHTTP2_PING: /* see handle_ping */
+   case NGHTTP2_PUSH_PROMISE:
+   case NGHTTP2_GOAWAY:
+      break;
+   case NGHTTP2_DATA:
+      if (head->length == 0 && !(head->flags & NGHTTP2_FLAG_END_STREAM))
+         admit(connection, KV_FLOOD_EMPTY_DATA);
+      break;
+   case NGHTTP2_SETTINGS:
+      admit(connection, head->flags & NGHTTP2_FLAG_ACK ? KV_FLOOD_LATE : KV_FLOOD_SETTINGS);
+      break;
+   case NGHTTP2_PRIORITY:
+      admit(connection, KV_FLOOD_PRIORITY);
+      break;
+   case NGHTTP2_WINDOW_UPDATE:
+      admit(connection, KV_FLOOD_WINDOW_UPDATE);
+      break;
+   default:
+      admit(connection, KV_FLOOD_UNKNOWN);
+   }
+   return 0;
+}
+
+static void handle_ping(struct kv_http2_connection *connection, bool answer)
+{
+   char reason[KV_FLOOD_REASON_SIZE];
+   if (answer) {
+      if (connection->draining && !connection->drained) {
+         connection->drained = true;
+         kv_http2_session_go_away(connection, true);
+      }
+      admit(connection, KV_FLOOD_LATE);
+   } else if (!kv_flood_ping(&connection->flood, connection->worker->now_ms)) {
+      calm(connection, KV_FLOOD_TOO_MANY_PINGS, kv_flood_ping_reason(reason));
+   }
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *context)
+{
+   struct kv_http2_connection *connection = context;
+   struct kv_http2_call *call;
+   switch (frame->hd.type) {
+   case NGHTTP2_HEADERS:
+   case NGHTTP2_DATA:
+      call = call_of(session, frame->hd.stream_id);
+      if (call && !call->open)
+         open_call(connection, call);
+      if (call && call->open && call->stream != 0 && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+         kv_http2_request_end(call);
+      break;
+   case NGHTTP2_SETTINGS:
+      connection->settled = true;
+      break;
+   case NGHTTP2_PING:
+      handle_ping(connection, frame->hd.flags & NGHTTP2_FLAG_ACK);
+      break;
+   default:
+      break;
+   }
+   return 0;
+}
+
+static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *context)
+{
+   struct kv_http2_connection *connection = context;
+   int32_t stream = frame->hd.stream_id;
+   switch (frame->hd.type) {
+   case NGHTTP2_HEADERS:
+      kv_flood_sent(&connection->flood);
+      if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+         break;
+      kv_flood_answered(&connection->flood);
+      /* The rest of the request is not needed (RFC 9113, 8.1). */
+      if (nghttp2_session_get_stream_remote_close(session, stream) == 0)
+         nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream, NGHTTP2_NO_ERROR);
+      break;
+   case NGHTTP2_DATA:
+      kv_flood_sent(&connection->flood);
+      break;
+   case NGHTTP2_RST_STREAM:
+      if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
+          frame->rst_stream.error_code != NGHTTP2_REFUSED_STREAM)
+         admit(connection, KV_FLOOD_RESET_BY_SERVER);
+      break;
+   default:
+      break;
+   }
+   return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t error, void *context)
+{
+   struct kv_http2_call *call = call_of(session, stream);
+   (void)error;
+   (void)context;
+   if (call)
+      kv_http2_call_stream_closed(call);
+   return 0;
+}
+
+/* ---- The session ---- */
+
+nghttp2_session_callbacks *kv_http2_session_callbacks(void)
+{
+   nghttp2_session_callbacks *callbacks;
+   if (nghttp2_session_callbacks_new(&callbacks) != 0)
+      return NULL;
+   nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+   nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+   nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+   nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+   nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
+   return callbacks;
+}
+
+nghttp2_option *kv_http2_session_options(void)
+{
+   nghttp2_option *options;
+   if (nghttp2_option_new(&options) != 0)
+      return NULL;
+   nghttp2_option_set_no_auto_window_update(options, 1);
+   nghttp2_option_set_no_closed_streams(options, 1);
+   return options;
+}
+
+bool kv_http2_session_open(struct kv_http2_connection *connection)
+{
+   const struct kv_http2_worker *worker = connection->worker;
+   static const nghttp2_settings_entry settings[] = {
+       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, CONCURRENT_STREAMS_MAX},
+       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 2 * KV_HTTP2_METADATA_MAX},
+       {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+   };
+   if (nghttp2_session_server_new2(&connection->session, worker->callbacks, connection,
+                                   worker->options) != 0)
+      return false;
+   kv_http2_connection_touch(connection);
+   return nghttp2_submit_settings(connection->session, NGHTTP2_FLAG_NONE, settings,
+                                  sizeof settings / sizeof settings[0]) == 0 &&
+          nghttp2_session_set_local_window_size(connection->session, NGHTTP2_FLAG_NONE, 0,
+                                                CONNECTION_WINDOW) == 0;
+}
+
+bool kv_http2_session_receive(struct kv_http2_connection *connection, const uint8_t *data,
+                              size_t size)
+{
+   ssize_t used = nghttp2_session_mem_recv(connection->session, data, size);
+   kv_http2_connection_touch(connection); /* there may be acknowledgements */
+   return used == (ssize_t)size || connection->ended;
+}
+
+bool kv_http2_session_fill(struct kv_http2_connection *connection)
+{
+   struct kv_http2_output *output = &connection->worker->output;
+   while (!kv_http2_output_is_full(output)) {
+      const uint8_t *data;
+      ssize_t size = nghttp2_session_mem_send(connection->session, &data);
+      if (size <= 0)
+         return size == 0;
+      kv_http2_output_add(output, data, (size_t)size);
+   }
+   return true;
+}
+
+void kv_http2_session_written(struct kv_http2_connection *connection)
+{
+   struct kv_http2_worker *worker = connection->worker;
+   while (worker->written) {
+      struct kv_http2_call *call = worker->written;
+      worker->written = call->next_written;
+      call->written = false;
+      kv_http2_call_written(call);
+   }
+}
+
+bool kv_http2_session_is_over(const struct kv_http2_connection *connection)
+{
+   return !nghttp2_session_want_read(connection->session) &&
+          !nghttp2_session_want_write(connection->session);
+}
+
+void kv_http2_session_close(struct kv_http2_connection *connection)
+{
+   nghttp2_session_del(connection->session); /* which closes no stream */
+   connection->session = NULL;
+   while (!LIST_EMPTY(&connection->calls))
+      kv_http2_call_stream_closed(LIST_FIRST(&connection->calls));
+}

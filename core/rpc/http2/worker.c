@@ -1,0 +1,317 @@
+#include "core/rpc/http2/worker.h"
+
+#include "core/rpc/call.h"
+#include "core/rpc/http2/session.h"
+#include "core/support/clock.h"
+#include "core/support/invariant.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* Events taken from the system at a time. */
+#define EVENTS_MAX 256
+/* A turn ends after so many requests, though not all that has arrived was read: nobody waits long
+ * for its end. */
+#define HANDLED_MAX 512
+/* How often connections are looked at for time-outs. */
+#define LOOK_MS 5000
+/* While a request waits for memory: how long until the next attempt. */
+#define WAITING_MS 5
+/* At the end of a stop: how long clients have to read what is in flight to them and to close. */
+#define FAREWELL_MS 100
+
+struct kv_http2_worker *kv_http2_worker_of(struct kv_rpc_worker *base)
+{
+   return (struct kv_http2_worker *)base; /* its first member */
+}
+
+bool kv_http2_worker_is_current(const struct kv_http2_worker *worker)
+{
+   return pthread_equal(worker->thread, pthread_self()) != 0;
+}
+
+/* ---- What other threads bring ---- */
+
+static void wake(struct kv_http2_worker *worker)
+{
+   int error = eventfd_write(worker->wake, 1);
+   KV_INVARIANT(error == 0);
+}
+
+void kv_http2_worker_bring(struct kv_http2_worker *worker, struct kv_http2_call *call)
+{
+   struct kv_http2_call *first = atomic_load_explicit(&worker->brought, memory_order_relaxed);
+   do
+      call->next = first;
+   while (!atomic_compare_exchange_weak(&worker->brought, &first, call));
+   if (!first)
+      wake(worker);
+}
+
+void kv_http2_worker_give(struct kv_http2_worker *worker, struct kv_http2_connection *connection)
+{
+   struct kv_http2_connection *first = atomic_load_explicit(&worker->given, memory_order_relaxed);
+   do
+      connection->next = first;
+   while (!atomic_compare_exchange_weak(&worker->given, &first, connection));
+   if (!first)
+      wake(worker);
+}
+
+void kv_http2_worker_ask(struct kv_http2_worker *worker, enum kv_http2_stage stage)
+{
+   atomic_store(&worker->asked_stage, (int)stage);
+   wake(worker);
+}
+
+static void take_given(struct kv_http2_worker *worker)
+{
+   struct kv_http2_connection *next, *connection = NULL;
+   if (atomic_load_explicit(&worker->given, memory_order_relaxed))
+      connection = atomic_exchange(&worker->given, NULL);
+   for (; connection; connection = next) {
+      next = connection->next;
+      kv_http2_connection_open(connection);
+   }
+}
+
+/* Those brought first are done first. */
+static void take_brought(struct kv_http2_worker *worker)
+{
+   struct kv_http2_call *next, *call = NULL, *first = NULL;
+   if (atomic_load_explicit(&worker->brought, memory_order_relaxed))
+      call = atomic_exchange(&worker->brought, NULL);
+   for (; call; call = next) {
+      next = call->next;
+      call->next = first;
+      first = call;
+   }
+   for (call = first; call; call = next) {
+      next = call->next; /* which whoever brings it again may change */
+      kv_http2_call_do_asked(call);
+   }
+}
+
+/* ---- A turn ---- */
+
+static void flush_touched(struct kv_http2_worker *worker)
+{
+   struct kv_http2_connection *last = TAILQ_LAST(&worker->touched, kv_http2_touched);
+   while (!TAILQ_EMPTY(&worker->touched)) {
+      struct kv_http2_connection *connection = TAILQ_FIRST(&worker->touched);
+      bool was_last = connection == last; /* what is touched meanwhile has its turn later */
+      kv_http2_connection_flush(connection);
+      if (was_last)
+         return;
+   }
+}
+
+static void release_done(struct kv_http2_worker *worker)
+{
+   while (worker->done) {
+      struct kv_http2_call *call = worker->done;
+      worker->done = call->next_done;
+      kv_http2_call_release_if_done(call);
+   }
+}
+
+static void end_turn(struct kv_http2_worker *worker)
+{
+   worker->handled = 0;
+   kv_turn_answer(&worker->base);
+   flush_touched(worker);
+   kv_turn_end(&worker->base);
+   flush_touched(worker);
+   release_done(worker);
+}
+
+static void read_all(struct kv_http2_worker *worker)
+{
+   struct kv_http2_connection *connection;
+   size_t count = 0;
+   TAILQ_FOREACH (connection, &worker->reading, reading)
+      count++;
+   for (; count > 0 && !TAILQ_EMPTY(&worker->reading); count--) {
+      kv_http2_connection_read(TAILQ_FIRST(&worker->reading));
+      if (worker->handled >= HANDLED_MAX)
+         end_turn(worker);
+   }
+}
+
+/* ---- Time, and the stop ---- */
+
+static void look(struct kv_http2_worker *worker)
+{
+   struct kv_http2_connection *connection, *next;
+   if (worker->now_ms < worker->look_at_ms)
+      return;
+   worker->look_at_ms = worker->now_ms + LOOK_MS;
+   for (connection = LIST_FIRST(&worker->connections); connection; connection = next) {
+      next = LIST_NEXT(connection, siblings);
+      kv_http2_connection_look(connection);
+   }
+}
+
+static void try_waiting(struct kv_http2_worker *worker)
+{
+   while (!TAILQ_EMPTY(&worker->waiting) &&
+          kv_http2_request_try_again(TAILQ_FIRST(&worker->waiting)))
+      ;
+}
+
+static void take_stage(struct kv_http2_worker *worker)
+{
+   struct kv_http2_connection *connection;
+   enum kv_http2_stage stage = (enum kv_http2_stage)atomic_load(&worker->asked_stage);
+   if (stage == worker->stage)
+      return;
+   worker->stage = stage;
+   worker->ends_at_ms = worker->now_ms + FAREWELL_MS;
+   LIST_FOREACH (connection, &worker->connections, siblings)
+      if (stage == KV_HTTP2_DRAINS)
+         kv_http2_connection_drain(connection);
+      else
+         kv_http2_connection_farewell(connection);
+}
+
+static void close_all(struct kv_http2_worker *worker)
+{
+   while (!LIST_EMPTY(&worker->connections))
+      kv_http2_connection_close(LIST_FIRST(&worker->connections));
+   release_done(worker);
+}
+
+static bool is_over(struct kv_http2_worker *worker)
+{
+   if (worker->stage != KV_HTTP2_ENDS)
+      return false;
+   if (worker->now_ms >= worker->ends_at_ms)
+      close_all(worker);
+   return LIST_EMPTY(&worker->connections) && atomic_load(&worker->base.calls) == 0;
+}
+
+/* ---- The loop ---- */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+   return a < b ? a : b;
+}
+
+/* In milliseconds, as epoll_wait has it. */
+static int time_to_wait(struct kv_http2_worker *worker)
+{
+   if (!TAILQ_EMPTY(&worker->reading) || !TAILQ_EMPTY(&worker->touched))
+      return 0;
+   uint64_t until = (uint64_t)kv_turn_wait_until(&worker->base);
+   if (until == 0)
+      return 0;
+   uint64_t now = kv_clock_monotonic_ms();
+   if (!LIST_EMPTY(&worker->connections))
+      until = earlier(until, worker->look_at_ms);
+   if (!TAILQ_EMPTY(&worker->waiting))
+      until = earlier(until, now + WAITING_MS);
+   if (worker->stage == KV_HTTP2_ENDS && !LIST_EMPTY(&worker->connections))
+      until = earlier(until, worker->ends_at_ms);
+   if (until == (uint64_t)KV_TURN_FOREVER)
+      return -1;
+   return until <= now ? 0 : (int)(until - now);
+}
+
+static void note_event(struct kv_http2_worker *worker, const struct epoll_event *event)
+{
+   struct kv_http2_connection *connection = event->data.ptr;
+   eventfd_t count;
+   if (!connection) {
+      (void)eventfd_read(worker->wake, &count);
+      return;
+   }
+   if (event->events & ~(uint32_t)EPOLLOUT)
+      kv_http2_connection_readable(connection);
+   if ((event->events & EPOLLOUT) && connection->unsent)
+      kv_http2_connection_touch(connection);
+}
+
+static void await_events(struct kv_http2_worker *worker)
+{
+   struct epoll_event events[EVENTS_MAX];
+   int count = epoll_wait(worker->epoll, events, EVENTS_MAX, time_to_wait(worker));
+   KV_INVARIANT(count >= 0 || errno == EINTR);
+   worker->now_ms = kv_clock_monotonic_ms();
+   for (int i = 0; i < count; i++)
+      note_event(worker, &events[i]);
+}
+
+static void *work(void *argument)
+{
+   struct kv_http2_worker *worker = argument;
+   worker->thread = pthread_self();
+   worker->now_ms = kv_clock_monotonic_ms();
+   do {
+      take_stage(worker);
+      if (is_over(worker))
+         return NULL;
+      await_events(worker);
+      take_given(worker);
+      take_brought(worker);
+      read_all(worker);
+      try_waiting(worker);
+      look(worker);
+      end_turn(worker);
+   } while (true);
+}
+
+/* ---- Its life ---- */
+
+struct kv_http2_worker *kv_http2_worker_create(struct kv_status *status)
+{
+   struct epoll_event event = {.events = EPOLLIN};
+   struct kv_http2_worker *worker = aligned_alloc(KV_CACHE_LINE, sizeof *worker);
+   if (!worker) {
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for a worker");
+      return NULL;
+   }
+   memset(worker, 0, sizeof *worker);
+   LIST_INIT(&worker->connections);
+   TAILQ_INIT(&worker->reading);
+   TAILQ_INIT(&worker->touched);
+   TAILQ_INIT(&worker->waiting);
+   worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+   worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+   if (worker->epoll >= 0 && worker->wake >= 0 &&
+       epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->wake, &event) == 0)
+      return worker;
+   kv_fail_errno(status, errno, "cannot prepare to wait for connections");
+   kv_http2_worker_destroy(worker);
+   return NULL;
+}
+
+void kv_http2_worker_destroy(struct kv_http2_worker *worker)
+{
+   kv_http2_call_pool_destroy(worker);
+   if (worker->epoll >= 0)
+      close(worker->epoll);
+   if (worker->wake >= 0)
+      close(worker->wake);
+   free(worker);
+}
+
+enum kv_code kv_http2_worker_start(struct kv_http2_worker *worker, struct kv_status *status)
+{
+   int error = pthread_create(&worker->thread, NULL, work, worker);
+   if (error != 0)
+      return kv_fail_errno(status, error, "cannot start a worker's thread");
+   worker->running = true;
+   return KV_OK;
+}
+
+void kv_http2_worker_join(struct kv_http2_worker *worker)
+{
+   if (worker->running)
+      pthread_join(worker->thread, NULL);
+   else
+      work(worker); /* its thread could not be started, but connections may have been given */
+   worker->running = false;
+}

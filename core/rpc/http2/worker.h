@@ -1,0 +1,81 @@
+/*
+ * A worker: a thread with an epoll set of its connections. Each round of its loop is a turn
+ * (core/rpc/turn.h): it reads once from each connection that has something, handles all of it, has
+ * the turn ended, and writes once to each connection that has something to say. A slow call is
+ * begun only then, so that the others' replies do not wait for it.
+ *
+ * Other threads reach it by two lists without locks: calls for which a handler has asked for
+ * something, and connections that were accepted. Whoever adds to an empty list wakes it.
+ *
+ * Threads: its own, but for kv_http2_worker_bring, _give, _wake, and what the stop does.
+ */
+#ifndef KV_HTTP2_WORKER_H
+#define KV_HTTP2_WORKER_H
+
+#include "core/rpc/http2/connection.h"
+#include "core/rpc/http2/methods.h"
+#include "core/rpc/http2/output.h"
+#include "core/rpc/server.h"
+#include "core/support/cache_line.h"
+
+#include <pthread.h>
+
+#define KV_HTTP2_READ_SIZE ((size_t)64 * 1024)
+
+/* How far a stop has come. */
+enum kv_http2_stage {
+   KV_HTTP2_SERVES,
+   KV_HTTP2_DRAINS, /* clients are told to go elsewhere; calls in flight go on */
+   KV_HTTP2_ENDS,   /* all is ended */
+};
+
+struct kv_http2_worker {
+   struct kv_rpc_worker base;
+   /* Of the engine, which all workers use. */
+   const struct kv_http2_methods *methods;
+   const nghttp2_session_callbacks *callbacks;
+   const nghttp2_option *options;
+
+   int epoll, wake;
+   pthread_t thread;
+   bool running;    /* `thread` is valid */
+   uint64_t now_ms; /* when the round began */
+   uint64_t look_at_ms, ends_at_ms;
+   enum kv_http2_stage stage;
+   unsigned handled; /* requests, in this turn */
+
+   LIST_HEAD(, kv_http2_connection) connections;
+   TAILQ_HEAD(kv_http2_reading, kv_http2_connection) reading;
+   TAILQ_HEAD(kv_http2_touched, kv_http2_connection) touched;
+   TAILQ_HEAD(, kv_http2_call) waiting; /* requests that wait for memory */
+   struct kv_http2_call *done;          /* calls that may be released */
+   struct kv_http2_call *pool;          /* closed calls to be used again */
+   unsigned pool_size;
+
+   uint8_t input[KV_HTTP2_READ_SIZE];
+   struct kv_http2_output output;
+   struct kv_http2_call *written; /* those of which `output` has bytes */
+
+   _Alignas(KV_CACHE_LINE) _Atomic(struct kv_http2_call *) brought;
+   _Atomic(struct kv_http2_connection *) given;
+   atomic_int asked_stage;
+};
+
+struct kv_http2_worker *kv_http2_worker_of(struct kv_rpc_worker *base);
+/* NULL with `status`. */
+struct kv_http2_worker *kv_http2_worker_create(struct kv_status *status);
+void kv_http2_worker_destroy(struct kv_http2_worker *worker);
+enum kv_code kv_http2_worker_start(struct kv_http2_worker *worker, struct kv_status *status);
+
+/* Whether this is its thread. */
+bool kv_http2_worker_is_current(const struct kv_http2_worker *worker);
+/* The call's `asked` has something in it, and had nothing before. */
+void kv_http2_worker_bring(struct kv_http2_worker *worker, struct kv_http2_call *call);
+/* A connection is its own from now on. */
+void kv_http2_worker_give(struct kv_http2_worker *worker, struct kv_http2_connection *connection);
+/* Takes the next step of a stop. */
+void kv_http2_worker_ask(struct kv_http2_worker *worker, enum kv_http2_stage stage);
+/* Waits for the thread to end; without one, ends what there is. */
+void kv_http2_worker_join(struct kv_http2_worker *worker);
+
+#endif
