@@ -25,8 +25,9 @@ const (
 )
 
 // What the cases of TestService have: a connection of its own and the stub.
-func onTestService(w *world, test func(testing.TestServiceClient) error) error {
-	connection, err := dial(w.testService)
+func onTestService(w *world, test func(testing.TestServiceClient) error,
+	options ...grpc.DialOption) error {
+	connection, err := dial(w.testService, options...)
 	if err != nil {
 		return err
 	}
@@ -173,6 +174,13 @@ func largeMessages(ctx context.Context, w *world) error {
 	return onTestService(w, func(client testing.TestServiceClient) error {
 		return callUnary(ctx, client, 8*mib, 8*mib)
 	})
+}
+
+// A client that takes a reply in one go; grpc-go then leaves its windows as they are.
+func largeWindows(ctx context.Context, w *world) error {
+	return onTestService(w, func(client testing.TestServiceClient) error {
+		return atOnce(4, func(int) error { return callUnary(ctx, client, 8*mib, 8*mib) })
+	}, grpc.WithInitialWindowSize(16*mib), grpc.WithInitialConnWindowSize(64*mib))
 }
 
 func compressed(ctx context.Context, w *world) error {

@@ -28,6 +28,7 @@ var cases = map[string]func(context.Context, *world) error{
 	"client_stream":    clientStream,
 	"bidi":             bidi,
 	"large_messages":   largeMessages,
+	"large_windows":    largeWindows,
 	"compressed":       compressed,
 	"metadata":         echoMetadata,
 	"status_text":      statusText,
