@@ -1,9 +1,9 @@
 /*
- * interop_server [--wire ENGINE]
+ * interop_server --wire ENGINE
  *
- * Serves grpc.testing.TestService (test_service.h) on that engine of core/rpc, or the default one,
- * on a free port of loopback, which it prints. SIGTERM and SIGINT stop it as they stop the real
- * server: it waits for the calls in flight, at most GRACE_MS.
+ * Serves grpc.testing.TestService (test_service.h) on that engine of core/rpc, on a free port of
+ * loopback, which it prints. SIGTERM and SIGINT stop it as they stop the real server: it waits for
+ * the calls in flight, at most GRACE_MS.
  */
 #include "tests/interop/test_service.h"
 
@@ -39,8 +39,8 @@ static int serve(struct kv_rpc *rpc, const sigset_t *signals)
 
 int main(int argc, char **argv)
 {
-   if (argc != 1 && (argc != 3 || strcmp(argv[1], "--wire") != 0)) {
-      fprintf(stderr, "usage: interop_server [--wire ENGINE]\n");
+   if (argc != 3 || strcmp(argv[1], "--wire") != 0) {
+      fprintf(stderr, "usage: interop_server --wire ENGINE\n");
       return 2;
    }
    sigset_t signals;
@@ -49,7 +49,7 @@ int main(int argc, char **argv)
    sigaddset(&signals, SIGTERM);
    pthread_sigmask(SIG_BLOCK, &signals, NULL);
 
-   const struct kv_rpc_options options = {.wire = argc > 1 ? argv[2] : NULL,
+   const struct kv_rpc_options options = {.wire = argv[2],
                                           .workers = WORKERS,
                                           .receive_message_max = REQUEST_MAX,
                                           .memory_max = MEMORY_MAX,

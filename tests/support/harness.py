@@ -328,10 +328,10 @@ class Case(unittest.TestCase):
             self.assertIn(text, server.log.text())
 
 
-def on_each_wire(case):
+def on_each_wire(case, wires=WIRES):
     """For a Case: makes one of it for each engine, which knows it as `wire`."""
     module = sys.modules[case.__module__]
-    for wire in WIRES:
+    for wire in wires:
         name = f"{case.__name__}On{(wire or 'wire').capitalize()}"
         setattr(module, name, type(name, (case,), {"wire": wire, "__module__": case.__module__}))
 

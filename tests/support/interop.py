@@ -12,10 +12,16 @@ from grpc_tools import protoc
 
 import harness
 
+WIRES = ("grpc", "http2")
 FOLDER = os.path.join(harness.ROOT, "tests", "interop")
 SERVER = os.environ["KVSTORE_TEST_INTEROP"]
 PROTO_FOLDER = "/usr/share/grpc-proto"
 REMEDY = "run scripts/test, which installs it, instead of ctest"
+
+
+def on_each_wire(case):
+    """For a Case: makes one of it for each engine, which knows it as `wire`."""
+    harness.on_each_wire(case, WIRES)
 
 
 def load_messages(folder):
@@ -41,8 +47,7 @@ class InteropServer:
     """A running interop_server. `wire` is the engine that carries its calls."""
 
     def __init__(self, wire):
-        command = [SERVER, "--wire", wire] if wire else [SERVER]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([SERVER, "--wire", wire], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         env=harness.environment())
         self.log = harness.Log(self.process.stderr)
@@ -95,4 +100,4 @@ class Case(harness.Case):
         return result.stdout
 
     def say(self, text):
-        print(f"engine {self.wire or 'default'}: {text}", flush=True)
+        print(f"engine {self.wire}: {text}", flush=True)

@@ -336,6 +336,7 @@ static void take_turn(struct kv_call *base)
 void kv_http2_call_request(struct kv_http2_call *call, bool packed, size_t size)
 {
    kv_http2_call_worker(call)->handled++;
+   call->base.packed = packed;
    if (!is_stream(call)) {
       kv_call_begin_unary(&call->base, packed, size);
    } else if (!call->base.given_to_handler && (call->base.method->slow || packed)) {

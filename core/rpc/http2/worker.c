@@ -30,7 +30,7 @@ struct kv_http2_worker *kv_http2_worker_of(struct kv_rpc_worker *base)
 
 bool kv_http2_worker_is_current(const struct kv_http2_worker *worker)
 {
-   return pthread_equal(worker->thread, pthread_self()) != 0;
+   return pthread_equal(worker->self, pthread_self()) != 0;
 }
 
 /* ---- What other threads bring ---- */
@@ -247,7 +247,7 @@ static void await_events(struct kv_http2_worker *worker)
 static void *work(void *argument)
 {
    struct kv_http2_worker *worker = argument;
-   worker->thread = pthread_self();
+   worker->self = pthread_self();
    worker->now_ms = kv_clock_monotonic_ms();
    do {
       take_stage(worker);

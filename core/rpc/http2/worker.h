@@ -37,9 +37,10 @@ struct kv_http2_worker {
    const nghttp2_option *options;
 
    int epoll, wake;
-   pthread_t thread;
-   bool running;    /* `thread` is valid */
-   uint64_t now_ms; /* when the round began */
+   pthread_t thread; /* to be joined; the thread itself does not touch it */
+   bool running;     /* `thread` is valid */
+   pthread_t self;   /* the thread, as it calls itself */
+   uint64_t now_ms;  /* when the round began */
    uint64_t look_at_ms, ends_at_ms;
    enum kv_http2_stage stage;
    unsigned handled; /* requests, in this turn */
