@@ -1,7 +1,8 @@
 """What the interoperability tests share: a server with gRPC's own TestService (tests/interop) on an
 engine, and its messages.
 
-CMake names the server in the environment; it is not built where Debian's grpc-proto is missing.
+CMake names the server and the engines in the environment. The server is not built where Debian's
+grpc-proto is missing.
 """
 import os
 import signal
@@ -12,7 +13,7 @@ from grpc_tools import protoc
 
 import harness
 
-WIRES = ("grpc", "http2")
+WIRES = os.environ["KVSTORE_TEST_WIRES"].split()
 FOLDER = os.path.join(harness.ROOT, "tests", "interop")
 SERVER = os.environ["KVSTORE_TEST_INTEROP"]
 PROTO_FOLDER = "/usr/share/grpc-proto"
