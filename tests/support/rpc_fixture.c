@@ -5,14 +5,11 @@
 #include <grpc/support/alloc.h>
 #include <grpc/support/time.h>
 
-#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -225,109 +222,4 @@ void assert_answered(struct caller *caller)
 {
    assert_receives(caller, kv_slice(NULL, 0));
    assert_ends(caller, KV_OK, "");
-}
-
-/* ---- A client that knows no manners: HTTP/2 by hand ---- */
-
-int connect_raw(int port)
-{
-   struct sockaddr_in address = {.sin_family = AF_INET,
-                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                                 .sin_port = htons((uint16_t)port)};
-   int fd = socket(AF_INET, SOCK_STREAM, 0);
-   assert_true(fd >= 0);
-   assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-   return fd;
-}
-
-void write_all(int fd, const void *data, size_t size)
-{
-   assert_int_equal(send(fd, data, size, MSG_NOSIGNAL), size);
-}
-
-void write_frame(int fd, uint8_t type, uint8_t flags, uint8_t stream, struct kv_slice body)
-{
-   const uint8_t head[] = {
-       0, (uint8_t)(body.size >> 8), (uint8_t)body.size, type, flags, 0, 0, 0, stream};
-   write_all(fd, head, sizeof head);
-   if (body.size > 0)
-      write_all(fd, body.data, body.size);
-}
-
-static size_t put_header(char *to, const char *name, const char *value)
-{
-   size_t name_size = strlen(name), value_size = strlen(value);
-   *to++ = 0; /* HPACK: a literal with a new name, not to be indexed */
-   *to++ = (char)name_size;
-   memcpy(to, name, name_size);
-   to += name_size;
-   *to++ = (char)value_size;
-   memcpy(to, value, value_size);
-   return name_size + value_size + 3;
-}
-
-/* Begins a call and announces a message of `announced` bytes, of which it sends what `sent` is. */
-void call_raw_within(int fd, uint8_t stream, const char *path, const char *timeout,
-                     uint8_t announced, struct kv_slice sent)
-{
-   char headers[512], message[260] = {0, 0, 0, 0, (char)announced};
-   size_t size = put_header(headers, ":method", "POST");
-   size += put_header(headers + size, ":scheme", "http");
-   size += put_header(headers + size, ":path", path);
-   size += put_header(headers + size, ":authority", "test");
-   size += put_header(headers + size, "content-type", "application/grpc");
-   size += put_header(headers + size, "te", "trailers");
-   if (timeout)
-      size += put_header(headers + size, "grpc-timeout", timeout);
-   if (sent.size > 0)
-      memcpy(message + 5, sent.data, sent.size);
-   write_frame(fd, 1, 4, stream, kv_slice(headers, size));          /* HEADERS, complete */
-   write_frame(fd, 0, 0, stream, kv_slice(message, 5 + sent.size)); /* DATA */
-}
-
-void call_raw(int fd, uint8_t stream, const char *path, uint8_t announced, struct kv_slice sent)
-{
-   call_raw_within(fd, stream, path, NULL, announced, sent);
-}
-
-int open_raw(int port)
-{
-   int fd = connect_raw(port);
-   write_all(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
-   write_frame(fd, 4, 0, 0, kv_slice(NULL, 0)); /* SETTINGS */
-   return fd;
-}
-
-/* The first call of a connection. */
-int begin_raw(int port, const char *path, uint8_t announced, struct kv_slice sent)
-{
-   int fd = open_raw(port);
-   call_raw(fd, 1, path, announced, sent);
-   return fd;
-}
-
-bool receives(struct received *received, int fd, struct kv_slice wanted)
-{
-   while (!memmem(received->data, received->size, wanted.data, wanted.size)) {
-      size_t space = sizeof received->data - received->size;
-      ssize_t got = space > 0 ? read(fd, received->data + received->size, space) : 0;
-      if (got <= 0)
-         return false;
-      received->size += (size_t)got;
-   }
-   return true;
-}
-
-bool reads_until(int fd, struct kv_slice wanted)
-{
-   struct received received = {.size = 0};
-   return receives(&received, fd, wanted);
-}
-
-/* Goes away with a reset, as a killed machine's connection would. */
-void vanish(int fd)
-{
-   const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-   assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
-   close(fd);
 }

@@ -1,12 +1,12 @@
 /*
- * A server with the service of rpc_service.h, a gRPC client to it, and a client that knows no
- * manners: HTTP/2 by hand.
+ * A server with the service of rpc_service.h, and a gRPC client to it.
  *
  * Threads: the test's.
  */
 #ifndef TESTS_RPC_FIXTURE_H
 #define TESTS_RPC_FIXTURE_H
 
+#include "tests/support/http2_client.h"
 #include "tests/support/rpc_service.h"
 
 #include <grpc/grpc.h>
@@ -66,29 +66,5 @@ void assert_answered(struct caller *caller);
 void assert_echoes(struct world *world, struct kv_slice message);
 /* As a message. */
 struct kv_slice number(const uint32_t *value);
-
-/* ---- HTTP/2 by hand ---- */
-
-int connect_raw(int port);
-void write_all(int fd, const void *data, size_t size);
-void write_frame(int fd, uint8_t type, uint8_t flags, uint8_t stream, struct kv_slice body);
-/* A connection on which calls can be begun; and one with the first call. */
-int open_raw(int port);
-int begin_raw(int port, const char *path, uint8_t announced, struct kv_slice sent);
-/* Begins a call and announces a message of `announced` bytes, of which it sends what `sent` is. */
-void call_raw(int fd, uint8_t stream, const char *path, uint8_t announced, struct kv_slice sent);
-/* `timeout` as in the header grpc-timeout. */
-void call_raw_within(int fd, uint8_t stream, const char *path, const char *timeout,
-                     uint8_t announced, struct kv_slice sent);
-/* Reads until the server has sent this; false when it has closed the connection. */
-bool reads_until(int fd, struct kv_slice wanted);
-/* The same for several things that may come in any order: also what was read before counts. */
-struct received {
-   char data[8192];
-   size_t size;
-};
-bool receives(struct received *received, int fd, struct kv_slice wanted);
-/* Goes away with a reset, as a killed machine's connection would. */
-void vanish(int fd);
 
 #endif

@@ -150,9 +150,11 @@ static void calls_in_flight_are_not_limited_by_the_accept_slots(void **state)
 static void half_a_message_reaches_no_handler(void **state)
 {
    struct world *world = *state;
-   int fd = begin_raw(world->port, "/test.Test/Echo", 200, kv_slice_of("hello"));
+   struct http2_client *client = http2_open(world->port);
+   http2_call(client, 1, "/test.Test/Echo", 200, kv_slice_of("hello"));
+   assert_true(http2_await_pong(client));
    assert_echoes(world, kv_slice_of("a whole one"));
-   vanish(fd);
+   http2_vanish(client);
    assert_echoes(world, kv_slice_of("another"));
    assert_int_equal(count_of(&world->service, &world->service.requests), 2);
 }

@@ -199,11 +199,12 @@ static void the_peer_of_a_call_over_tcp_is_its_address_and_port(void **state)
    struct sockaddr_in address;
    socklen_t size = sizeof address;
    char expected[64];
-   int fd = begin_raw(world->port, "/test.Test/Peer", 0, kv_slice(NULL, 0));
-   assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+   struct http2_client *client = http2_open(world->port);
+   http2_call(client, 1, "/test.Test/Peer", 0, kv_slice(NULL, 0));
+   assert_int_equal(getsockname(http2_fd(client), (struct sockaddr *)&address, &size), 0);
    snprintf(expected, sizeof expected, "127.0.0.1:%u", ntohs(address.sin_port));
-   assert_true(reads_until(fd, kv_slice_of(expected)));
-   close(fd);
+   assert_true(http2_await_data(client, 1, kv_slice_of(expected)));
+   http2_close(client);
 }
 
 static void the_peer_of_a_call_over_a_unix_socket_is_called_unix(void **state)

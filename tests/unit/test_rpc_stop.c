@@ -51,27 +51,27 @@ static void stopping_awaits_a_call_in_flight(void **state)
    pthread_join(stopper, NULL);
 }
 
-/* As from a client that does not know of the stop yet. */
+/* As from a client that does not know of the stop yet: it has not read that it is to go away. */
 static void calls_that_come_while_stopping_are_unavailable(void **state)
 {
-   static const char unavailable[] = "grpc-status\00214"; /* a literal of HPACK */
    struct world *world = *state;
    struct caller caller;
    pthread_t stopper;
    begin_call(&caller, world, "/test.Test/Hold", kv_slice_of("x"));
-   int fd = begin_raw(world->port, "/test.Test/Echo", 5, kv_slice_of("hello"));
+   struct http2_client *client = http2_open(world->port);
+   http2_call(client, 1, "/test.Test/Echo", 5, kv_slice_of("hello"));
    await_count(&world->service, &world->service.requests, 2);
    assert_int_equal(pthread_create(&stopper, NULL, stop_patiently, world->rpc), 0);
    await_refusal(world->port);
-   call_raw(fd, 3, "/test.Test/Echo", 5, kv_slice_of("hello"));
-   assert_true(reads_until(fd, kv_slice(unavailable, sizeof unavailable - 1)));
-   call_raw(fd, 5, "/test.Test/Count", 4, kv_slice("\5\0\0\0", 4));
-   assert_true(reads_until(fd, kv_slice_of("is stopping")));
+   http2_call(client, 3, "/test.Test/Echo", 5, kv_slice_of("hello"));
+   http2_call(client, 5, "/test.Test/Count", 4, kv_slice("\5\0\0\0", 4));
+   assert_true(http2_await_field(client, 3, "grpc-status: 14"));
+   assert_true(http2_await_text(client, 5, "is stopping"));
    kv_call_reply(world->service.held[0]);
    assert_answered(&caller);
    pthread_join(stopper, NULL);
    assert_int_equal(count_of(&world->service, &world->service.requests), 2);
-   close(fd);
+   http2_close(client);
 }
 
 static void slow_calls_that_wait_for_their_turn_while_stopping_are_unavailable(void **state)

@@ -36,12 +36,15 @@ static void a_stream_whose_client_vanishes_is_closed_once(void **state)
 {
    struct world *world = *state;
    const uint32_t end = UINT32_MAX;
-   int fd = begin_raw(world->port, "/test.Test/Count", sizeof end, number(&end));
+   struct http2_client *client = http2_open(world->port);
+   http2_call(client, 1, "/test.Test/Count", sizeof end, number(&end));
    await_count(&world->service, &world->service.requests, 1);
-   vanish(fd);
+   http2_vanish(client);
    await_count(&world->service, &world->service.closed, 1);
    /* This one may be cancelled before its handler sees it. */
-   vanish(begin_raw(world->port, "/test.Test/HoldStream", sizeof end, number(&end)));
+   client = http2_open(world->port);
+   http2_call(client, 1, "/test.Test/HoldStream", sizeof end, number(&end));
+   http2_vanish(client);
    kv_rpc_stop(world->rpc, 0);
    assert_int_equal(world->service.closed, world->service.requests);
 }
@@ -93,9 +96,10 @@ static void a_bidi_call_without_any_message_is_half_closed_at_once(void **state)
 static void a_bidi_call_whose_client_vanishes_is_closed(void **state)
 {
    struct world *world = *state;
-   int fd = begin_raw(world->port, "/test.Test/Chat", 5, kv_slice_of("hello"));
+   struct http2_client *client = http2_open(world->port);
+   http2_call(client, 1, "/test.Test/Chat", 5, kv_slice_of("hello"));
    await_count(&world->service, &world->service.requests, 1);
-   vanish(fd);
+   http2_vanish(client);
    await_count(&world->service, &world->service.closed, 1);
 }
 
