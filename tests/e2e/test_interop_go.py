@@ -57,10 +57,12 @@ class Go(interop.Case):
         self.program = build()
 
     def begin(self, *arguments):
-        process = subprocess.Popen([self.program, *arguments], stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, text=True, env=harness.environment())
+        process = subprocess.Popen([self.program, *arguments], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                   env=harness.environment())
 
         def end():
+            process.stdin.close()
             process.stdout.close()
             process.kill()
             process.wait()
@@ -114,6 +116,21 @@ class Go(interop.Case):
                 server.terminate()
                 self.assertEqual(self.finish(client), ["stopped_streams passed"])
                 server.stop()
+
+    def test_a_client_of_two_servers_that_repeats_what_was_unavailable_sees_no_failure_of_a_stop(self):
+        for wire in interop.WIRES:
+            with self.subTest(wire=wire):
+                servers = [interop.InteropServer(wire) for _ in range(2)]
+                for server in servers:
+                    self.addCleanup(server.stop)
+                client = self.begin(
+                    "--test-service=" + ",".join(server.address for server in servers),
+                    "rolling_stop")
+                self.run_until(client)
+                servers[0].stop()
+                client.stdin.write("\n")
+                client.stdin.flush()
+                self.assertEqual(self.finish(client), ["rolling_stop passed"])
 
     def test_an_orderly_stop_loses_no_call(self):
         for wire in interop.WIRES:

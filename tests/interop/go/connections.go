@@ -1,15 +1,22 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/balancer/roundrobin"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
 
 	testing "kvstore/grpc/testing"
@@ -117,5 +124,53 @@ func stoppedStreams(ctx context.Context, w *world) error {
 			}
 		}
 		return nil
+	})
+}
+
+const (
+	callers         = 16
+	callsBeforeStop = 2000
+)
+
+// A client of several servers that repeats what was UNAVAILABLE sees no failure when one of them
+// stops. Prints "running" when one may; a line on standard input says that it has.
+func rollingStop(ctx context.Context, w *world) error {
+	servers, cleanup := manual.GenerateAndRegisterManualResolver()
+	defer cleanup()
+	addresses := []resolver.Address{}
+	for _, address := range strings.Split(w.testService, ",") {
+		addresses = append(addresses, resolver.Address{Addr: address})
+	}
+	servers.InitialState(resolver.State{Addresses: addresses})
+	connection, err := dial(servers.Scheme()+":///test-service", grpc.WithBalancerName(roundrobin.Name))
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	client := testing.NewTestServiceClient(connection)
+	stopped := make(chan struct{})
+	go func() {
+		bufio.NewReader(os.Stdin).ReadString('\n')
+		close(stopped)
+	}()
+	var done int64
+	return atOnce(callers, func(int) error {
+		for {
+			err := callUnary(ctx, client, 1, 1, grpc.WaitForReady(true))
+			if status.Code(err) == codes.Unavailable {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if atomic.AddInt64(&done, 1) == callsBeforeStop {
+				fmt.Println("running")
+			}
+			select {
+			case <-stopped:
+				return nil
+			default:
+			}
+		}
 	})
 }

@@ -19,7 +19,7 @@ const patience = 60 * time.Second
 
 // What a case works on.
 type world struct {
-	testService, kvstore string // addresses
+	testService, kvstore string // addresses; of TestService there may be several, with commas
 }
 
 var cases = map[string]func(context.Context, *world) error{
@@ -43,6 +43,7 @@ var cases = map[string]func(context.Context, *world) error{
 	"reflection":       reflection,
 	"graceful_stop":    gracefulStop,
 	"stopped_streams":  stoppedStreams,
+	"rolling_stop":     rollingStop,
 }
 
 func dial(address string, options ...grpc.DialOption) (*grpc.ClientConn, error) {
