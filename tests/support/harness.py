@@ -33,8 +33,10 @@ CLI = os.path.join(BIN, "kvstore-cli")
 PATIENCE = 60
 
 MODES = ("none", "snapshot", "aof", "hybrid")
-# The engines that carry calls, as --wire has them; None: there is only one.
-WIRES = (None,)
+# The engines that carry calls, as --wire has them.
+WIRES = ("grpc", "http2")
+# The one that servers of tests use which do not name one; None: the default.
+WIRE = os.environ.get("KVSTORE_TEST_WIRE")
 
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", 256 << 20),
@@ -121,14 +123,15 @@ class Log:
 class Server:
     """A running server. `flags` are added to the command line as they are, `variables` to the
     environment; `identity` says as whom it runs, as arguments of Popen. `log` is an open file to
-    use for its log instead of the test's own. `wire` is the engine that carries its calls."""
+    use for its log instead of the test's own. `wire` is the engine that carries its calls, if it is
+    not the one of the environment."""
 
     def __init__(self, data, mode=None, options=(), flags=(), plugins=PLUGINS, listen="127.0.0.1:0",
                  wait=True, variables=None, identity=None, program=SERVER, log=None, wire=None):
         self.data = data
         command = [program, "--listen", listen, "--data-dir", data]
-        if wire:
-            command += ["--wire", wire]
+        if wire or WIRE:
+            command += ["--wire", wire or WIRE]
         if plugins:
             command += ["--plugin-dir", plugins]
         if mode:
@@ -332,7 +335,7 @@ def on_each_wire(case, wires=WIRES):
     """For a Case: makes one of it for each engine, which knows it as `wire`."""
     module = sys.modules[case.__module__]
     for wire in wires:
-        name = f"{case.__name__}On{(wire or 'wire').capitalize()}"
+        name = f"{case.__name__}On{wire.capitalize()}"
         setattr(module, name, type(name, (case,), {"wire": wire, "__module__": case.__module__}))
 
 

@@ -48,10 +48,11 @@ static bool put_aside(struct kv_http2_call *call, const uint8_t *data, size_t si
    }
    memcpy(request->aside + request->aside_size, data, size);
    request->aside_size += size;
-   if (kv_charge_take_request(&call->base.charge, size)) {
+   struct kv_share *share = call->base.connection->share;
+   if (kv_share_take(share, KV_CLAIM_SHARE, size, 0)) {
       kv_http2_session_consume(call, size);
    } else {
-      kv_share_add(call->base.connection->share, size);
+      kv_share_add(share, size);
       request->unread += size;
    }
    return true;
@@ -60,13 +61,9 @@ static bool put_aside(struct kv_http2_call *call, const uint8_t *data, size_t si
 static void drop_aside(struct kv_http2_call *call)
 {
    struct kv_http2_request *request = &call->request;
-   size_t charged = request->aside_size - request->unread;
-   if (charged > 0)
-      kv_charge_give_request(&call->base.charge, charged);
-   if (request->unread > 0) {
-      kv_share_give(call->base.connection->share, request->unread);
-      kv_http2_session_consume(call, request->unread);
-   }
+   if (request->aside_size > 0)
+      kv_share_give(call->base.connection->share, request->aside_size);
+   kv_http2_session_consume(call, request->unread);
    free(request->aside);
    request->aside = NULL;
    request->aside_from = request->aside_size = request->aside_capacity = request->unread = 0;
@@ -237,7 +234,7 @@ void kv_http2_request_next(struct kv_http2_call *call)
    struct kv_http2_request *request = &call->request;
    if (request->closed)
       return;
-   kv_http2_request_drop(call);
+   kv_call_forget_request(&call->base);
    request->prefix_size = 0;
    request->delivered = false;
    if (request->taking)

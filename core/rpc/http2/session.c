@@ -328,18 +328,19 @@ static void open_call(struct kv_http2_connection *connection, struct kv_http2_ca
       refuse_http(connection, call, "415");
    else if (!method)
       refuse_unknown(connection, call);
-   else if (kv_call_open(&call->base, method, &connection->base, KV_HTTP2_CALL_COST,
-                         head->metadata_size, &status) != KV_OK)
+   else if (head->bad_timeout)
+      refuse(connection, call, KV_INTERNAL, "the call's grpc-timeout cannot be read");
+   else if (kv_call_open(&call->base, method, &connection->base,
+                         KV_HTTP2_CALL_COST + head->metadata_size, 0, &status) != KV_OK)
       refuse(connection, call, status.code, status.text);
    else
       call->open = true;
    if (!call->open)
       return;
    kv_flood_opened(&connection->flood);
-   if (head->bad_timeout)
-      kv_log(KV_LOG_WARNING, "a call's grpc-timeout cannot be read; it has no deadline");
-   if (head->timeout_ms != INT64_MAX)
-      call->base.deadline_ms = (int64_t)connection->worker->now_ms + head->timeout_ms;
+   if (head->timeout_ms != INT64_MAX) /* 0: it has passed */
+      call->base.deadline_ms =
+          (int64_t)connection->worker->now_ms + head->timeout_ms - (head->timeout_ms == 0);
    kv_http2_request_open(&call->request, method->kind != KV_RPC_BIDI, head->encoding);
 }
 
@@ -397,15 +398,14 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head
    case NGHTTP2_HEADERS:
       connection->block_size = 0;
       break;
-   case NGHTTP2_RST_STREAM: /* nghttp2 limits these two */
-   case NGHTTP2_CONTINUATION:
-   case NGHTTP2_PING: /* see handle_ping */
+   case NGHTTP2_DATA:         /* see on_frame */
+   case NGHTTP2_CONTINUATION: /* nghttp2 limits them */
+   case NGHTTP2_PING:         /* see handle_ping */
    case NGHTTP2_PUSH_PROMISE:
    case NGHTTP2_GOAWAY:
       break;
-   case NGHTTP2_DATA:
-      if (head->length == 0 && !(head->flags & NGHTTP2_FLAG_END_STREAM))
-         admit(connection, KV_FLOOD_EMPTY_DATA);
+   case NGHTTP2_RST_STREAM:
+      admit(connection, KV_FLOOD_RESET_BY_CLIENT);
       break;
    case NGHTTP2_SETTINGS:
       admit(connection, head->flags & NGHTTP2_FLAG_ACK ? KV_FLOOD_LATE : KV_FLOOD_SETTINGS);
@@ -441,8 +441,11 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
    struct kv_http2_connection *connection = context;
    struct kv_http2_call *call;
    switch (frame->hd.type) {
-   case NGHTTP2_HEADERS:
    case NGHTTP2_DATA:
+      if (frame->hd.length == frame->data.padlen && !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+         admit(connection, KV_FLOOD_EMPTY_DATA);
+      /* fall through */
+   case NGHTTP2_HEADERS:
       call = call_of(session, frame->hd.stream_id);
       if (call && !call->open)
          open_call(connection, call);
@@ -489,6 +492,17 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
    return 0;
 }
 
+/* A frame of an unknown type, which on_begin_frame has counted. */
+static int on_extension(nghttp2_session *session, void **payload, const nghttp2_frame_hd *head,
+                        void *context)
+{
+   (void)session;
+   (void)payload;
+   (void)head;
+   (void)context;
+   return NGHTTP2_ERR_CANCEL;
+}
+
 static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t error, void *context)
 {
    struct kv_http2_call *call = call_of(session, stream);
@@ -514,6 +528,7 @@ nghttp2_session_callbacks *kv_http2_session_callbacks(void)
    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
    nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
+   nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, on_extension);
    return callbacks;
 }
 
@@ -524,6 +539,9 @@ nghttp2_option *kv_http2_session_options(void)
       return NULL;
    nghttp2_option_set_no_auto_window_update(options, 1);
    nghttp2_option_set_no_closed_streams(options, 1);
+   nghttp2_option_set_stream_reset_rate_limit(options, UINT64_MAX, UINT64_MAX); /* see flood.h */
+   for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
+      nghttp2_option_set_user_recv_extension_type(options, (uint8_t)type); /* to count them */
    return options;
 }
 
