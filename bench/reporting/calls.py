@@ -1,10 +1,10 @@
-"""Sections about calls: the wire, durability, batches, other servers."""
+"""Sections about calls: durability, batches, other servers."""
 import os
 
-from reporting import loads
-from reporting.section import column, median, ratio
+from reporting import engines, loads
+from reporting.lab import WIRE, WIRES
+from reporting.section import column, median
 
-SHAPES = ((8, 16), (50, 1))
 CALLS = 60000
 
 
@@ -12,39 +12,6 @@ def p50_alone(lab, server, mix="set=1"):
     """Of one call at a time, in microseconds."""
     return loads.bench(lab, server, "-c", 1, "-s", 1, "--mix", mix, "--warm-up", 0.2, "--duration",
                        1)["latency_us"]["p50"]
-
-
-def wire(section):
-    """Mode none against an empty handler on the same gRPC: what the server adds to a call."""
-    lab = section.lab
-    servers = {"empty": lab.empty(), "kvstore": lab.kvstore("none")}
-    costs = []
-
-    def load(name, method, shape):
-        server = servers[name]
-        before = server.cpu_seconds()
-        rate = loads.h2load(lab, server, method, CALLS, *shape)
-        return {"rate": rate, "cpu_us": (server.cpu_seconds() - before) / CALLS * 1e6}
-
-    for method in ("Set", "Get"):
-        for shape in SHAPES:
-            load("empty", method, shape), load("kvstore", method, shape)  # warm up
-            figures = section.alternate(f"{method} {shape[0]}x{shape[1]}", {
-                name: lambda name=name: load(name, method, shape) for name in servers})
-            section.compare(f"{method} at {shape[0]}x{shape[1]}, mode none / empty handler", "/s",
-                            column(figures["kvstore"], "rate"), column(figures["empty"], "rate"),
-                            0.95)
-            cpu = {name: column(values, "cpu_us") for name, values in figures.items()}
-            costs.append([f"{method} {shape[0]}x{shape[1]}",
-                          *(f"{median(cpu[name]):.1f}" for name in ("kvstore", "empty")),
-                          f"{ratio(cpu['kvstore'], cpu['empty']):.2f}"])
-    for mix in ("set", "get"):
-        figures = section.alternate(f"p50 of {mix} alone", {
-            name: lambda name=name: p50_alone(lab, servers[name], f"{mix}=1") for name in servers})
-        section.compare(f"{mix.capitalize()} at 1x1, median latency / empty handler", " us",
-                        figures["kvstore"], figures["empty"], 1.1, at_most=True)
-    section.table("Processor time of the server, microseconds a call",
-                  ["call", "kvstore", "empty handler", "ratio"], costs)
 
 
 MODES = {"none": ("none",), "snapshot": ("snapshot",), "aof, no": ("aof", "fsync=no"),
@@ -63,11 +30,14 @@ def record_size(lab):
 
 
 def sync(section):
-    """What durability costs: each mode, and fsync=always against what the disk can do."""
+    """What durability costs: both engines beside Redis, each mode, and what the disk can do."""
     lab = section.lab
     size = record_size(lab)
     empty = lab.empty()
     servers = {name: lab.kvstore(*mode) for name, mode in MODES.items()}
+    on_disk = {wire: servers["aof, always"] if wire == WIRE else
+               lab.kvstore("aof", "fsync=always", wire=wire) for wire in WIRES}
+    engines.always(section, on_disk, lab.redis("--appendonly", "yes", "--appendfsync", "always"))
     rates = section.alternate("Set 8x16", {
         name: lambda server=server: loads.h2load(lab, server, "Set", CALLS // 2, 8, 16)
         for name, server in {"empty handler": empty, **servers}.items()})
@@ -98,27 +68,44 @@ def sync(section):
 def batch(section):
     """Many operations a message, against Redis with as many in its pipeline."""
     lab = section.lab
-    pairs = {"none": (lab.kvstore("none"), lab.redis()),
-             "everysec": (lab.kvstore("aof", "fsync=everysec"),
-                          lab.redis("--appendonly", "yes", "--appendfsync", "everysec")),
-             "always": (lab.kvstore("aof", "fsync=always"),
-                        lab.redis("--appendonly", "yes", "--appendfsync", "always"))}
-    groups = []
-    for what, kind, (ours, redis) in [
-            *((f"Set, {name}", "set", pair) for name, pair in pairs.items()),
-            ("Get", "get", pairs["none"])]:
-        loads.fill(lab, ours)
-        loads.fill_redis(redis)
+    modes = {"none": (("none",), ()),
+             "everysec": (("aof", "fsync=everysec"),
+                          ("--appendonly", "yes", "--appendfsync", "everysec")),
+             "always": (("aof", "fsync=always"),
+                        ("--appendonly", "yes", "--appendfsync", "always"))}
+    servers = {name: {**{wire: lab.kvstore(*ours, wire=wire) for wire in WIRES},
+                      "redis": lab.redis(*theirs)} for name, (ours, theirs) in modes.items()}
+    rows = []
+    for what, kind, mode in [*((f"Set, {name}", "set", name) for name in modes),
+                             ("Get", "get", "none")]:
+        if kind == "set":
+            for name, server in servers[mode].items():
+                loads.fill_redis(server) if name == "redis" else loads.fill(lab, server)
         figures = section.alternate(f"{what}, operations/s", {
-            "redis": lambda: loads.redis_benchmark(redis, kind, 400000)[0],
-            "kvstore": lambda: loads.bench(
-                lab, ours, "--batch", 100, "-c", 4, "-s", 1, "--mix", f"{kind}=1", "--keys",
-                loads.KEYS, "--duration", 1)["operations_per_second"]})
-        section.compare(f"{what}: Batch of 100 / redis -P 100, 4 connections", "/s",
-                        figures["kvstore"], figures["redis"], 2)
-        groups.append([what, [[name, median(figures[name])] for name in ("kvstore", "redis")]])
+            name: lambda name=name: operations(lab, name, servers[mode][name], kind)
+            for name in servers[mode]})
+        one = f"{what}: Batch of 100"
+        section.compare(f"{one} / redis -P 100, 4 connections", "/s",
+                        column(figures[WIRE], "rate"), column(figures["redis"], "rate"), 2)
+        if mode == "none":
+            engines.judge(section, f"{one}, 4 connections", figures, engines.TARGETS_BATCH)
+        rows.append([what, figures])
+    engines.tabulate(section, "100 operations a message, 4 connections, 10^6 keys", rows,
+                     "operation")
     section.chart("batch.svg", "bars", title="100 operations a message, 4 connections, 10^6 keys",
-                  unit="operations/s", groups=groups)
+                  unit="operations/s", groups=engines.bars(rows))
+
+
+def operations(lab, name, server, kind):
+    """100 of them a message, on 4 connections."""
+    before, count = server.cpu_seconds(), 400000
+    if name == "redis":
+        rate = loads.redis_benchmark(server, kind, count)[0]
+    else:
+        result = loads.bench(lab, server, "--batch", 100, "-c", 4, "-s", 1, "--mix", f"{kind}=1",
+                             "--keys", loads.KEYS, "--duration", 1)
+        rate, count = result["operations_per_second"], result["operations"]
+    return {"rate": rate, "cpu_us": (server.cpu_seconds() - before) / count * 1e6}
 
 
 ETCD = ("--set-method", "/etcdserverpb.KV/Put", "--get-method", "/etcdserverpb.KV/Range")

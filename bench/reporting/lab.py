@@ -1,4 +1,5 @@
 """The servers that are measured, each with a port and a folder of its own, and what they use."""
+import ctypes
 import os
 import re
 import shutil
@@ -9,6 +10,8 @@ import tempfile
 import time
 
 PATIENCE = 120
+WIRES = ("http2", "grpc")
+WIRE = WIRES[0]  # what kvstore runs on where a section does not compare engines
 # No snapshot but those that are asked for; segments large enough that none is replaced half-way.
 QUIET = {"snapshot": ["snapshot_interval=86400"], "aof": [], "hybrid": ["snapshot_interval=86400"],
          "none": []}
@@ -18,6 +21,11 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def pinned(command, cpus):
+    """On these processors only; None: on all."""
+    return command if cpus is None else ["taskset", "-c", ",".join(map(str, cpus)), *command]
 
 
 class Process:
@@ -54,9 +62,12 @@ class Process:
             self.process.wait()
 
     def cpu_seconds(self):
-        with open(f"/proc/{self.process.pid}/stat") as stat:
-            fields = stat.read().rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """utime + stime of /proc/PID/stat, in nanoseconds instead of ticks: loads are short."""
+        clock = ctypes.c_int()
+        error = ctypes.CDLL(None).clock_getcpuclockid(self.process.pid, ctypes.byref(clock))
+        if error:
+            raise OSError(error, os.strerror(error))
+        return time.clock_gettime(clock.value)
 
     def memory(self, name="VmRSS"):
         """Bytes: VmRSS, resident now, or VmHWM, the most since it was reset."""
@@ -101,25 +112,28 @@ class Lab:
 
     # ---- Servers ----
 
-    def kvstore(self, mode=None, *options, data=None):
+    def kvstore(self, mode=None, *options, data=None, wire=WIRE, workers=None, cpus=None):
         """With a mode on fresh data; without one on the data of an earlier server."""
         port = free_port()
         data = os.path.join(self.folder, data or f"kvstore-{port}")
         command = [f"{self.bin}/kvstore-server", "--listen", f"127.0.0.1:{port}", "--data-dir",
-                   data, "--plugin-dir", self.plugins]
+                   data, "--plugin-dir", self.plugins, "--wire", wire]
+        command += ["--workers", str(workers)] if workers else []
         command += ["--mode", mode] if mode else []
         given = {option.split("=")[0] for option in options}
         quiet = [option for option in QUIET.get(mode, ()) if option.split("=")[0] not in given]
         for option in [*quiet, *options]:
             command += ["--option", option]
-        server = self.spawn(command, port, lambda process: "info ready" in process.log())
+        server = self.spawn(pinned(command, cpus), port,
+                            lambda process: "info ready" in process.log())
         server.data = data
         return server
 
-    def empty(self):
+    def empty(self, wire=WIRE, workers=2, cpus=None):
         port = free_port()
-        return self.spawn([f"{self.bin}/kvstore-empty-server", f"127.0.0.1:{port}", "2"], port,
-                          lambda process: process.log().strip() == str(port))
+        return self.spawn(
+            pinned([f"{self.bin}/kvstore-empty-server", "--wire", wire, f"127.0.0.1:{port}",
+                    str(workers)], cpus), port, lambda process: process.log().strip() == str(port))
 
     def redis(self, *settings, data=None):
         port = free_port()

@@ -8,6 +8,8 @@ import struct
 import subprocess
 import sys
 
+from reporting.lab import pinned
+
 KEYS = 1000000
 VALUE_SIZE = 100
 SERVICE = "/kvstore.KeyValueStore/"
@@ -67,29 +69,56 @@ def field(number, data):
     return bytes([number << 3 | 2]) + varint(len(data)) + data
 
 
-def h2load(lab, server, method, requests, connections, streams):
-    """Calls a second, always with the same key: the load is on the wire, not on the index."""
+def h2load_command(lab, server, method, connections, streams):
+    """Always with the same key: the load is on the wire, not on the index."""
     message = field(1, b"key:%012d" % 1)
     if method == "Set":
         message += field(2, b"v" * VALUE_SIZE)
     path = os.path.join(lab.folder, method)
     with open(path, "wb") as file:
         file.write(b"\0" + struct.pack(">I", len(message)) + message)
-    output = run(["h2load", "-n", str(requests), "-c", str(connections), "-m", str(streams), "-d",
-                  path, "-H", "content-type: application/grpc", "-H", "te: trailers",
-                  f"http://{server.address}{SERVICE}{method}"])
-    if f"{requests} succeeded" not in output:
+    return ["h2load", "-c", str(connections), "-m", str(streams), "-d", path,
+            "-H", "content-type: application/grpc", "-H", "te: trailers",
+            f"http://{server.address}{SERVICE}{method}"]
+
+
+def message_bytes(output):
+    """Of all answers to h2load. An answer of gRPC has the status 200 whatever its own is, but only
+    a good one has a message, of 5 bytes and its content."""
+    return int(re.search(r"\((\d+)\) data$", output, re.MULTILINE).group(1))
+
+
+def h2load(lab, server, method, requests, connections, streams, cpus=None):
+    """Calls a second."""
+    output = run(pinned([*h2load_command(lab, server, method, connections, streams),
+                         "-n", str(requests)], cpus))
+    received = message_bytes(output)
+    if f"{requests} succeeded" not in output or received < 5 * requests or received % requests:
         sys.exit(f"h2load: not all requests succeeded:\n{output}")
     return float(re.search(r"([\d.]+) req/s", output).group(1))
 
 
+def h2load_crowd(lab, server, requests, connections):
+    """Sets, one in flight on each connection: how many were done, and the latencies in microseconds
+    of all that were answered, sorted."""
+    path = os.path.join(lab.folder, "calls")
+    if os.path.exists(path):
+        os.unlink(path)  # h2load appends
+    output = run([*h2load_command(lab, server, "Set", connections, 1), "-n", str(requests),
+                  f"--log-file={path}"])
+    with open(path) as file:
+        calls = [line.split() for line in file]
+    return message_bytes(output) // 5, sorted(int(us) for _, status, us in calls if status != "-1")
+
+
 # ---- Redis ----
 
-def redis_benchmark(server, kind, requests, pipeline=100, clients=4):
-    """A second and p99 in microseconds; random keys of the same million as kvstore-bench's."""
+def redis_benchmark(server, kind, requests, pipeline=100, clients=4, keys=KEYS):
+    """A second and p99 in microseconds; random keys of the same million as kvstore-bench's, or
+    always the same one."""
     output = run(["redis-benchmark", "-p", str(server.port), "-P", str(pipeline), "-t", kind, "-d",
-                  str(VALUE_SIZE), "-c", str(clients), "-n", str(requests), "-r", str(KEYS),
-                  "--csv"])
+                  str(VALUE_SIZE), "-c", str(clients), "-n", str(requests),
+                  *(["-r", str(keys)] if keys > 1 else []), "--csv"])
     row = list(csv.reader(output.splitlines()))[-1]
     return float(row[1]), float(row[6]) * 1000
 

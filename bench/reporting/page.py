@@ -2,6 +2,7 @@
 import os
 
 from reporting import svg
+from reporting.lab import WIRE
 
 # What was learnt from profiles, by hand.
 LIMITS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "limits.md")
@@ -13,17 +14,24 @@ ceiling or a peer **in the same run, in alternating rounds**; the ratio is the m
 ratios of the rounds, because what disturbs a round disturbs both sides of it. Absolute figures
 are those of one machine, shared by the server and the client that loads it.
 
-- **Ceilings**: `kvstore-empty-server`, which answers on the same gRPC with the same threads and
-  does nothing else; `write` and `fdatasync` of the same bytes (`kvstore-raw-io`); a copy in memory.
+- **Engines**: `http2` and `grpc`, as `kvstore-server --wire` names them; where a section does not
+  compare them, `{wire}`.
+- **Ceilings**: `kvstore-empty-server`, which answers on the same library with as many threads and
+  does nothing else: bare nghttp2 is the ceiling of `http2`, the bare C core of gRPC that of `grpc`;
+  `write` and `fdatasync` of the same bytes (`kvstore-raw-io`); a copy in memory.
 - **Peers**: {peers}.
 - **Clients**: `h2load`, which takes least of the machine, where the wire is measured; otherwise
   `kvstore-bench` ([page](kvstore-bench.md)), and `redis-benchmark` for Redis.
-- 8x16 means 8 connections with 16 calls in flight on each. Keys have 16 bytes, values 100.
+- 8x16 means 8 connections with 16 calls in flight on each. Redis, which answers the calls of one
+  connection one after the other, is measured where one is in flight on each, without a pipeline.
+- Keys have 16 bytes, values 100. Processor time is that of the server, user and system, over the
+  calls.
 
 Machine: {machine}.
 """
 
 TITLES = {"wire": "Calls", "sync": "Durability", "batch": "Batches",
+          "connections": "Many connections", "workers": "Workers",
           "peers": "Other servers, latency",
           "snapshot": "During a snapshot", "recovery": "Recovery", "memory": "Memory and snapshots",
           "scale": "Growth of the key space", "index": "The index", "scan": "Scans"}
@@ -76,7 +84,7 @@ def write(docs, results):
     folder = os.path.join(docs, "performance")
     os.makedirs(folder, exist_ok=True)
     sections = results["sections"]
-    lines = INTRODUCTION.format(**results["about"]).splitlines()
+    lines = INTRODUCTION.format(wire=WIRE, **results["about"]).splitlines()
     met = [target["met"] for section in sections.values() for target in section["targets"]]
     lines += ["", f"**{sum(met)} of {len(met)} targets are met.**"]
     busy = [name for name in TITLES if name in sections and is_busy(sections[name])]

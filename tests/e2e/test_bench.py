@@ -7,11 +7,16 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 
 import grpc
 
 import harness
-from harness import BIN, PATIENCE, environment, kv, kv_grpc
+from harness import BIN, PATIENCE, ROOT, environment, kv, kv_grpc
+
+sys.path.insert(0, os.path.join(ROOT, "bench"))
+from reporting.http2 import (  # noqa: E402  pylint: disable=wrong-import-position
+    END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, WINDOW_UPDATE, Client, frame)
 
 BENCH = os.path.join(BIN, "kvstore-bench")
 EMPTY = os.path.join(BIN, "kvstore-empty-server")
@@ -19,15 +24,7 @@ EMPTY = os.path.join(BIN, "kvstore-empty-server")
 
 WIRES = ("grpc", "http2")
 
-# Of HTTP/2.
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HEADERS, SETTINGS, WINDOW_UPDATE = 1, 4, 8
-END_STREAM, END_HEADERS = 1, 4
 POST = bytes([0x83, 0x84, 0x86]) + b"\1\1a"  # :method POST, :path /, :scheme http, :authority a
-
-
-def frame(kind, payload, flags=0, stream=0):
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
 def send_requests_until_blocked(client):
@@ -261,6 +258,15 @@ class EmptyServer(harness.Case):
     def assert_answers(self, address):
         with grpc.insecure_channel(address) as channel:
             kv_grpc.KeyValueStoreStub(channel).Get(kv.GetRequest(key="k"), timeout=PATIENCE)
+
+    def test_the_client_of_the_report_gets_its_answer_on_each_wire(self):
+        for wire in WIRES:
+            with self.subTest(wire):
+                _, address = self.run_empty("--wire", wire)
+                client = Client(int(address.rsplit(":", 1)[1]), wide=True)
+                self.addCleanup(client.close)
+                client.ask("k", streams=(1, 3))
+                client.settle()
 
     def test_wrong_use_is_refused_with_2(self):
         for arguments in (["--wire", "http3"], ["--nonsense"], ["127.0.0.1:0", "0"],
