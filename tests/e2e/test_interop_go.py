@@ -76,12 +76,12 @@ class Go(interop.Case):
         return printed.splitlines()
 
     def test_every_case_passes_and_an_idle_connection_with_pings_is_kept(self):
-        testers = {wire: interop.InteropServer(wire) for wire in interop.WIRES}
+        testers = {wire: interop.InteropServer(wire) for wire in harness.WIRES}
         for server in testers.values():
             self.addCleanup(server.stop)
         idle = {wire: self.begin(f"--test-service={server.address}", IDLE_CASE)
                 for wire, server in testers.items()}
-        passed = dict.fromkeys(interop.WIRES, 0)
+        passed = dict.fromkeys(harness.WIRES, 0)
         for wire, tester in testers.items():
             server = self.start(f"data-{wire}", mode="none", wire=wire)
             for case in CASES:
@@ -94,7 +94,7 @@ class Go(interop.Case):
             with self.subTest(wire=wire, case=IDLE_CASE):
                 self.assertEqual(self.finish(process), [f"{IDLE_CASE} passed"])
                 passed[wire] += 1
-        for wire in interop.WIRES:
+        for wire in harness.WIRES:
             print(f"engine {wire}: {passed[wire]} of {len(CASES) + 1} cases of grpc-go passed")
 
     def run_until(self, client):
@@ -107,7 +107,7 @@ class Go(interop.Case):
         return printed
 
     def test_streams_in_flight_at_an_orderly_stop_go_on_until_they_end(self):
-        for wire in interop.WIRES:
+        for wire in harness.WIRES:
             with self.subTest(wire=wire):
                 server = interop.InteropServer(wire)
                 self.addCleanup(server.stop)
@@ -118,7 +118,7 @@ class Go(interop.Case):
                 server.stop()
 
     def test_a_client_of_two_servers_that_repeats_what_was_unavailable_sees_no_failure_of_a_stop(self):
-        for wire in interop.WIRES:
+        for wire in harness.WIRES:
             with self.subTest(wire=wire):
                 servers = [interop.InteropServer(wire) for _ in range(2)]
                 for server in servers:
@@ -133,7 +133,7 @@ class Go(interop.Case):
                 self.assertEqual(self.finish(client), ["rolling_stop passed"])
 
     def test_an_orderly_stop_loses_no_call(self):
-        for wire in interop.WIRES:
+        for wire in harness.WIRES:
             with self.subTest(wire=wire):
                 self.stop_under_load(wire)
 

@@ -12,7 +12,7 @@ HEADERS = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
 VALUE = os.urandom(100000)
 
 
-@interop.on_each_wire
+@harness.on_each_wire
 class Nghttp2(interop.Case):
     def setUp(self):
         super().setUp()

@@ -8,7 +8,7 @@ import interop
 REMEDY = interop.REMEDY
 
 
-@interop.on_each_wire
+@harness.on_each_wire
 class Node(interop.Case):
     def test_a_client_on_npms_grpc_gets_the_right_answers(self):
         node = shutil.which("node", path="/usr/bin:/bin:" + os.environ.get("PATH", ""))

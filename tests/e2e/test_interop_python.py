@@ -17,7 +17,7 @@ KIB, MIB = 1 << 10, 1 << 20
 PATIENCE = harness.PATIENCE
 
 
-@interop.on_each_wire
+@harness.on_each_wire
 class Python(interop.Case):
     def setUp(self):
         super().setUp()

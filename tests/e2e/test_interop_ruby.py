@@ -24,7 +24,7 @@ ELSEWHERE = {"cacheable_unary": "python", "special_status_message": "python",
 RUNNER = os.path.join(interop.FOLDER, "ruby_cases.rb")
 
 
-@interop.on_each_wire
+@harness.on_each_wire
 class Ruby(interop.Case):
     def setUp(self):
         super().setUp()

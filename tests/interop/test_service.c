@@ -14,6 +14,8 @@ typedef Grpc__Testing__StreamingOutputCallRequest output_request;
 
 /* A client asks for a payload of so many bytes at most. */
 #define PAYLOAD_MAX (64 << 20)
+/* The highest code of gRPC's statuses: UNAUTHENTICATED. */
+#define CODE_MAX 16
 
 /* ---- Messages ---- */
 
@@ -91,7 +93,10 @@ static bool goes_on(struct kv_call *call, const echo_status *wanted)
 {
    if (!wanted || wanted->code == KV_OK)
       return true;
-   kv_call_fail(call, (enum kv_code)wanted->code, wanted->message);
+   if (wanted->code < 0 || wanted->code > CODE_MAX)
+      kv_call_fail(call, KV_INVALID_ARGUMENT, "there is no such status code");
+   else
+      kv_call_fail(call, (enum kv_code)wanted->code, wanted->message);
    return false;
 }
 

@@ -1,8 +1,7 @@
 """What the interoperability tests share: a server with gRPC's own TestService (tests/interop) on an
 engine, and its messages.
 
-CMake names the server and the engines in the environment. The server is not built where Debian's
-grpc-proto is missing.
+CMake names the server in the environment. It is not built where Debian's grpc-proto is missing.
 """
 import os
 import signal
@@ -13,16 +12,10 @@ from grpc_tools import protoc
 
 import harness
 
-WIRES = os.environ["KVSTORE_TEST_WIRES"].split()
 FOLDER = os.path.join(harness.ROOT, "tests", "interop")
 SERVER = os.environ["KVSTORE_TEST_INTEROP"]
 PROTO_FOLDER = "/usr/share/grpc-proto"
 REMEDY = "run scripts/test, which installs it, instead of ctest"
-
-
-def on_each_wire(case):
-    """For a Case: makes one of it for each engine, which knows it as `wire`."""
-    harness.on_each_wire(case, WIRES)
 
 
 def load_messages(folder):
