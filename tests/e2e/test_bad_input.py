@@ -415,7 +415,7 @@ class Connections(harness.Case):
         self.server.stop()
 
     def garbage(self, data):
-        """Sends it, then reads until the server closes the connection or a moment has passed."""
+        """Sends it, closes this side, and reads until the server has closed the connection."""
         connection = harness.raw_connection(self.server.port)
         with connection:
             try:
@@ -423,6 +423,8 @@ class Connections(harness.Case):
                 connection.shutdown(socket.SHUT_WR)
                 while connection.recv(65536):
                     pass
+            except TimeoutError:
+                self.fail("the server keeps a connection that its client has closed")
             except OSError:
                 pass
 

@@ -144,6 +144,12 @@ void kv_http2_connection_readable(struct kv_http2_connection *connection)
    TAILQ_INSERT_TAIL(&connection->worker->reading, connection, reading);
 }
 
+void kv_http2_connection_hung_up(struct kv_http2_connection *connection)
+{
+   connection->hung_up = true;
+   kv_http2_connection_readable(connection);
+}
+
 void kv_http2_connection_read(struct kv_http2_connection *connection)
 {
    struct kv_http2_worker *worker = connection->worker;
@@ -162,7 +168,7 @@ void kv_http2_connection_read(struct kv_http2_connection *connection)
                               kv_http2_session_receive(connection, worker->input, (size_t)got));
    if (!goes_on)
       kv_http2_connection_close(connection);
-   else if ((size_t)got == sizeof worker->input)
+   else if ((size_t)got == sizeof worker->input || connection->hung_up)
       kv_http2_connection_readable(connection);
 }
 

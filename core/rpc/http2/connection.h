@@ -35,6 +35,7 @@ struct kv_http2_connection {
    bool settled;                     /* the client's SETTINGS have arrived */
    bool ended;                       /* nothing that arrives is handled any more */
    bool shut;                        /* all is written, and our side closed */
+   bool hung_up;                     /* the client has closed its side, or the connection broke */
    bool draining, drained; /* a ping behind the first GOAWAY of a graceful end was sent; answered */
    size_t block_size;      /* of the header block that is being read, unpacked */
    struct kv_flood flood;
@@ -60,6 +61,8 @@ struct kv_http2_connection *kv_http2_connection_create(struct kv_http2_worker *w
 void kv_http2_connection_open(struct kv_http2_connection *connection);
 /* The socket may have something to read: it is read in this round, or the next one. */
 void kv_http2_connection_readable(struct kv_http2_connection *connection);
+/* The same, and behind it is the end: no later event will say so. */
+void kv_http2_connection_hung_up(struct kv_http2_connection *connection);
 /* Reads once; there may be more. */
 void kv_http2_connection_read(struct kv_http2_connection *connection);
 /* Has it written at the end of the turn. */

@@ -228,7 +228,9 @@ static void note_event(struct kv_http2_worker *worker, const struct epoll_event 
       (void)eventfd_read(worker->wake, &count);
       return;
    }
-   if (event->events & ~(uint32_t)EPOLLOUT)
+   if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+      kv_http2_connection_hung_up(connection);
+   else if (event->events & EPOLLIN)
       kv_http2_connection_readable(connection);
    if ((event->events & EPOLLOUT) && connection->unsent)
       kv_http2_connection_touch(connection);
