@@ -17,7 +17,8 @@ struct kv_account {
    size_t max;
    atomic_size_t users; /* the owner, and each share */
    _Alignas(KV_CACHE_LINE) atomic_size_t held;
-   atomic_size_t work; /* reserved */
+   atomic_size_t work;  /* reserved */
+   atomic_uint awaited; /* how many wait */
 };
 
 struct kv_share {
@@ -34,6 +35,7 @@ struct kv_account *kv_account_create(size_t max)
       account->max = max;
       atomic_init(&account->held, 0);
       atomic_init(&account->work, 0);
+      atomic_init(&account->awaited, 0);
       atomic_init(&account->users, 1);
    }
    return account;
@@ -63,6 +65,21 @@ bool kv_account_begin_work(struct kv_account *account, size_t size)
 void kv_account_end_work(struct kv_account *account, size_t size)
 {
    atomic_fetch_sub_explicit(&account->work, size, memory_order_relaxed);
+}
+
+void kv_account_begin_to_wait(struct kv_account *account)
+{
+   atomic_fetch_add_explicit(&account->awaited, 1, memory_order_relaxed);
+}
+
+void kv_account_end_to_wait(struct kv_account *account)
+{
+   atomic_fetch_sub_explicit(&account->awaited, 1, memory_order_relaxed);
+}
+
+bool kv_account_is_awaited(const struct kv_account *account)
+{
+   return atomic_load_explicit(&account->awaited, memory_order_relaxed) > 0;
 }
 
 struct kv_share *kv_share_open(struct kv_account *account)
@@ -96,6 +113,12 @@ void kv_share_close(struct kv_share *share)
 size_t kv_share_held(const struct kv_share *share)
 {
    return atomic_load_explicit(&share->held, memory_order_relaxed) - 1;
+}
+
+bool kv_share_is_nearly_alone(const struct kv_share *share)
+{
+   size_t held = kv_share_held(share), all = kv_account_held(share->account);
+   return all <= held || all - held <= share->account->max / RESERVED_PART;
 }
 
 void kv_share_add(struct kv_share *share, size_t size)

@@ -41,6 +41,11 @@ size_t kv_account_held(const struct kv_account *account);
 bool kv_account_begin_work(struct kv_account *account, size_t size);
 void kv_account_end_work(struct kv_account *account, size_t size);
 
+/* Somebody waits until there is memory for it, and does not any more. */
+void kv_account_begin_to_wait(struct kv_account *account);
+void kv_account_end_to_wait(struct kv_account *account);
+bool kv_account_is_awaited(const struct kv_account *account);
+
 /* What bytes are for. */
 enum kv_claim {
    KV_CLAIM_SHARE, /* a call, a reply */
@@ -57,6 +62,8 @@ bool kv_share_take(struct kv_share *share, enum kv_claim claim, size_t size, siz
 void kv_share_add(struct kv_share *share, size_t size);
 void kv_share_give(struct kv_share *share, size_t size);
 size_t kv_share_held(const struct kv_share *share);
+/* Whether all others together hold little. */
+bool kv_share_is_nearly_alone(const struct kv_share *share);
 /* RESOURCE_EXHAUSTED: why kv_share_take has refused. */
 enum kv_code kv_share_refusal(const struct kv_share *share, struct kv_status *status);
 

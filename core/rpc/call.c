@@ -65,7 +65,7 @@ void kv_call_close(struct kv_call *call)
 
 bool kv_call_deadline_passed(const struct kv_call *call)
 {
-   return call->deadline_ms != INT64_MAX && (int64_t)kv_clock_monotonic_ms() > call->deadline_ms;
+   return call->deadline_ms != INT64_MAX && (int64_t)kv_clock_monotonic_ms() >= call->deadline_ms;
 }
 
 enum kv_code kv_call_may_begin(struct kv_call *call, struct kv_status *status)

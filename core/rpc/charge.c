@@ -8,6 +8,8 @@
 #define WORK_TIMES 40
 #define WORK_COPIES 3
 #define WORK_PARTS ((size_t)64 * 1024 * 1024)
+/* Beside as much as the request: for what is around the value. */
+#define RESERVE_OVERHEAD ((size_t)16 * 1024)
 /* Replies up to here are in what a call costs anyway. */
 #define SMALL_REPLY_SIZE ((size_t)1024)
 
@@ -49,11 +51,15 @@ bool kv_charge_take(void *context, size_t size)
 {
    struct kv_charge *charge = context;
    enum kv_claim claim = charge->work > 0 ? KV_CLAIM_WORK : KV_CLAIM_SHARE;
-   if (!kv_share_take(charge->share, claim, size, own(charge) + kv_charge_outbound(charge))) {
+   size_t reserved = size < charge->reserve ? size : charge->reserve;
+   size_t more = size - reserved;
+   if (more > 0 &&
+       !kv_share_take(charge->share, claim, more, own(charge) + kv_charge_outbound(charge))) {
       charge->refused = true;
       return false;
    }
-   charge->held += size;
+   charge->reserve -= reserved;
+   charge->held += more;
    return true;
 }
 
@@ -66,6 +72,22 @@ bool kv_charge_take_request(void *context, size_t size)
    return true;
 }
 
+bool kv_charge_take_request_and_reserve(struct kv_charge *charge, size_t size)
+{
+   size_t reserve = size + RESERVE_OVERHEAD;
+   charge->reserve = 0;
+   if (kv_share_is_nearly_alone(charge->share)) { /* it would wait for ever where it is large */
+      kv_share_add(charge->share, size + reserve);
+      charge->held += size + reserve;
+   } else if (!kv_charge_take(charge, size + reserve)) {
+      return false;
+   }
+   charge->request += size;
+   charge->reserve = reserve;
+   charge->reserves = true;
+   return true;
+}
+
 void kv_charge_give_request(struct kv_charge *charge, size_t size)
 {
    kv_share_give(charge->share, size);
@@ -75,7 +97,12 @@ void kv_charge_give_request(struct kv_charge *charge, size_t size)
 
 void kv_charge_forget_request(struct kv_charge *charge)
 {
-   kv_charge_give_request(charge, charge->request);
+   if (charge->reserves) {
+      charge->reserve += charge->request;
+      charge->request = 0;
+   } else {
+      kv_charge_give_request(charge, charge->request);
+   }
 }
 
 void kv_charge_end(struct kv_charge *charge, size_t left)
@@ -84,6 +111,7 @@ void kv_charge_end(struct kv_charge *charge, size_t left)
       kv_account_end_work(charge->account, charge->work);
    charge->work = 0;
    charge->request = 0;
+   charge->reserve = 0;
    kv_share_give(charge->share, charge->held - left);
    charge->held = left;
 }

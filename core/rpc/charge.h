@@ -25,6 +25,8 @@ struct kv_charge {
    struct kv_share *share;       /* the connection's */
    size_t held;                  /* bytes of it, but those of the reply */
    size_t request;               /* of `held`: for the request in whatever form */
+   size_t reserve;               /* of `held`: for what will be taken */
+   bool reserves;                /* what the request held is for that, too, when it is forgotten */
    size_t reply;                 /* bytes of the reply, where they are not in `outbound` */
    struct kv_outbound *outbound; /* the reply, where it is large; else NULL */
    size_t work;                  /* bytes reserved to work on a large request; 0: none */
@@ -41,6 +43,9 @@ bool kv_charge_begin(struct kv_charge *charge, struct kv_account *account, struc
 bool kv_charge_take(void *charge, size_t size);
 /* The same for the request, as it is unpacked. */
 bool kv_charge_take_request(void *charge, size_t size);
+/* The same for a request of which as much again is held, until the call's end, for what its handler
+ * takes: so that it is not refused after all that has arrived. */
+bool kv_charge_take_request_and_reserve(struct kv_charge *charge, size_t size);
 /* So many bytes of the request are not held any more. */
 void kv_charge_give_request(struct kv_charge *charge, size_t size);
 /* The request is not needed any more. */

@@ -12,8 +12,9 @@
  * bytes. */
 #define MOVING_TIMES 10
 #define MOVING_SIZE ((size_t)64 * 1024)
-/* The account is short when less than a fourth of it is free. Then what has stood still for some
- * looks is ended until half is, of so many connections at a look. */
+/* The account is short when less than a fourth of it is free, or somebody waits for memory. Then
+ * what has stood still for some looks is ended until half is free, of so many connections at a
+ * look. */
 #define SHORT_FREE_PART 4
 #define ENOUGH_FREE_PART 2
 #define SHORT_LOOKS 2
@@ -35,14 +36,19 @@ void kv_stall_call_closed(struct kv_call *call)
       kv_share_give(call->connection->share, call->progress.kept);
 }
 
-/* Counts the looks at which the same reply has waited for its reader. */
+static bool awaits_reader(const struct kv_call *call)
+{
+   return atomic_load_explicit(&call->progress.awaits_reader, memory_order_acquire);
+}
+
+/* Counts the looks at which the call has waited for the same step of its client. */
 static void measure(struct kv_call *call)
 {
    struct kv_progress *progress = &call->progress;
-   bool waits = atomic_load_explicit(&call->progress.awaits_reader, memory_order_acquire);
-   bool same = progress->sent == progress->sent_before;
-   progress->still = waits && same ? progress->still + 1 : 0;
-   progress->sent_before = progress->sent;
+   unsigned now = progress->sent + progress->received;
+   bool waits = progress->awaits_sender || awaits_reader(call);
+   progress->still = waits && now == progress->before ? progress->still + 1 : 0;
+   progress->before = now;
 }
 
 /* Counts what the call keeps of old versions now. */
@@ -88,7 +94,7 @@ static bool may_be_ended(const struct kv_call *call, unsigned looks)
    return !call->progress.ended && call->progress.still >= looks;
 }
 
-/* Ends the call when its reader has stood still for too long. */
+/* Ends the call when its client has stood still for too long. */
 static void check_time(struct kv_call *call)
 {
    int64_t allowed_ms = call->worker->rpc->options.reader_timeout_ms;
@@ -101,16 +107,16 @@ static void check_time(struct kv_call *call)
        call->progress.still < longest)
       return;
    struct kv_status status;
-   kv_fail(&status, KV_ABORTED,
-           "the client has not read what it was sent for %lld s (server setting reader-timeout)",
+   kv_fail(&status, KV_ABORTED, "the client has not %s for %lld s (server setting reader-timeout)",
+           awaits_reader(call) ? "read what it was sent" : "sent the rest of its request",
            (long long)call->progress.still * LOOK_MS / 1000);
    end(call, &status);
 }
 
 static void check_deadline(struct kv_call *call)
 {
-   bool waits = atomic_load_explicit(&call->progress.awaits_reader, memory_order_acquire);
-   if (!kv_call_deadline_passed(call) || !may_be_ended(call, waits ? DEADLINE_LOOKS : 0))
+   if (!kv_call_deadline_passed(call) ||
+       !may_be_ended(call, awaits_reader(call) ? DEADLINE_LOOKS : 0))
       return;
    struct kv_status status;
    kv_fail(&status, KV_DEADLINE_EXCEEDED, "the call's deadline has passed");
@@ -139,7 +145,8 @@ static void end_worst(const struct kv_rpc_worker *worker, size_t held)
 {
    size_t max = worker->rpc->options.memory_max;
    struct kv_call *call;
-   for (unsigned i = 0; i < ENDED_MAX && held > max - max / ENOUGH_FREE_PART; i++) {
+   unsigned ended = 0;
+   do {
       struct kv_share *worst = find_worst(worker);
       if (!worst)
          return;
@@ -148,7 +155,7 @@ static void end_worst(const struct kv_rpc_worker *worker, size_t held)
       LIST_FOREACH (call, &worker->open.calls, progress.others)
          if (call->connection->share == worst && stands_still(call))
             end_for_memory(call);
-   }
+   } while (++ended < ENDED_MAX && held > max - max / ENOUGH_FREE_PART);
 }
 
 /* Old versions grow with each write, whatever the account says: calls that keep them are ended,
@@ -184,7 +191,7 @@ static void look(struct kv_rpc_worker *worker)
       check_time(call);
    }
    size_t held = kv_account_held(worker->rpc->account);
-   if (held > max - max / SHORT_FREE_PART)
+   if (held > max - max / SHORT_FREE_PART || kv_account_is_awaited(worker->rpc->account))
       end_worst(worker, held);
    if (held > max)
       end_keepers(worker);

@@ -1,6 +1,6 @@
 /*
- * Readers that stand still. Now and then each worker looks at its calls: one whose reply waits for
- * a client that takes nothing is ended after a time. A connection that moves may keep a reply
+ * Clients that stand still. Now and then each worker looks at its calls: one whose reply waits for
+ * a client that takes nothing, or whose request for one that sends nothing, is ended after a time. A connection that moves may keep a reply
  * waiting, if only for the others that it has: there it gets longer, by its size. When the account
  * is short of memory, calls that stand still are ended at once, those of the connection that holds
  * the most first.
@@ -32,11 +32,14 @@ struct kv_open_calls {
 /* An open call among them, and what looks have found. */
 struct kv_progress {
    LIST_ENTRY(kv_call) others;
-   size_t kept;                /* bytes of old versions in its share */
-   unsigned sent, sent_before; /* replies that have left; at the last look */
-   unsigned still;             /* looks in a row at which the same one had not */
-   bool ended;                 /* the engine has been told to end the call */
-   atomic_bool awaits_reader;  /* a reply, or a status, has been sent that the client is to read */
+   size_t kept;        /* bytes of old versions in its share */
+   unsigned sent;      /* replies that have left */
+   unsigned received;  /* parts of the request that have arrived, if the engine counts them */
+   unsigned before;    /* the sum of the two at the last look */
+   unsigned still;     /* looks in a row at which it was the same */
+   bool awaits_sender; /* the client is to send the rest of its request */
+   bool ended;         /* the engine has been told to end the call */
+   atomic_bool awaits_reader; /* a reply, or a status, has been sent that the client is to read */
 };
 
 /* At the end of each turn: looks at the open calls if it is time to. */

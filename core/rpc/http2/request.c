@@ -18,13 +18,6 @@ void kv_http2_request_init(struct kv_http2_request *request)
    *request = (struct kv_http2_request){0};
 }
 
-void kv_http2_request_open(struct kv_http2_request *request, bool only_one,
-                           enum kv_encoding encoding)
-{
-   request->only_one = only_one;
-   request->encoding = encoding;
-}
-
 static void fail(struct kv_http2_call *call, enum kv_code code, const char *text)
 {
    kv_http2_request_close(call);
@@ -74,29 +67,54 @@ static void drop_aside(struct kv_http2_call *call)
 static uint8_t *allocate(struct kv_http2_call *call, size_t size)
 {
    struct kv_http2_request *request = &call->request;
+   struct kv_charge *charge = &call->base.charge;
    request->allocated = false;
    if (request->only_one && size <= SMALL_SIZE)
       return kv_arena_alloc(&call->base.arena, size > 0 ? size : 1);
-   if (!kv_charge_take_request(&call->base.charge, size))
+   if (!(request->only_one ? kv_charge_take_request_and_reserve(charge, size)
+                           : kv_charge_take_request(charge, size)))
       return NULL;
    uint8_t *message = malloc(size > 0 ? size : 1);
    request->allocated = message;
    if (!message)
-      kv_charge_give_request(&call->base.charge, size);
+      kv_charge_give_request(charge, size);
    return message;
+}
+
+static bool takes(const struct kv_http2_request *request)
+{
+   return !request->closed && !request->delivered && !request->waits;
+}
+
+/* Whether it is the client's turn. Bidi calls may be silent for days. */
+static void note_whose_turn(struct kv_http2_call *call)
+{
+   const struct kv_http2_request *request = &call->request;
+   call->base.progress.awaits_sender = request->only_one && takes(request) && !request->ended;
+}
+
+void kv_http2_request_open(struct kv_http2_call *call, bool only_one, enum kv_encoding encoding)
+{
+   call->request.only_one = only_one;
+   call->request.encoding = encoding;
+   note_whose_turn(call);
 }
 
 static void await_memory(struct kv_http2_call *call)
 {
    call->request.waits = true;
+   kv_account_begin_to_wait(call->base.worker->rpc->account);
    TAILQ_INSERT_TAIL(&kv_http2_call_worker(call)->waiting, call, request.waiting);
+   note_whose_turn(call);
 }
 
 static void stop_waiting(struct kv_http2_call *call)
 {
-   if (call->request.waits)
-      TAILQ_REMOVE(&kv_http2_call_worker(call)->waiting, call, request.waiting);
+   if (!call->request.waits)
+      return;
    call->request.waits = false;
+   kv_account_end_to_wait(call->base.worker->rpc->account);
+   TAILQ_REMOVE(&kv_http2_call_worker(call)->waiting, call, request.waiting);
 }
 
 /* The prefix is there. */
@@ -149,11 +167,6 @@ static size_t take(struct kv_http2_call *call, const uint8_t *data, size_t size)
 static bool is_complete(const struct kv_http2_request *request)
 {
    return request->message && request->arrived == request->size;
-}
-
-static bool takes(const struct kv_http2_request *request)
-{
-   return !request->closed && !request->delivered && !request->waits;
 }
 
 /* Takes all that it can. */
@@ -211,6 +224,7 @@ static void take_aside(struct kv_http2_call *call)
 void kv_http2_request_receive(struct kv_http2_call *call, const uint8_t *data, size_t size)
 {
    struct kv_http2_request *request = &call->request;
+   call->base.progress.received++;
    size_t taken = request->aside ? 0 : take_all(call, data, size);
    if (taken > 0 && !request->only_one)
       kv_http2_session_consume_stream(call, taken);
@@ -221,12 +235,14 @@ void kv_http2_request_receive(struct kv_http2_call *call, const uint8_t *data, s
       kv_http2_session_consume(call, size - taken);
       fail(call, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this request");
    }
+   note_whose_turn(call);
 }
 
 void kv_http2_request_end(struct kv_http2_call *call)
 {
    call->request.ended = true;
    handle_end(call);
+   note_whose_turn(call);
 }
 
 void kv_http2_request_next(struct kv_http2_call *call)
@@ -254,6 +270,7 @@ bool kv_http2_request_try_again(struct kv_http2_call *call)
    if (request->aside)
       take_aside(call);
    handle_end(call);
+   note_whose_turn(call);
    return true;
 }
 
@@ -275,6 +292,7 @@ void kv_http2_request_close(struct kv_http2_call *call)
    request->closed = true;
    stop_waiting(call);
    drop_aside(call);
+   note_whose_turn(call);
 }
 
 /* ---- Compressed messages ---- */

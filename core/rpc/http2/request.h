@@ -50,8 +50,7 @@ struct kv_http2_request {
 /* The first state of a call's request. */
 void kv_http2_request_init(struct kv_http2_request *request);
 /* The call is known: whether it has only one message, and how messages are compressed. */
-void kv_http2_request_open(struct kv_http2_request *request, bool only_one,
-                           enum kv_encoding encoding);
+void kv_http2_request_open(struct kv_http2_call *call, bool only_one, enum kv_encoding encoding);
 /* Bytes of DATA have arrived. */
 void kv_http2_request_receive(struct kv_http2_call *call, const uint8_t *data, size_t size);
 /* The client has closed its side. */

@@ -229,14 +229,19 @@ void kv_http2_session_widen(struct kv_http2_call *call, size_t size)
 
 /* ---- Ends ---- */
 
+static void log_end(struct kv_http2_connection *connection, const char *reason)
+{
+   char peer[KV_RPC_PEER_SIZE];
+   kv_connection_peer(&connection->base, peer);
+   kv_log(KV_LOG_WARNING, "the connection from %s was ended: %s", peer, reason);
+}
+
 /* The client is to be rid of: says why, and reads nothing more of it. */
 static void calm(struct kv_http2_connection *connection, const char *debug, const char *reason)
 {
-   char peer[KV_RPC_PEER_SIZE];
    if (connection->ended)
       return;
-   kv_connection_peer(&connection->base, peer);
-   kv_log(KV_LOG_WARNING, "the connection from %s was ended: %s", peer, reason);
+   log_end(connection, reason);
    kv_http2_connection_end(connection);
    nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE,
                          nghttp2_session_get_last_proc_stream_id(connection->session),
@@ -329,7 +334,8 @@ static void open_call(struct kv_http2_connection *connection, struct kv_http2_ca
    else if (!method)
       refuse_unknown(connection, call);
    else if (head->bad_timeout)
-      refuse(connection, call, KV_INTERNAL, "the call's grpc-timeout cannot be read");
+      refuse(connection, call, KV_INTERNAL,
+             "the header \"grpc-timeout\" is not 1 to 8 digits and a unit of H, M, S, m, u or n");
    else if (kv_call_open(&call->base, method, &connection->base,
                          KV_HTTP2_CALL_COST + head->metadata_size, 0, &status) != KV_OK)
       refuse(connection, call, status.code, status.text);
@@ -337,11 +343,9 @@ static void open_call(struct kv_http2_connection *connection, struct kv_http2_ca
       call->open = true;
    if (!call->open)
       return;
-   kv_flood_opened(&connection->flood);
-   if (head->timeout_ms != INT64_MAX) /* 0: it has passed */
-      call->base.deadline_ms =
-          (int64_t)connection->worker->now_ms + head->timeout_ms - (head->timeout_ms == 0);
-   kv_http2_request_open(&call->request, method->kind != KV_RPC_BIDI, head->encoding);
+   if (head->timeout_ms != INT64_MAX)
+      call->base.deadline_ms = (int64_t)connection->worker->now_ms + head->timeout_ms;
+   kv_http2_request_open(call, method->kind != KV_RPC_BIDI, head->encoding);
 }
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *context)
@@ -349,6 +353,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
    struct kv_http2_connection *connection = context;
    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
       return 0;
+   kv_flood_opened(&connection->flood);
    struct kv_http2_call *call = kv_http2_call_create(connection, frame->hd.stream_id);
    if (!call)
       return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -458,6 +463,9 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
    case NGHTTP2_PING:
       handle_ping(connection, frame->hd.flags & NGHTTP2_FLAG_ACK);
       break;
+   case NGHTTP2_RST_STREAM:
+      admit(connection, KV_FLOOD_RESET_BY_CLIENT);
+      break;
    default:
       break;
    }
@@ -486,6 +494,10 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
           frame->rst_stream.error_code != NGHTTP2_REFUSED_STREAM)
          admit(connection, KV_FLOOD_RESET_BY_SERVER);
       break;
+   case NGHTTP2_GOAWAY:
+      if (frame->goaway.error_code != NGHTTP2_NO_ERROR && !connection->ended)
+         log_end(connection, nghttp2_http2_strerror(frame->goaway.error_code));
+      break;
    default:
       break;
    }
@@ -513,6 +525,17 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t er
    return 0;
 }
 
+/* Frames of types that it does not know are counted, too. */
+static int on_unpack(nghttp2_session *session, void **payload, const nghttp2_frame_hd *head,
+                     void *context)
+{
+   (void)session;
+   (void)payload;
+   (void)head;
+   (void)context;
+   return NGHTTP2_ERR_CANCEL;
+}
+
 /* ---- The session ---- */
 
 nghttp2_session_callbacks *kv_http2_session_callbacks(void)
@@ -528,6 +551,7 @@ nghttp2_session_callbacks *kv_http2_session_callbacks(void)
    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
    nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
+   nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, on_unpack);
    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, on_extension);
    return callbacks;
 }
@@ -539,6 +563,10 @@ nghttp2_option *kv_http2_session_options(void)
       return NULL;
    nghttp2_option_set_no_auto_window_update(options, 1);
    nghttp2_option_set_no_closed_streams(options, 1);
+   /* Resets by the client are counted here, see on_frame. */
+   nghttp2_option_set_stream_reset_rate_limit(options, UINT32_MAX, UINT32_MAX);
+   for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
+      nghttp2_option_set_user_recv_extension_type(options, (uint8_t)type);
    nghttp2_option_set_stream_reset_rate_limit(options, UINT64_MAX, UINT64_MAX); /* see flood.h */
    for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
       nghttp2_option_set_user_recv_extension_type(options, (uint8_t)type); /* to count them */
@@ -568,6 +596,8 @@ bool kv_http2_session_receive(struct kv_http2_connection *connection, const uint
 {
    ssize_t used = nghttp2_session_mem_recv(connection->session, data, size);
    kv_http2_connection_touch(connection); /* there may be acknowledgements */
+   if (used < 0 && !connection->ended)
+      log_end(connection, nghttp2_strerror((int)used));
    return used == (ssize_t)size || connection->ended;
 }
 
