@@ -301,6 +301,7 @@ void kv_http2_connection_farewell(struct kv_http2_connection *connection)
 {
    if (connection->ended)
       return;
+   kv_http2_connection_drain(connection);
    kv_http2_session_go_away(connection, true);
    kv_http2_connection_end(connection);
 }

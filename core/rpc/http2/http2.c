@@ -95,9 +95,11 @@ static void ask_all(struct server *server, enum kv_http2_stage stage)
 static void stop(void *state, int64_t grace_ms)
 {
    struct server *server = state;
+   bool busy = kv_rpc_has_calls(server->rpc);
    ask_all(server, KV_HTTP2_DRAINS);
    kv_rpc_await_quiet(server->rpc, grace_ms);
-   ask_all(server, KV_HTTP2_ENDS);
+   busy |= atomic_load(&server->rpc->refused);
+   ask_all(server, busy ? KV_HTTP2_ENDS : KV_HTTP2_ENDS_AT_ONCE);
    for (unsigned i = 0; i < server->worker_count; i++)
       kv_http2_worker_join(server->workers[i]);
 }

@@ -20,7 +20,8 @@
 #define LOOK_MS 5000
 /* While a request waits for memory: how long until the next attempt. */
 #define WAITING_MS 5
-/* At the end of a stop: how long clients have to read what is in flight to them and to close. */
+/* At the end of a stop where calls were in flight: how long clients have to read their replies and
+ * to close. */
 #define FAREWELL_MS 100
 
 struct kv_http2_worker *kv_http2_worker_of(struct kv_rpc_worker *base)
@@ -169,12 +170,13 @@ static void take_stage(struct kv_http2_worker *worker)
    if (stage == worker->stage)
       return;
    worker->stage = stage;
-   worker->ends_at_ms = worker->now_ms + FAREWELL_MS;
+   worker->ends_at_ms = worker->now_ms + (stage == KV_HTTP2_ENDS ? FAREWELL_MS : 0);
    LIST_FOREACH (connection, &worker->connections, siblings)
       if (stage == KV_HTTP2_DRAINS)
          kv_http2_connection_drain(connection);
       else
          kv_http2_connection_farewell(connection);
+   flush_touched(worker);
 }
 
 static void close_all(struct kv_http2_worker *worker)
@@ -186,7 +188,7 @@ static void close_all(struct kv_http2_worker *worker)
 
 static bool is_over(struct kv_http2_worker *worker)
 {
-   if (worker->stage != KV_HTTP2_ENDS)
+   if (worker->stage < KV_HTTP2_ENDS)
       return false;
    if (worker->now_ms >= worker->ends_at_ms)
       close_all(worker);
@@ -213,7 +215,7 @@ static int time_to_wait(struct kv_http2_worker *worker)
       until = earlier(until, worker->look_at_ms);
    if (!TAILQ_EMPTY(&worker->waiting))
       until = earlier(until, now + WAITING_MS);
-   if (worker->stage == KV_HTTP2_ENDS && !LIST_EMPTY(&worker->connections))
+   if (worker->stage >= KV_HTTP2_ENDS && !LIST_EMPTY(&worker->connections))
       until = earlier(until, worker->ends_at_ms);
    if (until == (uint64_t)KV_TURN_FOREVER)
       return -1;

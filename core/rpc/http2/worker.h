@@ -26,7 +26,8 @@
 enum kv_http2_stage {
    KV_HTTP2_SERVES,
    KV_HTTP2_DRAINS, /* clients are told to go elsewhere; calls in flight go on */
-   KV_HTTP2_ENDS,   /* all is ended */
+   KV_HTTP2_ENDS,   /* all is ended; clients have a moment to read what was sent */
+   KV_HTTP2_ENDS_AT_ONCE,
 };
 
 struct kv_http2_worker {
