@@ -216,21 +216,28 @@ static void a_call_that_its_handler_leaves_waiting_is_ended_by_its_deadline(void
    assert_echoes(world, kv_slice_of("still here"));
 }
 
+/* The worker is kept at the gate meanwhile, or it would end the call itself. */
 static void a_reply_that_is_there_after_the_deadline_is_not_sent(void **state)
 {
    static const char *const paths[] = {"/test.Test/Hold", "/test.Test/HoldStream"};
    struct world *world = *state;
+   struct service *service = &world->service;
    for (unsigned i = 0; i < 2; i++) {
       struct http2_client *client = http2_open(world->port);
-      http2_call_within(client, 1, paths[i], "500m", 1, kv_slice_of("x"));
-      await_count(&world->service, &world->service.requests, i + 1);
+      http2_call(client, 1, "/test.Test/Gate", 1, kv_slice_of("x"));
+      await_count(service, &service->requests, 3 * i + 1);
+      http2_call_within(client, 3, paths[i], "500m", 1, kv_slice_of("x"));
+      http2_call(client, 5, "/test.Test/Gate", 1, kv_slice_of("x"));
+      open_gate(service);
+      await_count(service, &service->requests, 3 * i + 3);
       sleep_ms(520);
-      put_message(world->service.held[i], kv_slice_of("too late"));
+      put_message(service->held[i], kv_slice_of("too late"));
       if (i == 0)
-         kv_call_reply(world->service.held[i]);
+         kv_call_reply(service->held[i]);
       else
-         kv_call_send(world->service.held[i]);
-      assert_true(http2_await_field(client, 1, DEADLINE_EXCEEDED));
+         kv_call_send(service->held[i]);
+      open_gate(service);
+      assert_true(http2_await_field(client, 3, DEADLINE_EXCEEDED));
       http2_close(client);
    }
 }
