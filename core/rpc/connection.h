@@ -10,9 +10,11 @@
 #include "core/rpc/account.h"
 #include "core/rpc/rpc.h"
 
+#include <stdatomic.h>
+
 struct kv_connection {
    struct kv_share *share;
-   int fd;          /* only to ask the system about it; -1: none */
+   atomic_int fd;   /* only to ask the system about it; -1: none; any thread */
    uint64_t number; /* for kv_call_connection */
    unsigned look;   /* the last one */
    unsigned still;  /* looks in a row at which it had not moved */

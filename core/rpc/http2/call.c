@@ -167,6 +167,7 @@ void kv_http2_call_release_if_done(struct kv_http2_call *call)
 static void do_end(struct kv_http2_call *call)
 {
    call->answered = true;
+   atomic_store_explicit(&call->base.progress.awaits_reader, true, memory_order_relaxed);
    kv_http2_request_close(call);
    if (call->stream != 0)
       kv_http2_session_end(call);
@@ -180,15 +181,16 @@ static void do_asked(struct kv_http2_call *call, unsigned what)
 {
    if ((what & KV_HTTP2_SEND) && call->stream != 0)
       kv_http2_session_send(call);
-   if (what & KV_HTTP2_READ_NEXT)
+   if ((what & KV_HTTP2_READ_NEXT) && !(what & KV_HTTP2_END))
       kv_http2_request_next(call);
    if (what & KV_HTTP2_END)
       do_end(call);
 }
 
+/* Once `asked` is 0 another thread may bring the call again, and then has call->next. */
 void kv_http2_call_do_asked(struct kv_http2_call *call)
 {
-   do_asked(call, atomic_exchange_explicit(&call->asked, 0, memory_order_acquire));
+   do_asked(call, atomic_exchange(&call->asked, 0));
    if (call->stream == 0)
       note_done(call);
 }
@@ -227,8 +229,10 @@ void kv_http2_send(struct kv_call *base)
 void kv_http2_read_next(struct kv_call *base)
 {
    struct kv_http2_call *call = kv_http2_call_of(base);
-   if (!atomic_load(&call->over))
-      ask(call, KV_HTTP2_READ_NEXT);
+   if (atomic_load(&call->over))
+      return;
+   kv_call_forget_request(base);
+   ask(call, KV_HTTP2_READ_NEXT);
 }
 
 void kv_http2_end(struct kv_call *base, enum kv_code code, const char *text)

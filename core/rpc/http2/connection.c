@@ -33,9 +33,9 @@ struct kv_http2_connection *kv_http2_connection_of(struct kv_connection *base)
 
 static void close_socket(struct kv_http2_connection *connection)
 {
-   if (connection->base.fd >= 0)
-      close(connection->base.fd);
-   connection->base.fd = -1;
+   int fd = atomic_exchange(&connection->base.fd, -1);
+   if (fd >= 0)
+      close(fd);
 }
 
 struct kv_http2_connection *kv_http2_connection_create(struct kv_http2_worker *worker, int fd,

@@ -26,19 +26,32 @@ static void fail(struct kv_http2_call *call, enum kv_code code, const char *text
 
 /* ---- What is kept aside ---- */
 
+/* So that so many bytes can be put behind those that are there. */
+static bool reserve_aside(struct kv_http2_request *request, size_t size)
+{
+   if (request->aside_from > 0) {
+      request->aside_size -= request->aside_from;
+      memmove(request->aside, request->aside + request->aside_from, request->aside_size);
+      request->aside_from = 0;
+   }
+   if (request->aside_size + size <= request->aside_capacity)
+      return true;
+   size_t capacity = 2 * (request->aside_size + size);
+   capacity = capacity < ASIDE_SIZE_MIN ? ASIDE_SIZE_MIN : capacity;
+   uint8_t *aside = realloc(request->aside, capacity);
+   if (!aside)
+      return false;
+   request->aside = aside;
+   request->aside_capacity = capacity;
+   return true;
+}
+
 /* It is charged; what the share has no space for keeps the connection's window shut until then. */
 static bool put_aside(struct kv_http2_call *call, const uint8_t *data, size_t size)
 {
    struct kv_http2_request *request = &call->request;
-   if (request->aside_size + size > request->aside_capacity) {
-      size_t capacity = 2 * (request->aside_size + size);
-      capacity = capacity < ASIDE_SIZE_MIN ? ASIDE_SIZE_MIN : capacity;
-      uint8_t *aside = realloc(request->aside, capacity);
-      if (!aside)
-         return false;
-      request->aside = aside;
-      request->aside_capacity = capacity;
-   }
+   if (!reserve_aside(request, size))
+      return false;
    memcpy(request->aside + request->aside_size, data, size);
    request->aside_size += size;
    struct kv_share *share = call->base.connection->share;
@@ -51,15 +64,25 @@ static bool put_aside(struct kv_http2_call *call, const uint8_t *data, size_t si
    return true;
 }
 
+/* So many bytes of it are not needed any more. */
+static void pass_aside(struct kv_http2_call *call, size_t size)
+{
+   struct kv_http2_request *request = &call->request;
+   size_t unread = size < request->unread ? size : request->unread;
+   request->aside_from += size;
+   request->unread -= unread;
+   if (size > 0)
+      kv_share_give(call->base.connection->share, size);
+   kv_http2_session_consume(call, unread);
+}
+
 static void drop_aside(struct kv_http2_call *call)
 {
    struct kv_http2_request *request = &call->request;
-   if (request->aside_size > 0)
-      kv_share_give(call->base.connection->share, request->aside_size);
-   kv_http2_session_consume(call, request->unread);
+   pass_aside(call, request->aside_size - request->aside_from);
    free(request->aside);
    request->aside = NULL;
-   request->aside_from = request->aside_size = request->aside_capacity = request->unread = 0;
+   request->aside_from = request->aside_size = request->aside_capacity = 0;
 }
 
 /* ---- A message ---- */
@@ -214,7 +237,7 @@ static void take_aside(struct kv_http2_call *call)
                            request->aside_size - request->aside_from);
    if (request->closed)
       return;
-   request->aside_from += taken;
+   pass_aside(call, taken);
    if (!request->only_one)
       kv_http2_session_consume_stream(call, taken);
    if (request->aside_from == request->aside_size || is_over(request))
@@ -250,7 +273,6 @@ void kv_http2_request_next(struct kv_http2_call *call)
    struct kv_http2_request *request = &call->request;
    if (request->closed)
       return;
-   kv_call_forget_request(&call->base);
    request->prefix_size = 0;
    request->delivered = false;
    if (request->taking)

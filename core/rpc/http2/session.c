@@ -463,9 +463,6 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
    case NGHTTP2_PING:
       handle_ping(connection, frame->hd.flags & NGHTTP2_FLAG_ACK);
       break;
-   case NGHTTP2_RST_STREAM:
-      admit(connection, KV_FLOOD_RESET_BY_CLIENT);
-      break;
    default:
       break;
    }
@@ -525,17 +522,6 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t er
    return 0;
 }
 
-/* Frames of types that it does not know are counted, too. */
-static int on_unpack(nghttp2_session *session, void **payload, const nghttp2_frame_hd *head,
-                     void *context)
-{
-   (void)session;
-   (void)payload;
-   (void)head;
-   (void)context;
-   return NGHTTP2_ERR_CANCEL;
-}
-
 /* ---- The session ---- */
 
 nghttp2_session_callbacks *kv_http2_session_callbacks(void)
@@ -551,7 +537,6 @@ nghttp2_session_callbacks *kv_http2_session_callbacks(void)
    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
    nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
-   nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, on_unpack);
    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, on_extension);
    return callbacks;
 }
@@ -563,10 +548,6 @@ nghttp2_option *kv_http2_session_options(void)
       return NULL;
    nghttp2_option_set_no_auto_window_update(options, 1);
    nghttp2_option_set_no_closed_streams(options, 1);
-   /* Resets by the client are counted here, see on_frame. */
-   nghttp2_option_set_stream_reset_rate_limit(options, UINT32_MAX, UINT32_MAX);
-   for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
-      nghttp2_option_set_user_recv_extension_type(options, (uint8_t)type);
    nghttp2_option_set_stream_reset_rate_limit(options, UINT64_MAX, UINT64_MAX); /* see flood.h */
    for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
       nghttp2_option_set_user_recv_extension_type(options, (uint8_t)type); /* to count them */
@@ -581,9 +562,10 @@ bool kv_http2_session_open(struct kv_http2_connection *connection)
        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 2 * KV_HTTP2_METADATA_MAX},
        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
    };
-   if (nghttp2_session_server_new2(&connection->session, worker->callbacks, connection,
-                                   worker->options) != 0)
+   nghttp2_session *session;
+   if (nghttp2_session_server_new2(&session, worker->callbacks, connection, worker->options) != 0)
       return false;
+   connection->session = session;
    kv_http2_connection_touch(connection);
    return nghttp2_submit_settings(connection->session, NGHTTP2_FLAG_NONE, settings,
                                   sizeof settings / sizeof settings[0]) == 0 &&

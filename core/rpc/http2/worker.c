@@ -6,6 +6,7 @@
 #include "core/support/invariant.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -64,8 +65,16 @@ void kv_http2_worker_give(struct kv_http2_worker *worker, struct kv_http2_connec
 
 void kv_http2_worker_ask(struct kv_http2_worker *worker, enum kv_http2_stage stage)
 {
+   worker->asks++;
    atomic_store(&worker->asked_stage, (int)stage);
    wake(worker);
+}
+
+static void see_wakes(struct kv_http2_worker *worker)
+{
+   eventfd_t count;
+   if (eventfd_read(worker->wake, &count) == 0)
+      worker->wakes_seen += count;
 }
 
 static void take_given(struct kv_http2_worker *worker)
@@ -73,6 +82,7 @@ static void take_given(struct kv_http2_worker *worker)
    struct kv_http2_connection *next, *connection = NULL;
    if (atomic_load_explicit(&worker->given, memory_order_relaxed))
       connection = atomic_exchange(&worker->given, NULL);
+   worker->wakes_due += connection != NULL;
    for (; connection; connection = next) {
       next = connection->next;
       kv_http2_connection_open(connection);
@@ -85,6 +95,7 @@ static void take_brought(struct kv_http2_worker *worker)
    struct kv_http2_call *next, *call = NULL, *first = NULL;
    if (atomic_load_explicit(&worker->brought, memory_order_relaxed))
       call = atomic_exchange(&worker->brought, NULL);
+   worker->wakes_due += call != NULL;
    for (; call; call = next) {
       next = call->next;
       call->next = first;
@@ -170,6 +181,7 @@ static void take_stage(struct kv_http2_worker *worker)
    if (stage == worker->stage)
       return;
    worker->stage = stage;
+   take_given(worker); /* the last ones */
    worker->ends_at_ms = worker->now_ms + (stage == KV_HTTP2_ENDS ? FAREWELL_MS : 0);
    LIST_FOREACH (connection, &worker->connections, siblings)
       if (stage == KV_HTTP2_DRAINS)
@@ -225,9 +237,8 @@ static int time_to_wait(struct kv_http2_worker *worker)
 static void note_event(struct kv_http2_worker *worker, const struct epoll_event *event)
 {
    struct kv_http2_connection *connection = event->data.ptr;
-   eventfd_t count;
    if (!connection) {
-      (void)eventfd_read(worker->wake, &count);
+      see_wakes(worker);
       return;
    }
    if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -311,6 +322,18 @@ enum kv_code kv_http2_worker_start(struct kv_http2_worker *worker, struct kv_sta
    return KV_OK;
 }
 
+/* Whoever has brought the last calls may still be about to wake the worker for them. */
+static void await_wakes(struct kv_http2_worker *worker)
+{
+   struct pollfd wait = {.fd = worker->wake, .events = POLLIN};
+   see_wakes(worker);
+   while (worker->wakes_seen < worker->asks + worker->wakes_due) {
+      int count = poll(&wait, 1, -1);
+      KV_INVARIANT(count >= 0 || errno == EINTR);
+      see_wakes(worker);
+   }
+}
+
 void kv_http2_worker_join(struct kv_http2_worker *worker)
 {
    if (worker->running)
@@ -318,4 +341,5 @@ void kv_http2_worker_join(struct kv_http2_worker *worker)
    else
       work(worker); /* its thread could not be started, but connections may have been given */
    worker->running = false;
+   await_wakes(worker);
 }

@@ -45,6 +45,9 @@ struct kv_http2_worker {
    uint64_t look_at_ms, ends_at_ms;
    enum kv_http2_stage stage;
    unsigned handled; /* requests, in this turn */
+   /* For kv_http2_worker_join. Each list that was taken has had one wake, and each ask. */
+   uint64_t wakes_due, wakes_seen;
+   uint64_t asks; /* of the thread that stops the server */
 
    LIST_HEAD(, kv_http2_connection) connections;
    TAILQ_HEAD(kv_http2_reading, kv_http2_connection) reading;
@@ -77,7 +80,8 @@ void kv_http2_worker_bring(struct kv_http2_worker *worker, struct kv_http2_call 
 void kv_http2_worker_give(struct kv_http2_worker *worker, struct kv_http2_connection *connection);
 /* Takes the next step of a stop. */
 void kv_http2_worker_ask(struct kv_http2_worker *worker, enum kv_http2_stage stage);
-/* Waits for the thread to end; without one, ends what there is. */
+/* Waits for the thread to end; without one, ends what there is. Then nobody is about to wake it any
+ * more. */
 void kv_http2_worker_join(struct kv_http2_worker *worker);
 
 #endif
