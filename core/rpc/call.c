@@ -1,13 +1,11 @@
 #include "core/rpc/call.h"
 
 #include "core/rpc/engine.h"
+#include "core/rpc/limits.h"
 
 #include "core/support/clock.h"
 #include "core/support/invariant.h"
 #include "core/support/text.h"
-
-#include <stdio.h>
-#include <string.h>
 
 /* Of a request: what it takes in memory may be many times its size. */
 #define LARGE_SIZE ((size_t)64 * 1024)
@@ -83,13 +81,18 @@ enum kv_code kv_call_may_begin(struct kv_call *call, struct kv_status *status)
    return KV_OK;
 }
 
-void kv_call_fail_unknown(struct kv_call *call, struct kv_slice path)
+enum kv_code kv_call_refuse_unknown(struct kv_slice path, struct kv_status *status)
 {
-   char text[METHOD_TEXT_MAX + 128];
-   snprintf(text, sizeof text, "unknown method \"%.*s\"; this server may be older than the client",
-            (int)(path.size < METHOD_TEXT_MAX ? path.size : METHOD_TEXT_MAX),
-            (const char *)path.data);
-   kv_call_fail(call, KV_UNIMPLEMENTED, text);
+   return kv_fail(status, KV_UNIMPLEMENTED,
+                  "unknown method \"%.*s\"; this server may be older than the client",
+                  (int)(path.size < METHOD_TEXT_MAX ? path.size : METHOD_TEXT_MAX),
+                  (const char *)path.data);
+}
+
+enum kv_code kv_call_refuse_metadata(size_t size, struct kv_status *status)
+{
+   return kv_fail(status, KV_RESOURCE_EXHAUSTED,
+                  "the call's metadata has %zu bytes; the limit is %d", size, KV_RPC_METADATA_MAX);
 }
 
 static void handle_request(struct kv_call *call, struct kv_slice request)

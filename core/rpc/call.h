@@ -70,8 +70,10 @@ void kv_call_begin_unary(struct kv_call *call, bool packed, size_t size);
  * call is cancelled, or its deadline has passed. */
 enum kv_code kv_call_may_begin(struct kv_call *call, struct kv_status *status);
 bool kv_call_deadline_passed(const struct kv_call *call);
-/* Its method is unknown, and has that path. */
-void kv_call_fail_unknown(struct kv_call *call, struct kv_slice path);
+/* Why a call is not opened: its method is unknown, and has that path; its headers have so many
+ * bytes, more than the limit. */
+enum kv_code kv_call_refuse_unknown(struct kv_slice path, struct kv_status *status);
+enum kv_code kv_call_refuse_metadata(size_t size, struct kv_status *status);
 /* While its reply waits for the client: lets go of what a large request took. */
 void kv_call_drop_large_request(struct kv_call *call);
 /* A large call is to be begun; false when there is no memory to work on it yet. */

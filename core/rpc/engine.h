@@ -39,8 +39,8 @@ struct kv_engine {
 
    /* Memory for a message of so many bytes, in place of an earlier one; NULL when there is none. */
    uint8_t *(*message)(struct kv_call *call, size_t size);
-   /* As kv_call_insert. kv_piece_end(piece) follows when the bytes are no longer needed; not after a
-    * failure. */
+   /* As kv_call_insert. kv_piece_end(piece) follows when the bytes are no longer needed; not after
+    * a failure. */
    bool (*insert)(struct kv_call *call, size_t at, struct kv_slice bytes, struct kv_piece *piece);
    /* Ends the call. Unary: KV_OK with the message made (if there is none, an empty one), else with
     * the status alone; it may be closed before this returns. Streams: after what was sent. `text`

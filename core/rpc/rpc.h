@@ -11,10 +11,10 @@
  *  - What all calls hold in memory keeps to one account (account.h).
  *
  * Threads: `workers` threads poll for events; connections are given to them in turn. Handlers run
- * on them and must not block on I/O. A turn is all that a worker handles until nothing more has
- * arrived; one that does not end is cut, so that nothing waits long for its end. The functions of a
- * call may be used from any thread, one at a time, while the call is open. A unary call closes with
- * its reply or failure and must not be touched afterwards; a stream closes with its `closed`
+ * on them and must not block on I/O. A turn is what a worker handles before it calls `turn_end`:
+ * much when much has arrived, but never so much that anybody waits long for its end. The functions
+ * of a call may be used from any thread, one at a time, while the call is open. A unary call closes
+ * with its reply or failure and must not be touched afterwards; a stream closes with its `closed`
  * handler.
  */
 #ifndef KV_RPC_H

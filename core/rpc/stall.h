@@ -1,9 +1,9 @@
 /*
- * Clients that stand still. Now and then each worker looks at its calls: one whose reply waits for
- * a client that takes nothing, or whose request for one that sends nothing, is ended after a time. A connection that moves may keep a reply
- * waiting, if only for the others that it has: there it gets longer, by its size. When the account
- * is short of memory, calls that stand still are ended at once, those of the connection that holds
- * the most first.
+ * Clients that stand still. Four times a second each worker looks at its open calls: one whose
+ * client reads nothing of the reply, or sends nothing of a request that it has begun, is ended
+ * after a time. Where something else moves on its connection it gets longer, by the reply's size.
+ * When the account is short of memory, calls that stand still are ended at once, those of the
+ * connection that holds the most first.
  *
  * Deadlines that no client enforces are found here, too: a client that does has reset the call long
  * before.

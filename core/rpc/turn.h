@@ -1,5 +1,7 @@
 /*
- * The turn: what a worker handles until nothing more has arrived. At its end
+ * The turn: what a worker handles before it hands over its work. For an engine with a loop of its
+ * own that is one round of it (kv_turn_end); for one that takes events one by one
+ * (kv_turn_event), all until nothing more has arrived, or some 64 of them. At its end
  *  1. the options' turn_end answers what handlers have left for it,
  *  2. one slow call is begun, or goes on if it has handed the thread back,
  *  3. the open calls are looked at (stall.h).

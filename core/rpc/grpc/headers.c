@@ -1,5 +1,7 @@
 #include "core/rpc/grpc/headers.h"
 
+#include "core/rpc/call.h"
+#include "core/rpc/limits.h"
 #include "core/rpc/metadata.h"
 
 #include <stdint.h>
@@ -53,9 +55,5 @@ enum kv_code kv_grpc_check_headers(const grpc_metadata_array *headers, struct kv
       if (check_name(header->key, status) != KV_OK)
          return status->code;
    }
-   if (size > KV_GRPC_METADATA_MAX)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED,
-                     "the call's metadata has %zu bytes; the limit is %d", size,
-                     KV_GRPC_METADATA_MAX);
-   return KV_OK;
+   return size <= KV_RPC_METADATA_MAX ? KV_OK : kv_call_refuse_metadata(size, status);
 }

@@ -14,10 +14,7 @@
 
 #include <stdbool.h>
 
-/* Limit on the bytes of names and values: 16 KiB of values, and some for the names. */
-#define KV_GRPC_METADATA_MAX (17 * 1024)
-
-/* RESOURCE_EXHAUSTED: they are too large. INTERNAL, as for any call that is malformed: a name is
+/* RESOURCE_EXHAUSTED: they are too large (limits.h). INTERNAL, as for any call that is malformed: a name is
  * not in lower case, or belongs to HTTP/1 (RFC 9113, 8.2). */
 enum kv_code kv_grpc_check_headers(const grpc_metadata_array *headers, struct kv_status *status);
 

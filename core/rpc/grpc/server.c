@@ -6,24 +6,13 @@
 #include "core/rpc/grpc/grpc_log.h"
 #include "core/rpc/grpc/headers.h"
 #include "core/rpc/grpc/monopoly.h"
+#include "core/rpc/limits.h"
 #include "core/support/invariant.h"
 
 #include <grpc/grpc_security.h>
 #include <grpc/support/time.h>
 
 #include <stdlib.h>
-
-/* Detects clients that vanished without a FIN, and ends their streams. */
-#define KEEPALIVE_TIME_MS 120000
-#define KEEPALIVE_TIMEOUT_MS 20000
-/* How often clients may send keepalive pings, with or without calls; more is an error. */
-#define PING_INTERVAL_MIN_MS 1000
-/* Calls in flight on one connection; a client waits with those beyond. */
-#define CONCURRENT_STREAMS_MAX 1024
-/* Where calls were in flight at a stop: how long their replies have to reach the clients before the
- * connections are closed. If requests are still unread then, the system resets the connections and
- * drops what is in flight to the client. */
-#define FAREWELL_MS 100
 
 static grpc_arg integer(char *key, int value)
 {
@@ -35,23 +24,21 @@ static grpc_server *create_server(const struct kv_rpc_options *options, grpc_res
    KV_INVARIANT(options->receive_message_max <= INT32_MAX);
    grpc_arg args[] = {
        integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)options->receive_message_max),
-       integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, CONCURRENT_STREAMS_MAX),
+       integer(GRPC_ARG_MAX_CONCURRENT_STREAMS, KV_RPC_CONCURRENT_STREAMS_MAX),
        /* Requests are unpacked within the receive limit, see inflate.h. */
        integer(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
        {.type = GRPC_ARG_POINTER,
         .key = GRPC_ARG_RESOURCE_QUOTA,
         .value.pointer = {quota, grpc_resource_quota_arg_vtable()}},
        integer(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1),
-       /* More than is taken (headers.h): some clients look at this number themselves and report an
-        * internal error, where the server says what is wrong. */
-       integer(GRPC_ARG_MAX_METADATA_SIZE, 2 * KV_GRPC_METADATA_MAX),
+       integer(GRPC_ARG_MAX_METADATA_SIZE, KV_RPC_METADATA_ADVISED),
        /* gRPC would put a status behind a reply of which half has left, and the client would take
         * that for a broken reply. See kv_call_reply. */
        integer(GRPC_ARG_ENABLE_DEADLINE_CHECKS, 0),
-       integer(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_TIME_MS),
-       integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS),
+       integer(GRPC_ARG_KEEPALIVE_TIME_MS, KV_RPC_KEEPALIVE_MS),
+       integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KV_RPC_KEEPALIVE_ANSWER_MS),
        integer(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
-       integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_INTERVAL_MIN_MS),
+       integer(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, KV_RPC_PING_INTERVAL_MIN_MS),
        /* Cost without use here. */
        integer(GRPC_ARG_HTTP2_BDP_PROBE, 0),
        integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
@@ -186,7 +173,7 @@ static void refuse_calls(struct kv_grpc_server *server, int64_t grace_ms)
    bool busy = kv_rpc_has_calls(rpc);
    kv_rpc_await_quiet(rpc, grace_ms);
    if (busy || atomic_load(&rpc->refused))
-      gpr_sleep_until(in_ms(grace_ms < FAREWELL_MS ? grace_ms : FAREWELL_MS));
+      gpr_sleep_until(in_ms(grace_ms < KV_RPC_FAREWELL_MS ? grace_ms : KV_RPC_FAREWELL_MS));
    for (unsigned i = 0; i < server->worker_count; i++)
       grpc_server_cancel_all_calls(server->workers[i].server);
 }

@@ -126,11 +126,13 @@ static void handle_unknown(void *owner, bool ok)
    post(slot);
    struct kv_status status;
    struct kv_grpc_call *call = kv_grpc_call_create(slot->worker, NULL, grpc, NULL, &status);
-   if (call)
-      kv_call_fail_unknown(&call->base,
-                           kv_slice(GRPC_SLICE_START_PTR(path), GRPC_SLICE_LENGTH(path)));
-   else
+   if (call) {
+      kv_call_refuse_unknown(kv_slice(GRPC_SLICE_START_PTR(path), GRPC_SLICE_LENGTH(path)),
+                             &status);
+      kv_call_fail(&call->base, status.code, status.text);
+   } else {
       refuse(grpc, NULL, &status);
+   }
    grpc_slice_unref(path);
 }
 

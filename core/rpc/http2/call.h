@@ -3,9 +3,9 @@
  * reply that it takes (reply.h).
  *
  * The stream and the call end independently. A client may reset its stream while a handler, or
- * another thread, still has the call: then `stream` is 0, and what is still sent on it goes nowhere.
- * A call is released when it has been answered, its stream is closed, and no request of another
- * thread for it waits.
+ * another thread, still has the call: then `stream` is 0, and what is still sent goes nowhere. A
+ * call is released when it has been answered, its stream is closed, and nothing that another thread
+ * has asked for is left to do.
  *
  * Threads: the worker's. What a handler does on another thread (reply, fail, send, finish,
  * read_next) is noted in `asked` and comes to the worker by its list of calls (worker.h).

@@ -2,6 +2,7 @@
 
 #include "core/rpc/http2/session.h"
 #include "core/rpc/http2/worker.h"
+#include "core/rpc/limits.h"
 #include "core/support/log.h"
 
 #include <errno.h>
@@ -13,10 +14,6 @@
 
 /* Until a client must have sent its preface and SETTINGS. */
 #define HANDSHAKE_MS 20000
-/* Detects clients that vanished without a FIN: one of which nothing was heard for so long is
- * pinged, and given up when it does not answer. */
-#define KEEPALIVE_MS 120000
-#define KEEPALIVE_ANSWER_MS 20000
 /* A connection without a call for so long is ended; a client that needs it again opens it again. */
 #define IDLE_MS (2 * 3600 * 1000)
 /* How long a client may take to close its side when the server has closed its own: if what it has
@@ -320,11 +317,11 @@ void kv_http2_connection_look(struct kv_http2_connection *connection)
       if (now - connection->called_ms >= HANDSHAKE_MS)
          kv_http2_connection_close(connection);
    } else if (connection->pinged) {
-      if (now - connection->heard_ms >= KEEPALIVE_MS + KEEPALIVE_ANSWER_MS)
+      if (now - connection->heard_ms >= KV_RPC_KEEPALIVE_MS + KV_RPC_KEEPALIVE_ANSWER_MS)
          kv_http2_connection_close(connection);
    } else if (now - connection->called_ms >= IDLE_MS) {
       kv_http2_session_go_away(connection, true);
-   } else if (now - connection->heard_ms >= KEEPALIVE_MS) {
+   } else if (now - connection->heard_ms >= KV_RPC_KEEPALIVE_MS) {
       connection->pinged = true;
       kv_http2_session_ping(connection);
    }

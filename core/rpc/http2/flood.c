@@ -1,14 +1,13 @@
 #include "core/rpc/http2/flood.h"
 
+#include "core/rpc/limits.h"
 #include "core/support/invariant.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* As on the other engine: no client of gRPC sends keepalive pings more often than once in 10 s,
- * unless it is told to. Those that measure the bandwidth follow DATA that the server has sent. */
-#define PING_INTERVAL_MIN_MS 1000
-/* As gRPC's servers have it, for pings that the network has pushed together. */
+/* As gRPC's servers have it, for pings that the network has pushed together. Those that measure the
+ * bandwidth follow DATA that the server has sent. */
 #define PING_STRIKES_MAX 2
 
 /* Earned and kept for later: two WINDOW_UPDATE for each DATA frame of 16 KiB in a window of 1 GiB,
@@ -80,7 +79,7 @@ bool kv_flood_admit(struct kv_flood *flood, enum kv_flood_kind kind, uint64_t no
 bool kv_flood_ping(struct kv_flood *flood, uint64_t now_ms)
 {
    const bool is_early = now_ms < flood->ping_from_ms;
-   flood->ping_from_ms = now_ms + PING_INTERVAL_MIN_MS;
+   flood->ping_from_ms = now_ms + KV_RPC_PING_INTERVAL_MIN_MS;
    if (is_early && flood->ping_strikes == PING_STRIKES_MAX)
       return false;
    flood->ping_strikes += is_early;
@@ -140,6 +139,6 @@ const char *kv_flood_ping_reason(char text[KV_FLOOD_REASON_SIZE])
    snprintf(text, KV_FLOOD_REASON_SIZE,
             "too many PING frames: more than %d came within %d ms of the one before, with no reply "
             "in between",
-            PING_STRIKES_MAX, PING_INTERVAL_MIN_MS);
+            PING_STRIKES_MAX, KV_RPC_PING_INTERVAL_MIN_MS);
    return text;
 }

@@ -1,6 +1,7 @@
 #include "core/rpc/http2/head.h"
 
 #include "core/rpc/http2/methods.h"
+#include "core/rpc/limits.h"
 #include "core/rpc/metadata.h"
 
 #include <stdlib.h>
@@ -103,7 +104,7 @@ void kv_http2_head_add(struct kv_http2_head *head, const struct kv_http2_methods
                        struct kv_slice name, struct kv_slice value)
 {
    head->size += name.size + value.size;
-   if (head->size > KV_HTTP2_METADATA_MAX)
+   if (head->size > KV_RPC_METADATA_MAX)
       return; /* it will be refused */
    if (name.size == 5 && is(name, ":path"))
       set_path(head, methods, value);

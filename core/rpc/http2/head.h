@@ -12,8 +12,6 @@
 
 struct kv_http2_methods;
 
-/* Limit on the bytes of names and values: 16 KiB of values, and some for the names. */
-#define KV_HTTP2_METADATA_MAX (17 * 1024)
 /* Where a block goes on beyond this the connection is ended: decoding it is the client's only
  * purpose. */
 #define KV_HTTP2_BLOCK_MAX ((size_t)256 * 1024)

@@ -52,7 +52,7 @@ static void *create(struct kv_rpc *rpc, struct kv_status *status)
       return NULL;
    }
    server->rpc = rpc;
-   server->methods = kv_http2_methods_create(rpc->methods, rpc->method_count, status);
+   server->methods = kv_http2_methods_create(rpc->methods, rpc->method_count);
    server->callbacks = kv_http2_session_callbacks();
    server->options = kv_http2_session_options();
    enum kv_code code = KV_OK;

@@ -1,5 +1,7 @@
 #include "core/rpc/http2/methods.h"
 
+#include "core/support/invariant.h"
+
 #include <stdlib.h>
 
 /* Open addressing: at least this many places for each method. */
@@ -37,26 +39,19 @@ static struct entry *find(const struct kv_http2_methods *methods, struct kv_slic
    }
 }
 
-struct kv_http2_methods *kv_http2_methods_create(const struct kv_rpc_method *methods, size_t count,
-                                                 struct kv_status *status)
+struct kv_http2_methods *kv_http2_methods_create(const struct kv_rpc_method *methods, size_t count)
 {
    size_t places = 1;
    while (places < PLACES_PER_METHOD * (count + 1))
       places *= 2;
    struct kv_http2_methods *table = calloc(1, sizeof *table + places * sizeof *table->entries);
-   if (!table) {
-      kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for a table of %zu methods", count);
+   if (!table)
       return NULL;
-   }
    table->mask = places - 1;
    for (size_t i = 0; i < count; i++) {
       struct kv_slice path = kv_slice_of(methods[i].path);
       struct entry *entry = find(table, path);
-      if (entry->method) {
-         kv_fail(status, KV_ALREADY_EXISTS, "the method %s is there twice", methods[i].path);
-         free(table);
-         return NULL;
-      }
+      KV_INVARIANT(!entry->method);
       *entry = (struct entry){path, &methods[i]};
    }
    return table;

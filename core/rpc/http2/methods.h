@@ -1,7 +1,7 @@
 /*
- * The methods by their paths.
+ * Finds the method of a path: a hash table that is made once and does not change.
  *
- * Threads: any; it does not change.
+ * Threads: any.
  */
 #ifndef KV_HTTP2_METHODS_H
 #define KV_HTTP2_METHODS_H
@@ -10,9 +10,9 @@
 
 struct kv_http2_methods;
 
-/* The methods and their paths must outlive it. NULL with `status`: no memory, or one path twice. */
-struct kv_http2_methods *kv_http2_methods_create(const struct kv_rpc_method *methods, size_t count,
-                                                 struct kv_status *status);
+/* The methods and their paths must outlive it; no path may be there twice. NULL when memory runs
+ * out. */
+struct kv_http2_methods *kv_http2_methods_create(const struct kv_rpc_method *methods, size_t count);
 void kv_http2_methods_destroy(struct kv_http2_methods *methods);
 /* NULL: unknown. */
 const struct kv_rpc_method *kv_http2_methods_find(const struct kv_http2_methods *methods,

@@ -2,14 +2,13 @@
 
 #include "core/rpc/engine.h"
 #include "core/rpc/http2/worker.h"
+#include "core/rpc/limits.h"
 #include "core/support/clock.h"
 #include "core/support/log.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Calls in flight on one connection; a client waits with those beyond. */
-#define CONCURRENT_STREAMS_MAX 1024
 /* What a client may send on all streams that has not been charged. */
 #define CONNECTION_WINDOW (256 * 1024)
 
@@ -304,40 +303,34 @@ static void refuse_http(struct kv_http2_connection *connection, struct kv_http2_
    turn_away(connection, call);
 }
 
-static void refuse_unknown(struct kv_http2_connection *connection, struct kv_http2_call *call)
+/* Whether it is one that can be handled, and whether there is memory for it. */
+static enum kv_code begin_call(struct kv_http2_connection *connection, struct kv_http2_call *call,
+                               struct kv_status *status)
 {
-   char text[KV_STATUS_TEXT_SIZE];
-   snprintf(text, sizeof text, "unknown method \"%s\"; this server may be older than the client",
-            call->head.path);
-   refuse(connection, call, KV_UNIMPLEMENTED, text);
+   const struct kv_http2_head *head = &call->head;
+   if (head->size > KV_RPC_METADATA_MAX)
+      return kv_call_refuse_metadata(head->size, status);
+   if (!head->method)
+      return kv_call_refuse_unknown(kv_slice_of(head->path), status);
+   if (head->bad_timeout)
+      return kv_fail(status, KV_INTERNAL,
+                     "the header \"grpc-timeout\" is not 1 to 8 digits and a unit of H, M, S, m, u "
+                     "or n");
+   return kv_call_open(&call->base, head->method, &connection->base,
+                       KV_HTTP2_CALL_COST + head->metadata_size, 0, status);
 }
 
-static void refuse_metadata(struct kv_http2_connection *connection, struct kv_http2_call *call)
-{
-   char text[KV_STATUS_TEXT_SIZE];
-   snprintf(text, sizeof text, "the call's metadata has %zu bytes; the limit is %d",
-            call->head.size, KV_HTTP2_METADATA_MAX);
-   refuse(connection, call, KV_RESOURCE_EXHAUSTED, text);
-}
-
+/* The headers are there. */
 static void open_call(struct kv_http2_connection *connection, struct kv_http2_call *call)
 {
    const struct kv_http2_head *head = &call->head;
-   const struct kv_rpc_method *method = head->method;
    struct kv_status status;
+   bool is_whole = head->size <= KV_RPC_METADATA_MAX; /* else the content-type may be missing */
    if (!head->is_post)
       refuse_http(connection, call, "405");
-   else if (head->size > KV_HTTP2_METADATA_MAX)
-      refuse_metadata(connection, call);
-   else if (!head->is_grpc)
+   else if (is_whole && !head->is_grpc)
       refuse_http(connection, call, "415");
-   else if (!method)
-      refuse_unknown(connection, call);
-   else if (head->bad_timeout)
-      refuse(connection, call, KV_INTERNAL,
-             "the header \"grpc-timeout\" is not 1 to 8 digits and a unit of H, M, S, m, u or n");
-   else if (kv_call_open(&call->base, method, &connection->base,
-                         KV_HTTP2_CALL_COST + head->metadata_size, 0, &status) != KV_OK)
+   else if (begin_call(connection, call, &status) != KV_OK)
       refuse(connection, call, status.code, status.text);
    else
       call->open = true;
@@ -345,7 +338,7 @@ static void open_call(struct kv_http2_connection *connection, struct kv_http2_ca
       return;
    if (head->timeout_ms != INT64_MAX)
       call->base.deadline_ms = (int64_t)connection->worker->now_ms + head->timeout_ms;
-   kv_http2_request_open(call, method->kind != KV_RPC_BIDI, head->encoding);
+   kv_http2_request_open(call, head->method->kind != KV_RPC_BIDI, head->encoding);
 }
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *context)
@@ -558,8 +551,8 @@ bool kv_http2_session_open(struct kv_http2_connection *connection)
 {
    const struct kv_http2_worker *worker = connection->worker;
    static const nghttp2_settings_entry settings[] = {
-       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, CONCURRENT_STREAMS_MAX},
-       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 2 * KV_HTTP2_METADATA_MAX},
+       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, KV_RPC_CONCURRENT_STREAMS_MAX},
+       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, KV_RPC_METADATA_ADVISED},
        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
    };
    nghttp2_session *session;

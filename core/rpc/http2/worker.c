@@ -2,6 +2,7 @@
 
 #include "core/rpc/call.h"
 #include "core/rpc/http2/session.h"
+#include "core/rpc/limits.h"
 #include "core/support/clock.h"
 #include "core/support/invariant.h"
 
@@ -21,9 +22,6 @@
 #define LOOK_MS 5000
 /* While a request waits for memory: how long until the next attempt. */
 #define WAITING_MS 5
-/* At the end of a stop where calls were in flight: how long clients have to read their replies and
- * to close. */
-#define FAREWELL_MS 100
 
 struct kv_http2_worker *kv_http2_worker_of(struct kv_rpc_worker *base)
 {
@@ -182,7 +180,7 @@ static void take_stage(struct kv_http2_worker *worker)
       return;
    worker->stage = stage;
    take_given(worker); /* the last ones */
-   worker->ends_at_ms = worker->now_ms + (stage == KV_HTTP2_ENDS ? FAREWELL_MS : 0);
+   worker->ends_at_ms = worker->now_ms + (stage == KV_HTTP2_ENDS ? KV_RPC_FAREWELL_MS : 0);
    LIST_FOREACH (connection, &worker->connections, siblings)
       if (stage == KV_HTTP2_DRAINS)
          kv_http2_connection_drain(connection);
