@@ -452,7 +452,7 @@ static void open_connection(void)
    worker->now_ms = 1000000;
    connection = kv_http2_connection_create(worker, -1, 1);
    REQUIRE(connection);
-   kv_http2_connection_open(connection);
+   kv_http2_connection_join(connection, connection->worker);
    REQUIRE(connection->session);
    next_stream = 1;
    frame_left = head_size = pending_size = 0;

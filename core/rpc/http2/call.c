@@ -66,6 +66,7 @@ struct kv_http2_call *kv_http2_call_create(struct kv_http2_connection *connectio
    kv_http2_head_begin(&call->head);
    call->added = NULL;
    call->last_added = &call->added;
+   call->added_count = 0;
    call->base.method = NULL;
    call->base.given_to_handler = false;
    LIST_INSERT_HEAD(&connection->calls, call, siblings);
@@ -272,7 +273,9 @@ bool kv_http2_add_metadata(struct kv_call *base, enum kv_rpc_metadata where, con
                            struct kv_slice value)
 {
    struct kv_http2_call *call = kv_http2_call_of(base);
-   struct kv_http2_added *added = kv_arena_alloc(&base->arena, sizeof *added);
+   struct kv_http2_added *added = NULL;
+   if (call->added_count < KV_HTTP2_ADDED_MAX)
+      added = kv_arena_alloc(&base->arena, sizeof *added);
    if (!added)
       return false;
    if (kv_metadata_is_binary(kv_slice_of(name))) {
@@ -284,6 +287,7 @@ bool kv_http2_add_metadata(struct kv_call *base, enum kv_rpc_metadata where, con
    *added = (struct kv_http2_added){.where = where, .name = name, .value = value};
    *call->last_added = added;
    call->last_added = &added->next;
+   call->added_count++;
    return true;
 }
 

@@ -27,7 +27,8 @@ struct kv_http2_worker;
 /* Of `asked`: what a handler has asked for. */
 enum { KV_HTTP2_SEND = 1, KV_HTTP2_READ_NEXT = 2, KV_HTTP2_END = 4 };
 
-/* Metadata for the client, as it is on the wire. */
+/* Metadata for the client, as it is on the wire; at most so much of it. */
+#define KV_HTTP2_ADDED_MAX 32
 struct kv_http2_added {
    struct kv_http2_added *next;
    enum kv_rpc_metadata where;
@@ -59,6 +60,7 @@ struct kv_http2_call {
 
    struct kv_http2_head head;
    struct kv_http2_added *added, **last_added; /* metadata for the client, in the arena */
+   unsigned added_count;
    struct kv_http2_request request;
    struct kv_http2_reply reply;
    struct kv_call base;

@@ -102,16 +102,31 @@ void kv_http2_connection_call_ended(struct kv_http2_connection *connection)
    destroy_if_unused(connection);
 }
 
-void kv_http2_connection_open(struct kv_http2_connection *connection)
+static bool watch(struct kv_http2_connection *connection)
 {
-   struct kv_http2_worker *worker = connection->worker;
    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                                .data.ptr = connection};
-   connection->heard_ms = connection->called_ms = worker->now_ms;
+   return connection->base.fd < 0 ||
+          epoll_ctl(connection->worker->epoll, EPOLL_CTL_ADD, connection->base.fd, &event) == 0;
+}
+
+/* Times are those of its worker's rounds: none must be later than `now_ms`. */
+static void set_times(struct kv_http2_connection *connection, uint64_t now_ms)
+{
+   if (!connection->session || connection->heard_ms > now_ms)
+      connection->heard_ms = now_ms;
+   if (!connection->session || connection->called_ms > now_ms)
+      connection->called_ms = now_ms;
+}
+
+void kv_http2_connection_join(struct kv_http2_connection *connection,
+                              struct kv_http2_worker *worker)
+{
+   connection->worker = worker;
+   set_times(connection, worker->now_ms);
    LIST_INSERT_HEAD(&worker->connections, connection, siblings);
-   bool watched = connection->base.fd < 0 ||
-                  epoll_ctl(worker->epoll, EPOLL_CTL_ADD, connection->base.fd, &event) == 0;
-   if (watched && kv_http2_session_open(connection))
+   bool good = connection->session || kv_http2_session_open(connection);
+   if (good && watch(connection))
       return;
    kv_log(KV_LOG_WARNING, "a connection was refused: the server is out of memory");
    if (connection->session) {
@@ -121,6 +136,18 @@ void kv_http2_connection_open(struct kv_http2_connection *connection)
    forget(connection);
    close_socket(connection);
    destroy_if_unused(connection);
+}
+
+bool kv_http2_connection_leave(struct kv_http2_connection *connection)
+{
+   struct kv_http2_worker *worker = connection->worker;
+   if (connection->call_count > 0 || connection->ended || connection->unsent ||
+       connection->in_reading || connection->in_touched)
+      return false;
+   if (epoll_ctl(worker->epoll, EPOLL_CTL_DEL, connection->base.fd, NULL) != 0)
+      return false;
+   LIST_REMOVE(connection, siblings);
+   return true;
 }
 
 void kv_http2_connection_touch(struct kv_http2_connection *connection)

@@ -57,8 +57,11 @@ struct kv_http2_connection *kv_http2_connection_of(struct kv_connection *base);
  * out: the socket is closed. */
 struct kv_http2_connection *kv_http2_connection_create(struct kv_http2_worker *worker, int fd,
                                                        uint64_t number);
-/* On its worker: begins the session. */
-void kv_http2_connection_open(struct kv_http2_connection *connection);
+/* On the worker that it was given to: begins the session, or goes on with it. */
+void kv_http2_connection_join(struct kv_http2_connection *connection,
+                              struct kv_http2_worker *worker);
+/* Leaves its worker, for another one to join; false when it cannot just now. */
+bool kv_http2_connection_leave(struct kv_http2_connection *connection);
 /* The socket may have something to read: it is read in this round, or the next one. */
 void kv_http2_connection_readable(struct kv_http2_connection *connection);
 /* The same, and behind it is the end: no later event will say so. */

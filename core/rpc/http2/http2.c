@@ -5,6 +5,7 @@
 #include "core/rpc/http2/call.h"
 #include "core/rpc/http2/session.h"
 #include "core/rpc/http2/worker.h"
+#include "core/support/clock.h"
 
 #include <stdlib.h>
 
@@ -38,6 +39,8 @@ static enum kv_code create_workers(struct server *server, struct kv_status *stat
       worker->methods = server->methods;
       worker->callbacks = server->callbacks;
       worker->options = server->options;
+      worker->peers = server->workers;
+      worker->peer_count = server->rpc->options.workers;
       server->workers[server->worker_count++] = worker;
       kv_rpc_add_worker(server->rpc, &worker->base);
    }
@@ -75,11 +78,11 @@ static enum kv_code start(void *state, struct kv_status *status)
    return code;
 }
 
-/* Workers get connections in turn. */
 static void connected(void *state, int fd)
 {
    struct server *server = state;
-   struct kv_http2_worker *worker = server->workers[server->connections % server->worker_count];
+   struct kv_http2_worker *worker =
+       kv_balance_choose(server->workers, server->worker_count, kv_clock_monotonic_ms());
    struct kv_http2_connection *connection =
        kv_http2_connection_create(worker, fd, ++server->connections);
    if (connection)
@@ -102,6 +105,8 @@ static void stop(void *state, int64_t grace_ms)
    ask_all(server, busy ? KV_HTTP2_ENDS : KV_HTTP2_ENDS_AT_ONCE);
    for (unsigned i = 0; i < server->worker_count; i++)
       kv_http2_worker_join(server->workers[i]);
+   for (unsigned i = 0; i < server->worker_count; i++)
+      kv_http2_worker_close_given(server->workers[i]);
 }
 
 const struct kv_engine kv_engine_http2 = {

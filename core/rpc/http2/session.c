@@ -4,6 +4,7 @@
 #include "core/rpc/http2/worker.h"
 #include "core/rpc/limits.h"
 #include "core/support/clock.h"
+#include "core/support/invariant.h"
 #include "core/support/log.h"
 
 #include <stdio.h>
@@ -20,7 +21,7 @@
           NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE                             \
    }
 
-#define FIELDS_MAX 40 /* of a block, those of the service included */
+#define FIELDS_MAX (8 + KV_HTTP2_ADDED_MAX) /* of a block: ours, and the service's */
 
 struct fields {
    nghttp2_nv items[FIELDS_MAX];
@@ -29,8 +30,8 @@ struct fields {
 
 static void add(struct fields *fields, nghttp2_nv field)
 {
-   if (fields->count < FIELDS_MAX)
-      fields->items[fields->count++] = field;
+   KV_INVARIANT(fields->count < FIELDS_MAX);
+   fields->items[fields->count++] = field;
 }
 
 static void add_copy(struct fields *fields, const char *name, const char *value, size_t size)

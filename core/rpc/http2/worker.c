@@ -33,7 +33,7 @@ bool kv_http2_worker_is_current(const struct kv_http2_worker *worker)
    return pthread_equal(worker->self, pthread_self()) != 0;
 }
 
-/* ---- What other threads bring ---- */
+/* ---- For other threads ---- */
 
 static void wake(struct kv_http2_worker *worker)
 {
@@ -75,6 +75,26 @@ static void see_wakes(struct kv_http2_worker *worker)
       worker->wakes_seen += count;
 }
 
+/* ---- Ends ---- */
+
+static void release_done(struct kv_http2_worker *worker)
+{
+   while (worker->done) {
+      struct kv_http2_call *call = worker->done;
+      worker->done = call->next_done;
+      kv_http2_call_release_if_done(call);
+   }
+}
+
+static void close_all(struct kv_http2_worker *worker)
+{
+   while (!LIST_EMPTY(&worker->connections))
+      kv_http2_connection_close(LIST_FIRST(&worker->connections));
+   release_done(worker);
+}
+
+/* ---- What other threads bring ---- */
+
 static void take_given(struct kv_http2_worker *worker)
 {
    struct kv_http2_connection *next, *connection = NULL;
@@ -83,8 +103,14 @@ static void take_given(struct kv_http2_worker *worker)
    worker->wakes_due += connection != NULL;
    for (; connection; connection = next) {
       next = connection->next;
-      kv_http2_connection_open(connection);
+      kv_http2_connection_join(connection, worker);
    }
+}
+
+void kv_http2_worker_close_given(struct kv_http2_worker *worker)
+{
+   take_given(worker);
+   close_all(worker);
 }
 
 /* Those brought first are done first. */
@@ -116,15 +142,6 @@ static void flush_touched(struct kv_http2_worker *worker)
       kv_http2_connection_flush(connection);
       if (was_last)
          return;
-   }
-}
-
-static void release_done(struct kv_http2_worker *worker)
-{
-   while (worker->done) {
-      struct kv_http2_call *call = worker->done;
-      worker->done = call->next_done;
-      kv_http2_call_release_if_done(call);
    }
 }
 
@@ -187,13 +204,6 @@ static void take_stage(struct kv_http2_worker *worker)
       else
          kv_http2_connection_farewell(connection);
    flush_touched(worker);
-}
-
-static void close_all(struct kv_http2_worker *worker)
-{
-   while (!LIST_EMPTY(&worker->connections))
-      kv_http2_connection_close(LIST_FIRST(&worker->connections));
-   release_done(worker);
 }
 
 static bool is_over(struct kv_http2_worker *worker)
@@ -273,6 +283,7 @@ static void *work(void *argument)
       try_waiting(worker);
       look(worker);
       end_turn(worker);
+      kv_balance_round(worker);
    } while (true);
 }
 

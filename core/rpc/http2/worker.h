@@ -12,6 +12,7 @@
 #ifndef KV_HTTP2_WORKER_H
 #define KV_HTTP2_WORKER_H
 
+#include "core/rpc/http2/balance.h"
 #include "core/rpc/http2/connection.h"
 #include "core/rpc/http2/methods.h"
 #include "core/rpc/http2/output.h"
@@ -36,6 +37,8 @@ struct kv_http2_worker {
    const struct kv_http2_methods *methods;
    const nghttp2_session_callbacks *callbacks;
    const nghttp2_option *options;
+   struct kv_http2_worker *const *peers; /* all workers */
+   unsigned peer_count;
 
    int epoll, wake;
    pthread_t thread; /* to be joined; the thread itself does not touch it */
@@ -48,6 +51,7 @@ struct kv_http2_worker {
    /* For kv_http2_worker_join. Each list that was taken has had one wake, and each ask. */
    uint64_t wakes_due, wakes_seen;
    uint64_t asks; /* of the thread that stops the server */
+   struct kv_balance balance;
 
    LIST_HEAD(, kv_http2_connection) connections;
    TAILQ_HEAD(kv_http2_reading, kv_http2_connection) reading;
@@ -76,12 +80,14 @@ enum kv_code kv_http2_worker_start(struct kv_http2_worker *worker, struct kv_sta
 bool kv_http2_worker_is_current(const struct kv_http2_worker *worker);
 /* The call's `asked` has something in it, and had nothing before. */
 void kv_http2_worker_bring(struct kv_http2_worker *worker, struct kv_http2_call *call);
-/* A connection is its own from now on. */
+/* A connection is its own from now on: a new one, or one that has left another worker. */
 void kv_http2_worker_give(struct kv_http2_worker *worker, struct kv_http2_connection *connection);
 /* Takes the next step of a stop. */
 void kv_http2_worker_ask(struct kv_http2_worker *worker, enum kv_http2_stage stage);
 /* Waits for the thread to end; without one, ends what there is. Then nobody is about to wake it any
  * more. */
 void kv_http2_worker_join(struct kv_http2_worker *worker);
+/* When the threads of all workers have ended: closes connections that came too late. */
+void kv_http2_worker_close_given(struct kv_http2_worker *worker);
 
 #endif
