@@ -177,8 +177,8 @@ void kv_call_peer(const struct kv_call *call, char text[KV_RPC_PEER_SIZE]);
 bool kv_call_metadata(struct kv_call *call, const char *name, struct kv_slice *value);
 /* Adds metadata for the client; both name and value are copied. The name has a-z, 0-9, "-", "_" and
  * "." and is none of HTTP's or gRPC's; the value has printable ASCII, or any bytes where the name
- * ends in "-bin". KV_RPC_INITIAL only before the first message is sent. False when memory runs out
- * or the connection holds too much already. */
+ * ends in "-bin". KV_RPC_INITIAL only before the first message is sent. False when memory runs out,
+ * when the connection holds too much already, or when the call has 32 of them. */
 bool kv_call_add_metadata(struct kv_call *call, enum kv_rpc_metadata where, const char *name,
                           struct kv_slice value);
 

@@ -284,6 +284,8 @@ void kv_http2_connection_flush(struct kv_http2_connection *connection)
    if (connection->in_touched)
       TAILQ_REMOVE(&worker->touched, connection, touched);
    connection->in_touched = false;
+   if (connection->shut) /* what calls still say is too late */
+      return;
    if (connection->unsent)
       good = write_unsent(connection);
    for (unsigned i = 0; good && more && !connection->unsent && i < OUTPUTS_MAX; i++)

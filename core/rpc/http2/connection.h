@@ -37,6 +37,8 @@ struct kv_http2_connection {
    bool shut;                        /* all is written, and our side closed */
    bool hung_up;                     /* the client has closed its side, or the connection broke */
    bool draining, drained; /* a ping behind the first GOAWAY of a graceful end was sent; answered */
+   bool going_away;        /* a GOAWAY that names a stream was submitted */
+   int32_t last_stream;    /* which it names */
    size_t block_size;      /* of the header block that is being read, unpacked */
    struct kv_flood flood;
 

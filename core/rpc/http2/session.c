@@ -84,8 +84,8 @@ static void submit_failure(struct kv_http2_connection *connection, int32_t strea
    encoded_message message;
    struct fields fields = {.count = 0};
    begin_response(connection, &fields);
-   add_metadata(&fields, call, KV_RPC_INITIAL);
    add_status(&fields, code, text, message);
+   add_metadata(&fields, call, KV_RPC_INITIAL);
    add_metadata(&fields, call, KV_RPC_TRAILING);
    if (call->lists_encodings)
       add_encodings(&fields);
@@ -236,6 +236,19 @@ static void log_end(struct kv_http2_connection *connection, const char *reason)
    kv_log(KV_LOG_WARNING, "the connection from %s was ended: %s", peer, reason);
 }
 
+/* None names a later stream than one before (RFC 9113, 6.8), though calls may have arrived since. */
+static void submit_goaway(struct kv_http2_connection *connection, uint32_t error, const char *debug)
+{
+   nghttp2_session *session = connection->session;
+   int32_t last = nghttp2_session_get_last_proc_stream_id(session);
+   if (connection->going_away && last > connection->last_stream)
+      last = connection->last_stream;
+   connection->going_away = true;
+   connection->last_stream = last;
+   nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE, last, error, (const uint8_t *)debug,
+                         strlen(debug));
+}
+
 /* The client is to be rid of: says why, and reads nothing more of it. */
 static void calm(struct kv_http2_connection *connection, const char *debug, const char *reason)
 {
@@ -243,9 +256,7 @@ static void calm(struct kv_http2_connection *connection, const char *debug, cons
       return;
    log_end(connection, reason);
    kv_http2_connection_end(connection);
-   nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE,
-                         nghttp2_session_get_last_proc_stream_id(connection->session),
-                         NGHTTP2_ENHANCE_YOUR_CALM, (const uint8_t *)debug, strlen(debug));
+   submit_goaway(connection, NGHTTP2_ENHANCE_YOUR_CALM, debug);
 }
 
 static void admit(struct kv_http2_connection *connection, enum kv_flood_kind kind)
@@ -259,13 +270,12 @@ static void admit(struct kv_http2_connection *connection, enum kv_flood_kind kin
 
 void kv_http2_session_go_away(struct kv_http2_connection *connection, bool final)
 {
-   nghttp2_session *session = connection->session;
+   if (connection->going_away)
+      return;
    if (final)
-      nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE,
-                            nghttp2_session_get_last_proc_stream_id(session), NGHTTP2_NO_ERROR,
-                            NULL, 0);
+      submit_goaway(connection, NGHTTP2_NO_ERROR, "");
    else
-      nghttp2_submit_shutdown_notice(session);
+      nghttp2_submit_shutdown_notice(connection->session);
    kv_http2_connection_touch(connection);
 }
 
