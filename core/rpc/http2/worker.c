@@ -267,24 +267,28 @@ static void await_events(struct kv_http2_worker *worker)
       note_event(worker, &events[i]);
 }
 
+bool kv_http2_worker_round(struct kv_http2_worker *worker)
+{
+   take_given(worker);
+   take_stage(worker);
+   take_brought(worker);
+   read_all(worker);
+   try_waiting(worker);
+   look(worker);
+   end_turn(worker);
+   kv_balance_round(worker);
+   return !is_over(worker);
+}
+
 static void *work(void *argument)
 {
    struct kv_http2_worker *worker = argument;
    worker->self = pthread_self();
    worker->now_ms = kv_clock_monotonic_ms();
-   do {
-      take_stage(worker);
-      if (is_over(worker))
-         return NULL;
+   do
       await_events(worker);
-      take_given(worker);
-      take_brought(worker);
-      read_all(worker);
-      try_waiting(worker);
-      look(worker);
-      end_turn(worker);
-      kv_balance_round(worker);
-   } while (true);
+   while (kv_http2_worker_round(worker));
+   return NULL;
 }
 
 /* ---- Its life ---- */

@@ -76,6 +76,9 @@ struct kv_http2_worker *kv_http2_worker_create(struct kv_status *status);
 void kv_http2_worker_destroy(struct kv_http2_worker *worker);
 enum kv_code kv_http2_worker_start(struct kv_http2_worker *worker, struct kv_status *status);
 
+/* One round of its loop, but for the wait before it; false after the last one. For tests, which set
+ * `self` and `now_ms` themselves. */
+bool kv_http2_worker_round(struct kv_http2_worker *worker);
 /* Whether this is its thread. */
 bool kv_http2_worker_is_current(const struct kv_http2_worker *worker);
 /* The call's `asked` has something in it, and had nothing before. */
