@@ -1,488 +1,288 @@
 /*
- * A connection of the http2 engine: what a client may send, in frames that are sound, broken, or in an
- * order that no client would choose, to a service of each kind of method. Whatever comes, each call
- * is answered once, each stream closed once, what is sent consists of whole frames, and nothing is
- * held when the connection is gone.
+ * A connection of the engine http2, from its first byte to its end: a worker's rounds without its
+ * loop and without a socket, with a service that answers at any time and on any thread. The engine
+ * keeps to rpc.h (http2_service.h), what it sends is what HTTP/2 and gRPC have (http2_peer.h), it
+ * holds no more memory than it may, and nothing at the end.
  *
- * Input: steps, each a byte that chooses what is done, and what that takes (step below).
+ * Input: choices (2 bytes), then operations, each a byte that says which and what it takes.
  */
+#include "core/rpc/account.h"
 #include "core/rpc/http2/session.h"
-#include "core/rpc/http2/worker.h"
-
 #include "core/rpc/server.h"
 #include "core/support/log.h"
-#include "tests/fuzz/support.h"
+#include "tests/fuzz/http2_message.h"
+#include "tests/fuzz/http2_peer.h"
+#include "tests/fuzz/http2_service.h"
+#include "tests/fuzz/http2_speaker.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include <limits.h>
 
-#define STEPS_MAX 400
-#define HELD_MAX 64
-#define REPLIES 3
-#define RECEIVE_MAX ((size_t)256 * 1024)
+#define MESSAGE_MAX ((size_t)96 * 1024)
 #define MEMORY_MAX ((size_t)4 * 1024 * 1024)
-
-/* ---- The service ---- */
-
-static struct kv_call *held[HELD_MAX];
-static size_t held_count;
-static unsigned streams_begun, streams_closed, inserted, released;
-
-static void fill(struct kv_call *call, size_t size)
-{
-   uint8_t *message = kv_call_message(call, size);
-   if (message)
-      memset(message, 'x', size);
-}
-
-static void release(void *owner)
-{
-   (void)owner;
-   released++;
-}
-
-/* Replies with what it got, the second half of which is inserted from elsewhere. */
-static void echo(void *service, struct kv_call *call, struct kv_slice request)
-{
-   static const uint8_t elsewhere[RECEIVE_MAX];
-   const size_t half = request.size / 2;
-   (void)service;
-   fill(call, half);
-   if (request.size > 0 &&
-       kv_call_insert(call, half, kv_slice(elsewhere, request.size - half), release, NULL))
-      inserted++;
-   if (request.size % 7 == 6)
-      kv_call_fail(call, KV_NOT_FOUND, " no \xc3\xa9 ");
-   else
-      kv_call_reply(call);
-}
-
-static void hold(void *service, struct kv_call *call, struct kv_slice request)
-{
-   (void)service;
-   (void)request;
-   if (held_count == HELD_MAX)
-      kv_call_fail(call, KV_RESOURCE_EXHAUSTED, "too many");
-   else
-      held[held_count++] = call;
-}
-
-static void answer_held(size_t index, bool fails)
-{
-   struct kv_call *call = held[index];
-   held[index] = held[--held_count];
-   if (fails) {
-      kv_call_fail(call, KV_ABORTED, "");
-   } else {
-      fill(call, 100);
-      kv_call_reply(call);
-   }
-}
-
-static size_t *state_of(struct kv_call *call)
-{
-   size_t *state = *kv_call_state(call);
-   if (!state) {
-      state = *kv_call_state(call) = calloc(1, sizeof *state);
-      REQUIRE(state);
-      streams_begun++;
-   }
-   return state;
-}
-
-static void list_next(void *service, struct kv_call *call)
-{
-   (void)service;
-   if ((*state_of(call))++ == REPLIES) {
-      kv_call_finish(call);
-   } else {
-      fill(call, 20000 * *state_of(call));
-      kv_call_send(call);
-   }
-}
-
-static void list(void *service, struct kv_call *call, struct kv_slice request)
-{
-   (void)request;
-   list_next(service, call);
-}
-
-static void chat(void *service, struct kv_call *call, struct kv_slice request)
-{
-   (void)service;
-   (*state_of(call))++;
-   if (request.size == 3) {
-      kv_call_read_next(call);
-   } else if (request.size == 5) {
-      kv_call_fail(call, KV_INVALID_ARGUMENT, "five");
-   } else {
-      fill(call, request.size);
-      kv_call_send(call);
-   }
-}
-
-static void chat_sent(void *service, struct kv_call *call)
-{
-   (void)service;
-   kv_call_read_next(call);
-}
-
-static void chat_half_closed(void *service, struct kv_call *call)
-{
-   (void)service;
-   state_of(call);
-   kv_call_finish(call);
-}
-
-static void closed(void *service, struct kv_call *call)
-{
-   (void)service;
-   free(state_of(call));
-   *kv_call_state(call) = NULL;
-   streams_closed++;
-}
-
-static const struct kv_rpc_method methods[] = {
-    {.path = "/f/echo", .request = echo},
-    {.path = "/f/hold", .request = hold},
-    {.path = "/f/slow", .slow = true, .request = echo},
-    {.path = "/f/list",
-     .kind = KV_RPC_SERVER_STREAM,
-     .request = list,
-     .sent = list_next,
-     .closed = closed},
-    {.path = "/f/chat",
-     .kind = KV_RPC_BIDI,
-     .request = chat,
-     .sent = chat_sent,
-     .half_closed = chat_half_closed,
-     .closed = closed},
-};
-#define METHODS (sizeof methods / sizeof *methods)
-
-/* ---- The worker, without its thread and socket ---- */
+#define READER_TIMEOUT_MS 2000
+/* What is counted though the account has no space for it: bytes on their way, and replies of calls
+ * that have taken effect. */
+#define BEYOND_MAX ((size_t)2 * 1024 * 1024)
+#define OPERATIONS_MAX 256
+#define ROUNDS_MAX 512
+/* Of frames that wait in nghttp2: it allows 1000 acknowledgements, and each stream has some. */
+#define QUEUE_MAX 4096
 
 static struct kv_rpc *rpc;
 static struct kv_http2_worker *worker;
-static struct kv_http2_connection *connection; /* NULL: closed */
-static size_t frame_left;                      /* of what is being sent */
-static uint8_t head[9];
-static size_t head_size;
+static struct kv_share *others; /* of other connections */
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+/* Choices. */
+enum { IS_CLIENT = 1, NO_POOL = 2, NO_ROUNDS = 4, LITTLE_ROOM = 8, NO_GREETING = 16, WINDOW = 32 };
+enum { CLOSES, ANSWERS, LEAVES, STOPS }; /* at the end */
+
+static struct kv_http2_connection *connection(void)
 {
-   const struct kv_rpc_options options = {.wire = "http2",
-                                          .workers = 1,
-                                          .receive_message_max = RECEIVE_MAX,
-                                          .memory_max = MEMORY_MAX,
-                                          .reader_timeout_ms = 30000};
-   struct kv_status status;
-   (void)argc;
-   (void)argv;
-   kv_log_set_level(KV_LOG_ERROR);
-   rpc = kv_rpc_create(&options, methods, METHODS, &status);
-   REQUIRE(rpc);
-   worker = kv_http2_worker_of(rpc->workers[0]);
-   worker->thread = pthread_self();
-   return 0;
+   return LIST_FIRST(&worker->connections);
 }
 
-static void close_connection(void)
-{
-   if (connection)
-      kv_http2_connection_close(connection);
-   connection = NULL;
-}
+/* ---- Rounds ---- */
 
-static void receive(const uint8_t *data, size_t size)
+static void check_bounds(void)
 {
-   if (connection && !connection->ended && !kv_http2_session_receive(connection, data, size))
-      close_connection();
-}
-
-/* What is sent is frames. */
-static void check_sent(const uint8_t *data, size_t size)
-{
-   while (size > 0) {
-      if (frame_left == 0) {
-         head[head_size++] = *data++;
-         size--;
-         if (head_size < sizeof head)
-            continue;
-         head_size = 0;
-         frame_left = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
-         REQUIRE(frame_left <= 16384 && head[3] <= 10);
-      }
-      const size_t now = frame_left < size ? frame_left : size;
-      frame_left -= now;
-      data += now;
-      size -= now;
-   }
-}
-
-static void flush(void)
-{
-   struct kv_http2_output *output = &worker->output;
-   bool more = connection, good = true;
-   if (!connection)
+   const struct kv_http2_connection *it = connection();
+   const struct kv_http2_call *call;
+   if (!it)
       return;
-   if (connection->in_touched)
-      TAILQ_REMOVE(&worker->touched, connection, touched);
-   connection->in_touched = false;
-   while (good && more) {
-      kv_http2_output_clear(output);
-      good = kv_http2_session_fill(connection);
-      more = kv_http2_output_is_full(output);
-      for (unsigned i = 0; i < output->part_count; i++)
-         check_sent(output->parts[i].iov_base, output->parts[i].iov_len);
-      kv_http2_session_written(connection);
-   }
-   if (!good || connection->ended || kv_http2_session_is_over(connection))
-      close_connection();
-}
-
-static void release_done(void)
-{
-   while (worker->done) {
-      struct kv_http2_call *call = worker->done;
-      worker->done = call->next_done;
-      kv_http2_call_release_if_done(call);
+   REQUIRE(kv_share_held(it->base.share) <= MEMORY_MAX + BEYOND_MAX);
+   REQUIRE(nghttp2_session_get_outbound_queue_size(it->session) <= QUEUE_MAX);
+   LIST_FOREACH (call, &it->calls, siblings) {
+      const struct kv_http2_request *request = &call->request;
+      /* The frame that overflows the window is taken as a whole. */
+      size_t most = KV_HTTP2_STREAM_WINDOW + PEER_FRAME_SIZE;
+      if (request->only_one && request->message && request->size > most)
+         most = request->size;
+      REQUIRE(request->aside_size - request->aside_from <= most);
+      REQUIRE(request->aside_capacity <= 2 * (most + PEER_FRAME_SIZE));
    }
 }
 
-static void end_turn(void)
+/* False: the worker has come to its end. */
+static bool run_round(void)
 {
-   while (!TAILQ_EMPTY(&worker->waiting) &&
-          kv_http2_request_try_again(TAILQ_FIRST(&worker->waiting)))
-      ;
-   kv_turn_answer(&worker->base);
-   flush();
-   kv_turn_end(&worker->base);
-   flush();
-   release_done();
+   speaker_flush();
+   if (connection() && (peer.closed || peer.reset))
+      kv_http2_connection_hung_up(connection());
+   else if (connection() && peer_has_pending())
+      kv_http2_connection_readable(connection());
+   worker->now_ms = peer.now_ms;
+   bool goes_on = kv_http2_worker_round(worker);
+   check_bounds();
+   return goes_on;
 }
 
-/* ---- Steps ---- */
-
-static uint8_t pending[1 << 17];
-static size_t pending_size, piece_size;
-
-static void deliver(void)
+static bool is_idle(void)
 {
-   for (size_t at = 0; at < pending_size && connection;) {
-      size_t size = pending_size - at < piece_size ? pending_size - at : piece_size;
-      uint8_t *copy = malloc(size); /* so that a read beyond it is found */
-      REQUIRE(copy);
-      memcpy(copy, pending + at, size);
-      receive(copy, size);
-      free(copy);
-      at += size;
-   }
-   pending_size = 0;
+   return TAILQ_EMPTY(&worker->touched) && TAILQ_EMPTY(&worker->reading) &&
+          TAILQ_EMPTY(&worker->base.turn.slow) && !worker->base.turn.unanswered &&
+          !atomic_load(&worker->brought) && !peer_has_pending();
 }
 
-static void put(const void *data, size_t size)
+/* What goes on by itself does, as far as it gets. */
+static void run_rounds(unsigned most)
 {
-   if (pending_size + size > sizeof pending)
-      deliver();
-   REQUIRE(size <= sizeof pending);
-   memcpy(pending + pending_size, data, size);
-   pending_size += size;
+   do
+      if (!run_round())
+         return;
+   while (--most > 0 && !is_idle());
 }
 
-static void put_frame(uint8_t type, uint8_t flags, uint32_t stream, const void *body, size_t size)
+/* ---- Operations ---- */
+
+static void chunk(struct fuzz_input *input)
 {
-   const uint8_t start[9] = {(uint8_t)(size >> 16),
-                             (uint8_t)(size >> 8),
-                             (uint8_t)size,
-                             type,
-                             flags,
-                             (uint8_t)(stream >> 24),
-                             (uint8_t)(stream >> 16),
-                             (uint8_t)(stream >> 8),
-                             (uint8_t)stream};
-   put(start, sizeof start);
-   if (size > 0)
-      put(body, size);
+   uint8_t size = (uint8_t)fuzz_take(input, 1);
+   peer.chunk = size < 128 ? (size_t)size + 1 : (size_t)(size - 127) * 512;
 }
 
-static size_t put_field(uint8_t *to, const char *name, const char *value)
+static void make_room(struct fuzz_input *input)
 {
-   const uint8_t name_size = (uint8_t)strlen(name), value_size = (uint8_t)strlen(value);
-   to[0] = 0;
-   to[1] = name_size;
-   memcpy(to + 2, name, name_size);
-   to[2 + name_size] = value_size;
-   memcpy(to + 3 + name_size, value, value_size);
-   return (size_t)3 + name_size + value_size;
+   uint8_t size = (uint8_t)fuzz_take(input, 1);
+   peer.room = size < 100 ? size : (size_t)(size - 99) * 2048;
+   if (connection() && connection()->unsent)
+      kv_http2_connection_touch(connection());
 }
 
-static uint32_t next_stream;
-
-static void begin_call(struct fuzz_input *input)
+static void pass_time(struct fuzz_input *input)
 {
-   static const char *const extra[][2] = {
-       {"grpc-encoding", "gzip"}, {"grpc-encoding", "deflate"},
-       {"grpc-encoding", "br"},   {"grpc-timeout", "0m"},
-       {"grpc-timeout", "1S"},    {"grpc-timeout", "x"},
-       {"a-bin", "Zg"},           {"x-y", "z"},
-       {"content-length", "9"},
-   };
-   const uint8_t choice = (uint8_t)fuzz_take(input, 1), with = (uint8_t)fuzz_take(input, 1);
-   uint8_t block[512];
-   size_t size = 0;
-   size += put_field(block + size, ":method", choice & 0x40 ? "GET" : "POST");
-   size += put_field(block + size, ":scheme", "http");
-   size += put_field(block + size, ":authority", "x");
-   size += put_field(block + size, ":path",
-                     choice % 8 < METHODS ? methods[choice % 8].path : "/f/nothing");
-   size += put_field(block + size, "te", "trailers");
-   size +=
-       put_field(block + size, "content-type", choice & 0x20 ? "text/plain" : "application/grpc");
-   for (size_t i = 0; i < 2; i++) {
-      const size_t index = i == 0 ? with % 16 : with / 16;
-      if (index < sizeof extra / sizeof *extra)
-         size += put_field(block + size, extra[index][0], extra[index][1]);
-   }
-   put_frame(NGHTTP2_HEADERS, (uint8_t)(NGHTTP2_FLAG_END_HEADERS | (choice >> 7)), next_stream,
-             block, size);
-   next_stream += 2;
+   static const uint64_t times[] = {1,    5,    100,   250,    500,
+                                    1000, 5000, 20000, 120000, 2 * 3600 * 1000};
+   peer.now_ms += times[fuzz_take(input, 1) % 10];
 }
 
-static uint32_t take_stream(struct fuzz_input *input)
+/* Other connections hold so much. */
+static void occupy(struct fuzz_input *input)
 {
-   const uint32_t back = (uint32_t)fuzz_take(input, 1) % 16;
-   return back == 15 ? 0 : next_stream > 2 * back + 2 ? next_stream - 2 * back - 2 : 1;
+   size_t wanted = (size_t)fuzz_take(input, 1) * (MEMORY_MAX / 256), held = kv_share_held(others);
+   if (wanted > held)
+      kv_share_add(others, wanted - held);
+   else
+      kv_share_give(others, held - wanted);
 }
 
-static void put_message(struct fuzz_input *input, bool large)
+static void leave(struct fuzz_input *input)
 {
-   static uint8_t message[16384];
-   const uint8_t flags = (uint8_t)fuzz_take(input, 1);
-   const uint32_t stream = take_stream(input);
-   size_t size;
-   if (large) {
-      const uint32_t claimed = (uint32_t)fuzz_take(input, 3);
-      const uint8_t prefix[5] = {0, 0, (uint8_t)(claimed >> 16), (uint8_t)(claimed >> 8),
-                                 (uint8_t)claimed};
-      memcpy(message, prefix, sizeof prefix);
-      size = sizeof message;
-   } else {
-      const kvs_bytes body = fuzz_take_bytes(input, (size_t)fuzz_take(input, 1));
-      const uint8_t prefix[5] = {flags >> 7, 0, 0, 0, (uint8_t)(body.size + (flags >> 6 & 1))};
-      memcpy(message, prefix, sizeof prefix);
-      if (body.size > 0)
-         memcpy(message + sizeof prefix, body.data, body.size);
-      size = sizeof prefix + body.size;
-   }
-   put_frame(NGHTTP2_DATA, flags & 1, stream, message, size);
-}
-
-static void put_any_frame(struct fuzz_input *input)
-{
-   const uint8_t type = (uint8_t)fuzz_take(input, 1), flags = (uint8_t)fuzz_take(input, 1);
-   const uint32_t stream = take_stream(input);
-   const kvs_bytes body = fuzz_take_bytes(input, (size_t)fuzz_take(input, 1));
-   put_frame(type, flags, stream, body.data, body.size);
-}
-
-static void put_window_update(struct fuzz_input *input)
-{
-   const uint32_t stream = take_stream(input);
-   const uint8_t body[4] = {0, (uint8_t)fuzz_take(input, 1), (uint8_t)fuzz_take(input, 1), 1};
-   put_frame(NGHTTP2_WINDOW_UPDATE, 0, stream, body, sizeof body);
-}
-
-static void step(struct fuzz_input *input)
-{
-   kvs_bytes bytes;
-   switch (fuzz_take(input, 1) % 12) {
+   switch (fuzz_take(input, 1) % 8) {
    case 0:
-      bytes = fuzz_take_bytes(input, (size_t)fuzz_take(input, 1));
-      put(bytes.data ? bytes.data : "", bytes.size);
+      if (connection())
+         kv_http2_connection_close(connection());
       break;
    case 1:
-      begin_call(input);
+      peer.reset = true;
       break;
    case 2:
-      put_message(input, false);
+      peer.refuses = true;
       break;
    case 3:
-      put_message(input, true);
-      break;
    case 4:
-      put_any_frame(input);
+      kv_http2_worker_ask(worker, KV_HTTP2_DRAINS);
       break;
    case 5:
-      put_window_update(input);
-      break;
-   case 6:
-      deliver();
-      end_turn();
-      break;
-   case 7:
-      deliver();
-      if (held_count > 0)
-         answer_held((size_t)fuzz_take(input, 1) % held_count, fuzz_take(input, 1) % 2);
-      break;
-   case 8:
-      worker->now_ms += fuzz_take(input, 2) * 4;
-      if (connection)
-         kv_http2_connection_look(connection);
-      connection = LIST_FIRST(&worker->connections); /* it may be closed now */
-      break;
-   case 9:
-      piece_size = 1 + (size_t)fuzz_take(input, 1);
-      break;
-   case 10:
-      deliver();
-      if (connection)
-         kv_http2_connection_drain(connection);
+      atomic_store(&rpc->stopping, true);
       break;
    default:
-      deliver();
-      flush();
+      peer.closed = true;
    }
 }
 
-static void open_connection(void)
+static void rounds(struct fuzz_input *input)
 {
-   static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-   worker->now_ms = 1000000;
-   connection = kv_http2_connection_create(worker, -1, 1);
-   REQUIRE(connection);
-   kv_http2_connection_join(connection, connection->worker);
-   REQUIRE(connection->session);
-   next_stream = 1;
-   frame_left = head_size = pending_size = 0;
-   piece_size = sizeof pending;
-   put(preface, sizeof preface - 1);
-   put_frame(NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+   run_rounds(1 + (unsigned)fuzz_take(input, 1) % 8);
+}
+
+static void run_operation(struct fuzz_input *input)
+{
+   static void (*const operations[])(struct fuzz_input *) = {
+       speaker_request, speaker_message,  speaker_data,   service_go_on, rounds,
+       speaker_reset,   speaker_ping,     speaker_window, chunk,         make_room,
+       pass_time,       speaker_settings, leave,          occupy,        speaker_go_away,
+       speaker_frame,   speaker_bytes,    speaker_flood,
+   };
+   operations[fuzz_take(input, 1) % (sizeof operations / sizeof operations[0])](input);
+}
+
+/* ---- An input ---- */
+
+static void begin(uint8_t choices)
+{
+   static const unsigned windows[] = {65535, 0, 1, 20000, 1 << 20, 100, INT32_MAX, 16384};
+   peer_begin(choices & IS_CLIENT);
+   service_begin(worker);
+   worker->now_ms = peer.now_ms;
+   worker->look_at_ms = 0;
+   worker->stage = KV_HTTP2_SERVES;
+   atomic_store(&worker->asked_stage, KV_HTTP2_SERVES);
+   atomic_store(&rpc->stopping, false);
+   worker->base.open.look_at = 0;
+   worker->base.open.looks = 0;
+   worker->base.turn.blocked = worker->base.turn.unanswered = false;
+   worker->base.turn.given = 0;
+   worker->handled = 0;
+   worker->pool_size = choices & NO_POOL ? UINT_MAX / 2 : 0;
+   struct kv_http2_connection *made = kv_http2_connection_create(worker, -1, 1);
+   REQUIRE(made);
+   kv_http2_worker_give(worker, made);
+   if ((choices & IS_CLIENT) || !(choices & NO_GREETING))
+      speaker_begin(windows[choices / WINDOW]);
+   if (choices & LITTLE_ROOM)
+      peer.room = 0;
+   run_round();
+}
+
+/* The connection comes to its end in one of the ways that there are. */
+static void end_connection(uint8_t how)
+{
+   peer.room = SIZE_MAX;
+   if (connection())
+      kv_http2_connection_touch(connection());
+   switch (how % 4) {
+   case ANSWERS:
+      service_answer_all();
+      run_rounds(ROUNDS_MAX);
+      peer.closed = true;
+      break;
+   case LEAVES:
+      peer.closed = true;
+      break;
+   case STOPS:
+      kv_http2_worker_ask(worker, KV_HTTP2_ENDS);
+      run_rounds(2);
+      peer.now_ms += 1000;
+      run_round();
+      break;
+   default:
+      if (connection())
+         kv_http2_connection_close(connection());
+   }
 }
 
 static void check_end(void)
 {
-   close_connection();
-   while (held_count > 0)
-      answer_held(0, false);
-   while (!TAILQ_EMPTY(&worker->base.turn.slow) || worker->done)
-      end_turn();
-   REQUIRE(TAILQ_EMPTY(&worker->waiting) && TAILQ_EMPTY(&worker->touched));
-   REQUIRE(LIST_EMPTY(&worker->connections) && !worker->written);
-   REQUIRE(atomic_load(&worker->base.calls) == 0 && LIST_EMPTY(&worker->base.open.calls));
-   REQUIRE(streams_begun == streams_closed && inserted == released);
+   service_check_end();
+   REQUIRE(!connection());
+   REQUIRE(TAILQ_EMPTY(&worker->reading) && TAILQ_EMPTY(&worker->touched));
+   REQUIRE(TAILQ_EMPTY(&worker->waiting) && TAILQ_EMPTY(&worker->base.turn.slow));
+   REQUIRE(LIST_EMPTY(&worker->base.open.calls) && worker->base.turn.calls == 0);
+   REQUIRE(!worker->done && !worker->written && !atomic_load(&worker->brought));
    REQUIRE(kv_account_held(rpc->account) == 0);
+}
+
+static void end(uint8_t how)
+{
+   kv_share_give(others, kv_share_held(others));
+   end_connection(how);
+   unsigned count = 0;
+   do {
+      if (count++ == 8 && connection())
+         kv_http2_connection_close(connection());
+      service_answer_all();
+      run_round();
+   } while (count < ROUNDS_MAX && (connection() || atomic_load(&worker->base.calls) > 0));
+   check_end();
+   kv_http2_call_pool_destroy(worker);
+   peer_end();
+}
+
+/* libFuzzer's hook, and that of replay.c. */
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+   const struct kv_rpc_options options = {
+       .wire = "http2",
+       .workers = 1,
+       .receive_message_max = MESSAGE_MAX,
+       .memory_max = MEMORY_MAX,
+       .reader_timeout_ms = READER_TIMEOUT_MS,
+       .turn_end = service_turn_end,
+   };
+   struct kv_status status;
+   (void)argc;
+   (void)argv;
+   kv_log_set_level(KV_LOG_ERROR);
+   message_init();
+   rpc = kv_rpc_create(&options, service_methods, SERVICE_METHODS, &status);
+   REQUIRE(rpc);
+   worker = kv_http2_worker_of(rpc->workers[0]);
+   others = kv_share_open(rpc->account);
+   REQUIRE(others);
+   return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
    struct fuzz_input input = {data, size};
-   open_connection();
-   for (unsigned i = 0; input.size > 0 && i < STEPS_MAX; i++)
-      step(&input);
-   deliver();
-   end_turn();
-   check_end();
+   uint8_t choices = (uint8_t)fuzz_take(&input, 1), how = (uint8_t)fuzz_take(&input, 1);
+   begin(choices);
+   for (size_t i = 0; i < OPERATIONS_MAX && input.size > 0; i++) {
+      run_operation(&input);
+      if (!(choices & NO_ROUNDS))
+         run_rounds(4);
+   }
+   end(how);
    return 0;
 }
