@@ -48,7 +48,7 @@ unsigned kv_connection_still(struct kv_connection *connection, unsigned look)
 
 void kv_connection_peer(const struct kv_connection *connection, char text[KV_RPC_PEER_SIZE])
 {
-   struct sockaddr_storage address;
+   struct sockaddr_storage address = {0};
    socklen_t size = sizeof address;
    struct sockaddr *peer = (struct sockaddr *)&address;
    if (getpeername(connection->fd, peer, &size) != 0)

@@ -262,8 +262,11 @@ bool kv_http2_metadata(struct kv_call *base, const char *name, struct kv_slice *
       return true;
    base->keeps_arena = true;
    size_t size;
-   uint8_t *bytes = kv_arena_alloc(&base->arena, kv_fields_decoded_size_max(value->size));
-   if (!bytes || !kv_fields_decode_binary(*value, bytes, &size))
+   struct kv_slice list = *value, text; /* a proxy may have joined several values */
+   if (!kv_fields_next_value(&list, &text))
+      return false;
+   uint8_t *bytes = kv_arena_alloc(&base->arena, kv_fields_decoded_size_max(text.size));
+   if (!bytes || !kv_fields_decode_binary(text, bytes, &size))
       return false;
    *value = kv_slice(bytes, size);
    return true;
