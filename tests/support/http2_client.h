@@ -33,6 +33,8 @@ void vanish(int fd);
 struct http2_client *http2_open(int port);
 struct http2_client *http2_open_with(int port, int32_t window);
 int http2_fd(const struct http2_client *client);
+/* Closes the client's side. */
+void http2_shut_down(struct http2_client *client);
 /* Closes it, and frees the client; the other one with a reset. */
 void http2_close(struct http2_client *client);
 void http2_vanish(struct http2_client *client);

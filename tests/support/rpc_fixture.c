@@ -59,6 +59,7 @@ int rpc_tear_down(void **state)
 {
    struct world *world = *state;
    kv_rpc_stop(world->rpc, 0);
+   assert_nothing_is_charged(world->rpc);
    grpc_channel_destroy(world->channel);
    grpc_completion_queue_shutdown(world->queue);
    grpc_completion_queue_destroy(world->queue);

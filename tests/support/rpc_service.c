@@ -1,5 +1,7 @@
 #include "tests/support/rpc_service.h"
 
+#include "core/rpc/engine.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,6 +44,18 @@ void await_count(struct service *service, const unsigned *counter, unsigned valu
 const char *tested_wire(void)
 {
    return getenv("KVSTORE_TEST_WIRE");
+}
+
+bool sees_messages_come(void)
+{
+   const char *wire = tested_wire();
+   return wire && strcmp(wire, "http2") == 0;
+}
+
+void assert_nothing_is_charged(const struct kv_rpc *rpc)
+{
+   if (strcmp(rpc->engine->name, "http2") == 0)
+      assert_int_equal(kv_account_held(rpc->account), 0);
 }
 
 void put_message(struct kv_call *call, struct kv_slice bytes)
