@@ -2,11 +2,9 @@
 
 #include "core/rpc/engine.h"
 #include "core/rpc/http2/connection.h"
-#include "core/rpc/http2/session.h"
+#include "core/rpc/http2/response.h"
 #include "core/rpc/http2/worker.h"
 #include "core/rpc/metadata.h"
-
-#include "core/support/invariant.h"
 
 #include <stdlib.h>
 
@@ -171,7 +169,7 @@ static void do_end(struct kv_http2_call *call)
    atomic_store_explicit(&call->base.progress.awaits_reader, true, memory_order_relaxed);
    kv_http2_request_close(call);
    if (call->stream != 0)
-      kv_http2_session_end(call);
+      kv_http2_response_end(call);
    else
       note_done(call);
    if (!is_stream(call))
@@ -181,7 +179,7 @@ static void do_end(struct kv_http2_call *call)
 static void do_asked(struct kv_http2_call *call, unsigned what)
 {
    if ((what & KV_HTTP2_SEND) && call->stream != 0)
-      kv_http2_session_send(call);
+      kv_http2_response_send(call);
    if ((what & KV_HTTP2_READ_NEXT) && !(what & KV_HTTP2_END))
       kv_http2_request_next(call);
    if (what & KV_HTTP2_END)
@@ -307,7 +305,7 @@ void kv_http2_abort(struct kv_call *base, enum kv_code code, const char *text)
       return;
    if (is_stream(call))
       atomic_store(&call->over, true);
-   kv_http2_session_abort(call, code, text);
+   kv_http2_response_abort(call, code, text);
    kv_http2_call_stream_closed(call);
    atomic_store(&base->cancelled, true);
 }

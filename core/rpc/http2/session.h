@@ -37,14 +37,8 @@ void kv_http2_session_close(struct kv_http2_connection *connection);
 void kv_http2_session_go_away(struct kv_http2_connection *connection, bool final);
 void kv_http2_session_ping(struct kv_http2_connection *connection);
 
-/* ---- A call with a stream ---- */
+/* ---- What a client may send, see request.h ---- */
 
-/* The message of a stream, which is sealed. */
-void kv_http2_session_send(struct kv_http2_call *call);
-/* Its end: with call->code and text; unary: OK with the message, which is sealed. */
-void kv_http2_session_end(struct kv_http2_call *call);
-/* The end at once, whatever is still to be sent; the stream does not know the call any more. */
-void kv_http2_session_abort(struct kv_http2_call *call, enum kv_code code, const char *text);
 /* So many bytes that the client sent take no memory any more, or are charged. */
 void kv_http2_session_consume(struct kv_http2_call *call, size_t size);
 void kv_http2_session_consume_stream(struct kv_http2_call *call, size_t size);

@@ -1,7 +1,6 @@
 #include "core/rpc/http2/worker.h"
 
 #include "core/rpc/call.h"
-#include "core/rpc/http2/session.h"
 #include "core/rpc/limits.h"
 #include "core/support/clock.h"
 #include "core/support/invariant.h"
