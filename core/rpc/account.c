@@ -12,6 +12,8 @@
 /* Up to which part of the account one holds little: a client with a hundred calls in flight, or a
  * reply of 2 MiB, of the default account. */
 #define SMALL_PART 256
+/* And up to which part of what is free: many that hold little leave some to the next one. */
+#define SMALL_FREE_PART 64
 
 struct kv_account {
    size_t max;
@@ -140,7 +142,7 @@ static bool is_allowed(size_t max, enum kv_claim claim, size_t all, size_t held,
       return true;
    if (all > max)
       return false;
-   if (held <= max / SMALL_PART)
+   if (held <= max / SMALL_PART && held <= (max - all) / SMALL_FREE_PART)
       return true;
    size_t general = max - max / RESERVED_PART;
    if (claim == KV_CLAIM_WORK || held <= own)

@@ -8,7 +8,8 @@
  * of that stays free for the next one (the dynamic thresholds of Choudhury and Hahne, "Dynamic
  * queue length thresholds for shared-memory packet switches", 1998). A fourth of the account is not
  * shared like this: it is for work on large requests, and for connections with a single call. An
- * eighth is for connections that hold hardly anything. A lone call may be larger than the account.
+ * eighth is for connections that hold hardly anything, each a small part of what is still free.
+ * A lone call may be larger than the account.
  *
  * An engine may free replies on threads of its own, also after the server was destroyed: account
  * and shares live until the last byte has been given back.

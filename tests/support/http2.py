@@ -84,10 +84,15 @@ def message(data, flag=0, length=None):
 
 class Connection:
     """The client's side. With reads=False nothing is ever read from the socket; with acks=False no
-    settings are acknowledged; with keeps_data, `data` has what arrived on each stream."""
+    settings are acknowledged; with keeps_data, `data` has what arrived on each stream. `buffer` limits
+    what the system keeps of what was not read, in bytes."""
 
-    def __init__(self, port, *first, reads=True, acks=True, keeps_data=False):
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    def __init__(self, port, *first, reads=True, acks=True, keeps_data=False, buffer=None):
+        self.socket = socket.socket()
+        self.socket.settimeout(PATIENCE)
+        if buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self.socket.connect(("127.0.0.1", port))
         self.socket.setblocking(False)
         self.reads = reads
         self.acks = acks
@@ -189,6 +194,15 @@ class Connection:
         answer = self.wait(lambda kind, flags, _, payload:
                            kind == GOAWAY or (kind == PING and flags & ACK and payload == mark))
         return "open" if answer and answer[0] == PING else "closed"
+
+    def round_trip(self):
+        """Waits until the server has handled what was sent: it acknowledges settings in order, and
+        counts them less strictly than pings."""
+        def acks():
+            return sum(kind == SETTINGS and flags & ACK for kind, flags, *_ in self.frames)
+        wanted = acks() + 1
+        self.send(settings())
+        self.wait(lambda *_: acks() >= wanted)
 
     def of(self, stream, kind=None):
         """The frames that have arrived for a stream, all but DATA, or those of one kind."""

@@ -71,6 +71,26 @@ static void who_holds_hardly_anything_gets_a_little_when_all_others_get_no_more(
    kv_share_give(world->shares[1], PIECE);
 }
 
+static void so_do_many_connections_that_hold_little_each(void **state)
+{
+   enum { MANY = 600 };
+   struct world *world = *state;
+   struct kv_share *shares[MANY];
+   for (size_t i = 0; i < MANY; i++) {
+      shares[i] = kv_share_open(world->account);
+      assert_non_null(shares[i]);
+   }
+   for (size_t round = 0; round < 4; round++) /* none is faster than the others */
+      for (size_t i = 0; i < MANY; i++)
+         kv_share_take(shares[i], KV_CLAIM_SHARE, PIECE, 0);
+   assert_true(kv_share_take(world->shares[0], KV_CLAIM_SHARE, PIECE, 0));
+   kv_share_give(world->shares[0], PIECE);
+   for (size_t i = 0; i < MANY; i++) {
+      kv_share_give(shares[i], kv_share_held(shares[i]));
+      kv_share_close(shares[i]);
+   }
+}
+
 static void calls_and_replies_leave_memory_for_work(void **state)
 {
    struct world *world = *state;
@@ -185,6 +205,7 @@ int main(void)
        CASE(a_connection_gets_no_more_than_it_leaves_free),
        CASE(connections_that_want_all_leave_memory_for_the_next_one),
        CASE(who_holds_hardly_anything_gets_a_little_when_all_others_get_no_more),
+       CASE(so_do_many_connections_that_hold_little_each),
        CASE(calls_and_replies_leave_memory_for_work),
        CASE(one_call_gets_more_than_a_fair_share),
        CASE(so_does_one_that_asks_piece_by_piece),

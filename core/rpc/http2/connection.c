@@ -179,6 +179,9 @@ void kv_http2_connection_read(struct kv_http2_connection *connection)
    if (connection->in_reading)
       TAILQ_REMOVE(&worker->reading, connection, reading);
    connection->in_reading = false;
+   connection->halted = !connection->hung_up && kv_http2_session_waits_for_reader(connection);
+   if (connection->halted)
+      return;
    ssize_t got = recv(connection->base.fd, worker->input, sizeof worker->input, 0);
    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
       if (errno == EINTR)
@@ -292,6 +295,8 @@ void kv_http2_connection_flush(struct kv_http2_connection *connection)
    if (!good) {
       kv_http2_connection_close(connection);
    } else if (!connection->unsent) {
+      if (connection->halted)
+         kv_http2_connection_readable(connection);
       if (more)
          kv_http2_connection_touch(connection);
       else if (connection->ended || kv_http2_session_is_over(connection))

@@ -2,7 +2,8 @@
  * A connection: a socket, and the session of HTTP/2 that it carries (session.h). What arrives is
  * read into the worker's buffer and handled at once; what is to be sent is written once for each
  * turn. What the socket does not take is kept until it does, and nothing more is made meanwhile: a
- * client that does not read holds its replies and one output's worth of bytes, no more.
+ * client that does not read holds its replies and one output's worth of bytes, no more. Where many
+ * frames wait for it, it is not read either.
  *
  * A connection ends when its session has nothing more to say, when the client has gone or is not
  * heard of, or when it had to be ended; it is freed when no call refers to it.
@@ -35,6 +36,7 @@ struct kv_http2_connection {
    bool settled;                     /* the client's SETTINGS have arrived */
    bool ended;                       /* nothing that arrives is handled any more */
    bool shut;                        /* all is written, and our side closed */
+   bool halted;                      /* is not read until the client has read */
    bool hung_up;                     /* the client has closed its side, or the connection broke */
    bool draining, drained; /* a ping behind the first GOAWAY of a graceful end was sent; answered */
    bool going_away;        /* a GOAWAY that names a stream was submitted */

@@ -7,6 +7,10 @@
 
 #include <string.h>
 
+/* A client that does not read is not read when so many frames wait for it: what it sends makes more
+ * of them (replies, acknowledgements, resets), which nothing counts. A client that reads slowly goes
+ * on when it has. */
+#define UNREAD_FRAMES_MAX 128
 /* What a client may send on all streams that has not been charged. */
 #define CONNECTION_WINDOW (256 * 1024)
 
@@ -103,9 +107,11 @@ void kv_http2_session_ping(struct kv_http2_connection *connection)
 
 /* ---- What arrives ---- */
 
-/* A call that never was one: its stream is answered, and the call goes. */
+/* A call that never was one: its stream is answered, and the call goes. It counts as a request, so
+ * that few such answers wait for the turn's end. */
 static void turn_away(struct kv_http2_connection *connection, struct kv_http2_call *call)
 {
+   connection->worker->handled++;
    nghttp2_session_set_stream_user_data(connection->session, call->stream, NULL);
    kv_http2_connection_touch(connection);
    kv_http2_call_stream_closed(call);
@@ -210,6 +216,12 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
    return 0;
 }
 
+/* Once the connection has ended nothing more of what was read is handled. */
+static int go_on(const struct kv_http2_connection *connection)
+{
+   return connection->ended ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
 /* Before the frame is handled. */
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head, void *context)
 {
@@ -240,7 +252,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head
    default:
       admit(connection, KV_FLOOD_UNKNOWN);
    }
-   return 0;
+   return go_on(connection);
 }
 
 static void handle_ping(struct kv_http2_connection *connection, bool answer)
@@ -282,7 +294,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
    default:
       break;
    }
-   return 0;
+   return go_on(connection);
 }
 
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *context)
@@ -421,6 +433,12 @@ void kv_http2_session_written(struct kv_http2_connection *connection)
       call->written = false;
       kv_http2_call_written(call);
    }
+}
+
+bool kv_http2_session_waits_for_reader(const struct kv_http2_connection *connection)
+{
+   return connection->unsent &&
+          nghttp2_session_get_outbound_queue_size(connection->session) > UNREAD_FRAMES_MAX;
 }
 
 bool kv_http2_session_is_over(const struct kv_http2_connection *connection)

@@ -27,6 +27,8 @@ bool kv_http2_session_receive(struct kv_http2_connection *connection, const uint
  * been written, kv_http2_session_written. False: the connection must be closed at once. */
 bool kv_http2_session_fill(struct kv_http2_connection *connection);
 void kv_http2_session_written(struct kv_http2_connection *connection);
+/* Whether so much waits for the client to read that nothing more of it should be handled. */
+bool kv_http2_session_waits_for_reader(const struct kv_http2_connection *connection);
 /* Whether it neither expects nor says anything any more. */
 bool kv_http2_session_is_over(const struct kv_http2_connection *connection);
 /* Ends all streams, and the session. */
