@@ -5,15 +5,10 @@
 #include "core/rpc/grpc/grpc_log.h"
 #include "core/rpc/grpc/headers.h"
 #include "core/rpc/grpc/server.h"
-#include "core/rpc/inflate.h"
+#include "core/rpc/unpack.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Unpacked at a time: a few milliseconds. */
-#define STEP_SIZE ((size_t)2 * 1024 * 1024)
-/* Requests of streams are not unpacked in steps, and never large. */
-#define STREAM_REQUEST_MAX ((size_t)1024 * 1024)
 
 bool kv_grpc_is_packed(const grpc_byte_buffer *payload)
 {
@@ -46,39 +41,17 @@ static bool get_piece(void *context, size_t index, struct kv_slice *piece)
    return true;
 }
 
-static enum kv_code begin_unpacking(struct kv_grpc_call *call, struct kv_status *status)
-{
-   size_t max = call->base.worker->rpc->options.receive_message_max;
-   if (call->base.method->kind != KV_RPC_UNARY && max > STREAM_REQUEST_MAX)
-      max = STREAM_REQUEST_MAX;
-   const struct kv_inflater_config config = {
-       .gzip = call->payload->data.raw.compression == GRPC_COMPRESS_GZIP,
-       .piece = get_piece,
-       .context = &call->payload->data.raw.slice_buffer,
-       .size_max = max,
-       .admit = kv_charge_take_request,
-       .admit_context = &call->base.charge,
-   };
-   return kv_inflater_create(&config, &call->inflater, status);
-}
-
 static enum kv_code unpack(struct kv_grpc_call *call, bool *ready, struct kv_slice *request,
                            struct kv_status *status)
 {
-   enum kv_code code = call->inflater ? KV_OK : begin_unpacking(call, status);
-   size_t step = call->base.method->kind == KV_RPC_UNARY ? STEP_SIZE : SIZE_MAX;
-   if (code == KV_OK)
-      code = kv_inflater_run(call->inflater, step, ready, status);
-   if (code != KV_OK && call->base.charge.refused)
-      kv_call_exhausted(&call->base, status);
+   grpc_byte_buffer *payload = call->payload;
+   const struct kv_packed packed = {payload->data.raw.compression == GRPC_COMPRESS_GZIP, get_piece,
+                                    &payload->data.raw.slice_buffer};
+   enum kv_code code = kv_unpack(&call->base, &packed, &call->inflater, ready, request, status);
    if (code != KV_OK || !*ready)
       return code;
-   size_t size;
-   char *data = kv_inflater_take(call->inflater, &size);
    drop_request(call);
-   call->joined = data;
-   kv_charge_unpacked(&call->base.charge, size);
-   *request = kv_slice(data, size);
+   call->joined = (void *)request->data;
    return KV_OK;
 }
 
@@ -86,14 +59,8 @@ static enum kv_code unpack(struct kv_grpc_call *call, bool *ready, struct kv_sli
  * not know. Only its log says which of the two it was, and not for which call. */
 static enum kv_code refuse_encoding(struct kv_grpc_call *call, struct kv_status *status)
 {
-   if (!kv_grpc_log_saw_unknown_encoding())
-      return kv_fail(status, KV_INTERNAL,
-                     "the request is flagged as compressed, but no grpc-encoding says how");
-   call->lists_encodings = true;
-   return kv_fail(
-       status, KV_UNIMPLEMENTED,
-       "the request is compressed in a way that this server does not support; it supports "
-       "deflate and gzip");
+   call->lists_encodings = kv_grpc_log_saw_unknown_encoding();
+   return kv_unpack_refuse(call->lists_encodings, status);
 }
 
 static enum kv_code join(struct kv_grpc_call *call, struct kv_slice *request,

@@ -3,7 +3,7 @@
 #include "core/rpc/http2/call.h"
 #include "core/rpc/http2/session.h"
 #include "core/rpc/http2/worker.h"
-#include "core/rpc/inflate.h"
+#include "core/rpc/unpack.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -319,11 +319,6 @@ void kv_http2_request_close(struct kv_http2_call *call)
 
 /* ---- Compressed messages ---- */
 
-/* Unpacked at a time: a few milliseconds. */
-#define STEP_SIZE ((size_t)2 * 1024 * 1024)
-/* Requests of streams are not unpacked in steps, and never large. */
-#define STREAM_REQUEST_MAX ((size_t)1024 * 1024)
-
 static bool get_piece(void *context, size_t index, struct kv_slice *piece)
 {
    const struct kv_http2_request *request = context;
@@ -331,41 +326,17 @@ static bool get_piece(void *context, size_t index, struct kv_slice *piece)
    return index == 0;
 }
 
-static enum kv_code begin_unpacking(struct kv_http2_call *call, struct kv_status *status)
-{
-   size_t max = call->base.worker->rpc->options.receive_message_max;
-   if (call->base.method->kind != KV_RPC_UNARY && max > STREAM_REQUEST_MAX)
-      max = STREAM_REQUEST_MAX;
-   const struct kv_inflater_config config = {
-       .gzip = call->request.encoding == KV_GZIP,
-       .piece = get_piece,
-       .context = &call->request,
-       .size_max = max,
-       .admit = kv_charge_take_request,
-       .admit_context = &call->base.charge,
-   };
-   return kv_inflater_create(&config, &call->request.inflater, status);
-}
-
 static enum kv_code unpack(struct kv_http2_call *call, bool *ready, struct kv_slice *unpacked,
                            struct kv_status *status)
 {
    struct kv_http2_request *request = &call->request;
-   enum kv_code code = request->inflater ? KV_OK : begin_unpacking(call, status);
-   size_t step = call->base.method->kind == KV_RPC_UNARY ? STEP_SIZE : SIZE_MAX;
-   if (code == KV_OK)
-      code = kv_inflater_run(request->inflater, step, ready, status);
-   if (code != KV_OK && call->base.charge.refused)
-      kv_call_exhausted(&call->base, status);
+   const struct kv_packed packed = {request->encoding == KV_GZIP, get_piece, request};
+   enum kv_code code = kv_unpack(&call->base, &packed, &request->inflater, ready, unpacked, status);
    if (code != KV_OK || !*ready)
       return code;
-   size_t size;
-   uint8_t *message = (uint8_t *)kv_inflater_take(request->inflater, &size);
    kv_http2_request_drop(call);
-   request->message = message;
+   request->message = (uint8_t *)unpacked->data;
    request->allocated = true;
-   kv_charge_unpacked(&call->base.charge, size);
-   *unpacked = kv_slice(message, size);
    return KV_OK;
 }
 
@@ -384,13 +355,10 @@ enum kv_code kv_http2_join_request(struct kv_call *base, bool *ready, struct kv_
    case KV_DEFLATE:
       return unpack(call, ready, message, status);
    case KV_IDENTITY:
-      return kv_fail(status, KV_INTERNAL,
-                     "the request is flagged as compressed, but no grpc-encoding says how");
+      return kv_unpack_refuse(false, status);
    case KV_ENCODING_UNKNOWN:
       call->lists_encodings = true;
-      return kv_fail(status, KV_UNIMPLEMENTED,
-                     "the request is compressed in a way that this server does not support; it "
-                     "supports deflate and gzip");
+      return kv_unpack_refuse(true, status);
    }
    __builtin_unreachable();
 }
