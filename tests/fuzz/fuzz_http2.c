@@ -23,22 +23,25 @@
 /* What is counted though the account has no space for it: bytes on their way, and replies of calls
  * that have taken effect. */
 #define BEYOND_MAX ((size_t)2 * 1024 * 1024)
+#define WORKERS 2 /* between which the connection moves */
 #define OPERATIONS_MAX 256
 #define ROUNDS_MAX 512
 /* Of frames that wait in nghttp2: it allows 1000 acknowledgements, and each stream has some. */
 #define QUEUE_MAX 4096
 
 static struct kv_rpc *rpc;
-static struct kv_http2_worker *worker;
+static struct kv_http2_worker *workers[WORKERS];
 static struct kv_share *others; /* of other connections */
 
 /* Choices. */
 enum { IS_CLIENT = 1, NO_POOL = 2, NO_ROUNDS = 4, LITTLE_ROOM = 8, NO_GREETING = 16, WINDOW = 32 };
 enum { CLOSES, ANSWERS, LEAVES, STOPS }; /* at the end */
 
+/* NULL: it is closed. */
 static struct kv_http2_connection *connection(void)
 {
-   return LIST_FIRST(&worker->connections);
+   struct kv_http2_connection *first = LIST_FIRST(&workers[0]->connections);
+   return first ? first : LIST_FIRST(&workers[1]->connections);
 }
 
 /* ---- Rounds ---- */
@@ -62,7 +65,7 @@ static void check_bounds(void)
    }
 }
 
-/* False: the worker has come to its end. */
+/* False: the workers have come to their end. */
 static bool run_round(void)
 {
    speaker_flush();
@@ -70,17 +73,20 @@ static bool run_round(void)
       kv_http2_connection_hung_up(connection());
    else if (connection() && peer_has_pending())
       kv_http2_connection_readable(connection());
-   worker->now_ms = peer.now_ms;
-   bool goes_on = kv_http2_worker_round(worker);
-   check_bounds();
+   bool goes_on = false;
+   for (unsigned i = 0; i < WORKERS; i++) {
+      workers[i]->now_ms = peer.now_ms;
+      goes_on = kv_http2_worker_round(workers[i]) || goes_on;
+      check_bounds();
+   }
    return goes_on;
 }
 
-static bool is_idle(void)
+static bool is_idle(const struct kv_http2_worker *worker)
 {
    return TAILQ_EMPTY(&worker->touched) && TAILQ_EMPTY(&worker->reading) &&
           TAILQ_EMPTY(&worker->base.turn.slow) && !worker->base.turn.unanswered &&
-          !atomic_load(&worker->brought) && !peer_has_pending();
+          !atomic_load(&worker->brought);
 }
 
 /* What goes on by itself does, as far as it gets. */
@@ -89,7 +95,7 @@ static void run_rounds(unsigned most)
    do
       if (!run_round())
          return;
-   while (--most > 0 && !is_idle());
+   while (--most > 0 && !(is_idle(workers[0]) && is_idle(workers[1]) && !peer_has_pending()));
 }
 
 /* ---- Operations ---- */
@@ -125,6 +131,21 @@ static void occupy(struct fuzz_input *input)
       kv_share_give(others, held - wanted);
 }
 
+static void ask(enum kv_http2_stage stage)
+{
+   for (unsigned i = 0; i < WORKERS; i++)
+      kv_http2_worker_ask(workers[i], stage);
+}
+
+/* To the other worker, if it can just now. */
+static void move(void)
+{
+   struct kv_http2_connection *moved = connection();
+   if (moved && kv_http2_connection_leave(moved))
+      kv_http2_worker_give(workers[moved->worker == workers[0]], moved);
+   run_round();
+}
+
 static void leave(struct fuzz_input *input)
 {
    switch (fuzz_take(input, 1) % 8) {
@@ -140,10 +161,13 @@ static void leave(struct fuzz_input *input)
       break;
    case 3:
    case 4:
-      kv_http2_worker_ask(worker, KV_HTTP2_DRAINS);
+      ask(KV_HTTP2_DRAINS);
       break;
    case 5:
       atomic_store(&rpc->stopping, true);
+      break;
+   case 6:
+      move();
       break;
    default:
       peer.closed = true;
@@ -168,25 +192,32 @@ static void run_operation(struct fuzz_input *input)
 
 /* ---- An input ---- */
 
-static void begin(uint8_t choices)
+/* As it was when it was made. */
+static void reset_worker(struct kv_http2_worker *worker, bool has_pool)
 {
-   static const unsigned windows[] = {65535, 0, 1, 20000, 1 << 20, 100, INT32_MAX, 16384};
-   peer_begin(choices & IS_CLIENT);
-   service_begin(worker);
    worker->now_ms = peer.now_ms;
    worker->look_at_ms = 0;
    worker->stage = KV_HTTP2_SERVES;
    atomic_store(&worker->asked_stage, KV_HTTP2_SERVES);
-   atomic_store(&rpc->stopping, false);
    worker->base.open.look_at = 0;
    worker->base.open.looks = 0;
    worker->base.turn.blocked = worker->base.turn.unanswered = false;
    worker->base.turn.given = 0;
    worker->handled = 0;
-   worker->pool_size = choices & NO_POOL ? UINT_MAX / 2 : 0;
-   struct kv_http2_connection *made = kv_http2_connection_create(worker, -1, 1);
+   worker->pool_size = has_pool ? 0 : UINT_MAX / 2;
+}
+
+static void begin(uint8_t choices)
+{
+   static const unsigned windows[] = {65535, 0, 1, 20000, 1 << 20, 100, INT32_MAX, 16384};
+   peer_begin(choices & IS_CLIENT);
+   service_begin(workers, WORKERS);
+   atomic_store(&rpc->stopping, false);
+   for (unsigned i = 0; i < WORKERS; i++)
+      reset_worker(workers[i], !(choices & NO_POOL));
+   struct kv_http2_connection *made = kv_http2_connection_create(workers[0], -1, 1);
    REQUIRE(made);
-   kv_http2_worker_give(worker, made);
+   kv_http2_worker_give(workers[0], made);
    if ((choices & IS_CLIENT) || !(choices & NO_GREETING))
       speaker_begin(windows[choices / WINDOW]);
    if (choices & LITTLE_ROOM)
@@ -210,7 +241,7 @@ static void end_connection(uint8_t how)
       peer.closed = true;
       break;
    case STOPS:
-      kv_http2_worker_ask(worker, KV_HTTP2_ENDS);
+      ask(KV_HTTP2_ENDS);
       run_rounds(2);
       peer.now_ms += 1000;
       run_round();
@@ -221,30 +252,32 @@ static void end_connection(uint8_t how)
    }
 }
 
-static void check_end(void)
+static void check_worker_end(const struct kv_http2_worker *worker)
 {
-   service_check_end();
-   REQUIRE(!connection());
    REQUIRE(TAILQ_EMPTY(&worker->reading) && TAILQ_EMPTY(&worker->touched));
    REQUIRE(TAILQ_EMPTY(&worker->waiting) && TAILQ_EMPTY(&worker->base.turn.slow));
    REQUIRE(LIST_EMPTY(&worker->base.open.calls) && worker->base.turn.calls == 0);
    REQUIRE(!worker->done && !worker->written && !atomic_load(&worker->brought));
-   REQUIRE(kv_account_held(rpc->account) == 0);
 }
 
 static void end(uint8_t how)
 {
+   unsigned count = 0;
    kv_share_give(others, kv_share_held(others));
    end_connection(how);
-   unsigned count = 0;
    do {
       if (count++ == 8 && connection())
          kv_http2_connection_close(connection());
       service_answer_all();
       run_round();
-   } while (count < ROUNDS_MAX && (connection() || atomic_load(&worker->base.calls) > 0));
-   check_end();
-   kv_http2_call_pool_destroy(worker);
+   } while (count < ROUNDS_MAX && (connection() || kv_rpc_has_calls(rpc)));
+   REQUIRE(!connection());
+   service_check_end();
+   for (unsigned i = 0; i < WORKERS; i++) {
+      check_worker_end(workers[i]);
+      kv_http2_call_pool_destroy(workers[i]);
+   }
+   REQUIRE(kv_account_held(rpc->account) == 0);
    peer_end();
 }
 
@@ -254,7 +287,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
    const struct kv_rpc_options options = {
        .wire = "http2",
-       .workers = 1,
+       .workers = WORKERS,
        .receive_message_max = MESSAGE_MAX,
        .memory_max = MEMORY_MAX,
        .reader_timeout_ms = READER_TIMEOUT_MS,
@@ -267,7 +300,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
    message_init();
    rpc = kv_rpc_create(&options, service_methods, SERVICE_METHODS, &status);
    REQUIRE(rpc);
-   worker = kv_http2_worker_of(rpc->workers[0]);
+   for (unsigned i = 0; i < WORKERS; i++)
+      workers[i] = kv_http2_worker_of(rpc->workers[i]);
    others = kv_share_open(rpc->account);
    REQUIRE(others);
    return 0;

@@ -127,8 +127,8 @@ enum { PLAIN, PLAIN_TOO, GZIP, ZLIB, BOMB, TRAILING, WRONG_FLAG, WRONG_SIZE };
 
 static size_t choose_size(struct fuzz_input *input)
 {
-   static const size_t more[] = {0,     10,    500,   2040,  4096,   16000, 33000, 60000,
-                                 70000, 90000, 98304, 98305, 130000, 300,   1000,  20};
+   static const size_t more[] = {0,     10,    500,   2040,  2046,  4096, 300,  16000,
+                                 33000, 40000, 66000, 98304, 98305, 20,   1000, 130};
    uint8_t choice = (uint8_t)fuzz_take(input, 1);
    return choice < 128 ? choice : more[choice % 16] + (choice >> 4) % 8;
 }

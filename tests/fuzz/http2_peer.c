@@ -44,6 +44,8 @@ ssize_t __wrap_recv(int fd, void *to, size_t size, int flags)
    size = size < peer.chunk ? size : peer.chunk;
    memcpy(to, peer.pending + peer.pending_from, size);
    peer.pending_from += size;
+   if (peer.pending_from == peer.pending_size)
+      peer.pending_from = peer.pending_size = 0;
    return (ssize_t)size;
 }
 
@@ -90,6 +92,8 @@ int __wrap_shutdown(int fd, int how)
 bool peer_put(const void *data, size_t size)
 {
    if (size > PENDING_MAX - peer.pending_size)
+      peer.closed = true;
+   if (peer.closed)
       return false;
    if (size > 0)
       memcpy(peer.pending + peer.pending_size, data, size);
@@ -138,6 +142,8 @@ static size_t get_size(const uint8_t *prefix)
 void peer_check_delivery(int32_t id, bool packed, const void *message, size_t size)
 {
    struct peer_stream *stream = peer.knows && id != 0 ? peer_stream(id) : NULL;
+   if (id > peer.last_begun)
+      peer.last_begun = id;
    if (!stream)
       return;
    REQUIRE(stream->framed - stream->delivered >= PREFIX_SIZE);
@@ -297,6 +303,8 @@ static void take_frame(const uint8_t *head, const uint8_t *payload, size_t size)
       break;
    case NGHTTP2_GOAWAY:
       REQUIRE(id == 0 && size >= 8);
+      /* The client may do elsewhere what comes after the stream that it names. */
+      REQUIRE(get32(payload) >= (uint32_t)peer.last_begun);
       check_error(payload + 4);
       break;
    default:
@@ -341,6 +349,7 @@ void peer_begin(bool is_client)
    peer.room = SIZE_MAX;
    peer.closed = peer.reset = peer.shut = peer.refuses = peer.goes_away = false;
    peer.frame_size = peer.frames = peer.stream_count = 0;
+   peer.last_begun = 0;
    peer.client = NULL;
    peer.reads = true;
    REQUIRE(nghttp2_hd_inflate_new(&peer.inflater) == 0);

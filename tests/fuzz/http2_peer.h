@@ -52,6 +52,7 @@ struct peer {
    /* From the server. */
    size_t room; /* that the socket has for it */
    bool shut, refuses;
+   int32_t last_begun; /* the latest stream of which a handler was given a request */
    uint8_t frame[PEER_FRAME_HEAD_SIZE + PEER_FRAME_SIZE];
    size_t frame_size, frames;
    nghttp2_hd_inflater *inflater;
@@ -67,7 +68,8 @@ void peer_begin(bool is_client);
 void peer_end(void);
 /* Of that number, known or new; NULL: there are too many. */
 struct peer_stream *peer_stream(int32_t id);
-/* Adds bytes to what the server is to receive. False: too many. */
+/* Adds bytes to what the server is to receive. False: the peer has closed its side, or does so now,
+ * since they are too many. */
 bool peer_put(const void *data, size_t size);
 bool peer_has_pending(void);
 /* Adds bytes to what is to be sent as DATA of a stream. */

@@ -37,7 +37,8 @@ struct record {
 static struct record records[CALLS_MAX];
 static size_t record_count; /* those behind are free */
 static size_t begun, closed, pieces;
-static struct kv_http2_worker *worker;
+static struct kv_http2_worker *const *workers;
+static unsigned worker_count;
 
 static bool is_unary(const struct record *record)
 {
@@ -62,25 +63,31 @@ static struct record *find_free(void)
 
 /* ---- Threads ---- */
 
-/* What follows is as if it were done on another thread. */
-static pthread_t elsewhere(bool is_elsewhere)
+static void set_thread(pthread_t thread)
 {
-   pthread_t own = worker->self;
-   if (is_elsewhere)
-      memset(&worker->self, 0, sizeof worker->self);
-   return own;
+   for (unsigned i = 0; i < worker_count; i++)
+      workers[i]->self = thread;
 }
 
-static void back(pthread_t own)
+/* What follows is as if it were done on another thread. */
+static void go_elsewhere(bool is_elsewhere)
 {
-   worker->self = own;
+   pthread_t nobody;
+   memset(&nobody, 0, sizeof nobody);
+   if (is_elsewhere)
+      set_thread(nobody);
+}
+
+static void come_back(void)
+{
+   set_thread(pthread_self());
 }
 
 /* ---- Messages ---- */
 
 static size_t choose_size(const struct record *record)
 {
-   static const size_t sizes[] = {0, 1, 100, 1000, 5000, 17000, 66000, 120000};
+   static const size_t sizes[] = {0, 1, 100, 300, 1000, 5000, 20000, 66000};
    return sizes[record->script[SIZE] % 8] + record->script[SIZE] / 8;
 }
 
@@ -144,7 +151,7 @@ static void answer(struct record *record, bool is_elsewhere)
 {
    struct kv_call *call = record->call;
    uint8_t outcome = record->script[OUTCOME];
-   pthread_t own = elsewhere(is_elsewhere);
+   go_elsewhere(is_elsewhere);
    bool made = true;
    if (record->script[WHEN] & CARRIED_OUT)
       kv_call_carried_out(call);
@@ -163,7 +170,7 @@ static void answer(struct record *record, bool is_elsewhere)
       record->call = NULL;
       kv_call_reply(call);
    }
-   back(own);
+   come_back();
 }
 
 static void go_on(void *service, struct kv_call *call)
@@ -245,7 +252,7 @@ static struct record *note(struct kv_call *call, struct kv_slice request)
 static void check_request(struct kv_call *call, struct kv_slice request)
 {
    static uint8_t copy[MESSAGE_FRAMED_MAX];
-   REQUIRE(request.size <= worker->base.rpc->options.receive_message_max);
+   REQUIRE(request.size <= call->worker->rpc->options.receive_message_max);
    if (request.size > 0)
       memcpy(copy, request.data, request.size);
    peer_check_delivery(kv_http2_call_of(call)->stream, call->packed, copy, request.size);
@@ -307,7 +314,7 @@ static void read_next(struct record *record)
 static void go_on_with_stream(struct record *record)
 {
    uint8_t script = record->script[STREAM];
-   pthread_t own = elsewhere(script & ELSEWHERE);
+   go_elsewhere(script & ELSEWHERE);
    bool reads = !(script & READ_LATER);
    if (reads && (script & READ_FIRST))
       read_next(record);
@@ -319,7 +326,7 @@ static void go_on_with_stream(struct record *record)
    }
    if (reads && !(script & READ_FIRST))
       read_next(record);
-   back(own);
+   come_back();
 }
 
 static void handle_stream(void *service, struct kv_call *call, struct kv_slice request)
@@ -420,10 +427,9 @@ const struct kv_rpc_method service_methods[SERVICE_METHODS] = {
 void service_turn_end(void *context, unsigned index)
 {
    (void)context;
-   REQUIRE(index == 0);
    for (size_t i = 0; i < record_count; i++) {
       struct record *record = &records[i];
-      if (record->call && record->at_turn_end && is_unary(record))
+      if (record->call && record->call->worker->index == index && record->at_turn_end)
          answer(record, record->script[WHEN] % 8 == AT_TURN_END_ELSEWHERE);
    }
 }
@@ -443,7 +449,7 @@ void service_go_on(struct fuzz_input *input)
       answer(record, what & 1);
       return;
    }
-   pthread_t own = elsewhere(what & 1);
+   go_elsewhere(what & 1);
    switch (what / 2 % 5) {
    case 0:
    case 1:
@@ -456,7 +462,7 @@ void service_go_on(struct fuzz_input *input)
       if (!record->ended)
          end_stream(record, what & 16);
    }
-   back(own);
+   come_back();
 }
 
 void service_answer_all(void)
@@ -474,10 +480,11 @@ void service_answer_all(void)
    }
 }
 
-void service_begin(struct kv_http2_worker *its_worker)
+void service_begin(struct kv_http2_worker *const *its_workers, unsigned count)
 {
-   worker = its_worker;
-   worker->self = pthread_self();
+   workers = its_workers;
+   worker_count = count;
+   come_back();
    begun = closed = record_count = 0;
    REQUIRE(pieces == 0);
 }

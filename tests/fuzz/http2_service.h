@@ -16,8 +16,8 @@
 #define SERVICE_METHODS 7
 extern const struct kv_rpc_method service_methods[SERVICE_METHODS];
 
-/* Before each input. The worker has this thread, but for what is done on "another". */
-void service_begin(struct kv_http2_worker *worker);
+/* Before each input. The workers have this thread, but for what is done on "another". */
+void service_begin(struct kv_http2_worker *const *workers, unsigned count);
 /* For kv_rpc_options. */
 void service_turn_end(void *context, unsigned worker);
 /* Goes on with one of the calls that wait for it, as the input has it. */

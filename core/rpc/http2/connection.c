@@ -143,7 +143,8 @@ bool kv_http2_connection_leave(struct kv_http2_connection *connection)
    if (connection->call_count > 0 || connection->ended || connection->unsent ||
        connection->in_reading || connection->in_touched)
       return false;
-   if (epoll_ctl(worker->epoll, EPOLL_CTL_DEL, connection->base.fd, NULL) != 0)
+   if (connection->base.fd >= 0 &&
+       epoll_ctl(worker->epoll, EPOLL_CTL_DEL, connection->base.fd, NULL) != 0)
       return false;
    LIST_REMOVE(connection, siblings);
    return true;

@@ -175,6 +175,12 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
    struct kv_http2_connection *connection = context;
    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
       return 0;
+   if (connection->going_away && frame->hd.stream_id > connection->last_stream) {
+      /* The client is being told that it may try this one elsewhere. */
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                NGHTTP2_REFUSED_STREAM);
+      return 0;
+   }
    kv_flood_opened(&connection->flood);
    struct kv_http2_call *call = kv_http2_call_create(connection, frame->hd.stream_id);
    if (!call)
