@@ -42,7 +42,7 @@ size_t kv_account_held(const struct kv_account *account);
 bool kv_account_begin_work(struct kv_account *account, size_t size);
 void kv_account_end_work(struct kv_account *account, size_t size);
 
-/* Somebody waits until there is memory for it, and does not any more. */
+/* A request begins, and ceases, to wait for memory. */
 void kv_account_begin_to_wait(struct kv_account *account);
 void kv_account_end_to_wait(struct kv_account *account);
 bool kv_account_is_awaited(const struct kv_account *account);

@@ -32,17 +32,17 @@ struct kv_call {
    int64_t deadline_ms; /* by the monotonic clock; INT64_MAX: none */
    bool packed;         /* the request that its handler gets, or has, came compressed */
    bool given_to_handler;
-   bool watched;          /* `cancelled` is kept true to life */
-   bool keeps_arena;      /* it is needed until the end of the call */
+   bool watched;          /* `cancelled` is kept up to date */
+   bool keeps_arena;      /* the arena is needed until the end of the call */
    atomic_bool cancelled; /* any thread */
    void *state;           /* the handler's */
 
    /* Slow ones (turn.h). */
    TAILQ_ENTRY(kv_call) waiting;
    void (*resume)(struct kv_call *call);
-   bool begun;                                         /* is to go on */
+   bool begun;                                         /* it waits to go on */
    void (*go_on)(void *service, struct kv_call *call); /* the handler's, after kv_call_yield */
-   bool large;                                         /* its request is */
+   bool large;                                         /* its request is large */
    size_t request_size;                                /* bytes, as it came */
 
    struct kv_progress progress;
@@ -74,7 +74,7 @@ bool kv_call_deadline_passed(const struct kv_call *call);
  * bytes, more than the limit. */
 enum kv_code kv_call_refuse_unknown(struct kv_slice path, struct kv_status *status);
 enum kv_code kv_call_refuse_metadata(size_t size, struct kv_status *status);
-/* While its reply waits for the client: lets go of what a large request took. */
+/* The reply waits for the client: releases what a large request took. */
 void kv_call_drop_large_request(struct kv_call *call);
 /* A large call is to be begun; false when there is no memory to work on it yet. */
 bool kv_call_begin_work(struct kv_call *call);

@@ -34,8 +34,8 @@ struct kv_charge {
    atomic_bool carried_out;
 };
 
-/* A call arrives that costs so much anyway, with so large a request: charged in whole, or refused
- * with `status`, and then nothing is to be ended. */
+/* Charges a call that arrives with `cost`, which any call takes, and `request` bytes. False with
+ * `status`: it is refused, and nothing is charged. */
 bool kv_charge_begin(struct kv_charge *charge, struct kv_account *account, struct kv_share *share,
                      size_t cost, size_t request, struct kv_status *status);
 /* Counts `size` bytes more. Returns false when they must not be allocated. `charge` is a

@@ -16,7 +16,7 @@ struct kv_connection {
    struct kv_share *share;
    atomic_int fd;   /* only to ask the system about it; -1: none; any thread */
    uint64_t number; /* for kv_call_connection */
-   unsigned look;   /* the last one */
+   unsigned look;   /* number of the last look (stall.h) */
    unsigned still;  /* looks in a row at which it had not moved */
    uint64_t given;  /* turn.given when a slow call of it was begun or went on */
    uint64_t taken;  /* by the client, in bytes, when it moved the last time */

@@ -48,13 +48,13 @@ struct kv_engine {
    void (*end)(struct kv_call *call, enum kv_code code, const char *text);
    /* Streams: sends the message made; `sent` follows. */
    void (*send)(struct kv_call *call);
-   /* Bidi: the last request is not needed any more; the next one may be delivered. */
+   /* Bidi: the handler is done with the last request; the next one may be delivered. */
    void (*read_next)(struct kv_call *call);
    /* Releases the bytes of the request; not what is charged for them. */
    void (*drop_request)(struct kv_call *call);
-   /* Unary: from now on call->cancelled is kept true to life. May be NULL where it always is. */
+   /* Unary: from now on call->cancelled is kept up to date. May be NULL where it always is. */
    void (*watch)(struct kv_call *call);
-   /* As kv_call_metadata, but for names that are none, which are not asked for. */
+   /* As kv_call_metadata; the name is one that metadata can have. */
    bool (*metadata)(struct kv_call *call, const char *name, struct kv_slice *value);
    /* As kv_call_add_metadata; name and value stay where they are until the call closes. */
    bool (*add_metadata)(struct kv_call *call, enum kv_rpc_metadata where, const char *name,

@@ -28,8 +28,8 @@ struct kv_rpc {
    struct kv_account *account;
    struct kv_acceptor *acceptor;
    bool stopped;
-   atomic_bool stopping; /* nothing is begun any more */
-   atomic_bool refused;  /* a call was, since then */
+   atomic_bool stopping; /* no call is begun any more */
+   atomic_bool refused;  /* a call has been refused since then */
    pthread_mutex_t lock; /* of the condition: a worker has no open calls while stopping */
    pthread_cond_t quiet;
    unsigned worker_count;

@@ -14,8 +14,8 @@
 
 #include <stdbool.h>
 
-/* RESOURCE_EXHAUSTED: they are too large (limits.h). INTERNAL, as for any call that is malformed: a name is
- * not in lower case, or belongs to HTTP/1 (RFC 9113, 8.2). */
+/* RESOURCE_EXHAUSTED: they are too large (limits.h). INTERNAL, as for any call that is malformed: a
+ * name is not in lower case, or belongs to HTTP/1 (RFC 9113, 8.2). */
 enum kv_code kv_grpc_check_headers(const grpc_metadata_array *headers, struct kv_status *status);
 
 /* Whether the client flagged the last message of a call as compressed. gRPC takes a message so

@@ -1,12 +1,12 @@
 /*
  * A connection: a socket, and the session of HTTP/2 that it carries (session.h). What arrives is
  * read into the worker's buffer and handled at once; what is to be sent is written once for each
- * turn. What the socket does not take is kept until it does, and nothing more is made meanwhile: a
- * client that does not read holds its replies and one output's worth of bytes, no more. Where many
- * frames wait for it, it is not read either.
+ * turn. What the socket does not take is kept until it does, and nothing more is made meanwhile: for
+ * a client that does not read, the server keeps its replies and one output's worth of bytes. When
+ * many frames wait for it, nothing more is read from it.
  *
- * A connection ends when its session has nothing more to say, when the client has gone or is not
- * heard of, or when it had to be ended; it is freed when no call refers to it.
+ * A connection ends when its session is over, when the client has disconnected or has been silent
+ * for too long, or when the server ends it; it is freed when no call refers to it.
  *
  * Threads: the worker's.
  */
@@ -76,19 +76,19 @@ void kv_http2_connection_read(struct kv_http2_connection *connection);
 void kv_http2_connection_touch(struct kv_http2_connection *connection);
 /* Writes what there is, as far as the socket takes it. */
 void kv_http2_connection_flush(struct kv_http2_connection *connection);
-/* Now and then: keepalive, time-outs. */
+/* Every few seconds: keepalive, time-outs. */
 void kv_http2_connection_look(struct kv_http2_connection *connection);
 /* A graceful end begins: tells the client to go elsewhere, twice (RFC 9113, 6.8): calls that are on
  * the way when it learns of it are still answered. */
 void kv_http2_connection_drain(struct kv_http2_connection *connection);
-/* And is over: no call goes on. */
+/* The graceful end is over: calls that are left do not go on. */
 void kv_http2_connection_farewell(struct kv_http2_connection *connection);
 /* Handles nothing more that arrives; closes it when all is written and the client has closed its
  * side, or takes too long to. */
 void kv_http2_connection_end(struct kv_http2_connection *connection);
-/* At once. */
+/* Closes it at once; its calls are cancelled. */
 void kv_http2_connection_close(struct kv_http2_connection *connection);
-/* A call that referred to it does not any more. */
+/* A call that referred to it was released. */
 void kv_http2_connection_call_ended(struct kv_http2_connection *connection);
 
 #endif

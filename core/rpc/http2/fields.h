@@ -1,6 +1,6 @@
 /*
- * gRPC's header fields as text, as its PROTOCOL-HTTP2 has them: what a client's mean, and how the
- * server's are written.
+ * gRPC's header fields as text (PROTOCOL-HTTP2): what a client's mean, and how the server's are
+ * written.
  *
  * Pure functions, any thread. They allocate nothing and know no HTTP/2 library.
  */

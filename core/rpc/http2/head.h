@@ -1,6 +1,6 @@
 /*
- * The header block of a call: what of it says how the call is to be carried, and the client's
- * metadata, which is copied for the service.
+ * The headers of a call: those that say how it is carried, and the client's metadata, which is
+ * copied for the service.
  *
  * Threads: one at a time.
  */
@@ -12,8 +12,8 @@
 
 struct kv_http2_methods;
 
-/* Where a block goes on beyond this the connection is ended: decoding it is the client's only
- * purpose. */
+/* A header block that goes on beyond this ends the connection: the client sends it only to have it
+ * decoded. */
 #define KV_HTTP2_BLOCK_MAX ((size_t)256 * 1024)
 #define KV_HTTP2_PATH_SHOWN_MAX 256
 

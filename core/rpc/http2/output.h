@@ -16,7 +16,9 @@
  * all that a client who does not read can make the server buffer beside the replies themselves. */
 #define KV_HTTP2_OUTPUT_SIZE ((size_t)128 * 1024)
 #define KV_HTTP2_OUTPUT_PARTS 64
-#define KV_HTTP2_FRAME_PARTS 12 /* that a frame may have */
+/* Of a frame, whose payload nghttp2 limits to 16 KiB: its head, at most four parts that are
+ * referred to (output.c), and copies between them. */
+#define KV_HTTP2_FRAME_PARTS 12
 
 struct kv_http2_output {
    size_t size; /* of all parts */

@@ -1,7 +1,7 @@
 /*
- * What a call sends: one message at a time, which is made of bytes of its own and pieces that lie
- * elsewhere, and metadata. nghttp2 asks for it as the client's windows permit; it is written from
- * where it lies.
+ * The message that a call sends, one at a time: bytes of its own, and pieces that lie elsewhere,
+ * such as large values in the store. It is written from where it lies, as the client's windows
+ * permit.
  *
  * Threads: a message is made on any thread, one at a time; all else on the worker's.
  */
@@ -40,7 +40,7 @@ struct kv_http2_reply {
 
 void kv_http2_reply_init(struct kv_http2_reply *reply);
 void kv_http2_reply_destroy(struct kv_http2_reply *reply);
-/* Lets go of the message. */
+/* Releases the message. */
 void kv_http2_reply_drop(struct kv_http2_reply *reply);
 
 /* Space for a message of `size` bytes in place of an earlier one; NULL when memory runs out. */
@@ -56,7 +56,7 @@ void kv_http2_reply_begin(struct kv_http2_reply *reply);
  * has been written. */
 void kv_http2_reply_write(struct kv_http2_reply *reply, size_t size,
                           struct kv_http2_output *output);
-/* The output has been written: lets go of the pieces that have left. */
+/* The output has been written: releases the pieces that have left. */
 void kv_http2_reply_written(struct kv_http2_reply *reply);
 
 #endif

@@ -1,9 +1,10 @@
 /*
- * What a call brings: messages, put together from DATA frames as they come.
+ * A call's request: messages, assembled from DATA frames as they arrive.
  *
- * A message takes memory only when its connection's share has space for it. Until then, and while a
- * bidi's handler has not asked for the next message, what arrives is kept aside, and the client may
- * send no more than a stream's window. Nothing is refused for memory that waiting would free.
+ * A message takes memory only when its connection's share has space for it. Until then, and while
+ * the handler of a bidi call has not asked for the next message, what arrives is set aside, and the
+ * client may send no more than a stream's window. Nothing is refused for memory that waiting would
+ * free.
  *
  * Threads: the worker's.
  */
@@ -21,7 +22,7 @@
 struct kv_http2_call;
 struct kv_inflater;
 
-/* What a client may send of a call before it is asked for more. */
+/* What a client may send of a call before its window is opened further. */
 #define KV_HTTP2_STREAM_WINDOW 65535
 
 struct kv_http2_request {
@@ -29,19 +30,19 @@ struct kv_http2_request {
    uint8_t prefix_size; /* bytes of it that have arrived */
    bool only_one;       /* message, as the method has it */
    bool ended;          /* the client sends no more */
-   bool delivered;      /* the handler has a message, and has not asked for the next one */
+   bool delivered;      /* the handler has a message and has not asked for the next one */
    bool waits;          /* for memory: is in the worker's list */
-   bool closed;         /* takes nothing any more */
-   bool taking;         /* is taking bytes just now */
+   bool closed;         /* takes nothing more */
+   bool taking;         /* take_all is running */
    enum kv_encoding encoding;
 
    uint8_t *message;     /* NULL: no memory yet */
    bool allocated;       /* else it lies in the arena */
    size_t size, arrived; /* of the message: announced; there */
 
-   uint8_t *aside; /* bytes that came and wait, or NULL */
+   uint8_t *aside; /* bytes that have arrived and cannot be taken yet, or NULL */
    size_t aside_from, aside_size, aside_capacity;
-   size_t unread; /* bytes that the connection's window has not been given back for */
+   size_t unread; /* bytes that were not given back to the connection's window */
 
    struct kv_inflater *inflater;
    TAILQ_ENTRY(kv_http2_call) waiting;

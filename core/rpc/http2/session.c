@@ -7,9 +7,8 @@
 
 #include <string.h>
 
-/* A client that does not read is not read when so many frames wait for it: what it sends makes more
- * of them (replies, acknowledgements, resets), which nothing counts. A client that reads slowly goes
- * on when it has. */
+/* Frames that wait for a client. With more of them nothing is read from it until it has read some:
+ * what it sends makes more (replies, acknowledgements, resets), which nothing else counts. */
 #define UNREAD_FRAMES_MAX 128
 /* What a client may send on all streams that has not been charged. */
 #define CONNECTION_WINDOW (256 * 1024)
@@ -56,7 +55,8 @@ static void log_end(struct kv_http2_connection *connection, const char *reason)
    kv_log(KV_LOG_WARNING, "the connection from %s was ended: %s", peer, reason);
 }
 
-/* None names a later stream than one before (RFC 9113, 6.8), though calls may have arrived since. */
+/* None names a later stream than the one before (RFC 9113, 6.8), although calls may have arrived in
+ * between. */
 static void submit_goaway(struct kv_http2_connection *connection, uint32_t error, const char *debug)
 {
    nghttp2_session *session = connection->session;

@@ -1,6 +1,6 @@
 /*
- * HTTP/2 and gRPC on one connection, by nghttp2: bytes in, calls; replies, bytes out. It knows no
- * socket.
+ * HTTP/2 and gRPC on one connection, by nghttp2: makes calls of the bytes that arrive, and bytes of
+ * what calls answer (response.h). It knows no socket.
  *
  * nghttp2 checks the protocol, and ends a stream or the connection that breaks it. What it leaves
  * to us: windows (nothing is given back to the client that there is no memory for), floods

@@ -1,7 +1,7 @@
 /*
  * A worker: a thread with an epoll set of its connections. Each round of its loop is a turn
  * (core/rpc/turn.h): it reads once from each connection that has something, handles all of it, has
- * the turn ended, and writes once to each connection that has something to say. A slow call is
+ * the turn ended, and writes once to each connection that has something to send. A slow call is
  * begun only then, so that the others' replies do not wait for it.
  *
  * Other threads reach it by two lists without locks: calls for which a handler has asked for
@@ -65,6 +65,7 @@ struct kv_http2_worker {
    struct kv_http2_output output;
    struct kv_http2_call *written; /* those of which `output` has bytes */
 
+   /* By other threads; the newest first. */
    _Alignas(KV_CACHE_LINE) _Atomic(struct kv_http2_call *) brought;
    _Atomic(struct kv_http2_connection *) given;
    atomic_int asked_stage;
