@@ -8,7 +8,8 @@
 
 #include <stdlib.h>
 
-/* Closed calls that a worker keeps: what a burst needed beyond that goes back to the system. */
+/* Closed calls that a worker keeps: what a burst needed beyond that goes back to the system at once,
+ * and the rest when it was not needed for a while. */
 #define POOL_MAX 256
 
 struct kv_http2_call *kv_http2_call_of(struct kv_call *call)
@@ -48,6 +49,8 @@ struct kv_http2_call *kv_http2_call_create(struct kv_http2_connection *connectio
    if (call) {
       worker->pool = call->next;
       worker->pool_size--;
+      if (worker->pool_unused > worker->pool_size)
+         worker->pool_unused = worker->pool_size;
    } else {
       call = make(worker);
       if (!call)
@@ -90,13 +93,21 @@ static void give_to_pool(struct kv_http2_worker *worker, struct kv_http2_call *c
    worker->pool_size++;
 }
 
-void kv_http2_call_pool_destroy(struct kv_http2_worker *worker)
+void kv_http2_call_pool_shrink(struct kv_http2_worker *worker)
 {
-   while (worker->pool) {
+   for (; worker->pool && worker->pool_unused > 0; worker->pool_unused--) {
       struct kv_http2_call *next = worker->pool->next;
       destroy(worker->pool);
       worker->pool = next;
+      worker->pool_size--;
    }
+   worker->pool_unused = worker->pool_size;
+}
+
+void kv_http2_call_pool_destroy(struct kv_http2_worker *worker)
+{
+   worker->pool_unused = worker->pool_size;
+   kv_http2_call_pool_shrink(worker);
 }
 
 /* ---- Its end ---- */

@@ -84,6 +84,8 @@ void kv_http2_call_stream_closed(struct kv_http2_call *call);
 void kv_http2_call_written(struct kv_http2_call *call);
 /* Gives it back to the pool if nothing needs it any more. */
 void kv_http2_call_release_if_done(struct kv_http2_call *call);
+/* Frees what the pool has had left over all the time since this was called before. */
+void kv_http2_call_pool_shrink(struct kv_http2_worker *worker);
 void kv_http2_call_pool_destroy(struct kv_http2_worker *worker);
 
 /* ---- The engine's functions, see engine.h ---- */

@@ -17,8 +17,8 @@
 /* A turn ends after so many requests, though not all that has arrived was read: nobody waits long
  * for its end. */
 #define HANDLED_MAX 512
-/* How often connections are looked at for time-outs. */
-#define LOOK_MS 5000
+/* How often connections are looked at for time-outs, and the pool of calls is shrunk. */
+#define LOOK_MS 2000
 /* While a request waits for memory: how long until the next attempt. */
 #define WAITING_MS 5
 
@@ -175,6 +175,7 @@ static void look(struct kv_http2_worker *worker)
    if (worker->now_ms < worker->look_at_ms)
       return;
    worker->look_at_ms = worker->now_ms + LOOK_MS;
+   kv_http2_call_pool_shrink(worker);
    for (connection = LIST_FIRST(&worker->connections); connection; connection = next) {
       next = LIST_NEXT(connection, siblings);
       kv_http2_connection_look(connection);
@@ -230,7 +231,7 @@ static int time_to_wait(struct kv_http2_worker *worker)
    if (until == 0)
       return 0;
    uint64_t now = kv_clock_monotonic_ms();
-   if (!LIST_EMPTY(&worker->connections))
+   if (!LIST_EMPTY(&worker->connections) || worker->pool)
       until = earlier(until, worker->look_at_ms);
    if (!TAILQ_EMPTY(&worker->waiting))
       until = earlier(until, now + WAITING_MS);

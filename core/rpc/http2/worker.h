@@ -60,6 +60,7 @@ struct kv_http2_worker {
    struct kv_http2_call *done;          /* calls that may be released */
    struct kv_http2_call *pool;          /* closed calls to be used again */
    unsigned pool_size;
+   unsigned pool_unused; /* the least that it had since it was shrunk the last time */
 
    uint8_t input[KV_HTTP2_READ_SIZE];
    struct kv_http2_output output;
