@@ -161,7 +161,7 @@ static void begin_message(struct kv_http2_call *call)
       request->message = allocate(call, request->size);
       if (!request->message)
          await_memory(call);
-      else if (request->only_one && request->size > KV_HTTP2_STREAM_WINDOW / 2)
+      else if (request->only_one && KV_FRAMING_PREFIX_SIZE + request->size > KV_HTTP2_STREAM_WINDOW)
          kv_http2_session_widen(call, KV_FRAMING_PREFIX_SIZE + request->size);
    }
 }

@@ -145,6 +145,8 @@ static enum kv_code begin_call(struct kv_http2_connection *connection, struct kv
       return kv_fail(status, KV_INTERNAL,
                      "the header \"grpc-timeout\" is not 1 to 8 digits and a unit of H, M, S, m, u "
                      "or n");
+   if (head->metadata_lost)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "the server is out of memory for this call");
    return kv_call_open(&call->base, head->method, &connection->base,
                        KV_HTTP2_CALL_COST + head->metadata_size, 0, status);
 }
