@@ -46,7 +46,7 @@ const char *tested_wire(void)
    return getenv("KVSTORE_TEST_WIRE");
 }
 
-bool sees_messages_come(void)
+bool engine_sees_all(void)
 {
    const char *wire = tested_wire();
    return wire && strcmp(wire, "http2") == 0;

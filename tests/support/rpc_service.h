@@ -35,10 +35,13 @@ struct service {
 
 /* The engine that the tests are about: the environment's KVSTORE_TEST_WIRE; NULL: the default. */
 const char *tested_wire(void);
-/* Whether that engine sees messages as they come. The C core of gRPC hands on whole ones: half a
- * message is to it the end of a bidi's requests, and it may say nothing of one that is too large
- * before it has come. */
-bool sees_messages_come(void);
+/* Whether that engine sees all that happens on a connection. The C core of gRPC does not let its
+ * engine do so:
+ *  - half a message is to it the end of a bidi's requests;
+ *  - it may say nothing of a message that is too large before it has come;
+ *  - what it has begun to write of a reply it keeps until the socket takes it, also when the client
+ *    has reset the call; and a stop waits for that. */
+bool engine_sees_all(void);
 /* After a stop: no connection holds anything. Engine grpc may free replies later. */
 void assert_nothing_is_charged(const struct kv_rpc *rpc);
 /* A server with the service's methods, which are /test.Test/... */
