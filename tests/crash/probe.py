@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import grpc
 
-from harness import CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, environment, kv, kv_grpc
+from harness import (CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, environment, kv, kv_grpc,
+                     wire_flags)
 from promise import freeze
 from recording import wait_ready
 
@@ -28,7 +29,7 @@ def look(folder, write=False, **extra):
     server is killed."""
     address = f"unix:{folder}/socket"
     process = subprocess.Popen([SERVER, "--listen", address, "--plugin-dir", PLUGINS,
-                                "--data-dir", os.path.join(folder, "disk", "data")],
+                                "--data-dir", os.path.join(folder, "disk", "data"), *wire_flags()],
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, env=environment(**extra))
     with process:

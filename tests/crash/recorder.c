@@ -378,8 +378,9 @@ int mkdir(const char *path, mode_t mode)
 
 /* ---- What clients receive ---- */
 
-/* gRPC's sockets do not block, so holding the lock does not hold up the others. */
-ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+/* Sockets of clients do not block, so holding the lock does not hold up the others. A write is noted
+ * as it was: it may hold many replies or a part of one. */
+static ssize_t send_parts(int fd, const struct msghdr *message, int flags)
 {
    pthread_mutex_lock(&lock);
    ssize_t sent = syscall(SYS_sendmsg, fd, message, flags);
@@ -389,4 +390,16 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
    pthread_mutex_unlock(&lock);
    errno = error;
    return sent;
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+   return send_parts(fd, message, flags);
+}
+
+ssize_t send(int fd, const void *data, size_t size, int flags)
+{
+   struct iovec part = {(void *)(uintptr_t)data, size};
+   const struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+   return send_parts(fd, &message, flags);
 }

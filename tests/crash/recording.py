@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import grpc
 
 import trace as t
-from harness import CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, environment, kv, kv_grpc
+from harness import (CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, environment, kv, kv_grpc,
+                     wire_flags)
 
 # Two connections, so that writes go on while a switch is in progress.
 DATA, ADMIN = 0, 1
@@ -64,7 +65,7 @@ class Recording:
         self._numbers = [0, 0]
         address = f"unix:{self._folder}/socket-{self.runs}"
         command = [SERVER, "--listen", address, "--plugin-dir", PLUGINS,
-                   "--data-dir", os.path.join(self.disk, "data")]
+                   "--data-dir", os.path.join(self.disk, "data"), *wire_flags()]
         if mode:
             command += ["--mode", mode]
         for option in options:

@@ -64,8 +64,8 @@ class Trace:
 
 
 class _Connection:
-    """The frames that the server sends on one HTTP/2 connection. A reply is complete with the
-    header frame that ends its stream."""
+    """The frames that the server sends on one HTTP/2 connection, however they are spread over
+    writes. A reply is complete with the header frame that ends its stream."""
 
     def __init__(self):
         self.replies = []

@@ -38,12 +38,19 @@ WIRES = os.environ.get("KVSTORE_TEST_WIRES", "grpc http2").split()
 # The one that servers of tests use which do not name one; None: the default.
 WIRE = os.environ.get("KVSTORE_TEST_WIRE")
 
+
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", 256 << 20),
     ("grpc.max_send_message_length", 256 << 20),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
 ]
+
+
+def wire_flags(wire=None):
+    """The server's flags for an engine; None: the one of the environment."""
+    wire = wire or WIRE
+    return ["--wire", wire] if wire else []
 
 
 def generate(folder, *names):
@@ -129,9 +136,7 @@ class Server:
     def __init__(self, data, mode=None, options=(), flags=(), plugins=PLUGINS, listen="127.0.0.1:0",
                  wait=True, variables=None, identity=None, program=SERVER, log=None, wire=None):
         self.data = data
-        command = [program, "--listen", listen, "--data-dir", data]
-        if wire or WIRE:
-            command += ["--wire", wire or WIRE]
+        command = [program, "--listen", listen, "--data-dir", data, *wire_flags(wire)]
         if plugins:
             command += ["--plugin-dir", plugins]
         if mode:
