@@ -85,13 +85,15 @@ struct kv_rpc_options {
    const char *wire;           /* the engine's name; NULL: the default */
    unsigned workers;           /* polling threads, 1 to KV_RPC_WORKERS_MAX */
    size_t receive_message_max; /* bytes; larger requests are refused with RESOURCE_EXHAUSTED */
-   /* Bytes that all connections may hold: so much received by the engine, beyond which it ends the
-    * largest calls, and as much again for calls in flight in every form (account.h), beyond which
-    * calls are refused, and arenas, kv_call_message and kv_call_insert give nothing. */
+   /* Bytes that the calls of all connections may hold in every form (account.h). Beyond that
+    * requests wait, as far as the engine can hold them back, or calls are refused; arenas,
+    * kv_call_message and kv_call_insert give nothing. Engine grpc may hold as much again of what it
+    * has received and not handed over. */
    size_t memory_max;
-   /* A reply of which the client has taken nothing for so long is ended with ABORTED. It gets
-    * longer where something else moves on its connection. Where the account is short of memory it
-    * gets half a second, and ends with RESOURCE_EXHAUSTED. */
+   /* A call whose client has read nothing for so long ends with ABORTED; so does one whose client
+    * has sent nothing in the middle of a request, if the engine can see that. It gets longer where
+    * something else moves on its connection. Where the account is short of memory it gets half a
+    * second, and ends with RESOURCE_EXHAUSTED. */
    int64_t reader_timeout_ms;
    /* May be NULL. Called on the worker's thread at the end of a turn in which a handler has left a
     * unary call unanswered, before a slow call is begun: for what costs less when it is done for

@@ -8,8 +8,8 @@
 
 #include <stdlib.h>
 
-/* Closed calls that a worker keeps: what a burst needed beyond that goes back to the system at once,
- * and the rest when it was not needed for a while. */
+/* Closed calls that a worker keeps: what a burst needed beyond that goes back to the system at
+ * once, and the rest when it has not been needed for a while. */
 #define POOL_MAX 256
 
 struct kv_http2_call *kv_http2_call_of(struct kv_call *call)

@@ -1,9 +1,9 @@
 /*
  * A connection: a socket, and the session of HTTP/2 that it carries (session.h). What arrives is
  * read into the worker's buffer and handled at once; what is to be sent is written once for each
- * turn. What the socket does not take is kept until it does, and nothing more is made meanwhile: for
- * a client that does not read, the server keeps its replies and one output's worth of bytes. When
- * many frames wait for it, nothing more is read from it.
+ * turn. What the socket does not take is kept until it does, and nothing more is made meanwhile:
+ * for a client that does not read, the server keeps its replies and one output's worth of bytes.
+ * When many frames wait for it, nothing more is read from it.
  *
  * A connection ends when its session is over, when the client has disconnected or has been silent
  * for too long, or when the server ends it; it is freed when no call refers to it.
