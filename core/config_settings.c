@@ -153,7 +153,7 @@ const struct setting kv_config_settings[] = {
     {"reader-timeout", "SECONDS", "30",
      "how long a reply may wait for a client that does not read it", apply_number,
      MEMBER(reader_timeout), 1, 86400, false},
-    {"wire", "ENGINE", "grpc",
+    {"wire", "ENGINE", "http2",
      "what carries the calls: http2 (nghttp2) or grpc (the C core of gRPC)", apply_wire,
      MEMBER(wire), 0, 0, false},
     {"workers", "N", "2", "number of threads that serve calls", apply_number, MEMBER(workers), 1,

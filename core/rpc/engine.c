@@ -5,8 +5,8 @@
 
 /* Those that the server was built with; the first one is the default. */
 static const struct kv_engine *const engines[] = {
-    &kv_engine_grpc,
     &kv_engine_http2,
+    &kv_engine_grpc,
 };
 #define ENGINE_COUNT (sizeof engines / sizeof engines[0])
 
