@@ -378,8 +378,8 @@ int mkdir(const char *path, mode_t mode)
 
 /* ---- What clients receive ---- */
 
-/* Sockets of clients do not block, so holding the lock does not hold up the others. A write is noted
- * as it was: it may hold many replies or a part of one. */
+/* Sockets of clients do not block, so holding the lock does not hold up the others. A write is
+ * noted as it was: it may hold many replies or a part of one. */
 static ssize_t send_parts(int fd, const struct msghdr *message, int flags)
 {
    pthread_mutex_lock(&lock);
