@@ -370,6 +370,34 @@ static void calls_are_answered_by_other_threads_while_the_server_stops(void **st
    }
 }
 
+/* The worker is about to do the first when the second is asked for, or has just done it. */
+static void a_message_and_an_end_may_be_given_one_right_after_the_other(void **state)
+{
+   void *memory;
+   (void)state;
+   wire_set_up(&memory);
+   struct wire *wire = memory;
+   struct service *service = &wire->service;
+   struct http2_client *client = wire_connect(wire);
+   for (uint32_t i = 0; i < MANY_CALLS; i++)
+      http2_call(client, 2 * i + 1, "/test.Test/HoldStream", 1, kv_slice_of("x"));
+   await_count(service, &service->requests, MANY_CALLS);
+   for (size_t i = 0; i < MANY_CALLS; i++) {
+      put_message(service->held[i], kv_slice_of("last words"));
+      kv_call_send(service->held[i]);
+      if (i % 2 == 0)
+         assert_true(http2_await_size(client, (uint32_t)(2 * i + 1), 5 + strlen("last words")));
+      kv_call_fail(service->held[i], KV_ABORTED, "enough");
+   }
+   for (uint32_t i = 0; i < MANY_CALLS; i++) {
+      assert_true(http2_await_end(client, 2 * i + 1));
+      assert_true(http2_has_field(client, 2 * i + 1, "grpc-status: 10"));
+      assert_true(wire_has_message(client, 2 * i + 1, kv_slice_of("last words")));
+   }
+   http2_close(client);
+   wire_tear_down(&memory);
+}
+
 /* ---- The end of a server ---- */
 
 #define SERVERS 50
@@ -450,6 +478,7 @@ int main(void)
    const struct CMUnitTest tests[] = {
        CASE(calls_are_answered_by_other_threads_while_clients_reset_them_and_go),
        CASE(calls_are_answered_by_other_threads_while_the_server_stops),
+       cmocka_unit_test(a_message_and_an_end_may_be_given_one_right_after_the_other),
        cmocka_unit_test(a_server_may_be_destroyed_as_soon_as_its_last_call_is_answered),
        cmocka_unit_test(connections_that_come_as_the_server_stops_are_closed),
    };
