@@ -271,7 +271,7 @@ static void end(uint8_t how)
       service_answer_all();
       run_round();
    } while (count < ROUNDS_MAX && (connection() || kv_rpc_has_calls(rpc)));
-   REQUIRE(!connection());
+   REQUIRE(!connection() && !kv_rpc_has_calls(rpc));
    service_check_end();
    for (unsigned i = 0; i < WORKERS; i++) {
       check_worker_end(workers[i]);
