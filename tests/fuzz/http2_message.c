@@ -30,8 +30,8 @@ static void add_metadata(struct message_fields *fields, uint8_t choices)
    static const char *const binary[] = {"AAEC/w", "AA==", "A", "not base64!", "", "AAEC, AA=="};
    if (choices & BINARY)
       add_text(fields, "trace-bin", binary[(choices >> 2) % 6]);
-   if (choices & LONG)
-      add(fields, "user-data", letters, choices & MANY ? 900 : sizeof letters);
+   for (unsigned i = 0; (choices & LONG) && i < (choices & MANY ? 5u : 1u); i++)
+      add(fields, "user-data", letters, sizeof letters);
    for (unsigned i = 0; (choices & MANY) && i < 18; i++)
       add(fields, "name", letters, i + 1);
 }

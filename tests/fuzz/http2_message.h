@@ -11,7 +11,7 @@
 
 #define MESSAGE_SCRIPT_SIZE 4
 #define MESSAGE_FRAMED_MAX ((size_t)160 * 1024)
-#define MESSAGE_FIELDS_MAX 32
+#define MESSAGE_FIELDS_MAX 40
 
 struct message_fields {
    nghttp2_nv items[MESSAGE_FIELDS_MAX];

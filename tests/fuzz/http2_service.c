@@ -17,7 +17,7 @@ enum { WHEN, OUTCOME, SIZE, STREAM };
 enum { NOW, NOW_ELSEWHERE, AT_TURN_END, AT_TURN_END_ELSEWHERE, LATER, YIELD, LATER_TOO, NOW_TOO };
 enum { WATCH = 8, FORGET = 16, TAKE = 32, CARRIED_OUT = 64, METADATA = 128 };
 /* Of OUTCOME, in its lowest two bits. */
-enum { GOOD, GOOD_TOO, BAD, BAD_WITH_MESSAGE };
+enum { GOOD, EMPTY, BAD, BAD_WITH_MESSAGE };
 enum { PIECES = 4 + 8, TWICE = 16, LARGE_TAKE = 32 };
 /* Of STREAM. */
 enum { COUNT = 7, READ_FIRST = 8, FINISH = 16, ELSEWHERE = 32, READ_LATER = 64, SEND_LATER = 128 };
@@ -155,7 +155,7 @@ static void answer(struct record *record, bool is_elsewhere)
    bool made = true;
    if (record->script[WHEN] & CARRIED_OUT)
       kv_call_carried_out(call);
-   if (outcome % 4 != BAD)
+   if (outcome % 4 == GOOD || outcome % 4 == BAD_WITH_MESSAGE)
       made = make_message(record);
    if (made && (outcome & TWICE))
       made = make_message(record);

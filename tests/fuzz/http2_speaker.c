@@ -225,24 +225,43 @@ static size_t put_text(uint8_t *to, const uint8_t *text, size_t size)
    return used + size;
 }
 
-static void put_headers(int32_t id, const struct message_fields *fields, bool ends)
+/* A field that the table keeps, which a byte then names again and again. */
+static size_t put_bomb(uint8_t *to)
 {
-   uint8_t block[PEER_FRAME_SIZE];
-   size_t size = 0;
+   static const uint8_t letters[2000] = {[0 ... 1999] = 'b'};
+   size_t size = 1;
+   to[0] = 0x40;
+   size += put_text(to + size, letters, 1);
+   size += put_text(to + size, letters, sizeof letters);
+   memset(to + size, 0xbe, 150);
+   return size + 150;
+}
+
+static void put_headers(int32_t id, const struct message_fields *fields, bool ends, bool is_bomb)
+{
+   static uint8_t block[4 * PEER_FRAME_SIZE];
+   size_t size = 0, at = 0;
    for (size_t i = 0; i < fields->count; i++) {
       const nghttp2_nv *field = &fields->items[i];
-      if (size + field->namelen + field->valuelen + 8 > sizeof block)
-         break;
       block[size++] = 0x10;
       size += put_text(block + size, field->name, field->namelen);
       size += put_text(block + size, field->value, field->valuelen);
+      REQUIRE(size <= sizeof block / 2);
    }
-   put_frame(NGHTTP2_HEADERS,
-             (uint8_t)(NGHTTP2_FLAG_END_HEADERS | (ends ? NGHTTP2_FLAG_END_STREAM : 0)), id, block,
-             size);
+   if (is_bomb)
+      size += put_bomb(block + size);
+   do {
+      size_t now = size - at < PEER_FRAME_SIZE ? size - at : PEER_FRAME_SIZE;
+      uint8_t type = at == 0 ? NGHTTP2_HEADERS : NGHTTP2_CONTINUATION;
+      uint8_t flags = at == 0 && ends ? NGHTTP2_FLAG_END_STREAM : 0;
+      if (at + now == size)
+         flags |= NGHTTP2_FLAG_END_HEADERS;
+      put_frame(type, flags, id, block + at, now);
+      at += now;
+   } while (at < size);
 }
 
-enum { HAS_MESSAGE = 1, ENDS = 2, SENDS_ALL = 4, NO_BODY = 8 };
+enum { HAS_MESSAGE = 1, ENDS = 2, SENDS_ALL = 4, NO_BODY = 8, HEADER_BOMB = 16 + 32 + 64 + 128 };
 
 void speaker_request(struct fuzz_input *input)
 {
@@ -258,7 +277,7 @@ void speaker_request(struct fuzz_input *input)
       REQUIRE(nghttp2_submit_request(peer.client, NULL, fields.items, fields.count,
                                      no_body ? NULL : &provider, NULL) == stream->id);
    } else {
-      put_headers(stream->id, &fields, no_body);
+      put_headers(stream->id, &fields, no_body, (choices & HEADER_BOMB) == HEADER_BOMB);
    }
    if (no_body)
       stream->ends = stream->ended = true;
@@ -377,7 +396,7 @@ void speaker_frame(struct fuzz_input *input)
    kvs_bytes payload = fuzz_take_bytes(input, (size_t)fuzz_take(input, 1));
    if (peer.is_client)
       return;
-   if (type == NGHTTP2_DATA)
+   if (type == NGHTTP2_DATA || type == NGHTTP2_HEADERS)
       peer.knows = false;
    put_frame(type, flags, id, payload.data, payload.size);
 }
@@ -400,7 +419,7 @@ void speaker_flood(struct fuzz_input *input)
    payload[3] = (uint8_t)fuzz_take(input, 1);
    if (peer.is_client)
       return;
-   if (type == NGHTTP2_DATA)
+   if (type == NGHTTP2_DATA || type == NGHTTP2_HEADERS)
       peer.knows = false;
    for (size_t i = 0; i < count; i++)
       put_frame(type, flags, id, payload, size);
