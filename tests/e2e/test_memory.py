@@ -297,6 +297,20 @@ class MemoryTest(harness.Case):
         self.assertNotIn("max-memory", results[-1].error.message)
         self.assertEqual(sorted(server.keys()), [f"key{i:06}" for i in range(done)])
 
+    def test_a_lone_call_may_take_all_also_when_the_one_before_it_was_just_cancelled(self):
+        limit = str(4 << 20)
+        server = self.start(mode="none", flags=["--max-value-size", str(3 << 20),
+                                                "--max-message-size", limit,
+                                                "--max-wire-memory", limit])
+        server.set("large", bytes(3 << 20))
+        connection = self.connect(server, keeps_data=True)
+        connection.send(http2.headers(1, http2.block("/grpc.health.v1.Health/Watch")) +
+                        http2.frame(http2.DATA, http2.END_STREAM, 1, http2.message(b"")))
+        connection.wait(lambda kind, *_: kind == http2.HEADERS)
+        connection.send(http2.reset(1) + http2.call(3, "Get", get("large")) +
+                        http2.window_update(0, 4 << 20) + http2.window_update(3, 4 << 20))
+        self.assertEqual(connection.outcome(3), 0, connection.fields(3))
+
     # ---- Old versions ----
 
     def test_a_scan_whose_version_takes_too_much_is_ended(self):

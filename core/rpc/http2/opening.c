@@ -52,6 +52,7 @@ void kv_http2_open_call(struct kv_http2_connection *connection, struct kv_http2_
 {
    const struct kv_http2_head *head = &call->head;
    struct kv_status status;
+   kv_http2_worker_release_done(connection->worker);  /* what they held is for this one */
    bool is_whole = head->size <= KV_RPC_METADATA_MAX; /* else the content-type may be missing */
    if (!head->is_post)
       refuse_http(connection, call, "405");

@@ -1,6 +1,6 @@
 /*
- * The begin of a call: what its headers say decides whether it is opened, refused with a status, or,
- * where it is no call of gRPC, answered with an error of HTTP's.
+ * The begin of a call: by what its headers say it is opened, refused with a status, or, where it is
+ * no call of gRPC, answered with an error of HTTP's.
  *
  * Threads: the worker's.
  */
@@ -9,8 +9,8 @@
 
 #include "core/rpc/http2/connection.h"
 
-/* All headers of the call are there: opens it (call->open), or answers its stream and gives the call
- * up. */
+/* All headers of the call are there: opens it (call->open), or answers its stream and gives the
+ * call up. */
 void kv_http2_open_call(struct kv_http2_connection *connection, struct kv_http2_call *call);
 
 #endif

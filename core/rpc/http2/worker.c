@@ -76,7 +76,7 @@ static void see_wakes(struct kv_http2_worker *worker)
 
 /* ---- Ends ---- */
 
-static void release_done(struct kv_http2_worker *worker)
+void kv_http2_worker_release_done(struct kv_http2_worker *worker)
 {
    while (worker->done) {
       struct kv_http2_call *call = worker->done;
@@ -89,7 +89,7 @@ static void close_all(struct kv_http2_worker *worker)
 {
    while (!LIST_EMPTY(&worker->connections))
       kv_http2_connection_close(LIST_FIRST(&worker->connections));
-   release_done(worker);
+   kv_http2_worker_release_done(worker);
 }
 
 /* ---- What other threads bring ---- */
@@ -151,7 +151,7 @@ static void end_turn(struct kv_http2_worker *worker)
    flush_touched(worker);
    kv_turn_end(&worker->base);
    flush_touched(worker);
-   release_done(worker);
+   kv_http2_worker_release_done(worker);
 }
 
 static void read_all(struct kv_http2_worker *worker)

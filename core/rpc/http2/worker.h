@@ -87,6 +87,8 @@ bool kv_http2_worker_is_current(const struct kv_http2_worker *worker);
 void kv_http2_worker_bring(struct kv_http2_worker *worker, struct kv_http2_call *call);
 /* A connection is its own from now on: a new one, or one that has left another worker. */
 void kv_http2_worker_give(struct kv_http2_worker *worker, struct kv_http2_connection *connection);
+/* Releases calls that are over, if nothing needs them any more. Not within a handler. */
+void kv_http2_worker_release_done(struct kv_http2_worker *worker);
 /* Takes the next step of a stop. */
 void kv_http2_worker_ask(struct kv_http2_worker *worker, enum kv_http2_stage stage);
 /* Waits for the thread to end; without one, ends what there is. Then nobody is about to wake it any
