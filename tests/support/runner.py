@@ -19,6 +19,7 @@ def parser(about):
     arguments.add_argument("--full", action="store_true")
     arguments.add_argument("--seed", type=int)
     arguments.add_argument("--json", metavar="FILE")
+    arguments.add_argument("--wire", metavar="ENGINE", help="carries the calls; else the default one")
     return arguments
 
 
@@ -27,6 +28,8 @@ def prepare(chosen, folder):
     modules for this process and its children. Call it before importing the harness's modules."""
     if chosen.seed is None:
         chosen.seed = random.SystemRandom().randrange(1 << 32)
+    if chosen.wire:
+        os.environ["KVSTORE_TEST_WIRE"] = chosen.wire
     build = os.path.abspath(chosen.build)
     os.environ["KVSTORE_TEST_BIN"] = os.path.join(build, "bin")
     os.environ["KVSTORE_TEST_PLUGINS"] = os.path.join(build, "plugins-built")
