@@ -1,7 +1,13 @@
 """The checks of the reliability harnesses find the faults they are for, and nothing else."""
+import os
+import sys
+import tempfile
 import types
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "crash"))
+
+import trace
 from history import Clients, Sequential
 from linearizability import EMPTY, Step, final_states, shortest_failure
 from recorded import Recorded
@@ -170,6 +176,49 @@ class ValuesTest(unittest.TestCase):
                 self.assertNotEqual(decode(bytes(wrong)), "3.14")
         self.assertIsNone(decode(encode("3.14", 1000)[:-1]))
         self.assertIsNone(decode(b""))
+
+
+class RepliesTest(unittest.TestCase):
+    """How the crash harness finds replies in what a server has sent."""
+
+    HEADERS, DATA, END = 1, 0, 1
+
+    @staticmethod
+    def frame(kind, flags, stream, size):
+        return (size.to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big")
+                + bytes(size))
+
+    def reply(self, stream):
+        return (self.frame(self.HEADERS, 0, stream, 20) + self.frame(self.DATA, 0, stream, 7)
+                + self.frame(self.HEADERS, self.END, stream, 3))
+
+    def replies(self, *sends):
+        """As (connection, bytes) in the order in which a server sent them."""
+        events = [(trace.START, 0, b""), *((trace.SEND, *send) for send in sends)]
+        with tempfile.NamedTemporaryFile() as file:
+            for kind, connection, data in events:
+                file.write(trace.ENTRY.pack(kind, 0, 0, connection, 0, 0, 0, len(data)) + data)
+            file.flush()
+            return trace.Trace(file.name).replies()
+
+    def test_one_write_may_carry_many(self):
+        self.assertEqual(self.replies((5, self.reply(1) + self.reply(3)), (5, self.reply(5))),
+                         [[[2, 2, 3]]])
+
+    def test_one_in_parts_is_there_with_its_last_byte(self):
+        whole = self.reply(1)
+        self.assertEqual(self.replies((5, whole[:12]), (5, whole[12:-1]), (5, whole[-1:])), [[[4]]])
+
+    def test_half_of_the_next_one_is_none(self):
+        self.assertEqual(self.replies((5, self.reply(1) + self.reply(3)[:-1])), [[[2]]])
+
+    def test_connections_do_not_mix(self):
+        whole = self.reply(1)
+        self.assertEqual(self.replies((5, whole[:30]), (6, whole), (5, whole[30:])), [[[4], [3]]])
+
+    def test_other_frames_are_no_replies(self):
+        others = self.frame(4, 0, 0, 12) + self.frame(4, self.END, 0, 0) + self.frame(6, 1, 0, 8)
+        self.assertEqual(self.replies((5, others), (5, self.reply(1))), [[[3]]])
 
 
 if __name__ == "__main__":
