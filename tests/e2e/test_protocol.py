@@ -233,6 +233,18 @@ class Protocol(Case):
 
     # ---- Deadlines ----
 
+    def test_a_call_that_is_cancelled_before_it_is_sent_ends_no_other_call(self):
+        """As gRPC's C core does it: it resets the stream that the call was to have."""
+        with self.connect(keeps_data=True) as connection:
+            connection.send(watch())
+            connection.wait(lambda kind, *_: kind == HEADERS)
+            connection.send(http2.reset(5) + call(3, "Set", message(SET)) +
+                            http2.reset(7) + call(9, "Get", message(GET)))
+            self.assertEqual(connection.outcome(3), OK)
+            self.assertEqual(connection.outcome(9), OK)
+            self.assertEqual(connection.reaction(), "open")
+            self.assertEqual(connection.of(1, RST_STREAM), [])
+
     def test_nothing_is_done_for_a_call_whose_deadline_has_passed_already(self):
         status, _ = self.end_of(set_with(("grpc-timeout", "0m")))
         self.assertEqual(status, self.expected["a deadline of 0"])
@@ -349,6 +361,9 @@ class Floods(Case):
 
     def test_answers_to_pings_that_were_not_sent(self):
         self.assertEnds(frame(PING, ACK, 0, bytes(8)), "too many frames for calls that are over")
+
+    def test_cancellations_of_calls_that_were_never_sent(self):
+        self.assertEnds(http2.reset(LARGEST), "too many cancelled calls")
 
     def test_data_for_a_call_that_is_over(self):
         with self.connect() as connection:

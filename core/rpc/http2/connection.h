@@ -16,6 +16,7 @@
 #include "core/rpc/connection.h"
 #include "core/rpc/http2/call.h"
 #include "core/rpc/http2/flood.h"
+#include "core/rpc/http2/sieve.h"
 
 #include <nghttp2/nghttp2.h>
 
@@ -43,6 +44,7 @@ struct kv_http2_connection {
    int32_t last_stream;    /* which it names */
    size_t block_size;      /* of the header block that is being read, unpacked */
    struct kv_flood flood;
+   struct kv_http2_sieve sieve;
 
    uint8_t *unsent; /* what the socket has not taken, or NULL */
    size_t unsent_from, unsent_size;

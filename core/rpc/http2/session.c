@@ -6,6 +6,7 @@
 #include "core/rpc/limits.h"
 #include "core/support/log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Frames that wait for a client. With more of them nothing is read from it until it has read some:
@@ -54,6 +55,16 @@ static void log_end(struct kv_http2_connection *connection, const char *reason)
    char peer[KV_RPC_PEER_SIZE];
    kv_connection_peer(&connection->base, peer);
    kv_log(KV_LOG_WARNING, "the connection from %s was ended: %s", peer, reason);
+}
+
+/* By nghttp2, which says more than the error's name in the debug data. */
+static void log_goaway(struct kv_http2_connection *connection, const nghttp2_goaway *goaway)
+{
+   char reason[160];
+   snprintf(reason, sizeof reason, "%s%s%.*s", nghttp2_http2_strerror(goaway->error_code),
+            goaway->opaque_data_len > 0 ? ": " : "", (int)goaway->opaque_data_len,
+            (const char *)goaway->opaque_data);
+   log_end(connection, reason);
 }
 
 /* None names a later stream than the one before (RFC 9113, 6.8), although calls may have arrived in
@@ -265,7 +276,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
       break;
    case NGHTTP2_GOAWAY:
       if (frame->goaway.error_code != NGHTTP2_NO_ERROR && !connection->ended)
-         log_end(connection, nghttp2_http2_strerror(frame->goaway.error_code));
+         log_goaway(connection, &frame->goaway);
       break;
    default:
       break;
@@ -345,14 +356,28 @@ bool kv_http2_session_open(struct kv_http2_connection *connection)
                                                 CONNECTION_WINDOW) == 0;
 }
 
+/* False: the connection must be closed at once. */
+static bool handle(struct kv_http2_connection *connection, struct kv_slice piece)
+{
+   ssize_t used = nghttp2_session_mem_recv(connection->session, piece.data, piece.size);
+   if (used < 0 && !connection->ended)
+      log_end(connection, nghttp2_strerror((int)used));
+   return used == (ssize_t)piece.size || connection->ended;
+}
+
 bool kv_http2_session_receive(struct kv_http2_connection *connection, const uint8_t *data,
                               size_t size)
 {
-   ssize_t used = nghttp2_session_mem_recv(connection->session, data, size);
+   struct kv_slice arrived = kv_slice(data, size);
+   bool good = true, dropped;
+   while (good && arrived.size > 0 && !connection->ended) {
+      struct kv_slice piece = kv_http2_sieve_next(&connection->sieve, &arrived, &dropped);
+      good = piece.size == 0 || handle(connection, piece);
+      if (dropped)
+         admit(connection, KV_FLOOD_RESET_BY_CLIENT);
+   }
    kv_http2_connection_touch(connection); /* there may be acknowledgements */
-   if (used < 0 && !connection->ended)
-      log_end(connection, nghttp2_strerror((int)used));
-   return used == (ssize_t)size || connection->ended;
+   return good;
 }
 
 bool kv_http2_session_fill(struct kv_http2_connection *connection)
