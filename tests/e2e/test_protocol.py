@@ -69,7 +69,7 @@ class Case(harness.Case):
     def setUp(self):
         super().setUp()
         self.server = self.start(mode="none", wire=self.wire)
-        self.expected = EXPECTED[self.wire or "grpc"]
+        self.expected = EXPECTED[self.wire]
 
     def connect(self, **keywords):
         connection = http2.Connection(self.server.port, **keywords)
