@@ -437,7 +437,7 @@ def stalled_scans(field):
         connections[-1].wait(lambda kind, *_: kind == HEADERS)
         field.fill(5000)
     close_all(field, connections)
-    field.fill(500)
+    field.fill(field.size)
     return len(connections)
 
 

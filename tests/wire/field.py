@@ -59,9 +59,9 @@ def await_level(what, measure, limit):
 
 
 class Field:
-    """The environment of a case."""
+    """The environment of a case. Each key of the data has a value of `size`."""
 
-    def __init__(self, folder, wire, seed, full):
+    def __init__(self, folder, wire, seed, full, size=500):
         os.mkdir(folder)
         self.server = harness.Server(os.path.join(folder, "data"), mode="none", wire=wire,
                                      flags=["--shutdown-grace-ms", "500"])
@@ -69,7 +69,8 @@ class Field:
         self.full = full
         self.random = random.Random(seed)
         self.process = Process(self.server.pid)
-        self.fill(500)
+        self.size = size
+        self.fill(size)
         self.server.set("large", bytes(LARGE))
         self.server.set("middle", bytes(MIDDLE))
         self.witness = Witness(self.server.address)

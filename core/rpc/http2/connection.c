@@ -19,6 +19,8 @@
  * sent were unread when the socket is closed, the system would reset the connection, and the last
  * bytes would be lost. */
 #define LINGER_MS 1000
+/* Read at a time while the client leaves something unread: what answers it waits in memory. */
+#define UNSENT_READ_SIZE ((size_t)4 * 1024)
 /* Written at a time, so that the others get their turn. */
 #define OUTPUTS_MAX 4
 
@@ -183,7 +185,8 @@ void kv_http2_connection_read(struct kv_http2_connection *connection)
    connection->halted = !connection->hung_up && kv_http2_session_waits_for_reader(connection);
    if (connection->halted)
       return;
-   ssize_t got = recv(connection->base.fd, worker->input, sizeof worker->input, 0);
+   size_t most = connection->unsent ? UNSENT_READ_SIZE : sizeof worker->input;
+   ssize_t got = recv(connection->base.fd, worker->input, most, 0);
    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
       if (errno == EINTR)
          kv_http2_connection_readable(connection);
@@ -195,7 +198,7 @@ void kv_http2_connection_read(struct kv_http2_connection *connection)
                               kv_http2_session_receive(connection, worker->input, (size_t)got));
    if (!goes_on)
       kv_http2_connection_close(connection);
-   else if ((size_t)got == sizeof worker->input || connection->hung_up)
+   else if ((size_t)got == most || connection->hung_up)
       kv_http2_connection_readable(connection);
 }
 
