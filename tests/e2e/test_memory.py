@@ -159,6 +159,21 @@ class MemoryTest(harness.Case):
         self.assertIn("max-wire-memory", text)
         self.assertEqual(len(server.get("small")), 60000)
 
+    def test_a_call_that_was_cancelled_before_holds_nothing(self):
+        server = self.start(mode="none", flags=[
+            "--max-wire-memory", "4M", "--max-message-size", "4M", "--max-value-size", "3M"])
+        server.set("large", bytes(3 * MIB))
+        window = 1 << 30
+        connection = self.connect(server, http2.settings((http2.INITIAL_WINDOW, window)) +
+                                  http2.window_update(0, window))
+        watch = http2.headers(1, http2.block("/grpc.health.v1.Health/Watch")) + http2.frame(
+            http2.DATA, http2.END_STREAM, 1, http2.message(b""))
+        connection.send(watch)
+        connection.wait(lambda kind, _, number, __: kind == http2.HEADERS and number == 1)
+        # At once: only a call that is alone may have a reply of that size.
+        connection.send(http2.reset(1) + http2.call(3, "Get", get("large")))
+        self.assertEqual(status_of(connection, 3), (0, ""))
+
     def test_who_holds_the_most_is_ended_first_when_memory_is_short(self):
         server = self.start(mode="none", flags=[
             "--max-wire-memory", "16M", "--max-message-size", "8M", "--max-value-size", "4M",

@@ -131,6 +131,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
       return 0;
    }
    kv_flood_opened(&connection->flood);
+   /* What the client has cancelled before holds nothing any more that this call may need. */
+   kv_http2_worker_release_done(connection->worker);
    struct kv_http2_call *call = kv_http2_call_create(connection, frame->hd.stream_id);
    if (!call)
       return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;

@@ -91,6 +91,8 @@ void kv_http2_worker_give(struct kv_http2_worker *worker, struct kv_http2_connec
 void kv_http2_worker_release_done(struct kv_http2_worker *worker);
 /* Takes the next step of a stop. */
 void kv_http2_worker_ask(struct kv_http2_worker *worker, enum kv_http2_stage stage);
+/* Releases the calls that may be. Not within a handler, nor while a connection is written to. */
+void kv_http2_worker_release_done(struct kv_http2_worker *worker);
 /* Waits for the thread to end; without one, ends what there is. Then nobody is about to wake it any
  * more. */
 void kv_http2_worker_join(struct kv_http2_worker *worker);
