@@ -147,7 +147,7 @@ int kv_http2_response_on_send_data(nghttp2_session *session, nghttp2_frame *fram
    struct kv_http2_worker *worker = connection->worker;
    struct kv_http2_call *call = call_of(session, frame->hd.stream_id);
    (void)source;
-   kv_http2_output_add(&worker->output, head, 9);
+   kv_http2_output_add(&worker->output, head, KV_HTTP2_FRAME_HEAD);
    kv_http2_reply_write(&call->reply, size, &worker->output);
    if (!call->written) {
       call->written = true;

@@ -2,9 +2,10 @@
  * HTTP/2 and gRPC on one connection, by nghttp2: makes calls of the bytes that arrive, and bytes of
  * what calls answer (response.h). It knows no socket.
  *
- * nghttp2 checks the protocol, and ends a stream or the connection that breaks it, but for one fault
- * that clients have (sieve.h). What it leaves to us: windows (nothing is given back to the client that there is no memory for), floods
- * (flood.h), the size of header blocks, and all of gRPC.
+ * nghttp2 checks the protocol, and ends a stream or the connection that breaks it, except for one
+ * fault that clients have (sieve.h). What it leaves to us: windows (nothing is given back to the
+ * client that there is no memory for), floods (flood.h), the size of header blocks, and all of
+ * gRPC.
  *
  * Threads: the worker's. kv_http2_session_fill must not be called within
  * kv_http2_session_receive, and so not by handlers.

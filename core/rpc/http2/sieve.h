@@ -3,8 +3,8 @@
  *
  * gRPC's C core, and so its clients for Python, Ruby, C++, PHP and C#, sends RST_STREAM for a call
  * that was cancelled, or whose deadline passed, after the call had got its number and before its
- * HEADERS were written. HTTP/2 makes that an error of the connection (RFC 9113, 6.4), nghttp2 has no
- * option to take it otherwise, and the client's other calls would end with the connection.
+ * HEADERS were written. HTTP/2 makes that an error of the connection (RFC 9113, 6.4), nghttp2 has
+ * no option to take it otherwise, and the client's other calls would end with the connection.
  *
  * Only frames' headers are looked at, and nothing else is changed: errors are nghttp2's to find.
  *
