@@ -320,6 +320,14 @@ void kv_http2_connection_end(struct kv_http2_connection *connection)
    kv_http2_connection_touch(connection);
 }
 
+void kv_http2_connection_check(struct kv_http2_connection *connection, int result)
+{
+   if (!nghttp2_is_fatal(result) || connection->ended)
+      return;
+   kv_log(KV_LOG_WARNING, "a connection was ended: %s", nghttp2_strerror(result));
+   kv_http2_connection_end(connection);
+}
+
 /* ---- The end of the server ---- */
 
 void kv_http2_connection_drain(struct kv_http2_connection *connection)

@@ -88,6 +88,8 @@ void kv_http2_connection_farewell(struct kv_http2_connection *connection);
 /* Handles nothing more that arrives; closes it when all is written and the client has closed its
  * side, or takes too long to. */
 void kv_http2_connection_end(struct kv_http2_connection *connection);
+/* What nghttp2 has answered: ends the connection when memory has run out. */
+void kv_http2_connection_check(struct kv_http2_connection *connection, int result);
 /* Closes it at once; its calls are cancelled. */
 void kv_http2_connection_close(struct kv_http2_connection *connection);
 /* A call that referred to it was released. */

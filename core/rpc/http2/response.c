@@ -80,20 +80,22 @@ void kv_http2_response_fail(const struct kv_http2_call *call, enum kv_code code,
    add_metadata(&fields, call, KV_RPC_TRAILING);
    if (call->lists_encodings)
       add_encodings(&fields);
-   nghttp2_submit_response(connection->session, call->stream, fields.items, fields.count, NULL);
+   kv_http2_connection_check(connection, nghttp2_submit_response(connection->session, call->stream,
+                                                                 fields.items, fields.count, NULL));
    kv_http2_connection_touch(connection);
 }
 
 static void submit_trailer(const struct kv_http2_call *call, enum kv_code code, const char *text)
 {
-   nghttp2_session *session = kv_http2_call_connection(call)->session;
+   struct kv_http2_connection *connection = kv_http2_call_connection(call);
    encoded_message message;
    struct fields fields = {.count = 0};
    add_status(&fields, code, text, message);
    add_metadata(&fields, call, KV_RPC_TRAILING);
    if (call->lists_encodings)
       add_encodings(&fields);
-   nghttp2_submit_trailer(session, call->stream, fields.items, fields.count);
+   kv_http2_connection_check(connection, nghttp2_submit_trailer(connection->session, call->stream,
+                                                                fields.items, fields.count));
 }
 
 void kv_http2_response_http(const struct kv_http2_call *call, const char *status)
@@ -103,7 +105,8 @@ void kv_http2_response_http(const struct kv_http2_call *call, const char *status
    add_copy(&fields, ":status", status, strlen(status));
    if (!call->head.is_post)
       add(&fields, (nghttp2_nv)FIELD("allow", "POST"));
-   nghttp2_submit_response(connection->session, call->stream, fields.items, fields.count, NULL);
+   kv_http2_connection_check(connection, nghttp2_submit_response(connection->session, call->stream,
+                                                                 fields.items, fields.count, NULL));
    kv_http2_connection_touch(connection);
 }
 
@@ -162,14 +165,16 @@ static void respond(struct kv_http2_call *call)
    struct kv_http2_connection *connection = kv_http2_call_connection(call);
    const nghttp2_data_provider provider = {.read_callback = on_read};
    if (call->responded) {
-      nghttp2_session_resume_data(connection->session, call->stream);
+      kv_http2_connection_check(connection,
+                                nghttp2_session_resume_data(connection->session, call->stream));
    } else {
       struct fields fields = {.count = 0};
       call->responded = true;
       begin_response(connection, &fields);
       add_metadata(&fields, call, KV_RPC_INITIAL);
-      nghttp2_submit_response(connection->session, call->stream, fields.items, fields.count,
-                              &provider);
+      kv_http2_connection_check(connection,
+                                nghttp2_submit_response(connection->session, call->stream,
+                                                        fields.items, fields.count, &provider));
    }
    kv_http2_connection_touch(connection);
 }

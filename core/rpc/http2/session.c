@@ -27,7 +27,8 @@ void kv_http2_session_consume(struct kv_http2_call *call, size_t size)
    struct kv_http2_connection *connection = kv_http2_call_connection(call);
    if (!connection->session || size == 0)
       return;
-   nghttp2_session_consume_connection(connection->session, size);
+   kv_http2_connection_check(connection,
+                             nghttp2_session_consume_connection(connection->session, size));
    kv_http2_connection_touch(connection);
 }
 
@@ -36,15 +37,17 @@ void kv_http2_session_consume_stream(struct kv_http2_call *call, size_t size)
    struct kv_http2_connection *connection = kv_http2_call_connection(call);
    if (call->stream == 0)
       return;
-   nghttp2_session_consume_stream(connection->session, call->stream, size);
+   kv_http2_connection_check(
+       connection, nghttp2_session_consume_stream(connection->session, call->stream, size));
    kv_http2_connection_touch(connection);
 }
 
 void kv_http2_session_widen(struct kv_http2_call *call, size_t size)
 {
    struct kv_http2_connection *connection = kv_http2_call_connection(call);
-   nghttp2_session_set_local_window_size(connection->session, NGHTTP2_FLAG_NONE, call->stream,
-                                         (int32_t)size);
+   kv_http2_connection_check(
+       connection, nghttp2_session_set_local_window_size(connection->session, NGHTTP2_FLAG_NONE,
+                                                         call->stream, (int32_t)size));
    kv_http2_connection_touch(connection);
 }
 
@@ -77,8 +80,9 @@ static void submit_goaway(struct kv_http2_connection *connection, uint32_t error
       last = connection->last_stream;
    connection->going_away = true;
    connection->last_stream = last;
-   nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE, last, error, (const uint8_t *)debug,
-                         strlen(debug));
+   kv_http2_connection_check(connection,
+                             nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE, last, error,
+                                                   (const uint8_t *)debug, strlen(debug)));
 }
 
 /* The client is to be rid of: says why, and reads nothing more of it. */
@@ -107,13 +111,14 @@ void kv_http2_session_go_away(struct kv_http2_connection *connection, bool final
    if (final)
       submit_goaway(connection, NGHTTP2_NO_ERROR, "");
    else
-      nghttp2_submit_shutdown_notice(connection->session);
+      kv_http2_connection_check(connection, nghttp2_submit_shutdown_notice(connection->session));
    kv_http2_connection_touch(connection);
 }
 
 void kv_http2_session_ping(struct kv_http2_connection *connection)
 {
-   nghttp2_submit_ping(connection->session, NGHTTP2_FLAG_NONE, NULL);
+   kv_http2_connection_check(connection,
+                             nghttp2_submit_ping(connection->session, NGHTTP2_FLAG_NONE, NULL));
    kv_http2_connection_touch(connection);
 }
 
@@ -126,8 +131,9 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
       return 0;
    if (connection->going_away && frame->hd.stream_id > connection->last_stream) {
       /* The client is being told that it may try this one elsewhere. */
-      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-                                NGHTTP2_REFUSED_STREAM);
+      kv_http2_connection_check(connection, nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE,
+                                                                      frame->hd.stream_id,
+                                                                      NGHTTP2_REFUSED_STREAM));
       return 0;
    }
    kv_flood_opened(&connection->flood);
@@ -167,7 +173,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
    if (call) {
       kv_http2_request_receive(call, data, size);
    } else {
-      nghttp2_session_consume_connection(session, size);
+      kv_http2_connection_check(connection, nghttp2_session_consume_connection(session, size));
       kv_http2_connection_touch(connection);
    }
    return 0;
@@ -266,7 +272,8 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
       kv_flood_answered(&connection->flood);
       /* The rest of the request is not needed (RFC 9113, 8.1). */
       if (nghttp2_session_get_stream_remote_close(session, stream) == 0)
-         nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream, NGHTTP2_NO_ERROR);
+         kv_http2_connection_check(connection, nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE,
+                                                                         stream, NGHTTP2_NO_ERROR));
       break;
    case NGHTTP2_DATA:
       kv_flood_sent(&connection->flood);
