@@ -8,7 +8,7 @@ import http2
 from harness import kv
 
 MIB = 1 << 20
-ABORTED, RESOURCE_EXHAUSTED = 10, 8
+RESOURCE_EXHAUSTED, ABORTED, UNAVAILABLE = 8, 10, 14
 
 
 class Uploads(harness.Case):
@@ -58,6 +58,14 @@ class Uploads(harness.Case):
         server.stub.Set(kv.SetRequest(key="key", value=bytes(60 * MIB)), timeout=harness.PATIENCE)
         outcomes = [connection.outcome(1) for connection in halted[:1]]
         self.assertEqual(outcomes, [RESOURCE_EXHAUSTED])
+
+    def test_half_a_request_does_not_hold_up_a_stop(self):
+        server = self.start_http2("--shutdown-grace-ms", "3600000")
+        connection = self.halt(server, 1000, 500)
+        connection.round_trip()
+        server.process.terminate()
+        self.assertEndedWith(connection, UNAVAILABLE, "the server is stopping")
+        self.assertEqual(server.wait_exit(), 0, server.log.text())
 
 
 if __name__ == "__main__":

@@ -330,11 +330,23 @@ void kv_http2_connection_check(struct kv_http2_connection *connection, int resul
 
 /* ---- The end of the server ---- */
 
+/* Calls whose requests have not arrived are like calls that are not there yet. */
+static void refuse_unbegun(struct kv_http2_connection *connection)
+{
+   struct kv_http2_call *call;
+   struct kv_status status;
+   LIST_FOREACH (call, &connection->calls, siblings)
+      if (call->open && call->request.only_one && !call->request.delivered && !call->answered &&
+          kv_call_may_begin(&call->base, &status) != KV_OK)
+         kv_call_fail(&call->base, status.code, status.text);
+}
+
 void kv_http2_connection_drain(struct kv_http2_connection *connection)
 {
    if (connection->ended || connection->draining)
       return;
    connection->draining = true;
+   refuse_unbegun(connection);
    kv_http2_session_go_away(connection, false);
    kv_http2_session_ping(connection);
 }
