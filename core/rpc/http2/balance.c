@@ -2,15 +2,13 @@
 
 #include "core/rpc/http2/worker.h"
 
-#include <time.h>
-
-#define INTERVAL_MS 50
+#define INTERVAL_MS 100
 /* What was measured longer ago says nothing: the worker sleeps. */
-#define STALE_MS (4 * INTERVAL_MS)
+#define STALE_MS (2 * INTERVAL_MS)
 /* In thousandths: from where on a worker gets no new connection while another one has more time, */
 #define FULL 600
 /* gives some away, */
-#define OVERLOADED 850
+#define OVERLOADED 970
 /* and up to where another one takes them. */
 #define IDLE 400
 
@@ -41,13 +39,6 @@ struct kv_http2_worker *kv_balance_choose(struct kv_http2_worker *const *workers
    return least_busy(workers, count, now_ms);
 }
 
-static uint64_t cpu_ns(void)
-{
-   struct timespec time = {0};
-   (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-   return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
 /* Every second one of those that are used just now, unless calls of it are in flight. */
 static void give_half(struct kv_http2_worker *worker, struct kv_http2_worker *to, uint64_t since_ms)
 {
@@ -68,10 +59,10 @@ void kv_balance_round(struct kv_http2_worker *worker)
    uint64_t from_ms = balance->from_ms, interval_ms = worker->now_ms - from_ms;
    if (interval_ms < INTERVAL_MS)
       return;
-   uint64_t cpu = cpu_ns();
-   unsigned part = (unsigned)((cpu - balance->from_cpu_ns) / (interval_ms * 1000));
+   uint64_t waited = balance->waited_ns / (interval_ms * 1000);
+   unsigned part = waited < 1000 ? 1000 - (unsigned)waited : 0;
    balance->from_ms = worker->now_ms;
-   balance->from_cpu_ns = cpu;
+   balance->waited_ns = 0;
    atomic_store_explicit(&balance->busy, part, memory_order_relaxed);
    atomic_store_explicit(&balance->at_ms, worker->now_ms, memory_order_relaxed);
    if (part < OVERLOADED || worker->stage != KV_HTTP2_SERVES)

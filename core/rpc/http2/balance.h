@@ -19,8 +19,8 @@ struct kv_http2_worker;
 /* How busy a worker is, of which the others know only the last two. */
 struct kv_balance {
    uint64_t from_ms;       /* when the measurement began */
-   uint64_t from_cpu_ns;   /* processor time of the thread then */
-   atomic_uint busy;       /* thousandths of the last interval that the thread ran */
+   uint64_t waited_ns;     /* for events since then */
+   atomic_uint busy;       /* thousandths of the last interval that it did not wait */
    _Atomic uint64_t at_ms; /* when that interval ended */
 };
 

@@ -17,6 +17,7 @@
 /* A turn ends after so many requests, though not all that has arrived was read: nobody waits long
  * for its end. */
 #define HANDLED_MAX 512
+#define NS_IN_A_MS 1000000u
 /* How often connections are looked at for time-outs, and the pool of calls is shrunk. */
 #define LOOK_MS 2000
 /* While a request waits for memory: how long until the next attempt. */
@@ -223,23 +224,22 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 }
 
 /* In milliseconds, as epoll_wait has it. */
-static int time_to_wait(struct kv_http2_worker *worker)
+static int time_to_wait(struct kv_http2_worker *worker, uint64_t now_ms)
 {
    if (!TAILQ_EMPTY(&worker->reading) || !TAILQ_EMPTY(&worker->touched))
       return 0;
    uint64_t until = (uint64_t)kv_turn_wait_until(&worker->base);
    if (until == 0)
       return 0;
-   uint64_t now = kv_clock_monotonic_ms();
    if (!LIST_EMPTY(&worker->connections) || worker->pool)
       until = earlier(until, worker->look_at_ms);
    if (!TAILQ_EMPTY(&worker->waiting))
-      until = earlier(until, now + WAITING_MS);
+      until = earlier(until, now_ms + WAITING_MS);
    if (worker->stage >= KV_HTTP2_ENDS && !LIST_EMPTY(&worker->connections))
       until = earlier(until, worker->ends_at_ms);
    if (until == (uint64_t)KV_TURN_FOREVER)
       return -1;
-   return until <= now ? 0 : (int)(until - now);
+   return until <= now_ms ? 0 : (int)(until - now_ms);
 }
 
 static void note_event(struct kv_http2_worker *worker, const struct epoll_event *event)
@@ -260,9 +260,13 @@ static void note_event(struct kv_http2_worker *worker, const struct epoll_event 
 static void await_events(struct kv_http2_worker *worker)
 {
    struct epoll_event events[EVENTS_MAX];
-   int count = epoll_wait(worker->epoll, events, EVENTS_MAX, time_to_wait(worker));
+   uint64_t before_ns = kv_clock_monotonic_ns();
+   int count =
+       epoll_wait(worker->epoll, events, EVENTS_MAX, time_to_wait(worker, before_ns / NS_IN_A_MS));
    KV_INVARIANT(count >= 0 || errno == EINTR);
-   worker->now_ms = kv_clock_monotonic_ms();
+   uint64_t now_ns = kv_clock_monotonic_ns();
+   worker->balance.waited_ns += now_ns - before_ns;
+   worker->now_ms = now_ns / NS_IN_A_MS;
    for (int i = 0; i < count; i++)
       note_event(worker, &events[i]);
 }
