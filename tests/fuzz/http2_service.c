@@ -101,7 +101,7 @@ static void release_piece(void *owner)
 /* The message, of which some lies in pieces. */
 static bool make_message(struct record *record)
 {
-   size_t size = choose_size(record), count = (record->script[OUTCOME] & PIECES) / 4;
+   size_t size = choose_size(record), count = (size_t)(record->script[OUTCOME] & PIECES) / 4;
    size_t inserted = count > 0 ? size / 2 / count : 0, own = size - count * inserted;
    const uint8_t *pattern = peer_pattern(size);
    uint8_t *message = kv_call_message(record->call, own);
