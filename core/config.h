@@ -46,6 +46,7 @@ struct kv_config {
    uint64_t shutdown_stall_ms;
    uint64_t hook_budget; /* seconds, of one write to the plug-in; 0: none */
    enum kv_log_level log_level;
+   enum kv_log_format log_format;
    bool check_only, show_help, show_version;
 
    char **owned; /* all text that the struct points to */

@@ -81,6 +81,16 @@ static enum kv_code apply_level(struct reading *reading, const struct setting *s
    return refuse(reading, setting, value, "is none of error, warning, info, debug");
 }
 
+static enum kv_code apply_log_format(struct reading *reading, const struct setting *setting,
+                                     char *value)
+{
+   bool is_json = strcmp(value, "json") == 0;
+   if (!is_json && strcmp(value, "text") != 0)
+      return refuse(reading, setting, value, "is none of text, json");
+   *(enum kv_log_format *)member(reading, setting) = is_json ? KV_LOG_JSON : KV_LOG_TEXT;
+   return KV_OK;
+}
+
 static enum kv_code apply_wire(struct reading *reading, const struct setting *setting, char *value)
 {
    if (strcmp(value, "http2") != 0 && strcmp(value, "grpc") != 0)
@@ -167,6 +177,8 @@ const struct setting kv_config_settings[] = {
      apply_number, MEMBER(hook_budget), 0, 86400, false},
     {"log-level", "LEVEL", "info", "error, warning, info or debug", apply_level, MEMBER(log_level),
      0, 0, false},
+    {"log-format", "FORMAT", "text", "text or json: what a line of the log looks like",
+     apply_log_format, MEMBER(log_format), 0, 0, false},
     {"check-config", NULL, NULL, "make every check that a start makes, then exit", apply_switch,
      MEMBER(check_only), 0, 0, false},
     {"version", NULL, NULL, "print the version and exit", apply_switch, MEMBER(show_version), 0, 0,

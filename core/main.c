@@ -349,6 +349,7 @@ static int run(const struct kv_config *config)
    }
    struct kv_status status;
    kv_log_set_level(config->log_level);
+   kv_log_set_format(config->log_format);
    if (config->user && kv_run_as(config->user, &status) != KV_OK)
       return fail(&status, EXIT_USAGE);
    if (config->check_only) {

@@ -6,15 +6,23 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static enum kv_log_level log_level = KV_LOG_INFO;
+static struct kv_log_style log_style;
 /* Set once; never destroyed, since a thread that hangs may log when everything else is over. */
 static _Atomic(struct kv_log_writer *) log_writer;
 
 void kv_log_set_level(enum kv_log_level level)
 {
    log_level = level;
+}
+
+void kv_log_set_format(enum kv_log_format format)
+{
+   log_style = (struct kv_log_style){
+       .format = format, .journal = kv_log_is_journal(STDERR_FILENO, getenv("JOURNAL_STREAM"))};
 }
 
 void kv_log(enum kv_log_level level, const char *format, ...)
@@ -34,13 +42,13 @@ void kv_log(enum kv_log_level level, const char *format, ...)
    } else {
       struct timespec now;
       clock_gettime(CLOCK_REALTIME, &now);
-      kv_log_write_line(STDERR_FILENO, level, &now, message);
+      kv_log_write_line(STDERR_FILENO, log_style, level, &now, message);
    }
 }
 
 enum kv_code kv_log_start(struct kv_status *status)
 {
-   struct kv_log_writer *writer = kv_log_writer_create(STDERR_FILENO, status);
+   struct kv_log_writer *writer = kv_log_writer_create(STDERR_FILENO, log_style, status);
    if (!writer)
       return status->code;
    atomic_store_explicit(&log_writer, writer, memory_order_release);

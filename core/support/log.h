@@ -1,6 +1,6 @@
 /*
- * The log: one line an event on standard error, "time level message", control characters escaped.
- * Any thread.
+ * The log: one line an event on standard error, as text or as JSON (log_format.h), with '?' for
+ * whatever could steer a terminal or forge a line. Any thread.
  *
  * Between kv_log_start and kv_log_stop, which a server calls, nobody waits for the log: a thread of
  * its own writes it, what it cannot take is dropped and counted, and lines that repeat are limited
@@ -19,8 +19,13 @@
 
 enum kv_log_level { KV_LOG_ERROR = 1, KV_LOG_WARNING = 2, KV_LOG_INFO = 3, KV_LOG_DEBUG = 4 };
 
+enum kv_log_format { KV_LOG_TEXT, KV_LOG_JSON };
+
 /* Before other threads start. */
 void kv_log_set_level(enum kv_log_level level);
+/* The same; priorities for systemd's journal are added where standard error goes to it. Text
+ * without them before. */
+void kv_log_set_format(enum kv_log_format format);
 void kv_log(enum kv_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Once, by main. */

@@ -22,6 +22,7 @@ struct line {
 
 struct kv_log_writer {
    int fd;
+   struct kv_log_style style;
    pthread_t thread;
    struct line taken; /* the thread's */
 
@@ -34,21 +35,13 @@ struct kv_log_writer {
    struct line lines[KV_LOG_QUEUE_LINES];
 };
 
-#define STAMP_SIZE 64
-
 /* One write(2) a line keeps lines of different processes whole. A log that cannot be written has
  * nowhere left to complain to. */
-void kv_log_write_line(int fd, enum kv_log_level level, const struct timespec *time,
-                       const char *message)
+void kv_log_write_line(int fd, struct kv_log_style style, enum kv_log_level level,
+                       const struct timespec *time, const char *message)
 {
-   static const char *const names[] = {"", "error", "warning", "info", "debug"};
-   struct tm utc;
-   char text[STAMP_SIZE + KV_LOG_MESSAGE_SIZE + 1];
-   gmtime_r(&time->tv_sec, &utc);
-   size_t size =
-       (size_t)snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s %s\n",
-                        utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min,
-                        utc.tm_sec, time->tv_nsec / 1000000, names[level], message);
+   char text[KV_LOG_LINE_SIZE];
+   size_t size = kv_log_format_line(style, level, time, message, text);
    for (size_t done = 0; done < size;) {
       ssize_t written = write(fd, text + done, size - done);
       if (written > 0)
@@ -68,7 +61,7 @@ static void write_dropped(const struct kv_log_writer *writer)
    snprintf(message, sizeof message,
             "%" PRIu64 " lines are missing here: the log was not read fast enough",
             writer->taken.dropped_before);
-   kv_log_write_line(writer->fd, KV_LOG_WARNING, &writer->taken.time, message);
+   kv_log_write_line(writer->fd, writer->style, KV_LOG_WARNING, &writer->taken.time, message);
 }
 
 /* Takes what is to be written next: a line, or a message about lines that were not. Under the lock.
@@ -112,7 +105,7 @@ static void *run(void *argument)
          if (writer->taken.dropped_before > 0)
             write_dropped(writer);
          if (writer->taken.message[0] != '\0')
-            kv_log_write_line(writer->fd, writer->taken.level, &writer->taken.time,
+            kv_log_write_line(writer->fd, writer->style, writer->taken.level, &writer->taken.time,
                               writer->taken.message);
          pthread_mutex_lock(&writer->lock);
       } else if (writer->closed) {
@@ -129,7 +122,8 @@ static void *run(void *argument)
 
 /* ---- Interface ---- */
 
-struct kv_log_writer *kv_log_writer_create(int fd, struct kv_status *status)
+struct kv_log_writer *kv_log_writer_create(int fd, struct kv_log_style style,
+                                           struct kv_status *status)
 {
    struct kv_log_writer *writer = calloc(1, sizeof *writer);
    if (!writer) {
@@ -137,6 +131,7 @@ struct kv_log_writer *kv_log_writer_create(int fd, struct kv_status *status)
       return NULL;
    }
    writer->fd = fd;
+   writer->style = style;
    pthread_mutex_init(&writer->lock, NULL);
    kv_clock_init_condition(&writer->changed);
    int error = pthread_create(&writer->thread, NULL, run, writer);

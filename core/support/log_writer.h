@@ -14,24 +14,24 @@
 #ifndef KV_LOG_WRITER_H
 #define KV_LOG_WRITER_H
 
-#include "core/support/log.h"
+#include "core/support/log_format.h"
 #include "core/support/status.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
-#define KV_LOG_MESSAGE_SIZE 2048
 #define KV_LOG_QUEUE_LINES 256
 
 struct kv_log_writer;
 
-/* Writes one line, "time level message". */
-void kv_log_write_line(int fd, enum kv_log_level level, const struct timespec *time,
-                       const char *message);
+/* Writes one line. */
+void kv_log_write_line(int fd, struct kv_log_style style, enum kv_log_level level,
+                       const struct timespec *time, const char *message);
 
 /* Starts the thread, which writes to `fd`. NULL with `status`. */
-struct kv_log_writer *kv_log_writer_create(int fd, struct kv_status *status);
+struct kv_log_writer *kv_log_writer_create(int fd, struct kv_log_style style,
+                                           struct kv_status *status);
 
 /* `message` is one line without its end, of less than KV_LOG_MESSAGE_SIZE bytes, and `origin`, not
  * 0, identifies who logs. Dropped without a word once the writer is closed. */

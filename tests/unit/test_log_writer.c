@@ -38,7 +38,7 @@ static int set_up(void **state)
       return -1;
    if (fcntl(fixture.log[1], F_SETPIPE_SZ, 4096) < 0)
       return -1;
-   fixture.writer = kv_log_writer_create(fixture.log[1], &fixture.status);
+   fixture.writer = kv_log_writer_create(fixture.log[1], (struct kv_log_style){0}, &fixture.status);
    *state = &fixture;
    return fixture.writer ? 0 : -1;
 }
