@@ -219,7 +219,7 @@ def grpc_framing(field):
 def upload_above_the_limit(field):
     """A message announced with 4 GiB: it must be refused before all of it has been taken in."""
     parts, part = field.scaled(30, 190), message(b"", length=(1 << 32) - 1) + bytes(20 * MIB)
-    with field.connect() as connection:
+    with field.overload(), field.connect() as connection:
         connection.send(open_call())
         upload = Upload(connection)
         for _ in range(parts):

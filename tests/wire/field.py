@@ -134,8 +134,8 @@ class Field:
 
     @contextlib.contextmanager
     def overload(self):
-        """Clients together ask for more than max-wire-memory: the C core then closes connections
-        that are idle, which may hit a call of a well-behaved client."""
+        """Clients ask for more than max-wire-memory, together or with one message: the C core then
+        closes connections that are idle, which may hit a call of a well-behaved client."""
         self.witness.repeat_unavailable(self.wire == "grpc")
         try:
             yield
