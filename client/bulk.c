@@ -205,10 +205,10 @@ static int run_together(struct bulk *bulk)
    request.operations = bulk->operations;
    ProtobufCMessage *answer;
    struct kv_status status;
-   enum kv_code code = session_try(
-       bulk->session,
-       SESSION_REQUEST("Batch", SESSION_QUICK, request, kvstore__batch_response__descriptor),
-       &answer, &status);
+   enum kv_code code = session_try(bulk->session,
+                                   SESSION_REQUEST(SESSION_DATA "Batch", SESSION_QUICK, request,
+                                                   kvstore__batch_response__descriptor),
+                                   &answer, &status);
    if (code == KV_OK) {
       int result = show_results(bulk, (const Kvstore__BatchResponse *)answer);
       protobuf_c_message_free_unpacked(answer, NULL);

@@ -19,9 +19,10 @@ int command_set(struct session *session, const struct kv_slice *arguments, size_
    Kvstore__SetRequest request = KVSTORE__SET_REQUEST__INIT;
    request.key = session_field(arguments[0]);
    request.value = session_field(arguments[1]);
-   return session_call(
-       session, SESSION_REQUEST("Set", SESSION_QUICK, request, google__protobuf__empty__descriptor),
-       data_show_set, NULL);
+   return session_call(session,
+                       SESSION_REQUEST(SESSION_DATA "Set", SESSION_QUICK, request,
+                                       google__protobuf__empty__descriptor),
+                       data_show_set, NULL);
 }
 
 int data_show_get(struct session *session, struct kv_slice key, const Kvstore__GetResponse *answer)
@@ -51,9 +52,10 @@ int command_get(struct session *session, const struct kv_slice *arguments, size_
    (void)count;
    Kvstore__GetRequest request = KVSTORE__GET_REQUEST__INIT;
    request.key = session_field(arguments[0]);
-   return session_call(
-       session, SESSION_REQUEST("Get", SESSION_QUICK, request, kvstore__get_response__descriptor),
-       show_get, arguments);
+   return session_call(session,
+                       SESSION_REQUEST(SESSION_DATA "Get", SESSION_QUICK, request,
+                                       kvstore__get_response__descriptor),
+                       show_get, arguments);
 }
 
 static int show_one_deleted(struct session *session, const ProtobufCMessage *answer,
@@ -89,10 +91,10 @@ int command_del(struct session *session, const struct kv_slice *arguments, size_
    for (size_t i = 0; i < count && result < EXIT_GRPC_BASE; i++) {
       Kvstore__DelRequest request = KVSTORE__DEL_REQUEST__INIT;
       request.key = session_field(arguments[i]);
-      int one = session_call(
-          session,
-          SESSION_REQUEST("Del", SESSION_QUICK, request, kvstore__del_response__descriptor),
-          show_one_deleted, &arguments[i]);
+      int one = session_call(session,
+                             SESSION_REQUEST(SESSION_DATA "Del", SESSION_QUICK, request,
+                                             kvstore__del_response__descriptor),
+                             show_one_deleted, &arguments[i]);
       if (one == EXIT_DONE)
          deleted++;
       else
@@ -135,9 +137,10 @@ static void print_entries(void *context, const ProtobufCMessage *answer)
 static enum kv_code scan(struct session *session, const Kvstore__ScanRequest *request,
                          session_answer_fn *on_answer, struct kv_status *status)
 {
-   return session_stream(
-       session, SESSION_REQUEST("Scan", SESSION_SLOW, *request, kvstore__scan_response__descriptor),
-       on_answer, session, status);
+   return session_stream(session,
+                         SESSION_REQUEST(SESSION_DATA "Scan", SESSION_SLOW, *request,
+                                         kvstore__scan_response__descriptor),
+                         on_answer, session, status);
 }
 
 static int by_bytes(const void *left, const void *right)
@@ -165,9 +168,10 @@ static int show_keys(struct session *session, const ProtobufCMessage *message, c
 static int list_without_scan(struct session *session, struct kv_slice prefix)
 {
    Kvstore__KeysRequest request = KVSTORE__KEYS_REQUEST__INIT;
-   return session_call(
-       session, SESSION_REQUEST("Keys", SESSION_SLOW, request, kvstore__keys_response__descriptor),
-       show_keys, &prefix);
+   return session_call(session,
+                       SESSION_REQUEST(SESSION_DATA "Keys", SESSION_SLOW, request,
+                                       kvstore__keys_response__descriptor),
+                       show_keys, &prefix);
 }
 
 int command_keys(struct session *session, const struct kv_slice *arguments, size_t count)

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <time.h>
 
-void report_options(FILE *out, Kvstore__MapEntry **options, size_t count)
+void report_options(FILE *out, Kvstore__V1__MapEntry **options, size_t count)
 {
    print_label(out, "options");
    for (size_t i = 0; i < count; i++) {
@@ -40,7 +40,7 @@ static void print_hooks_head(FILE *out)
            "99 %", "longest");
 }
 
-static void print_hook(FILE *out, struct kv_slice name, const Kvstore__Hook *hook)
+static void print_hook(FILE *out, struct kv_slice name, const Kvstore__V1__Hook *hook)
 {
    static const int column = 22;
    print_plain(out, name);
@@ -53,7 +53,7 @@ static void print_hook(FILE *out, struct kv_slice name, const Kvstore__Hook *hoo
    fputc('\n', out);
 }
 
-static void print_hooks(FILE *out, const Kvstore__StatusResponse *answer)
+static void print_hooks(FILE *out, const Kvstore__V1__GetStatusResponse *answer)
 {
    for (size_t i = 0; i < answer->n_overdue; i++) {
       print_label(out, "overdue");
@@ -80,26 +80,25 @@ static bool format_time(int64_t unix_ms, char text[TIME_SIZE])
           strftime(text, TIME_SIZE, "%Y-%m-%d %H:%M:%S %z", &local) != 0;
 }
 
-static void print_last_save(FILE *out, const Kvstore__StatusResponse *answer)
+static void print_last_save(FILE *out, const Kvstore__V1__GetStatusResponse *answer)
 {
    char text[TIME_SIZE];
    if (!format_time(answer->last_save_unix_ms, text))
       print_field(out, "last save", "none since the start");
    else
-      print_field(out, "last save", "%s, up to sequence %" PRIu64, text,
-                  answer->last_save_sequence);
+      print_field(out, "last save", "%s, up to sequence %" PRIu64, text, answer->last_save_version);
 }
 
-static void print_recovery(FILE *out, const Kvstore__Recovery *recovery)
+static void print_recovery(FILE *out, const Kvstore__V1__Recovery *recovery)
 {
    print_field(out, "recovery",
                "%" PRIu64 " record%s from %" PRIu64 " file%s in %" PRIu64 " ms: %" PRIu64
                " key%s, up to sequence %" PRIu64,
                recovery->records, print_plural(recovery->records), recovery->file_count,
                print_plural(recovery->file_count), recovery->duration_ms, recovery->keys,
-               print_plural(recovery->keys), recovery->sequence);
+               print_plural(recovery->keys), recovery->version);
    for (size_t i = 0; i < recovery->n_torn; i++) {
-      const Kvstore__Recovery__Torn *torn = recovery->torn[i];
+      const Kvstore__V1__Recovery__Torn *torn = recovery->torn[i];
       print_label(out, "torn");
       print_plain(out, session_bytes(torn->file));
       fprintf(out, " at offset %" PRIu64 ", %" PRIu64 " byte%s ", torn->offset, torn->bytes,
@@ -114,7 +113,7 @@ static void print_recovery(FILE *out, const Kvstore__Recovery *recovery)
    }
 }
 
-static void print_last_error(FILE *out, const Kvstore__StatusResponse *answer)
+static void print_last_error(FILE *out, const Kvstore__V1__GetStatusResponse *answer)
 {
    char text[TIME_SIZE];
    print_label(out, "last error");
@@ -129,16 +128,16 @@ static void print_last_error(FILE *out, const Kvstore__StatusResponse *answer)
                   answer->refused_writes, print_plural(answer->refused_writes));
 }
 
-void report_status(FILE *out, const Kvstore__StatusResponse *answer)
+void report_status(FILE *out, const Kvstore__V1__GetStatusResponse *answer)
 {
    uint64_t seconds = answer->uptime_ms / 1000;
-   print_bytes_field(out, "version", session_bytes(answer->version));
+   print_bytes_field(out, "version", session_bytes(answer->server_version));
    print_bytes_field(out, "store", session_bytes(answer->store_id));
    print_bytes_field(out, "plugin", session_bytes(answer->plugin));
    report_options(out, answer->options, answer->n_options);
    print_field(out, "keys", "%" PRIu64, answer->keys);
    print_field(out, "bytes", "%" PRIu64, answer->bytes);
-   print_field(out, "sequence", "%" PRIu64, answer->sequence);
+   print_field(out, "sequence", "%" PRIu64, answer->version);
    print_field(out, "generation", "%" PRIu64, answer->generation);
    if (answer->recovery)
       print_recovery(out, answer->recovery);
@@ -153,17 +152,17 @@ void report_status(FILE *out, const Kvstore__StatusResponse *answer)
 
 /* ---- Shadow runs ---- */
 
-static void print_outcome(FILE *out, const Kvstore__ShadowReport *report)
+static void print_outcome(FILE *out, const Kvstore__V1__ShadowReport *report)
 {
    print_label(out, "shadow run");
    switch (report->outcome) {
-   case KVSTORE__SHADOW_REPORT__OUTCOME__EQUAL:
+   case KVSTORE__V1__SHADOW_REPORT__OUTCOME__OUTCOME_EQUAL:
       fputs("EQUAL: the plug-in gave back exactly the live data\n", out);
       break;
-   case KVSTORE__SHADOW_REPORT__OUTCOME__DIFFERENT:
+   case KVSTORE__V1__SHADOW_REPORT__OUTCOME__OUTCOME_DIFFERENT:
       fputs("DIFFERENT: the plug-in did not give back the live data\n", out);
       break;
-   case KVSTORE__SHADOW_REPORT__OUTCOME__NOTHING_KEPT:
+   case KVSTORE__V1__SHADOW_REPORT__OUTCOME__OUTCOME_NOTHING_KEPT:
       fputs("the plug-in keeps nothing, so there is nothing to compare\n", out);
       break;
    default:
@@ -174,21 +173,21 @@ static void print_outcome(FILE *out, const Kvstore__ShadowReport *report)
    }
 }
 
-static void print_difference(FILE *out, const Kvstore__ShadowReport *report)
+static void print_difference(FILE *out, const Kvstore__V1__ShadowReport *report)
 {
    static const char *const kinds[] = {
-       [KVSTORE__SHADOW_REPORT__DIFFERENCE__KIND__NONE] = "",
-       [KVSTORE__SHADOW_REPORT__DIFFERENCE__KIND__MISSING] = "is missing",
-       [KVSTORE__SHADOW_REPORT__DIFFERENCE__KIND__EXTRA] = "should not be there",
-       [KVSTORE__SHADOW_REPORT__DIFFERENCE__KIND__VALUE] = "has another value",
+       [KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_UNSPECIFIED] = "",
+       [KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_MISSING] = "is missing",
+       [KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_EXTRA] = "should not be there",
+       [KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_VALUE] = "has another value",
    };
-   const Kvstore__ShadowReport__Difference *first = report->first_difference;
+   const Kvstore__V1__ShadowReport__Difference *first = report->first_difference;
    if (!first)
       return;
    print_field(out, "differences", "%" PRIu64 " key%s", report->differences,
                print_plural(report->differences));
    print_label(out, "first");
-   if (first->kind == KVSTORE__SHADOW_REPORT__DIFFERENCE__KIND__SEQUENCE) {
+   if (first->kind == KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_VERSION) {
       fputs("the data is the same, but not the sequence\n", out);
       return;
    }
@@ -208,17 +207,17 @@ static void print_state(FILE *out, const char *name, uint64_t keys, uint64_t byt
                (const char *)digest.data);
 }
 
-int report_shadow(FILE *out, const Kvstore__ShadowReport *report)
+int report_shadow(FILE *out, const Kvstore__V1__ShadowReport *report)
 {
    print_outcome(out, report);
    print_bytes_field(out, "plugin", session_bytes(report->plugin));
    report_options(out, report->options, report->n_options);
-   bool compared = report->outcome == KVSTORE__SHADOW_REPORT__OUTCOME__EQUAL ||
-                   report->outcome == KVSTORE__SHADOW_REPORT__OUTCOME__DIFFERENT;
+   bool compared = report->outcome == KVSTORE__V1__SHADOW_REPORT__OUTCOME__OUTCOME_EQUAL ||
+                   report->outcome == KVSTORE__V1__SHADOW_REPORT__OUTCOME__OUTCOME_DIFFERENT;
    if (compared) {
-      print_state(out, "live", report->keys, report->bytes, report->sequence, report->live_digest);
+      print_state(out, "live", report->keys, report->bytes, report->version, report->live_digest);
       print_state(out, "given back", report->loaded_keys, report->loaded_bytes,
-                  report->loaded_sequence, report->loaded_digest);
+                  report->loaded_version, report->loaded_digest);
    }
    print_difference(out, report);
    print_field(out, "run",
@@ -232,7 +231,7 @@ int report_shadow(FILE *out, const Kvstore__ShadowReport *report)
       print_hook(out, kv_slice_of("on_write, shadow"), report->candidate_writes);
       print_hook(out, kv_slice_of("on_write, active"), report->active_writes);
    }
-   bool fine = report->outcome == KVSTORE__SHADOW_REPORT__OUTCOME__EQUAL ||
-               report->outcome == KVSTORE__SHADOW_REPORT__OUTCOME__NOTHING_KEPT;
+   bool fine = report->outcome == KVSTORE__V1__SHADOW_REPORT__OUTCOME__OUTCOME_EQUAL ||
+               report->outcome == KVSTORE__V1__SHADOW_REPORT__OUTCOME__OUTCOME_NOTHING_KEPT;
    return fine ? EXIT_DONE : EXIT_DIFFERENT;
 }

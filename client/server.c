@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <kvstore.pb-c.h>
+#include <kvstore/v1/admin.pb-c.h>
 #include <stdlib.h>
 
 /* ---- config ---- */
@@ -75,23 +76,23 @@ int command_config(struct session *session, const struct kv_slice *arguments, si
          return session_misuse(session, "<%s> must be a whole number that fits %s bits", name,
                                strcmp(name, "max_size") == 0 ? "64" : "32");
    }
-   return session_call(
-       session,
-       SESSION_REQUEST("Config", SESSION_SLOW, request, kvstore__config_response__descriptor),
-       show_config, mode);
+   return session_call(session,
+                       SESSION_REQUEST(SESSION_DATA "Config", SESSION_SLOW, request,
+                                       kvstore__config_response__descriptor),
+                       show_config, mode);
 }
 
 /* ---- configure ---- */
 
 /* Splits NAME=VALUE. */
-static bool read_option(struct kv_slice word, Kvstore__MapEntry *option)
+static bool read_option(struct kv_slice word, Kvstore__V1__MapEntry *option)
 {
    const char *text = word.data;
    const char *equals = memchr(text, '=', word.size);
    if (!equals || equals == text)
       return false;
    size_t name_size = (size_t)(equals - text);
-   kvstore__map_entry__init(option);
+   kvstore__v1__map_entry__init(option);
    option->key = session_field(kv_slice(text, name_size));
    option->value = session_field(kv_slice(equals + 1, word.size - name_size - 1));
    return true;
@@ -106,7 +107,7 @@ static bool is_shadow_seconds(struct kv_slice word)
           memcmp(word.data, SHADOW_SECONDS, strlen(SHADOW_SECONDS)) == 0;
 }
 
-static bool read_shadow_seconds(struct kv_slice word, Kvstore__ConfigureRequest *request)
+static bool read_shadow_seconds(struct kv_slice word, Kvstore__V1__ConfigureRequest *request)
 {
    const size_t size = strlen(SHADOW_SECONDS);
    int64_t seconds;
@@ -114,7 +115,7 @@ static bool read_shadow_seconds(struct kv_slice word, Kvstore__ConfigureRequest 
                       SHADOW_SECONDS_MAX, &seconds))
       return false;
    request->shadow = true;
-   request->shadow_time_case = KVSTORE__CONFIGURE_REQUEST__SHADOW_TIME_SHADOW_SECONDS;
+   request->shadow_time_case = KVSTORE__V1__CONFIGURE_REQUEST__SHADOW_TIME_SHADOW_SECONDS;
    request->shadow_seconds = (uint32_t)seconds;
    return true;
 }
@@ -122,8 +123,8 @@ static bool read_shadow_seconds(struct kv_slice word, Kvstore__ConfigureRequest 
 static int show_configure(struct session *session, const ProtobufCMessage *message,
                           const void *context)
 {
-   const Kvstore__ConfigureRequest *request = context;
-   const Kvstore__ConfigureResponse *answer = (const Kvstore__ConfigureResponse *)message;
+   const Kvstore__V1__ConfigureRequest *request = context;
+   const Kvstore__V1__ConfigureResponse *answer = (const Kvstore__V1__ConfigureResponse *)message;
    FILE *out = session->out;
    if (request->shadow && answer->shadow)
       return report_shadow(out, answer->shadow);
@@ -135,13 +136,13 @@ static int show_configure(struct session *session, const ProtobufCMessage *messa
    print_bytes_field(out, "plugin", session_bytes(answer->plugin));
    report_options(out, answer->options, answer->n_options);
    print_field(out, "generation", "%" PRIu64, answer->generation);
-   print_field(out, "sequence", "%" PRIu64, answer->sequence);
+   print_field(out, "sequence", "%" PRIu64, answer->version);
    return EXIT_DONE;
 }
 
 /* Takes the arguments after the plug-in into `request`, the options into `entries`. */
 static int read_configure(struct session *session, const struct kv_slice *arguments, size_t count,
-                          Kvstore__ConfigureRequest *request, Kvstore__MapEntry *entries)
+                          Kvstore__V1__ConfigureRequest *request, Kvstore__V1__MapEntry *entries)
 {
    for (size_t i = 1; i < count; i++) {
       if (words_same(arguments[i], "--validate-only")) {
@@ -159,15 +160,13 @@ static int read_configure(struct session *session, const struct kv_slice *argume
          return session_misuse(session, "argument %zu is not of the form NAME=VALUE", i + 1);
       }
    }
-   /* An older server does not know the field, and would switch. */
-   request->validate_only = request->validate_only || request->shadow;
    return EXIT_DONE;
 }
 
 int command_configure(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   Kvstore__MapEntry *entries = calloc(count, sizeof *entries);
-   Kvstore__ConfigureRequest request = KVSTORE__CONFIGURE_REQUEST__INIT;
+   Kvstore__V1__MapEntry *entries = calloc(count, sizeof *entries);
+   Kvstore__V1__ConfigureRequest request = KVSTORE__V1__CONFIGURE_REQUEST__INIT;
    request.plugin = session_field(arguments[0]);
    request.options = calloc(count, sizeof *request.options);
    int result = entries && request.options
@@ -175,8 +174,8 @@ int command_configure(struct session *session, const struct kv_slice *arguments,
                     : session_fail(session, KV_RESOURCE_EXHAUSTED, "out of memory");
    if (result == EXIT_DONE)
       result = session_call(session,
-                            SESSION_REQUEST("Configure", SESSION_SLOW, request,
-                                            kvstore__configure_response__descriptor),
+                            SESSION_REQUEST(SESSION_ADMIN "Configure", SESSION_SLOW, request,
+                                            kvstore__v1__configure_response__descriptor),
                             show_configure, &request);
    free(request.options);
    free(entries);
@@ -185,7 +184,7 @@ int command_configure(struct session *session, const struct kv_slice *arguments,
 
 /* ---- plugins ---- */
 
-static void print_range(FILE *out, const Kvstore__Plugin__Option *option)
+static void print_range(FILE *out, const Kvstore__V1__Plugin__Option *option)
 {
    for (size_t i = 0; i < option->n_choices; i++) {
       fputs(i ? "|" : "  ", out);
@@ -195,7 +194,7 @@ static void print_range(FILE *out, const Kvstore__Plugin__Option *option)
       fprintf(out, "  %" PRId64 "..%" PRId64, option->minimum, option->maximum);
 }
 
-static void print_option(FILE *out, const Kvstore__Plugin__Option *option)
+static void print_option(FILE *out, const Kvstore__V1__Plugin__Option *option)
 {
    fputs("   ", out);
    print_word(out, session_bytes(option->name));
@@ -209,9 +208,9 @@ static void print_option(FILE *out, const Kvstore__Plugin__Option *option)
    fputc('\n', out);
 }
 
-static void print_plugin(FILE *out, const Kvstore__Plugin *plugin)
+static void print_plugin(FILE *out, const Kvstore__V1__Plugin *plugin)
 {
-   static const char *const promises[] = {"volatile", "periodic", "durable"};
+   static const char *const promises[] = {"?", "volatile", "periodic", "durable"};
    fputs(plugin->active ? "* " : "  ", out);
    print_word(out, session_bytes(plugin->name));
    if (plugin->error.len > 0) {
@@ -234,7 +233,8 @@ static int show_plugins(struct session *session, const ProtobufCMessage *message
                         const void *context)
 {
    (void)context;
-   const Kvstore__ListPluginsResponse *answer = (const Kvstore__ListPluginsResponse *)message;
+   const Kvstore__V1__ListPluginsResponse *answer =
+       (const Kvstore__V1__ListPluginsResponse *)message;
    for (size_t i = 0; i < answer->n_plugins; i++)
       print_plugin(session->out, answer->plugins[i]);
    return EXIT_DONE;
@@ -243,10 +243,10 @@ static int show_plugins(struct session *session, const ProtobufCMessage *message
 int command_plugins(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    (void)arguments, (void)count;
-   Kvstore__ListPluginsRequest request = KVSTORE__LIST_PLUGINS_REQUEST__INIT;
+   Kvstore__V1__ListPluginsRequest request = KVSTORE__V1__LIST_PLUGINS_REQUEST__INIT;
    return session_call(session,
-                       SESSION_REQUEST("ListPlugins", SESSION_QUICK, request,
-                                       kvstore__list_plugins_response__descriptor),
+                       SESSION_REQUEST(SESSION_ADMIN "ListPlugins", SESSION_QUICK, request,
+                                       kvstore__v1__list_plugins_response__descriptor),
                        show_plugins, NULL);
 }
 
@@ -256,32 +256,33 @@ static int show_save(struct session *session, const ProtobufCMessage *answer, co
 {
    (void)context;
    fprintf(session->out, "OK, saved up to sequence %" PRIu64 "\n",
-           ((const Kvstore__SaveResponse *)answer)->sequence);
+           ((const Kvstore__V1__SaveResponse *)answer)->version);
    return EXIT_DONE;
 }
 
 int command_save(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    (void)arguments, (void)count;
-   Kvstore__SaveRequest request = KVSTORE__SAVE_REQUEST__INIT;
-   return session_call(
-       session, SESSION_REQUEST("Save", SESSION_SLOW, request, kvstore__save_response__descriptor),
-       show_save, NULL);
+   Kvstore__V1__SaveRequest request = KVSTORE__V1__SAVE_REQUEST__INIT;
+   return session_call(session,
+                       SESSION_REQUEST(SESSION_ADMIN "Save", SESSION_SLOW, request,
+                                       kvstore__v1__save_response__descriptor),
+                       show_save, NULL);
 }
 
 static int show_status(struct session *session, const ProtobufCMessage *answer, const void *context)
 {
    (void)context;
-   report_status(session->out, (const Kvstore__StatusResponse *)answer);
+   report_status(session->out, (const Kvstore__V1__GetStatusResponse *)answer);
    return EXIT_DONE;
 }
 
 int command_status(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    (void)arguments, (void)count;
-   Kvstore__StatusRequest request = KVSTORE__STATUS_REQUEST__INIT;
-   return session_call(
-       session,
-       SESSION_REQUEST("Status", SESSION_QUICK, request, kvstore__status_response__descriptor),
-       show_status, NULL);
+   Kvstore__V1__GetStatusRequest request = KVSTORE__V1__GET_STATUS_REQUEST__INIT;
+   return session_call(session,
+                       SESSION_REQUEST(SESSION_ADMIN "GetStatus", SESSION_QUICK, request,
+                                       kvstore__v1__get_status_response__descriptor),
+                       show_status, NULL);
 }

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SERVICE "/kvstore.KeyValueStore/"
 /* How long connecting may take when the user sets no limit. */
 #define CONNECT_TIMEOUT_MS 5000
 
@@ -22,7 +21,7 @@ static ProtobufCMessage *unpack(const struct session_request *request, struct kv
       kv_fail(status, KV_INTERNAL,
               "the answer to %s is not a valid %s message, or memory ran out; is this a kvstore "
               "server?",
-              request->method, request->answer->short_name);
+              strrchr(request->method, '/') + 1, request->answer->short_name);
    return answer;
 }
 
@@ -36,8 +35,6 @@ static int64_t timeout_of(const struct session *session, enum session_pace pace)
 static enum kv_code call(struct session *session, const struct session_request *request,
                          connection_reply_fn *on_reply, void *context, struct kv_status *status)
 {
-   char method[64];
-   snprintf(method, sizeof method, SERVICE "%s", request->method);
    size_t size = protobuf_c_message_get_packed_size(request->message);
    uint8_t *packed = malloc(size + 1); /* an empty message is not out of memory */
    if (!packed)
@@ -45,7 +42,7 @@ static enum kv_code call(struct session *session, const struct session_request *
                      size);
    protobuf_c_message_pack(request->message, packed);
    struct connection_call what = {
-       .method = method,
+       .method = request->method,
        .request = kv_slice(packed, size),
        .timeout_ms = timeout_of(session, request->pace),
        .connect_timeout_ms = session->timeout_ms > 0 ? session->timeout_ms : CONNECT_TIMEOUT_MS,

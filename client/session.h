@@ -41,8 +41,12 @@ struct session {
  * if the user sets it. */
 enum session_pace { SESSION_QUICK, SESSION_SLOW };
 
+/* The services. */
+#define SESSION_DATA "/kvstore.KeyValueStore/"
+#define SESSION_ADMIN "/kvstore.v1.AdminService/"
+
 struct session_request {
-   const char *method; /* "Get" */
+   const char *method; /* SESSION_DATA "Get" */
    enum session_pace pace;
    const ProtobufCMessage *message;
    const ProtobufCMessageDescriptor *answer;

@@ -141,7 +141,7 @@ static enum kv_code record(void *context, struct kv_status *doubt, struct kv_sta
       withdraw_record(candidate, doubt);
       return code;
    }
-   /* Status shows the new mode before a write is acknowledged in it. */
+   /* GetStatus shows the new mode before a write is acknowledged in it. */
    if (kv_instance_plugin(managed->instance)->promise != KVS_VOLATILE)
       kv_shared_state_note_save(candidate->parts->state,
                                 kv_version_sequence(kv_store_view_version(candidate->from.view)));

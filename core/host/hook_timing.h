@@ -6,7 +6,7 @@
  * percentile is at most a quarter too high, however long the server runs.
  *
  * It belongs to the host, which calls the hooks and knows what they are. Whoever reports the
- * figures (Status, a shadow run, metrics) reads them here, and needs nothing else of the host.
+ * figures (GetStatus, a shadow run, metrics) reads them here, and needs nothing else of the host.
  *
  * Threads: begin and end of a kind on the thread that calls the hook, one call of a kind at a time.
  * Everything else from any thread at any time. It never locks.

@@ -1,6 +1,6 @@
 /*
  * What a start has read and found, as the plug-in reported it and the host counted it: for the log,
- * for Status, and for calls that are refused while the data is still loading.
+ * for GetStatus, and for calls that are refused while the data is still loading.
  *
  * While it loads, one line of progress is logged every few seconds.
  *

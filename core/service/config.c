@@ -1,5 +1,5 @@
 /* Config: the frozen call that switches among the built-in modes. */
-#include "core/service/admin.h"
+#include "core/service/admin/admin.h"
 #include "core/support/log.h"
 
 #include <inttypes.h>

@@ -78,27 +78,5 @@ size_t kv_service_scan_kept(void *service, struct kv_call *call);
 void kv_service_scan_resume(void *service, struct kv_call *call, char *text, size_t size);
 /* config.c */
 void kv_service_config(void *service, struct kv_call *call, struct kv_slice request);
-/* configure.c */
-void kv_service_configure(void *service, struct kv_call *call, struct kv_slice request);
-/* save.c */
-void kv_service_save(void *service, struct kv_call *call, struct kv_slice request);
-/* plugins.c */
-void kv_service_list_plugins(void *service, struct kv_call *call, struct kv_slice request);
-/* status.c */
-void kv_service_status(void *service, struct kv_call *call, struct kv_slice request);
-
-/* shadow.c: valid as long as `report`; NULL when memory runs out. */
-Kvstore__ShadowReport *kv_service_shadow_report(const struct kv_service *service,
-                                                struct kv_builder *builder,
-                                                const struct kv_shadow_report *report);
-
-/* status.c: parts of a reply that others have as well. Settings as they go on the wire; a copy of
- * the text of a failure, without private paths; the figures of one hook, whose `name` must outlive
- * the message. */
-Kvstore__MapEntry **kv_service_settings(struct kv_builder *builder, const kvs_setting *settings,
-                                        size_t count);
-ProtobufCBinaryData kv_service_failure_text(const struct kv_service *service,
-                                            struct kv_builder *builder, const char *text);
-void kv_service_hook(const char *name, const struct kv_hook_figures *figures, Kvstore__Hook *hook);
 
 #endif

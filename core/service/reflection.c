@@ -13,6 +13,7 @@ static const char *const services[] = {
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
     "kvstore.KeyValueStore",
+    "kvstore.v1.AdminService",
 };
 #define SERVICES (sizeof services / sizeof *services)
 

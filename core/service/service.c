@@ -1,4 +1,5 @@
-#include "core/service/internal.h"
+#include "core/service/admin/admin.h"
+#include "core/service/moved.h"
 
 #include "core/support/clock.h"
 
@@ -109,6 +110,7 @@ void kv_service_turn_end(void *context, unsigned worker)
 /* ---- Methods ---- */
 
 #define METHOD(name) "/kvstore.KeyValueStore/" name
+#define ADMIN(name) "/kvstore.v1.AdminService/" name
 
 size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *methods)
 {
@@ -118,8 +120,6 @@ size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *meth
        {.path = METHOD("Del"), .request = kv_service_del},
        {.path = METHOD("Keys"), .slow = true, .request = kv_service_keys},
        {.path = METHOD("Config"), .request = kv_service_config},
-       {.path = METHOD("Configure"), .request = kv_service_configure},
-       {.path = METHOD("ListPlugins"), .request = kv_service_list_plugins},
        {.path = METHOD("Batch"), .compound = true, .request = kv_service_batch},
        {.path = METHOD("Scan"),
         .kind = KV_RPC_SERVER_STREAM,
@@ -129,14 +129,17 @@ size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *meth
         .closed = kv_service_scan_closed,
         .kept = kv_service_scan_kept,
         .resume = kv_service_scan_resume},
-       {.path = METHOD("Save"), .request = kv_service_save},
-       {.path = METHOD("Status"), .request = kv_service_status},
+       {.path = ADMIN("Configure"), .request = kv_service_configure},
+       {.path = ADMIN("ListPlugins"), .request = kv_service_list_plugins},
+       {.path = ADMIN("Save"), .request = kv_service_save},
+       {.path = ADMIN("GetStatus"), .request = kv_service_get_status},
    };
    const size_t count = sizeof table / sizeof *table;
-   _Static_assert(sizeof table / sizeof *table <= KV_SERVICE_METHODS_MAX, "table grew");
+   _Static_assert(sizeof table / sizeof *table + KV_MOVED_METHODS <= KV_SERVICE_METHODS_MAX,
+                  "table grew");
    for (size_t i = 0; i < count; i++) {
       methods[i] = table[i];
       methods[i].service = service;
    }
-   return count;
+   return count + kv_moved_methods(methods + count);
 }

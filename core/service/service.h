@@ -39,7 +39,7 @@ void kv_service_destroy(struct kv_service *service);
 void kv_service_set_loaded(struct kv_service *service);
 
 /* Fills in the methods of the service; returns how many. At most KV_SERVICE_METHODS_MAX. */
-#define KV_SERVICE_METHODS_MAX 16
+#define KV_SERVICE_METHODS_MAX 32
 size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *methods);
 
 /* For kv_rpc_options.turn_end, with the service as context: has the turn's writes committed. */

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import grpc
 
-from harness import (CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, environment, kv, kv_grpc,
-                     wire_flags)
+from harness import (CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, admin, admin_grpc, environment, kv,
+                     kv_grpc, wire_flags)
 from promise import freeze
 from recording import wait_ready
 
@@ -42,7 +42,8 @@ def look(folder, write=False, **extra):
                 pairs = [(entry.key, entry.value)
                          for part in stub.Scan(kv.ScanRequest(), timeout=PATIENCE)
                          for entry in part.entries]
-                status = stub.Status(kv.StatusRequest(), timeout=PATIENCE)
+                status = admin_grpc.AdminServiceStub(channel).GetStatus(
+                    admin.GetStatusRequest(), timeout=PATIENCE)
                 if write:
                     stub.Set(kv.SetRequest(key=PROBE[0], value=PROBE[1]), timeout=PATIENCE)
                 return Outcome(False, log, freeze(pairs), status.plugin, dict(status.options),

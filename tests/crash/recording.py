@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import grpc
 
 import trace as t
-from harness import (CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, environment, kv, kv_grpc,
-                     wire_flags)
+from harness import (CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, admin, admin_grpc, environment, kv,
+                     kv_grpc, wire_flags)
 
 # Two connections, so that writes go on while a switch is in progress.
 DATA, ADMIN = 0, 1
@@ -80,9 +80,10 @@ class Recording:
             raise AssertionError(f"the server did not start:\n{log}")
         self._channels = [grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
                           for _ in (DATA, ADMIN)]
-        self._stubs = [kv_grpc.KeyValueStoreStub(channel) for channel in self._channels]
+        self._stubs = [(kv_grpc.KeyValueStoreStub(channel), admin_grpc.AdminServiceStub(channel))
+                       for channel in self._channels]
         for connection in (DATA, ADMIN):  # answered first: the first in the trace
-            self._call("other", connection, "Status", kv.StatusRequest())
+            self._call("other", connection, "GetStatus", admin.GetStatusRequest())
 
     def _end(self):
         for channel in self._channels:
@@ -110,7 +111,7 @@ class Recording:
     def restart(self, after_kill=False, keeps_nothing=False):
         if after_kill:
             # Once this reply has arrived, the one before it is in the trace.
-            self._call("other", DATA, "Status", kv.StatusRequest())
+            self._call("other", DATA, "GetStatus", admin.GetStatusRequest())
             self.kill()
         else:
             self.stop()
@@ -129,8 +130,8 @@ class Recording:
                     list(pairs))
         self._numbers[connection] += 1
         self.calls.append(call)
-        return getattr(self._stubs[connection], method).future(request, timeout=PATIENCE,
-                                                               wait_for_ready=True)
+        stub = next(stub for stub in self._stubs[connection] if hasattr(stub, method))
+        return getattr(stub, method).future(request, timeout=PATIENCE, wait_for_ready=True)
 
     def _call(self, *arguments):
         return self._begin(*arguments).result()
@@ -176,15 +177,15 @@ class Recording:
                 self.set()
 
     def save(self):
-        self._call("save", DATA, "Save", kv.SaveRequest())
+        self._call("save", DATA, "Save", admin.SaveRequest())
 
     def configure(self, plugin, **options):
         self._call("configure", ADMIN, "Configure",
-                   kv.ConfigureRequest(plugin=plugin, options=options))
+                   admin.ConfigureRequest(plugin=plugin, options=options))
 
     def configure_while_writing(self, plugin, **options):
         switch = self._begin("configure", ADMIN, "Configure",
-                             kv.ConfigureRequest(plugin=plugin, options=options))
+                             admin.ConfigureRequest(plugin=plugin, options=options))
         count = 0
         while count < 4 or (not switch.done() and count < 12):
             self.set()

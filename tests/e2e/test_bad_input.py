@@ -14,10 +14,11 @@ import grpc
 
 import harness
 import http2
-from harness import PATIENCE, PLUGINS, BAD_PLUGINS, kv
+from harness import PATIENCE, PLUGINS, BAD_PLUGINS, admin, kv
 
 Code = grpc.StatusCode
 BOTH = f"{PLUGINS}:{BAD_PLUGINS}"
+ADMIN_METHODS = admin.DESCRIPTOR.services_by_name["AdminService"].methods_by_name
 
 
 def field(number, content):
@@ -40,12 +41,13 @@ class Requests(harness.Case):
 
     def check_unchanged(self):
         after = self.server.status()
-        for name in ("plugin", "generation", "sequence", "keys", "bytes", "last_error"):
+        for name in ("plugin", "generation", "version", "keys", "bytes", "last_error"):
             self.assertEqual(getattr(after, name), getattr(self.before, name), name)
         self.assertEqual(self.server.get("kept"), b"value")
 
     def raw(self, method, request):
-        call = self.server.channel.unary_unary(f"/kvstore.KeyValueStore/{method}")
+        service = "kvstore.v1.AdminService" if method in ADMIN_METHODS else "kvstore.KeyValueStore"
+        call = self.server.channel.unary_unary(f"/{service}/{method}")
         return call(request, timeout=PATIENCE)
 
     def test_an_empty_key_is_refused(self):
@@ -97,7 +99,7 @@ class Requests(harness.Case):
 
     def test_a_message_that_cannot_be_decoded_is_refused(self):
         for method in ("Set", "Get", "Del", "Keys", "Config", "Configure", "ListPlugins", "Batch",
-                       "Save", "Status"):
+                       "Save", "GetStatus"):
             with self.subTest(method=method):
                 self.assertFails(Code.INVALID_ARGUMENT, lambda: self.raw(method, b"\x0a\xff\xff"))
         self.check_unchanged()
@@ -401,7 +403,7 @@ class Connections(harness.Case):
                       for i in range(1000)]
         self.server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
         # A plug-in's private copy stays open from its first use.
-        self.server.stub.ListPlugins(kv.ListPluginsRequest(), timeout=PATIENCE)
+        self.server.admin.ListPlugins(admin.ListPluginsRequest(), timeout=PATIENCE)
         self.before = descriptors(self.server.pid)
 
     def check_recovered(self):
@@ -449,16 +451,16 @@ class Connections(harness.Case):
         self.check_recovered()
 
     def test_clients_that_vanish_in_the_middle_of_a_call_do_no_harm(self):
-        service = "/kvstore.KeyValueStore/"
+        service, administration = "/kvstore.KeyValueStore/", "/kvstore.v1.AdminService/"
         write = (service + "Set", kv.SetRequest(key="k0001", value=b"w" * 10000))
         gets = kv.BatchRequest(operations=[kv.Operation(get=kv.GetRequest(key=f"k{i:04}"))
                                            for i in range(1000)])
         calls = [
             [(service + "Scan", kv.ScanRequest()), write, write, write],
             [(service + "Batch", gets), (service + "Keys", kv.KeysRequest()), write],
-            [(service + "Configure", kv.ConfigureRequest(plugin="aof")),
-             (service + "Configure", kv.ConfigureRequest(plugin="none")),
-             (service + "Save", kv.SaveRequest()), write],
+            [(administration + "Configure", admin.ConfigureRequest(plugin="aof")),
+             (administration + "Configure", admin.ConfigureRequest(plugin="none")),
+             (administration + "Save", admin.SaveRequest()), write],
             [("/grpc.health.v1.Health/Watch", harness.health.HealthCheckRequest()), write,
              ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
               harness.reflection.ServerReflectionRequest(list_services="*"))],

@@ -78,7 +78,7 @@ class Bench(harness.Case):
         self.assertEqual(result["operations"], 500)
         self.assertEqual(result["errors"], {})
         status = self.server.status()
-        self.assertEqual(status.sequence, 500)
+        self.assertEqual(status.version, 500)
         self.assertLessEqual(status.keys, 50)
         latency = result["latency_us"]
         self.assertLess(0, latency["p50"])
@@ -88,7 +88,7 @@ class Bench(harness.Case):
     def test_a_fill_sets_every_key_once_with_values_of_the_size(self):
         self.bench("--fill", "--requests", "0", "--keys", "3210", "--value-size", "10-20")
         status = self.server.status()
-        self.assertEqual((status.keys, status.sequence), (3210, 3210))
+        self.assertEqual((status.keys, status.version), (3210, 3210))
         entries = self.server.scan()
         self.assertEqual([key for key, _ in entries], ["key:%012d" % i for i in range(3210)])
         sizes = {len(value) for _, value in entries}
@@ -99,7 +99,7 @@ class Bench(harness.Case):
         self.assertEqual((result["calls"], result["operations"]), (20, 600))
         self.assertEqual(result["not_found"], 600)
         result = self.json("--requests", "20", "--batch", "30", "--mix", "set=1", "--keys", "50")
-        self.assertEqual(self.server.status().sequence, 600)
+        self.assertEqual(self.server.status().version, 600)
         result = self.json("--fill", "--requests", "100", "--mix", "get=1", "--keys", "50")
         self.assertEqual((result["operations"], result["not_found"]), (100, 0))
 
@@ -119,7 +119,7 @@ class Bench(harness.Case):
         result = self.json("--requests", "100", "--rate", "1000", "--mix", "set=1")
         self.assertEqual(result["calls"], 100)
         self.assertGreaterEqual(result["seconds"], 0.098)
-        self.assertEqual(self.server.status().sequence, 100)
+        self.assertEqual(self.server.status().version, 100)
 
     def test_in_an_open_loop_calls_that_had_to_wait_count_from_when_they_were_due(self):
         # Far more than one call at a time can achieve: the last is due long before it can be sent.
@@ -142,7 +142,7 @@ class Bench(harness.Case):
     def test_the_warm_up_does_not_count(self):
         result = self.json("--requests", "100", "--warm-up", "0.2", "--mix", "set=1")
         self.assertEqual(result["calls"], 100)
-        self.assertGreater(self.server.status().sequence, 100)
+        self.assertGreater(self.server.status().version, 100)
 
     def test_errors_are_counted_by_status_and_end_with_1(self):
         small = self.start("small", mode="none", flags=("--max-value-size", "10"))
@@ -183,7 +183,7 @@ class Bench(harness.Case):
         bench = subprocess.Popen(
             [BENCH, "-a", self.server.address, "--duration", "3600", "--interval", "0.05", "--csv",
              path, "--json"], stdout=subprocess.PIPE, text=True, env=environment())
-        while self.server.status().sequence == 0:
+        while self.server.status().version == 0:
             self.assertIsNone(bench.poll())
         bench.send_signal(signal.SIGINT)
         result = json.loads(bench.communicate(timeout=PATIENCE)[0])

@@ -33,7 +33,7 @@ class CheckCase(harness.Case):
             else:
                 server.set(key, value)
                 state[key] = value
-            states[server.status().sequence] = dict(state)
+            states[server.status().version] = dict(state)
             if i in saves and mode != "none":
                 server.save()
         server.stop() if orderly else server.kill9()
@@ -52,7 +52,7 @@ class CheckCase(harness.Case):
         status = server.status()
         server.kill9()
         self.assertEqual(store_files.digest(entries), start["digest"])
-        self.assertEqual((status.sequence, status.keys, status.bytes),
+        self.assertEqual((status.version, status.keys, status.bytes),
                          (start["sequence"], start["keys"], start["bytes"]))
         if states is not None:
             self.assertEqual(dict(entries), states[start["sequence"]])
@@ -351,7 +351,7 @@ class Damage(CheckCase):
                 server = self.start(data=what, mode="hybrid")
                 for i in range(3):
                     server.set(f"key{i}", b"value %d" % i)
-                self.assertEqual(server.save().sequence, 3)
+                self.assertEqual(server.save().version, 3)
                 for i in range(3, 6):
                     server.set(f"key{i}", b"value %d" % i)
                 state = dict(server.scan())
@@ -432,7 +432,7 @@ class Damage(CheckCase):
                                 timeout=harness.PATIENCE)
         self.assertEqual(result.returncode, SOUND, result.stderr)
         copy = self.start(data=data + ".recovered")
-        self.assertEqual(dict(copy.scan()), states[copy.status().sequence])
+        self.assertEqual(dict(copy.scan()), states[copy.status().version])
 
 
 class Record(CheckCase):

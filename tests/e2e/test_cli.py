@@ -167,7 +167,7 @@ class Client(ClientCase):
         for word in ("none", "snapshot", "aof", "hybrid", "always|everysec|no"):
             self.assertIn(word, text)
         self.check(["set", "k", "v"])
-        self.assertIn(str(self.server.status().sequence), self.check(["save"]).stdout.decode())
+        self.assertIn(str(self.server.status().version), self.check(["save"]).stdout.decode())
         text = self.check(["status"]).stdout.decode()
         self.assertIn("aof", text)
         self.assertIn(self.server.status().store_id, text)

@@ -362,7 +362,7 @@ class Check(EncryptCase):
                 state = self.fill(server)
                 server.save()
                 server.set("more", b"1")
-                sequence = server.status().sequence
+                sequence = server.status().version
                 server.kill9()
                 code, report = store_files.check(server.data)
                 self.assertEqual((code, report["verdict"]), (store_files.SOUND, "sound"), report)
@@ -398,7 +398,7 @@ class Check(EncryptCase):
         self.assertGreater(recovered["lost_known_to_sequence"], recovered["sequence"])
         server = self.start(data="data.recovered")
         entries = dict(server.scan())
-        self.assertEqual((len(entries), server.status().sequence),
+        self.assertEqual((len(entries), server.status().version),
                          (recovered["keys"], recovered["sequence"]))
         self.assertEqual(entries[LONG_KEY], state[LONG_KEY])
         server.kill9()

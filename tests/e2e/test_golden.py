@@ -41,7 +41,7 @@ class Golden(harness.Case):
                 server = self.start(data=data)
                 self.assertEqual(dict(server.scan()), wanted)
                 status = server.status()
-                self.assertEqual((status.plugin, status.sequence, status.store_id),
+                self.assertEqual((status.plugin, status.version, status.store_id),
                                  (mode, state["sequence"], state["store"]))
                 # Options that came later have their defaults.
                 self.assertLessEqual(state["options"].items(), dict(status.options).items())

@@ -7,7 +7,7 @@ import urllib.parse
 import grpc
 import harness
 import http2
-from harness import kv
+from harness import admin, kv
 
 MIB = 1 << 20
 ABORTED, RESOURCE_EXHAUSTED, INTERNAL = 10, 8, 13
@@ -92,7 +92,8 @@ class MemoryTest(harness.Case):
         connection = self.reads_nothing(server)
         put = kv.SetRequest(key="a", value=b"v")
         for stream, name, request in (
-                (1, "Set", put), (3, "Del", kv.DelRequest(key="a")), (5, "Save", kv.SaveRequest()),
+                (1, "Set", put), (3, "Del", kv.DelRequest(key="a")),
+                (5, http2.ADMIN + "Save", admin.SaveRequest()),
                 (7, "Batch", kv.BatchRequest(operations=[kv.Operation(set=put)]))):
             connection.send(http2.call(stream, name, http2.message(request.SerializeToString())))
         for stream in (1, 3, 5, 7):
@@ -294,7 +295,7 @@ class MemoryTest(harness.Case):
                 committed += size
             except grpc.RpcError as error:
                 self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
-            self.assertEqual(server.stub.Status(kv.StatusRequest()).keys, committed + 1)
+            self.assertEqual(server.admin.GetStatus(admin.GetStatusRequest()).keys, committed + 1)
         self.assertGreater(committed, 0)
 
     def test_a_batch_that_fails_midway_says_which_operations_were_done(self):

@@ -8,7 +8,7 @@ import grpc
 
 import faults
 import harness
-from harness import PATIENCE, kv
+from harness import PATIENCE, admin, kv
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -97,7 +97,7 @@ class Syncs(OldBug):
         is back, while what it replaced is lost."""
         shim, server = self.start_with_shim(mode="hybrid", options=["aof_max_size=4096"])
         for place, call in (("/aof", lambda: self.later(server, "k", b"v" * 4000)),
-                            ("/snapshots", lambda: server.stub.Save.future(kv.SaveRequest(),
+                            ("/snapshots", lambda: server.admin.Save.future(admin.SaveRequest(),
                                                                            timeout=PATIENCE))):
             server.set("k", b"v" * 2000)
             held = shim.arm("fsync", 1, "hold", match=place)
@@ -172,7 +172,7 @@ class FullDisk(OldBug):
             shim.heal()
             self.assertEqual(self.files(ending=".tmp"), [])
         held = shim.arm("write", 1, "hold", match=".snapshot.tmp")
-        server.stub.Save.future(kv.SaveRequest(), timeout=PATIENCE)
+        server.admin.Save.future(admin.SaveRequest(), timeout=PATIENCE)
         held.wait_held()
         server.kill9()
         self.assertEqual(len(self.files(ending=".tmp")), 1)

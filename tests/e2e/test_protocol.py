@@ -6,8 +6,8 @@ import zlib
 import harness
 import http2
 from http2 import (
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, MAX_STREAMS,
-    NO_ERROR, PING, REFUSED_STREAM, RST_STREAM, SETTINGS, block, call, frame, headers, message, ping)
+    ACK, ADMIN, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS,
+    MAX_STREAMS, NO_ERROR, PING, REFUSED_STREAM, RST_STREAM, SETTINGS, block, call, frame, headers, message, ping)
 
 OK, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = \
     0, 2, 3, 4, 8, 12, 13
@@ -179,7 +179,8 @@ class Protocol(Case):
 
     def test_a_failures_text_is_percent_encoded(self):
         name = "caf\xe9 %".encode()
-        fields = self.ended(call(1, "Configure", message(b"\x0a" + bytes([len(name)]) + name))).fields(1)
+        fields = self.ended(call(1, ADMIN + "Configure",
+                                  message(b"\x0a" + bytes([len(name)]) + name))).fields(1)
         self.assertEqual(fields["grpc-status"], str(INVALID_ARGUMENT))
         self.assertTrue(fields["grpc-message"].startswith('"caf%C3%A9 %25" is not'), fields)
 

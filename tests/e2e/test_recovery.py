@@ -39,15 +39,15 @@ class Report(harness.Case):
         self.assertEqual((torn.file, torn.offset, torn.bytes),
                          (f"aof/{name}", expected["offset"], expected["bytes"]))
         self.assertIn(f"{name[:-4]}-{torn.offset}.torn", torn.outcome)
-        self.assertEqual((recovery.sequence, recovery.keys, recovery.bytes),
-                         (status.sequence, status.keys, status.bytes))
-        self.assertEqual(recovery.sequence, 39)
+        self.assertEqual((recovery.version, recovery.keys, recovery.bytes),
+                         (status.version, status.keys, status.bytes))
+        self.assertEqual(recovery.version, 39)
         self.assertEqual(recovery.records, 20 + 19)
         self.assertEqual(recovery.file_count, len(recovery.files))
         first, last = recovery.files[0], recovery.files[-1]
-        self.assertEqual((first.name, first.records, first.sequence),
+        self.assertEqual((first.name, first.records, first.version),
                          ("snapshots/00000000000000000020.snapshot", 20, 20))
-        self.assertEqual((last.name, last.sequence), (f"aof/{name}", 39))
+        self.assertEqual((last.name, last.version), (f"aof/{name}", 39))
 
         line = self.recovered_line(again)
         for text in ("info recovered: mode hybrid, generation 1: ", "20.snapshot: 20 records, up to",

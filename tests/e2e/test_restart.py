@@ -90,7 +90,7 @@ class Restart(harness.Case):
         self.assertEqual(status.generation, before.generation)
         self.assertEqual(status.store_id, before.store_id)
         if wanted:
-            self.assertGreaterEqual(status.sequence, before.sequence)
+            self.assertGreaterEqual(status.version, before.version)
 
     def test_after_an_orderly_stop_everything_is_there_in_all_modes_but_none(self):
         for mode, options, _ in MODES:

@@ -8,7 +8,7 @@ from google.protobuf import descriptor_pb2
 
 import harness
 import http2
-from harness import (NOT_SERVING, PATIENCE, SERVING, health, health_grpc, kv, reflection,
+from harness import (NOT_SERVING, PATIENCE, SERVING, admin, health, health_grpc, kv, reflection,
                      reflection_grpc, reflection_v1alpha, reflection_v1alpha_grpc)
 
 Code = grpc.StatusCode
@@ -305,11 +305,11 @@ class Administration(harness.Case):
         self.assertEqual((first.plugin, first.options["max_snapshots"]), ("snapshot", "3"))
         self.assertEqual((first.keys, first.bytes, first.last_save_unix_ms), (0, 0, 0))
         self.assertRegex(first.store_id, r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-        self.assertRegex(first.version, r"^\d+\.\d+\.\d+$")
+        self.assertRegex(first.server_version, r"^\d+\.\d+\.\d+$")
         server.set("key", b"value")
         second = server.status()
         self.assertEqual((second.keys, second.bytes), (1, 8))
-        self.assertEqual(second.sequence, first.sequence + 1)
+        self.assertEqual(second.version, first.version + 1)
         self.assertEqual((second.last_error, second.read_only), ("", False))
 
     def test_save_is_reported_as_the_last_save(self):
@@ -317,10 +317,10 @@ class Administration(harness.Case):
             with self.subTest(mode=mode):
                 server = self.start(data=mode, mode=mode)
                 server.set("k", b"v")
-                sequence = server.save().sequence
+                sequence = server.save().version
                 status = server.status()
-                self.assertEqual(sequence, status.sequence)
-                self.assertEqual(status.last_save_sequence, sequence)
+                self.assertEqual(sequence, status.version)
+                self.assertEqual(status.last_save_version, sequence)
                 self.assertGreater(status.last_save_unix_ms, 0)
 
     def test_save_in_mode_none_is_refused_with_a_remedy(self):
@@ -329,14 +329,15 @@ class Administration(harness.Case):
 
     def test_plugins_are_listed_with_their_options(self):
         server = self.start(mode="aof")
-        plugins = {plugin.name: plugin for plugin in server.stub.ListPlugins(
-            kv.ListPluginsRequest(), timeout=PATIENCE).plugins}
+        plugins = {plugin.name: plugin for plugin in server.admin.ListPlugins(
+            admin.ListPluginsRequest(), timeout=PATIENCE).plugins}
         self.assertEqual(sorted(plugins), ["aof", "encrypt", "hybrid", "none", "snapshot"])
         self.assertEqual([name for name, plugin in plugins.items() if plugin.active], ["aof"])
         self.assertEqual({name: plugin.promise for name, plugin in plugins.items()},
-                         {"none": kv.Plugin.VOLATILE, "snapshot": kv.Plugin.PERIODIC,
-                          "aof": kv.Plugin.DURABLE, "hybrid": kv.Plugin.DURABLE,
-                          "encrypt": kv.Plugin.DURABLE})
+                         {"none": admin.Plugin.PROMISE_VOLATILE,
+                          "snapshot": admin.Plugin.PROMISE_PERIODIC,
+                          "aof": admin.Plugin.PROMISE_DURABLE, "hybrid": admin.Plugin.PROMISE_DURABLE,
+                          "encrypt": admin.Plugin.PROMISE_DURABLE})
         self.assertEqual([plugin.error for plugin in plugins.values()], [""] * 5)
         options = {option.name: option for option in plugins["hybrid"].options}
         self.assertEqual(sorted(options),
@@ -351,8 +352,8 @@ class Administration(harness.Case):
 
     def test_a_plugin_that_cannot_be_loaded_is_listed_with_the_reason(self):
         server = self.start(plugins=f"{harness.PLUGINS}:{harness.BAD_PLUGINS}")
-        plugins = {plugin.name: plugin for plugin in server.stub.ListPlugins(
-            kv.ListPluginsRequest(), timeout=PATIENCE).plugins}
+        plugins = {plugin.name: plugin for plugin in server.admin.ListPlugins(
+            admin.ListPluginsRequest(), timeout=PATIENCE).plugins}
         self.assertIn("ABI 99", plugins["other_abi"].error)
         self.assertIn("on_write", plugins["missing_hook"].error)
         self.assertEqual(plugins["memory"].error, "")
@@ -366,7 +367,7 @@ class Administration(harness.Case):
         self.assertEqual(dict(answer.options), {"fsync": "everysec", "aof_max_size": str(2 << 20),
                                                "snapshot_rate": str(64 << 20)})
         self.assertGreater(answer.generation, before.generation)
-        self.assertEqual(answer.sequence, before.sequence)
+        self.assertEqual(answer.version, before.version)
         self.assertEqual(server.get("k"), b"v")
 
     def test_validate_only_checks_and_changes_nothing(self):
@@ -394,6 +395,16 @@ class Administration(harness.Case):
         for path in ("/kvstore.KeyValueStore/Nothing", "/other.Service/Get", "/x"):
             call = server.channel.unary_unary(path)
             self.assertFails(Code.UNIMPLEMENTED, lambda: call(b"", timeout=PATIENCE))
+
+    def test_a_method_that_has_moved_is_unimplemented_and_the_answer_names_the_new_one(self):
+        server = self.start(mode="none")
+        for old, new in (("Configure", "Configure"), ("ListPlugins", "ListPlugins"),
+                         ("Save", "Save"), ("Status", "GetStatus")):
+            for request in (b"", b"\x0a\xff"):
+                call = server.channel.unary_unary(f"/kvstore.KeyValueStore/{old}")
+                self.assertFails(Code.UNIMPLEMENTED, lambda: call(request, timeout=PATIENCE),
+                                 f"kvstore.KeyValueStore/{old} has become "
+                                 f"kvstore.v1.AdminService/{new};", "kvstore/v1/admin.proto")
 
     def test_a_unix_socket_serves_as_a_port_does(self):
         import tempfile
@@ -499,7 +510,8 @@ class Health(harness.Case):
 
 class Reflection(harness.Case):
     SERVICES = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
-                "grpc.reflection.v1alpha.ServerReflection", "kvstore.KeyValueStore"]
+                "grpc.reflection.v1alpha.ServerReflection", "kvstore.KeyValueStore",
+                "kvstore.v1.AdminService"]
     VERSIONS = [(reflection, reflection_grpc), (reflection_v1alpha, reflection_v1alpha_grpc)]
 
     def setUp(self):
@@ -536,11 +548,22 @@ class Reflection(harness.Case):
                 self.assertEqual(methods[:5], ["Set", "Get", "Del", "Keys", "Config"])
                 self.assertIn("google/protobuf/empty.proto", files)
 
+    def test_the_administration_is_described_by_service_method_and_message(self):
+        for symbol in ("kvstore.v1.AdminService", "kvstore.v1.AdminService.GetStatus",
+                       "kvstore.v1.ShadowReport.Difference.Kind", "kvstore.v1.GetStatusResponse"):
+            answer, = self.ask(self.VERSIONS[0], {"file_containing_symbol": symbol})
+            self.assertEqual(list(self.files(answer)), ["kvstore/v1/admin.proto"], symbol)
+
     def test_what_is_described_is_what_the_proto_says(self):
-        answer, = self.ask(self.VERSIONS[0], {"file_by_filename": "kvstore.proto"})
+        for name, messages in (("kvstore.proto", kv), ("kvstore/v1/admin.proto", admin)):
+            with self.subTest(name=name):
+                self.check_described(name, messages)
+
+    def check_described(self, name, messages):
+        answer, = self.ask(self.VERSIONS[0], {"file_by_filename": name})
         wanted = descriptor_pb2.FileDescriptorProto()
-        kv.DESCRIPTOR.CopyToProto(wanted)
-        described = self.files(answer)["kvstore.proto"]
+        messages.DESCRIPTOR.CopyToProto(wanted)
+        described = self.files(answer)[name]
         described.ClearField("source_code_info")
         for message in [*described.message_type, *wanted.message_type]:
             for field in message.field:

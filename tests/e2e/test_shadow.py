@@ -8,14 +8,14 @@ import grpc
 
 import harness
 import store_files
-from harness import PATIENCE, kv
+from harness import PATIENCE, admin, kv
 from test_switch import OPTIONS, await_progress, faults, start_writers
 
 SDK_PLUGINS = os.environ["KVSTORE_TEST_SDK_PLUGINS"]
 ALL_PLUGINS = f"{harness.PLUGINS}:{harness.BAD_PLUGINS}:{SDK_PLUGINS}"
 KEPT = ("snapshot", "aof", "hybrid")
 KILL_ROUNDS = 6
-Report, Difference = kv.ShadowReport, kv.ShadowReport.Difference
+Report, Difference = admin.ShadowReport, admin.ShadowReport.Difference
 
 
 class Case(harness.Case):
@@ -32,9 +32,9 @@ class Case(harness.Case):
         return sorted(name for name in os.listdir(server.data) if name.startswith("gen-"))
 
     def assertEqualData(self, report):
-        self.assertEqual(report.outcome, Report.EQUAL, report)
-        self.assertEqual((report.loaded_sequence, report.loaded_keys, report.loaded_bytes),
-                         (report.sequence, report.keys, report.bytes))
+        self.assertEqual(report.outcome, Report.OUTCOME_EQUAL, report)
+        self.assertEqual((report.loaded_version, report.loaded_keys, report.loaded_bytes),
+                         (report.version, report.keys, report.bytes))
         self.assertRegex(report.live_digest, "^[0-9a-f]{32}$")
         self.assertEqual(report.live_digest, report.loaded_digest)
         self.assertEqual((report.differences, report.HasField("first_difference")), (0, False))
@@ -104,8 +104,8 @@ class Good(Case):
     def test_with_validate_only_it_is_a_shadow_run_too(self):
         """This is how a client asks that does not know whether its server supports shadow runs."""
         server = self.start(mode="aof")
-        answer = server.stub.Configure(
-            kv.ConfigureRequest(plugin="hybrid", shadow=True, shadow_seconds=0, validate_only=True),
+        answer = server.admin.Configure(
+            admin.ConfigureRequest(plugin="hybrid", shadow=True, shadow_seconds=0, validate_only=True),
             timeout=PATIENCE)
         self.assertEqualData(answer.shadow)
         self.assertEqual((answer.plugin, answer.generation), ("aof", 1))
@@ -125,7 +125,7 @@ class Good(Case):
         server = self.start(mode="aof")
         server.set("k", b"v")
         report = server.shadow("none")
-        self.assertEqual((report.outcome, report.keys), (Report.NOTHING_KEPT, 1))
+        self.assertEqual((report.outcome, report.keys), (Report.OUTCOME_NOTHING_KEPT, 1))
         self.assertLive(server, "aof")
 
     def test_an_empty_store_is_equal(self):
@@ -133,7 +133,7 @@ class Good(Case):
         for mode in KEPT:
             report = server.shadow(mode)
             self.assertEqualData(report)
-            self.assertEqual((report.sequence, report.keys), (0, 0))
+            self.assertEqual((report.version, report.keys), (0, 0))
 
     def test_configure_right_afterwards_cuts_over(self):
         server = self.start(mode="aof")
@@ -151,7 +151,7 @@ class Good(Case):
 class Bad(Case):
     def different(self, server, *arguments, **keywords):
         report = server.shadow(*arguments, **keywords)
-        self.assertEqual(report.outcome, Report.DIFFERENT, report)
+        self.assertEqual(report.outcome, Report.OUTCOME_DIFFERENT, report)
         self.assertNotEqual(report.live_digest, report.loaded_digest)
         return report, report.first_difference
 
@@ -160,7 +160,7 @@ class Bad(Case):
         server.set("b", b"1")
         server.set("a", b"1")
         report, first = self.different(server, "faulty")
-        self.assertEqual((first.kind, first.key, first.key_size), (Difference.MISSING, b"a", 1))
+        self.assertEqual((first.kind, first.key, first.key_size), (Difference.KIND_MISSING, b"a", 1))
         self.assertEqual((report.differences, report.loaded_keys), (2, 0))
         self.assertLive(server, "aof")
 
@@ -173,9 +173,9 @@ class Bad(Case):
         await_standby(server)
         server.delete("b")
         report = call.result().shadow
-        self.assertEqual(report.outcome, Report.DIFFERENT, report)
+        self.assertEqual(report.outcome, Report.OUTCOME_DIFFERENT, report)
         self.assertEqual((report.first_difference.kind, report.first_difference.key),
-                         (Difference.EXTRA, b"b"))
+                         (Difference.KIND_EXTRA, b"b"))
         self.assertLive(server, "aof")
 
     def test_a_value_that_is_an_older_one_is_named(self):
@@ -187,9 +187,9 @@ class Bad(Case):
         await_standby(server)
         server.set("a", b"new")
         report = call.result().shadow
-        self.assertEqual(report.outcome, Report.DIFFERENT, report)
+        self.assertEqual(report.outcome, Report.OUTCOME_DIFFERENT, report)
         self.assertEqual((report.first_difference.kind, report.first_difference.key),
-                         (Difference.VALUE, b"a"))
+                         (Difference.KIND_VALUE, b"a"))
         self.assertEqual(report.differences, 2, "z was the last of the checkpoint")
         self.assertLive(server, "aof")
 
@@ -204,7 +204,7 @@ class Bad(Case):
         server.set("k", b"v")
         for options in ({"open": "io"}, {"load": "io"}, {"tick": "io"}, {"tick": "no_space"}):
             report = server.shadow("faulty", options)
-            self.assertEqual(report.outcome, Report.FAILED, report)
+            self.assertEqual(report.outcome, Report.OUTCOME_FAILED, report)
             self.assertIn("told to fail", report.error)
             self.assertLive(server, "aof")
 
@@ -213,7 +213,7 @@ class Bad(Case):
         for code in ("io", "no_space", "unknown"):
             writers = start_writers(server)
             report = server.shadow("faulty", {"write": code, "healthy_writes": "3"}, seconds=3600)
-            self.assertEqual(report.outcome, Report.FAILED, report)
+            self.assertEqual(report.outcome, Report.OUTCOME_FAILED, report)
             self.assertIn("told to fail", report.error)
             self.assertEqual((report.candidate_writes.calls, report.candidate_writes.errors),
                              (4, 1))
@@ -228,7 +228,7 @@ class Bad(Case):
         server = self.start(mode="aof", plugins=ALL_PLUGINS)
         writers = start_writers(server)
         report = server.shadow("faulty", {"sync": "io"}, seconds=1)
-        self.assertEqual(report.outcome, Report.DIFFERENT, report)
+        self.assertEqual(report.outcome, Report.OUTCOME_DIFFERENT, report)
         self.assertGreater(report.candidate_writes.calls, 0)
         for writer in writers:
             writer.stop()
@@ -242,14 +242,14 @@ class Bad(Case):
                          lambda: server.shadow("aof", seconds=86401), "shadow_seconds")
         self.assertFails(
             grpc.StatusCode.INVALID_ARGUMENT,
-            lambda: server.stub.Configure(kv.ConfigureRequest(plugin="aof", shadow_seconds=1)),
+            lambda: server.admin.Configure(admin.ConfigureRequest(plugin="aof", shadow_seconds=1)),
             "shadow_seconds")
         self.assertLive(server, "aof")
 
 
 def await_standby(server):
     """Waits until the run is past its checkpoint and the control thread answers again."""
-    server.stub.ListPlugins(kv.ListPluginsRequest(), timeout=PATIENCE)
+    server.admin.ListPlugins(admin.ListPluginsRequest(), timeout=PATIENCE)
 
 
 class Meanwhile(Case):
@@ -263,7 +263,7 @@ class Meanwhile(Case):
         server = self.start(mode="aof")
         call = self.begin(server)
         server.set("k", b"v")
-        self.assertGreater(server.save().sequence, 0)
+        self.assertGreater(server.save().version, 0)
         self.assertEqual(server.configure("hybrid", validate_only=True).plugin, "hybrid")
         for refused in (lambda: server.configure("hybrid"), lambda: server.shadow("snapshot")):
             self.assertFails(grpc.StatusCode.FAILED_PRECONDITION, refused, "shadow run")

@@ -40,7 +40,7 @@ class Paced(harness.Case):
 
     def test_save_and_a_switch_do_not_wait_for_it(self):
         for server in self.each_mode():
-            self.assertGreater(server.save().sequence, 0)
+            self.assertGreater(server.save().version, 0)
             server.configure("none")
             self.assertEqual(len(server.keys()), VALUES)
             server.stop()

@@ -7,7 +7,7 @@ import subprocess
 import grpc
 
 import harness
-from harness import PATIENCE, kv
+from harness import PATIENCE, admin, kv
 
 DOCS = os.path.join(harness.ROOT, "docs", "stopping.md")
 STUCK = 3  # the exit code of a process that ended in the middle of something
@@ -109,7 +109,7 @@ class Hanging(harness.Case):
     def test_a_save_that_hangs(self):
         server = self.start_gated()
         self.gate(server, "tick_gate_2")
-        save = server.stub.Save.future(kv.SaveRequest(), timeout=PATIENCE)
+        save = server.admin.Save.future(admin.SaveRequest(), timeout=PATIENCE)
         server.await_hook("on_tick (checkpoint)")
         self.assertGivesUp(server, "on_tick (checkpoint) of gated has run")
         self.assertNotEqual(save.code(), grpc.StatusCode.OK)
@@ -146,8 +146,8 @@ class Hanging(harness.Case):
         call."""
         gate = os.path.join(self.folder, "checkpoint_gate")
         os.mkfifo(gate)
-        call = server.stub.Configure.future(
-            kv.ConfigureRequest(plugin="gated", options={"checkpoint_gate": gate}),
+        call = server.admin.Configure.future(
+            admin.ConfigureRequest(plugin="gated", options={"checkpoint_gate": gate}),
             timeout=PATIENCE)
         self.assertTrue(server.log.wait_for("waits at"), server.log.text())
         return gate, call
@@ -155,7 +155,7 @@ class Hanging(harness.Case):
     def test_a_switch_that_is_going_on_is_cancelled_and_one_that_waits_is_not_begun(self):
         server = self.start_durable()
         gate, switch = self.begin_switch(server)
-        waiting = server.stub.Configure.future(kv.ConfigureRequest(plugin="hybrid"),
+        waiting = server.admin.Configure.future(admin.ConfigureRequest(plugin="hybrid"),
                                                timeout=PATIENCE)
         # The switch waits at its gate, so further requests wait behind it.
         server.terminate()
@@ -188,15 +188,15 @@ class Crowded(Filled):
 
     def start_crowded(self):
         server = self.start_filled()
-        greedy = harness.kv_grpc.KeyValueStoreStub(server.connect())
+        greedy = harness.admin_grpc.AdminServiceStub(server.connect())
         calls = [greedy.Configure.future(
-            kv.ConfigureRequest(plugin="aof", options={"aof_max_size": str(20000000 + i)}),
+            admin.ConfigureRequest(plugin="aof", options={"aof_max_size": str(20000000 + i)}),
             timeout=PATIENCE) for i in range(400)]
         return server, calls
 
     def test_who_asks_too_much_is_refused_and_others_have_their_turn(self):
         server, calls = self.start_crowded()
-        plugins = server.stub.ListPlugins(kv.ListPluginsRequest(), timeout=PATIENCE)
+        plugins = server.admin.ListPlugins(admin.ListPluginsRequest(), timeout=PATIENCE)
         self.assertIn("aof", [plugin.name for plugin in plugins.plugins])
         codes = {call.code() for call in calls}
         self.assertEqual(codes, {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED})
@@ -213,7 +213,7 @@ class Crowded(Filled):
 
     def test_equal_requests_are_one_switch(self):
         server = self.start(mode="aof")
-        calls = [server.stub.Configure.future(kv.ConfigureRequest(plugin="hybrid"),
+        calls = [server.admin.Configure.future(admin.ConfigureRequest(plugin="hybrid"),
                                               timeout=PATIENCE) for _ in range(100)]
         self.assertEqual({call.code() for call in calls}, {grpc.StatusCode.OK})
         server.stop()

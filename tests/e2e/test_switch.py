@@ -220,8 +220,8 @@ class Kill(harness.Case):
             writers = start_writers(server, counter)
             await_progress(writers, rng.randrange(1, 20))
             began = time.monotonic()
-            switch = server.stub.Configure.future(
-                harness.kv.ConfigureRequest(plugin=new, options=OPTIONS[new]), timeout=PATIENCE)
+            switch = server.admin.Configure.future(
+                harness.admin.ConfigureRequest(plugin=new, options=OPTIONS[new]), timeout=PATIENCE)
             # Only the moment of the kill is random here: spread over the time that switches took.
             longest = max(durations, default=0.05)
             try:

@@ -39,8 +39,8 @@ def hold_switch(client):
     for i in range(10):
         client.set(f"k{i}", b"v" * 500)
     held = client.shim.arm("fdatasync", 1, "hold", match="snapshots")
-    switch = client.server.stub.Configure.future(
-        harness.kv.ConfigureRequest(plugin="snapshot"), timeout=harness.PATIENCE)
+    switch = client.server.admin.Configure.future(
+        harness.admin.ConfigureRequest(plugin="snapshot"), timeout=harness.PATIENCE)
     held.wait_held()
     for i in range(5):
         client.set(f"k{i}", b"meanwhile")
@@ -67,7 +67,7 @@ def hold_shadow(client):
         client.note("the shadow run was over before its checkpoint")
     held.disarm()
     report = run.result().shadow
-    if report.outcome != harness.kv.ShadowReport.EQUAL or report.records != 5:
+    if report.outcome != harness.admin.ShadowReport.OUTCOME_EQUAL or report.records != 5:
         client.note(f"a shadow run told\n{report}")
 
 
@@ -94,7 +94,7 @@ def failed_shadows(kind, calls):
     """The report of each run says that its shadow failed."""
     def attempt(client, rule):
         report = client.server.shadow("snapshot")
-        if report.outcome != harness.kv.ShadowReport.FAILED and rule.hits:
+        if report.outcome != harness.admin.ShadowReport.OUTCOME_FAILED and rule.hits:
             client.note(f"a shadow run whose {kind} failed told\n{report}")
     return fifty_failures("shadow run", kind, calls, "gen-000002", attempt)
 
@@ -223,7 +223,7 @@ def background_sync(client):
     rule.wait_hit()
     generation = client.generation
     faults.Rule.wait(lambda: client.server.status().generation > generation or
-                     client.server.status().last_save_sequence >= client.history.acknowledged)
+                     client.server.status().last_save_version >= client.history.acknowledged)
     client.failed_at = None
     client.generation = client.server.status().generation
     client.recover(by_save=False)

@@ -48,7 +48,7 @@ class Maker:
                 state.pop(key, None)
             else:
                 state[key] = value
-        self.states.append((self.server.status().sequence, state))
+        self.states.append((self.server.status().version, state))
 
     def set(self, key, value):
         self.server.set(key, value)

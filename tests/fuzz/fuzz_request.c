@@ -92,6 +92,7 @@ static void start_server(void)
    method_count = kv_service_methods(service, methods);
    method_count += kv_health_methods(health, methods + method_count);
    method_count += kv_reflection_methods(reflection, methods + method_count);
+   check_order(methods, method_count);
 }
 
 /* libFuzzer's hook, and that of replay.c. */

@@ -15,6 +15,9 @@
 /* Deletes every key, by Batch. `methods` is the table with the service's own methods. */
 void check_empty_store(const struct kv_rpc_method *methods, struct kv_store *store);
 
+/* Sorts the methods by the numbers that they have in the corpus. */
+void check_order(struct kv_rpc_method *methods, size_t count);
+
 /* Makes one call and checks it. */
 void check_call(const struct kv_rpc_method *method, struct kv_store *store,
                 struct kv_slice request);

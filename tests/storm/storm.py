@@ -22,7 +22,7 @@ import traceback
 import grpc
 
 import harness
-from harness import PATIENCE, kv
+from harness import PATIENCE, admin, kv
 from history import Clients
 from recorded import DURABLE, Recorded
 from values import encode
@@ -151,7 +151,7 @@ class Load:
             if found:
                 raise Defect(f"Scan found keys that nobody wrote: {sorted(found)[:5]}")
             # What was answered while a durable mode was active outlives a switch to a weaker one.
-            if stub.Status(kv.StatusRequest(), timeout=PATIENCE).plugin in DURABLE:
+            if self.server.status().plugin in DURABLE:
                 self.storm.kept = floors
 
     def _read(self, rng, stub):
@@ -222,7 +222,8 @@ class Load:
         self.administered.release()
         report = self.server.shadow(plugin, random_options(rng, plugin, ()))
         self.storm.counts["shadow runs"] += 1
-        if report.outcome not in (kv.ShadowReport.EQUAL, kv.ShadowReport.NOTHING_KEPT):
+        if report.outcome not in (admin.ShadowReport.OUTCOME_EQUAL,
+                                  admin.ShadowReport.OUTCOME_NOTHING_KEPT):
             raise Defect(f"a shadow run told\n{report}")
 
     def _configure(self, rng, plugin, fixed):

@@ -66,8 +66,9 @@ def generate(folder, *names):
     sys.path.insert(0, out)
     modules = {}
     for name in names:
-        modules[name] = (importlib.import_module(f"{name}_pb2"),
-                         importlib.import_module(f"{name}_pb2_grpc"))
+        module = name.replace("/", ".")
+        modules[name] = (importlib.import_module(f"{module}_pb2"),
+                         importlib.import_module(f"{module}_pb2_grpc"))
     return modules
 
 
@@ -75,7 +76,9 @@ def generate(folder, *names):
 SERVICE_PROTO = os.environ.get("KVSTORE_TEST_PROTO", os.path.join(ROOT, "proto", "kvstore.proto"))
 _name = os.path.basename(SERVICE_PROTO)[:-len(".proto")]
 kv, kv_grpc = generate(os.path.dirname(SERVICE_PROTO), _name)[_name]
-_stubs = generate(os.path.join(ROOT, "proto"), "health", "reflection", "reflection_v1alpha")
+_stubs = generate(os.path.join(ROOT, "proto"), "kvstore/v1/admin", "health", "reflection",
+                  "reflection_v1alpha")
+admin, admin_grpc = _stubs["kvstore/v1/admin"]
 health, health_grpc = _stubs["health"]
 reflection, reflection_grpc = _stubs["reflection"]
 reflection_v1alpha, reflection_v1alpha_grpc = _stubs["reflection_v1alpha"]
@@ -166,6 +169,7 @@ class Server:
             self.port = int(self.address.rsplit(":", 1)[1])
         self.channel = self.connect()
         self.stub = kv_grpc.KeyValueStoreStub(self.channel)
+        self.admin = admin_grpc.AdminServiceStub(self.channel)
 
     def _refused(self):
         code = self._ended()
@@ -224,8 +228,8 @@ class Server:
         return list(self.stub.Keys(kv.KeysRequest(), timeout=PATIENCE).keys)
 
     def configure(self, plugin, options=None, validate_only=False):
-        return self.stub.Configure(
-            kv.ConfigureRequest(plugin=plugin, options=options or {}, validate_only=validate_only),
+        return self.admin.Configure(
+            admin.ConfigureRequest(plugin=plugin, options=options or {}, validate_only=validate_only),
             timeout=PATIENCE)
 
     def shadow(self, plugin, options=None, seconds=0):
@@ -233,15 +237,15 @@ class Server:
 
     def shadow_call(self, plugin, options=None, seconds=0, timeout=PATIENCE):
         """A shadow run as a call in flight."""
-        return self.stub.Configure.future(
-            kv.ConfigureRequest(plugin=plugin, options=options or {}, shadow=True,
+        return self.admin.Configure.future(
+            admin.ConfigureRequest(plugin=plugin, options=options or {}, shadow=True,
                                 shadow_seconds=seconds), timeout=timeout)
 
     def save(self):
-        return self.stub.Save(kv.SaveRequest(), timeout=PATIENCE)
+        return self.admin.Save(admin.SaveRequest(), timeout=PATIENCE)
 
     def status(self):
-        return self.stub.Status(kv.StatusRequest(), timeout=PATIENCE)
+        return self.admin.GetStatus(admin.GetStatusRequest(), timeout=PATIENCE)
 
     def scan(self, **fields):
         """All entries as pairs."""

@@ -17,6 +17,7 @@ NO_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 0, 7, 8, 11
 
 PATIENCE = 60
 SERVICE = "/kvstore.KeyValueStore/"
+ADMIN = "/kvstore.v1.AdminService/"
 
 
 def number(value, size):
@@ -72,8 +73,9 @@ def headers(stream, fields, flags=END_HEADERS):
 
 
 def call(stream, name, data, flags=END_STREAM, **fields):
-    """Headers and one DATA frame of a whole call."""
-    return headers(stream, block(SERVICE + name, **fields)) + \
+    """Headers and one DATA frame of a whole call; `name` alone is a method of SERVICE."""
+    path = name if name.startswith("/") else SERVICE + name
+    return headers(stream, block(path, **fields)) + \
         frame(DATA, flags, stream, data)
 
 

@@ -17,7 +17,7 @@ class Recorded:
 
     def _adopt(self, answer):
         self.plugin, self.options = answer.plugin, dict(answer.options)
-        self.generation, self.sequence = answer.generation, answer.sequence
+        self.generation, self.sequence = answer.generation, answer.version
 
     def durable(self):
         return self.plugin in DURABLE
@@ -33,8 +33,8 @@ class Recorded:
             error = f"Configure to {plugin} {options} answered {answer.plugin} {answer.options}"
         elif answer.generation < self.generation:
             error = f"generation {answer.generation} after {self.generation}"
-        elif answer.sequence < self.sequence:
-            error = f"sequence {answer.sequence} after {self.sequence}"
+        elif answer.version < self.sequence:
+            error = f"sequence {answer.version} after {self.sequence}"
         elif answer.generation != self.generation:
             self.checkpoint = mark  # a fresh generation; otherwise there was nothing to do
         self.doubt = None
@@ -43,8 +43,8 @@ class Recorded:
 
     def saved(self, answer, mark):
         self.checkpoint = mark
-        self.saved_sequence = max(self.saved_sequence, answer.sequence)
-        self.sequence = max(self.sequence, answer.sequence)
+        self.saved_sequence = max(self.saved_sequence, answer.version)
+        self.sequence = max(self.sequence, answer.version)
 
     def restarted(self, status):
         """Adopts what a restarted server says of itself. None, or what is wrong with it."""
@@ -57,10 +57,10 @@ class Recorded:
         if not self._is_last(status):
             self.checkpoint = self.doubt[2]
         sequence = {"none": 0, "snapshot": self.saved_sequence}.get(status.plugin, self.sequence)
-        if status.sequence < sequence:
-            return f"sequence {status.sequence} after {sequence}"
+        if status.version < sequence:
+            return f"sequence {status.version} after {sequence}"
         self.doubt = None
-        self.saved_sequence = status.sequence
+        self.saved_sequence = status.version
         self._adopt(status)
         return None
 

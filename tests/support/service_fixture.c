@@ -103,11 +103,14 @@ int service_fixture_tear_down(void **state)
 
 const struct kv_rpc_method *service_method(const struct service_fixture *fixture, const char *name)
 {
-   char path[64];
-   snprintf(path, sizeof path, "/kvstore.KeyValueStore/%s", name);
-   for (size_t i = 0; i < fixture->method_count; i++)
-      if (strcmp(fixture->methods[i].path, path) == 0)
-         return &fixture->methods[i];
+   static const char *const services[] = {"/kvstore.v1.AdminService/", "/kvstore.KeyValueStore/"};
+   for (size_t s = 0; s < sizeof services / sizeof *services; s++) {
+      char path[64];
+      snprintf(path, sizeof path, "%s%s", services[s], name);
+      for (size_t i = 0; i < fixture->method_count; i++)
+         if (strcmp(fixture->methods[i].path, path) == 0)
+            return &fixture->methods[i];
+   }
    fail_msg("there is no method %s", name);
    return NULL;
 }
@@ -218,17 +221,18 @@ void service_assert_value(const struct service_fixture *fixture, const char *key
    kvstore__get_response__free_unpacked(reply, NULL);
 }
 
-Kvstore__StatusResponse *service_status(const struct service_fixture *fixture)
+Kvstore__V1__GetStatusResponse *service_status(const struct service_fixture *fixture)
 {
-   const Kvstore__StatusRequest request = KVSTORE__STATUS_REQUEST__INIT;
-   return service_reply(fixture, "Status", &request.base, &kvstore__status_response__descriptor);
+   const Kvstore__V1__GetStatusRequest request = KVSTORE__V1__GET_STATUS_REQUEST__INIT;
+   return service_reply(fixture, "GetStatus", &request.base,
+                        &kvstore__v1__get_status_response__descriptor);
 }
 
 void service_configure(const struct service_fixture *fixture, const char *plugin,
                        const char *option, const char *value)
 {
-   Kvstore__MapEntry entry = KVSTORE__MAP_ENTRY__INIT, *entries[] = {&entry};
-   Kvstore__ConfigureRequest request = KVSTORE__CONFIGURE_REQUEST__INIT;
+   Kvstore__V1__MapEntry entry = KVSTORE__V1__MAP_ENTRY__INIT, *entries[] = {&entry};
+   Kvstore__V1__ConfigureRequest request = KVSTORE__V1__CONFIGURE_REQUEST__INIT;
    request.plugin = service_text(plugin);
    if (option) {
       entry.key = service_text(option);
@@ -236,21 +240,21 @@ void service_configure(const struct service_fixture *fixture, const char *plugin
       request.n_options = 1;
       request.options = entries;
    }
-   void *reply =
-       service_reply(fixture, "Configure", &request.base, &kvstore__configure_response__descriptor);
+   void *reply = service_reply(fixture, "Configure", &request.base,
+                               &kvstore__v1__configure_response__descriptor);
    protobuf_c_message_free_unpacked(reply, NULL);
 }
 
 void service_assert_option(const struct service_fixture *fixture, const char *option,
                            const char *expected)
 {
-   Kvstore__StatusResponse *status = service_status(fixture);
+   Kvstore__V1__GetStatusResponse *status = service_status(fixture);
    size_t i = 0;
    while (i < status->n_options && (status->options[i]->key.len != strlen(option) ||
                                     memcmp(status->options[i]->key.data, option, strlen(option))))
       i++;
    if (i == status->n_options)
-      fail_msg("Status shows no option %s", option);
+      fail_msg("GetStatus shows no option %s", option);
    service_assert_text(status->options[i]->value, expected);
-   kvstore__status_response__free_unpacked(status, NULL);
+   kvstore__v1__get_status_response__free_unpacked(status, NULL);
 }

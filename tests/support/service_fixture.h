@@ -14,6 +14,7 @@
 #include "tests/support/temporary.h"
 
 #include "kvstore.pb-c.h"
+#include "kvstore/v1/admin.pb-c.h"
 
 #define SERVICE_VALUE_MAX ((size_t)200 * 1024)
 #define SERVICE_MESSAGE_MAX ((size_t)300 * 1024)
@@ -74,8 +75,8 @@ void service_set(const struct service_fixture *fixture, const char *key, const c
 bool service_del(const struct service_fixture *fixture, const char *key);
 void service_assert_value(const struct service_fixture *fixture, const char *key,
                           const char *expected);
-/* The reply of Status; free it with kvstore__status_response__free_unpacked. */
-Kvstore__StatusResponse *service_status(const struct service_fixture *fixture);
+/* The reply of GetStatus; free it with kvstore__v1__get_status_response__free_unpacked. */
+Kvstore__V1__GetStatusResponse *service_status(const struct service_fixture *fixture);
 /* What Configure has been asked for must be accepted. */
 void service_configure(const struct service_fixture *fixture, const char *plugin,
                        const char *option, const char *value);

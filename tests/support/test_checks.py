@@ -82,7 +82,7 @@ class CutTest(unittest.TestCase):
 
 def status(plugin="aof", generation=3, sequence=10, **options):
     return types.SimpleNamespace(plugin=plugin, options=options, generation=generation,
-                                 sequence=sequence)
+                                 version=sequence)
 
 
 class RecordedTest(unittest.TestCase):

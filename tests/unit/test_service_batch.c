@@ -254,9 +254,9 @@ static void a_part_that_fails_is_an_error_of_its_operations_alone(void **state)
    for (size_t i = done; i < OPERATIONS_MAX; i++)
       assert_error(reply->results[i], KV_UNAVAILABLE, "told to fail");
    kvstore__batch_response__free_unpacked(reply, NULL);
-   Kvstore__StatusResponse *status = service_status(fixture);
+   Kvstore__V1__GetStatusResponse *status = service_status(fixture);
    assert_int_equal(status->keys, done);
-   kvstore__status_response__free_unpacked(status, NULL);
+   kvstore__v1__get_status_response__free_unpacked(status, NULL);
    service_fixture_destroy(fixture);
 }
 

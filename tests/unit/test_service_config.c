@@ -24,9 +24,9 @@ static void config(const struct service_fixture *fixture, const Kvstore__ConfigR
 
 static void assert_plugin(const struct service_fixture *fixture, const char *expected)
 {
-   Kvstore__StatusResponse *status = service_status(fixture);
+   Kvstore__V1__GetStatusResponse *status = service_status(fixture);
    service_assert_text(status->plugin, expected);
-   kvstore__status_response__free_unpacked(status, NULL);
+   kvstore__v1__get_status_response__free_unpacked(status, NULL);
 }
 
 static void each_mode_is_a_plugin_with_its_defaults_and_keeps_the_data(void **state)
@@ -122,12 +122,12 @@ static void what_is_in_force_already_is_not_begun_anew(void **state)
 {
    const Kvstore__ConfigRequest request = config_of(KVSTORE__STORAGE_MODE__SNAPSHOT);
    config(*state, &request);
-   Kvstore__StatusResponse *before = service_status(*state);
+   Kvstore__V1__GetStatusResponse *before = service_status(*state);
    config(*state, &request);
-   Kvstore__StatusResponse *after = service_status(*state);
+   Kvstore__V1__GetStatusResponse *after = service_status(*state);
    assert_int_equal(after->generation, before->generation);
-   kvstore__status_response__free_unpacked(before, NULL);
-   kvstore__status_response__free_unpacked(after, NULL);
+   kvstore__v1__get_status_response__free_unpacked(before, NULL);
+   kvstore__v1__get_status_response__free_unpacked(after, NULL);
 }
 
 #define TEST(name)                                                                                 \

@@ -17,13 +17,13 @@
 #define OPTIONS_MAX 2
 
 struct configure {
-   Kvstore__ConfigureRequest request;
-   Kvstore__MapEntry entries[OPTIONS_MAX], *pointers[OPTIONS_MAX];
+   Kvstore__V1__ConfigureRequest request;
+   Kvstore__V1__MapEntry entries[OPTIONS_MAX], *pointers[OPTIONS_MAX];
 };
 
 static void begin_configure(struct configure *configure, const char *plugin)
 {
-   kvstore__configure_request__init(&configure->request);
+   kvstore__v1__configure_request__init(&configure->request);
    configure->request.plugin = service_text(plugin);
    configure->request.options = configure->pointers;
 }
@@ -32,17 +32,17 @@ static void add_option(struct configure *configure, const char *name, const char
 {
    size_t i = configure->request.n_options++;
    assert_true(i < OPTIONS_MAX);
-   kvstore__map_entry__init(&configure->entries[i]);
+   kvstore__v1__map_entry__init(&configure->entries[i]);
    configure->entries[i].key = service_text(name);
    configure->entries[i].value = service_text(value);
    configure->pointers[i] = &configure->entries[i];
 }
 
-static Kvstore__ConfigureResponse *run_configure(const struct service_fixture *fixture,
-                                                 const struct configure *configure)
+static Kvstore__V1__ConfigureResponse *run_configure(const struct service_fixture *fixture,
+                                                     const struct configure *configure)
 {
    return service_reply(fixture, "Configure", &configure->request.base,
-                        &kvstore__configure_response__descriptor);
+                        &kvstore__v1__configure_response__descriptor);
 }
 
 static void refuse_configure(const struct service_fixture *fixture,
@@ -58,15 +58,15 @@ static void configure_answers_what_is_in_force(void **state)
    service_set(*state, "k", "v");
    begin_configure(&configure, "snapshot");
    add_option(&configure, "max_snapshots", "7");
-   Kvstore__ConfigureResponse *reply = run_configure(*state, &configure);
+   Kvstore__V1__ConfigureResponse *reply = run_configure(*state, &configure);
    service_assert_text(reply->plugin, "snapshot");
    assert_int_equal(reply->generation, 2);
-   assert_int_equal(reply->sequence, 1);
+   assert_int_equal(reply->version, 1);
    assert_null(reply->shadow);
    assert_int_equal(reply->n_options, 3);
    service_assert_text(reply->options[1]->key, "max_snapshots");
    service_assert_text(reply->options[1]->value, "7");
-   kvstore__configure_response__free_unpacked(reply, NULL);
+   kvstore__v1__configure_response__free_unpacked(reply, NULL);
    service_assert_option(*state, "max_snapshots", "7");
 }
 
@@ -96,10 +96,10 @@ static void what_configure_cannot_switch_to_is_refused_and_changes_nothing(void 
    begin_configure(&configure, "faulty");
    add_option(&configure, "open", "io");
    refuse_configure(*state, &configure, KV_UNAVAILABLE, "plug-in faulty", "told to fail");
-   Kvstore__StatusResponse *status = service_status(*state);
+   Kvstore__V1__GetStatusResponse *status = service_status(*state);
    service_assert_text(status->plugin, "none");
    assert_int_equal(status->generation, 1);
-   kvstore__status_response__free_unpacked(status, NULL);
+   kvstore__v1__get_status_response__free_unpacked(status, NULL);
 }
 
 static void validate_only_answers_what_would_be_in_force(void **state)
@@ -108,18 +108,18 @@ static void validate_only_answers_what_would_be_in_force(void **state)
    begin_configure(&configure, "snapshot");
    configure.request.validate_only = true;
    add_option(&configure, "max_snapshots", "7");
-   Kvstore__ConfigureResponse *reply = run_configure(*state, &configure);
+   Kvstore__V1__ConfigureResponse *reply = run_configure(*state, &configure);
    service_assert_text(reply->plugin, "snapshot");
    assert_int_equal(reply->generation, 1);
    service_assert_text(reply->options[1]->value, "7");
-   kvstore__configure_response__free_unpacked(reply, NULL);
+   kvstore__v1__configure_response__free_unpacked(reply, NULL);
    begin_configure(&configure, "faulty");
    configure.request.validate_only = true;
    add_option(&configure, "open", "io");
    refuse_configure(*state, &configure, KV_UNAVAILABLE, "told to fail", "plug-in faulty");
-   Kvstore__StatusResponse *status = service_status(*state);
+   Kvstore__V1__GetStatusResponse *status = service_status(*state);
    service_assert_text(status->plugin, "none");
-   kvstore__status_response__free_unpacked(status, NULL);
+   kvstore__v1__get_status_response__free_unpacked(status, NULL);
 }
 
 /* ---- Configure with shadow ---- */
@@ -128,7 +128,7 @@ static void begin_shadow(struct configure *configure, const char *plugin)
 {
    begin_configure(configure, plugin);
    configure->request.shadow = true;
-   configure->request.shadow_time_case = KVSTORE__CONFIGURE_REQUEST__SHADOW_TIME_SHADOW_SECONDS;
+   configure->request.shadow_time_case = KVSTORE__V1__CONFIGURE_REQUEST__SHADOW_TIME_SHADOW_SECONDS;
 }
 
 static void a_shadow_run_reports_and_leaves_the_mode_alone(void **state)
@@ -137,11 +137,11 @@ static void a_shadow_run_reports_and_leaves_the_mode_alone(void **state)
    service_set(*state, "k", "v");
    begin_shadow(&configure, "aof");
    add_option(&configure, "fsync", "no");
-   Kvstore__ConfigureResponse *reply = run_configure(*state, &configure);
-   const Kvstore__ShadowReport *report = reply->shadow;
+   Kvstore__V1__ConfigureResponse *reply = run_configure(*state, &configure);
+   const Kvstore__V1__ShadowReport *report = reply->shadow;
    service_assert_text(reply->plugin, "none");
    assert_non_null(report);
-   assert_int_equal(report->outcome, KVSTORE__SHADOW_REPORT__OUTCOME__EQUAL);
+   assert_int_equal(report->outcome, KVSTORE__V1__SHADOW_REPORT__OUTCOME__OUTCOME_EQUAL);
    service_assert_text(report->plugin, "aof");
    service_assert_text(report->options[0]->value, "no");
    assert_int_equal(report->keys, 1);
@@ -152,7 +152,7 @@ static void a_shadow_run_reports_and_leaves_the_mode_alone(void **state)
    assert_int_equal(report->differences, 0);
    assert_null(report->first_difference);
    service_assert_text(report->candidate_writes->name, "on_write");
-   kvstore__configure_response__free_unpacked(reply, NULL);
+   kvstore__v1__configure_response__free_unpacked(reply, NULL);
 }
 
 static void a_shadow_run_that_loses_a_key_names_it(void **state)
@@ -160,14 +160,14 @@ static void a_shadow_run_that_loses_a_key_names_it(void **state)
    struct configure configure;
    service_set(*state, "a key", "v");
    begin_shadow(&configure, "faulty"); /* promises to keep all, and keeps nothing */
-   Kvstore__ConfigureResponse *reply = run_configure(*state, &configure);
-   assert_int_equal(reply->shadow->outcome, KVSTORE__SHADOW_REPORT__OUTCOME__DIFFERENT);
+   Kvstore__V1__ConfigureResponse *reply = run_configure(*state, &configure);
+   assert_int_equal(reply->shadow->outcome, KVSTORE__V1__SHADOW_REPORT__OUTCOME__OUTCOME_DIFFERENT);
    assert_int_equal(reply->shadow->differences, 1);
    assert_int_equal(reply->shadow->first_difference->kind,
-                    KVSTORE__SHADOW_REPORT__DIFFERENCE__KIND__MISSING);
+                    KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_MISSING);
    service_assert_text(reply->shadow->first_difference->key, "a key");
    assert_int_equal(reply->shadow->first_difference->key_size, 5);
-   kvstore__configure_response__free_unpacked(reply, NULL);
+   kvstore__v1__configure_response__free_unpacked(reply, NULL);
 }
 
 static void a_shadow_run_whose_plugin_fails_says_how(void **state)
@@ -175,10 +175,10 @@ static void a_shadow_run_whose_plugin_fails_says_how(void **state)
    struct configure configure;
    begin_shadow(&configure, "faulty");
    add_option(&configure, "tick", "io");
-   Kvstore__ConfigureResponse *reply = run_configure(*state, &configure);
-   assert_int_equal(reply->shadow->outcome, KVSTORE__SHADOW_REPORT__OUTCOME__FAILED);
+   Kvstore__V1__ConfigureResponse *reply = run_configure(*state, &configure);
+   assert_int_equal(reply->shadow->outcome, KVSTORE__V1__SHADOW_REPORT__OUTCOME__OUTCOME_FAILED);
    assert_non_null(memmem(reply->shadow->error.data, reply->shadow->error.len, "told to fail", 12));
-   kvstore__configure_response__free_unpacked(reply, NULL);
+   kvstore__v1__configure_response__free_unpacked(reply, NULL);
 }
 
 static void a_shadow_run_that_cannot_be_is_refused(void **state)
@@ -196,7 +196,7 @@ static void a_shadow_run_that_cannot_be_is_refused(void **state)
 
 /* ---- Calls that wait for one another ---- */
 
-static const Kvstore__SaveRequest save = KVSTORE__SAVE_REQUEST__INIT;
+static const Kvstore__V1__SaveRequest save = KVSTORE__V1__SAVE_REQUEST__INIT;
 
 /* The control thread, held in a checkpoint; let go of by closing `gate`. */
 struct held {
@@ -249,10 +249,10 @@ static void saves_that_wait_are_answered_together(void **state)
    let_go(&held);
    for (size_t i = 0; i < 3; i++) {
       fake_call_wait(calls[i]);
-      Kvstore__SaveResponse *reply = kvstore__save_response__unpack(
+      Kvstore__V1__SaveResponse *reply = kvstore__v1__save_response__unpack(
           NULL, answers[i].messages[0].size, answers[i].messages[0].data);
-      assert_int_equal(reply->sequence, 2);
-      kvstore__save_response__free_unpacked(reply, NULL);
+      assert_int_equal(reply->version, 2);
+      kvstore__v1__save_response__free_unpacked(reply, NULL);
       end_call(calls[i], &answers[i], KV_OK);
    }
 }
@@ -261,7 +261,7 @@ static void a_call_that_is_cancelled_while_it_waits_does_nothing(void **state)
 {
    struct held held;
    struct configure configure;
-   const Kvstore__ListPluginsRequest list = KVSTORE__LIST_PLUGINS_REQUEST__INIT;
+   const Kvstore__V1__ListPluginsRequest list = KVSTORE__V1__LIST_PLUGINS_REQUEST__INIT;
    struct fake_answer switched, listed;
    hold(&held, *state);
    begin_configure(&configure, "none");
@@ -273,9 +273,9 @@ static void a_call_that_is_cancelled_while_it_waits_does_nothing(void **state)
    let_go(&held);
    end_call(switches, &switched, KV_CANCELLED);
    end_call(lists, &listed, KV_CANCELLED);
-   Kvstore__StatusResponse *status = service_status(*state);
+   Kvstore__V1__GetStatusResponse *status = service_status(*state);
    service_assert_text(status->plugin, "gated");
-   kvstore__status_response__free_unpacked(status, NULL);
+   kvstore__v1__get_status_response__free_unpacked(status, NULL);
 }
 
 static void
@@ -296,11 +296,11 @@ configures_that_ask_for_the_same_are_answered_together_and_others_on_their_own(v
    let_go(&held);
    for (size_t i = 0; i < CALLS - 1; i++) {
       fake_call_wait(calls[i]);
-      Kvstore__ConfigureResponse *reply = kvstore__configure_response__unpack(
+      Kvstore__V1__ConfigureResponse *reply = kvstore__v1__configure_response__unpack(
           NULL, answers[i].messages[0].size, answers[i].messages[0].data);
       service_assert_text(reply->options[1]->value, numbers[i]);
       assert_int_equal(reply->generation, i < 2 ? 3 : 4);
-      kvstore__configure_response__free_unpacked(reply, NULL);
+      kvstore__v1__configure_response__free_unpacked(reply, NULL);
       end_call(calls[i], &answers[i], KV_OK);
    }
    end_call(calls[CALLS - 1], &answers[CALLS - 1], KV_INVALID_ARGUMENT);
@@ -309,7 +309,7 @@ configures_that_ask_for_the_same_are_answered_together_and_others_on_their_own(v
 static void too_many_calls_that_wait_are_refused_at_once(void **state)
 {
    enum { CALLS = 512 };
-   const Kvstore__ListPluginsRequest list = KVSTORE__LIST_PLUGINS_REQUEST__INIT;
+   const Kvstore__V1__ListPluginsRequest list = KVSTORE__V1__LIST_PLUGINS_REQUEST__INIT;
    static struct fake_answer answers[CALLS]; /* large */
    struct kv_call *calls[CALLS];
    struct held held;

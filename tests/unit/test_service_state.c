@@ -23,18 +23,18 @@ static Kvstore__GetRequest get = KVSTORE__GET_REQUEST__INIT;
 static Kvstore__DelRequest del = KVSTORE__DEL_REQUEST__INIT;
 static Kvstore__KeysRequest keys = KVSTORE__KEYS_REQUEST__INIT;
 static Kvstore__ConfigRequest config = KVSTORE__CONFIG_REQUEST__INIT;
-static Kvstore__MapEntry option = KVSTORE__MAP_ENTRY__INIT, *options[] = {&option};
-static Kvstore__ConfigureRequest configure = KVSTORE__CONFIGURE_REQUEST__INIT;
-static Kvstore__ConfigureRequest validate = KVSTORE__CONFIGURE_REQUEST__INIT;
-static Kvstore__ConfigureRequest shadow = KVSTORE__CONFIGURE_REQUEST__INIT;
-static Kvstore__ListPluginsRequest list_plugins = KVSTORE__LIST_PLUGINS_REQUEST__INIT;
+static Kvstore__V1__MapEntry option = KVSTORE__V1__MAP_ENTRY__INIT, *options[] = {&option};
+static Kvstore__V1__ConfigureRequest configure = KVSTORE__V1__CONFIGURE_REQUEST__INIT;
+static Kvstore__V1__ConfigureRequest validate = KVSTORE__V1__CONFIGURE_REQUEST__INIT;
+static Kvstore__V1__ConfigureRequest shadow = KVSTORE__V1__CONFIGURE_REQUEST__INIT;
+static Kvstore__V1__ListPluginsRequest list_plugins = KVSTORE__V1__LIST_PLUGINS_REQUEST__INIT;
 static Kvstore__Operation setting = KVSTORE__OPERATION__INIT, *writes[] = {&setting};
 static Kvstore__Operation getting = KVSTORE__OPERATION__INIT, *gets[] = {&getting, &getting};
 static Kvstore__BatchRequest write_batch = KVSTORE__BATCH_REQUEST__INIT;
 static Kvstore__BatchRequest read_batch = KVSTORE__BATCH_REQUEST__INIT;
 static Kvstore__ScanRequest scan = KVSTORE__SCAN_REQUEST__INIT;
-static Kvstore__SaveRequest save = KVSTORE__SAVE_REQUEST__INIT;
-static Kvstore__StatusRequest status = KVSTORE__STATUS_REQUEST__INIT;
+static Kvstore__V1__SaveRequest save = KVSTORE__V1__SAVE_REQUEST__INIT;
+static Kvstore__V1__GetStatusRequest status = KVSTORE__V1__GET_STATUS_REQUEST__INIT;
 
 static const struct {
    const char *method;
@@ -49,7 +49,7 @@ static const struct {
     {"Batch", &read_batch.base, false},
     {"Scan", &scan.base, false},
     {"ListPlugins", &list_plugins.base, false},
-    {"Status", &status.base, false},
+    {"GetStatus", &status.base, false},
     {"Save", &save.base, false},
     {"Configure", &validate.base, false},
     {"Configure", &shadow.base, false},
@@ -73,7 +73,7 @@ static void make_requests(void)
    validate.validate_only = true;
    shadow = configure;
    shadow.shadow = true;
-   shadow.shadow_time_case = KVSTORE__CONFIGURE_REQUEST__SHADOW_TIME_SHADOW_SECONDS;
+   shadow.shadow_time_case = KVSTORE__V1__CONFIGURE_REQUEST__SHADOW_TIME_SHADOW_SECONDS;
    setting.operation_case = KVSTORE__OPERATION__OPERATION_SET;
    setting.set = &set;
    getting.operation_case = KVSTORE__OPERATION__OPERATION_GET;
@@ -130,18 +130,18 @@ static void only_writes_are_refused_while_the_plugin_has_failed(void **state)
       }
    }
    service_assert_value(fixture, "k", "v");
-   Kvstore__StatusResponse *shown = service_status(fixture);
+   Kvstore__V1__GetStatusResponse *shown = service_status(fixture);
    assert_true(shown->read_only);
    assert_non_null(memmem(shown->last_error.data, shown->last_error.len, "told to fail", 12));
    assert_non_null(memmem(shown->last_error.data, shown->last_error.len, "Save or Configure", 17));
-   kvstore__status_response__free_unpacked(shown, NULL);
+   kvstore__v1__get_status_response__free_unpacked(shown, NULL);
 
    move_data(fixture, "away", "data");
    service_configure(fixture, "snapshot", NULL, NULL);
    service_set(fixture, "k", "w");
    shown = service_status(fixture);
    assert_false(shown->read_only);
-   kvstore__status_response__free_unpacked(shown, NULL);
+   kvstore__v1__get_status_response__free_unpacked(shown, NULL);
    service_fixture_destroy(fixture);
 }
 

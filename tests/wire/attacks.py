@@ -6,7 +6,7 @@ import zlib
 
 from cases import GET, LARGEST_WINDOW, MIB, OK, RESOURCE_EXHAUSTED, SET, gzip, open_call, whole
 from http2 import (
-    ACK, CONTINUATION, DATA, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW, PREFACE, PRIORITY,
+    ACK, ADMIN, CONTINUATION, DATA, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW, PREFACE, PRIORITY,
     RST_STREAM, SERVICE, SETTINGS, block, call, frame, header, headers, message, number, ping, reset,
     settings, window_update)
 from upload import Upload
@@ -152,7 +152,7 @@ def each_call(field, total, one, per_send=250):
 
 def resets(field):
     """Calls begun and cancelled at once."""
-    methods = [("Set", SET), ("Scan", b""), ("Get", GET), ("Save", b""), ("Unknown", b"")]
+    methods = [("Set", SET), ("Scan", b""), ("Get", GET), (ADMIN + "Save", b""), ("Unknown", b"")]
 
     def one(stream):
         method, data = methods[stream // 2 % len(methods)]

@@ -1,5 +1,5 @@
 /* Save: makes a checkpoint. */
-#include "core/service/admin.h"
+#include "core/service/admin/admin.h"
 
 struct save {
    struct kv_admin admin; /* first */
@@ -14,8 +14,8 @@ static bool always_same(const struct kv_control_task *one, const struct kv_contr
 
 static void save_reply(struct kv_admin *admin)
 {
-   Kvstore__SaveResponse response = KVSTORE__SAVE_RESPONSE__INIT;
-   response.sequence = ((struct save *)admin)->sequence;
+   Kvstore__V1__SaveResponse response = KVSTORE__V1__SAVE_RESPONSE__INIT;
+   response.version = ((struct save *)admin)->sequence;
    kv_call_carried_out(admin->call);
    kv_message_reply(admin->call, &response.base);
 }
@@ -34,7 +34,7 @@ static void save_run(struct kv_control_task *task)
 void kv_service_save(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
-   if (!kv_service_request(service, call, &kvstore__save_request__descriptor, request))
+   if (!kv_service_request(service, call, &kvstore__v1__save_request__descriptor, request))
       return;
    struct save *save = kv_admin_create(service, call, sizeof *save, save_run);
    if (!save)

@@ -1,5 +1,5 @@
 /* ListPlugins: what this server can load. */
-#include "core/service/admin.h"
+#include "core/service/admin/admin.h"
 
 #include <string.h>
 
@@ -12,11 +12,11 @@ struct listing {
    struct kv_builder builder;
    const kvs_plugin *active;
    size_t count;
-   Kvstore__Plugin *plugins[LISTED_MAX];
+   Kvstore__V1__Plugin *plugins[LISTED_MAX];
 };
 
 /* Splits "a|b|c": the parts point into the descriptor's text. */
-static void fill_choices(struct kv_builder *builder, Kvstore__Plugin__Option *option,
+static void fill_choices(struct kv_builder *builder, Kvstore__V1__Plugin__Option *option,
                          const char *choices)
 {
    option->choices = kv_build_array(builder, CHOICES_MAX * sizeof *option->choices);
@@ -29,7 +29,7 @@ static void fill_choices(struct kv_builder *builder, Kvstore__Plugin__Option *op
    }
 }
 
-static void describe_option(struct kv_builder *builder, Kvstore__Plugin__Option *option,
+static void describe_option(struct kv_builder *builder, Kvstore__V1__Plugin__Option *option,
                             const kvs_option *declared)
 {
    static const char *const types[] = {
@@ -48,15 +48,20 @@ static void describe_option(struct kv_builder *builder, Kvstore__Plugin__Option 
       fill_choices(builder, option, declared->choices);
 }
 
-static void describe(struct listing *listing, Kvstore__Plugin *entry, const kvs_plugin *plugin)
+static void describe(struct listing *listing, Kvstore__V1__Plugin *entry, const kvs_plugin *plugin)
 {
+   static const Kvstore__V1__Plugin__Promise promises[] = {
+       [KVS_VOLATILE] = KVSTORE__V1__PLUGIN__PROMISE__PROMISE_VOLATILE,
+       [KVS_PERIODIC] = KVSTORE__V1__PLUGIN__PROMISE__PROMISE_PERIODIC,
+       [KVS_DURABLE] = KVSTORE__V1__PLUGIN__PROMISE__PROMISE_DURABLE,
+   };
    entry->version = kv_message_text(plugin->version);
    entry->description = kv_message_text(plugin->description);
-   entry->promise = (Kvstore__Plugin__Promise)plugin->promise;
+   entry->promise = promises[plugin->promise];
    entry->active = plugin == listing->active;
    entry->n_options = plugin->option_count;
    entry->options =
-       kv_build_list(&listing->builder, entry->n_options, &kvstore__plugin__option__descriptor);
+       kv_build_list(&listing->builder, entry->n_options, &kvstore__v1__plugin__option__descriptor);
    for (size_t i = 0; entry->options && i < entry->n_options; i++)
       describe_option(&listing->builder, entry->options[i], &plugin->options[i]);
 }
@@ -64,9 +69,9 @@ static void describe(struct listing *listing, Kvstore__Plugin *entry, const kvs_
 static void add_plugin(void *context, const char *name, const kvs_plugin *plugin, const char *error)
 {
    struct listing *listing = context;
-   Kvstore__Plugin *entry = listing->count < LISTED_MAX
-                                ? kv_build(&listing->builder, &kvstore__plugin__descriptor)
-                                : NULL;
+   Kvstore__V1__Plugin *entry = listing->count < LISTED_MAX
+                                    ? kv_build(&listing->builder, &kvstore__v1__plugin__descriptor)
+                                    : NULL;
    if (!entry)
       return;
    entry->name = kv_build_text(&listing->builder, name);
@@ -89,7 +94,7 @@ static void list_run(struct kv_control_task *task)
    struct kv_control *control = listing->admin.service->config.control;
    kv_control_inspect(control, note_active, listing);
    kv_plugin_library_list(kv_control_library(control), add_plugin, listing);
-   Kvstore__ListPluginsResponse response = KVSTORE__LIST_PLUGINS_RESPONSE__INIT;
+   Kvstore__V1__ListPluginsResponse response = KVSTORE__V1__LIST_PLUGINS_RESPONSE__INIT;
    response.n_plugins = listing->count;
    response.plugins = listing->plugins;
    kv_builder_reply(&listing->builder, listing->admin.call, &response.base);
@@ -98,7 +103,7 @@ static void list_run(struct kv_control_task *task)
 void kv_service_list_plugins(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
-   if (!kv_service_request(service, call, &kvstore__list_plugins_request__descriptor, request))
+   if (!kv_service_request(service, call, &kvstore__v1__list_plugins_request__descriptor, request))
       return;
    struct listing *listing = kv_admin_create(service, call, sizeof *listing, list_run);
    if (!listing)

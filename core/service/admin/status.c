@@ -1,5 +1,5 @@
-/* Status: how the store is doing. */
-#include "core/service/internal.h"
+/* GetStatus: how the store is doing. */
+#include "core/service/admin/admin.h"
 
 #include "core/support/clock.h"
 #include "core/support/text.h"
@@ -8,7 +8,7 @@
 struct report {
    const struct kv_service *service;
    struct kv_builder builder;
-   Kvstore__StatusResponse response;
+   Kvstore__V1__GetStatusResponse response;
 };
 
 /* ---- Parts that other replies have as well ---- */
@@ -25,10 +25,11 @@ ProtobufCBinaryData kv_service_failure_text(const struct kv_service *service,
    return kv_build_text(builder, text);
 }
 
-Kvstore__MapEntry **kv_service_settings(struct kv_builder *builder, const kvs_setting *settings,
-                                        size_t count)
+Kvstore__V1__MapEntry **kv_service_settings(struct kv_builder *builder, const kvs_setting *settings,
+                                            size_t count)
 {
-   Kvstore__MapEntry **entries = kv_build_list(builder, count, &kvstore__map_entry__descriptor);
+   Kvstore__V1__MapEntry **entries =
+       kv_build_list(builder, count, &kvstore__v1__map_entry__descriptor);
    for (size_t i = 0; entries && i < count; i++) {
       entries[i]->key = kv_build_text(builder, settings[i].name);
       entries[i]->value = kv_build_text(builder, settings[i].text);
@@ -36,9 +37,10 @@ Kvstore__MapEntry **kv_service_settings(struct kv_builder *builder, const kvs_se
    return entries;
 }
 
-void kv_service_hook(const char *name, const struct kv_hook_figures *figures, Kvstore__Hook *hook)
+void kv_service_hook(const char *name, const struct kv_hook_figures *figures,
+                     Kvstore__V1__Hook *hook)
 {
-   kvstore__hook__init(hook);
+   kvstore__v1__hook__init(hook);
    hook->name = kv_message_text(name);
    hook->calls = figures->calls;
    hook->errors = figures->errors;
@@ -53,26 +55,26 @@ void kv_service_hook(const char *name, const struct kv_hook_figures *figures, Kv
 /* ---- The start: the texts are those of the load report ---- */
 
 static void add_files(struct kv_builder *builder, struct kv_load_items items,
-                      Kvstore__Recovery *recovery)
+                      Kvstore__V1__Recovery *recovery)
 {
-   recovery->files = kv_build_list(builder, items.count, &kvstore__recovery__file__descriptor);
+   recovery->files = kv_build_list(builder, items.count, &kvstore__v1__recovery__file__descriptor);
    for (size_t i = 0; recovery->files && i < items.count; i++) {
-      Kvstore__Recovery__File *file = recovery->files[i];
+      Kvstore__V1__Recovery__File *file = recovery->files[i];
       file->name = kv_message_text(items.items[i].file);
       file->bytes = items.items[i].bytes;
       file->records = items.items[i].records;
-      file->sequence = items.items[i].sequence;
+      file->version = items.items[i].sequence;
    }
    recovery->n_files = items.count;
    recovery->file_count = items.total;
 }
 
 static void add_torn(struct kv_builder *builder, struct kv_load_items items,
-                     Kvstore__Recovery *recovery)
+                     Kvstore__V1__Recovery *recovery)
 {
-   recovery->torn = kv_build_list(builder, items.count, &kvstore__recovery__torn__descriptor);
+   recovery->torn = kv_build_list(builder, items.count, &kvstore__v1__recovery__torn__descriptor);
    for (size_t i = 0; recovery->torn && i < items.count; i++) {
-      Kvstore__Recovery__Torn *torn = recovery->torn[i];
+      Kvstore__V1__Recovery__Torn *torn = recovery->torn[i];
       torn->file = kv_message_text(items.items[i].file);
       torn->offset = items.items[i].offset;
       torn->bytes = items.items[i].bytes;
@@ -82,10 +84,10 @@ static void add_torn(struct kv_builder *builder, struct kv_load_items items,
 }
 
 static void add_passed_over(struct kv_builder *builder, struct kv_load_items items,
-                            Kvstore__Recovery *recovery)
+                            Kvstore__V1__Recovery *recovery)
 {
    recovery->passed_over =
-       kv_build_list(builder, items.count, &kvstore__recovery__passed_over__descriptor);
+       kv_build_list(builder, items.count, &kvstore__v1__recovery__passed_over__descriptor);
    for (size_t i = 0; recovery->passed_over && i < items.count; i++) {
       recovery->passed_over[i]->file = kv_message_text(items.items[i].file);
       recovery->passed_over[i]->reason = kv_message_text(items.items[i].text);
@@ -93,16 +95,16 @@ static void add_passed_over(struct kv_builder *builder, struct kv_load_items ite
    recovery->n_passed_over = items.count;
 }
 
-static Kvstore__Recovery *build_recovery(struct kv_builder *builder,
-                                         const struct kv_load_report *report)
+static Kvstore__V1__Recovery *build_recovery(struct kv_builder *builder,
+                                             const struct kv_load_report *report)
 {
-   Kvstore__Recovery *recovery = kv_build(builder, &kvstore__recovery__descriptor);
+   Kvstore__V1__Recovery *recovery = kv_build(builder, &kvstore__v1__recovery__descriptor);
    if (!recovery)
       return NULL;
    const struct kv_load_result result = kv_load_report_result(report);
    recovery->records = result.records;
    recovery->duration_ms = result.duration_ms;
-   recovery->sequence = result.sequence;
+   recovery->version = result.sequence;
    recovery->keys = result.keys;
    recovery->bytes = result.bytes;
    add_files(builder, kv_load_report_items(report, KVS_LOAD_FILE), recovery);
@@ -115,8 +117,8 @@ static Kvstore__Recovery *build_recovery(struct kv_builder *builder,
 
 static void report_hooks(struct report *report, const struct kv_control_state *state)
 {
-   Kvstore__Hook **hooks =
-       kv_build_list(&report->builder, KV_HOOK_KINDS, &kvstore__hook__descriptor);
+   Kvstore__V1__Hook **hooks =
+       kv_build_list(&report->builder, KV_HOOK_KINDS, &kvstore__v1__hook__descriptor);
    for (int i = 0; hooks && i < KV_HOOK_KINDS; i++) {
       enum kv_hook kind = (enum kv_hook)i;
       struct kv_hook_figures figures;
@@ -132,11 +134,11 @@ static void report_hooks(struct report *report, const struct kv_control_state *s
 static void report_control(void *context, const struct kv_control_state *state)
 {
    struct report *report = context;
-   Kvstore__StatusResponse *response = &report->response;
+   Kvstore__V1__GetStatusResponse *response = &report->response;
    response->plugin = kv_message_text(state->plugin->name);
    response->generation = state->generation;
    response->last_save_unix_ms = state->last_save_ms;
-   response->last_save_sequence = state->last_save_sequence;
+   response->last_save_version = state->last_save_sequence;
    response->last_error_unix_ms = state->last_error_ms;
    response->last_error_count = state->last_error_count;
    response->refused_writes = state->refused_writes;
@@ -161,28 +163,28 @@ static void add_overdue(void *context, const char *text)
 /* ---- The whole ---- */
 
 static void report_store(struct kv_service *service, struct kv_call *call,
-                         Kvstore__StatusResponse *response)
+                         Kvstore__V1__GetStatusResponse *response)
 {
    struct kv_reader *reader = kv_service_reader(service, call);
    const struct kv_version *version = kv_reader_pin(reader);
-   response->sequence = kv_version_sequence(version);
+   response->version = kv_version_sequence(version);
    response->keys = kv_version_count(version);
    response->bytes = kv_version_bytes(version);
    kv_reader_unpin(reader);
 }
 
-void kv_service_status(void *context, struct kv_call *call, struct kv_slice request)
+void kv_service_get_status(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
-   if (!kv_service_request(service, call, &kvstore__status_request__descriptor, request))
+   if (!kv_service_request(service, call, &kvstore__v1__get_status_request__descriptor, request))
       return;
    struct report report = {.service = service,
                            .builder = {.arena = kv_call_arena(call)},
-                           .response = KVSTORE__STATUS_RESPONSE__INIT};
+                           .response = KVSTORE__V1__GET_STATUS_RESPONSE__INIT};
    char uuid[KV_UUID_TEXT_SIZE];
    ProtobufCBinaryData overdue[OVERDUE_MAX];
    kv_uuid_format(service->config.store_id, uuid);
-   report.response.version = kv_message_text(KVSTORE_VERSION);
+   report.response.server_version = kv_message_text(KVSTORE_VERSION);
    report.response.store_id = kv_message_text(uuid);
    report.response.uptime_ms = kv_clock_monotonic_ms() - service->started_ms;
    report.response.overdue = overdue;

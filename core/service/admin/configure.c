@@ -1,5 +1,5 @@
 /* Configure: switches to any plug-in, validates, or makes a shadow run. */
-#include "core/service/admin.h"
+#include "core/service/admin/admin.h"
 #include "core/service/validate.h"
 
 #include <inttypes.h>
@@ -9,7 +9,7 @@
 struct answer {
    struct kv_configuration *configuration;
    struct kv_builder builder;
-   Kvstore__ShadowReport *report; /* of a shadow run, else NULL */
+   Kvstore__V1__ShadowReport *report; /* of a shadow run, else NULL */
    bool encoded;
 };
 
@@ -18,10 +18,10 @@ static void encode_configured(struct answer *answer, const char *plugin,
 {
    const struct kv_admin *admin = &answer->configuration->admin;
    struct kv_reader *reader = kv_service_control_reader(admin->service);
-   Kvstore__ConfigureResponse response = KVSTORE__CONFIGURE_RESPONSE__INIT;
+   Kvstore__V1__ConfigureResponse response = KVSTORE__V1__CONFIGURE_RESPONSE__INIT;
    response.plugin = kv_message_text(plugin);
    response.generation = generation;
-   response.sequence = kv_version_sequence(kv_reader_pin(reader));
+   response.version = kv_version_sequence(kv_reader_pin(reader));
    kv_reader_unpin(reader);
    response.shadow = answer->report;
    response.n_options = count;
@@ -130,10 +130,11 @@ static void shadow_run(struct kv_control_task *task)
 }
 
 /* What of the request is about a shadow run; nothing when none is asked for. */
-static enum kv_code take_shadow(const Kvstore__ConfigureRequest *wanted,
+static enum kv_code take_shadow(const Kvstore__V1__ConfigureRequest *wanted,
                                 struct kv_configuration *configuration, struct kv_status *status)
 {
-   bool timed = wanted->shadow_time_case == KVSTORE__CONFIGURE_REQUEST__SHADOW_TIME_SHADOW_SECONDS;
+   bool timed =
+       wanted->shadow_time_case == KVSTORE__V1__CONFIGURE_REQUEST__SHADOW_TIME_SHADOW_SECONDS;
    if (!wanted->shadow && timed)
       return kv_fail(status, KV_INVALID_ARGUMENT, "shadow_seconds: is given without shadow");
    if (!wanted->shadow)
@@ -173,7 +174,8 @@ static enum kv_code take_text(struct kv_call *call, const char *field, ProtobufC
    return KV_OK;
 }
 
-static enum kv_code take_configure(struct kv_call *call, const Kvstore__ConfigureRequest *wanted,
+static enum kv_code take_configure(struct kv_call *call,
+                                   const Kvstore__V1__ConfigureRequest *wanted,
                                    struct kv_control_request *request, struct kv_status *status)
 {
    if (wanted->plugin.len == 0)
@@ -198,8 +200,8 @@ static enum kv_code take_configure(struct kv_call *call, const Kvstore__Configur
 void kv_service_configure(void *context, struct kv_call *call, struct kv_slice request)
 {
    struct kv_service *service = context;
-   const Kvstore__ConfigureRequest *wanted =
-       kv_service_request(service, call, &kvstore__configure_request__descriptor, request);
+   const Kvstore__V1__ConfigureRequest *wanted =
+       kv_service_request(service, call, &kvstore__v1__configure_request__descriptor, request);
    struct kv_configuration *configuration =
        wanted ? kv_configuration_create(service, call,
                                         wanted->validate_only ? validate_run : configure_run)

@@ -1,14 +1,16 @@
 /*
- * Calls that the control thread handles: how they wait for it, and how they are answered, alone or
- * together with those that ask for the same.
+ * kvstore.v1.AdminService: its methods, and the calls that the control thread handles: how they
+ * wait for it, and how they are answered, alone or together with those that ask for the same.
  *
  * Threads: created and posted in the call's handler; answered on the control thread, or refused on
  * any.
  */
-#ifndef KV_SERVICE_ADMIN_H
-#define KV_SERVICE_ADMIN_H
+#ifndef KV_SERVICE_ADMIN_ADMIN_H
+#define KV_SERVICE_ADMIN_ADMIN_H
 
 #include "core/service/internal.h"
+
+#include "kvstore/v1/admin.pb-c.h"
 
 /* A call that waits for the control thread; the first part of what its method needs. It lives in
  * the call's arena. */
@@ -43,5 +45,28 @@ struct kv_configuration {
 /* As kv_admin_create. Those with the same `run` and request ask for the same. */
 struct kv_configuration *kv_configuration_create(struct kv_service *service, struct kv_call *call,
                                                  void (*run)(struct kv_control_task *task));
+
+/* ---- The methods; each in the file of its name ---- */
+
+void kv_service_configure(void *service, struct kv_call *call, struct kv_slice request);
+void kv_service_list_plugins(void *service, struct kv_call *call, struct kv_slice request);
+void kv_service_save(void *service, struct kv_call *call, struct kv_slice request);
+void kv_service_get_status(void *service, struct kv_call *call, struct kv_slice request);
+
+/* ---- Parts of replies ---- */
+
+/* shadow.c: valid as long as `report`; NULL when memory runs out. */
+Kvstore__V1__ShadowReport *kv_service_shadow_report(const struct kv_service *service,
+                                                    struct kv_builder *builder,
+                                                    const struct kv_shadow_report *report);
+
+/* status.c: settings as they go on the wire; a copy of the text of a failure, without private
+ * paths; the figures of one hook, whose `name` must outlive the message. */
+Kvstore__V1__MapEntry **kv_service_settings(struct kv_builder *builder, const kvs_setting *settings,
+                                            size_t count);
+ProtobufCBinaryData kv_service_failure_text(const struct kv_service *service,
+                                            struct kv_builder *builder, const char *text);
+void kv_service_hook(const char *name, const struct kv_hook_figures *figures,
+                     Kvstore__V1__Hook *hook);
 
 #endif

@@ -1,4 +1,4 @@
-#include "core/service/admin.h"
+#include "core/service/admin/admin.h"
 
 #include <string.h>
 

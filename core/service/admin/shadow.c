@@ -1,13 +1,13 @@
 /* The report of a shadow run, as Configure answers it. */
-#include "core/service/internal.h"
+#include "core/service/admin/admin.h"
 
-static void fill_numbers(const struct kv_shadow_report *report, Kvstore__ShadowReport *message)
+static void fill_numbers(const struct kv_shadow_report *report, Kvstore__V1__ShadowReport *message)
 {
    message->generation = report->generation;
-   message->sequence = report->sequence;
+   message->version = report->sequence;
    message->keys = report->keys;
    message->bytes = report->bytes;
-   message->loaded_sequence = report->loaded_sequence;
+   message->loaded_version = report->loaded_sequence;
    message->loaded_keys = report->loaded_keys;
    message->loaded_bytes = report->loaded_bytes;
    message->records = report->records;
@@ -17,26 +17,26 @@ static void fill_numbers(const struct kv_shadow_report *report, Kvstore__ShadowR
    message->compare_ms = report->compare_ms;
 }
 
-static Kvstore__Hook *build_writes(struct kv_builder *builder,
-                                   const struct kv_hook_figures *figures)
+static Kvstore__V1__Hook *build_writes(struct kv_builder *builder,
+                                       const struct kv_hook_figures *figures)
 {
-   Kvstore__Hook *hook = kv_build(builder, &kvstore__hook__descriptor);
+   Kvstore__V1__Hook *hook = kv_build(builder, &kvstore__v1__hook__descriptor);
    if (hook)
       kv_service_hook(kv_hook_name(KV_HOOK_WRITE), figures, hook);
    return hook;
 }
 
-static Kvstore__ShadowReport__Difference *build_difference(struct kv_builder *builder,
-                                                           const struct kv_comparison *comparison)
+static Kvstore__V1__ShadowReport__Difference *
+build_difference(struct kv_builder *builder, const struct kv_comparison *comparison)
 {
-   static const Kvstore__ShadowReport__Difference__Kind kinds[] = {
-       [KV_DIFFERENCE_MISSING] = KVSTORE__SHADOW_REPORT__DIFFERENCE__KIND__MISSING,
-       [KV_DIFFERENCE_EXTRA] = KVSTORE__SHADOW_REPORT__DIFFERENCE__KIND__EXTRA,
-       [KV_DIFFERENCE_VALUE] = KVSTORE__SHADOW_REPORT__DIFFERENCE__KIND__VALUE,
-       [KV_DIFFERENCE_SEQUENCE] = KVSTORE__SHADOW_REPORT__DIFFERENCE__KIND__SEQUENCE,
+   static const Kvstore__V1__ShadowReport__Difference__Kind kinds[] = {
+       [KV_DIFFERENCE_MISSING] = KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_MISSING,
+       [KV_DIFFERENCE_EXTRA] = KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_EXTRA,
+       [KV_DIFFERENCE_VALUE] = KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_VALUE,
+       [KV_DIFFERENCE_SEQUENCE] = KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_VERSION,
    };
-   Kvstore__ShadowReport__Difference *first =
-       kv_build(builder, &kvstore__shadow_report__difference__descriptor);
+   Kvstore__V1__ShadowReport__Difference *first =
+       kv_build(builder, &kvstore__v1__shadow_report__difference__descriptor);
    size_t size = comparison->key_size < sizeof comparison->key ? comparison->key_size
                                                                : sizeof comparison->key;
    if (!first)
@@ -47,17 +47,17 @@ static Kvstore__ShadowReport__Difference *build_difference(struct kv_builder *bu
    return first;
 }
 
-Kvstore__ShadowReport *kv_service_shadow_report(const struct kv_service *service,
-                                                struct kv_builder *builder,
-                                                const struct kv_shadow_report *report)
+Kvstore__V1__ShadowReport *kv_service_shadow_report(const struct kv_service *service,
+                                                    struct kv_builder *builder,
+                                                    const struct kv_shadow_report *report)
 {
-   static const Kvstore__ShadowReport__Outcome outcomes[] = {
-       [KV_SHADOW_FAILED] = KVSTORE__SHADOW_REPORT__OUTCOME__FAILED,
-       [KV_SHADOW_EQUAL] = KVSTORE__SHADOW_REPORT__OUTCOME__EQUAL,
-       [KV_SHADOW_DIFFERENT] = KVSTORE__SHADOW_REPORT__OUTCOME__DIFFERENT,
-       [KV_SHADOW_NOTHING_KEPT] = KVSTORE__SHADOW_REPORT__OUTCOME__NOTHING_KEPT,
+   static const Kvstore__V1__ShadowReport__Outcome outcomes[] = {
+       [KV_SHADOW_FAILED] = KVSTORE__V1__SHADOW_REPORT__OUTCOME__OUTCOME_FAILED,
+       [KV_SHADOW_EQUAL] = KVSTORE__V1__SHADOW_REPORT__OUTCOME__OUTCOME_EQUAL,
+       [KV_SHADOW_DIFFERENT] = KVSTORE__V1__SHADOW_REPORT__OUTCOME__OUTCOME_DIFFERENT,
+       [KV_SHADOW_NOTHING_KEPT] = KVSTORE__V1__SHADOW_REPORT__OUTCOME__OUTCOME_NOTHING_KEPT,
    };
-   Kvstore__ShadowReport *message = kv_build(builder, &kvstore__shadow_report__descriptor);
+   Kvstore__V1__ShadowReport *message = kv_build(builder, &kvstore__v1__shadow_report__descriptor);
    if (!message)
       return NULL;
    const char *error = report->outcome == KV_SHADOW_FAILED ? report->failure.text : "";
