@@ -2,14 +2,17 @@
  * kvstore-check: verifies a data directory without a server, and writes repaired copies. It never
  * changes what it looks at.
  */
+#include "check/backup.h"
 #include "check/report.h"
 #include "check/shown.h"
 #include "core/support/log.h"
 #include "core/support/standard_files.h"
+#include "core/support/uuid.h"
 
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* As fsck and grep have it. */
 enum { EXIT_SOUND = 0, EXIT_DAMAGED = 1, EXIT_CANNOT = 2 };
@@ -22,20 +25,25 @@ struct request {
 
 static void print_help(void)
 {
-   fputs("kvstore-check: verifies a data directory without a server, and repairs copies of it\n\n"
-         "Usage: kvstore-check [OPTIONS] DIR\n\n"
-         "Checks every file of the data directory DIR, and what a start on it would do. Changes\n"
-         "nothing in DIR.\n\n"
-         "  --json            print the report as JSON\n"
-         "  --recover=prefix  write a repaired copy that a server can start on: the newest sound\n"
-         "                    snapshot, and the log up to the first damage or gap; the report\n"
-         "                    says what is lost\n"
-         "  --output COPY     path of the copy, which must not exist (default: DIR.recovered)\n"
-         "  -h, --help        print this help and exit\n"
-         "  --version         print the version and exit\n\n"
-         "Exit codes: 0 sound, or empty (with --recover: the copy is written), 1 damage found,\n"
-         "2 usage error, or DIR is in use, unreadable or of an unknown plug-in.\n",
-         stdout);
+   fputs(
+       "kvstore-check: verifies a data directory without a server, and repairs copies of it\n\n"
+       "Usage: kvstore-check [OPTIONS] DIR\n"
+       "       kvstore-check backup FILE\n"
+       "       kvstore-check restore FILE DIR\n\n"
+       "Checks every file of the data directory DIR, and what a start on it would do. Changes\n"
+       "nothing in DIR.\n\n"
+       "backup verifies a backup file; restore writes its data to DIR, which must not exist or be\n"
+       "empty, as a data directory that a server starts on.\n\n"
+       "  --json            print the report as JSON\n"
+       "  --recover=prefix  write a repaired copy that a server can start on: the newest sound\n"
+       "                    snapshot, and the log up to the first damage or gap; the report\n"
+       "                    says what is lost\n"
+       "  --output COPY     path of the copy, which must not exist (default: DIR.recovered)\n"
+       "  -h, --help        print this help and exit\n"
+       "  --version         print the version and exit\n\n"
+       "Exit codes: 0 sound, or empty (with --recover: the copy is written), 1 damage found,\n"
+       "2 usage error, or DIR is in use, unreadable or of an unknown plug-in.\n",
+       stdout);
 }
 
 static int misuse(const char *before, const char *option, const char *after)
@@ -94,6 +102,64 @@ static int recover(const struct request *request, const struct kv_data_directory
    recover_deinit(survey, &recovery);
    free(output);
    return code == KV_OK ? result : fail(&status);
+}
+
+static int fail_backup(enum kv_code code, const struct kv_status *status)
+{
+   int result = fail(status);
+   return code == KV_DATA_LOSS ? EXIT_DAMAGED : result;
+}
+
+static int check_backup(const char *path)
+{
+   struct backup backup;
+   struct kv_status status;
+   char uuid[KV_UUID_TEXT_SIZE], made[32];
+   enum kv_code code = backup_check(path, &backup, &status);
+   int result = EXIT_SOUND;
+   if (code == KV_OK) {
+      time_t seconds = (time_t)(backup.created_ms / 1000);
+      struct tm parts;
+      if (!gmtime_r(&seconds, &parts) ||
+          strftime(made, sizeof made, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
+         made[0] = '\0';
+      kv_uuid_format(backup.store_id, uuid);
+      shown_line(stdout,
+                 "%s: sound: %llu keys, %llu bytes, version %llu, of store %s in mode %s, made %s",
+                 path, (unsigned long long)backup.keys, (unsigned long long)backup.bytes,
+                 (unsigned long long)backup.sequence, uuid, backup.active.plugin, made);
+   } else {
+      result = fail_backup(code, &status);
+   }
+   backup_deinit(&backup);
+   return result;
+}
+
+static int restore_backup(const char *path, const char *directory)
+{
+   struct backup backup;
+   struct kv_status status;
+   bool same = true;
+   const struct request request = {.output = directory};
+   char *output = output_of(&request, NULL);
+   if (!output)
+      return fail(&(struct kv_status){.text = "out of memory"});
+   enum kv_code code = backup_restore(path, output, &backup, &same, &status);
+   int result = EXIT_SOUND;
+   if (code == KV_OK) {
+      shown_line(stdout, "%s: restored %llu keys at version %llu", output,
+                 (unsigned long long)backup.keys, (unsigned long long)backup.sequence);
+      if (!same)
+         shown_line(stdout,
+                    "The store was in mode %s, which this program cannot write; the copy is in "
+                    "mode hybrid. Once a server runs on it: kvstore-cli configure %s",
+                    backup.active.plugin, backup.active.plugin);
+   } else {
+      result = fail_backup(code, &status);
+   }
+   backup_deinit(&backup);
+   free(output);
+   return result;
 }
 
 static int run(const struct request *request)
@@ -156,12 +222,16 @@ int main(int argc, char **argv)
          return misuse("unknown option ", argv[optind - 1], "");
       }
    }
+   bool plain = !request.json && !request.recover && !request.output;
+   kv_log_set_level(KV_LOG_ERROR); /* what a load logs is in the report */
+   if (plain && optind + 2 == argc && strcmp(argv[optind], "backup") == 0)
+      return check_backup(argv[optind + 1]);
+   if (plain && optind + 3 == argc && strcmp(argv[optind], "restore") == 0 && *argv[optind + 2])
+      return restore_backup(argv[optind + 1], argv[optind + 2]);
    if (optind + 1 != argc || *argv[optind] == '\0')
       return misuse("give one data directory", "", "");
    if (request.output && !request.recover)
       return misuse("--output needs --recover=prefix", "", "");
    request.directory = argv[optind];
-   /* What a load logs is in the report. */
-   kv_log_set_level(KV_LOG_ERROR);
    return run(&request);
 }

@@ -22,6 +22,20 @@ static bool make_digest(struct kv_store *store, char text[KV_DIGEST_TEXT_SIZE])
    return made;
 }
 
+bool start_describe(struct kv_store *store, struct start *start)
+{
+   struct kv_store_view *view = kv_store_view_create(store);
+   if (!view)
+      return false;
+   const struct kv_version *version = kv_store_view_version(view);
+   start->outcome = START_REACHES;
+   start->sequence = kv_version_sequence(version);
+   start->keys = kv_version_count(version);
+   start->bytes = kv_version_bytes(version);
+   kv_store_view_destroy(view);
+   return make_digest(store, start->digest);
+}
+
 /* KV_OK also when the load is refused. */
 static enum kv_code load(struct kv_instance *instance, struct kv_store *store, struct start *start,
                          struct kv_status *status)
@@ -36,11 +50,8 @@ static enum kv_code load(struct kv_instance *instance, struct kv_store *store, s
       *status = start->refusal;
       return code == KV_DATA_LOSS || code == KV_INVALID_ARGUMENT ? KV_OK : code;
    }
-   start->outcome = START_REACHES;
-   start->keys = kv_transaction_count(transaction);
-   start->bytes = kv_transaction_bytes(transaction);
    kv_transaction_commit(transaction, start->sequence);
-   if (!make_digest(store, start->digest))
+   if (!start_describe(store, start))
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a checksum");
    return KV_OK;
 }

@@ -115,15 +115,20 @@ static void print_key(const struct session *session, struct kv_slice key)
    fputc('\n', session->out);
 }
 
-static void print_keys(void *context, const ProtobufCMessage *answer)
+static enum kv_code print_keys(void *context, const ProtobufCMessage *answer,
+                               struct kv_status *status)
 {
+   (void)status;
    const Kvstore__ScanResponse *part = (const Kvstore__ScanResponse *)answer;
    for (size_t i = 0; i < part->n_entries; i++)
       print_key(context, session_bytes(part->entries[i]->key));
+   return KV_OK;
 }
 
-static void print_entries(void *context, const ProtobufCMessage *answer)
+static enum kv_code print_entries(void *context, const ProtobufCMessage *answer,
+                                  struct kv_status *status)
 {
+   (void)status;
    FILE *out = ((struct session *)context)->out;
    const Kvstore__ScanResponse *part = (const Kvstore__ScanResponse *)answer;
    for (size_t i = 0; i < part->n_entries; i++) {
@@ -132,6 +137,7 @@ static void print_entries(void *context, const ProtobufCMessage *answer)
       print_word(out, session_bytes(part->entries[i]->value));
       fputc('\n', out);
    }
+   return KV_OK;
 }
 
 static enum kv_code scan(struct session *session, const Kvstore__ScanRequest *request,

@@ -66,9 +66,9 @@ static enum kv_code pass_on(void *context, struct kv_slice reply, struct kv_stat
    ProtobufCMessage *answer = unpack(pending->request, reply, status);
    if (!answer)
       return status->code;
-   pending->on_answer(pending->context, answer);
+   enum kv_code code = pending->on_answer(pending->context, answer, status);
    protobuf_c_message_free_unpacked(answer, NULL);
-   return KV_OK;
+   return code;
 }
 
 enum kv_code session_stream(struct session *session, const struct session_request *request,

@@ -60,8 +60,10 @@ struct session_request {
  * when memory runs out. The caller closes it. */
 FILE *session_open_output(struct session *session);
 
-/* Takes each message of a streamed answer. */
-typedef void session_answer_fn(void *context, const ProtobufCMessage *answer);
+/* Takes each message of a streamed answer. Anything but KV_OK, with the status filled in, ends the
+ * call. */
+typedef enum kv_code session_answer_fn(void *context, const ProtobufCMessage *answer,
+                                       struct kv_status *status);
 
 /* Makes a call and hands over each message of the answer. Reports no failure. */
 enum kv_code session_stream(struct session *session, const struct session_request *request,

@@ -60,6 +60,7 @@ void kv_shared_state_set_active(struct kv_shared_state *shared, const struct kv_
    pthread_mutex_lock(&shared->lock);
    shared->state.plugin = kv_instance_plugin(instance);
    shared->state.settings = kv_settings_array(kv_instance_settings(instance));
+   shared->state.stacked = kv_instance_is_stacked(instance);
    shared->state.generation = generation;
    shared->state.timing = kv_instance_timing(instance);
    pthread_mutex_unlock(&shared->lock);

@@ -326,6 +326,11 @@ const kvs_plugin *kv_instance_plugin(const struct kv_instance *instance)
    return instance->plugin;
 }
 
+bool kv_instance_is_stacked(const struct kv_instance *instance)
+{
+   return instance->stack && kv_plugin_stack_is_used(instance->stack);
+}
+
 const struct kv_settings *kv_instance_settings(const struct kv_instance *instance)
 {
    return instance->settings;

@@ -75,6 +75,8 @@ enum kv_code kv_instance_tick(struct kv_instance *instance, uint32_t reason,
                               const struct kv_store_view *view, struct kv_status *status);
 
 const kvs_plugin *kv_instance_plugin(const struct kv_instance *instance);
+/* Whether it has another plug-in do the keeping. */
+bool kv_instance_is_stacked(const struct kv_instance *instance);
 const struct kv_settings *kv_instance_settings(const struct kv_instance *instance);
 /* As in the config. */
 struct kv_hook_timing *kv_instance_timing(const struct kv_instance *instance);

@@ -175,6 +175,11 @@ void kv_plugin_stack_destroy(struct kv_plugin_stack *stack)
    free(stack);
 }
 
+bool kv_plugin_stack_is_used(const struct kv_plugin_stack *stack)
+{
+   return stack->found > 0;
+}
+
 const kvs_stack *kv_plugin_stack_extension(const struct kv_plugin_stack *stack)
 {
    return &stack->extension;

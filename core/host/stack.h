@@ -10,6 +10,8 @@
 #include "core/host/plugin_library.h"
 #include "kvstore/plugin.h"
 
+#include <stdbool.h>
+
 /* How many other plug-ins an instance may find: limits the depth of wrappers over wrappers. */
 #define KV_STACK_PLUGINS_MAX 8
 
@@ -19,6 +21,8 @@ struct kv_plugin_stack;
 struct kv_plugin_stack *kv_plugin_stack_create(struct kv_plugin_library *library,
                                                const kvs_plugin *wrapper);
 void kv_plugin_stack_destroy(struct kv_plugin_stack *stack);
+/* Whether the wrapper has found another plug-in by it. */
+bool kv_plugin_stack_is_used(const struct kv_plugin_stack *stack);
 const kvs_stack *kv_plugin_stack_extension(const struct kv_plugin_stack *stack);
 
 #endif

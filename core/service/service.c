@@ -14,6 +14,7 @@ struct kv_service *kv_service_create(const struct kv_service_config *config,
    if (service) {
       service->config = *config;
       service->started_ms = kv_clock_monotonic_ms();
+      kv_backups_init(&service->backups);
    }
    for (unsigned i = 0; service && i < threads; i++) {
       service->readers[i] = kv_reader_create(config->store);
@@ -29,6 +30,7 @@ struct kv_service *kv_service_create(const struct kv_service_config *config,
 
 void kv_service_destroy(struct kv_service *service)
 {
+   kv_backups_deinit(&service->backups);
    for (unsigned i = 0; i <= service->config.workers && service->readers[i]; i++)
       kv_reader_destroy(service->readers[i]);
    free(service);
@@ -133,6 +135,12 @@ size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *meth
        {.path = ADMIN("ListPlugins"), .request = kv_service_list_plugins},
        {.path = ADMIN("Save"), .request = kv_service_save},
        {.path = ADMIN("GetStatus"), .request = kv_service_get_status},
+       {.path = ADMIN("Backup"),
+        .kind = KV_RPC_SERVER_STREAM,
+        .request = kv_service_backup,
+        .sent = kv_service_backup_sent,
+        .closed = kv_service_backup_closed,
+        .kept = kv_service_backup_kept},
    };
    const size_t count = sizeof table / sizeof *table;
    _Static_assert(sizeof table / sizeof *table + KV_MOVED_METHODS <= KV_SERVICE_METHODS_MAX,

@@ -1,6 +1,7 @@
 """Runs docs/backup.md word for word while writes go on: a copy holds what the page promises."""
 import os
 import re
+import shutil
 import subprocess
 import threading
 
@@ -124,6 +125,40 @@ class Backup(harness.Case):
     def test_encrypt(self):
         self.promise("encrypt", f"key_file={self.key}", "inner=hybrid",
                      "inner_options=fsync=everysec")
+
+    def drill(self, mode, *options):
+        """Load, write, back up in a storm of writes, lose the disk, restore, compare."""
+        server = self.start(data="kvstore/data", mode=mode, options=options)
+        writer = Writer(server)
+        writer.start()
+        try:
+            writer.await_writes(500)
+            before = writer.acknowledged
+            self.commands["path"] = 'echo "$backup"\n'
+            backup = self.run_commands(["Back up to a file", "path"], server)
+            after = writer.acknowledged
+            writer.await_writes(100)
+        finally:
+            writer.end()
+        server.kill9()
+        shutil.rmtree(server.data)
+        self.commands["paths"] = "backup=$FILE\ndata=$HOME/kvstore/data\n"
+        self.run_commands(["paths", "Restore from a file"], server, FILE=backup)
+        entries = self.start(data="kvstore/data").scan()
+        self.assertEqual(entries, [(f"{i:08}", b"value %d " % i * 30) for i in range(len(entries))])
+        self.assertTrue(before <= len(entries) <= after + 1, (before, len(entries), after))
+
+    def test_the_drill_with_none(self):
+        self.drill("none")
+
+    def test_the_drill_with_snapshot(self):
+        self.drill("snapshot", "snapshot_interval=1")
+
+    def test_the_drill_with_aof(self):
+        self.drill("aof", "aof_max_size=256K", "fsync=no")
+
+    def test_the_drill_with_hybrid(self):
+        self.drill("hybrid")
 
     def test_the_text_goes_into_another_store_of_another_mode(self):
         server = self.start(data="kvstore/data", mode="none")

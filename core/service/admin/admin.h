@@ -51,6 +51,11 @@ struct kv_configuration *kv_configuration_create(struct kv_service *service, str
 void kv_service_configure(void *service, struct kv_call *call, struct kv_slice request);
 void kv_service_list_plugins(void *service, struct kv_call *call, struct kv_slice request);
 void kv_service_save(void *service, struct kv_call *call, struct kv_slice request);
+/* backup.c */
+void kv_service_backup(void *service, struct kv_call *call, struct kv_slice request);
+void kv_service_backup_sent(void *service, struct kv_call *call);
+void kv_service_backup_closed(void *service, struct kv_call *call);
+size_t kv_service_backup_kept(void *service, struct kv_call *call);
 void kv_service_get_status(void *service, struct kv_call *call, struct kv_slice request);
 
 /* ---- Parts of replies ---- */
