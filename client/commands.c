@@ -26,9 +26,12 @@ static const struct command commands[] = {
      "HYBRID <interval> <max> <max_size>",
      "switch the mode; 0 or no number is the default (300 s, 5 kept, 10 MiB)", 1, 4,
      command_config},
-    {"configure", "configure PLUGIN [NAME=VALUE...] [--validate-only | --shadow[=SECONDS]]",
-     "switch to a plug-in or change its options, or only check or try that", 1, ANY,
-     command_configure},
+    {"configure",
+     "configure PLUGIN [NAME=VALUE...] [--validate-only | --shadow[=SECONDS]] [--etag=ETAG]",
+     "switch to a plug-in or change its options, or only check or try that; with the etag of "
+     "status, "
+     "only if the configuration is still that one",
+     1, ANY, command_configure},
     {"plugins", "plugins", "list plug-ins and their options", 0, 0, command_plugins},
     {"save", "save", "write a checkpoint now", 0, 0, command_save},
     {"backup", "backup FILE [--rate=SIZE]",

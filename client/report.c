@@ -139,6 +139,7 @@ void report_status(FILE *out, const Kvstore__V1__GetStatusResponse *answer)
    print_field(out, "bytes", "%" PRIu64, answer->bytes);
    print_field(out, "sequence", "%" PRIu64, answer->version);
    print_field(out, "generation", "%" PRIu64, answer->generation);
+   print_bytes_field(out, "etag", session_bytes(answer->etag));
    if (answer->recovery)
       print_recovery(out, answer->recovery);
    print_last_save(out, answer);

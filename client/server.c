@@ -101,10 +101,11 @@ static bool read_option(struct kv_slice word, Kvstore__V1__MapEntry *option)
 #define SHADOW_SECONDS "--shadow="
 #define SHADOW_SECONDS_MAX 86400
 
-static bool is_shadow_seconds(struct kv_slice word)
+#define ETAG "--etag="
+
+static bool begins_with(struct kv_slice word, const char *text)
 {
-   return word.size >= strlen(SHADOW_SECONDS) &&
-          memcmp(word.data, SHADOW_SECONDS, strlen(SHADOW_SECONDS)) == 0;
+   return word.size >= strlen(text) && memcmp(word.data, text, strlen(text)) == 0;
 }
 
 static bool read_shadow_seconds(struct kv_slice word, Kvstore__V1__ConfigureRequest *request)
@@ -137,6 +138,7 @@ static int show_configure(struct session *session, const ProtobufCMessage *messa
    report_options(out, answer->options, answer->n_options);
    print_field(out, "generation", "%" PRIu64, answer->generation);
    print_field(out, "sequence", "%" PRIu64, answer->version);
+   print_bytes_field(out, "etag", session_bytes(answer->etag));
    return EXIT_DONE;
 }
 
@@ -149,10 +151,13 @@ static int read_configure(struct session *session, const struct kv_slice *argume
          request->validate_only = true;
       } else if (words_same(arguments[i], "--shadow")) {
          request->shadow = true;
-      } else if (is_shadow_seconds(arguments[i])) {
+      } else if (begins_with(arguments[i], SHADOW_SECONDS)) {
          if (!read_shadow_seconds(arguments[i], request))
             return session_misuse(session, "--shadow= takes a number of seconds up to %d",
                                   SHADOW_SECONDS_MAX);
+      } else if (begins_with(arguments[i], ETAG)) {
+         const char *etag = (const char *)arguments[i].data + strlen(ETAG);
+         request->etag = session_field(kv_slice(etag, arguments[i].size - strlen(ETAG)));
       } else if (read_option(arguments[i], &entries[request->n_options])) {
          request->options[request->n_options] = &entries[request->n_options];
          request->n_options++;

@@ -163,6 +163,14 @@ class Client(ClientCase):
         text = self.check(["configure", "none", "--validate-only"]).stdout.decode()
         self.assertIn("none", text)
         self.assertEqual(self.server.status().plugin, "aof")
+        etag = self.server.status().etag
+        self.assertIn(f"etag         {etag}\n", self.check(["status"]).stdout.decode())
+        text = self.check(["configure", "aof", "fsync=no", f"--etag={etag}"]).stdout.decode()
+        self.assertIn(f"etag         {self.server.status().etag}\n", text)
+        self.check(["configure", "none", f"--etag={etag}"],
+                   code=64 + grpc.StatusCode.FAILED_PRECONDITION.value[0],
+                   error="the configuration is another one by now (plug-in aof")
+        self.assertEqual(self.server.status().plugin, "aof")
         text = self.check(["plugins"]).stdout.decode()
         for word in ("none", "snapshot", "aof", "hybrid", "always|everysec|no"):
             self.assertIn(word, text)

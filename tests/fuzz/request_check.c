@@ -239,7 +239,8 @@ static void check_configure(const struct check *check)
    } else {
       bool timed =
           configure->shadow_time_case != KVSTORE__V1__CONFIGURE_REQUEST__SHADOW_TIME__NOT_SET;
-      REQUIRE(!none || configure->n_options > 0 || configure->shadow || timed);
+      REQUIRE(!none || configure->n_options > 0 || configure->shadow || timed ||
+              configure->etag.len > 0);
    }
 }
 

@@ -122,6 +122,49 @@ static void validate_only_answers_what_would_be_in_force(void **state)
    kvstore__v1__get_status_response__free_unpacked(status, NULL);
 }
 
+static void refuse_etag(const struct service_fixture *fixture, const struct configure *configure)
+{
+   refuse_configure(fixture, configure, KV_FAILED_PRECONDITION,
+                    "etag: the configuration is another one by now", "GetStatus");
+}
+
+static void an_etag_lets_only_the_configuration_that_was_seen_be_changed(void **state)
+{
+   Kvstore__V1__GetStatusResponse *first = service_status(*state);
+   assert_int_equal(first->etag.len, 32);
+   struct configure configure;
+   begin_configure(&configure, "snapshot");
+   configure.request.etag = first->etag;
+   configure.request.validate_only = true;
+   Kvstore__V1__ConfigureResponse *reply = run_configure(*state, &configure);
+   assert_memory_equal(reply->etag.data, first->etag.data, 32); /* of what is in force */
+   kvstore__v1__configure_response__free_unpacked(reply, NULL);
+   configure.request.validate_only = false;
+   reply = run_configure(*state, &configure);
+   assert_int_equal(reply->etag.len, 32);
+   assert_memory_not_equal(reply->etag.data, first->etag.data, 32);
+
+   add_option(&configure, "max_snapshots", "7");
+   refuse_etag(*state, &configure);
+   configure.request.validate_only = true;
+   refuse_etag(*state, &configure);
+   configure.request.validate_only = false;
+   configure.request.shadow = true;
+   refuse_etag(*state, &configure);
+   configure.request.shadow = false;
+   configure.request.etag = service_text("no etag");
+   refuse_etag(*state, &configure);
+   service_assert_option(*state, "max_snapshots", "5");
+
+   configure.request.etag = reply->etag; /* that of the answer is good for the next change */
+   kvstore__v1__configure_response__free_unpacked(run_configure(*state, &configure), NULL);
+   service_assert_option(*state, "max_snapshots", "7");
+   configure.request.n_options = 0; /* another option of the same plug-in is another one too */
+   refuse_etag(*state, &configure);
+   kvstore__v1__configure_response__free_unpacked(reply, NULL);
+   kvstore__v1__get_status_response__free_unpacked(first, NULL);
+}
+
 /* ---- Configure with shadow ---- */
 
 static void begin_shadow(struct configure *configure, const char *plugin)
@@ -335,6 +378,7 @@ int main(void)
        TEST(configure_answers_what_is_in_force),
        TEST(what_configure_cannot_switch_to_is_refused_and_changes_nothing),
        TEST(validate_only_answers_what_would_be_in_force),
+       TEST(an_etag_lets_only_the_configuration_that_was_seen_be_changed),
        TEST(a_shadow_run_reports_and_leaves_the_mode_alone),
        TEST(a_shadow_run_that_loses_a_key_names_it),
        TEST(a_shadow_run_whose_plugin_fails_says_how),

@@ -56,7 +56,8 @@ static bool has_same_request(const struct kv_control_task *one, const struct kv_
    const struct kv_configuration *a = (const struct kv_configuration *)one;
    const struct kv_configuration *b = (const struct kv_configuration *)other;
    if (a->request.option_count != b->request.option_count ||
-       strcmp(a->request.plugin, b->request.plugin) != 0)
+       strcmp(a->request.plugin, b->request.plugin) != 0 || a->etag.size != b->etag.size ||
+       (a->etag.size > 0 && memcmp(a->etag.data, b->etag.data, a->etag.size) != 0))
       return false;
    for (size_t i = 0; i < a->request.option_count; i++)
       if (strcmp(a->request.options[i].name, b->request.options[i].name) != 0 ||

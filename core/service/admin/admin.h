@@ -38,6 +38,7 @@ void kv_admin_answer(struct kv_control_task *task, enum kv_code code,
 struct kv_configuration {
    struct kv_admin admin; /* first */
    struct kv_control_request request;
+   struct kv_slice etag;         /* that must be in force; empty: any */
    struct kv_settings *settings; /* of a validation that has succeeded; its run's */
    struct kv_shadow_request shadow;
 };
@@ -64,6 +65,14 @@ void kv_service_get_status(void *service, struct kv_call *call, struct kv_slice 
 Kvstore__V1__ShadowReport *kv_service_shadow_report(const struct kv_service *service,
                                                     struct kv_builder *builder,
                                                     const struct kv_shadow_report *report);
+
+/* etag.c: that of the state. */
+ProtobufCBinaryData kv_service_etag(struct kv_builder *builder,
+                                    const struct kv_control_state *state);
+/* FAILED_PRECONDITION unless the etag is that of what is in force, or empty. What is in force stays
+ * so until the task that asks has ended. [control] */
+enum kv_code kv_service_check_etag(struct kv_control *control, struct kv_slice etag,
+                                   struct kv_status *status);
 
 /* status.c: settings as they go on the wire; a copy of the text of a failure, without private
  * paths; the figures of one hook, whose `name` must outlive the message. */

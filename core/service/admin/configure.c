@@ -14,13 +14,15 @@ struct answer {
 };
 
 static void encode_configured(struct answer *answer, const char *plugin,
-                              const kvs_setting *settings, size_t count, uint64_t generation)
+                              const kvs_setting *settings, size_t count,
+                              const struct kv_control_state *state)
 {
    const struct kv_admin *admin = &answer->configuration->admin;
    struct kv_reader *reader = kv_service_control_reader(admin->service);
    Kvstore__V1__ConfigureResponse response = KVSTORE__V1__CONFIGURE_RESPONSE__INIT;
    response.plugin = kv_message_text(plugin);
-   response.generation = generation;
+   response.generation = state->generation;
+   response.etag = kv_service_etag(&answer->builder, state);
    response.version = kv_version_sequence(kv_reader_pin(reader));
    kv_reader_unpin(reader);
    response.shadow = answer->report;
@@ -32,7 +34,7 @@ static void encode_configured(struct answer *answer, const char *plugin,
 static void encode_in_force(void *context, const struct kv_control_state *state)
 {
    encode_configured(context, state->plugin->name, state->settings, state->plugin->option_count,
-                     state->generation);
+                     state);
 }
 
 /* With validate_only: what would be in force. */
@@ -41,7 +43,7 @@ static void encode_validated(void *context, const struct kv_control_state *state
    struct answer *answer = context;
    const struct kv_configuration *wanted = answer->configuration;
    encode_configured(answer, wanted->request.plugin, kv_settings_array(wanted->settings),
-                     kv_settings_count(wanted->settings), state->generation);
+                     kv_settings_count(wanted->settings), state);
 }
 
 static void reply(struct answer *answer,
@@ -77,8 +79,10 @@ static void validate_run(struct kv_control_task *task)
    const struct kv_configuration *wanted = (struct kv_configuration *)task;
    struct kv_settings *settings = NULL;
    struct kv_status status;
-   enum kv_code code =
-       kv_control_try(wanted->admin.service->config.control, &wanted->request, &settings, &status);
+   struct kv_control *control = wanted->admin.service->config.control;
+   enum kv_code code = kv_service_check_etag(control, wanted->etag, &status);
+   if (code == KV_OK)
+      code = kv_control_try(control, &wanted->request, &settings, &status);
    for (struct kv_control_task *each = task; each; each = each->merged)
       ((struct kv_configuration *)each)->settings = settings;
    kv_admin_answer(task, code, &status, validate_reply);
@@ -90,8 +94,10 @@ static void configure_run(struct kv_control_task *task)
 {
    const struct kv_configuration *wanted = (struct kv_configuration *)task;
    struct kv_status status;
-   enum kv_code code =
-       kv_control_configure(wanted->admin.service->config.control, &wanted->request, &status);
+   struct kv_control *control = wanted->admin.service->config.control;
+   enum kv_code code = kv_service_check_etag(control, wanted->etag, &status);
+   if (code == KV_OK)
+      code = kv_control_configure(control, &wanted->request, &status);
    kv_admin_answer(task, code, &status, configure_reply);
 }
 
@@ -125,8 +131,13 @@ static void shadow_done(struct kv_shadow_request *request, const struct kv_shado
 static void shadow_run(struct kv_control_task *task)
 {
    struct kv_configuration *wanted = (struct kv_configuration *)task;
+   struct kv_control *control = wanted->admin.service->config.control;
+   struct kv_status status;
    wanted->shadow.plugin = wanted->request;
-   kv_control_shadow(wanted->admin.service->config.control, &wanted->shadow);
+   if (kv_service_check_etag(control, wanted->etag, &status) == KV_OK)
+      kv_control_shadow(control, &wanted->shadow);
+   else
+      kv_message_fail(wanted->admin.call, &status);
 }
 
 /* What of the request is about a shadow run; nothing when none is asked for. */
@@ -208,6 +219,7 @@ void kv_service_configure(void *context, struct kv_call *call, struct kv_slice r
               : NULL;
    if (!configuration)
       return;
+   configuration->etag = kv_service_bytes(wanted->etag);
    struct kv_status status;
    if (take_configure(call, wanted, &configuration->request, &status) != KV_OK ||
        take_shadow(wanted, configuration, &status) != KV_OK)

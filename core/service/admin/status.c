@@ -146,6 +146,7 @@ static void report_control(void *context, const struct kv_control_state *state)
    response->last_error =
        kv_service_failure_text(report->service, &report->builder, state->last_error);
    response->options = kv_service_settings(&report->builder, state->settings, response->n_options);
+   response->etag = kv_service_etag(&report->builder, state);
    report_hooks(report, state);
 }
 
