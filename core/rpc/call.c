@@ -178,6 +178,21 @@ uint64_t kv_call_connection(const struct kv_call *call)
    return call->connection->number;
 }
 
+const struct kv_rpc_identity *kv_call_identity(const struct kv_call *call)
+{
+   return &call->connection->identity;
+}
+
+void *kv_call_peer_note(const struct kv_call *call)
+{
+   return call->connection->note;
+}
+
+void kv_call_set_peer_note(struct kv_call *call, void *note, void (*release)(void *note))
+{
+   kv_connection_set_note(call->connection, note, release);
+}
+
 void kv_call_peer(const struct kv_call *call, char text[KV_RPC_PEER_SIZE])
 {
    kv_connection_peer(call->connection, text);
@@ -253,12 +268,17 @@ void kv_call_reply(struct kv_call *call)
       call->engine->end(call, KV_OK, "");
 }
 
+void kv_call_shown(const struct kv_call *call, const char *text, char shown[KV_STATUS_TEXT_SIZE])
+{
+   kv_text_hide_paths(text, call->worker->rpc->options.private_paths, KV_RPC_PRIVATE_PATH_SHOWN,
+                      shown, KV_STATUS_TEXT_SIZE);
+}
+
 void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)
 {
    KV_INVARIANT(code != KV_OK);
    char shown[KV_STATUS_TEXT_SIZE];
-   kv_text_hide_paths(text, call->worker->rpc->options.private_paths, KV_RPC_PRIVATE_PATH_SHOWN,
-                      shown, sizeof shown);
+   kv_call_shown(call, text, shown);
    call->engine->end(call, code, shown);
 }
 

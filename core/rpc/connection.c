@@ -46,6 +46,31 @@ unsigned kv_connection_still(struct kv_connection *connection, unsigned look)
    return connection->still;
 }
 
+/* On other sockets the option gives credentials of nobody, so the family is asked first. */
+void kv_connection_identify(struct kv_connection *connection)
+{
+   struct kv_rpc_identity *identity = &connection->identity;
+   struct ucred peer;
+   int family = AF_UNSPEC;
+   socklen_t size = sizeof family, peer_size = sizeof peer;
+   identity->is_local = getsockopt(connection->fd, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 &&
+                        family == AF_UNIX &&
+                        getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) == 0;
+   if (identity->is_local) {
+      identity->uid = peer.uid;
+      identity->gid = peer.gid;
+   }
+}
+
+void kv_connection_set_note(struct kv_connection *connection, void *note,
+                            void (*release)(void *note))
+{
+   if (connection->note)
+      connection->release_note(connection->note);
+   connection->note = note;
+   connection->release_note = release;
+}
+
 void kv_connection_peer(const struct kv_connection *connection, char text[KV_RPC_PEER_SIZE])
 {
    struct sockaddr_storage address = {0};

@@ -72,6 +72,13 @@ struct kv_rpc_method {
 /* What a failure's text has in place of options.private_paths. */
 #define KV_RPC_PRIVATE_PATH_SHOWN "DATA_DIR"
 
+/* Whom a connection belongs to, as far as the connection itself proves it. */
+struct kv_rpc_identity {
+   struct kv_slice certificate; /* the name in the verified client certificate; empty: none */
+   bool is_local;               /* a Unix socket, of whose other end the system has told: */
+   uint32_t uid, gid;
+};
+
 /* Of a peer's text. */
 #define KV_RPC_PEER_SIZE 80
 
@@ -156,6 +163,8 @@ bool kv_call_insert(struct kv_call *call, size_t at, struct kv_slice bytes,
 void kv_call_reply(struct kv_call *call);
 /* Any kind: ends the call with a status other than OK; `text` is copied. */
 void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text);
+/* The text that kv_call_fail shows to the client in place of `text`. */
+void kv_call_shown(const struct kv_call *call, const char *text, char shown[KV_STATUS_TEXT_SIZE]);
 
 /* Unary, in the `request` handler of a slow call, or in `go_on`: gives the thread back, and has
  * go_on called at the end of the next turn. No other slow call of this worker is begun in between.
@@ -173,6 +182,15 @@ uint64_t kv_call_connection(const struct kv_call *call);
 /* The address that the call came from: "address:port", "unix:" for a Unix socket, or "unknown"
  * where the connection has ended. */
 void kv_call_peer(const struct kv_call *call, char text[KV_RPC_PEER_SIZE]);
+/* In handlers: lives as long as the call. Empty with engine grpc, which cannot tell a connection from
+ * the one that had its descriptor before: nobody must be taken for somebody else. */
+const struct kv_rpc_identity *kv_call_identity(const struct kv_call *call);
+/* In handlers: what the service notes of the connection that the call came on, NULL at first, the
+ * same for all its calls. release(note) follows on the worker's thread when another note takes its
+ * place, and when the connection is forgotten. With engine grpc a note may be that of an earlier
+ * connection: it must hold nothing that a call does not prove again. */
+void *kv_call_peer_note(const struct kv_call *call);
+void kv_call_set_peer_note(struct kv_call *call, void *note, void (*release)(void *note));
 /* The first value of the client's metadata of that name, which is in lower case; false when there
  * is none. Of a name that ends in "-bin" it is the bytes that the client gave. Headers that belong
  * to HTTP or gRPC are no metadata. The value lives until the call closes. */

@@ -2,6 +2,9 @@
 
 #include "core/service/validate.h"
 
+#include "google/rpc/error_details.pb-c.h"
+#include "google/rpc/status.pb-c.h"
+
 #include <string.h>
 
 /* What a decoded request may take in memory beyond its own size. It limits a message to some
@@ -93,8 +96,39 @@ void kv_message_reply(struct kv_call *call, const ProtobufCMessage *message)
       kv_call_reply(call);
 }
 
+/* Where there is no memory for it the client has code and text all the same. */
+static void add_reason(struct kv_call *call, const struct kv_status *status)
+{
+   Google__Rpc__ErrorInfo info = GOOGLE__RPC__ERROR_INFO__INIT;
+   info.reason = kv_message_bytes(kv_slice_of(status->reason));
+   info.domain = kv_message_bytes(kv_slice_of("kvstore"));
+   struct kv_builder builder = {.arena = kv_call_arena(call)};
+   size_t info_size = google__rpc__error_info__get_packed_size(&info);
+   uint8_t *packed_info = kv_build_array(&builder, info_size);
+
+   char shown[KV_STATUS_TEXT_SIZE];
+   kv_call_shown(call, status->text, shown);
+   Google__Protobuf__Any detail = GOOGLE__PROTOBUF__ANY__INIT, *details = &detail;
+   detail.type_url = "type.googleapis.com/google.rpc.ErrorInfo";
+   detail.value = kv_message_bytes(kv_slice(packed_info, info_size));
+   Google__Rpc__Status message = GOOGLE__RPC__STATUS__INIT;
+   message.code = (int32_t)status->code;
+   message.message = kv_message_bytes(kv_slice(shown, kv_validate_text(kv_slice_of(shown))));
+   message.n_details = 1;
+   message.details = &details;
+   size_t size = google__rpc__status__get_packed_size(&message);
+   uint8_t *packed = kv_build_array(&builder, size);
+   if (builder.exhausted)
+      return;
+   google__rpc__error_info__pack(&info, packed_info);
+   google__rpc__status__pack(&message, packed);
+   kv_call_add_metadata(call, KV_RPC_TRAILING, "grpc-status-details-bin", kv_slice(packed, size));
+}
+
 void kv_message_fail(struct kv_call *call, const struct kv_status *status)
 {
+   if (status->reason)
+      add_reason(call, status);
    kv_call_fail(call, status->code, status->text);
 }
 

@@ -49,7 +49,7 @@ void kv_builder_reply(const struct kv_builder *builder, struct kv_call *call,
 /* How many bytes of a name in a request an error's text shows: whole characters, for "%.*s". */
 int kv_message_shown_size(ProtobufCBinaryData name);
 
-/* Fails the call with a status. */
+/* Fails the call with a status; its reason goes along as a google.rpc.ErrorInfo. */
 void kv_message_fail(struct kv_call *call, const struct kv_status *status);
 /* Fails the call because memory runs out. */
 void kv_message_out_of_memory(struct kv_call *call);

@@ -5,12 +5,30 @@
 #include <stdio.h>
 #include <string.h>
 
+__attribute__((format(printf, 4, 0))) static void fill_in(struct kv_status *status,
+                                                          enum kv_code code, const char *reason,
+                                                          const char *format, va_list arguments)
+{
+   status->code = code;
+   status->reason = reason;
+   vsnprintf(status->text, sizeof status->text, format, arguments);
+}
+
 enum kv_code(kv_fail)(struct kv_status *status, enum kv_code code, const char *format, ...)
 {
    va_list arguments;
    va_start(arguments, format);
-   status->code = code;
-   vsnprintf(status->text, sizeof status->text, format, arguments);
+   fill_in(status, code, NULL, format, arguments);
+   va_end(arguments);
+   return code;
+}
+
+enum kv_code(kv_fail_reason)(struct kv_status *status, enum kv_code code, const char *reason,
+                             const char *format, ...)
+{
+   va_list arguments;
+   va_start(arguments, format);
+   fill_in(status, code, reason, format, arguments);
    va_end(arguments);
    return code;
 }
@@ -35,8 +53,7 @@ enum kv_code(kv_fail_errno)(struct kv_status *status, int error_number, const ch
 {
    va_list arguments;
    va_start(arguments, format);
-   status->code = code_of_errno(error_number);
-   vsnprintf(status->text, sizeof status->text, format, arguments);
+   fill_in(status, code_of_errno(error_number), NULL, format, arguments);
    va_end(arguments);
    size_t used = strlen(status->text);
    snprintf(status->text + used, sizeof status->text - used, ": %s", strerrordesc_np(error_number));

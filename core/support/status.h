@@ -22,14 +22,17 @@ enum kv_code {
    KV_RESOURCE_EXHAUSTED = 8,
    KV_FAILED_PRECONDITION = 9,
    KV_ABORTED = 10,
+   KV_OUT_OF_RANGE = 11,
    KV_UNIMPLEMENTED = 12,
    KV_INTERNAL = 13,
    KV_UNAVAILABLE = 14,
    KV_DATA_LOSS = 15,
+   KV_UNAUTHENTICATED = 16,
 };
 
 struct kv_status {
    enum kv_code code;
+   const char *reason; /* for programs: UPPER_SNAKE_CASE, static; NULL: none */
    char text[KV_STATUS_TEXT_SIZE];
 };
 
@@ -37,7 +40,11 @@ struct kv_status {
 enum kv_code kv_fail(struct kv_status *status, enum kv_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same for a failed system call: appends ": " and the text of `error_number`, and derives the
+/* The same with a reason. */
+enum kv_code kv_fail_reason(struct kv_status *status, enum kv_code code, const char *reason,
+                            const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* As kv_fail for a failed system call: appends ": " and the text of `error_number`, and derives the
  * code from it (ENOSPC, EDQUOT, EFBIG, ENOMEM: RESOURCE_EXHAUSTED; EACCES, EPERM:
  * PERMISSION_DENIED; everything else: UNAVAILABLE). */
 enum kv_code kv_fail_errno(struct kv_status *status, int error_number, const char *format, ...)
@@ -46,6 +53,7 @@ enum kv_code kv_fail_errno(struct kv_status *status, int error_number, const cha
 /* Tells an analyzer that sees one file at a time that a failure is one. */
 #ifdef __clang_analyzer__
 #define kv_fail(status, code, ...) ((kv_fail)(status, code, __VA_ARGS__), (code))
+#define kv_fail_reason(status, code, ...) ((kv_fail_reason)(status, code, __VA_ARGS__), (code))
 #define kv_fail_errno(...) ((kv_fail_errno)(__VA_ARGS__), KV_UNAVAILABLE)
 #endif
 

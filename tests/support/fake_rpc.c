@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,10 +187,28 @@ void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)
    end(call, false, code, text);
 }
 
+void kv_call_shown(const struct kv_call *call, const char *text, char shown[KV_STATUS_TEXT_SIZE])
+{
+   (void)call;
+   snprintf(shown, KV_STATUS_TEXT_SIZE, "%s", text);
+}
+
 void kv_call_watch(struct kv_call *call)
 {
    KV_INVARIANT(call->method->kind == KV_RPC_UNARY);
    call->watched = true;
+}
+
+bool kv_call_add_metadata(struct kv_call *call, enum kv_rpc_metadata where, const char *name,
+                          struct kv_slice value)
+{
+   KV_INVARIANT(where == KV_RPC_TRAILING && strcmp(name, "grpc-status-details-bin") == 0);
+   free(call->answer->details);
+   call->answer->details = malloc(value.size + 1);
+   KV_INVARIANT(call->answer->details);
+   memcpy(call->answer->details, value.data, value.size);
+   call->answer->details_size = value.size;
+   return true;
 }
 
 uint64_t kv_call_connection(const struct kv_call *call)
@@ -346,4 +365,5 @@ void fake_answer_deinit(struct fake_answer *answer)
 {
    for (size_t i = 0; i < answer->count && i < FAKE_MESSAGES_MAX; i++)
       free((void *)(uintptr_t)answer->messages[i].data);
+   free(answer->details);
 }

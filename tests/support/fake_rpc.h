@@ -19,6 +19,8 @@ struct fake_answer {
    bool ended; /* false: the stream was left open by the handler, and the client went away */
    enum kv_code code;
    char text[KV_STATUS_TEXT_SIZE + 1];
+   void *details; /* of the status, as they go on the wire; NULL: none */
+   size_t details_size;
    struct kv_slice messages[FAKE_MESSAGES_MAX]; /* those beyond are counted, not kept */
    size_t count;
 };

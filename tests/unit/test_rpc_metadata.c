@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,42 @@ static void tell_peer(void *service, struct kv_call *call, struct kv_slice reque
    (void)service, (void)request;
    kv_call_peer(call, peer);
    put_message(call, kv_slice_of(peer));
+   kv_call_reply(call);
+}
+
+static void tell_identity(void *service, struct kv_call *call, struct kv_slice request)
+{
+   char text[64];
+   const struct kv_rpc_identity *identity = kv_call_identity(call);
+   (void)service, (void)request;
+   if (identity->is_local)
+      snprintf(text, sizeof text, "uid %u, gid %u, certificate %zu", identity->uid, identity->gid,
+               identity->certificate.size);
+   else
+      snprintf(text, sizeof text, "nobody");
+   put_message(call, kv_slice_of(text));
+   kv_call_reply(call);
+}
+
+static atomic_uint notes_released;
+
+static void release_note(void *note)
+{
+   free(note);
+   notes_released++;
+}
+
+/* Tells what the last call of the connection has noted, and notes its own request. */
+static void note_peer(void *service, struct kv_call *call, struct kv_slice request)
+{
+   const char *last = kv_call_peer_note(call);
+   char *note = malloc(request.size + 1);
+   (void)service;
+   assert_non_null(note);
+   memcpy(note, request.data, request.size);
+   note[request.size] = '\0';
+   put_message(call, kv_slice_of(last ? last : "none"));
+   kv_call_set_peer_note(call, note, release_note);
    kv_call_reply(call);
 }
 
@@ -160,6 +197,8 @@ static struct kv_rpc *create(struct service *service)
 {
    const struct kv_rpc_method methods[] = {
        {.path = "/test.Test/Peer", .request = tell_peer},
+       {.path = "/test.Test/Identity", .request = tell_identity},
+       {.path = "/test.Test/Note", .request = note_peer},
        {.path = "/test.Test/Metadata", .request = tell_metadata},
        {.path = "/test.Test/Stream",
         .kind = KV_RPC_SERVER_STREAM,
@@ -229,6 +268,51 @@ static void the_peer_of_a_connection_that_is_gone_is_unknown(void **state)
    (void)state;
    kv_connection_peer(&(struct kv_connection){.fd = -1}, peer);
    assert_string_equal(peer, "unknown");
+}
+
+static void only_the_owner_of_a_unix_socket_is_known_by_the_system(void **state)
+{
+   char directory[] = "/tmp/kvstore-rpc-XXXXXX", address[64], expected[64];
+   struct caller caller;
+   begin_call(&caller, *state, "/test.Test/Identity", kv_slice(NULL, 0));
+   assert_receives(&caller, kv_slice_of("nobody"));
+   assert_ends(&caller, KV_OK, "");
+
+   assert_non_null(mkdtemp(directory));
+   snprintf(address, sizeof address, "unix:%s/socket", directory);
+   void *world;
+   rpc_set_up_with(&world, create, address);
+   /* The C core does not tell a connection from the one that had its descriptor before. */
+   if (strcmp(tested_wire(), "grpc") == 0)
+      snprintf(expected, sizeof expected, "nobody");
+   else
+      snprintf(expected, sizeof expected, "uid %u, gid %u, certificate 0", getuid(), getgid());
+   begin_call(&caller, world, "/test.Test/Identity", kv_slice(NULL, 0));
+   assert_receives(&caller, kv_slice_of(expected));
+   assert_ends(&caller, KV_OK, "");
+   rpc_tear_down(&world);
+   assert_int_equal(rmdir(directory), 0);
+}
+
+static void a_note_belongs_to_its_connection_and_each_is_released_once(void **state)
+{
+   void *world;
+   struct caller caller;
+   (void)state;
+   notes_released = 0;
+   rpc_set_up_with(&world, create, "127.0.0.1:0");
+   static const char *const requests[] = {"first", "second", "third"};
+   for (size_t i = 0; i < 3; i++) {
+      begin_call(&caller, world, "/test.Test/Note", kv_slice_of(requests[i]));
+      assert_receives(&caller, kv_slice_of(i > 0 ? requests[i - 1] : "none"));
+      assert_ends(&caller, KV_OK, "");
+   }
+   struct http2_client *client = http2_open(((struct world *)world)->port);
+   http2_call(client, 1, "/test.Test/Note", 0, kv_slice_of("other"));
+   assert_true(http2_await_data(client, 1, kv_slice_of("none")));
+   http2_close(client);
+   rpc_tear_down(&world);
+   assert_int_equal(notes_released, 4);
 }
 
 /* ---- Names ---- */
@@ -483,6 +567,8 @@ int main(void)
        CASE(the_peer_of_a_call_over_tcp_is_its_address_and_port),
        cmocka_unit_test(the_peer_of_a_call_over_a_unix_socket_is_called_unix),
        cmocka_unit_test(the_peer_of_a_connection_that_is_gone_is_unknown),
+       CASE(only_the_owner_of_a_unix_socket_is_known_by_the_system),
+       cmocka_unit_test(a_note_belongs_to_its_connection_and_each_is_released_once),
        cmocka_unit_test(the_names_of_http_and_grpc_are_no_metadata),
        cmocka_unit_test(a_name_is_binary_by_its_end),
        CASE(the_first_value_of_a_name_is_given),

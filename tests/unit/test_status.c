@@ -42,11 +42,28 @@ static void a_text_that_does_not_fit_is_cut(void **state)
    assert_int_equal(strlen(status.text), KV_STATUS_TEXT_SIZE - 1);
 }
 
+static void only_a_failure_with_a_reason_has_one(void **state)
+{
+   struct kv_status status;
+   (void)state;
+   assert_int_equal(kv_fail_reason(&status, KV_UNAUTHENTICATED, "WHO", "no %s", "name"),
+                    KV_UNAUTHENTICATED);
+   assert_int_equal(status.code, KV_UNAUTHENTICATED);
+   assert_string_equal(status.reason, "WHO");
+   assert_string_equal(status.text, "no name");
+   kv_fail(&status, KV_ABORTED, "on purpose");
+   assert_null(status.reason);
+   status.reason = "LEFTOVER";
+   kv_fail_errno(&status, EIO, "on purpose");
+   assert_null(status.reason);
+}
+
 int main(void)
 {
    const struct CMUnitTest tests[] = {
        cmocka_unit_test(a_failed_system_call_says_what_why_and_whether_space_or_rights_are_missing),
        cmocka_unit_test(a_text_that_does_not_fit_is_cut),
+       cmocka_unit_test(only_a_failure_with_a_reason_has_one),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

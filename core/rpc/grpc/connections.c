@@ -77,6 +77,7 @@ void kv_grpc_connections_destroy(struct kv_grpc_worker *worker)
    for (size_t i = 0; i < worker->connection_count; i++) {
       if (!worker->connections[i])
          continue;
+      kv_connection_set_note(worker->connections[i], NULL, NULL);
       kv_share_close(worker->connections[i]->share);
       free(worker->connections[i]);
    }

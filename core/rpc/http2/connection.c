@@ -49,6 +49,7 @@ struct kv_http2_connection *kv_http2_connection_create(struct kv_http2_worker *w
    }
    connection->worker = worker;
    connection->base = (struct kv_connection){.share = share, .fd = fd, .number = number};
+   kv_connection_identify(&connection->base);
    LIST_INIT(&connection->calls);
    return connection;
 }
@@ -62,6 +63,7 @@ static void destroy_if_unused(struct kv_http2_connection *connection)
 {
    if (!is_closed(connection) || connection->call_count > 0)
       return;
+   kv_connection_set_note(&connection->base, NULL, NULL);
    kv_share_close(connection->base.share);
    free(connection);
 }
