@@ -128,6 +128,26 @@ static void print_last_error(FILE *out, const Kvstore__V1__GetStatusResponse *an
                   answer->refused_writes, print_plural(answer->refused_writes));
 }
 
+static void print_backups(FILE *out, const Kvstore__V1__BackupStatus *backup)
+{
+   if (!backup)
+      return;
+   print_label(out, "last backup");
+   if (backup->last_good_unix_ms == 0)
+      fputs("none", out);
+   else
+      print_text(out, session_bytes(backup->last_good_file));
+   fprintf(out,
+           " (version %" PRIu64 ", %" PRIu64 " bytes), every %" PRIu64 " s, %" PRIu64 " kept\n",
+           backup->last_good_version, backup->last_good_bytes, backup->interval_seconds,
+           backup->kept_files);
+   if (backup->last_error.len > 0) {
+      print_label(out, "backup error");
+      print_text(out, session_bytes(backup->last_error));
+      fputc('\n', out);
+   }
+}
+
 void report_status(FILE *out, const Kvstore__V1__GetStatusResponse *answer)
 {
    uint64_t seconds = answer->uptime_ms / 1000;
@@ -143,6 +163,7 @@ void report_status(FILE *out, const Kvstore__V1__GetStatusResponse *answer)
    if (answer->recovery)
       print_recovery(out, answer->recovery);
    print_last_save(out, answer);
+   print_backups(out, answer->backup);
    print_field(out, "uptime", "%" PRIu64 "d %02u:%02u:%02u", seconds / 86400,
                (unsigned)(seconds / 3600 % 24), (unsigned)(seconds / 60 % 60),
                (unsigned)(seconds % 60));

@@ -44,7 +44,11 @@ struct kv_config {
    uint64_t workers;          /* threads that serve the wire */
    uint64_t shutdown_grace_ms;
    uint64_t shutdown_stall_ms;
-   uint64_t hook_budget; /* seconds, of one write to the plug-in; 0: none */
+   const char *backup_dir;                 /* NULL: the server makes no backups */
+   uint64_t backup_interval;               /* seconds */
+   uint64_t backup_keep, backup_keep_days; /* 0: no such limit */
+   uint64_t backup_rate;                   /* bytes a second; 0: no limit */
+   uint64_t hook_budget;                   /* seconds, of one write to the plug-in; 0: none */
    enum kv_log_level log_level;
    enum kv_log_format log_format;
    bool check_only, show_help, show_version;

@@ -2,6 +2,7 @@
  * kvstore-server: creates the modules, lowest first, waits for a signal, and destroys them again.
  * Everything that lives as long as the server is owned by the one struct here.
  */
+#include "core/backup/schedule.h"
 #include "core/commit/commit.h"
 #include "core/config.h"
 #include "core/control/control.h"
@@ -46,6 +47,7 @@ struct server {
    struct kv_commit *commit;
    struct kv_health *health;
    struct kv_control *control;
+   struct kv_backup_schedule *backups; /* NULL: none are made */
    struct kv_service *service;
    struct kv_reflection *reflection;
    struct kv_rpc *rpc;
@@ -101,6 +103,18 @@ static enum kv_code create_store(struct server *server, struct kv_status *status
    return server->control ? KV_OK : status->code;
 }
 
+static enum kv_code create_backups(struct server *server, struct kv_status *status)
+{
+   const struct kv_config *config = server->config;
+   const struct kv_backup_schedule_config backups = {.directory = config->backup_dir,
+                                                     .interval_s = config->backup_interval,
+                                                     .keep = config->backup_keep,
+                                                     .keep_days = config->backup_keep_days,
+                                                     .rate = config->backup_rate};
+   return config->backup_dir ? kv_backup_schedule_create(&backups, &server->backups, status)
+                             : KV_OK;
+}
+
 static enum kv_code create_services(struct server *server, struct kv_status *status)
 {
    const struct kv_config *config = server->config;
@@ -113,6 +127,7 @@ static enum kv_code create_services(struct server *server, struct kv_status *sta
        .message_size_max = config->max_message_size,
        .memory_max = config->max_memory,
        .store_id = kv_data_directory_store_id(server->directory),
+       .backups = server->backups,
        .private_paths = server->private_paths,
    };
    server->service = kv_service_create(&service, status);
@@ -178,6 +193,10 @@ static enum kv_code load(struct server *server, struct kv_status *status)
    if (kv_commit_read_only(server->commit, NULL))
       kv_health_set(server->health, KV_HEALTH_STORE, false);
    kv_log(KV_LOG_INFO, "ready");
+   struct kv_status failure; /* to serve without backups is better than not to serve */
+   if (server->backups && kv_backup_schedule_start(server->backups, kv_service_open_backup,
+                                                   server->service, &failure) != KV_OK)
+      kv_log(KV_LOG_ERROR, "no backups are made: %s", failure.text);
    return KV_OK;
 }
 
@@ -219,6 +238,8 @@ static enum kv_code drain(struct server *server, struct kv_status *status)
    int64_t stall_ms = (int64_t)server->config->shutdown_stall_ms;
    kv_stop_step(server->stop, "finishing the calls in flight", grace_ms + stall_ms);
    kv_health_drain(server->health);
+   if (server->backups)
+      kv_backup_schedule_stop(server->backups);
    kv_control_wind_down(server->control);
    kv_rpc_stop(server->rpc, grace_ms);
    kv_stop_step(server->stop, "the last checkpoint", stall_ms);
@@ -232,8 +253,12 @@ static void destroy(struct server *server)
       kv_rpc_destroy(server->rpc);
    if (server->reflection)
       kv_reflection_destroy(server->reflection);
+   if (server->backups)
+      kv_backup_schedule_stop(server->backups);
    if (server->service)
       kv_service_destroy(server->service);
+   if (server->backups)
+      kv_backup_schedule_destroy(server->backups);
    if (server->commit)
       kv_commit_destroy(server->commit);
    /* A hook may hang in there, too; the report about it reads the control plane. */
@@ -266,6 +291,8 @@ static enum kv_code build(struct server *server, struct kv_status *status)
       server->private_paths[1] = given[0] == '/' ? given : NULL;
       code = create_store(server, status);
    }
+   if (code == KV_OK)
+      code = create_backups(server, status);
    if (code == KV_OK)
       code = create_services(server, status);
    if (code == KV_OK)

@@ -1,5 +1,6 @@
 #include "core/preflight.h"
 
+#include "core/backup/folder.h"
 #include "core/control/control.h"
 #include "core/datadir/data_directory.h"
 #include "core/host/instance.h"
@@ -109,6 +110,17 @@ static enum kv_code check_addresses(const struct kv_config *config, struct kv_st
    return code;
 }
 
+static enum kv_code check_backups(const struct kv_config *config, struct kv_status *status)
+{
+   struct kv_backup_folder *folder;
+   if (!config->backup_dir)
+      return KV_OK;
+   enum kv_code code = kv_backup_folder_open(config->backup_dir, &folder, status);
+   if (code == KV_OK)
+      kv_backup_folder_close(folder);
+   return code;
+}
+
 enum kv_code kv_preflight(const struct kv_config *config, struct kv_status *status)
 {
    struct kv_plugin_library *library = kv_plugin_library_create(config->plugin_dir, status);
@@ -116,5 +128,7 @@ enum kv_code kv_preflight(const struct kv_config *config, struct kv_status *stat
       return status->code;
    enum kv_code code = check_store(config, library, status);
    kv_plugin_library_destroy(library);
+   if (code == KV_OK)
+      code = check_backups(config, status);
    return code == KV_OK ? check_addresses(config, status) : code;
 }

@@ -9,6 +9,7 @@
 #ifndef KV_SERVICE_H
 #define KV_SERVICE_H
 
+#include "core/backup/schedule.h"
 #include "core/commit/commit.h"
 #include "core/control/control.h"
 #include "core/rpc/rpc.h"
@@ -23,12 +24,13 @@ struct kv_service_config {
    struct kv_store *store;
    struct kv_commit *commit;
    struct kv_control *control;
-   unsigned workers;                 /* of core/rpc */
-   uint64_t value_size_max;          /* bytes */
-   uint64_t message_size_max;        /* bytes; also limits the values in the answer to one Batch */
-   uint64_t memory_max;              /* as the commit pipeline has it, for texts */
-   const uint8_t *store_id;          /* 16 bytes; read once the data is loaded */
-   const char *const *private_paths; /* as core/rpc has them, for texts in replies */
+   unsigned workers;          /* of core/rpc */
+   uint64_t value_size_max;   /* bytes */
+   uint64_t message_size_max; /* bytes; also limits the values in the answer to one Batch */
+   uint64_t memory_max;       /* as the commit pipeline has it, for texts */
+   const uint8_t *store_id;   /* 16 bytes; read once the data is loaded */
+   struct kv_backup_schedule *backups; /* for GetStatus; NULL: the server makes none */
+   const char *const *private_paths;   /* as core/rpc has them, for texts in replies */
 };
 
 struct kv_service *kv_service_create(const struct kv_service_config *config,
@@ -41,6 +43,11 @@ void kv_service_set_loaded(struct kv_service *service);
 /* Fills in the methods of the service; returns how many. At most KV_SERVICE_METHODS_MAX. */
 #define KV_SERVICE_METHODS_MAX 32
 size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *methods);
+
+/* For kv_backup_schedule_start, with the service as context: a backup of now. Once the data is
+ * loaded. Any thread. */
+enum kv_code kv_service_open_backup(void *service, struct kv_backup **backup,
+                                    struct kv_status *status);
 
 /* For kv_rpc_options.turn_end, with the service as context: has the turn's writes committed. */
 void kv_service_turn_end(void *service, unsigned worker);

@@ -176,7 +176,7 @@ static void *run(void *argument)
 
 /* What the mode is, copied under the control thread's lock. */
 struct question {
-   struct kv_service *service;
+   const struct kv_service *service;
    struct kv_backup *backup;
    enum kv_code code;
    struct kv_status *status;
@@ -206,16 +206,25 @@ static void open_backup(void *context, const struct kv_control_state *state)
                                    question->status);
 }
 
+enum kv_code kv_service_open_backup(void *context, struct kv_backup **backup,
+                                    struct kv_status *status)
+{
+   const struct kv_service *service = context;
+   struct question question = {.service = service, .status = status};
+   kv_control_inspect(service->config.control, open_backup, &question);
+   *backup = question.backup;
+   return question.code;
+}
+
 static struct job *create_job(struct kv_service *service, struct kv_call *call, uint64_t rate,
                               struct kv_status *status)
 {
-   struct question question = {.service = service, .status = status};
-   kv_control_inspect(service->config.control, open_backup, &question);
-   if (question.code != KV_OK)
+   struct kv_backup *backup;
+   if (kv_service_open_backup(service, &backup, status) != KV_OK)
       return NULL;
    struct job *job = malloc(sizeof *job);
    if (!job) {
-      kv_backup_close(question.backup);
+      kv_backup_close(backup);
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a backup");
       return NULL;
    }
@@ -224,7 +233,7 @@ static struct job *create_job(struct kv_service *service, struct kv_call *call, 
    job->call = call;
    job->rate = rate;
    job->began_ms = kv_clock_monotonic_ms();
-   job->backup = question.backup;
+   job->backup = backup;
    job->ready = true;
    job->failed = job->closed = job->ended = false;
    pthread_mutex_init(&job->lock, NULL);

@@ -161,6 +161,25 @@ static void add_overdue(void *context, const char *text)
           kv_build_text(&report->builder, text);
 }
 
+static void report_backups(struct report *report)
+{
+   struct kv_backup_schedule_state state;
+   Kvstore__V1__BackupStatus *backup =
+       kv_build(&report->builder, &kvstore__v1__backup_status__descriptor);
+   if (!backup)
+      return;
+   kv_backup_schedule_read(report->service->config.backups, &state);
+   backup->last_good_unix_ms = state.newest.made_ms;
+   backup->last_good_version = state.newest.sequence;
+   backup->last_good_bytes = state.newest.bytes;
+   backup->last_good_file = kv_build_text(&report->builder, state.newest.name);
+   backup->last_error =
+       kv_service_failure_text(report->service, &report->builder, state.last_error);
+   backup->interval_seconds = state.interval_s;
+   backup->kept_files = state.newest.count;
+   report->response.backup = backup;
+}
+
 /* ---- The whole ---- */
 
 static void report_store(struct kv_service *service, struct kv_call *call,
@@ -192,6 +211,8 @@ void kv_service_get_status(void *context, struct kv_call *call, struct kv_slice 
    report_store(service, call, &report.response);
    kv_control_inspect(service->config.control, report_control, &report);
    kv_control_hooks(service->config.control, false, add_overdue, &report);
+   if (service->config.backups)
+      report_backups(&report);
    struct kv_status failure;
    report.response.read_only = kv_commit_read_only(service->config.commit, &failure);
    if (report.response.read_only)
