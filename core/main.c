@@ -8,6 +8,7 @@
 #include "core/control/control.h"
 #include "core/datadir/data_directory.h"
 #include "core/host/plugin_library.h"
+#include "core/notify.h"
 #include "core/preflight.h"
 #include "core/rpc/rpc.h"
 #include "core/run_as.h"
@@ -51,6 +52,8 @@ struct server {
    struct kv_service *service;
    struct kv_reflection *reflection;
    struct kv_rpc *rpc;
+   struct kv_notify *notify;     /* NULL until the data is loading */
+   unsigned inherited;           /* sockets of the service manager, in place of --listen */
    const char *private_paths[3]; /* of the data directory, as given and without links; then NULL */
 };
 
@@ -70,6 +73,25 @@ static void on_progress(void *context)
 {
    struct server *server = context;
    kv_stop_progress(server->stop);
+}
+
+static int loaded_percent(void *context)
+{
+   struct server *server = context;
+   return kv_load_report_percent(kv_control_load_report(server->control));
+}
+
+static void no_state(void *context, const struct kv_control_state *state)
+{
+   (void)context;
+   (void)state;
+}
+
+/* Returns unless the control plane is locked for good. */
+static void probe(void *context)
+{
+   struct server *server = context;
+   kv_control_inspect(server->control, no_state, NULL);
 }
 
 /* ---- Up ---- */
@@ -166,10 +188,28 @@ static void log_address(const char *address, int port)
              port);
 }
 
+static enum kv_code listen_on_inherited(struct server *server, struct kv_status *status)
+{
+   for (unsigned i = 0; i < server->inherited; i++) {
+      char name[32];
+      int port;
+      snprintf(name, sizeof name, "systemd:%u", i);
+      if (kv_rpc_listen(server->rpc, name, &port, status) != KV_OK)
+         return status->code;
+   }
+   if (kv_rpc_start(server->rpc, status) != KV_OK)
+      return status->code;
+   kv_log(KV_LOG_INFO, "listening on %u sockets of the service manager, in place of --listen",
+          server->inherited);
+   return KV_OK;
+}
+
 static enum kv_code listen_and_start(struct server *server, struct kv_status *status)
 {
    int ports[KV_CONFIG_LISTEN_MAX];
    const struct kv_config *config = server->config;
+   if (server->inherited > 0)
+      return listen_on_inherited(server, status);
    for (size_t i = 0; i < config->listen_count; i++)
       if (kv_rpc_listen(server->rpc, config->listen[i], &ports[i], status) != KV_OK)
          return status->code;
@@ -184,6 +224,10 @@ static enum kv_code load(struct server *server, struct kv_status *status)
 {
    const struct kv_config *config = server->config;
    const struct kv_control_request choice = {config->mode, config->options, config->option_count};
+   const struct kv_notify_owner owner = {server, loaded_percent, probe};
+   server->notify = kv_notify_create(&owner, status);
+   if (!server->notify)
+      return status->code;
    if (kv_control_start(server->control, &choice, status) != KV_OK)
       return status->code;
    kv_service_set_loaded(server->service);
@@ -192,6 +236,7 @@ static enum kv_code load(struct server *server, struct kv_status *status)
    /* The very first write may have failed already, before the line above. */
    if (kv_commit_read_only(server->commit, NULL))
       kv_health_set(server->health, KV_HEALTH_STORE, false);
+   kv_notify_ready(server->notify);
    kv_log(KV_LOG_INFO, "ready");
    struct kv_status failure; /* to serve without backups is better than not to serve */
    if (server->backups && kv_backup_schedule_start(server->backups, kv_service_open_backup,
@@ -237,6 +282,7 @@ static enum kv_code drain(struct server *server, struct kv_status *status)
    int64_t grace_ms = (int64_t)server->config->shutdown_grace_ms;
    int64_t stall_ms = (int64_t)server->config->shutdown_stall_ms;
    kv_stop_step(server->stop, "finishing the calls in flight", grace_ms + stall_ms);
+   kv_notify_stopping(server->notify);
    kv_health_drain(server->health);
    if (server->backups)
       kv_backup_schedule_stop(server->backups);
@@ -249,6 +295,8 @@ static enum kv_code drain(struct server *server, struct kv_status *status)
 static void destroy(struct server *server)
 {
    kv_stop_step(server->stop, "closing what is open", (int64_t)server->config->shutdown_stall_ms);
+   if (server->notify)
+      kv_notify_destroy(server->notify);
    if (server->rpc)
       kv_rpc_destroy(server->rpc);
    if (server->reflection)
@@ -323,7 +371,9 @@ static enum kv_code serve(const struct kv_config *config, const sigset_t *signal
    if (!server.stop)
       return status->code;
    kv_stop_step(server.stop, "starting", (int64_t)config->shutdown_stall_ms);
-   enum kv_code code = build(&server, status);
+   enum kv_code code = kv_notify_sockets(&server.inherited, status);
+   if (code == KV_OK)
+      code = build(&server, status);
    if (code == KV_OK) {
       kv_log(KV_LOG_INFO, "kvstore-server " KVSTORE_VERSION ", process %d, data in %s", getpid(),
              config->data_dir);

@@ -33,7 +33,8 @@ struct kv_acceptor_handler {
 struct kv_acceptor *kv_acceptor_create(const struct kv_acceptor_handler *handler,
                                        struct kv_status *status);
 /* Adds an address (address.h); does nothing where an earlier one covers it. Port 0 takes a free
- * one; *port (may be NULL) is the port taken, 0 for a Unix socket. Before start. The text of a
+ * one; *port (may be NULL) is the port taken, 0 for a Unix socket and one
+ * of the service manager (listeners.h). Before start. The text of a
  * failure names the address, the system's reason, and what to do. */
 enum kv_code kv_acceptor_listen(struct kv_acceptor *acceptor, const char *address, int *port,
                                 struct kv_status *status);

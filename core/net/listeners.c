@@ -2,9 +2,15 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
+#include <stdlib.h>
 #include <string.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
+
+/* Followed by the number of a socket that the service manager handed over. */
+#define INHERITED "systemd:"
 
 int kv_listener_open(const struct sockaddr *address, socklen_t size)
 {
@@ -151,12 +157,42 @@ static enum kv_code add_unix(struct kv_listeners *listeners, const char *path,
    return KV_OK;
 }
 
+/* ---- systemd:N ---- */
+
+/* The service manager made the socket, and removes its file. */
+static enum kv_code add_inherited(struct kv_listeners *listeners, const char *text,
+                                  struct kv_status *status)
+{
+   int fd = SD_LISTEN_FDS_START + atoi(text + strlen(INHERITED));
+   struct kv_listener *listener = place(listeners, status);
+   if (!listener)
+      return status->code;
+   if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0)
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "cannot listen on %s: it is no stream socket that listens; give the socket "
+                     "unit ListenStream= and Accept=no",
+                     text);
+   *listener = (struct kv_listener){.fd = fd};
+   socklen_t size = sizeof listener->address;
+   int flags = fcntl(fd, F_GETFL);
+   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+       getsockname(fd, &listener->address.any, &size) < 0)
+      return kv_fail_errno(status, errno, "cannot listen on %s", text);
+   listeners->count++;
+   return KV_OK;
+}
+
 /* ---- All of them ---- */
 
 enum kv_code kv_listeners_add(struct kv_listeners *listeners, const char *text, int *port,
                               struct kv_status *status)
 {
    struct kv_address address;
+   if (strncmp(text, INHERITED, strlen(INHERITED)) == 0) {
+      if (port)
+         *port = 0;
+      return add_inherited(listeners, text, status);
+   }
    enum kv_code code = kv_address_parse(text, &address, status);
    if (code == KV_OK && address.path)
       code = add_unix(listeners, address.path, status);

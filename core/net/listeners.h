@@ -34,7 +34,8 @@ struct kv_listeners {
 };
 
 /* Listens on the address `text`; does nothing where it is listened on already. Port 0 takes a free
- * one; *port (may be NULL) is the port taken. */
+ * one; *port (may be NULL) is the port taken. "systemd:N" is the socket N, from 0, that the service
+ * manager handed over (sd_listen_fds(3)). */
 enum kv_code kv_listeners_add(struct kv_listeners *listeners, const char *text, int *port,
                               struct kv_status *status);
 /* Closes the sockets and removes their files. */
