@@ -263,6 +263,12 @@ class Streamed(BackupCase):
         self.assertEqual([bool(message.checksum) for message in messages],
                          [False] * (len(messages) - 1) + [True])
 
+    def test_a_rate_below_what_the_reader_timeout_allows_is_no_client_that_does_not_read(self):
+        server = self.start(mode="none", flags=["--reader-timeout", "1"])
+        server.set("k", b"v" * 800000)
+        call = server.admin.Backup(admin.BackupRequest(rate_bytes_per_second=150000), timeout=PATIENCE)
+        self.assertTrue(list(call)[-1].checksum)
+
     def test_a_switch_and_writes_do_not_wait_for_a_backup(self):
         server = self.filled("hybrid", entries=200, size=10000)
         wanted = server.scan()

@@ -3,6 +3,7 @@ import glob
 import json
 import os
 import shutil
+import subprocess
 
 import harness
 import store_files
@@ -48,6 +49,22 @@ class Golden(harness.Case):
                 server.set("after", b"written by this version")
                 server.stop()
                 self.assertEqual(store_files.check(data)[0], store_files.SOUND)
+
+    def test_backup_files_of_every_format_version_are_restored(self):
+        wanted = {f"key {i}": f"value {i}".encode() for i in (1, 2, 4, 5)}
+        wanted |= {"binary": b"a\0b", "\u00fc": b""}
+        for file in sorted(glob.glob(os.path.join(GOLDEN, "backup", "*.backup"))):
+            with self.subTest(file=file):
+                name = os.path.basename(file)
+                data = os.path.join(self.folder, name)
+                subprocess.run([os.path.join(harness.BIN, "kvstore-check"), "restore", file, data],
+                               capture_output=True, timeout=harness.PATIENCE, check=True)
+                server = self.start(data=data)
+                status = server.status()
+                self.assertEqual(dict(server.scan()), wanted)
+                self.assertEqual((status.plugin, status.version, status.store_id),
+                                 ("hybrid", 8, "be3bcadc-132d-4332-9204-e4073278ae93"))
+                self.assertEqual(dict(status.options)["fsync"], "everysec")
 
 
 if __name__ == "__main__":
