@@ -22,8 +22,8 @@ struct recovery {
 enum kv_code recover_prefix(const struct kv_data_directory *directory, const struct survey *survey,
                             const char *output, struct recovery *recovery,
                             struct kv_status *status);
-/* Writes all of `store`, which holds the state of the sequence that its version has, as recover_prefix
- * does; `recovery` says in which mode and generation. */
+/* Writes all of `store`, which holds the state of the sequence that its version has, as
+ * recover_prefix does; `recovery` says in which mode and generation. */
 enum kv_code recover_write(struct recovery *recovery, struct kv_store *store,
                            const uint8_t store_id[16], const char *output,
                            struct kv_status *status);

@@ -36,8 +36,8 @@ enum kv_code start_load(const char *directory, const struct place *place,
 /* The same into a store that is not kept. */
 enum kv_code start_try(const char *directory, const struct place *place, const uint8_t store_id[16],
                        struct start *start, struct kv_status *status);
-/* Fills in what a load that reached the state of `store` would: a start of its own, without a report.
- * False when memory runs out. */
+/* Fills in what a load that reached the state of `store` would: a start of its own, without a
+ * report. False when memory runs out. */
 bool start_describe(struct kv_store *store, struct start *start);
 void start_deinit(struct start *start);
 

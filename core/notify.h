@@ -33,8 +33,8 @@ void kv_notify_ready(struct kv_notify *notify);
 /* `probe` does not run any more when it returns. */
 void kv_notify_stopping(struct kv_notify *notify);
 
-/* How many sockets were handed over; they are numbered from 0, and take the place of --listen. Once,
- * before anything else is started. */
+/* How many sockets were handed over; they are numbered from 0, and take the place of --listen.
+ * Once, before anything else is started. */
 enum kv_code kv_notify_sockets(unsigned *count, struct kv_status *status);
 
 #endif

@@ -73,7 +73,7 @@ struct kv_control_request {
 struct kv_control_state {
    const kvs_plugin *plugin;
    const kvs_setting *settings; /* plugin->option_count of them */
-   bool stacked; /* another plug-in does the keeping for it */
+   bool stacked;                /* another plug-in does the keeping for it */
    uint64_t generation;
    uint64_t last_save_sequence;
    int64_t last_save_ms;                /* Unix time; 0 = none since the start */

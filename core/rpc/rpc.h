@@ -182,8 +182,8 @@ uint64_t kv_call_connection(const struct kv_call *call);
 /* The address that the call came from: "address:port", "unix:" for a Unix socket, or "unknown"
  * where the connection has ended. */
 void kv_call_peer(const struct kv_call *call, char text[KV_RPC_PEER_SIZE]);
-/* In handlers: lives as long as the call. Empty with engine grpc, which cannot tell a connection from
- * the one that had its descriptor before: nobody must be taken for somebody else. */
+/* In handlers: lives as long as the call. Empty with engine grpc, which cannot tell a connection
+ * from the one that had its descriptor before: nobody must be taken for somebody else. */
 const struct kv_rpc_identity *kv_call_identity(const struct kv_call *call);
 /* In handlers: what the service notes of the connection that the call came on, NULL at first, the
  * same for all its calls. release(note) follows on the worker's thread when another note takes its

@@ -43,7 +43,7 @@ static void json_escapes_what_would_end_its_string(void **state)
 static void json_holds_no_byte_that_is_not_utf8(void **state)
 {
    (void)state;
-   /* A byte that never occurs, a surrogate, an overlong form, and a character cut off at the end. */
+   /* A byte that never occurs, a surrogate, an overlong form, and a character cut off. */
    assert_non_null(
        strstr(line_of(KV_LOG_JSON, false, KV_LOG_INFO, "a\xff \xed\xa0\x80 \xc0\xaf \xe2\x82"),
               "\"message\":\"a? ??? ?? ??\"}\n"));
