@@ -1,8 +1,8 @@
 /*
  * What a line of the log looks like.
  *
- *   text          2026-01-31T12:00:00.000Z warning the disk is full
- *   JSON          {"time":"2026-01-31T12:00:00.000Z","level":"warning","message":"the disk is full"}
+ *   text          2026-01-31T12:00:00.000Z warning disk full
+ *   JSON          {"time":"2026-01-31T12:00:00.000Z","level":"warning","message":"disk full"}
  *   in the journal the same behind a priority, <4>, which systemd takes off again; text then has
  *                 neither time nor level, since the journal keeps both.
  *
