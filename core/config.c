@@ -158,6 +158,24 @@ static enum kv_code scan_flags(struct reading *reading, int argc, char **argv, c
 
 /* ---- Interface ---- */
 
+static enum kv_code check_tls(const struct kv_config *config, struct kv_status *status)
+{
+   if (!config->tls.certificate != !config->tls.key)
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "%s is given without %s; TLS needs both: the certificate and its key",
+                     config->tls.certificate ? "tls-cert" : "tls-key",
+                     config->tls.certificate ? "tls-key" : "tls-cert");
+   if (config->tls.client_ca && !config->tls.certificate)
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "tls-client-ca is given without tls-cert and tls-key; clients show "
+                     "certificates only where the server does; give both, or leave it out");
+   if (config->tls_client_auth && !config->tls.client_ca)
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "tls-client-auth is given without tls-client-ca; give the file with the "
+                     "certificates that those of clients are verified against");
+   return KV_OK;
+}
+
 static enum kv_code check_together(const struct kv_config *config, struct kv_status *status)
 {
    if (config->max_message_size < config->max_value_size + KV_CONFIG_MESSAGE_OVERHEAD)
@@ -173,7 +191,7 @@ static enum kv_code check_together(const struct kv_config *config, struct kv_sta
                      "give at least that, better four times as much",
                      (unsigned long long)config->max_wire_memory,
                      (unsigned long long)config->max_message_size);
-   return KV_OK;
+   return check_tls(config, status);
 }
 
 enum kv_code kv_config_read(struct kv_config *config, int argc, char **argv,

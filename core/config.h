@@ -13,6 +13,7 @@
 #define KV_CONFIG_H
 
 #include "core/host/settings.h"
+#include "core/net/tls.h"
 #include "core/support/log.h"
 #include "core/support/status.h"
 
@@ -40,6 +41,8 @@ struct kv_config {
    uint64_t max_memory;       /* bytes of keys and values; 0 = no limit */
    uint64_t max_wire_memory;  /* bytes that calls may hold */
    uint64_t reader_timeout;   /* seconds that a reply may stand still */
+   struct kv_tls_options tls; /* without a certificate: no TLS */
+   bool tls_client_auth;      /* was given */
    const char *wire;          /* the engine, see kv_rpc_options */
    uint64_t workers;          /* threads that serve the wire */
    uint64_t shutdown_grace_ms;

@@ -99,6 +99,16 @@ static enum kv_code apply_wire(struct reading *reading, const struct setting *se
    return KV_OK;
 }
 
+static enum kv_code apply_client_auth(struct reading *reading, const struct setting *setting,
+                                      char *value)
+{
+   if (strcmp(value, "require") != 0 && strcmp(value, "request") != 0)
+      return refuse(reading, setting, value, "is none of require, request");
+   reading->config->tls_client_auth = true;
+   *(bool *)member(reading, setting) = strcmp(value, "request") == 0;
+   return KV_OK;
+}
+
 static enum kv_code apply_listen(struct reading *reading, const struct setting *setting,
                                  char *value)
 {
@@ -166,6 +176,16 @@ const struct setting kv_config_settings[] = {
     {"wire", "ENGINE", "http2",
      "what carries the calls: http2 (nghttp2) or grpc (the C core of gRPC)", apply_wire,
      MEMBER(wire), 0, 0, false},
+    {"tls-cert", "FILE", NULL,
+     "certificate of the server with its chain (PEM): serve TLS, on all but Unix sockets",
+     apply_text, MEMBER(tls.certificate), 0, 0, false},
+    {"tls-key", "FILE", NULL, "its private key (PEM), which others may not read", apply_text,
+     MEMBER(tls.key), 0, 0, false},
+    {"tls-client-ca", "FILE", NULL, "verify certificates of clients against those in FILE (PEM)",
+     apply_text, MEMBER(tls.client_ca), 0, 0, false},
+    {"tls-client-auth", "WHETHER", NULL,
+     "require a certificate of each client (the default), or request one: a client may have none",
+     apply_client_auth, MEMBER(tls.client_may_be_none), 0, 0, false},
     {"workers", "N", "2", "number of threads that serve calls", apply_number, MEMBER(workers), 1,
      64, false},
     {"shutdown-grace-ms", "MS", "10000", "how long calls in flight may take to finish at shutdown",

@@ -8,6 +8,7 @@
 #include "core/control/control.h"
 #include "core/datadir/data_directory.h"
 #include "core/host/plugin_library.h"
+#include "core/net/tls.h"
 #include "core/notify.h"
 #include "core/preflight.h"
 #include "core/rpc/rpc.h"
@@ -51,6 +52,7 @@ struct server {
    struct kv_backup_schedule *backups; /* NULL: none are made */
    struct kv_service *service;
    struct kv_reflection *reflection;
+   struct kv_tls *tls; /* NULL: none */
    struct kv_rpc *rpc;
    struct kv_notify *notify;     /* NULL until the data is loading */
    unsigned inherited;           /* sockets of the service manager, in place of --listen */
@@ -159,6 +161,14 @@ static enum kv_code create_services(struct server *server, struct kv_status *sta
    return server->reflection ? KV_OK : status->code;
 }
 
+static enum kv_code create_tls(struct server *server, struct kv_status *status)
+{
+   if (!server->config->tls.certificate)
+      return KV_OK;
+   server->tls = kv_tls_create(&server->config->tls, status);
+   return server->tls ? KV_OK : status->code;
+}
+
 static enum kv_code create_rpc(struct server *server, struct kv_status *status)
 {
    struct kv_rpc_method methods[METHODS_MAX] = {0};
@@ -174,6 +184,7 @@ static enum kv_code create_rpc(struct server *server, struct kv_status *status)
        .turn_end = kv_service_turn_end,
        .context = server->service,
        .private_paths = server->private_paths,
+       .tls = server->tls,
    };
    server->rpc = kv_rpc_create(&options, methods, count, status);
    return server->rpc ? KV_OK : status->code;
@@ -245,6 +256,25 @@ static enum kv_code load(struct server *server, struct kv_status *status)
    return KV_OK;
 }
 
+/* ---- While it serves ---- */
+
+/* How often files are looked at that are read again when they have changed. */
+#define LOOK_MS 15000
+
+/* Serves until a signal comes that stops the server. Reading hangs where the files lie does not
+ * keep it from ending: it is a step like those of the stop. */
+static void await_stop(struct server *server)
+{
+   enum kv_stop_event event;
+   kv_stop_step(server->stop, "reading certificates", (int64_t)server->config->shutdown_stall_ms);
+   while ((event = kv_stop_await(server->stop, LOOK_MS)) != KV_STOP_WANTED) {
+      if (server->tls && event == KV_STOP_RELOAD)
+         kv_tls_reload(server->tls);
+      else if (server->tls)
+         kv_tls_look(server->tls);
+   }
+}
+
 /* ---- Down ---- */
 
 static void log_hook(void *context, const char *text)
@@ -299,6 +329,8 @@ static void destroy(struct server *server)
       kv_notify_destroy(server->notify);
    if (server->rpc)
       kv_rpc_destroy(server->rpc);
+   if (server->tls)
+      kv_tls_destroy(server->tls);
    if (server->reflection)
       kv_reflection_destroy(server->reflection);
    if (server->backups)
@@ -344,6 +376,8 @@ static enum kv_code build(struct server *server, struct kv_status *status)
    if (code == KV_OK)
       code = create_services(server, status);
    if (code == KV_OK)
+      code = create_tls(server, status);
+   if (code == KV_OK)
       code = create_rpc(server, status);
    return code;
 }
@@ -354,7 +388,7 @@ static enum kv_code run_loaded(struct server *server, struct kv_status *status)
    kv_stop_step(server->stop, "loading the data", (int64_t)server->config->shutdown_stall_ms);
    kv_stop_report_with(server->stop, report_hanging, server);
    if (load(server, status) == KV_OK) {
-      kv_stop_await(server->stop);
+      await_stop(server);
       return drain(server, status);
    }
    kv_rpc_stop(server->rpc, 0);
@@ -367,7 +401,8 @@ static enum kv_code run_loaded(struct server *server, struct kv_status *status)
 static enum kv_code serve(const struct kv_config *config, const sigset_t *signals,
                           struct kv_status *status)
 {
-   struct server server = {.config = config, .stop = kv_stop_create(signals, status)};
+   struct server server = {
+       .config = config, .stop = kv_stop_create(signals, config->tls.certificate != NULL, status)};
    if (!server.stop)
       return status->code;
    kv_stop_step(server.stop, "starting", (int64_t)config->shutdown_stall_ms);

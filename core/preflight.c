@@ -6,6 +6,7 @@
 #include "core/host/instance.h"
 #include "core/host/plugin_library.h"
 #include "core/net/acceptor.h"
+#include "core/net/tls.h"
 #include "core/support/log.h"
 #include "core/support/remove_tree.h"
 
@@ -121,6 +122,17 @@ static enum kv_code check_backups(const struct kv_config *config, struct kv_stat
    return code;
 }
 
+static enum kv_code check_tls(const struct kv_config *config, struct kv_status *status)
+{
+   if (!config->tls.certificate)
+      return KV_OK;
+   struct kv_tls *tls = kv_tls_create(&config->tls, status);
+   if (!tls)
+      return status->code;
+   kv_tls_destroy(tls);
+   return KV_OK;
+}
+
 enum kv_code kv_preflight(const struct kv_config *config, struct kv_status *status)
 {
    struct kv_plugin_library *library = kv_plugin_library_create(config->plugin_dir, status);
@@ -130,5 +142,7 @@ enum kv_code kv_preflight(const struct kv_config *config, struct kv_status *stat
    kv_plugin_library_destroy(library);
    if (code == KV_OK)
       code = check_backups(config, status);
+   if (code == KV_OK)
+      code = check_tls(config, status);
    return code == KV_OK ? check_addresses(config, status) : code;
 }

@@ -18,11 +18,13 @@
 struct kv_stop {
    sigset_t signals;
    pthread_t thread;
+   bool reloads; /* on SIGHUP */
    atomic_bool wanted, finished;
    atomic_uint_least64_t progress; /* how often a step made progress */
 
    pthread_mutex_t lock; /* for what follows */
    pthread_cond_t changed;
+   bool reload_wanted;
    const char *step;
    uint64_t allowed_ms;
    uint64_t since_ms; /* monotonic; when the step began, or last made progress */
@@ -78,10 +80,23 @@ static void supervise(struct kv_stop *stop)
    }
 }
 
+static void want_reload(struct kv_stop *stop)
+{
+   pthread_mutex_lock(&stop->lock);
+   stop->reload_wanted = true;
+   pthread_cond_signal(&stop->changed);
+   pthread_mutex_unlock(&stop->lock);
+}
+
 static void *run(void *argument)
 {
    struct kv_stop *stop = argument;
    int number = next_signal(stop, NULL);
+   while (number == SIGHUP && stop->reloads && !atomic_load(&stop->finished)) {
+      kv_log(KV_LOG_INFO, "SIGHUP: reading certificates again");
+      want_reload(stop);
+      number = next_signal(stop, NULL);
+   }
    if (atomic_load(&stop->finished))
       return NULL;
    kv_log(KV_LOG_INFO, "%s: stopping", kv_signal_name(number));
@@ -93,7 +108,7 @@ static void *run(void *argument)
    return NULL;
 }
 
-struct kv_stop *kv_stop_create(const sigset_t *signals, struct kv_status *status)
+struct kv_stop *kv_stop_create(const sigset_t *signals, bool reloads, struct kv_status *status)
 {
    struct kv_stop *stop = calloc(1, sizeof *stop);
    if (!stop) {
@@ -101,10 +116,11 @@ struct kv_stop *kv_stop_create(const sigset_t *signals, struct kv_status *status
       return NULL;
    }
    stop->signals = *signals;
+   stop->reloads = reloads;
    stop->step = "starting";
    stop->allowed_ms = INT64_MAX;
    pthread_mutex_init(&stop->lock, NULL);
-   pthread_cond_init(&stop->changed, NULL);
+   kv_clock_init_condition(&stop->changed);
    int error = pthread_create(&stop->thread, NULL, run, stop);
    if (error == 0)
       return stop;
@@ -152,10 +168,19 @@ bool kv_stop_wanted(struct kv_stop *stop)
    return atomic_load(&stop->wanted);
 }
 
-void kv_stop_await(struct kv_stop *stop)
+enum kv_stop_event kv_stop_await(struct kv_stop *stop, int64_t most_ms)
 {
+   uint64_t until_ms = kv_clock_monotonic_ms() + (uint64_t)most_ms;
+   enum kv_stop_event event = KV_STOP_NOTHING;
    pthread_mutex_lock(&stop->lock);
-   while (!atomic_load(&stop->wanted))
-      pthread_cond_wait(&stop->changed, &stop->lock);
+   bool in_time = true;
+   while (in_time && !atomic_load(&stop->wanted) && !stop->reload_wanted)
+      in_time = kv_clock_wait(&stop->changed, &stop->lock, until_ms);
+   if (atomic_load(&stop->wanted))
+      event = KV_STOP_WANTED;
+   else if (stop->reload_wanted)
+      event = KV_STOP_RELOAD;
+   stop->reload_wanted = false;
    pthread_mutex_unlock(&stop->lock);
+   return event;
 }

@@ -22,8 +22,9 @@
 
 struct kv_stop;
 
-/* `signals` are blocked in all threads. NULL with `status`. */
-struct kv_stop *kv_stop_create(const sigset_t *signals, struct kv_status *status);
+/* `signals` are blocked in all threads. With `reloads` a SIGHUP does not stop the server, but has
+ * main read its files again. NULL with `status`. */
+struct kv_stop *kv_stop_create(const sigset_t *signals, bool reloads, struct kv_status *status);
 void kv_stop_destroy(struct kv_stop *stop);
 
 /* Has `report` log what was left undone when the process is ended in the middle of a step; it runs
@@ -38,7 +39,12 @@ void kv_stop_progress(struct kv_stop *stop);
 
 /* Whether a signal has come. */
 bool kv_stop_wanted(struct kv_stop *stop);
-/* Returns once it has. */
-void kv_stop_await(struct kv_stop *stop);
+enum kv_stop_event {
+   KV_STOP_WANTED,
+   KV_STOP_RELOAD, /* a SIGHUP has come since the last one that was reported */
+   KV_STOP_NOTHING,
+};
+/* Waits for one of them, at most so long. */
+enum kv_stop_event kv_stop_await(struct kv_stop *stop, int64_t most_ms);
 
 #endif

@@ -17,6 +17,7 @@
 
 struct kv_engine {
    const char *name; /* as kv_rpc_options.wire */
+   bool has_tls;     /* it can do as kv_rpc_options.tls says */
 
    /* ---- The server; `state` is what create returned ---- */
 

@@ -64,6 +64,13 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
    const struct kv_engine *engine = kv_engine_find(options->wire, status);
    if (!engine || check_methods(methods, count, status) != KV_OK)
       return NULL;
+   if (options->tls && !engine->has_tls) {
+      kv_fail(status, KV_INVALID_ARGUMENT,
+              "wire %s cannot serve TLS: its library takes no connections with certificates from "
+              "outside; use wire http2, or leave tls-cert and tls-key out",
+              engine->name);
+      return NULL;
+   }
    struct kv_rpc *rpc = allocate(options, methods, count);
    if (!rpc) {
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for a server of %zu methods", count);

@@ -30,6 +30,7 @@
 
 struct kv_rpc;
 struct kv_call;
+struct kv_tls;
 
 enum kv_rpc_kind {
    KV_RPC_UNARY,         /* one request, one reply */
@@ -110,6 +111,9 @@ struct kv_rpc_options {
    /* Paths that no failure's text shows to clients; NULL ends them. They must outlive the server.
     * May be NULL. */
    const char *const *private_paths;
+   /* Connections but those of Unix sockets have TLS; NULL: none has. It must outlive the server.
+    * Not with engine grpc. */
+   struct kv_tls *tls;
 };
 
 /* Copies the table of methods; paths and services must outlive the server. NULL with `status`. */

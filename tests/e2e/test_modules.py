@@ -30,7 +30,8 @@ SOME_FILES = {
 }
 # Modules of which not all headers are for those above.
 PUBLIC = {
-    "core/net": ["core/net/acceptor.h", "core/net/address.h"],
+    "core/net": ["core/net/acceptor.h", "core/net/address.h", "core/net/tls.h",
+                 "core/net/tls_session.h"],
     "core/rpc": ["core/rpc/rpc.h"],
 }
 
@@ -39,6 +40,7 @@ LIBRARIES = {
     ("grpc/", "grpc++/", "grpcpp/"): ("core/rpc/grpc/", "client/connection.", "client/dial.",
                                       "client/channel.", "bench/"),
     ("nghttp2/",): ("core/rpc/http2/", "bench/"),
+    ("openssl/",): ("core/net/tls",),
 }
 MAY_INCLUDE_PROTO = ("core/service/", "client/", "bench/")
 PROJECT = ("core/", "storage/", "plugins/", "client/", "check/", "sdk/", "kvstore/", "tests/", "bench/",

@@ -47,6 +47,12 @@ CHANNEL_OPTIONS = [
 ]
 
 
+def open_channel(address, credentials=None):
+    if credentials:
+        return grpc.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+    return grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+
+
 def wire_flags(wire=None):
     """The server's flags for an engine; None: the one of the environment."""
     wire = wire or WIRE
@@ -134,11 +140,13 @@ class Server:
     """A running server. `flags` are added to the command line as they are, `variables` to the
     environment; `identity` says as whom it runs, as arguments of Popen. `log` is an open file to
     use for its log instead of the test's own. `wire` is the engine that carries its calls, if it is
-    not the one of the environment."""
+    not the one of the environment. `credentials` are those of a client that it needs, for TLS."""
 
     def __init__(self, data, mode=None, options=(), flags=(), plugins=PLUGINS, listen="127.0.0.1:0",
-                 wait=True, variables=None, identity=None, program=SERVER, log=None, wire=None):
+                 wait=True, variables=None, identity=None, program=SERVER, log=None, wire=None,
+                 credentials=None):
         self.data = data
+        self.credentials = credentials
         command = [program, "--listen", listen, "--data-dir", data, *wire_flags(wire)]
         if plugins:
             command += ["--plugin-dir", plugins]
@@ -179,7 +187,7 @@ class Server:
     def connect(self):
         """A channel that is connected, unless the server has ended: a first attempt that fails
         inside the client must not look like a refusal."""
-        channel = grpc.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        channel = open_channel(self.address, self.credentials)
         self.channels.append(channel)
         ready = grpc.channel_ready_future(channel)
         deadline = time.monotonic() + PATIENCE

@@ -1,5 +1,7 @@
 #include "core/rpc/http2/connection.h"
 
+#include "core/net/tls_session.h"
+#include "core/rpc/http2/secure.h"
 #include "core/rpc/http2/session.h"
 #include "core/rpc/http2/worker.h"
 #include "core/rpc/limits.h"
@@ -7,6 +9,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -23,6 +26,9 @@
 #define UNSENT_READ_SIZE ((size_t)4 * 1024)
 /* Written at a time, so that the others get their turn. */
 #define OUTPUTS_MAX 4
+/* Kept for a client that does not read, with all that TLS has to say meanwhile: far above what an
+ * orderly one causes. */
+#define UNSENT_MAX (2 * KV_HTTP2_OUTPUT_SIZE)
 
 struct kv_http2_connection *kv_http2_connection_of(struct kv_connection *base)
 {
@@ -41,7 +47,9 @@ struct kv_http2_connection *kv_http2_connection_create(struct kv_http2_worker *w
 {
    struct kv_http2_connection *connection = calloc(1, sizeof *connection);
    struct kv_share *share = connection ? kv_share_open(worker->base.rpc->account) : NULL;
-   if (!share) {
+   if (!share || !kv_http2_secure_open(worker->base.rpc->options.tls, fd, &connection->tls)) {
+      if (share)
+         kv_share_close(share);
       free(connection);
       if (fd >= 0)
          close(fd);
@@ -65,7 +73,16 @@ static void destroy_if_unused(struct kv_http2_connection *connection)
       return;
    kv_connection_set_note(&connection->base, NULL, NULL);
    kv_share_close(connection->base.share);
+   if (connection->tls)
+      kv_tls_session_destroy(connection->tls);
    free(connection);
+}
+
+/* With the others, or with those whose handshakes wait. */
+static struct kv_http2_reading *queue_of(const struct kv_http2_connection *connection)
+{
+   struct kv_http2_worker *worker = connection->worker;
+   return kv_http2_secure_is_shaking(connection) ? &worker->shaking : &worker->reading;
 }
 
 static void forget(struct kv_http2_connection *connection)
@@ -73,7 +90,7 @@ static void forget(struct kv_http2_connection *connection)
    struct kv_http2_worker *worker = connection->worker;
    LIST_REMOVE(connection, siblings);
    if (connection->in_reading)
-      TAILQ_REMOVE(&worker->reading, connection, reading);
+      TAILQ_REMOVE(queue_of(connection), connection, reading);
    if (connection->in_touched)
       TAILQ_REMOVE(&worker->touched, connection, touched);
    connection->in_reading = connection->in_touched = false;
@@ -162,48 +179,6 @@ void kv_http2_connection_touch(struct kv_http2_connection *connection)
    TAILQ_INSERT_TAIL(&connection->worker->touched, connection, touched);
 }
 
-/* ---- Reading ---- */
-
-void kv_http2_connection_readable(struct kv_http2_connection *connection)
-{
-   if (connection->in_reading || is_closed(connection))
-      return;
-   connection->in_reading = true;
-   TAILQ_INSERT_TAIL(&connection->worker->reading, connection, reading);
-}
-
-void kv_http2_connection_hung_up(struct kv_http2_connection *connection)
-{
-   connection->hung_up = true;
-   kv_http2_connection_readable(connection);
-}
-
-void kv_http2_connection_read(struct kv_http2_connection *connection)
-{
-   struct kv_http2_worker *worker = connection->worker;
-   if (connection->in_reading)
-      TAILQ_REMOVE(&worker->reading, connection, reading);
-   connection->in_reading = false;
-   connection->halted = !connection->hung_up && kv_http2_session_waits_for_reader(connection);
-   if (connection->halted)
-      return;
-   size_t most = connection->unsent ? UNSENT_READ_SIZE : sizeof worker->input;
-   ssize_t got = recv(connection->base.fd, worker->input, most, 0);
-   if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-      if (errno == EINTR)
-         kv_http2_connection_readable(connection);
-      return;
-   }
-   connection->heard_ms = worker->now_ms;
-   connection->pinged = false;
-   bool goes_on = got > 0 && (connection->ended ||
-                              kv_http2_session_receive(connection, worker->input, (size_t)got));
-   if (!goes_on)
-      kv_http2_connection_close(connection);
-   else if ((size_t)got == most || connection->hung_up)
-      kv_http2_connection_readable(connection);
-}
-
 /* ---- Writing ---- */
 
 /* Whether a write has failed because the socket takes nothing now. */
@@ -227,9 +202,9 @@ static bool write_unsent(struct kv_http2_connection *connection)
 }
 
 /* Keeps what the socket has not taken. */
-static bool keep_unsent(struct kv_http2_connection *connection, size_t sent)
+static bool keep_unsent(struct kv_http2_connection *connection,
+                        const struct kv_http2_output *output, size_t sent)
 {
-   const struct kv_http2_output *output = &connection->worker->output;
    size_t size = output->size - sent;
    connection->unsent = malloc(size);
    if (!connection->unsent)
@@ -250,15 +225,101 @@ static ssize_t send_output(int fd, const struct kv_http2_output *output)
    return sendmsg(fd, &message, MSG_NOSIGNAL);
 }
 
-/* False: the connection cannot go on. */
-static bool write_output(struct kv_http2_connection *connection)
+/* What TLS has to say while something waits for the client. */
+static bool keep_more(struct kv_http2_connection *connection, const struct kv_http2_output *output)
 {
-   const struct kv_http2_output *output = &connection->worker->output;
+   size_t left = connection->unsent_size - connection->unsent_from;
+   uint8_t *both = left + output->size <= UNSENT_MAX ? malloc(left + output->size) : NULL;
+   if (!both)
+      return false;
+   memcpy(both, connection->unsent + connection->unsent_from, left);
+   kv_http2_output_copy(output, 0, both + left);
+   drop_unsent(connection);
+   connection->unsent = both;
+   connection->unsent_from = 0;
+   connection->unsent_size = left + output->size;
+   kv_share_add(connection->base.share, connection->unsent_size);
+   return true;
+}
+
+/* False: the connection cannot go on. */
+static bool write_output(struct kv_http2_connection *connection,
+                         const struct kv_http2_output *output)
+{
+   if (output->size == 0)
+      return true;
+   if (connection->unsent)
+      return keep_more(connection, output);
    ssize_t sent = send_output(connection->base.fd, output);
    if (sent < 0 && !takes_later())
       return false;
    size_t taken = sent > 0 ? (size_t)sent : 0;
-   return taken == output->size || keep_unsent(connection, taken);
+   return taken == output->size || keep_unsent(connection, output, taken);
+}
+
+/* ---- Reading ---- */
+
+void kv_http2_connection_readable(struct kv_http2_connection *connection)
+{
+   if (connection->in_reading || is_closed(connection))
+      return;
+   connection->in_reading = true;
+   TAILQ_INSERT_TAIL(queue_of(connection), connection, reading);
+}
+
+void kv_http2_connection_hung_up(struct kv_http2_connection *connection)
+{
+   connection->hung_up = true;
+   kv_http2_connection_readable(connection);
+}
+
+/* False: the connection must be closed at once. */
+static bool receive(struct kv_http2_connection *connection, const uint8_t *data, size_t size)
+{
+   if (connection->ended)
+      return true;
+   if (!connection->tls)
+      return kv_http2_session_receive(connection, data, size);
+   struct kv_http2_output *sealed = &connection->worker->secure->sealed;
+   bool good = kv_http2_secure_receive(connection, kv_slice(data, size));
+   return write_output(connection, sealed) && good;
+}
+
+void kv_http2_connection_read(struct kv_http2_connection *connection)
+{
+   struct kv_http2_worker *worker = connection->worker;
+   if (connection->in_reading)
+      TAILQ_REMOVE(queue_of(connection), connection, reading);
+   connection->in_reading = false;
+   connection->halted = !connection->hung_up && kv_http2_session_waits_for_reader(connection);
+   if (connection->halted)
+      return;
+   size_t most = connection->unsent ? UNSENT_READ_SIZE : sizeof worker->input;
+   uint8_t *input = connection->tls ? worker->secure->arrived : worker->input;
+   ssize_t got = recv(connection->base.fd, input, most, 0);
+   if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+      if (errno == EINTR)
+         kv_http2_connection_readable(connection);
+      return;
+   }
+   connection->heard_ms = worker->now_ms;
+   connection->pinged = false;
+   bool goes_on = got > 0 && receive(connection, input, (size_t)got);
+   if (!goes_on)
+      kv_http2_connection_close(connection);
+   else if ((size_t)got == most || connection->hung_up)
+      kv_http2_connection_readable(connection);
+}
+
+/* ---- Turns ---- */
+
+/* Writes the worker's output. */
+static bool send_made(struct kv_http2_connection *connection)
+{
+   struct kv_http2_worker *worker = connection->worker;
+   if (!connection->tls)
+      return write_output(connection, &worker->output);
+   return kv_http2_secure_seal(connection) && write_output(connection, &worker->secure->sealed);
 }
 
 /* Makes an output and writes it. False: the connection cannot go on. */
@@ -268,8 +329,8 @@ static bool write_next(struct kv_http2_connection *connection, bool *more)
    kv_http2_output_clear(output);
    bool good = kv_http2_session_fill(connection);
    *more = kv_http2_output_is_full(output);
-   if (good && output->size > 0)
-      good = write_output(connection);
+   if (good)
+      good = send_made(connection);
    kv_http2_session_written(connection);
    return good;
 }
@@ -280,8 +341,15 @@ static void shut_down(struct kv_http2_connection *connection)
    if (connection->shut)
       return;
    kv_http2_connection_end(connection);
+   bool good = true;
+   if (connection->tls) {
+      kv_http2_secure_end(connection);
+      good = write_output(connection, &connection->worker->secure->sealed);
+   }
+   if (good && connection->unsent)
+      return; /* comes back when it has left */
    connection->shut = true;
-   if (shutdown(connection->base.fd, SHUT_WR) != 0)
+   if (!good || shutdown(connection->base.fd, SHUT_WR) != 0)
       kv_http2_connection_close(connection);
 }
 
@@ -296,6 +364,8 @@ void kv_http2_connection_flush(struct kv_http2_connection *connection)
       return;
    if (connection->unsent)
       good = write_unsent(connection);
+   if (kv_http2_secure_is_mute(connection))
+      more = false;
    for (unsigned i = 0; good && more && !connection->unsent && i < OUTPUTS_MAX; i++)
       good = write_next(connection, &more);
    if (!good) {

@@ -8,6 +8,8 @@
  * A connection ends when its session is over, when the client has disconnected or has been silent
  * for too long, or when the server ends it; it is freed when no call refers to it.
  *
+ * With TLS what arrives and what leaves passes through secure.h; all else is the same.
+ *
  * Threads: the worker's.
  */
 #ifndef KV_HTTP2_CONNECTION_H
@@ -21,6 +23,7 @@
 #include <nghttp2/nghttp2.h>
 
 struct kv_http2_worker;
+struct kv_tls_session;
 
 struct kv_http2_connection {
    struct kv_http2_worker *worker;
@@ -45,6 +48,7 @@ struct kv_http2_connection {
    size_t block_size;      /* of the header block that is being read, unpacked */
    struct kv_flood flood;
    struct kv_http2_sieve sieve;
+   struct kv_tls_session *tls; /* NULL: none */
 
    uint8_t *unsent; /* what the socket has not taken, or NULL */
    size_t unsent_from, unsent_size;

@@ -33,7 +33,7 @@ static void destroy(void *state)
 static enum kv_code create_workers(struct server *server, struct kv_status *status)
 {
    while (server->worker_count < server->rpc->options.workers) {
-      struct kv_http2_worker *worker = kv_http2_worker_create(status);
+      struct kv_http2_worker *worker = kv_http2_worker_create(server->rpc->options.tls, status);
       if (!worker)
          return status->code;
       worker->methods = server->methods;
@@ -111,6 +111,7 @@ static void stop(void *state, int64_t grace_ms)
 
 const struct kv_engine kv_engine_http2 = {
     .name = "http2",
+    .has_tls = true,
     .create = create,
     .start = start,
     .connected = connected,

@@ -18,6 +18,8 @@
  * for its end. */
 #define HANDLED_MAX 512
 #define NS_IN_A_MS 1000000u
+/* For TLS handshakes in a round: one with an RSA key of 2048 bits, a dozen with P-256. */
+#define HANDSHAKES_NS (1 * NS_IN_A_MS)
 /* How often connections are looked at for time-outs, and the pool of calls is shrunk. */
 #define LOOK_MS 2000
 /* While a request waits for memory: how long until the next attempt. */
@@ -168,6 +170,18 @@ static void read_all(struct kv_http2_worker *worker)
    }
 }
 
+/* A handshake costs as much as hundreds of calls. However many there are, the calls of other
+ * connections have all of the time but this in each round. */
+static void shake_hands(struct kv_http2_worker *worker)
+{
+   if (TAILQ_EMPTY(&worker->shaking))
+      return;
+   uint64_t until_ns = kv_clock_monotonic_ns() + HANDSHAKES_NS;
+   do
+      kv_http2_connection_read(TAILQ_FIRST(&worker->shaking));
+   while (!TAILQ_EMPTY(&worker->shaking) && kv_clock_monotonic_ns() < until_ns);
+}
+
 /* ---- Time, and the stop ---- */
 
 static void look(struct kv_http2_worker *worker)
@@ -226,7 +240,8 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 /* In milliseconds, as epoll_wait has it. */
 static int time_to_wait(struct kv_http2_worker *worker, uint64_t now_ms)
 {
-   if (!TAILQ_EMPTY(&worker->reading) || !TAILQ_EMPTY(&worker->touched))
+   if (!TAILQ_EMPTY(&worker->reading) || !TAILQ_EMPTY(&worker->shaking) ||
+       !TAILQ_EMPTY(&worker->touched))
       return 0;
    uint64_t until = (uint64_t)kv_turn_wait_until(&worker->base);
    if (until == 0)
@@ -277,6 +292,7 @@ bool kv_http2_worker_round(struct kv_http2_worker *worker)
    take_stage(worker);
    take_brought(worker);
    read_all(worker);
+   shake_hands(worker);
    try_waiting(worker);
    look(worker);
    end_turn(worker);
@@ -297,7 +313,7 @@ static void *work(void *argument)
 
 /* ---- Its life ---- */
 
-struct kv_http2_worker *kv_http2_worker_create(struct kv_status *status)
+struct kv_http2_worker *kv_http2_worker_create(bool tls, struct kv_status *status)
 {
    struct epoll_event event = {.events = EPOLLIN};
    struct kv_http2_worker *worker = aligned_alloc(KV_CACHE_LINE, sizeof *worker);
@@ -306,12 +322,20 @@ struct kv_http2_worker *kv_http2_worker_create(struct kv_status *status)
       return NULL;
    }
    memset(worker, 0, sizeof *worker);
+   if (tls)
+      worker->secure = malloc(sizeof *worker->secure);
    LIST_INIT(&worker->connections);
    TAILQ_INIT(&worker->reading);
    TAILQ_INIT(&worker->touched);
+   TAILQ_INIT(&worker->shaking);
    TAILQ_INIT(&worker->waiting);
    worker->epoll = epoll_create1(EPOLL_CLOEXEC);
    worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+   if (tls && !worker->secure) {
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for a worker");
+      kv_http2_worker_destroy(worker);
+      return NULL;
+   }
    if (worker->epoll >= 0 && worker->wake >= 0 &&
        epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->wake, &event) == 0)
       return worker;
@@ -327,6 +351,7 @@ void kv_http2_worker_destroy(struct kv_http2_worker *worker)
       close(worker->epoll);
    if (worker->wake >= 0)
       close(worker->wake);
+   free(worker->secure);
    free(worker);
 }
 

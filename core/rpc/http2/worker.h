@@ -16,6 +16,7 @@
 #include "core/rpc/http2/connection.h"
 #include "core/rpc/http2/methods.h"
 #include "core/rpc/http2/output.h"
+#include "core/rpc/http2/secure.h"
 #include "core/rpc/server.h"
 #include "core/support/cache_line.h"
 
@@ -56,6 +57,7 @@ struct kv_http2_worker {
    LIST_HEAD(, kv_http2_connection) connections;
    TAILQ_HEAD(kv_http2_reading, kv_http2_connection) reading;
    TAILQ_HEAD(kv_http2_touched, kv_http2_connection) touched;
+   struct kv_http2_reading shaking;     /* those of `reading` whose TLS handshake is not over */
    TAILQ_HEAD(, kv_http2_call) waiting; /* requests that wait for memory */
    struct kv_http2_call *done;          /* calls that may be released */
    struct kv_http2_call *pool;          /* closed calls to be used again */
@@ -64,7 +66,8 @@ struct kv_http2_worker {
 
    uint8_t input[KV_HTTP2_READ_SIZE];
    struct kv_http2_output output;
-   struct kv_http2_call *written; /* those of which `output` has bytes */
+   struct kv_http2_secure *secure; /* NULL: no TLS */
+   struct kv_http2_call *written;  /* those of which `output` has bytes */
 
    /* By other threads; the newest first. */
    _Alignas(KV_CACHE_LINE) _Atomic(struct kv_http2_call *) brought;
@@ -73,8 +76,8 @@ struct kv_http2_worker {
 };
 
 struct kv_http2_worker *kv_http2_worker_of(struct kv_rpc_worker *base);
-/* NULL with `status`. */
-struct kv_http2_worker *kv_http2_worker_create(struct kv_status *status);
+/* `tls`: its connections may have it. NULL with `status`. */
+struct kv_http2_worker *kv_http2_worker_create(bool tls, struct kv_status *status);
 void kv_http2_worker_destroy(struct kv_http2_worker *worker);
 enum kv_code kv_http2_worker_start(struct kv_http2_worker *worker, struct kv_status *status);
 
