@@ -1,6 +1,7 @@
 #include "core/backup/folder.h"
 
 #include "core/support/clock.h"
+#include "core/support/size.h"
 #include "kvstore/plugin.h"
 #include "storage/backup.h"
 
@@ -19,7 +20,6 @@
 #define SUFFIX ".backup"
 #define UNFINISHED ".unfinished"
 #define MS_PER_S 1000
-#define YEAR_BASE 1900
 
 struct kv_backup_folder {
    int fd;
@@ -82,6 +82,8 @@ void kv_backup_folder_close(struct kv_backup_folder *folder)
 
 /* ---- Names ---- */
 
+#define SEQUENCE_DIGITS 20
+
 static void make_name(char name[KV_BACKUP_NAME_SIZE], int64_t ms, uint64_t sequence)
 {
    time_t seconds = (time_t)(ms / MS_PER_S);
@@ -96,12 +98,14 @@ static void make_name(char name[KV_BACKUP_NAME_SIZE], int64_t ms, uint64_t seque
 static bool parse_name(const char *name, int64_t *ms, uint64_t *sequence)
 {
    struct tm parts = {0};
-   char again[KV_BACKUP_NAME_SIZE];
-   if (sscanf(name, PREFIX "%4d%2d%2dT%2d%2d%2dZ-%20" SCNu64, &parts.tm_year, &parts.tm_mon,
-              &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec, sequence) != 7)
+   char again[KV_BACKUP_NAME_SIZE], number[SEQUENCE_DIGITS + 1];
+   const char *rest = strptime(name, PREFIX "%Y%m%dT%H%M%SZ-", &parts);
+   if (!rest || strlen(rest) < SEQUENCE_DIGITS)
       return false;
-   parts.tm_year -= YEAR_BASE;
-   parts.tm_mon--;
+   memcpy(number, rest, SEQUENCE_DIGITS);
+   number[SEQUENCE_DIGITS] = '\0';
+   if (!kv_number_parse(number, sequence))
+      return false;
    *ms = (int64_t)timegm(&parts) * MS_PER_S;
    make_name(again, *ms, *sequence);
    return strcmp(name, again) == 0;

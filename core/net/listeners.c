@@ -1,5 +1,7 @@
 #include "core/net/listeners.h"
 
+#include "core/support/size.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -163,7 +165,12 @@ static enum kv_code add_unix(struct kv_listeners *listeners, const char *path,
 static enum kv_code add_inherited(struct kv_listeners *listeners, const char *text,
                                   struct kv_status *status)
 {
-   int fd = SD_LISTEN_FDS_START + atoi(text + strlen(INHERITED));
+   uint64_t number;
+   if (!kv_number_parse(text + strlen(INHERITED), &number) || number >= KV_LISTENERS_MAX)
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "cannot listen on %s: what follows \"" INHERITED "\" is not a number below %d",
+                     text, KV_LISTENERS_MAX);
+   int fd = SD_LISTEN_FDS_START + (int)number;
    struct kv_listener *listener = place(listeners, status);
    if (!listener)
       return status->code;

@@ -77,9 +77,10 @@ size_t kv_log_format_line(struct kv_log_style style, enum kv_log_level level,
 
 bool kv_log_is_journal(int fd, const char *stream)
 {
-   uintmax_t device, inode;
-   char rest;
+   char own[48];
    struct stat status;
-   return stream && sscanf(stream, "%" SCNuMAX ":%" SCNuMAX "%c", &device, &inode, &rest) == 2 &&
-          fstat(fd, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+   if (!stream || fstat(fd, &status) != 0)
+      return false;
+   snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+   return strcmp(stream, own) == 0;
 }
