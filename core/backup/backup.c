@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(sizeof(uint8_t[KV_BACKUP_DIGEST_SIZE]) == STORAGE_BACKUP_DIGEST_SIZE, "one digest");
+#if KV_BACKUP_DIGEST_SIZE != STORAGE_BACKUP_DIGEST_SIZE
+#error "there is one digest"
+#endif
 _Static_assert(STORAGE_BACKUP_MODE_SIZE >= KV_ACTIVE_TEXT_SIZE_MAX, "each record fits");
 
 struct kv_backup {
