@@ -11,7 +11,6 @@
 #if KV_BACKUP_DIGEST_SIZE != STORAGE_BACKUP_DIGEST_SIZE
 #error "there is one digest"
 #endif
-_Static_assert(STORAGE_BACKUP_MODE_SIZE >= KV_ACTIVE_TEXT_SIZE_MAX, "each record fits");
 
 struct kv_backup {
    struct kv_store_view *view;
