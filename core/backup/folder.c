@@ -88,9 +88,9 @@ static void make_name(char name[KV_BACKUP_NAME_SIZE], int64_t ms, uint64_t seque
 {
    time_t seconds = (time_t)(ms / MS_PER_S);
    struct tm parts = {0};
-   char text[32] = "";
-   if (gmtime_r(&seconds, &parts))
-      (void)strftime(text, sizeof text, "%Y%m%dT%H%M%SZ", &parts);
+   char text[24] = "";
+   if (gmtime_r(&seconds, &parts) && strftime(text, sizeof text, "%Y%m%dT%H%M%SZ", &parts) == 0)
+      text[0] = '\0';
    snprintf(name, KV_BACKUP_NAME_SIZE, PREFIX "%s-%020" PRIu64 SUFFIX, text, sequence);
 }
 
