@@ -249,7 +249,11 @@ class Protocol(Case):
     def test_nothing_is_done_for_a_call_whose_deadline_has_passed_already(self):
         status, _ = self.end_of(set_with(("grpc-timeout", "0m")))
         self.assertIn(status, self.expected["a deadline of 0"])
-        self.assertEqual(self.server.get("k"), b"v" if status == OK else None)
+        # An engine that takes it for a millisecond may begin the call in time, and answer it too late.
+        if status == OK:
+            self.assertEqual(self.server.get("k"), b"v")
+        elif OK not in self.expected["a deadline of 0"]:
+            self.assertIsNone(self.server.get("k"))
 
     def test_nothing_is_done_for_a_call_whose_deadline_passes_before_its_request_is_there(self):
         with self.connect() as connection:
