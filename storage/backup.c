@@ -3,6 +3,7 @@
 #include "storage/backup_layout.h"
 #include "storage/buffer.h"
 #include "storage/file.h"
+#include "storage/snapshot_block.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -106,26 +107,6 @@ static int read_header(struct reader *reader, kvs_error *error)
               : KVS_OK;
 }
 
-static bool decode_record(const struct reader *reader, const uint8_t **at, const uint8_t *end,
-                          kvs_record *record)
-{
-   size_t left = (size_t)(end - *at);
-   if (left < STORAGE_SNAPSHOT_RECORD_HEADER_SIZE)
-      return false;
-   size_t key_size = storage_get32(*at + 8), value_size = storage_get32(*at + 12);
-   left -= STORAGE_SNAPSHOT_RECORD_HEADER_SIZE;
-   if (key_size == 0 || key_size > left || value_size > left - key_size)
-      return false;
-   const uint8_t *key = *at + STORAGE_SNAPSHOT_RECORD_HEADER_SIZE;
-   *record = (kvs_record){.sequence = reader->info.sequence,
-                          .kind = KVS_SET,
-                          .expires_at_ms = (int64_t)storage_get64(*at),
-                          .key = {key, key_size},
-                          .value = {key + key_size, value_size}};
-   *at = key + key_size + value_size;
-   return true;
-}
-
 static int hand_on(struct reader *reader, uint64_t start, const uint8_t *at, size_t size,
                    uint32_t count, kvs_error *error)
 {
@@ -134,7 +115,7 @@ static int hand_on(struct reader *reader, uint64_t start, const uint8_t *at, siz
    const struct storage_backup_visitor *visitor = reader->visitor;
    size_t filled = 0;
    for (uint32_t i = 0; i < count; i++) {
-      if (!decode_record(reader, &at, end, &records[filled]))
+      if (!snapshot_get_record(&at, end, reader->info.sequence, &records[filled]))
          return damaged(reader, start, "a record passes the end of its block", error);
       reader->keys++;
       reader->bytes += records[filled].key.size + records[filled].value.size;

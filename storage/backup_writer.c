@@ -2,6 +2,7 @@
 #include "storage/backup_layout.h"
 #include "storage/buffer.h"
 #include "storage/file.h"
+#include "storage/snapshot_block.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -99,11 +100,8 @@ static int flush_block(struct storage_backup_writer *writer, kvs_error *error)
    if (writer->block_records == 0)
       return KVS_OK;
    uint8_t header[STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE];
-   storage_put32(header, SNAPSHOT_BLOCK_MAGIC);
-   storage_put32(header + 4, writer->block_records);
-   storage_put64(header + 8, writer->block_size);
-   storage_put32(header + 16, snapshot_payload_crc(writer->block, writer->block_size));
-   storage_put32(header + 20, snapshot_place_crc(header, 20, writer->offset));
+   snapshot_put_block_header(header, writer->block_records, writer->block, writer->block_size,
+                             writer->offset);
    int code = append(writer, header, sizeof header, error);
    if (code == KVS_OK)
       code = append(writer, writer->block, writer->block_size, error);
@@ -127,7 +125,7 @@ static int reserve_block(struct storage_backup_writer *writer, size_t size, kvs_
 int storage_backup_add(struct storage_backup_writer *writer, const kvs_record *record,
                        kvs_error *error)
 {
-   size_t size = STORAGE_SNAPSHOT_RECORD_HEADER_SIZE + record->key.size + record->value.size;
+   size_t size = snapshot_record_size(record);
    int code = KVS_OK;
    if (writer->block_size + size > STORAGE_SNAPSHOT_BLOCK_SIZE)
       code = flush_block(writer, error);
@@ -135,14 +133,7 @@ int storage_backup_add(struct storage_backup_writer *writer, const kvs_record *r
       code = reserve_block(writer, size, error);
    if (code != KVS_OK)
       return code;
-   uint8_t *to = writer->block + writer->block_size;
-   storage_put64(to, (uint64_t)record->expires_at_ms);
-   storage_put32(to + 8, (uint32_t)record->key.size);
-   storage_put32(to + 12, (uint32_t)record->value.size);
-   to += STORAGE_SNAPSHOT_RECORD_HEADER_SIZE;
-   memcpy(to, record->key.data, record->key.size);
-   if (record->value.size > 0)
-      memcpy(to + record->key.size, record->value.data, record->value.size);
+   snapshot_put_record(writer->block + writer->block_size, record);
    writer->block_size += size;
    writer->block_records++;
    writer->written_keys++;

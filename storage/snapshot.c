@@ -4,7 +4,7 @@
 #include "storage/codec.h"
 #include "storage/file.h"
 #include "storage/note.h"
-#include "storage/snapshot_layout.h"
+#include "storage/snapshot_block.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -74,28 +74,6 @@ static int read_header(struct reader *reader, kvs_error *error)
    return KVS_OK;
 }
 
-/* Decodes one record of a checked block; false when it passes the block's end. */
-static bool decode_record(const struct reader *reader, const uint8_t **at, const uint8_t *end,
-                          kvs_record *record)
-{
-   size_t left = (size_t)(end - *at);
-   if (left < STORAGE_SNAPSHOT_RECORD_HEADER_SIZE)
-      return false;
-   size_t key_size = storage_get32(*at + 8);
-   size_t value_size = storage_get32(*at + 12);
-   left -= STORAGE_SNAPSHOT_RECORD_HEADER_SIZE;
-   if (key_size == 0 || key_size > left || value_size > left - key_size)
-      return false;
-   const uint8_t *key = *at + STORAGE_SNAPSHOT_RECORD_HEADER_SIZE;
-   *record = (kvs_record){.sequence = reader->sequence,
-                          .kind = KVS_SET,
-                          .expires_at_ms = (int64_t)storage_get64(*at),
-                          .key = {key, key_size},
-                          .value = {key + key_size, value_size}};
-   *at = key + key_size + value_size;
-   return true;
-}
-
 static int hand_on(const struct reader *reader, uint64_t block_offset, const uint8_t *at,
                    size_t size, uint32_t count, kvs_error *error)
 {
@@ -103,7 +81,7 @@ static int hand_on(const struct reader *reader, uint64_t block_offset, const uin
    const uint8_t *end = at + size;
    size_t filled = 0;
    for (uint32_t i = 0; i < count; i++) {
-      if (!decode_record(reader, &at, end, &records[filled]))
+      if (!snapshot_get_record(&at, end, reader->sequence, &records[filled]))
          return damaged(reader, block_offset, "a record passes the end of its block", error);
       filled++;
       if ((filled == LOAD_BATCH || i + 1 == count) && !reader->check_only) {

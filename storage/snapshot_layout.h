@@ -1,4 +1,4 @@
-/* What only the writer and the reader of snapshots share. */
+/* What the writers and the readers of snapshots and backups share. */
 #ifndef STORAGE_SNAPSHOT_LAYOUT_H
 #define STORAGE_SNAPSHOT_LAYOUT_H
 

@@ -1,0 +1,29 @@
+/*
+ * A block of a snapshot or a backup: a header and records, as docs/formats.md has them. What the
+ * writers and the readers of both share.
+ *
+ * Pure functions, any thread.
+ */
+#ifndef STORAGE_SNAPSHOT_BLOCK_H
+#define STORAGE_SNAPSHOT_BLOCK_H
+
+#include "kvstore/plugin.h"
+#include "storage/snapshot.h"
+#include "storage/snapshot_layout.h"
+
+#include <stdbool.h>
+
+/* Bytes that the record takes in a block. */
+size_t snapshot_record_size(const kvs_record *record);
+/* Writes so many. */
+void snapshot_put_record(uint8_t *to, const kvs_record *record);
+/* Decodes the record at *at of a checked block, which stays where it is, and moves on; false when
+ * it passes the block's end. */
+bool snapshot_get_record(const uint8_t **at, const uint8_t *end, uint64_t sequence,
+                         kvs_record *record);
+
+/* The header of a block of `count` records that goes to `offset` of the file. */
+void snapshot_put_block_header(uint8_t header[STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE], uint32_t count,
+                               const uint8_t *block, size_t size, uint64_t offset);
+
+#endif
