@@ -2,13 +2,11 @@
 
 #include "core/support/clock.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
 #define SHOW_EVERY_US 1000000
 
@@ -54,15 +52,10 @@ static void feed(struct kv_notify *notify)
 }
 
 /* With the lock; returns when the phase changes, too. */
-static void await(struct kv_notify *notify, enum phase phase, uint64_t pause_us)
+static void await(struct kv_notify *notify, enum phase phase, uint64_t pause_ms)
 {
-   struct timespec until;
-   clock_gettime(CLOCK_MONOTONIC, &until);
-   uint64_t nanoseconds = (uint64_t)until.tv_nsec + pause_us % 1000000 * 1000;
-   until.tv_sec += (time_t)(pause_us / 1000000 + nanoseconds / 1000000000);
-   until.tv_nsec = (long)(nanoseconds % 1000000000);
-   while (notify->phase == phase &&
-          pthread_cond_timedwait(&notify->changed, &notify->lock, &until) != ETIMEDOUT)
+   uint64_t until_ms = kv_clock_monotonic_ms() + pause_ms;
+   while (notify->phase == phase && kv_clock_wait(&notify->changed, &notify->lock, until_ms))
       ;
 }
 
@@ -79,7 +72,7 @@ static void *run(void *argument)
       if (phase == LOADING && (pause_us == 0 || pause_us > SHOW_EVERY_US))
          pause_us = SHOW_EVERY_US;
       if (pause_us > 0)
-         await(notify, phase, pause_us);
+         await(notify, phase, pause_us / 1000);
       else
          while (notify->phase == phase)
             pthread_cond_wait(&notify->changed, &notify->lock);
@@ -98,12 +91,8 @@ struct kv_notify *kv_notify_create(const struct kv_notify_owner *owner, struct k
    notify->owner = *owner;
    if (sd_watchdog_enabled(0, &notify->watchdog_us) <= 0)
       notify->watchdog_us = 0;
-   pthread_condattr_t monotonic;
-   pthread_condattr_init(&monotonic);
-   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
    pthread_mutex_init(&notify->lock, NULL);
-   pthread_cond_init(&notify->changed, &monotonic);
-   pthread_condattr_destroy(&monotonic);
+   kv_clock_init_condition(&notify->changed);
    if (!getenv("NOTIFY_SOCKET"))
       return notify;
    int error = pthread_create(&notify->thread, NULL, run, notify);

@@ -12,6 +12,8 @@
 #error "there is one digest"
 #endif
 
+#define MS_PER_S 1000
+
 struct kv_backup {
    struct kv_store_view *view;
    char *mode;
@@ -126,4 +128,9 @@ enum kv_code kv_backup_write(const struct kv_backup *backup, const struct kv_bac
       return status->code;
    return kv_fail(status, code == KVS_NO_SPACE ? KV_RESOURCE_EXHAUSTED : KV_INTERNAL, "%s",
                   error.text);
+}
+
+uint64_t kv_backup_due_ms(uint64_t began_ms, uint64_t bytes, uint64_t rate)
+{
+   return rate > 0 ? began_ms + (uint64_t)((double)bytes / (double)rate * MS_PER_S) : began_ms;
 }

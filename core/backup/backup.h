@@ -34,6 +34,10 @@ uint64_t kv_backup_size_limit(const struct kv_backup *backup);
 /* As kv_store_view_kept. */
 size_t kv_backup_kept(const struct kv_backup *backup);
 
+/* When so many bytes may have left (monotonic), at `rate` bytes a second since `began_ms`; 0: no
+ * limit. */
+uint64_t kv_backup_due_ms(uint64_t began_ms, uint64_t bytes, uint64_t rate);
+
 /* Takes the file piece by piece; anything but KV_OK, with the status, ends the writing. */
 struct kv_backup_sink {
    enum kv_code (*write)(void *context, const void *data, size_t size, struct kv_status *status);

@@ -84,9 +84,7 @@ static bool wait_until(struct kv_backup_schedule *schedule, uint64_t until_ms)
 static enum kv_code keep_pace(void *context, uint64_t bytes, struct kv_status *status)
 {
    struct kv_backup_schedule *schedule = context;
-   uint64_t due_ms = schedule->began_ms;
-   if (schedule->config.rate > 0)
-      due_ms += (uint64_t)((double)bytes / (double)schedule->config.rate * MS_PER_S);
+   uint64_t due_ms = kv_backup_due_ms(schedule->began_ms, bytes, schedule->config.rate);
    return wait_until(schedule, due_ms) ? KV_OK
                                        : kv_fail(status, KV_CANCELLED, "the server is stopping");
 }

@@ -47,19 +47,20 @@ struct kv_http2_connection *kv_http2_connection_create(struct kv_http2_worker *w
 {
    struct kv_http2_connection *connection = calloc(1, sizeof *connection);
    struct kv_share *share = connection ? kv_share_open(worker->base.rpc->account) : NULL;
-   if (!share || !kv_http2_secure_open(worker->base.rpc->options.tls, fd, &connection->tls)) {
-      if (share)
-         kv_share_close(share);
-      free(connection);
-      if (fd >= 0)
-         close(fd);
-      return NULL;
+   if (share) {
+      connection->worker = worker;
+      connection->base = (struct kv_connection){.share = share, .fd = fd, .number = number};
+      kv_connection_identify(&connection->base);
+      LIST_INIT(&connection->calls);
    }
-   connection->worker = worker;
-   connection->base = (struct kv_connection){.share = share, .fd = fd, .number = number};
-   kv_connection_identify(&connection->base);
-   LIST_INIT(&connection->calls);
-   return connection;
+   if (share && kv_http2_secure_open(connection))
+      return connection;
+   if (share)
+      kv_share_close(share);
+   free(connection);
+   if (fd >= 0)
+      close(fd);
+   return NULL;
 }
 
 static bool is_closed(const struct kv_http2_connection *connection)

@@ -5,22 +5,14 @@
 #include "core/support/log.h"
 
 #include <string.h>
-#include <sys/socket.h>
 
-static bool is_unix_socket(int fd)
+bool kv_http2_secure_open(struct kv_http2_connection *connection)
 {
-   int domain = 0;
-   socklen_t size = sizeof domain;
-   return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
-}
-
-bool kv_http2_secure_open(struct kv_tls *tls, int fd, struct kv_tls_session **session)
-{
-   *session = NULL;
-   if (!tls || fd < 0 || is_unix_socket(fd))
+   struct kv_tls *tls = connection->worker->base.rpc->options.tls;
+   if (!tls || connection->base.fd < 0 || connection->base.identity.is_local)
       return true;
-   *session = kv_tls_session_create(tls);
-   return *session != NULL;
+   connection->tls = kv_tls_session_create(tls);
+   return connection->tls != NULL;
 }
 
 bool kv_http2_secure_is_shaking(const struct kv_http2_connection *connection)

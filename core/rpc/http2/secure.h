@@ -23,9 +23,9 @@ struct kv_http2_secure {
    struct kv_http2_output sealed;        /* ciphertext to be written */
 };
 
-/* A session for a socket that is to have one: with `tls`, unless it is a Unix socket or none. False
- * when memory runs out. Any thread. */
-bool kv_http2_secure_open(struct kv_tls *tls, int fd, struct kv_tls_session **session);
+/* Gives a new connection, whose identity is known, a session if it is to have one: where the server
+ * has TLS, unless it is a Unix socket or has none. False when memory runs out. Any thread. */
+bool kv_http2_secure_open(struct kv_http2_connection *connection);
 /* Whether its handshake is not over; whether it may not send, or no more. */
 bool kv_http2_secure_is_shaking(const struct kv_http2_connection *connection);
 bool kv_http2_secure_is_mute(const struct kv_http2_connection *connection);

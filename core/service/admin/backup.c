@@ -13,7 +13,6 @@
 
 /* Of one message: well below the 4 MiB that clients accept by default. */
 #define PIECE_SIZE ((size_t)256 * 1024)
-#define MS_PER_S 1000
 
 struct job {
    struct kv_backups *backups;
@@ -82,9 +81,7 @@ static void free_job(struct job *job)
 /* With the lock held: waits until the next message may go out; false when there is no call. */
 static bool await_turn(struct job *job)
 {
-   uint64_t due_ms = job->began_ms;
-   if (job->rate > 0)
-      due_ms += (uint64_t)((double)job->sent_bytes / (double)job->rate * MS_PER_S);
+   uint64_t due_ms = kv_backup_due_ms(job->began_ms, job->sent_bytes, job->rate);
    while (!job->closed && !job->ready)
       pthread_cond_wait(&job->changed, &job->lock);
    while (!job->closed && kv_clock_monotonic_ms() < due_ms)
