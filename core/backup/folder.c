@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -65,6 +66,13 @@ enum kv_code kv_backup_folder_open(const char *path, struct kv_backup_folder **f
        opened->fd < 0 ? kv_fail_errno(status, errno,
                                       "cannot open the backup directory %s, which must exist", path)
                       : check_access(opened, status);
+   if (code == KV_OK && flock(opened->fd, LOCK_EX | LOCK_NB) != 0)
+      code = errno == EWOULDBLOCK
+                 ? kv_fail(status, KV_FAILED_PRECONDITION,
+                           "another server makes its backups in %s, and each would remove those of "
+                           "the other; give this one a directory of its own",
+                           path)
+                 : kv_fail_errno(status, errno, "cannot lock the backup directory %s", path);
    if (code == KV_OK)
       *folder = opened;
    else

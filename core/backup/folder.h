@@ -4,6 +4,7 @@
  * Promises
  *  - A backup has its name only when it is complete, on stable storage, and was read back whole.
  *  - Only files of such names are ever removed, and never the newest.
+ *  - One server at a time has it: each would remove the backups of the other.
  *
  * The directory is the operator's to create; one that others can write is refused, since they could
  * replace a backup.

@@ -107,6 +107,13 @@ class Schedule(harness.Case):
         os.rmdir(self.backups)
         self.assertRefusesToStart("which must exist", flags=flags, mode="hybrid")
 
+    def test_a_directory_of_another_server_stops_the_start(self):
+        server = self.begin()
+        flags = ["--backup-dir", self.backups, "--data-dir", os.path.join(self.folder, "other")]
+        self.assertRefusesToStart("another server makes its backups in", flags=flags, mode="hybrid")
+        server.stop()
+        self.begin(mode=None)
+
     def test_an_encrypted_store_is_not_written_in_the_clear(self):
         key = os.path.join(self.folder, "key")
         with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
