@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -25,6 +26,7 @@ struct kv_acceptor {
    int wake;
    bool running;
    pthread_t thread;
+   _Atomic uint64_t accepted, refused;
    /* Its thread's. */
    bool full, ticks;
    uint64_t ticked_ms;
@@ -75,9 +77,11 @@ static void take_in(struct kv_acceptor *acceptor, int fd)
    bool full = fd >= first_reserved();
    note_full(acceptor, full);
    if (full) {
+      atomic_fetch_add_explicit(&acceptor->refused, 1, memory_order_relaxed);
       close(fd);
       return;
    }
+   atomic_fetch_add_explicit(&acceptor->accepted, 1, memory_order_relaxed);
    const int on = 1;
    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on a Unix socket */
    acceptor->ticks = acceptor->handler.tick;
@@ -154,4 +158,13 @@ void kv_acceptor_destroy(struct kv_acceptor *acceptor)
    kv_acceptor_stop(acceptor);
    close(acceptor->wake);
    free(acceptor);
+}
+
+void kv_acceptor_read_statistics(struct kv_acceptor *acceptor,
+                                 struct kv_acceptor_statistics *statistics)
+{
+   *statistics = (struct kv_acceptor_statistics){
+       .accepted = atomic_load_explicit(&acceptor->accepted, memory_order_relaxed),
+       .refused = atomic_load_explicit(&acceptor->refused, memory_order_relaxed),
+   };
 }

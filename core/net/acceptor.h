@@ -17,7 +17,15 @@
 
 #include "core/support/status.h"
 
+#include <stdint.h>
+
 struct kv_acceptor;
+
+/* Connections since the start. */
+struct kv_acceptor_statistics {
+   uint64_t accepted;
+   uint64_t refused; /* at once, as too many files are open */
+};
 
 struct kv_acceptor_handler {
    /* A connection: a socket that does not block and sends small writes at once. The handler's from
@@ -42,5 +50,8 @@ enum kv_code kv_acceptor_start(struct kv_acceptor *acceptor, struct kv_status *s
 /* Closes the sockets; when it returns no handler runs and none will. Also without a start. */
 void kv_acceptor_stop(struct kv_acceptor *acceptor);
 void kv_acceptor_destroy(struct kv_acceptor *acceptor);
+/* Any thread. */
+void kv_acceptor_read_statistics(struct kv_acceptor *acceptor,
+                                 struct kv_acceptor_statistics *statistics);
 
 #endif

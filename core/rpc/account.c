@@ -54,6 +54,11 @@ size_t kv_account_held(const struct kv_account *account)
    return atomic_load_explicit(&account->held, memory_order_relaxed);
 }
 
+size_t kv_account_shares(const struct kv_account *account)
+{
+   return atomic_load_explicit(&account->users, memory_order_relaxed) - 1;
+}
+
 bool kv_account_begin_work(struct kv_account *account, size_t size)
 {
    size_t work = atomic_load(&account->work);

@@ -37,6 +37,8 @@ struct kv_account *kv_account_create(size_t max);
 void kv_account_close(struct kv_account *account);
 /* Bytes that all shares hold. */
 size_t kv_account_held(const struct kv_account *account);
+/* Those that are open, or still hold bytes. */
+size_t kv_account_shares(const struct kv_account *account);
 /* Reserves so much for work on a large request. False while more than the part of the account that
  * is for work is reserved already; so a request that needs much need not wait for all others. */
 bool kv_account_begin_work(struct kv_account *account, size_t size);

@@ -40,6 +40,7 @@ enum kv_code kv_call_open(struct kv_call *call, const struct kv_rpc_method *meth
    atomic_store_explicit(&call->cancelled, false, memory_order_relaxed);
    call->state = NULL;
    call->large = false;
+   kv_call_observe(call);
    atomic_fetch_add(&worker->calls, 1);
    worker->turn.calls += kv_call_is_unary(call);
    kv_stall_call_opened(call);
@@ -49,6 +50,7 @@ enum kv_code kv_call_open(struct kv_call *call, const struct kv_rpc_method *meth
 void kv_call_close(struct kv_call *call)
 {
    struct kv_rpc_worker *worker = call->worker;
+   kv_call_report_closed(call);
    worker->turn.calls -= kv_call_is_unary(call);
    if (atomic_fetch_sub(&worker->calls, 1) == 1 && atomic_load(&worker->rpc->stopping))
       kv_rpc_note_quiet(worker->rpc);
@@ -131,12 +133,14 @@ bool kv_call_is_slow(const struct kv_rpc_method *method, bool packed, size_t siz
 void kv_call_begin_unary(struct kv_call *call, bool packed, size_t size)
 {
    call->packed = packed;
+   kv_call_arrived(call, size);
    if (!kv_call_is_slow(call->method, packed, size)) {
+      if (is_large(packed, size))
+         kv_observe_pause(call->worker);
       begin(call);
       return;
    }
    call->large = is_large(packed, size);
-   call->request_size = size;
    kv_call_watch(call);
    kv_turn_await(call, begin);
 }
@@ -241,6 +245,13 @@ enum kv_code kv_call_exhausted(const struct kv_call *call, struct kv_status *sta
 
 /* ---- Its answer ---- */
 
+/* Once the engine has it, the call may be gone. */
+static void end(struct kv_call *call, enum kv_code code, const char *text)
+{
+   kv_call_report(call, code);
+   call->engine->end(call, code, text);
+}
+
 uint8_t *kv_call_message(struct kv_call *call, size_t size)
 {
    return call->engine->message(call, size);
@@ -262,10 +273,9 @@ void kv_call_reply(struct kv_call *call)
 {
    KV_INVARIANT(call->method->kind == KV_RPC_UNARY);
    if (kv_call_deadline_passed(call))
-      call->engine->end(call, KV_DEADLINE_EXCEEDED,
-                        "the deadline passed before the reply was ready");
+      end(call, KV_DEADLINE_EXCEEDED, "the deadline passed before the reply was ready");
    else
-      call->engine->end(call, KV_OK, "");
+      end(call, KV_OK, "");
 }
 
 void kv_call_shown(const struct kv_call *call, const char *text, char shown[KV_STATUS_TEXT_SIZE])
@@ -279,15 +289,14 @@ void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)
    KV_INVARIANT(code != KV_OK);
    char shown[KV_STATUS_TEXT_SIZE];
    kv_call_shown(call, text, shown);
-   call->engine->end(call, code, shown);
+   end(call, code, shown);
 }
 
 void kv_call_send(struct kv_call *call)
 {
    KV_INVARIANT(call->method->kind != KV_RPC_UNARY);
    if (kv_call_deadline_passed(call))
-      call->engine->end(call, KV_DEADLINE_EXCEEDED,
-                        "the deadline passed before all replies were sent");
+      end(call, KV_DEADLINE_EXCEEDED, "the deadline passed before all replies were sent");
    else
       call->engine->send(call);
 }
@@ -301,5 +310,5 @@ void kv_call_read_next(struct kv_call *call)
 void kv_call_finish(struct kv_call *call)
 {
    KV_INVARIANT(call->method->kind != KV_RPC_UNARY);
-   call->engine->end(call, KV_OK, "");
+   end(call, KV_OK, "");
 }

@@ -15,6 +15,7 @@
 
 #include "core/rpc/charge.h"
 #include "core/rpc/connection.h"
+#include "core/rpc/observed.h"
 #include "core/rpc/rpc.h"
 #include "core/rpc/stall.h"
 #include "core/rpc/turn.h"
@@ -45,6 +46,7 @@ struct kv_call {
    bool large;                                         /* its request is large */
    size_t request_size;                                /* bytes, as it came */
 
+   struct kv_observed_call observed;
    struct kv_progress progress;
    struct kv_arena arena;
 };

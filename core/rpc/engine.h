@@ -35,6 +35,8 @@ struct kv_engine {
    void (*stop)(void *state, int64_t grace_ms);
    /* After a stop. */
    void (*destroy)(void *state);
+   /* Adds what it knows about connections; NULL: nothing. Any thread. */
+   void (*read_statistics)(void *state, struct kv_rpc_statistics *statistics);
 
    /* ---- A call: for kv_call_* of rpc.h. Any thread, while it is open ---- */
 

@@ -122,6 +122,21 @@ void kv_rpc_destroy(struct kv_rpc *rpc)
    free(rpc);
 }
 
+void kv_rpc_read_statistics(struct kv_rpc *rpc, struct kv_rpc_statistics *statistics)
+{
+   struct kv_acceptor_statistics connections;
+   kv_acceptor_read_statistics(rpc->acceptor, &connections);
+   *statistics = (struct kv_rpc_statistics){
+       .accepted_connections = connections.accepted,
+       .refused_connections = connections.refused,
+       .refused_calls = atomic_load_explicit(&rpc->refused_calls, memory_order_relaxed),
+       .memory_held = kv_account_held(rpc->account),
+       .memory_max = rpc->options.memory_max,
+   };
+   if (rpc->engine->read_statistics)
+      rpc->engine->read_statistics(rpc->state, statistics);
+}
+
 /* ---- Workers ---- */
 
 void kv_rpc_add_worker(struct kv_rpc *rpc, struct kv_rpc_worker *worker)

@@ -68,6 +68,38 @@ struct kv_rpc_method {
    void (*resume)(void *service, struct kv_call *call, char *text, size_t size);
 };
 
+/* What a call is about, and who asks: noted by the service for those who observe calls. */
+struct kv_rpc_subject {
+   struct kv_slice key; /* the first one; empty: none */
+   const char *user;    /* "": nobody in particular */
+};
+
+/* A call that is being answered. */
+struct kv_rpc_answer {
+   const struct kv_call *call;
+   const struct kv_rpc_method *method; /* NULL: an unknown one */
+   size_t method_index; /* in the table given to kv_rpc_create; its size for an unknown one */
+   unsigned worker;     /* of the call's connection */
+   unsigned thread;     /* the worker whose thread this is; options.workers: none of them */
+   enum kv_code code;   /* KV_CANCELLED also where the client did not wait for an answer */
+   uint64_t elapsed_ns; /* since the request had arrived, the first one of a stream; 0 where the
+                         * call was refused before that. Within some microseconds. */
+   size_t request_size; /* bytes, as it came */
+};
+
+/* Counted since the start, but for what is said to be now. */
+struct kv_rpc_statistics {
+   uint64_t accepted_connections;
+   uint64_t refused_connections; /* too many files are open, or there was no memory */
+   uint64_t refused_calls;       /* without a handler: unknown, too much metadata, or no memory */
+   uint64_t memory_held, memory_max; /* as options.memory_max counts it; now */
+   /* Engine http2 only; the C core of gRPC does not tell its engine. */
+   bool knows_connections;
+   uint64_t open_connections;  /* now, and those closed whose calls are not over */
+   uint64_t ended_connections; /* by the server, for what the client did to the protocol */
+   uint64_t resets;            /* streams that clients have reset */
+};
+
 #define KV_RPC_WORKERS_MAX 64u
 
 /* What a failure's text has in place of options.private_paths. */
@@ -108,6 +140,11 @@ struct kv_rpc_options {
     * all of them together. It must answer those calls, or have them answered. */
    void (*turn_end)(void *context, unsigned worker);
    void *context;
+   /* May be NULL. Called once for each call that is answered, right before its answer leaves, on the
+    * thread that answers; also for one that is refused, except where engine grpc has no memory for
+    * the call. It must not wait for anything, nor keep the call. */
+   void (*answered)(void *observer, const struct kv_rpc_answer *answer);
+   void *observer;
    /* Paths that no failure's text shows to clients; NULL ends them. They must outlive the server.
     * May be NULL. */
    const char *const *private_paths;
@@ -130,6 +167,8 @@ enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status);
 void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms);
 /* After kv_rpc_stop, or without a start. */
 void kv_rpc_destroy(struct kv_rpc *rpc);
+/* Any thread, also while it stops. */
+void kv_rpc_read_statistics(struct kv_rpc *rpc, struct kv_rpc_statistics *statistics);
 
 /* ---- Calls ---- */
 
@@ -182,6 +221,12 @@ void kv_call_yield(struct kv_call *call, void (*go_on)(void *service, struct kv_
 void kv_call_watch(struct kv_call *call);
 /* A number for the connection that the call came on, the same for all its calls. */
 uint64_t kv_call_connection(const struct kv_call *call);
+
+/* In handlers: what observers are to see. Key and user stay where they are until the call closes;
+ * the key may lie in the request, unless the handler forgets that. */
+void kv_call_set_subject(struct kv_call *call, struct kv_slice key, const char *user);
+/* For observers; lives as long as the call. */
+const struct kv_rpc_subject *kv_call_subject(const struct kv_call *call);
 
 /* The address that the call came from: "address:port", "unix:" for a Unix socket, or "unknown"
  * where the connection has ended. */

@@ -8,6 +8,7 @@
 #define KV_RPC_SERVER_H
 
 #include "core/rpc/account.h"
+#include "core/rpc/observed.h"
 #include "core/rpc/rpc.h"
 #include "core/rpc/stall.h"
 #include "core/rpc/turn.h"
@@ -32,6 +33,7 @@ struct kv_rpc {
    atomic_bool refused;  /* a call has been refused since then */
    pthread_mutex_t lock; /* of the condition: a worker has no open calls while stopping */
    pthread_cond_t quiet;
+   _Atomic uint64_t refused_calls;
    unsigned worker_count;
    struct kv_rpc_worker *workers[KV_RPC_WORKERS_MAX];
 };
@@ -41,6 +43,7 @@ struct kv_rpc_worker {
    unsigned index;
    struct kv_open_calls open;
    struct kv_turn turn;
+   struct kv_observed_worker observed;
    atomic_size_t calls; /* open ones; read by a stop */
 };
 

@@ -79,7 +79,9 @@ static void end(struct kv_call *call, const struct kv_status *status)
    if (carried_out)
       snprintf(text + size, sizeof text - size, "; the call itself has taken effect");
    call->progress.ended = true;
-   call->engine->abort(call, carried_out ? KV_INTERNAL : status->code, text);
+   const enum kv_code code = carried_out ? KV_INTERNAL : status->code;
+   kv_call_report(call, code);
+   call->engine->abort(call, code, text);
 }
 
 static void end_for_memory(struct kv_call *call)

@@ -20,8 +20,10 @@ void kv_turn_handled(struct kv_call *call)
 void kv_turn_answer(struct kv_rpc_worker *worker)
 {
    struct kv_rpc *rpc = worker->rpc;
-   if (worker->turn.unanswered && rpc->options.turn_end)
+   if (worker->turn.unanswered && rpc->options.turn_end) {
+      kv_observe_pause(worker);
       rpc->options.turn_end(rpc->options.context, worker->index);
+   }
    worker->turn.unanswered = false;
 }
 
@@ -88,7 +90,10 @@ static void resume_slow_call(struct kv_turn *turn)
       return;
    TAILQ_REMOVE(&turn->slow, call, waiting);
    call->connection->given = ++turn->given;
-   call->resume(call);
+   struct kv_rpc_worker *worker = call->worker;
+   kv_observe_pause(worker);
+   call->resume(call); /* which it may not outlive */
+   kv_observe_pause(worker);
 }
 
 static void go_on(struct kv_call *call)

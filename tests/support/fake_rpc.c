@@ -12,6 +12,7 @@ struct kv_call {
    const struct kv_rpc_method *method;
    struct kv_arena arena;
    void *state;
+   struct kv_rpc_subject subject;
    uint8_t *message;
    size_t message_size;
    char
@@ -60,6 +61,16 @@ unsigned kv_call_worker(const struct kv_call *call)
 {
    (void)call;
    return 0;
+}
+
+void kv_call_set_subject(struct kv_call *call, struct kv_slice key, const char *user)
+{
+   call->subject = (struct kv_rpc_subject){key, user};
+}
+
+const struct kv_rpc_subject *kv_call_subject(const struct kv_call *call)
+{
+   return &call->subject;
 }
 
 struct kv_arena *kv_call_arena(struct kv_call *call)

@@ -82,6 +82,20 @@ static void both_sides_of_a_bidi_call_talk_in_turn(void **state)
    assert_int_equal(count_of(&world->service, &world->service.requests), 100);
 }
 
+/* More messages than a connection may have resets (flood.c): what a client sends is no reset. */
+static void a_conversation_may_have_thousands_of_messages(void **state)
+{
+   struct world *world = *state;
+   struct caller caller = open_call(world, "/test.Test/Chat");
+   await_status_from_now(&caller);
+   for (uint32_t i = 0; i < 4000; i++) {
+      send_message(&caller, number(&i));
+      assert_receives(&caller, number(&i));
+   }
+   half_close(&caller);
+   assert_ends(&caller, KV_OK, "");
+}
+
 static void a_bidi_call_without_any_message_is_half_closed_at_once(void **state)
 {
    struct world *world = *state;
@@ -113,6 +127,7 @@ int main(void)
        CASE(a_stream_whose_client_vanishes_is_closed_once),
        CASE(a_stream_may_fail_while_a_message_is_in_flight),
        CASE(both_sides_of_a_bidi_call_talk_in_turn),
+       CASE(a_conversation_may_have_thousands_of_messages),
        CASE(a_bidi_call_without_any_message_is_half_closed_at_once),
        CASE(a_bidi_call_whose_client_vanishes_is_closed),
    };

@@ -122,12 +122,14 @@ static grpc_event await_event(struct kv_grpc_worker *worker)
 static void *work(void *argument)
 {
    struct kv_grpc_worker *worker = argument;
+   kv_observe_thread(&worker->base);
    while (worker->pending > 0) {
       grpc_event event = await_event(worker);
       if (event.type == GRPC_QUEUE_TIMEOUT) {
          kv_turn_end(&worker->base);
          continue;
       }
+      kv_observe_round(&worker->base, 0);
       struct kv_grpc_event *tag = event.tag;
       kv_grpc_taken_over(tag);
       tag->handle(tag->owner, event.success != 0);

@@ -58,8 +58,10 @@ static grpc_metadata_array come_back(struct kv_grpc_slot *slot)
 }
 
 /* gRPC ends the call alone: it needs nothing of ours for it, nor waits for the client to read. */
-static void refuse(grpc_call *call, grpc_byte_buffer *payload, const struct kv_status *status)
+static void refuse(struct kv_grpc_worker *worker, grpc_call *call, grpc_byte_buffer *payload,
+                   const struct kv_status *status)
 {
+   atomic_fetch_add_explicit(&worker->base.rpc->refused_calls, 1, memory_order_relaxed);
    grpc_call_cancel_with_status(call, (grpc_status_code)status->code, status->text, NULL);
    if (payload)
       grpc_byte_buffer_destroy(payload);
@@ -72,10 +74,12 @@ static void begin(struct kv_grpc_call *call, int64_t deadline)
    bool packed = kv_grpc_is_packed(call->payload);
    size_t size = call->payload ? call->payload->data.raw.slice_buffer.length : 0;
    base->deadline_ms = deadline;
-   if (kv_call_is_unary(base))
+   if (kv_call_is_unary(base)) {
       kv_call_begin_unary(base, packed, size);
-   else
+   } else {
+      kv_call_arrived(base, size);
       kv_grpc_stream_open(call, kv_call_is_slow(base->method, packed, size));
+   }
 }
 
 /* gRPC counts in milliseconds, and rounds down. */
@@ -104,7 +108,7 @@ static void handle_arrived(void *owner, bool ok)
       call = kv_grpc_call_create(slot->worker, slot->method, grpc, payload, &status);
    if (!call) {
       grpc_metadata_array_destroy(&headers);
-      refuse(grpc, payload, &status);
+      refuse(slot->worker, grpc, payload, &status);
       return;
    }
    kv_grpc_keep_headers(call, &headers);
@@ -129,9 +133,10 @@ static void handle_unknown(void *owner, bool ok)
    if (call) {
       kv_call_refuse_unknown(kv_slice(GRPC_SLICE_START_PTR(path), GRPC_SLICE_LENGTH(path)),
                              &status);
+      atomic_fetch_add_explicit(&slot->worker->base.rpc->refused_calls, 1, memory_order_relaxed);
       kv_call_fail(&call->base, status.code, status.text);
    } else {
-      refuse(grpc, NULL, &status);
+      refuse(slot->worker, grpc, NULL, &status);
    }
    grpc_slice_unref(path);
 }

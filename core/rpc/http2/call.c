@@ -359,7 +359,11 @@ void kv_http2_call_request(struct kv_http2_call *call, bool packed, size_t size)
    call->base.packed = packed;
    if (!is_stream(call)) {
       kv_call_begin_unary(&call->base, packed, size);
-   } else if (!call->base.given_to_handler && (call->base.method->slow || packed)) {
+      return;
+   }
+   if (!call->base.given_to_handler)
+      kv_call_arrived(&call->base, size);
+   if (!call->base.given_to_handler && (call->base.method->slow || packed)) {
       call->queued = true;
       kv_turn_await(&call->base, take_turn);
    } else {

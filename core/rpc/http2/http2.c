@@ -14,7 +14,8 @@ struct server {
    struct kv_http2_methods *methods;
    nghttp2_session_callbacks *callbacks;
    nghttp2_option *options;
-   uint64_t connections; /* that there have been; acceptor's thread only */
+   uint64_t connections;      /* that there have been; acceptor's thread only */
+   _Atomic uint64_t unopened; /* connections that there was no memory for */
    unsigned worker_count;
    struct kv_http2_worker *workers[KV_RPC_WORKERS_MAX];
 };
@@ -87,6 +88,8 @@ static void connected(void *state, int fd)
        kv_http2_connection_create(worker, fd, ++server->connections);
    if (connection)
       kv_http2_worker_give(worker, connection);
+   else
+      atomic_fetch_add_explicit(&server->unopened, 1, memory_order_relaxed);
 }
 
 static void ask_all(struct server *server, enum kv_http2_stage stage)
@@ -109,6 +112,20 @@ static void stop(void *state, int64_t grace_ms)
       kv_http2_worker_close_given(server->workers[i]);
 }
 
+static void read_statistics(void *state, struct kv_rpc_statistics *statistics)
+{
+   struct server *server = state;
+   statistics->knows_connections = true;
+   statistics->open_connections = kv_account_shares(server->rpc->account);
+   statistics->refused_connections += atomic_load_explicit(&server->unopened, memory_order_relaxed);
+   for (unsigned i = 0; i < server->worker_count; i++) {
+      struct kv_http2_worker *worker = server->workers[i];
+      statistics->resets += atomic_load_explicit(&worker->resets, memory_order_relaxed);
+      statistics->ended_connections +=
+          atomic_load_explicit(&worker->ended_connections, memory_order_relaxed);
+   }
+}
+
 const struct kv_engine kv_engine_http2 = {
     .name = "http2",
     .has_tls = true,
@@ -117,6 +134,7 @@ const struct kv_engine kv_engine_http2 = {
     .connected = connected,
     .stop = stop,
     .destroy = destroy,
+    .read_statistics = read_statistics,
     .message = kv_http2_message,
     .insert = kv_http2_insert,
     .end = kv_http2_end,

@@ -17,6 +17,7 @@ static void turn_away(struct kv_http2_connection *connection, struct kv_http2_ca
 static void refuse(struct kv_http2_connection *connection, struct kv_http2_call *call,
                    enum kv_code code, const char *text)
 {
+   kv_call_report_refused(&call->base, call->head.method, code);
    kv_http2_response_fail(call, code, text);
    turn_away(connection, call);
 }

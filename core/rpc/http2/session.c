@@ -53,21 +53,27 @@ void kv_http2_session_widen(struct kv_http2_call *call, size_t size)
 
 /* ---- Ends ---- */
 
-static void log_end(struct kv_http2_connection *connection, const char *reason)
+static void count(_Atomic uint64_t *counter)
+{
+   atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static void note_end(struct kv_http2_connection *connection, const char *reason)
 {
    char peer[KV_RPC_PEER_SIZE];
+   count(&connection->worker->ended_connections);
    kv_connection_peer(&connection->base, peer);
    kv_log(KV_LOG_WARNING, "the connection from %s was ended: %s", peer, reason);
 }
 
 /* By nghttp2, which says more than the error's name in the debug data. */
-static void log_goaway(struct kv_http2_connection *connection, const nghttp2_goaway *goaway)
+static void note_goaway(struct kv_http2_connection *connection, const nghttp2_goaway *goaway)
 {
    char reason[160];
    snprintf(reason, sizeof reason, "%s%s%.*s", nghttp2_http2_strerror(goaway->error_code),
             goaway->opaque_data_len > 0 ? ": " : "", (int)goaway->opaque_data_len,
             (const char *)goaway->opaque_data);
-   log_end(connection, reason);
+   note_end(connection, reason);
 }
 
 /* None names a later stream than the one before (RFC 9113, 6.8), although calls may have arrived in
@@ -90,7 +96,7 @@ static void calm(struct kv_http2_connection *connection, const char *debug, cons
 {
    if (connection->ended)
       return;
-   log_end(connection, reason);
+   note_end(connection, reason);
    kv_http2_connection_end(connection);
    submit_goaway(connection, NGHTTP2_ENHANCE_YOUR_CALM, debug);
 }
@@ -102,6 +108,12 @@ static void admit(struct kv_http2_connection *connection, enum kv_flood_kind kin
       return;
    kv_flood_reason(kind, reason);
    calm(connection, reason, reason);
+}
+
+static void note_reset(struct kv_http2_connection *connection)
+{
+   count(&connection->worker->resets);
+   admit(connection, KV_FLOOD_RESET_BY_CLIENT);
 }
 
 void kv_http2_session_go_away(struct kv_http2_connection *connection, bool final)
@@ -201,7 +213,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *head
    case NGHTTP2_GOAWAY:
       break;
    case NGHTTP2_RST_STREAM:
-      admit(connection, KV_FLOOD_RESET_BY_CLIENT);
+      note_reset(connection);
       break;
    case NGHTTP2_SETTINGS:
       admit(connection, head->flags & NGHTTP2_FLAG_ACK ? KV_FLOOD_LATE : KV_FLOOD_SETTINGS);
@@ -285,7 +297,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
       break;
    case NGHTTP2_GOAWAY:
       if (frame->goaway.error_code != NGHTTP2_NO_ERROR && !connection->ended)
-         log_goaway(connection, &frame->goaway);
+         note_goaway(connection, &frame->goaway);
       break;
    default:
       break;
@@ -370,7 +382,7 @@ static bool handle(struct kv_http2_connection *connection, struct kv_slice piece
 {
    ssize_t used = nghttp2_session_mem_recv(connection->session, piece.data, piece.size);
    if (used < 0 && !connection->ended)
-      log_end(connection, nghttp2_strerror((int)used));
+      note_end(connection, nghttp2_strerror((int)used));
    return used == (ssize_t)piece.size || connection->ended;
 }
 
@@ -383,7 +395,7 @@ bool kv_http2_session_receive(struct kv_http2_connection *connection, const uint
       struct kv_slice piece = kv_http2_sieve_next(&connection->sieve, &arrived, &dropped);
       good = piece.size == 0 || handle(connection, piece);
       if (dropped)
-         admit(connection, KV_FLOOD_RESET_BY_CLIENT);
+         note_reset(connection);
    }
    kv_http2_connection_touch(connection); /* there may be acknowledgements */
    return good;

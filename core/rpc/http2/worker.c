@@ -282,6 +282,7 @@ static void await_events(struct kv_http2_worker *worker)
    uint64_t now_ns = kv_clock_monotonic_ns();
    worker->balance.waited_ns += now_ns - before_ns;
    worker->now_ms = now_ns / NS_IN_A_MS;
+   kv_observe_round(&worker->base, now_ns);
    for (int i = 0; i < count; i++)
       note_event(worker, &events[i]);
 }
@@ -305,6 +306,7 @@ static void *work(void *argument)
    struct kv_http2_worker *worker = argument;
    worker->self = pthread_self();
    worker->now_ms = kv_clock_monotonic_ms();
+   kv_observe_thread(&worker->base);
    do
       await_events(worker);
    while (kv_http2_worker_round(worker));

@@ -53,6 +53,7 @@ struct kv_http2_worker {
    uint64_t wakes_due, wakes_seen;
    uint64_t asks; /* of the thread that stops the server */
    struct kv_balance balance;
+   _Atomic uint64_t resets, ended_connections; /* read by any thread */
 
    LIST_HEAD(, kv_http2_connection) connections;
    TAILQ_HEAD(kv_http2_reading, kv_http2_connection) reading;
