@@ -1,0 +1,45 @@
+/*
+ * Who a peer is, by the users file: read at the start and again when it has changed. A file with a
+ * fault leaves the users as they were.
+ *
+ * What was found is kept for each peer (struct kv_known): while the peer shows the same token and
+ * the users are the same, the answer costs a comparison. Users that have been replaced live as long
+ * as a peer is known by them.
+ *
+ * Threads: any; a struct kv_known belongs to one at a time.
+ */
+#ifndef KV_ACCESS_H
+#define KV_ACCESS_H
+
+#include "core/access/users.h"
+
+/* Of the users file. */
+#define KV_ACCESS_FILE_MAX ((size_t)4 << 20)
+
+struct kv_access;
+struct kv_known;
+
+/* What a peer shows. */
+struct kv_proof {
+   struct kv_slice token;       /* empty: none */
+   struct kv_slice certificate; /* the name in a verified one; empty: none */
+   bool is_local;               /* the system says who it is: */
+   uint32_t uid;
+};
+
+/* NULL with `status`, which names the file, and the line where a line is at fault. */
+struct kv_access *kv_access_create(const char *path, struct kv_status *status);
+/* Nobody is known by it any more. */
+void kv_access_destroy(struct kv_access *access);
+/* Reads the file again. On failure nothing has changed. One thread at a time. */
+enum kv_code kv_access_reload(struct kv_access *access, struct kv_status *status);
+
+/* Who shows that: the token decides if there is one, then the certificate, then the system. *known
+ * is what was found before (NULL: nothing) and is replaced when it no longer holds. NULL with
+ * `status` when it is nobody; the user lives as long as *known stays. */
+const struct kv_user *kv_access_identify(struct kv_access *access, const struct kv_proof *proof,
+                                         struct kv_known **known, struct kv_status *status);
+/* NULL: nothing. */
+void kv_known_destroy(struct kv_known *known);
+
+#endif

@@ -1,0 +1,155 @@
+/* Who a peer is, also while the users file changes. */
+#include "core/access/access.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" /* of "abc" */
+
+static char path[] = "/tmp/kvstore-users-XXXXXX";
+
+static void write_users(const char *text)
+{
+   FILE *file = fopen(path, "w");
+   assert_non_null(file);
+   assert_true(fputs(text, file) >= 0);
+   assert_int_equal(fclose(file), 0);
+}
+
+static struct kv_access *open_users(const char *text)
+{
+   struct kv_status status;
+   write_users(text);
+   struct kv_access *access = kv_access_create(path, &status);
+   if (!access)
+      fail_msg("%s", status.text);
+   return access;
+}
+
+static void assert_is(struct kv_access *access, struct kv_proof proof, struct kv_known **known,
+                      const char *name)
+{
+   struct kv_status status;
+   const struct kv_user *user = kv_access_identify(access, &proof, known, &status);
+   assert_non_null(user);
+   assert_string_equal(kv_user_name(user), name);
+}
+
+static void assert_nobody(struct kv_access *access, struct kv_proof proof, struct kv_known **known,
+                          const char *reason)
+{
+   struct kv_status status;
+   assert_null(kv_access_identify(access, &proof, known, &status));
+   assert_int_equal(status.code, KV_UNAUTHENTICATED);
+   assert_string_equal(status.reason, reason);
+}
+
+static struct kv_proof token(const char *text)
+{
+   return (struct kv_proof){.token = kv_slice_of(text)};
+}
+
+static void a_token_decides_before_a_certificate_and_that_before_the_system(void **state)
+{
+   struct kv_known *known = NULL;
+   struct kv_access *access = open_users("ann token=sha256:" ABC "\nbob cert=bob\ncal uid=5\n");
+   struct kv_proof proof = {
+       .token = kv_slice_of("abc"), .certificate = kv_slice_of("bob"), .is_local = true, .uid = 5};
+   (void)state;
+   assert_is(access, proof, &known, "ann");
+   proof.token = kv_slice_of("abd"); /* a wrong token is not excused */
+   assert_nobody(access, proof, &known, "TOKEN_UNKNOWN");
+   proof.token = kv_slice(NULL, 0);
+   assert_is(access, proof, &known, "bob");
+   kv_known_destroy(known);
+   known = NULL;
+   proof.certificate = kv_slice_of("eve");
+   assert_is(access, proof, &known, "cal");
+   kv_known_destroy(known);
+   known = NULL;
+   proof.is_local = false; /* then the number says nothing */
+   assert_nobody(access, proof, &known, "UNAUTHENTICATED");
+   kv_access_destroy(access);
+}
+
+static void what_is_known_of_a_peer_ends_with_its_token_and_with_the_users(void **state)
+{
+   struct kv_status status;
+   struct kv_known *known = NULL, *other = NULL;
+   struct kv_access *access = open_users("ann token=sha256:" ABC "\n");
+   (void)state;
+   assert_is(access, token("abc"), &known, "ann");
+   assert_is(access, token("abc"), &known, "ann");
+   assert_is(access, token("abc"), &other, "ann");
+   assert_nobody(access, token("ab"), &known, "TOKEN_UNKNOWN");
+   assert_nobody(access, token(""), &known, "UNAUTHENTICATED");
+   assert_is(access, token("abc"), &known, "ann");
+   write_users("eve token=sha256:" ABC "\n");
+   assert_int_equal(kv_access_reload(access, &status), KV_OK);
+   assert_is(access, token("abc"), &known, "eve");
+   write_users("");
+   assert_int_equal(kv_access_reload(access, &status), KV_OK);
+   assert_nobody(access, token("abc"), &known, "TOKEN_UNKNOWN");
+   kv_known_destroy(known);
+   kv_known_destroy(other);
+   kv_access_destroy(access);
+}
+
+static void a_file_with_a_fault_leaves_the_users_as_they_were(void **state)
+{
+   struct kv_status status;
+   struct kv_known *known = NULL;
+   struct kv_access *access = open_users("ann token=sha256:" ABC "\n");
+   (void)state;
+   write_users("# new\nann uid=x\n");
+   assert_int_equal(kv_access_reload(access, &status), KV_INVALID_ARGUMENT);
+   assert_non_null(strstr(status.text, path));
+   assert_non_null(strstr(status.text, "line 2: \"x\""));
+   assert_is(access, token("abc"), &known, "ann");
+   assert_int_equal(unlink(path), 0);
+   assert_int_equal(kv_access_reload(access, &status), KV_UNAVAILABLE);
+   assert_is(access, token("abc"), &known, "ann");
+   kv_known_destroy(known);
+   kv_access_destroy(access);
+}
+
+static void a_file_that_others_may_write_is_refused_with_the_remedy(void **state)
+{
+   struct kv_status status;
+   (void)state;
+   write_users("ann admin uid=0\n");
+   assert_int_equal(chmod(path, 0646), 0);
+   assert_null(kv_access_create(path, &status));
+   assert_int_equal(status.code, KV_PERMISSION_DENIED);
+   assert_non_null(strstr(status.text, "chmod o-w"));
+   assert_int_equal(chmod(path, 0644), 0);
+   assert_null(kv_access_create("/", &status));
+   assert_non_null(strstr(status.text, "is not a file"));
+   assert_null(kv_access_create("/nowhere/users", &status));
+   assert_non_null(strstr(status.text, "cannot open the users file /nowhere/users"));
+}
+
+int main(void)
+{
+   const struct CMUnitTest tests[] = {
+       cmocka_unit_test(a_token_decides_before_a_certificate_and_that_before_the_system),
+       cmocka_unit_test(what_is_known_of_a_peer_ends_with_its_token_and_with_the_users),
+       cmocka_unit_test(a_file_with_a_fault_leaves_the_users_as_they_were),
+       cmocka_unit_test(a_file_that_others_may_write_is_refused_with_the_remedy),
+   };
+   int fd = mkstemp(path);
+   if (fd < 0 || close(fd) != 0)
+      return 1;
+   int failures = cmocka_run_group_tests(tests, NULL, NULL);
+   unlink(path);
+   return failures;
+}

@@ -1,0 +1,344 @@
+/*
+ * Every method of every service x every field that holds a key x every role: what the table of
+ * grants lets through. The services are walked as the protos describe them: a method that the table
+ * lacks fails, and so does a field that may hold a key and that no request here fills in.
+ *
+ * For a new service: add its descriptor to `services`, and to `requests` one for each field that
+ * holds a key.
+ */
+#include "core/service/grants.h"
+
+#include "health.pb-c.h"
+#include "kvstore.pb-c.h"
+#include "kvstore/v1/admin.pb-c.h"
+#include "reflection.pb-c.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+static const ProtobufCServiceDescriptor *const services[] = {
+    &kvstore__key_value_store__descriptor,
+    &kvstore__v1__admin_service__descriptor,
+    &grpc__health__v1__health__descriptor,
+    &grpc__reflection__v1__server_reflection__descriptor,
+};
+
+/* ---- Requests: each with the key in one field ---- */
+
+union request {
+   ProtobufCMessage base;
+   Kvstore__SetRequest set;
+   Kvstore__GetRequest get;
+   Kvstore__DelRequest del;
+   Kvstore__ScanRequest scan;
+   Kvstore__BatchRequest batch;
+};
+
+/* Behind an operation that everybody may do. */
+struct made {
+   union request request;
+   Kvstore__Operation harmless, operation, *operations[2];
+   union request part;
+};
+
+static void make_set(struct made *made, ProtobufCBinaryData key)
+{
+   made->request.set = (Kvstore__SetRequest)KVSTORE__SET_REQUEST__INIT;
+   made->request.set.key = key;
+}
+
+static void make_get(struct made *made, ProtobufCBinaryData key)
+{
+   made->request.get = (Kvstore__GetRequest)KVSTORE__GET_REQUEST__INIT;
+   made->request.get.key = key;
+}
+
+static void make_del(struct made *made, ProtobufCBinaryData key)
+{
+   made->request.del = (Kvstore__DelRequest)KVSTORE__DEL_REQUEST__INIT;
+   made->request.del.key = key;
+}
+
+static void make_scan(struct made *made, ProtobufCBinaryData key)
+{
+   made->request.scan = (Kvstore__ScanRequest)KVSTORE__SCAN_REQUEST__INIT;
+   made->request.scan.prefix = key;
+}
+
+static void make_batch(struct made *made, Kvstore__Operation__OperationCase kind)
+{
+   made->part = made->request;
+   made->harmless = made->operation = (Kvstore__Operation)KVSTORE__OPERATION__INIT;
+   made->operation.operation_case = kind;
+   made->operation.set = &made->part.set; /* all members of the union are pointers */
+   made->operations[0] = &made->harmless;
+   made->operations[1] = &made->operation;
+   made->request.batch = (Kvstore__BatchRequest)KVSTORE__BATCH_REQUEST__INIT;
+   made->request.batch.n_operations = 2;
+   made->request.batch.operations = made->operations;
+}
+
+static void make_batch_set(struct made *made, ProtobufCBinaryData key)
+{
+   make_set(made, key);
+   make_batch(made, KVSTORE__OPERATION__OPERATION_SET);
+}
+
+static void make_batch_get(struct made *made, ProtobufCBinaryData key)
+{
+   make_get(made, key);
+   make_batch(made, KVSTORE__OPERATION__OPERATION_GET);
+}
+
+static void make_batch_del(struct made *made, ProtobufCBinaryData key)
+{
+   make_del(made, key);
+   make_batch(made, KVSTORE__OPERATION__OPERATION_DEL);
+}
+
+static const struct {
+   const char *field; /* from the request down */
+   enum kv_role role;
+   void (*make)(struct made *made, ProtobufCBinaryData key);
+} requests[] = {
+    {"kvstore.SetRequest.key", KV_ROLE_WRITE, make_set},
+    {"kvstore.GetRequest.key", KV_ROLE_READ, make_get},
+    {"kvstore.DelRequest.key", KV_ROLE_WRITE, make_del},
+    {"kvstore.ScanRequest.prefix", KV_ROLE_READ, make_scan},
+    {"kvstore.BatchRequest.operations.set.key", KV_ROLE_WRITE, make_batch_set},
+    {"kvstore.BatchRequest.operations.get.key", KV_ROLE_READ, make_batch_get},
+    {"kvstore.BatchRequest.operations.del.key", KV_ROLE_WRITE, make_batch_del},
+};
+
+/* Only leaves out some of the keys that another field names. */
+static const char *const harmless_fields[] = {"kvstore.ScanRequest.start"};
+
+/* ---- Users ---- */
+
+static const struct {
+   const char *grants;
+   unsigned roles;
+   bool all, admin;
+} kinds[] = {
+    {"", 0, false, false},
+    {"read:app/", KV_ROLE_READ, false, false},
+    {"write:app/", KV_ROLE_WRITE, false, false},
+    {"readwrite:app/", KV_ROLE_READ | KV_ROLE_WRITE, false, false},
+    {"read:*", KV_ROLE_READ, true, false},
+    {"write:*", KV_ROLE_WRITE, true, false},
+    {"readwrite:*", KV_ROLE_READ | KV_ROLE_WRITE, true, false},
+    {"admin", KV_ROLE_READ | KV_ROLE_WRITE, true, true},
+};
+
+static const struct {
+   const char *key;
+   bool inside; /* of app/ */
+} keys[] = {{"app/", true},  {"app/x", true}, {"app", false}, {"app0", false},
+            {"app.", false}, {"b", false},    {"", false},    {"APP/x", false}};
+
+static unsigned cases_count;
+
+/* ---- The matrix ---- */
+
+static void assert_answer(const struct kv_user *user, const ProtobufCMessage *message,
+                          enum kv_code expected, const char *what, const char *grants,
+                          const char *key)
+{
+   struct kv_status status;
+   enum kv_code code = kv_grants_check(user, message, &status);
+   cases_count++;
+   if (code != expected)
+      fail_msg("%s by \"%s\" with key \"%s\": code %d, not %d", what, grants, key, code, expected);
+   if (code == KV_OK)
+      return;
+   assert_string_equal(status.reason,
+                       code == KV_UNAUTHENTICATED ? "UNAUTHENTICATED" : "PERMISSION_DENIED");
+   assert_null(strstr(status.text, "app"));
+}
+
+static struct kv_users *user_with(const char *grants)
+{
+   char text[128];
+   struct kv_status status;
+   snprintf(text, sizeof text, "ann uid=1 %s\n", grants);
+   struct kv_users *users = kv_users_parse(kv_slice_of(text), &status);
+   assert_non_null(users);
+   return users;
+}
+
+static void every_field_with_a_key_needs_a_grant_of_its_role_that_covers_it(void **state)
+{
+   (void)state;
+   for (size_t kind = 0; kind < COUNT(kinds); kind++) {
+      struct kv_users *users = user_with(kinds[kind].grants);
+      const struct kv_user *user = kv_users_of_uid(users, 1);
+      for (size_t i = 0; i < COUNT(requests); i++)
+         for (size_t k = 0; k < COUNT(keys); k++) {
+            struct made made;
+            const char *key = keys[k].key;
+            memset(&made, 0, sizeof made);
+            requests[i].make(&made, (ProtobufCBinaryData){strlen(key), (uint8_t *)key});
+            bool may =
+                (kinds[kind].roles & requests[i].role) != 0 && (kinds[kind].all || keys[k].inside);
+            assert_answer(user, &made.request.base, may ? KV_OK : KV_PERMISSION_DENIED,
+                          requests[i].field, kinds[kind].grants, key);
+            assert_answer(NULL, &made.request.base, KV_UNAUTHENTICATED, requests[i].field, "nobody",
+                          key);
+         }
+      kv_users_destroy(users);
+   }
+}
+
+/* With no field filled in: what names no key is decided by the method alone. */
+static bool may_call(size_t kind, enum kv_need need, const char *request)
+{
+   bool names_one = strcmp(request, "kvstore.BatchRequest") != 0;
+   bool writes =
+       strcmp(request, "kvstore.SetRequest") == 0 || strcmp(request, "kvstore.DelRequest") == 0;
+   switch (need) {
+   case KV_NEED_ADMIN:
+      return kinds[kind].admin;
+   case KV_NEED_KEYS: /* the empty key, or all keys */
+      return !names_one || (kinds[kind].all &&
+                            (kinds[kind].roles & (writes ? KV_ROLE_WRITE : KV_ROLE_READ)) != 0);
+   default:
+      return true;
+   }
+}
+
+static void check_method(const ProtobufCMethodDescriptor *method)
+{
+   enum kv_need need;
+   if (!kv_grants_find(method->input, &need))
+      fail_msg("nobody has classified %s: add its request to core/service/grants.c", method->name);
+   for (size_t kind = 0; kind < COUNT(kinds); kind++) {
+      _Alignas(max_align_t) uint8_t request[1024];
+      assert_true(method->input->sizeof_message <= sizeof request);
+      protobuf_c_message_init(method->input, request);
+      struct kv_users *users = user_with(kinds[kind].grants);
+      bool may = may_call(kind, need, method->input->name);
+      assert_answer(kv_users_of_uid(users, 1), (const ProtobufCMessage *)request,
+                    may ? KV_OK : KV_PERMISSION_DENIED, method->name, kinds[kind].grants, "");
+      assert_answer(NULL, (const ProtobufCMessage *)request,
+                    need == KV_NEED_NOTHING ? KV_OK : KV_UNAUTHENTICATED, method->name, "nobody",
+                    "");
+      kv_users_destroy(users);
+   }
+}
+
+static void every_method_is_classified_and_keeps_out_who_lacks_its_role(void **state)
+{
+   (void)state;
+   for (size_t i = 0; i < COUNT(services); i++)
+      for (unsigned m = 0; m < services[i]->n_methods; m++)
+         check_method(&services[i]->methods[m]);
+}
+
+static void what_admins_do_is_for_admins(void **state)
+{
+   const ProtobufCServiceDescriptor *admin = &kvstore__v1__admin_service__descriptor;
+   enum kv_need need;
+   (void)state;
+   for (unsigned m = 0; m < admin->n_methods; m++)
+      assert_true(kv_grants_find(admin->methods[m].input, &need) && need == KV_NEED_ADMIN);
+   assert_true(kv_grants_find(&kvstore__config_request__descriptor, &need));
+   assert_int_equal(need, KV_NEED_ADMIN);
+}
+
+/* ---- Fields ---- */
+
+static bool may_hold_key(const char *name)
+{
+   static const char *const names[] = {"key", "keys", "prefix", "prefixes", "start", "end"};
+   for (size_t i = 0; i < COUNT(names); i++)
+      if (strcmp(name, names[i]) == 0)
+         return true;
+   return false;
+}
+
+static bool is_known(const char *field)
+{
+   for (size_t i = 0; i < COUNT(requests); i++)
+      if (strcmp(requests[i].field, field) == 0)
+         return true;
+   for (size_t i = 0; i < COUNT(harmless_fields); i++)
+      if (strcmp(harmless_fields[i], field) == 0)
+         return true;
+   return false;
+}
+
+static void walk_fields(const ProtobufCMessageDescriptor *message, const char *path, int depth)
+{
+   for (unsigned i = 0; i < message->n_fields; i++) {
+      const ProtobufCFieldDescriptor *field = &message->fields[i];
+      char name[256];
+      snprintf(name, sizeof name, "%s.%s", path, field->name);
+      if (field->type == PROTOBUF_C_TYPE_MESSAGE && depth < 4)
+         walk_fields(field->descriptor, name, depth + 1);
+      else if (may_hold_key(field->name) && !is_known(name))
+         fail_msg("%s may hold a key: add a request with it, or say why it is harmless", name);
+   }
+}
+
+static void every_field_that_may_hold_a_key_is_tried_or_known_to_be_harmless(void **state)
+{
+   enum kv_need need;
+   (void)state;
+   for (size_t i = 0; i < COUNT(services); i++)
+      for (unsigned m = 0; m < services[i]->n_methods; m++) {
+         const ProtobufCMessageDescriptor *input = services[i]->methods[m].input;
+         if (kv_grants_find(input, &need) && need == KV_NEED_KEYS)
+            walk_fields(input, input->name, 0);
+      }
+}
+
+static void a_start_does_not_widen_a_prefix_and_no_other_operation_excuses_one(void **state)
+{
+   struct made made;
+   struct kv_users *users = user_with("readwrite:app/");
+   const struct kv_user *user = kv_users_of_uid(users, 1);
+   (void)state;
+   made.request.scan = (Kvstore__ScanRequest)KVSTORE__SCAN_REQUEST__INIT;
+   made.request.scan.start = (ProtobufCBinaryData){5, (uint8_t *)"app/x"};
+   assert_answer(user, &made.request.base, KV_PERMISSION_DENIED, "start", "app/", "app/x");
+   made.request.scan.prefix = (ProtobufCBinaryData){4, (uint8_t *)"app/"};
+   made.request.scan.start = (ProtobufCBinaryData){1, (uint8_t *)"a"};
+   assert_answer(user, &made.request.base, KV_OK, "start", "app/", "a");
+
+   struct made foreign;
+   memset(&foreign, 0, sizeof foreign);
+   make_batch_get(&foreign, (ProtobufCBinaryData){1, (uint8_t *)"b"});
+   memset(&made, 0, sizeof made);
+   make_batch_get(&made, (ProtobufCBinaryData){5, (uint8_t *)"app/x"});
+   assert_answer(user, &made.request.base, KV_OK, "batch", "app/", "app/x");
+   made.operations[0] = &foreign.operation;
+   assert_answer(user, &made.request.base, KV_PERMISSION_DENIED, "batch", "app/", "b, app/x");
+   kv_users_destroy(users);
+}
+
+static int print_count(void **state)
+{
+   (void)state;
+   print_message("%u cases of methods, fields and roles\n", cases_count);
+   return 0;
+}
+
+int main(void)
+{
+   const struct CMUnitTest tests[] = {
+       cmocka_unit_test(every_method_is_classified_and_keeps_out_who_lacks_its_role),
+       cmocka_unit_test(what_admins_do_is_for_admins),
+       cmocka_unit_test(every_field_with_a_key_needs_a_grant_of_its_role_that_covers_it),
+       cmocka_unit_test(every_field_that_may_hold_a_key_is_tried_or_known_to_be_harmless),
+       cmocka_unit_test(a_start_does_not_widen_a_prefix_and_no_other_operation_excuses_one),
+   };
+   return cmocka_run_group_tests(tests, NULL, print_count);
+}
