@@ -58,7 +58,7 @@ struct kv_engine {
    /* Unary: from now on call->cancelled is kept up to date. May be NULL where it always is. */
    void (*watch)(struct kv_call *call);
    /* As kv_call_metadata; the name is one that metadata can have. */
-   bool (*metadata)(struct kv_call *call, const char *name, struct kv_slice *value);
+   size_t (*metadata)(struct kv_call *call, const char *name, struct kv_slice *value);
    /* As kv_call_add_metadata; name and value stay where they are until the call closes. */
    bool (*add_metadata)(struct kv_call *call, enum kv_rpc_metadata where, const char *name,
                         struct kv_slice value);

@@ -47,15 +47,15 @@ bool kv_metadata_is_name_byte(uint8_t byte)
           byte == '_' || byte == '.';
 }
 
-bool kv_call_metadata(struct kv_call *call, const char *name, struct kv_slice *value)
+size_t kv_call_metadata(struct kv_call *call, const char *name, struct kv_slice *value)
 {
-   return kv_metadata_is_name(kv_slice_of(name)) && call->engine->metadata(call, name, value);
+   return kv_metadata_is_name(kv_slice_of(name)) ? call->engine->metadata(call, name, value) : 0;
 }
 
 static bool is_sendable(const char *name, struct kv_slice value)
 {
    const char *bytes = value.data;
-   if (!kv_metadata_is_name(kv_slice_of(name)))
+   if (!kv_metadata_is_name(kv_slice_of(name)) && !is(kv_slice_of(name), KV_RPC_STATUS_DETAILS))
       return false;
    for (size_t i = 0; name[i] != '\0'; i++)
       if (!kv_metadata_is_name_byte((uint8_t)name[i]))

@@ -240,12 +240,15 @@ const struct kv_rpc_identity *kv_call_identity(const struct kv_call *call);
  * connection: it must hold nothing that a call does not prove again. */
 void *kv_call_peer_note(const struct kv_call *call);
 void kv_call_set_peer_note(struct kv_call *call, void *note, void (*release)(void *note));
-/* The first value of the client's metadata of that name, which is in lower case; false when there
- * is none. Of a name that ends in "-bin" it is the bytes that the client gave. Headers that belong
+/* How many values the client's metadata has of that name, which is in lower case; *value is the first
+ * one. 0, too, where the first one cannot be had: it is no base64, or memory has run out. Of a name that ends in "-bin" it is the bytes that the client gave. Headers that belong
  * to HTTP or gRPC are no metadata. The value lives until the call closes. */
-bool kv_call_metadata(struct kv_call *call, const char *name, struct kv_slice *value);
+size_t kv_call_metadata(struct kv_call *call, const char *name, struct kv_slice *value);
+/* The one of gRPC's own names that handlers may send: a google.rpc.Status, trailing. */
+#define KV_RPC_STATUS_DETAILS "grpc-status-details-bin"
+
 /* Adds metadata for the client; both name and value are copied. The name has a-z, 0-9, "-", "_" and
- * "." and is none of HTTP's or gRPC's; the value has printable ASCII, or any bytes where the name
+ * "." and is none of HTTP's or gRPC's but KV_RPC_STATUS_DETAILS; the value has printable ASCII, or any bytes where the name
  * ends in "-bin". KV_RPC_INITIAL only before the first message is sent. False when memory runs out,
  * when the connection holds too much already, or when the call has 32 of them. */
 bool kv_call_add_metadata(struct kv_call *call, enum kv_rpc_metadata where, const char *name,

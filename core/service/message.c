@@ -122,7 +122,7 @@ static void add_reason(struct kv_call *call, const struct kv_status *status)
       return;
    google__rpc__error_info__pack(&info, packed_info);
    google__rpc__status__pack(&message, packed);
-   kv_call_add_metadata(call, KV_RPC_TRAILING, "grpc-status-details-bin", kv_slice(packed, size));
+   kv_call_add_metadata(call, KV_RPC_TRAILING, KV_RPC_STATUS_DETAILS, kv_slice(packed, size));
 }
 
 void kv_message_fail(struct kv_call *call, const struct kv_status *status)

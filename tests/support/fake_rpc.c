@@ -95,6 +95,37 @@ void kv_call_carried_out(struct kv_call *call)
       call->client.account->carried_out = true;
 }
 
+size_t kv_call_metadata(struct kv_call *call, const char *name, struct kv_slice *value)
+{
+   (void)call, (void)name, (void)value;
+   return 0;
+}
+
+const struct kv_rpc_identity *kv_call_identity(const struct kv_call *call)
+{
+   static const struct kv_rpc_identity nobody;
+   (void)call;
+   return &nobody;
+}
+
+void kv_call_peer(const struct kv_call *call, char text[KV_RPC_PEER_SIZE])
+{
+   (void)call;
+   snprintf(text, KV_RPC_PEER_SIZE, "unknown");
+}
+
+void *kv_call_peer_note(const struct kv_call *call)
+{
+   (void)call;
+   return NULL;
+}
+
+void kv_call_set_peer_note(struct kv_call *call, void *note, void (*release)(void *note))
+{
+   (void)call;
+   release(note);
+}
+
 void kv_call_forget_request(struct kv_call *call)
 {
    (void)call;

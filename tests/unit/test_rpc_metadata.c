@@ -68,7 +68,7 @@ static void note_peer(void *service, struct kv_call *call, struct kv_slice reque
 }
 
 /* The request is a name. */
-static bool look_up(struct kv_call *call, struct kv_slice request, struct kv_slice *value)
+static size_t look_up(struct kv_call *call, struct kv_slice request, struct kv_slice *value)
 {
    char name[64];
    snprintf(name, sizeof name, "%.*s", (int)request.size, (const char *)request.data);
@@ -79,7 +79,7 @@ static void tell_metadata(void *service, struct kv_call *call, struct kv_slice r
 {
    struct kv_slice value;
    (void)service;
-   if (!look_up(call, request, &value)) {
+   if (look_up(call, request, &value) == 0) {
       kv_call_fail(call, KV_NOT_FOUND, "none");
       return;
    }
@@ -88,12 +88,22 @@ static void tell_metadata(void *service, struct kv_call *call, struct kv_slice r
    kv_call_reply(call);
 }
 
+static void count_metadata(void *service, struct kv_call *call, struct kv_slice request)
+{
+   char text[32];
+   struct kv_slice value;
+   (void)service;
+   snprintf(text, sizeof text, "%zu", look_up(call, request, &value));
+   put_message(call, kv_slice_of(text));
+   kv_call_reply(call);
+}
+
 /* Sends the value twice, the second time when the first one has left. */
 static void stream_metadata(void *service, struct kv_call *call, struct kv_slice request)
 {
    struct kv_slice *value = kv_arena_alloc(kv_call_arena(call), sizeof *value);
    (void)service;
-   assert_true(look_up(call, request, value));
+   assert_int_equal(look_up(call, request, value), 1);
    *kv_call_state(call) = value;
    put_message(call, *value);
    kv_call_send(call);
@@ -147,6 +157,7 @@ static void fail_with_metadata(void *service, struct kv_call *call, struct kv_sl
 {
    (void)service, (void)request;
    add(call, KV_RPC_TRAILING, "x-last");
+   assert_true(kv_call_add_metadata(call, KV_RPC_TRAILING, KV_RPC_STATUS_DETAILS, BYTES));
    kv_call_fail(call, KV_ABORTED, "on purpose");
 }
 
@@ -200,6 +211,7 @@ static struct kv_rpc *create(struct service *service)
        {.path = "/test.Test/Identity", .request = tell_identity},
        {.path = "/test.Test/Note", .request = note_peer},
        {.path = "/test.Test/Metadata", .request = tell_metadata},
+       {.path = "/test.Test/Count", .request = count_metadata},
        {.path = "/test.Test/Stream",
         .kind = KV_RPC_SERVER_STREAM,
         .request = stream_metadata,
@@ -391,6 +403,19 @@ static void the_first_value_of_a_name_is_given(void **state)
    assert_is(*state, "x-name", of("the first"));
 }
 
+static void values_of_the_same_name_are_counted(void **state)
+{
+   static const struct {
+      const char *name, *count;
+   } names[] = {{"x-name", "2"}, {"x-data-bin", "1"}, {"x-other", "0"}, {"te", "0"}};
+   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+      struct caller caller;
+      begin_with(&caller, *state, "/test.Test/Count", names[i].name);
+      assert_receives(&caller, of(names[i].count));
+      assert_ends(&caller, KV_OK, "");
+   }
+}
+
 static void a_binary_value_is_given_as_its_bytes(void **state)
 {
    assert_is(*state, "x-data-bin", BYTES);
@@ -542,6 +567,7 @@ static void metadata_comes_with_a_failure(void **state)
    assert_null(receive_message(&caller));
    await_end(&caller);
    assert_has_all(&caller.trailing, "x-last");
+   assert_has(&caller.trailing, KV_RPC_STATUS_DETAILS, BYTES);
    release_call(&caller);
    assert_int_equal(caller.code, GRPC_STATUS_ABORTED);
    grpc_slice_unref(caller.text);
@@ -572,6 +598,7 @@ int main(void)
        cmocka_unit_test(the_names_of_http_and_grpc_are_no_metadata),
        cmocka_unit_test(a_name_is_binary_by_its_end),
        CASE(the_first_value_of_a_name_is_given),
+       CASE(values_of_the_same_name_are_counted),
        CASE(a_binary_value_is_given_as_its_bytes),
        CASE(of_binary_values_that_a_proxy_has_joined_the_first_is_given),
        CASE(a_name_that_the_client_did_not_send_has_no_value),

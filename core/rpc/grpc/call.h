@@ -110,7 +110,7 @@ void kv_grpc_drop_request(struct kv_call *call);
 void kv_grpc_keep_headers(struct kv_grpc_call *call, grpc_metadata_array *headers);
 /* Of both directions; before the call closes. */
 void kv_grpc_drop_metadata(struct kv_grpc_call *call);
-bool kv_grpc_metadata(struct kv_call *call, const char *name, struct kv_slice *value);
+size_t kv_grpc_metadata(struct kv_call *call, const char *name, struct kv_slice *value);
 bool kv_grpc_add_metadata(struct kv_call *call, enum kv_rpc_metadata where, const char *name,
                           struct kv_slice value);
 

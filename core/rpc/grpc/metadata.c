@@ -24,17 +24,18 @@ void kv_grpc_keep_headers(struct kv_grpc_call *call, grpc_metadata_array *header
       grpc_metadata_array_destroy(headers);
 }
 
-bool kv_grpc_metadata(struct kv_call *base, const char *name, struct kv_slice *value)
+size_t kv_grpc_metadata(struct kv_call *base, const char *name, struct kv_slice *value)
 {
+   size_t count = 0;
    const grpc_metadata_array *headers = &kv_grpc_call_of(base)->received;
    for (size_t i = 0; i < headers->count; i++) {
       const grpc_metadata *header = &headers->metadata[i];
       if (grpc_slice_str_cmp(header->key, name) != 0)
          continue;
-      *value = kv_slice(GRPC_SLICE_START_PTR(header->value), GRPC_SLICE_LENGTH(header->value));
-      return true;
+      if (count++ == 0)
+         *value = kv_slice(GRPC_SLICE_START_PTR(header->value), GRPC_SLICE_LENGTH(header->value));
    }
-   return false;
+   return count;
 }
 
 static bool make_space(struct kv_grpc_metadata *metadata, struct kv_arena *arena)

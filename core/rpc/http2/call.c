@@ -262,23 +262,22 @@ void kv_http2_end(struct kv_call *base, enum kv_code code, const char *text)
    ask(call, KV_HTTP2_END);
 }
 
-bool kv_http2_metadata(struct kv_call *base, const char *name, struct kv_slice *value)
+size_t kv_http2_metadata(struct kv_call *base, const char *name, struct kv_slice *value)
 {
    const struct kv_http2_call *call = kv_http2_call_of(base);
-   if (!kv_http2_head_metadata(&call->head, kv_slice_of(name), value))
-      return false;
-   if (!kv_metadata_is_binary(kv_slice_of(name)))
-      return true;
+   size_t count = kv_http2_head_metadata(&call->head, kv_slice_of(name), value);
+   if (count == 0 || !kv_metadata_is_binary(kv_slice_of(name)))
+      return count;
    base->keeps_arena = true;
    size_t size;
    struct kv_slice list = *value, text; /* a proxy may have joined several values */
    if (!kv_fields_next_value(&list, &text))
-      return false;
+      return 0;
    uint8_t *bytes = kv_arena_alloc(&base->arena, kv_fields_decoded_size_max(text.size));
    if (!bytes || !kv_fields_decode_binary(text, bytes, &size))
-      return false;
+      return 0;
    *value = kv_slice(bytes, size);
-   return true;
+   return count;
 }
 
 bool kv_http2_add_metadata(struct kv_call *base, enum kv_rpc_metadata where, const char *name,

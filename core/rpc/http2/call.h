@@ -97,7 +97,7 @@ void kv_http2_end(struct kv_call *call, enum kv_code code, const char *text);
 void kv_http2_send(struct kv_call *call);
 void kv_http2_read_next(struct kv_call *call);
 void kv_http2_drop_request(struct kv_call *call);
-bool kv_http2_metadata(struct kv_call *call, const char *name, struct kv_slice *value);
+size_t kv_http2_metadata(struct kv_call *call, const char *name, struct kv_slice *value);
 bool kv_http2_add_metadata(struct kv_call *call, enum kv_rpc_metadata where, const char *name,
                            struct kv_slice value);
 enum kv_code kv_http2_join_request(struct kv_call *call, bool *ready, struct kv_slice *request,

@@ -62,9 +62,10 @@ static void keep(struct kv_http2_head *head, struct kv_slice name, struct kv_sli
    head->metadata_size += sizeof pair + name.size + value.size;
 }
 
-bool kv_http2_head_metadata(const struct kv_http2_head *head, struct kv_slice name,
-                            struct kv_slice *value)
+size_t kv_http2_head_metadata(const struct kv_http2_head *head, struct kv_slice name,
+                              struct kv_slice *value)
 {
+   size_t count = 0;
    for (size_t at = 0; at < head->metadata_size;) {
       struct pair pair;
       const uint8_t *found = head->metadata + at + sizeof pair;
@@ -72,10 +73,10 @@ bool kv_http2_head_metadata(const struct kv_http2_head *head, struct kv_slice na
       at += sizeof pair + pair.name_size + pair.value_size;
       if (kv_slice_compare(kv_slice(found, pair.name_size), name) != 0)
          continue;
-      *value = kv_slice(found + pair.name_size, pair.value_size);
-      return true;
+      if (count++ == 0)
+         *value = kv_slice(found + pair.name_size, pair.value_size);
    }
-   return false;
+   return count;
 }
 
 static bool is(struct kv_slice name, const char *text)

@@ -37,8 +37,8 @@ void kv_http2_head_begin(struct kv_http2_head *head);
 void kv_http2_head_destroy(struct kv_http2_head *head);
 void kv_http2_head_add(struct kv_http2_head *head, const struct kv_http2_methods *methods,
                        struct kv_slice name, struct kv_slice value);
-/* The first value of that name; of "-bin" names as it came. */
-bool kv_http2_head_metadata(const struct kv_http2_head *head, struct kv_slice name,
-                            struct kv_slice *value);
+/* How many values there are of that name; the first is *value, of "-bin" names as it came. */
+size_t kv_http2_head_metadata(const struct kv_http2_head *head, struct kv_slice name,
+                              struct kv_slice *value);
 
 #endif
