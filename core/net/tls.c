@@ -17,34 +17,17 @@
 
 /* ---- Files ---- */
 
-static void stamp_file(struct stat *stamp, const char *path)
-{
-   memset(stamp, 0, sizeof *stamp);
-   if (path && stat(path, stamp) != 0)
-      memset(stamp, 0, sizeof *stamp);
-}
-
 static struct kv_tls_stamp stamp_now(const struct kv_tls_options *options)
 {
-   struct kv_tls_stamp stamp;
-   stamp_file(&stamp.files[0], options->certificate);
-   stamp_file(&stamp.files[1], options->key);
-   stamp_file(&stamp.files[2], options->client_ca);
-   return stamp;
-}
-
-/* A new owner or mode shows in the time of the change. */
-static bool is_same_file(const struct stat *a, const struct stat *b)
-{
-   return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-          a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-          a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+   return (struct kv_tls_stamp){.files = {kv_file_stamp_take(options->certificate),
+                                          kv_file_stamp_take(options->key),
+                                          kv_file_stamp_take(options->client_ca)}};
 }
 
 static bool is_same(const struct kv_tls_stamp *a, const struct kv_tls_stamp *b)
 {
    for (size_t i = 0; i < sizeof a->files / sizeof a->files[0]; i++)
-      if (!is_same_file(&a->files[i], &b->files[i]))
+      if (!kv_file_stamp_is_same(&a->files[i], &b->files[i]))
          return false;
    return true;
 }

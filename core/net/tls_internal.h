@@ -5,15 +5,15 @@
 #define KV_TLS_INTERNAL_H
 
 #include "core/net/tls.h"
+#include "core/support/file_stamp.h"
 
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/stat.h>
 
 /* Which files a context was made of: any change shows. */
 struct kv_tls_stamp {
-   struct stat files[3]; /* zeroed where there is none */
+   struct kv_file_stamp files[3];
 };
 
 struct kv_tls {
