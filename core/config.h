@@ -47,6 +47,7 @@ struct kv_config {
    uint64_t workers;          /* threads that serve the wire */
    uint64_t shutdown_grace_ms;
    uint64_t shutdown_stall_ms;
+   const char *users; /* NULL: everybody may call */
    const char *backup_dir;                 /* NULL: the server makes no backups */
    uint64_t backup_interval;               /* seconds */
    uint64_t backup_keep, backup_keep_days; /* 0: no such limit */

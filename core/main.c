@@ -2,6 +2,7 @@
  * kvstore-server: creates the modules, lowest first, waits for a signal, and destroys them again.
  * Everything that lives as long as the server is owned by the one struct here.
  */
+#include "core/access/access.h"
 #include "core/backup/schedule.h"
 #include "core/commit/commit.h"
 #include "core/config.h"
@@ -50,6 +51,7 @@ struct server {
    struct kv_health *health;
    struct kv_control *control;
    struct kv_backup_schedule *backups; /* NULL: none are made */
+   struct kv_access *access;           /* NULL: everybody may call */
    struct kv_service *service;
    struct kv_reflection *reflection;
    struct kv_tls *tls; /* NULL: none */
@@ -139,6 +141,14 @@ static enum kv_code create_backups(struct server *server, struct kv_status *stat
                              : KV_OK;
 }
 
+static enum kv_code create_access(struct server *server, struct kv_status *status)
+{
+   if (!server->config->users)
+      return KV_OK;
+   server->access = kv_access_create(server->config->users, status);
+   return server->access ? KV_OK : status->code;
+}
+
 static enum kv_code create_services(struct server *server, struct kv_status *status)
 {
    const struct kv_config *config = server->config;
@@ -151,13 +161,14 @@ static enum kv_code create_services(struct server *server, struct kv_status *sta
        .message_size_max = config->max_message_size,
        .memory_max = config->max_memory,
        .store_id = kv_data_directory_store_id(server->directory),
+       .access = server->access,
        .backups = server->backups,
        .private_paths = server->private_paths,
    };
    server->service = kv_service_create(&service, status);
    if (!server->service)
       return status->code;
-   server->reflection = kv_reflection_create(status);
+   server->reflection = kv_reflection_create(server->access, status);
    return server->reflection ? KV_OK : status->code;
 }
 
@@ -266,12 +277,15 @@ static enum kv_code load(struct server *server, struct kv_status *status)
 static void await_stop(struct server *server)
 {
    enum kv_stop_event event;
-   kv_stop_step(server->stop, "reading certificates", (int64_t)server->config->shutdown_stall_ms);
+   kv_stop_step(server->stop, "reading certificates or users",
+                (int64_t)server->config->shutdown_stall_ms);
    while ((event = kv_stop_await(server->stop, LOOK_MS)) != KV_STOP_WANTED) {
       if (server->tls && event == KV_STOP_RELOAD)
          kv_tls_reload(server->tls);
       else if (server->tls)
          kv_tls_look(server->tls);
+      if (server->access)
+         kv_access_look(server->access, event == KV_STOP_RELOAD);
    }
 }
 
@@ -337,6 +351,8 @@ static void destroy(struct server *server)
       kv_backup_schedule_stop(server->backups);
    if (server->service)
       kv_service_destroy(server->service);
+   if (server->access)
+      kv_access_destroy(server->access);
    if (server->backups)
       kv_backup_schedule_destroy(server->backups);
    if (server->commit)
@@ -374,6 +390,8 @@ static enum kv_code build(struct server *server, struct kv_status *status)
    if (code == KV_OK)
       code = create_backups(server, status);
    if (code == KV_OK)
+      code = create_access(server, status);
+   if (code == KV_OK)
       code = create_services(server, status);
    if (code == KV_OK)
       code = create_tls(server, status);
@@ -401,8 +419,8 @@ static enum kv_code run_loaded(struct server *server, struct kv_status *status)
 static enum kv_code serve(const struct kv_config *config, const sigset_t *signals,
                           struct kv_status *status)
 {
-   struct server server = {
-       .config = config, .stop = kv_stop_create(signals, config->tls.certificate != NULL, status)};
+   const bool reloads = config->tls.certificate || config->users;
+   struct server server = {.config = config, .stop = kv_stop_create(signals, reloads, status)};
    if (!server.stop)
       return status->code;
    kv_stop_step(server.stop, "starting", (int64_t)config->shutdown_stall_ms);

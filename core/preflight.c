@@ -1,5 +1,6 @@
 #include "core/preflight.h"
 
+#include "core/access/access.h"
 #include "core/backup/folder.h"
 #include "core/control/control.h"
 #include "core/datadir/data_directory.h"
@@ -133,6 +134,17 @@ static enum kv_code check_tls(const struct kv_config *config, struct kv_status *
    return KV_OK;
 }
 
+static enum kv_code check_users(const struct kv_config *config, struct kv_status *status)
+{
+   if (!config->users)
+      return KV_OK;
+   struct kv_access *access = kv_access_create(config->users, status);
+   if (!access)
+      return status->code;
+   kv_access_destroy(access);
+   return KV_OK;
+}
+
 enum kv_code kv_preflight(const struct kv_config *config, struct kv_status *status)
 {
    struct kv_plugin_library *library = kv_plugin_library_create(config->plugin_dir, status);
@@ -144,5 +156,7 @@ enum kv_code kv_preflight(const struct kv_config *config, struct kv_status *stat
       code = check_backups(config, status);
    if (code == KV_OK)
       code = check_tls(config, status);
+   if (code == KV_OK)
+      code = check_users(config, status);
    return code == KV_OK ? check_addresses(config, status) : code;
 }

@@ -93,7 +93,7 @@ static void *run(void *argument)
    struct kv_stop *stop = argument;
    int number = next_signal(stop, NULL);
    while (number == SIGHUP && stop->reloads && !atomic_load(&stop->finished)) {
-      kv_log(KV_LOG_INFO, "SIGHUP: reading certificates again");
+      kv_log(KV_LOG_INFO, "SIGHUP: reading again the files that clients are checked with");
       want_reload(stop);
       number = next_signal(stop, NULL);
    }

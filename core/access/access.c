@@ -1,5 +1,8 @@
 #include "core/access/access.h"
 
+#include "core/support/file_stamp.h"
+#include "core/support/log.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -22,6 +25,7 @@ struct kv_access {
    pthread_mutex_t lock; /* of `current` */
    struct edition *current;
    atomic_uint_fast64_t number; /* of `current` */
+   struct kv_file_stamp stamp;  /* of the file read the last time, good or bad */
 };
 
 struct kv_known {
@@ -102,6 +106,7 @@ static struct kv_users *load(const char *path, struct kv_status *status)
 
 enum kv_code kv_access_reload(struct kv_access *access, struct kv_status *status)
 {
+   access->stamp = kv_file_stamp_take(access->path);
    struct kv_users *users = load(access->path, status);
    struct edition *edition = users ? malloc(sizeof *edition) : NULL;
    if (!users)
@@ -120,6 +125,20 @@ enum kv_code kv_access_reload(struct kv_access *access, struct kv_status *status
    pthread_mutex_unlock(&access->lock);
    let_go(old);
    return KV_OK;
+}
+
+void kv_access_look(struct kv_access *access, bool again)
+{
+   struct kv_status status;
+   struct kv_file_stamp stamp = kv_file_stamp_take(access->path);
+   if (!again && kv_file_stamp_is_same(&stamp, &access->stamp))
+      return;
+   if (kv_access_reload(access, &status) == KV_OK)
+      kv_log(KV_LOG_INFO, "read the users file %s again: %zu users", access->path,
+             kv_users_count(access->current->users));
+   else
+      kv_log(KV_LOG_ERROR, "THE NEW USERS ARE NOT USED, those read before stay in force: %s",
+             status.text);
 }
 
 struct kv_access *kv_access_create(const char *path, struct kv_status *status)
@@ -208,7 +227,6 @@ const struct kv_user *kv_access_identify(struct kv_access *access, const struct 
    *found = (struct kv_known){edition, user, proof->token.size};
    if (found->size > 0)
       memcpy(found->token, proof->token.data, found->size);
-   kv_known_destroy(*known);
    *known = found;
    return user;
 }

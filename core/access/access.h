@@ -2,9 +2,9 @@
  * Who a peer is, by the users file: read at the start and again when it has changed. A file with a
  * fault leaves the users as they were.
  *
- * What was found is kept for each peer (struct kv_known): while the peer shows the same token and
+ * What was found is kept for each connection (struct kv_known): while it shows the same token and
  * the users are the same, the answer costs a comparison. Users that have been replaced live as long
- * as a peer is known by them.
+ * as a connection is known by them.
  *
  * Threads: any; a struct kv_known belongs to one at a time.
  */
@@ -33,10 +33,12 @@ struct kv_access *kv_access_create(const char *path, struct kv_status *status);
 void kv_access_destroy(struct kv_access *access);
 /* Reads the file again. On failure nothing has changed. One thread at a time. */
 enum kv_code kv_access_reload(struct kv_access *access, struct kv_status *status);
+/* The same if the file has changed, or in any case with `again`; what has come of it is logged. */
+void kv_access_look(struct kv_access *access, bool again);
 
 /* Who shows that: the token decides if there is one, then the certificate, then the system. *known
- * is what was found before (NULL: nothing) and is replaced when it no longer holds. NULL with
- * `status` when it is nobody; the user lives as long as *known stays. */
+ * is what was found before (NULL: nothing). Where that no longer holds another takes its place, and
+ * the caller has both. NULL with `status` when it is nobody; the user lives as long as *known. */
 const struct kv_user *kv_access_identify(struct kv_access *access, const struct kv_proof *proof,
                                          struct kv_known **known, struct kv_status *status);
 /* NULL: nothing. */

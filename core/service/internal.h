@@ -21,7 +21,7 @@ struct kv_service {
 };
 
 /* The start of every handler: the decoded request, or NULL and the call has been failed, because
- * the data is not loaded yet or the request is malformed. */
+ * its caller may not make it, the request is malformed, or the data is not loaded yet. */
 void *kv_service_request(struct kv_service *service, struct kv_call *call,
                          const ProtobufCMessageDescriptor *descriptor, struct kv_slice request);
 

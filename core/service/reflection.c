@@ -1,9 +1,12 @@
 #include "core/service/reflection.h"
 
 #include "core/service/descriptors.h"
+#include "core/service/guard.h"
 #include "core/service/message.h"
 
 #include "reflection.pb-c.h"
+
+#include <stdlib.h>
 
 typedef Grpc__Reflection__V1__ServerReflectionRequest reflection_request;
 typedef Grpc__Reflection__V1__ServerReflectionResponse reflection_response;
@@ -16,6 +19,11 @@ static const char *const services[] = {
     "kvstore.v1.AdminService",
 };
 #define SERVICES (sizeof services / sizeof *services)
+
+struct kv_reflection {
+   struct kv_access *access;
+   struct kv_descriptors *descriptors;
+};
 
 struct answer {
    const struct kv_descriptors *descriptors;
@@ -146,11 +154,14 @@ static void fill_answer(struct answer *answer, reflection_request *request)
 
 static void on_request(void *context, struct kv_call *call, struct kv_slice request)
 {
-   reflection_request *question = kv_message_decode(
-       call, &grpc__reflection__v1__server_reflection_request__descriptor, request);
+   const struct kv_reflection *reflection = context;
+   reflection_request *question =
+       kv_guard_request(reflection->access, call,
+                        &grpc__reflection__v1__server_reflection_request__descriptor, request);
    if (!question)
       return;
-   struct answer answer = {.descriptors = context, .builder = {.arena = kv_call_arena(call)}};
+   struct answer answer = {.descriptors = reflection->descriptors,
+                           .builder = {.arena = kv_call_arena(call)}};
    forget_unknown_fields(question);
    fill_answer(&answer, question);
    if (kv_builder_encode(&answer.builder, call, &answer.response.base))
@@ -171,19 +182,25 @@ static void on_half_closed(void *context, struct kv_call *call)
    kv_call_finish(call);
 }
 
-/* ---- Interface: a kv_reflection is the descriptors, and nothing else ---- */
+/* ---- Interface ---- */
 
-struct kv_reflection *kv_reflection_create(struct kv_status *status)
+struct kv_reflection *kv_reflection_create(struct kv_access *access, struct kv_status *status)
 {
-   struct kv_descriptors *descriptors = kv_descriptors_create();
-   if (!descriptors)
+   struct kv_reflection *reflection = malloc(sizeof *reflection);
+   struct kv_descriptors *descriptors = reflection ? kv_descriptors_create() : NULL;
+   if (!descriptors) {
+      free(reflection);
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for the embedded descriptors");
-   return (struct kv_reflection *)descriptors;
+      return NULL;
+   }
+   *reflection = (struct kv_reflection){access, descriptors};
+   return reflection;
 }
 
 void kv_reflection_destroy(struct kv_reflection *reflection)
 {
-   kv_descriptors_destroy((struct kv_descriptors *)reflection);
+   kv_descriptors_destroy(reflection->descriptors);
+   free(reflection);
 }
 
 size_t kv_reflection_methods(struct kv_reflection *reflection, struct kv_rpc_method *methods)

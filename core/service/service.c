@@ -1,4 +1,5 @@
 #include "core/service/admin/admin.h"
+#include "core/service/guard.h"
 #include "core/service/moved.h"
 
 #include "core/support/clock.h"
@@ -56,11 +57,12 @@ static void refuse_loading(const struct kv_service *service, struct kv_call *cal
 void *kv_service_request(struct kv_service *service, struct kv_call *call,
                          const ProtobufCMessageDescriptor *descriptor, struct kv_slice request)
 {
-   if (!atomic_load_explicit(&service->loaded, memory_order_acquire)) {
+   void *message = kv_guard_request(service->config.access, call, descriptor, request);
+   if (message && !atomic_load_explicit(&service->loaded, memory_order_acquire)) {
       refuse_loading(service, call);
       return NULL;
    }
-   return kv_message_decode(call, descriptor, request);
+   return message;
 }
 
 /* ---- Writes ---- */

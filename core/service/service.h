@@ -9,6 +9,7 @@
 #ifndef KV_SERVICE_H
 #define KV_SERVICE_H
 
+#include "core/access/access.h"
 #include "core/backup/schedule.h"
 #include "core/commit/commit.h"
 #include "core/control/control.h"
@@ -29,6 +30,7 @@ struct kv_service_config {
    uint64_t message_size_max; /* bytes; also limits the values in the answer to one Batch */
    uint64_t memory_max;       /* as the commit pipeline has it, for texts */
    const uint8_t *store_id;   /* 16 bytes; read once the data is loaded */
+   struct kv_access *access;  /* who may call; NULL: everybody */
    struct kv_backup_schedule *backups; /* for GetStatus; NULL: the server makes none */
    const char *const *private_paths;   /* as core/rpc has them, for texts in replies */
 };

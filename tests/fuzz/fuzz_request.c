@@ -85,7 +85,7 @@ static void start_server(void)
    };
    struct kv_service *service = kv_service_create(&config, &status);
    struct kv_health *health = kv_health_create(&status);
-   struct kv_reflection *reflection = kv_reflection_create(&status);
+   struct kv_reflection *reflection = kv_reflection_create(NULL, &status);
    REQUIRE(service && health && reflection);
    kv_service_set_loaded(service);
    fake_rpc_set_turn_end(kv_service_turn_end, service);

@@ -39,8 +39,11 @@ static void assert_is(struct kv_access *access, struct kv_proof proof, struct kv
                       const char *name)
 {
    struct kv_status status;
+   struct kv_known *before = *known;
    const struct kv_user *user = kv_access_identify(access, &proof, known, &status);
    assert_non_null(user);
+   if (*known != before)
+      kv_known_destroy(before);
    assert_string_equal(kv_user_name(user), name);
 }
 

@@ -1,0 +1,275 @@
+"""Users: who may make which call, through the real server; files that change; what each peer proves."""
+import hashlib
+import os
+import secrets
+import signal
+import unittest
+
+import grpc
+
+import certificates
+import harness
+from harness import PATIENCE, admin, health, kv
+
+DENIED, UNKNOWN = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED
+
+# Every method with a request for each way to name a key, {KEY} in its place, and the role that it
+# needs: None is open to all, "user" is for whoever is known.
+READ, WRITE, ADMIN, USER = "read", "write", "admin", "user"
+
+
+METHODS = {
+    "kvstore.KeyValueStore/Set": [(WRITE, lambda key: kv.SetRequest(key=key, value=b"v"))],
+    "kvstore.KeyValueStore/Get": [(READ, lambda key: kv.GetRequest(key=key))],
+    "kvstore.KeyValueStore/Del": [(WRITE, lambda key: kv.DelRequest(key=key))],
+    "kvstore.KeyValueStore/Keys": [(READ, None)],
+    "kvstore.KeyValueStore/Scan": [(READ, lambda key: kv.ScanRequest(prefix=key)),
+                                   (READ, lambda key: kv.ScanRequest(prefix=key, start="zzz"))],
+    "kvstore.KeyValueStore/Batch": [
+        (WRITE, lambda key: kv.BatchRequest(
+            operations=[kv.Operation(set=kv.SetRequest(key=key, value=b"v"))])),
+        (READ, lambda key: kv.BatchRequest(operations=[kv.Operation(get=kv.GetRequest(key=key))])),
+        (WRITE, lambda key: kv.BatchRequest(
+            operations=[kv.Operation(**{"del": kv.DelRequest(key=key)})]))],
+    "kvstore.KeyValueStore/Config": [(ADMIN, None)],
+    "grpc.health.v1.Health/Check": [(None, None)],
+    "grpc.health.v1.Health/Watch": [(None, None)],
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo": [(USER, None)],
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": [(USER, None)],
+}
+
+# name, the grants, and what of (read, write) they give: for app/, or for all keys.
+ROLES = [("reader", ["read:app/"], {READ}, False), ("writer", ["write:app/"], {WRITE}, False),
+         ("both", ["readwrite:app/"], {READ, WRITE}, False), ("all", ["readwrite:*"], {READ, WRITE}, True),
+         ("none", [], set(), False), ("root", ["admin"], {READ, WRITE, ADMIN}, True)]
+
+
+def services():
+    files = [harness.kv, harness.admin, harness.health, harness.reflection, harness.reflection_v1alpha]
+    return [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
+
+
+def bearer(token):
+    return (("authorization", f"Bearer {token}"),)
+
+
+class AccessCase(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.path = os.path.join(self.folder, "users")
+        self.lines, self.tokens = {}, {}
+
+    def user(self, name, *grants, proof=None):
+        """Adds a user with a token, or with another proof; to be written by `write`."""
+        if not proof:
+            self.tokens[name] = "kvs_" + secrets.token_urlsafe(32)
+            proof = "token=sha256:" + hashlib.sha256(self.tokens[name].encode()).hexdigest()
+        self.lines[name] = " ".join([name, *grants, proof])
+
+    def write(self, *more):
+        with open(f"{self.path}.new", "w", encoding="ascii") as file:
+            file.write("".join(f"{line}\n" for line in [*self.lines.values(), *more]))
+        os.rename(f"{self.path}.new", self.path)
+
+    def serve(self, *flags, **keywords):
+        self.write()
+        return self.start(mode="none", flags=["--users", self.path, *flags], **keywords)
+
+    def reload(self, server, text):
+        os.kill(server.pid, signal.SIGHUP)
+        self.assertLogs(server, text)
+
+    def call(self, server, method, request, metadata=()):
+        """The status of a call to a method, by its descriptor; the stream is ended after a message."""
+        arguments = {"request_serializer": lambda message: message.SerializeToString(),
+                     "response_deserializer": lambda data: data}
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        try:
+            if path.endswith("ServerReflectionInfo"):
+                list(server.channel.stream_stream(path, **arguments)(
+                    iter([request]), metadata=metadata, timeout=PATIENCE))
+            elif path.endswith(("/Watch", "/Scan", "/Backup", "/Monitor")):
+                stream = server.channel.unary_stream(path, **arguments)(
+                    request, metadata=metadata, timeout=PATIENCE)
+                for _ in stream:
+                    stream.cancel()
+                    break
+            elif path.endswith("/Restore"):
+                server.channel.stream_unary(path, **arguments)(
+                    iter([request]), metadata=metadata, timeout=PATIENCE)
+            else:
+                server.channel.unary_unary(path, **arguments)(request, metadata=metadata, timeout=PATIENCE)
+        except grpc.RpcError as error:
+            return error.code(), error
+        return grpc.StatusCode.OK, None
+
+    def get(self, server, key, metadata=()):
+        return server.stub.Get(kv.GetRequest(key=key), metadata=metadata, timeout=PATIENCE)
+
+
+class Matrix(AccessCase):
+    def expected(self, need, has, everywhere, key):
+        if need in (None, USER):
+            return True
+        return need in has and (need == ADMIN or everywhere or key.startswith("app/"))
+
+    def test_each_method_x_key_field_x_role_is_let_through_or_refused_as_the_grants_say(self):
+        for name, grants, _, _ in ROLES:
+            self.user(name, *grants)
+        server = self.serve()
+        counted = 0
+        for service in services():
+            for method in service.methods:
+                name = f"{service.full_name}/{method.name}"
+                rules = METHODS.get(name) or [(ADMIN, None)] * (service.full_name ==
+                                                               "kvstore.v1.AdminService")
+                self.assertTrue(rules, f"nobody has said what {name} needs")
+                for need, make in rules:
+                    make = make or (lambda key, kind=method.input_type: harness_message(kind))
+                    for key in ("app/x", "app", "other", ""):
+                        request = make(key)
+                        whole = need in (READ, WRITE) and method.name == "Keys"
+                        for user, _, has, everywhere in ROLES:
+                            may = self.expected(need, has, everywhere, "" if whole else key)
+                            code, error = self.call(server, method, request, bearer(self.tokens[user]))
+                            if code == grpc.StatusCode.UNIMPLEMENTED:
+                                continue  # of the proto, but not served yet
+                            self.assertEqual(code != DENIED and code != UNKNOWN, may,
+                                             f"{name} by {user} with {key!r}: {code}")
+                            if not may:
+                                self.assertEqual(code, DENIED, name)
+                                self.assertIn("grpc-status-details-bin",
+                                              dict(error.trailing_metadata()))
+                            counted += 1
+                        for wrong in ((), bearer("kvs_" + "A" * 43)):
+                            code, _ = self.call(server, method, request, wrong)
+                            if code == grpc.StatusCode.UNIMPLEMENTED:
+                                continue
+                            self.assertEqual(code == UNKNOWN, need is not None, f"{name} by nobody")
+                            counted += 1
+        print(f"{counted} cases")
+        self.assertGreater(counted, 500)
+
+
+def harness_message(descriptor):
+    module = {"kvstore": kv, "kvstore.v1": admin, "grpc.health.v1": health,
+              "grpc.reflection.v1": harness.reflection,
+              "grpc.reflection.v1alpha": harness.reflection_v1alpha}[descriptor.file.package]
+    return getattr(module, descriptor.name)()
+
+
+class Proofs(AccessCase):
+    def test_authorization_that_is_no_single_bearer_token_is_refused(self):
+        self.user("ann", "readwrite:*")
+        server = self.serve()
+        token = self.tokens["ann"]
+        for good in (bearer(token), (("authorization", f"bearer {token}"),)):
+            self.assertFalse(self.get(server, "k", good).found)
+        for bad in ((("authorization", f"Basic {token}"),), (("authorization", token),),
+                    (("authorization", "Bearer"),), bearer(token + "x"),
+                    bearer(token[:-1]), bearer(token) * 2, bearer(token) + bearer("other"),
+                    bearer(f"{token} {token}"), bearer(token.upper())):
+            self.assertFails(UNKNOWN, lambda: self.get(server, "k", bad))
+        self.assertFails(UNKNOWN, lambda: self.get(server, "k"), "this server wants to know who calls")
+
+    def test_each_call_of_a_connection_proves_who_makes_it(self):
+        self.user("ann", "readwrite:a/")
+        self.user("bob", "readwrite:b/")
+        server = self.serve()
+        for _ in range(3):
+            self.get(server, "a/", bearer(self.tokens["ann"]))
+            self.assertFails(DENIED, lambda: self.get(server, "a/", bearer(self.tokens["bob"])),
+                             'user "bob"')
+            self.get(server, "b/", bearer(self.tokens["bob"]))
+            self.assertFails(UNKNOWN, lambda: self.get(server, "a/"))
+
+    def test_refusal_is_logged_with_the_peer_and_without_the_token(self):
+        self.user("ann", "read:a/")
+        server = self.serve()
+        wrong = "kvs_" + secrets.token_urlsafe(32)
+        self.assertFails(UNKNOWN, lambda: self.get(server, "a/", bearer(wrong)))
+        self.assertFails(DENIED, lambda: self.get(server, "b/", bearer(self.tokens["ann"])))
+        self.assertLogs(server, 'refused a kvstore.GetRequest from 127.0.0.1:')
+        self.assertLogs(server, 'user "ann" has no grant')
+        for token in (wrong, self.tokens["ann"]):
+            self.assertNotIn(token, server.log.text())
+
+    def test_without_a_users_file_a_token_is_not_looked_at(self):
+        server = self.start(mode="none")
+        self.assertFalse(self.get(server, "k", bearer("anything")).found)
+
+    @unittest.skipIf(harness.WIRE == "grpc", "engine grpc knows the token alone")
+    def test_process_of_this_machine_is_known_by_its_uid(self):
+        self.user("me", "readwrite:*", proof=f"uid={os.geteuid()}")
+        server = self.serve(listen=f"unix:{self.folder}/socket")
+        server.set("k", b"v")
+        self.assertEqual(server.get("k"), b"v")
+        self.assertFails(DENIED, server.status)
+
+    @unittest.skipIf(harness.WIRE == "grpc", "engine grpc has no TLS")
+    def test_certificate_says_who_calls_and_a_token_comes_before_it(self):
+        authority = certificates.Authority(self.folder)
+        own, pair = authority.sign("server"), authority.sign("ann", "URI:spiffe://test/ann")
+        self.user("ann", "readwrite:a/", proof="cert=spiffe://test/ann")
+        self.user("bob", "readwrite:b/")
+        root, (certificate, key) = authority.bytes()[0], pair.bytes()
+        server = self.serve("--tls-cert", own.certificate, "--tls-key", own.key,
+                            "--tls-client-ca", authority.certificate, "--tls-client-auth", "request",
+                            credentials=grpc.ssl_channel_credentials(root, key, certificate))
+        self.get(server, "a/")
+        self.assertFails(DENIED, lambda: self.get(server, "b/"), 'user "ann"')
+        self.get(server, "b/", bearer(self.tokens["bob"]))
+        self.assertFails(UNKNOWN, lambda: self.get(server, "a/", bearer("wrong")))
+        with harness.open_channel(server.address, grpc.ssl_channel_credentials(root)) as channel:
+            stub = harness.kv_grpc.KeyValueStoreStub(channel)
+            self.assertFails(UNKNOWN, lambda: stub.Get(kv.GetRequest(key="a/"), timeout=PATIENCE))
+
+
+class Files(AccessCase):
+    def test_bad_file_refuses_the_start_with_the_line(self):
+        self.user("ann", "readwrite:*")
+        self.write("bob read:* token=sha256:short")
+        for flags in ([], ["--check-config"]):
+            self.assertRefusesToStart("line 2", mode="none", flags=["--users", self.path, *flags])
+        self.assertRefusesToStart("No such file", mode="none", flags=["--users", "/nowhere"])
+        self.write()
+        os.chmod(self.path, 0o666)
+        self.assertRefusesToStart("others may write the users file", "chmod o-w", mode="none",
+                                  flags=["--users", self.path])
+
+    def test_user_that_is_removed_or_gets_other_grants_is_refused_on_a_connection_that_is_open(self):
+        self.user("ann", "readwrite:*")
+        self.user("bob", "readwrite:*")
+        server = self.serve()
+        for name in self.tokens:
+            self.get(server, "k", bearer(self.tokens[name]))
+        self.user("bob", "readwrite:other/", proof=self.lines["bob"].split()[-1])
+        del self.lines["ann"]
+        self.write()
+        self.reload(server, "1 users")
+        self.assertFails(UNKNOWN, lambda: self.get(server, "k", bearer(self.tokens["ann"])))
+        self.assertFails(DENIED, lambda: self.get(server, "k", bearer(self.tokens["bob"])))
+        self.assertFalse(self.get(server, "other/", bearer(self.tokens["bob"])).found)
+
+    def test_bad_new_file_leaves_the_users_as_they_were(self):
+        self.user("ann", "readwrite:*")
+        server = self.serve()
+        self.write("bob nonsense")
+        self.reload(server, "THE NEW USERS ARE NOT USED")
+        self.assertIn("line 2", server.log.text())
+        self.assertFalse(self.get(server, "k", bearer(self.tokens["ann"])).found)
+        os.remove(self.path)
+        self.reload(server, "No such file")
+        self.assertFalse(self.get(server, "k", bearer(self.tokens["ann"])).found)
+
+    def test_changed_file_is_seen_without_a_signal(self):
+        self.user("ann", "readwrite:*")
+        server = self.serve()
+        self.user("bob", "readwrite:*")
+        self.write()
+        self.assertLogs(server, "2 users")
+        self.assertFalse(self.get(server, "k", bearer(self.tokens["bob"])).found)
+
+
+if __name__ == "__main__":
+    harness.main()
