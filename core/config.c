@@ -213,6 +213,11 @@ enum kv_code kv_config_read(struct kv_config *config, int argc, char **argv,
    return code == KV_OK ? check_together(config, status) : code;
 }
 
+struct kv_admission kv_config_admission(const struct kv_config *config)
+{
+   return (struct kv_admission){.socket_mode = config->socket_mode};
+}
+
 void kv_config_deinit(struct kv_config *config)
 {
    for (size_t i = 0; i < config->owned_count; i++)

@@ -13,6 +13,7 @@
 #define KV_CONFIG_H
 
 #include "core/host/settings.h"
+#include "core/net/admission.h"
 #include "core/net/tls.h"
 #include "core/support/log.h"
 #include "core/support/status.h"
@@ -30,6 +31,7 @@
 struct kv_config {
    const char *listen[KV_CONFIG_LISTEN_MAX];
    size_t listen_count;
+   mode_t socket_mode;
    const char *data_dir;
    const char *user;       /* whom to become; NULL: nobody else */
    const char *plugin_dir; /* one or more, separated by ':'; NULL: the installed one */
@@ -66,6 +68,8 @@ struct kv_config {
 enum kv_code kv_config_read(struct kv_config *config, int argc, char **argv,
                             struct kv_status *status);
 void kv_config_deinit(struct kv_config *config);
+
+struct kv_admission kv_config_admission(const struct kv_config *config);
 void kv_config_print_help(FILE *out);
 
 #endif

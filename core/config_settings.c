@@ -4,6 +4,7 @@
 #include "core/support/size.h"
 #include "core/support/text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- Applying a value ---- */
@@ -125,6 +126,19 @@ static enum kv_code apply_listen(struct reading *reading, const struct setting *
    return KV_OK;
 }
 
+static enum kv_code apply_socket_mode(struct reading *reading, const struct setting *setting,
+                                      char *value)
+{
+   size_t digits = strspn(value, "01234567");
+   unsigned long mode = strtoul(value, NULL, 8);
+   if (digits == 0 || digits > 4 || value[digits] != '\0' || mode > 0777 || (mode & 0600) != 0600)
+      return refuse(reading, setting, value,
+                    "is not a mode in octal digits that lets the server's user in, such as 0600, "
+                    "0660 (its group, too) or 0666 (everybody on this machine)");
+   *(mode_t *)member(reading, setting) = (mode_t)mode;
+   return KV_OK;
+}
+
 static enum kv_code apply_option(struct reading *reading, const struct setting *setting,
                                  char *value)
 {
@@ -151,6 +165,9 @@ static enum kv_code apply_option(struct reading *reading, const struct setting *
 const struct setting kv_config_settings[] = {
     {"listen", "ADDR", "127.0.0.1:50051",
      "address to listen on, HOST:PORT or unix:PATH; repeatable", apply_listen, 0, 0, 0, true},
+    {"socket-mode", "MODE", "0600",
+     "mode of the file of a Unix socket: who may write it may connect", apply_socket_mode,
+     MEMBER(socket_mode), 0, 0, false},
     {"data-dir", "DIR", "./data", "directory that holds the data", apply_text, MEMBER(data_dir), 0,
      0, false},
     {"user", "USER[:GROUP]", NULL, "run a server that is started as root as this user", apply_text,

@@ -187,6 +187,7 @@ static enum kv_code create_rpc(struct server *server, struct kv_status *status)
    count += kv_health_methods(server->health, methods + count);
    count += kv_reflection_methods(server->reflection, methods + count);
    const struct kv_rpc_options options = {
+       .admission = kv_config_admission(server->config),
        .wire = server->config->wire,
        .workers = (unsigned)server->config->workers,
        .receive_message_max = server->config->max_message_size,

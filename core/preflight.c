@@ -102,7 +102,8 @@ static enum kv_code check_store(const struct kv_config *config, struct kv_plugin
 static enum kv_code check_addresses(const struct kv_config *config, struct kv_status *status)
 {
    const struct kv_acceptor_handler nobody = {0};
-   struct kv_acceptor *acceptor = kv_acceptor_create(&nobody, status);
+   const struct kv_admission admission = kv_config_admission(config);
+   struct kv_acceptor *acceptor = kv_acceptor_create(&nobody, &admission, status);
    if (!acceptor)
       return status->code;
    enum kv_code code = KV_OK;

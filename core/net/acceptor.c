@@ -33,6 +33,7 @@ struct kv_acceptor {
 };
 
 struct kv_acceptor *kv_acceptor_create(const struct kv_acceptor_handler *handler,
+                                       const struct kv_admission *admission,
                                        struct kv_status *status)
 {
    struct kv_acceptor *acceptor = calloc(1, sizeof *acceptor);
@@ -43,6 +44,7 @@ struct kv_acceptor *kv_acceptor_create(const struct kv_acceptor_handler *handler
       return NULL;
    }
    acceptor->handler = *handler;
+   acceptor->listeners.admission = *admission;
    acceptor->wake = wake;
    return acceptor;
 }

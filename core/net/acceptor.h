@@ -5,7 +5,8 @@
  *  - Some descriptors are always left for files: beyond what the limit on open files allows,
  *    connections are closed at once.
  *  - No failure of the system ends a listener: it goes on as soon as the system can accept again.
- *  - A Unix socket serves the server's own user alone; its file goes with the acceptor.
+ *  - A Unix socket serves those alone whom its mode lets in, from its first moment; its file goes
+ *    with the acceptor.
  *
  * It never reads or writes a connection, and knows no protocol.
  *
@@ -15,6 +16,7 @@
 #ifndef KV_ACCEPTOR_H
 #define KV_ACCEPTOR_H
 
+#include "core/net/admission.h"
 #include "core/support/status.h"
 
 #include <stdint.h>
@@ -39,6 +41,7 @@ struct kv_acceptor_handler {
 
 /* NULL with `status`. */
 struct kv_acceptor *kv_acceptor_create(const struct kv_acceptor_handler *handler,
+                                       const struct kv_admission *admission,
                                        struct kv_status *status);
 /* Adds an address (address.h); does nothing where an earlier one covers it. Port 0 takes a free
  * one; *port (may be NULL) is the port taken, 0 for a Unix socket and one

@@ -14,7 +14,8 @@
 /* Followed by the number of a socket that the service manager handed over. */
 #define INHERITED "systemd:"
 
-int kv_listener_open(const struct sockaddr *address, socklen_t size)
+/* A socket that listens on the address, does not block, and closes on exec; -1 with errno. */
+static int open_listener(const struct sockaddr *address, socklen_t size)
 {
    const int on = 1;
    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -86,7 +87,7 @@ static enum kv_code add_numeric(struct kv_listeners *listeners, const struct add
    kv_address_set_port(address, *port);
    if (*port != 0 && is_taken(listeners, address, false))
       return KV_OK; /* given twice, or by two names */
-   listener->fd = kv_listener_open(address, size);
+   listener->fd = open_listener(address, size);
    if (listener->fd < 0 || getsockname(listener->fd, address, &size) < 0) {
       *reason = errno;
       if (listener->fd >= 0)
@@ -153,7 +154,8 @@ static enum kv_code add_unix(struct kv_listeners *listeners, const char *path,
          return KV_OK;
    }
    struct kv_listener *listener = place(listeners, status);
-   if (!listener || kv_listener_open_unix(listener, path, status) != KV_OK)
+   if (!listener ||
+       kv_listener_open_unix(listener, path, listeners->admission.socket_mode, status) != KV_OK)
       return status->code;
    listeners->count++;
    return KV_OK;

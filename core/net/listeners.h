@@ -8,6 +8,7 @@
 #define KV_LISTENERS_H
 
 #include "core/net/address.h"
+#include "core/net/admission.h"
 
 #include <netinet/in.h>
 #include <sys/types.h>
@@ -29,6 +30,7 @@ struct kv_listener {
 };
 
 struct kv_listeners {
+   struct kv_admission admission;
    struct kv_listener items[KV_LISTENERS_MAX];
    unsigned count;
 };
@@ -41,10 +43,8 @@ enum kv_code kv_listeners_add(struct kv_listeners *listeners, const char *text, 
 /* Closes the sockets and removes their files. */
 void kv_listeners_close(struct kv_listeners *listeners);
 
-/* For kv_listeners_add. A socket that listens on the address, does not block, and closes on exec;
- * -1 with errno. */
-int kv_listener_open(const struct sockaddr *address, socklen_t size);
-enum kv_code kv_listener_open_unix(struct kv_listener *listener, const char *path,
+/* For kv_listeners_add. The file of the socket never lets in more than `mode` does. */
+enum kv_code kv_listener_open_unix(struct kv_listener *listener, const char *path, mode_t mode,
                                    struct kv_status *status);
 /* Unless the file has been replaced. */
 void kv_listener_remove_file(const struct kv_listener *listener);

@@ -2,6 +2,7 @@
 #include "core/net/listeners.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -50,26 +51,41 @@ static enum kv_code clear_path(const struct kv_listener *listener, const char *p
    return code;
 }
 
-enum kv_code kv_listener_open_unix(struct kv_listener *listener, const char *path,
+/* Makes the file of `listener`, and listens. The file gets the mode of the socket, less what the
+ * umask takes; chmod gives that back before listen() lets the first one connect. */
+static bool serve_file(struct kv_listener *listener, mode_t mode)
+{
+   const struct sockaddr_un *address = &listener->address.local;
+   struct stat file;
+   if (fchmod(listener->fd, mode) < 0 ||
+       bind(listener->fd, &listener->address.any, sizeof *address) < 0)
+      return false;
+   if (chmod(address->sun_path, mode) == 0 && lstat(address->sun_path, &file) == 0 &&
+       listen(listener->fd, SOMAXCONN) == 0) {
+      listener->device = file.st_dev;
+      listener->inode = file.st_ino;
+      return true;
+   }
+   int reason = errno;
+   (void)unlink(address->sun_path);
+   errno = reason;
+   return false;
+}
+
+enum kv_code kv_listener_open_unix(struct kv_listener *listener, const char *path, mode_t mode,
                                    struct kv_status *status)
 {
-   struct stat file;
    listener->address.local = (struct sockaddr_un){.sun_family = AF_UNIX};
    memcpy(listener->address.local.sun_path, path, strlen(path) + 1);
    if (clear_path(listener, path, status) != KV_OK)
       return status->code;
-   listener->fd = kv_listener_open(&listener->address.any, sizeof listener->address.local);
-   if (listener->fd < 0)
-      return kv_fail_errno(status, errno, "cannot listen on unix:%s", path);
-   if (chmod(path, 0600) < 0 || lstat(path, &file) < 0) {
-      kv_fail_errno(status, errno, "cannot make unix:%s private", path);
-      (void)unlink(path);
+   listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+   if (listener->fd >= 0 && serve_file(listener, mode))
+      return KV_OK;
+   kv_fail_errno(status, errno, "cannot listen on unix:%s", path);
+   if (listener->fd >= 0)
       close(listener->fd);
-      return status->code;
-   }
-   listener->device = file.st_dev;
-   listener->inode = file.st_ino;
-   return KV_OK;
+   return status->code;
 }
 
 void kv_listener_remove_file(const struct kv_listener *listener)

@@ -24,7 +24,7 @@ static enum kv_code create_acceptor(struct kv_rpc *rpc, struct kv_status *status
                                                .tick = rpc->engine->tick,
                                                .tick_ms = rpc->engine->tick_ms,
                                                .context = rpc->state};
-   rpc->acceptor = kv_acceptor_create(&handler, status);
+   rpc->acceptor = kv_acceptor_create(&handler, &rpc->options.admission, status);
    return rpc->acceptor ? KV_OK : status->code;
 }
 

@@ -20,6 +20,7 @@
 #ifndef KV_RPC_H
 #define KV_RPC_H
 
+#include "core/net/admission.h"
 #include "core/support/arena.h"
 #include "core/support/slice.h"
 #include "core/support/status.h"
@@ -122,9 +123,10 @@ enum kv_rpc_metadata {
 };
 
 struct kv_rpc_options {
-   const char *wire;           /* the engine's name; NULL: the default */
-   unsigned workers;           /* polling threads, 1 to KV_RPC_WORKERS_MAX */
-   size_t receive_message_max; /* bytes; larger requests are refused with RESOURCE_EXHAUSTED */
+   struct kv_admission admission; /* who may come in */
+   const char *wire;              /* the engine's name; NULL: the default */
+   unsigned workers;              /* polling threads, 1 to KV_RPC_WORKERS_MAX */
+   size_t receive_message_max;    /* bytes; larger requests are refused with RESOURCE_EXHAUSTED */
    /* Bytes that the calls of all connections may hold in every form (account.h). Beyond that
     * requests wait, as far as the engine can hold them back, or calls are refused; arenas,
     * kv_call_message and kv_call_insert give nothing. Engine grpc may hold as much again of what it

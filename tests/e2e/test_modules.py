@@ -30,8 +30,8 @@ SOME_FILES = {
 }
 # Modules of which not all headers are for those above.
 PUBLIC = {
-    "core/net": ["core/net/acceptor.h", "core/net/address.h", "core/net/tls.h",
-                 "core/net/tls_session.h"],
+    "core/net": ["core/net/acceptor.h", "core/net/address.h", "core/net/admission.h",
+                 "core/net/tls.h", "core/net/tls_session.h"],
     "core/rpc": ["core/rpc/rpc.h"],
 }
 

@@ -43,6 +43,13 @@ static void add_number(struct arguments *arguments, const char *name, uint64_t v
    add_flag(arguments, name, text);
 }
 
+static void add_mode(struct arguments *arguments, const char *name, mode_t mode)
+{
+   char text[24];
+   snprintf(text, sizeof text, "%04o", (unsigned)mode);
+   add_flag(arguments, name, text);
+}
+
 static void drop(struct arguments *arguments)
 {
    for (int i = 0; i < arguments->count; i++)
@@ -56,6 +63,7 @@ static struct arguments as_flags(const struct kv_config *config)
    add(&flags, "kvstore-server");
    for (size_t i = 0; i < config->listen_count; i++)
       add_flag(&flags, "listen", config->listen[i]);
+   add_mode(&flags, "socket-mode", config->socket_mode);
    add_flag(&flags, "data-dir", config->data_dir);
    if (config->plugin_dir)
       add_flag(&flags, "plugin-dir", config->plugin_dir);
@@ -92,6 +100,7 @@ static void check_same(const struct kv_config *a, const struct kv_config *b)
    for (size_t i = 0; i < a->option_count; i++)
       REQUIRE(same_text(a->options[i].name, b->options[i].name) &&
               same_text(a->options[i].value, b->options[i].value));
+   REQUIRE(a->socket_mode == b->socket_mode);
    REQUIRE(same_text(a->data_dir, b->data_dir) && same_text(a->plugin_dir, b->plugin_dir));
    REQUIRE(same_text(a->mode, b->mode) && a->log_level == b->log_level);
    REQUIRE(a->max_value_size == b->max_value_size && a->max_message_size == b->max_message_size);
@@ -106,6 +115,7 @@ static void check_bounds(const struct kv_config *config)
    REQUIRE(config->listen_count >= 1 && config->listen_count <= KV_CONFIG_LISTEN_MAX);
    for (size_t i = 0; i < config->listen_count; i++)
       REQUIRE(config->listen[i][0] != '\0');
+   REQUIRE((config->socket_mode & ~0777u) == 0 && (config->socket_mode & 0600) == 0600);
    REQUIRE(config->option_count <= KV_CONFIG_OPTION_MAX);
    for (size_t i = 0; i < config->option_count; i++)
       REQUIRE(config->options[i].name[0] != '\0');

@@ -30,13 +30,19 @@ static void greet(void *context, int fd)
    close(fd);
 }
 
-static struct kv_acceptor *create(void)
+static struct kv_acceptor *create_with(mode_t socket_mode)
 {
    const struct kv_acceptor_handler handler = {.connected = greet};
+   const struct kv_admission admission = {.socket_mode = socket_mode};
    struct kv_status status;
-   struct kv_acceptor *acceptor = kv_acceptor_create(&handler, &status);
+   struct kv_acceptor *acceptor = kv_acceptor_create(&handler, &admission, &status);
    assert_non_null(acceptor);
    return acceptor;
+}
+
+static struct kv_acceptor *create(void)
+{
+   return create_with(KV_SOCKET_MODE_PRIVATE);
 }
 
 static int set_up(void **state)
@@ -266,7 +272,8 @@ static void ticks_come_from_the_first_connection_on(void **state)
    const struct kv_acceptor_handler handler = {
        .connected = discard, .tick = note_tick, .tick_ms = 1, .context = &ticked};
    struct kv_status status;
-   struct kv_acceptor *acceptor = kv_acceptor_create(&handler, &status);
+   const struct kv_admission admission = {.socket_mode = KV_SOCKET_MODE_PRIVATE};
+   struct kv_acceptor *acceptor = kv_acceptor_create(&handler, &admission, &status);
    (void)state;
    int port = listen_at(acceptor, "127.0.0.1:0");
    start(acceptor);
@@ -316,6 +323,58 @@ static void a_unix_socket_serves_its_owner_only_and_goes_with_the_acceptor(void 
    assert_int_equal(greeting(connect_to_path(place.path)), '!');
    end(state);
    leave(&place);
+}
+
+/* What the calls that make a Unix socket found, see below. */
+static struct {
+   const char *path; /* NULL: nobody asks */
+   mode_t when_bound, when_listening;
+} observed;
+
+static mode_t mode_of(const char *path)
+{
+   struct stat file;
+   assert_int_equal(lstat(path, &file), 0);
+   return file.st_mode & 0777;
+}
+
+int __real_bind(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size)
+{
+   int result = __real_bind(fd, address, size);
+   if (observed.path)
+      observed.when_bound = mode_of(observed.path);
+   return result;
+}
+
+int __real_listen(int fd, int backlog);
+int __wrap_listen(int fd, int backlog);
+int __wrap_listen(int fd, int backlog)
+{
+   if (observed.path)
+      observed.when_listening = mode_of(observed.path);
+   return __real_listen(fd, backlog);
+}
+
+static void a_unix_socket_never_lets_in_more_than_its_mode_whatever_the_umask(void **state)
+{
+   static const mode_t modes[] = {0600, 0660, 0666}, masks[] = {0, 022, 0777};
+   (void)state;
+   for (size_t i = 0; i < 9; i++) {
+      struct place place = make_place();
+      mode_t mode = modes[i / 3], before = umask(masks[i % 3]);
+      struct kv_acceptor *acceptor = create_with(mode);
+      observed.path = place.path;
+      listen_at(acceptor, place.address);
+      observed.path = NULL;
+      umask(before);
+      assert_int_equal(observed.when_bound & ~mode, 0);
+      assert_int_equal(observed.when_listening, mode);
+      assert_int_equal(mode_of(place.path), mode);
+      kv_acceptor_destroy(acceptor);
+      leave(&place);
+   }
 }
 
 static void a_second_server_on_a_unix_socket_is_refused_and_the_first_one_named(void **state)
@@ -388,6 +447,7 @@ int main(void)
        CASE(connections_beyond_the_limit_on_open_files_are_closed),
        CASE(ticks_come_from_the_first_connection_on),
        CASE(a_unix_socket_serves_its_owner_only_and_goes_with_the_acceptor),
+       CASE(a_unix_socket_never_lets_in_more_than_its_mode_whatever_the_umask),
        CASE(a_second_server_on_a_unix_socket_is_refused_and_the_first_one_named),
        CASE(a_stale_unix_socket_is_taken_over),
        CASE(a_file_in_the_way_of_a_unix_socket_is_left_alone),
