@@ -128,6 +128,22 @@ static void print_last_error(FILE *out, const Kvstore__V1__GetStatusResponse *an
                   answer->refused_writes, print_plural(answer->refused_writes));
 }
 
+/* The limit on the data. */
+static void print_limit(FILE *out, const Kvstore__V1__GetStatusResponse *answer)
+{
+   print_label(out, "limit");
+   if (answer->bytes_max == 0) {
+      fputs("none\n", out);
+      return;
+   }
+   fprintf(out, "%" PRIu64 " bytes", answer->bytes_max);
+   if (answer->key_cost > 0)
+      fprintf(out, ", with %" PRIu64 " for each key", answer->key_cost);
+   fputs(" (", out);
+   print_text(out, session_bytes(answer->bytes_max_source));
+   fputs(")\n", out);
+}
+
 static void print_backups(FILE *out, const Kvstore__V1__BackupStatus *backup)
 {
    if (!backup)
@@ -157,6 +173,7 @@ void report_status(FILE *out, const Kvstore__V1__GetStatusResponse *answer)
    report_options(out, answer->options, answer->n_options);
    print_field(out, "keys", "%" PRIu64, answer->keys);
    print_field(out, "bytes", "%" PRIu64, answer->bytes);
+   print_limit(out, answer);
    print_field(out, "sequence", "%" PRIu64, answer->version);
    print_field(out, "generation", "%" PRIu64, answer->generation);
    print_bytes_field(out, "etag", session_bytes(answer->etag));

@@ -42,6 +42,11 @@ struct kv_config {
    uint64_t max_message_size; /* bytes, of one request */
    uint64_t max_memory;       /* bytes of keys and values; 0 = no limit */
    uint64_t max_wire_memory;  /* bytes that calls may hold */
+   bool max_memory_given, max_wire_memory_given;
+   uint64_t key_cost; /* what each key counts in max_memory beside its own bytes */
+   /* Of the whole process, see memory.h; 0 and NULL: none. */
+   uint64_t memory_limit;
+   const char *memory_limit_file;
    uint64_t reader_timeout;   /* seconds that a reply may stand still */
    struct kv_tls_options tls; /* without a certificate: no TLS */
    bool tls_client_auth;      /* was given */

@@ -71,6 +71,17 @@ static enum kv_code apply_size(struct reading *reading, const struct setting *se
    return take_number(reading, setting, value, parsed, bytes, " bytes; units are " KV_SIZE_UNITS);
 }
 
+static enum kv_code apply_memory(struct reading *reading, const struct setting *setting,
+                                 char *value)
+{
+   struct kv_config *config = reading->config;
+   if (reading->source > SOURCE_DEFAULT)
+      *(setting->offset == offsetof(struct kv_config, max_memory)
+            ? &config->max_memory_given
+            : &config->max_wire_memory_given) = true;
+   return apply_size(reading, setting, value);
+}
+
 static enum kv_code apply_level(struct reading *reading, const struct setting *setting, char *value)
 {
    static const char *const names[] = {"error", "warning", "info", "debug"};
@@ -183,10 +194,14 @@ const struct setting kv_config_settings[] = {
      1, 1024 * MEGABYTE, false},
     {"max-message-size", "SIZE", "80M", "largest request accepted", apply_size,
      MEMBER(max_message_size), 1024, 2047 * MEGABYTE, false},
-    {"max-memory", "SIZE", "0", "limit on the total size of keys and values; 0 means none",
-     apply_size, MEMBER(max_memory), 0, UINT64_MAX >> 1, false},
-    {"max-wire-memory", "SIZE", "512M", "limit on the memory held by the calls of all clients",
-     apply_size, MEMBER(max_wire_memory), 1024, UINT64_MAX >> 1, false},
+    {"max-memory", "SIZE", NULL,
+     "limit on the total size of keys and values; 0 means none, as does no setting, unless a "
+     "control group limits memory",
+     apply_memory, MEMBER(max_memory), 0, UINT64_MAX >> 1, false},
+    {"max-wire-memory", "SIZE", "512M",
+     "limit on the memory held by the calls of all clients; less where a control group limits "
+     "memory",
+     apply_memory, MEMBER(max_wire_memory), 1024, UINT64_MAX >> 1, false},
     {"reader-timeout", "SECONDS", "30",
      "how long a call may wait for a client that does not read its reply, or send its request",
      apply_number, MEMBER(reader_timeout), 1, 86400, false},

@@ -9,6 +9,7 @@
 #include "core/control/control.h"
 #include "core/datadir/data_directory.h"
 #include "core/host/plugin_library.h"
+#include "core/memory.h"
 #include "core/net/tls.h"
 #include "core/notify.h"
 #include "core/preflight.h"
@@ -107,7 +108,8 @@ static enum kv_code create_store(struct server *server, struct kv_status *status
    if (!server->store)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the store");
    const struct kv_commit_options options = {.workers = (unsigned)config->workers,
-                                             .memory_max = config->max_memory};
+                                             .memory_max = config->max_memory,
+                                             .key_cost = config->key_cost};
    server->commit = kv_commit_create(server->store, &options, status);
    if (!server->commit)
       return status->code;
@@ -160,6 +162,8 @@ static enum kv_code create_services(struct server *server, struct kv_status *sta
        .value_size_max = config->max_value_size,
        .message_size_max = config->max_message_size,
        .memory_max = config->max_memory,
+       .key_cost = config->key_cost,
+       .memory_source = config->max_memory_given ? "max-memory" : config->memory_limit_file,
        .store_id = kv_data_directory_store_id(server->directory),
        .access = server->access,
        .backups = server->backups,
@@ -431,6 +435,7 @@ static enum kv_code serve(const struct kv_config *config, const sigset_t *signal
    if (code == KV_OK) {
       kv_log(KV_LOG_INFO, "kvstore-server " KVSTORE_VERSION ", process %d, data in %s", getpid(),
              config->data_dir);
+      kv_memory_log(config);
       if (geteuid() == 0)
          kv_log(KV_LOG_WARNING,
                 "the server runs as root, which it does not need; start it with --user USER, or "
@@ -503,6 +508,7 @@ int main(int argc, char **argv)
    if (!kv_standard_files_occupy())
       return EXIT_FAILURE;
    struct kv_config config;
+   struct kv_memory_limit memory;
    struct kv_status status;
    int exit_code = EXIT_USAGE;
    char *installed = NULL;
@@ -511,6 +517,8 @@ int main(int argc, char **argv)
          config.plugin_dir = installed = find_plugin_dir();
       if (!config.plugin_dir)
          config.plugin_dir = KVSTORE_PLUGIN_DIR;
+      kv_memory_limit_find("", &memory);
+      kv_memory_share(&memory, &config);
       exit_code = run(&config);
       kv_log_stop(LOG_PATIENCE_MS);
    } else {

@@ -241,7 +241,8 @@ struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commi
    pthread_cond_init(&commit->work, NULL);
    commit->prompt = true; /* there is no instance */
    commit->turns = create_turns(options->workers);
-   bool ready = kv_pipeline_init(&commit->pipeline, store, options->memory_max) && commit->turns;
+   const struct kv_data_limit limit = {options->memory_max, options->key_cost};
+   bool ready = kv_pipeline_init(&commit->pipeline, store, limit) && commit->turns;
    commit->completer = kv_completer_create(status);
    if (!commit->completer)
       goto out;

@@ -73,6 +73,7 @@ struct kv_submission {
 struct kv_commit_options {
    unsigned workers;    /* threads that submit, at least one */
    uint64_t memory_max; /* limit on the sum of key and value sizes; 0 = none */
+   uint64_t key_cost;   /* what each key counts in that sum beside its size */
 };
 
 /* Starts the thread. Until there is an active plug-in (targets.h) submissions are refused as

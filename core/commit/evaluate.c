@@ -37,31 +37,33 @@ static bool append_effect(struct kv_effects *effects, uint32_t kind,
 
 /* By how much a set makes the data grow; 0 when it does not. */
 static uint64_t growth_of(const struct kv_operation *operation,
-                          const struct kv_transaction *transaction)
+                          const struct kv_transaction *transaction, uint64_t key_cost)
 {
    if (operation->kind != KV_OPERATION_SET)
       return 0;
    const struct kv_entry *old = kv_transaction_find(transaction, operation->key);
    if (!old)
-      return operation->key.size + operation->value.size;
+      return operation->key.size + operation->value.size + key_cost;
    const size_t old_size = kv_entry_value(old).size;
    return operation->value.size > old_size ? operation->value.size - old_size : 0;
 }
 
-static bool exceeds(uint64_t memory_max, uint64_t growth, const struct kv_transaction *transaction)
+static bool exceeds(struct kv_data_limit limit, uint64_t growth,
+                    const struct kv_transaction *transaction)
 {
-   return growth > 0 && kv_transaction_bytes(transaction) + growth > memory_max;
+   uint64_t keys = limit.key_cost * kv_transaction_count(transaction);
+   return growth > 0 && kv_transaction_bytes(transaction) + keys + growth > limit.bytes;
 }
 
 /* Whether an atomic submission does not fit as a whole. A key that it sets twice counts twice:
  * close to the limit it may be refused although it would just have fitted. */
 static bool atomic_exceeds(const struct kv_submission *submission,
-                           const struct kv_transaction *transaction, uint64_t memory_max)
+                           const struct kv_transaction *transaction, struct kv_data_limit limit)
 {
    uint64_t growth = 0;
    for (size_t i = 0; i < submission->count; i++)
-      growth += growth_of(&submission->operations[i], transaction);
-   return exceeds(memory_max, growth, transaction);
+      growth += growth_of(&submission->operations[i], transaction, limit.key_cost);
+   return exceeds(limit, growth, transaction);
 }
 
 /* A value that the submission has no memory for is refused: it is nobody else's failure. */
@@ -102,7 +104,7 @@ static bool evaluate_set(struct kv_operation *operation, struct kv_transaction *
 }
 
 static bool evaluate_operation(struct kv_operation *operation, struct kv_transaction *transaction,
-                               uint64_t memory_max, struct kv_submission *submission,
+                               struct kv_data_limit limit, struct kv_submission *submission,
                                struct kv_effects *effects)
 {
    operation->code = KV_OK;
@@ -115,7 +117,8 @@ static bool evaluate_operation(struct kv_operation *operation, struct kv_transac
          return false;
       return !operation->found || append_effect(effects, KVS_DELETE, operation);
    case KV_OPERATION_SET:
-      if (memory_max > 0 && exceeds(memory_max, growth_of(operation, transaction), transaction)) {
+      if (limit.bytes > 0 &&
+          exceeds(limit, growth_of(operation, transaction, limit.key_cost), transaction)) {
          operation->code = KV_RESOURCE_EXHAUSTED;
          drop_prepared(operation);
          return true;
@@ -158,16 +161,16 @@ static void join_effects(kvs_record *records, size_t count)
 }
 
 bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transaction,
-                 uint64_t memory_max, struct kv_effects *effects)
+                 struct kv_data_limit limit, struct kv_effects *effects)
 {
-   if (submission->atomic && memory_max > 0 &&
-       atomic_exceeds(submission, transaction, memory_max)) {
+   if (submission->atomic && limit.bytes > 0 && atomic_exceeds(submission, transaction, limit)) {
       submission->refused = true;
       kv_drop_prepared(submission);
       return true;
    }
    /* What fitted as a whole is not weighed again one by one. */
-   uint64_t limit = submission->atomic ? 0 : memory_max;
+   if (submission->atomic)
+      limit.bytes = 0;
    size_t before = effects->count;
    struct kv_slice keys[KV_PREFETCH_KEYS_MAX];
    for (size_t i = submission->committed; i < submission->batch_end; i++) {

@@ -13,6 +13,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What the data may take, see kv_commit_options. */
+struct kv_data_limit {
+   uint64_t bytes; /* 0: no limit */
+   uint64_t key_cost;
+};
+
 /* The effects of one batch. Keys and values point into the submissions. */
 struct kv_effects {
    kvs_record *records;
@@ -31,7 +37,7 @@ void kv_drop_prepared(struct kv_submission *submission);
 /* Evaluates one submission's part of the batch (backlog.h) in order, results into its operations.
  * False when memory runs out: the transaction must be aborted and all its submissions refused. */
 bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transaction,
-                 uint64_t memory_max, struct kv_effects *effects);
+                 struct kv_data_limit limit, struct kv_effects *effects);
 /* Takes back what kv_evaluate has counted, as the same part will be evaluated once more. */
 void kv_evaluate_again(struct kv_submission *submission);
 

@@ -2,10 +2,11 @@
 
 #include "core/support/invariant.h"
 
-bool kv_pipeline_init(struct kv_pipeline *pipeline, struct kv_store *store, uint64_t memory_max)
+bool kv_pipeline_init(struct kv_pipeline *pipeline, struct kv_store *store,
+                      struct kv_data_limit limit)
 {
-   *pipeline = (struct kv_pipeline){
-       .store = store, .memory_max = memory_max, .reader = kv_reader_create(store)};
+   *pipeline =
+       (struct kv_pipeline){.store = store, .limit = limit, .reader = kv_reader_create(store)};
    kv_targets_init(&pipeline->targets, store);
    return pipeline->reader;
 }
@@ -25,7 +26,7 @@ static enum kv_code evaluate_all(struct kv_pipeline *pipeline, struct kv_submiss
    kv_reader_unpin(pipeline->reader);
    kv_effects_reset(&pipeline->effects, before);
    for (; batch; batch = batch->next)
-      if (!kv_evaluate(batch, transaction, pipeline->memory_max, &pipeline->effects))
+      if (!kv_evaluate(batch, transaction, pipeline->limit, &pipeline->effects))
          return kv_fail(status, KV_RESOURCE_EXHAUSTED,
                         "the server is out of memory; nothing was changed");
    KV_INVARIANT(pipeline->effects.last_sequence == before + pipeline->effects.count);

@@ -13,14 +13,15 @@
 
 struct kv_pipeline {
    struct kv_store *store;
-   uint64_t memory_max; /* as in kv_commit_options */
+   struct kv_data_limit limit;
    struct kv_reader *reader;
    struct kv_effects effects; /* of the last batch */
    struct kv_targets targets;
 };
 
 /* False when memory runs out. To be undone in either case. */
-bool kv_pipeline_init(struct kv_pipeline *pipeline, struct kv_store *store, uint64_t memory_max);
+bool kv_pipeline_init(struct kv_pipeline *pipeline, struct kv_store *store,
+                      struct kv_data_limit limit);
 void kv_pipeline_deinit(struct kv_pipeline *pipeline);
 
 /* Commits a batch, or changes nothing and says why. *separate: the active instance has no space for

@@ -29,6 +29,8 @@ struct kv_service_config {
    uint64_t value_size_max;   /* bytes */
    uint64_t message_size_max; /* bytes; also limits the values in the answer to one Batch */
    uint64_t memory_max;       /* as the commit pipeline has it, for texts */
+   uint64_t key_cost;         /* the same */
+   const char *memory_source; /* for GetStatus: where memory_max comes from; NULL: nowhere */
    const uint8_t *store_id;   /* 16 bytes; read once the data is loaded */
    struct kv_access *access;  /* who may call; NULL: everybody */
    struct kv_backup_schedule *backups; /* for GetStatus; NULL: the server makes none */

@@ -24,6 +24,7 @@ SOME_FILES = {
     "core/config_file.": ["core/config_file.h", "core/support/"],
     "core/run_as.": ["core/run_as.", "core/support/"],
     "core/signals.": ["core/signals.", "core/support/"],
+    "core/memory.": ["core/memory.", "core/config.h", "core/support/"],
     "core/notify.": ["core/notify.", "core/support/"],
     "core/stop.": ["core/signals.", "core/stop.", "core/support/"],
     "plugins/encrypt/": ["kvstore/plugin.h", "storage/", "plugins/encrypt/"],

@@ -15,6 +15,13 @@ struct fixture {
    struct kv_arena arena;
 };
 
+static const struct kv_data_limit no_limit;
+
+static struct kv_data_limit limit_of(uint64_t bytes)
+{
+   return (struct kv_data_limit){.bytes = bytes};
+}
+
 static int set_up(void **state)
 {
    static struct fixture fixture;
@@ -94,7 +101,7 @@ static void operations_see_those_before_them(void **state)
    struct kv_operation operations[] = {get("old"),     set("old", "2"), get("old"),
                                        delete ("old"), get("old"),      delete ("old")};
    struct kv_submission all = submission(fixture, operations, 6);
-   assert_true(kv_evaluate(&all, fixture->transaction, 0, &fixture->effects));
+   assert_true(kv_evaluate(&all, fixture->transaction, no_limit, &fixture->effects));
    assert_value(&operations[0], "1");
    assert_value(&operations[2], "2");
    assert_true(operations[3].found);
@@ -108,7 +115,7 @@ static void only_what_changed_is_an_effect_each_with_a_sequence_of_its_own(void 
    struct kv_operation operations[] = {set("a", "1"), delete ("none"), get("a"), delete ("old"),
                                        set("b", "")};
    struct kv_submission all = submission(fixture, operations, 5);
-   assert_true(kv_evaluate(&all, fixture->transaction, 0, &fixture->effects));
+   assert_true(kv_evaluate(&all, fixture->transaction, no_limit, &fixture->effects));
    assert_int_equal(fixture->effects.count, 3);
    assert_effect(&fixture->effects.records[0], 11, KVS_SET, "a", 0);
    assert_effect(&fixture->effects.records[1], 12, KVS_DELETE, "old", 0);
@@ -125,8 +132,8 @@ static void effects_of_an_atomic_submission_are_joined_but_not_to_the_next(void 
    atomic.atomic = true;
    struct kv_operation later[] = {set("c", "3")};
    struct kv_submission next = submission(fixture, later, 1);
-   assert_true(kv_evaluate(&atomic, fixture->transaction, 0, &fixture->effects));
-   assert_true(kv_evaluate(&next, fixture->transaction, 0, &fixture->effects));
+   assert_true(kv_evaluate(&atomic, fixture->transaction, no_limit, &fixture->effects));
+   assert_true(kv_evaluate(&next, fixture->transaction, no_limit, &fixture->effects));
    assert_int_equal(fixture->effects.count, 4);
    assert_effect(&fixture->effects.records[0], 11, KVS_SET, "a", KVS_RECORD_JOINED);
    assert_effect(&fixture->effects.records[1], 12, KVS_SET, "b", KVS_RECORD_JOINED);
@@ -142,7 +149,7 @@ static void only_what_exceeds_the_memory_limit_is_refused(void **state)
                                        set("long", "x")};
    struct kv_submission all = submission(fixture, operations, 4);
    kv_prepare(&all);
-   assert_true(kv_evaluate(&all, fixture->transaction, 8, &fixture->effects));
+   assert_true(kv_evaluate(&all, fixture->transaction, limit_of(8), &fixture->effects));
    assert_int_equal(operations[0].code, KV_RESOURCE_EXHAUSTED); /* 9 of 8 */
    assert_int_equal(operations[1].code, KV_OK);                 /* 7 of 8 */
    assert_int_equal(operations[2].code, KV_OK);                 /* 3 of 8 */
@@ -151,12 +158,27 @@ static void only_what_exceeds_the_memory_limit_is_refused(void **state)
    assert_int_equal(kv_transaction_bytes(fixture->transaction), 8);
 }
 
+/* "old" counts 14 of 31 already, so that one key of two bytes fits, and its value may grow by five. */
+static void each_key_counts_its_cost_beside_its_bytes(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_operation operations[] = {set("k", "1"),       set("l", ""),   set("k", "123456"),
+                                       set("k", "1234567"), delete ("old"), set("l", "")};
+   struct kv_submission all = submission(fixture, operations, 6);
+   const struct kv_data_limit limit = {.bytes = 31, .key_cost = 10};
+   assert_true(kv_evaluate(&all, fixture->transaction, limit, &fixture->effects));
+   const enum kv_code wanted[] = {KV_OK, KV_RESOURCE_EXHAUSTED, KV_OK, KV_RESOURCE_EXHAUSTED, KV_OK,
+                                  KV_OK};
+   for (size_t i = 0; i < 6; i++)
+      assert_int_equal(operations[i].code, wanted[i]);
+}
+
 static void a_value_that_shrinks_fits_even_above_the_limit(void **state)
 {
    struct fixture *fixture = *state;
    struct kv_operation operations[] = {set("old", "2"), set("old", "")};
    struct kv_submission all = submission(fixture, operations, 2);
-   assert_true(kv_evaluate(&all, fixture->transaction, 1, &fixture->effects));
+   assert_true(kv_evaluate(&all, fixture->transaction, limit_of(1), &fixture->effects));
    assert_int_equal(operations[0].code, KV_OK);
    assert_int_equal(operations[1].code, KV_OK);
 }
@@ -168,7 +190,7 @@ static void an_atomic_submission_that_exceeds_the_limit_is_refused_whole(void **
    struct kv_submission atomic = submission(fixture, operations, 2);
    atomic.atomic = true;
    kv_prepare(&atomic);
-   assert_true(kv_evaluate(&atomic, fixture->transaction, 8, &fixture->effects));
+   assert_true(kv_evaluate(&atomic, fixture->transaction, limit_of(8), &fixture->effects));
    assert_true(atomic.refused);
    assert_int_equal(fixture->effects.count, 0);
    assert_int_equal(kv_transaction_bytes(fixture->transaction), 4);
@@ -180,7 +202,7 @@ static void gets_are_refused_beyond_the_limit_on_results(void **state)
    struct kv_operation operations[] = {set("v", "12345"), get("v"), get("v"), get("old")};
    struct kv_submission all = submission(fixture, operations, 4);
    all.result_max = 6;
-   assert_true(kv_evaluate(&all, fixture->transaction, 0, &fixture->effects));
+   assert_true(kv_evaluate(&all, fixture->transaction, no_limit, &fixture->effects));
    assert_value(&operations[1], "12345");
    assert_int_equal(operations[2].code, KV_RESOURCE_EXHAUSTED);
    assert_value(&operations[3], "1");
@@ -193,7 +215,7 @@ static void what_is_evaluated_again_has_its_whole_limit_on_results(void **state)
    struct kv_submission all = submission(fixture, operations, 4);
    all.result_max = 6;
    for (int i = 0; i < 3; i++) {
-      assert_true(kv_evaluate(&all, fixture->transaction, 0, &fixture->effects));
+      assert_true(kv_evaluate(&all, fixture->transaction, no_limit, &fixture->effects));
       assert_value(&operations[1], "12345");
       assert_value(&operations[3], "1");
       assert_int_equal(all.result_max, 0);
@@ -208,7 +230,7 @@ static void a_value_got_outlives_its_being_overwritten(void **state)
    struct kv_operation operations[] = {set("k", "first"), get("k"), set("k", "second"),
                                        delete ("k")};
    struct kv_submission all = submission(fixture, operations, 4);
-   assert_true(kv_evaluate(&all, fixture->transaction, 0, &fixture->effects));
+   assert_true(kv_evaluate(&all, fixture->transaction, no_limit, &fixture->effects));
    assert_value(&operations[1], "first");
 }
 
@@ -221,7 +243,7 @@ static void what_was_prepared_is_evaluated_alike_or_dropped(void **state)
    kv_prepare(&all);
    kv_drop_prepared(&all);
    kv_prepare(&all);
-   assert_true(kv_evaluate(&all, fixture->transaction, 0, &fixture->effects));
+   assert_true(kv_evaluate(&all, fixture->transaction, no_limit, &fixture->effects));
    assert_true(operations[1].found);
    assert_value(&operations[3], "second");
    assert_int_equal(fixture->effects.count, 3);
@@ -240,6 +262,7 @@ int main(void)
        TEST(only_what_changed_is_an_effect_each_with_a_sequence_of_its_own),
        TEST(effects_of_an_atomic_submission_are_joined_but_not_to_the_next),
        TEST(only_what_exceeds_the_memory_limit_is_refused),
+       TEST(each_key_counts_its_cost_beside_its_bytes),
        TEST(a_value_that_shrinks_fits_even_above_the_limit),
        TEST(an_atomic_submission_that_exceeds_the_limit_is_refused_whole),
        TEST(gets_are_refused_beyond_the_limit_on_results),

@@ -206,6 +206,10 @@ void kv_service_get_status(void *context, struct kv_call *call, struct kv_slice 
    kv_uuid_format(service->config.store_id, uuid);
    report.response.server_version = kv_message_text(KVSTORE_VERSION);
    report.response.store_id = kv_message_text(uuid);
+   report.response.bytes_max = service->config.memory_max;
+   report.response.key_cost = service->config.key_cost;
+   if (service->config.memory_source)
+      report.response.bytes_max_source = kv_message_text(service->config.memory_source);
    report.response.uptime_ms = kv_clock_monotonic_ms() - service->started_ms;
    report.response.overdue = overdue;
    report_store(service, call, &report.response);
