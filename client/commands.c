@@ -39,6 +39,12 @@ static const struct command commands[] = {
      command_backup},
     {"status", "status", "show mode, counts, last error and times of the server", 0, 0,
      command_status},
+    {"user",
+     "user add FILE NAME [GRANT...] [cert=NAME] [uid=NUMBER] [--token] | list FILE | remove FILE "
+     "NAME",
+     "edit the users file of a server; a new token is shown once. GRANT: read:PREFIX, "
+     "write:PREFIX, readwrite:PREFIX or admin; PREFIX * is all keys",
+     2, ANY, command_user},
     {"help", "help [COMMAND]", "list the commands, or show the usage of one", 0, 1, command_help},
     {"exit", "exit", "leave, as do quit and the end of input", 0, 0, command_exit},
     {"quit", "quit", "leave", 0, 0, command_exit},

@@ -52,8 +52,8 @@ static void print_help(void)
        "\nAt the prompt and in a pipe, quote words with spaces: \"...\" knows the escapes \\n \\r\n"
        "\\t \\\\ \\\" \\xHH, '...' takes every character literally. A word that begins with #\n"
        "starts a comment.\n\n"
-       "Exit codes: 0 success, 1 key not found, 2 usage error, 3 input, output or memory failed,\n"
-       "4 shadow run failed or differed, 64 + code gRPC error (78: cannot connect).\n",
+       "Exit codes: 0 success, 1 key or user not found, 2 usage error, 3 input, output or memory\n"
+       "failed, 4 shadow run failed or differed, 64 + code gRPC error (78: cannot connect).\n",
        stdout);
 }
 

@@ -1,5 +1,6 @@
 #include "core/access/access.h"
 
+#include "core/access/users_file.h"
 #include "core/support/file_stamp.h"
 #include "core/support/log.h"
 
@@ -57,35 +58,18 @@ static enum kv_code check_file(int fd, const char *path, struct kv_status *statu
                      "others may write the users file %s (owner %u, mode %04o): give it to root or "
                      "to the server's user, and chmod o-w",
                      path, info.st_uid, info.st_mode & 07777);
-   if ((uint64_t)info.st_size > KV_ACCESS_FILE_MAX)
-      return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "the users file %s has %lld bytes; the limit is %zu", path,
-                     (long long)info.st_size, KV_ACCESS_FILE_MAX);
    return KV_OK;
 }
 
-/* One byte more than there may be tells a file that has grown. */
 static struct kv_users *read_users(int fd, const char *path, struct kv_status *status)
 {
-   struct kv_users *users = NULL;
+   char *text;
+   size_t size;
    struct kv_status why;
-   size_t size = 0;
-   ssize_t got = 1;
-   char *text = malloc(KV_ACCESS_FILE_MAX + 1);
-   if (!text) {
-      kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the users file %s", path);
+   if (kv_users_file_read(fd, path, &text, &size, status) != KV_OK)
       return NULL;
-   }
-   while (got > 0 && size <= KV_ACCESS_FILE_MAX) {
-      got = read(fd, text + size, KV_ACCESS_FILE_MAX + 1 - size);
-      size += got > 0 ? (size_t)got : 0;
-   }
-   if (got < 0)
-      kv_fail_errno(status, errno, "cannot read the users file %s", path);
-   else if (size > KV_ACCESS_FILE_MAX)
-      kv_fail(status, KV_INVALID_ARGUMENT, "the users file %s has more than %zu bytes", path,
-              KV_ACCESS_FILE_MAX);
-   else if (!(users = kv_users_parse(kv_slice(text, size), &why)))
+   struct kv_users *users = kv_users_parse(kv_slice(text, size), &why);
+   if (!users)
       kv_fail(status, why.code, "the users file %s, %s", path, why.text);
    free(text);
    return users;

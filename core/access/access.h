@@ -13,9 +13,6 @@
 
 #include "core/access/users.h"
 
-/* Of the users file. */
-#define KV_ACCESS_FILE_MAX ((size_t)4 << 20)
-
 struct kv_access;
 struct kv_known;
 

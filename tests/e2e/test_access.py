@@ -3,6 +3,7 @@ import hashlib
 import os
 import secrets
 import signal
+import subprocess
 import unittest
 
 import grpc
@@ -223,6 +224,73 @@ class Proofs(AccessCase):
         with harness.open_channel(server.address, grpc.ssl_channel_credentials(root)) as channel:
             stub = harness.kv_grpc.KeyValueStoreStub(channel)
             self.assertFails(UNKNOWN, lambda: stub.Get(kv.GetRequest(key="a/"), timeout=PATIENCE))
+
+
+class Command(AccessCase):
+    """kvstore-cli user"""
+
+    def run_user(self, *arguments):
+        return subprocess.run([harness.CLI, "user", *arguments], capture_output=True, text=True,
+                              timeout=PATIENCE, check=False, env=harness.environment())
+
+    def refuses(self, code, text, *arguments):
+        ran = self.run_user(*arguments)
+        self.assertEqual((ran.returncode, ran.stdout), (code, ""), ran.stderr)
+        self.assertIn(text, ran.stderr)
+
+    def test_token_that_is_shown_once_is_served_until_its_user_is_removed(self):
+        with open(self.path, "w", encoding="ascii") as file:
+            file.write("# people\n\nbob admin uid=4000000000")  # without an end of line
+        os.chmod(self.path, 0o640)
+        added = self.run_user("add", self.path, "ann", "readwrite:a/")
+        token = added.stdout.strip()
+        self.assertRegex(token, "^kvs_[A-Za-z0-9_-]{43}$")
+        self.assertIn("shown only now", added.stderr)
+        server = self.start(mode="none", flags=["--users", self.path])
+        self.assertFalse(self.get(server, "a/", bearer(token)).found)
+        self.assertFails(DENIED, lambda: self.get(server, "b/", bearer(token)))
+        listed = self.run_user("list", self.path).stdout.splitlines()
+        self.assertEqual(listed[0], "bob admin uid=4000000000")
+        self.assertRegex(listed[1], r"^ann readwrite:a/ token=sha256:[0-9a-f]{8}\.\.\.$")
+        self.assertEqual(self.run_user("remove", self.path, "ann").returncode, 0)
+        with open(self.path, encoding="ascii") as file:
+            self.assertEqual(file.read(), "# people\n\nbob admin uid=4000000000\n")
+        self.assertEqual(os.stat(self.path).st_mode & 0o7777, 0o640)
+        self.reload(server, "1 users")
+        self.assertFails(UNKNOWN, lambda: self.get(server, "a/", bearer(token)))
+
+    def test_user_with_another_proof_has_a_token_only_if_one_is_asked_for(self):
+        self.assertEqual(self.run_user("add", self.path, "ann", "read:*", "cert=ann").stdout, "")
+        self.assertTrue(self.run_user("add", self.path, "bob", "read:*", "uid=7", "--token").stdout)
+
+    def test_what_no_server_would_read_is_not_written(self):
+        self.run_user("add", self.path, "ann", "read:*", "cert=ann")
+        with open(self.path, encoding="ascii") as file:
+            before = file.read()
+        for text, words in (("is there already", ["ann", "read:*"]), ("is already that of", ["bob", "cert=ann"]),
+                            ("is not a name of a user", ["b/ob"]), ("is none of read:PREFIX", ["bob", "all"]),
+                            ("is empty", ["bob", ""]), ("has a space", ["bob", "read:a b"]),
+                            ("never given, but made", ["bob", "token=sha256:00"]),
+                            ("is missing", []), ("too long", ["bob", "read:" + "x" * 9000])):
+            self.refuses(2, text, "add", self.path, *words)
+        self.refuses(1, 'no user "bob"', "remove", self.path, "bob")
+        self.refuses(3, "No such file", "remove", self.path + "x", "bob")
+        self.refuses(3, "No such file", "list", self.path + "x")
+        with open(self.path, encoding="ascii") as file:
+            self.assertEqual(file.read(), before)
+        with open(self.path, "a", encoding="ascii") as file:
+            file.write("nonsense nonsense\n")
+        for command in (["add", self.path, "cal"], ["remove", self.path, "ann"], ["list", self.path]):
+            self.refuses(2, "line 2", *command)
+
+    def test_edits_at_the_same_time_are_all_made(self):
+        names = [f"user{i}" for i in range(20)]
+        running = [subprocess.Popen([harness.CLI, "user", "add", self.path, name, "read:*", f"cert={name}"],
+                                    env=harness.environment()) for name in names]
+        self.assertEqual([process.wait(PATIENCE) for process in running], [0] * len(names))
+        listed = self.run_user("list", self.path).stdout.splitlines()
+        self.assertEqual(sorted(line.split()[0] for line in listed), sorted(names))
+        self.assertEqual(sorted(os.listdir(self.folder)), ["users"])
 
 
 class Files(AccessCase):
