@@ -1,9 +1,12 @@
 #include "client/address.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/un.h>
 
 #define UNIX "unix:"
@@ -112,4 +115,16 @@ void address_list_deinit(struct address_list *list)
    free(list->items);
    free(list->storage);
    *list = (struct address_list){0};
+}
+
+bool address_is_loopback(const char *host)
+{
+   struct in_addr four;
+   struct in6_addr six;
+   if (inet_pton(AF_INET, host, &four) == 1)
+      return ntohl(four.s_addr) >> 24 == IN_LOOPBACKNET;
+   if (inet_pton(AF_INET6, host, &six) == 1)
+      return IN6_IS_ADDR_LOOPBACK(&six) ||
+             (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == IN_LOOPBACKNET);
+   return strcasecmp(host, "localhost") == 0;
 }

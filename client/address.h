@@ -34,4 +34,8 @@ enum kv_code address_list_init(struct address_list *list, const char *text,
                                struct kv_status *status);
 void address_list_deinit(struct address_list *list);
 
+/* Whether a host, a number or a name, is this machine for certain: a loopback address, or
+ * "localhost". */
+bool address_is_loopback(const char *host);
+
 #endif

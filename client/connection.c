@@ -1,5 +1,6 @@
 #include "client/connection.h"
 
+#include "client/channel.h"
 #include "client/dial.h"
 #include "core/support/clock.h"
 
@@ -20,6 +21,7 @@
 #define DEADLINE_EXCEEDED ((enum kv_code)GRPC_STATUS_DEADLINE_EXCEEDED)
 
 struct connection {
+   const struct credentials *credentials;
    struct address_list addresses;
    bool interruptible, interrupted;
    bool unreached;
@@ -97,6 +99,7 @@ static enum kv_code reconnect(struct connection *connection, const struct connec
    bool shorter = *left_ms > 0 && *left_ms < call->connect_timeout_ms;
    const struct dial what = {
        .addresses = &connection->addresses,
+       .credentials = connection->credentials,
        .queue = connection->queue,
        .timeout_ms = shorter ? *left_ms : call->connect_timeout_ms,
        .is_interrupted = is_interrupted,
@@ -136,14 +139,20 @@ static bool send_request(struct connection *connection, grpc_call *call, struct 
    grpc_slice_unref(slice);
    grpc_metadata_array headers;
    grpc_metadata_array_init(&headers);
+   const char *authorization = credentials_authorization(connection->credentials);
+   grpc_metadata token = {.key = grpc_slice_from_static_string("authorization"),
+                          .value =
+                              grpc_slice_from_copied_string(authorization ? authorization : "")};
    const grpc_op ops[] = {
-       {.op = GRPC_OP_SEND_INITIAL_METADATA},
+       {.op = GRPC_OP_SEND_INITIAL_METADATA,
+        .data.send_initial_metadata = {.count = authorization ? 1 : 0, .metadata = &token}},
        {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = message},
        {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
        {.op = GRPC_OP_RECV_INITIAL_METADATA,
         .data.recv_initial_metadata.recv_initial_metadata = &headers},
    };
    bool sent = run_batch(connection, call, ops, sizeof ops / sizeof *ops);
+   grpc_slice_unref(token.value);
    grpc_metadata_array_destroy(&headers);
    grpc_byte_buffer_destroy(message);
    return sent;
@@ -200,6 +209,8 @@ static enum kv_code explain(struct connection *connection, enum kv_code code, co
                      "the connection to %s broke during the call, which may or may not have taken "
                      "effect: %s",
                      connection->address->text, text);
+   if (code == KV_UNAUTHENTICATED && !credentials_authorization(connection->credentials))
+      return kv_fail(status, code, "%s; --token-file FILE names the file with your token", text);
    return kv_fail(status, code, "%s", text);
 }
 
@@ -228,8 +239,8 @@ static enum kv_code receive_status(struct connection *connection, grpc_call *cal
 
 /* ---- Interface ---- */
 
-struct connection *connection_create(const char *addresses, bool interruptible,
-                                     struct kv_status *status)
+struct connection *connection_create(const char *addresses, const struct credentials *credentials,
+                                     bool interruptible, struct kv_status *status)
 {
    struct connection *connection = calloc(1, sizeof *connection);
    if (!connection) {
@@ -240,7 +251,8 @@ struct connection *connection_create(const char *addresses, bool interruptible,
       free(connection);
       return NULL;
    }
-   grpc_init();
+   channel_begin();
+   connection->credentials = credentials;
    connection->interruptible = interruptible;
    connection->queue = grpc_completion_queue_create_for_next(NULL);
    return connection;

@@ -8,6 +8,7 @@
 #ifndef CLIENT_CONNECTION_H
 #define CLIENT_CONNECTION_H
 
+#include "client/credentials.h"
 #include "core/support/slice.h"
 #include "core/support/status.h"
 
@@ -28,11 +29,11 @@ struct connection_call {
 typedef enum kv_code connection_reply_fn(void *context, struct kv_slice reply,
                                          struct kv_status *status);
 
-/* `addresses` as in client/address.h. Nothing is sent before the first call. An `interruptible`
+/* `addresses` as in client/address.h; the credentials must outlive it. Nothing is sent before the first call. An `interruptible`
  * connection ends calls with KV_CANCELLED when a SIGINT is pending; the caller has blocked that
  * signal. NULL with status on failure. */
-struct connection *connection_create(const char *addresses, bool interruptible,
-                                     struct kv_status *status);
+struct connection *connection_create(const char *addresses, const struct credentials *credentials,
+                                     bool interruptible, struct kv_status *status);
 void connection_destroy(struct connection *connection);
 
 /* Makes a unary or server-streaming call and waits for its end. The code is the server's, or of the

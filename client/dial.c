@@ -1,6 +1,7 @@
 #include "client/dial.h"
 
 #include "client/channel.h"
+#include "client/tls_failure.h"
 #include "core/support/clock.h"
 
 #include <grpc/support/time.h>
@@ -30,6 +31,7 @@ struct attempt {
    char target[400];      /* what gRPC calls it */
    grpc_channel *channel; /* NULL: not begun, or failed */
    bool begun;
+   bool withheld; /* not to be begun, as the token must not go there */
 };
 
 struct dialing {
@@ -40,6 +42,8 @@ struct dialing {
    int64_t start_ms, last_ms; /* of the last attempt that was begun; 0: the next may begin now */
    const char *unknown;       /* a host without an address, and why */
    const char *reason;
+   bool withheld;                   /* an attempt, because of the token */
+   char failure[CHANNEL_TEXT_SIZE]; /* of the last attempt that has failed */
 };
 
 /* ---- Addresses ---- */
@@ -83,6 +87,7 @@ static void add_socket_address(struct dialing *dialing, size_t address, const st
    char *zone = strchr(host, '%');
    if (zone)
       *zone++ = '\0';
+   attempt->withheld = !credentials_may_send_token(dialing->what->credentials, host);
    if (info->ai_family == AF_INET)
       snprintf(attempt->target, sizeof attempt->target, "ipv4:%.50s:%s", host, port);
    else
@@ -203,7 +208,12 @@ static void begin_attempt(struct dialing *dialing, struct attempt *attempt, int6
                                .key = (char *)GRPC_ARG_DEFAULT_AUTHORITY,
                                .value.string = (char *)address->text};
    attempt->begun = true;
-   attempt->channel = channel_create(attempt->target, &authority, address->host ? 1 : 0);
+   if (attempt->withheld) {
+      dialing->withheld = true;
+      return;
+   }
+   attempt->channel = channel_create(attempt->target, dialing->what->credentials, address->host,
+                                     &authority, address->host ? 1 : 0);
    dialing->last_ms = now_ms;
 }
 
@@ -218,6 +228,7 @@ static struct attempt *poll_attempts(struct dialing *dialing)
       if (state == GRPC_CHANNEL_READY)
          return attempt;
       if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) {
+         channel_ask_why(attempt->channel, dialing->what->queue, dialing->failure);
          grpc_channel_destroy(attempt->channel);
          attempt->channel = NULL;
          dialing->last_ms = 0;
@@ -288,6 +299,12 @@ static enum kv_code fail(const struct dialing *dialing, bool in_time, struct kv_
       return kv_fail(status, KV_UNAVAILABLE,
                      "cannot connect to %s: the host %.100s has no known address (%s); %s", names,
                      dialing->unknown, dialing->reason, remedy);
+   if (dialing->withheld)
+      return kv_fail(status, KV_UNAVAILABLE, "cannot connect to %s: " CREDENTIALS_TOKEN_WITHHELD,
+                     names);
+   const char *why = tls_failure_explain(dialing->failure, dialing->what->credentials);
+   if (why)
+      return kv_fail(status, KV_UNAVAILABLE, "cannot connect to %s: %s", names, why);
    return kv_fail(status, KV_UNAVAILABLE, "cannot connect to %s; %s", names, remedy);
 }
 

@@ -9,11 +9,13 @@
 #define CLIENT_DIAL_H
 
 #include "client/address.h"
+#include "client/credentials.h"
 
 #include <grpc/grpc.h>
 
 struct dial {
    const struct address_list *addresses;
+   const struct credentials *credentials;
    grpc_completion_queue *queue; /* empty before and after */
    int64_t timeout_ms;
    bool (*is_interrupted)(void *context);

@@ -1,6 +1,7 @@
 /* kvstore-cli: reads the options, then runs one command, the lines of a pipe, or a prompt. */
 #include "client/address.h"
 #include "client/commands.h"
+#include "client/credentials.h"
 #include "client/editor.h"
 #include "client/pipe.h"
 #include "client/words.h"
@@ -22,6 +23,7 @@
 
 struct settings {
    const char *addresses;
+   struct credentials_options credentials;
    int64_t timeout_ms; /* negative: not given */
    bool value_from_input, no_newline;
    bool help, version;
@@ -44,7 +46,7 @@ static void print_help(void)
          "  --timeout SECONDS     limit of each call, including connecting; 0: none (default: 30,\n"
          "                        none if it may read or write the whole store, 5 to connect)\n"
          "  -h, --help            print this help and exit\n"
-         "  --version             print the version and exit\n\n"
+         "  --version             print the version and exit\n\n" CREDENTIALS_HELP "\n"
          "Commands:\n",
          stdout);
    commands_print_help(stdout);
@@ -88,9 +90,13 @@ static bool parse_seconds(const char *text, int64_t *ms)
 static int read_flags(struct settings *settings, int argc, char **argv)
 {
    static const struct option flags[] = {
-       {"address", required_argument, NULL, 'a'}, {"no-newline", no_argument, NULL, 'n'},
-       {"timeout", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'},
-       {"version", no_argument, NULL, 'v'},       {0},
+       {"address", required_argument, NULL, 'a'},
+       {"no-newline", no_argument, NULL, 'n'},
+       {"timeout", required_argument, NULL, 't'},
+       {"help", no_argument, NULL, 'h'},
+       {"version", no_argument, NULL, 'v'},
+       CREDENTIALS_OPTIONS,
+       {0},
    };
    opterr = 0;
    /* "+": what follows the command belongs to it, even if it looks like an option. */
@@ -118,7 +124,8 @@ static int read_flags(struct settings *settings, int argc, char **argv)
       case ':':
          return refuse("option", argv[optind - 1], "needs a value");
       default:
-         return refuse_unknown(argv, optind);
+         if (!credentials_take_option(&settings->credentials, flag, optarg))
+            return refuse_unknown(argv, optind);
       }
    }
    settings->words = argv + optind;
@@ -223,14 +230,14 @@ static void keep_interrupts(void)
    sigprocmask(SIG_BLOCK, &interrupt, NULL);
 }
 
-static int run(const struct settings *settings)
+static int run_with(const struct settings *settings, const struct credentials *credentials)
 {
    bool prompt = settings->word_count == 0 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
    if (prompt)
       keep_interrupts();
    struct kv_status status;
    struct session session = {
-       .connection = connection_create(settings->addresses, prompt, &status),
+       .connection = connection_create(settings->addresses, credentials, prompt, &status),
        .out = stdout,
        .terminal = isatty(STDOUT_FILENO),
        .no_newline = settings->no_newline,
@@ -252,6 +259,19 @@ static int run(const struct settings *settings)
    return result;
 }
 
+static int run(const struct settings *settings)
+{
+   struct kv_status status;
+   struct credentials *credentials = credentials_create(&settings->credentials, &status);
+   if (!credentials) {
+      fprintf(stderr, "error: %s\n", status.text);
+      return EXIT_USAGE;
+   }
+   int result = run_with(settings, credentials);
+   credentials_destroy(credentials);
+   return result;
+}
+
 int main(int argc, char **argv)
 {
    if (!kv_standard_files_occupy())
@@ -261,6 +281,7 @@ int main(int argc, char **argv)
        .addresses = address && address[0] ? address : ADDRESS_DEFAULT,
        .timeout_ms = -1,
    };
+   credentials_read_environment(&settings.credentials);
    int result = read_flags(&settings, argc, argv);
    if (result == EXIT_DONE && settings.help)
       print_help();

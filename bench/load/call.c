@@ -43,7 +43,9 @@ void call_start(struct call *call, const struct workload_request *request,
    /* The stream of a scan takes its messages in batches of their own. */
    bool stream = request->method == WORKLOAD_CALL_SCAN;
    const grpc_op ops[] = {
-       {.op = GRPC_OP_SEND_INITIAL_METADATA},
+       {.op = GRPC_OP_SEND_INITIAL_METADATA,
+        .data.send_initial_metadata = {.count = call->target->metadata_count,
+                                       .metadata = call->target->metadata}},
        {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = message},
        {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
        {.op = GRPC_OP_RECV_INITIAL_METADATA,

@@ -12,9 +12,11 @@
 
 #include <grpc/grpc.h>
 
-/* A channel and the methods registered on it. */
+/* A channel, the methods registered on it, and what each call sends along. */
 struct call_target {
    grpc_channel *channel;
+   grpc_metadata *metadata; /* of all channels */
+   size_t metadata_count;
    void *methods[WORKLOAD_METHODS];
 };
 

@@ -1,6 +1,8 @@
 #include "bench/load/driver_internal.h"
 
+#include "client/address.h"
 #include "client/channel.h"
+#include "client/tls_failure.h"
 #include "core/support/clock.h"
 
 #include <grpc/support/time.h>
@@ -12,7 +14,7 @@
 
 /* ---- Connecting ---- */
 
-static grpc_channel *open_channel(const char *address)
+static grpc_channel *open_channel(const struct driver_target *target)
 {
    /* Without features that cost time in each call. */
    const grpc_arg more[] = {
@@ -24,10 +26,12 @@ static grpc_channel *open_channel(const char *address)
         .key = (char *)GRPC_ARG_ENABLE_DEADLINE_CHECKS,
         .value.integer = 1},
    };
-   return channel_create(address, more, sizeof more / sizeof *more);
+   return channel_create(target->address, target->credentials, NULL, more,
+                         sizeof more / sizeof *more);
 }
 
-static bool await_ready(grpc_channel *channel, grpc_completion_queue *queue)
+static bool await_ready(grpc_channel *channel, grpc_completion_queue *queue,
+                        char failure[CHANNEL_TEXT_SIZE])
 {
    gpr_timespec deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                         gpr_time_from_millis(CONNECT_TIMEOUT_MS, GPR_TIMESPAN));
@@ -35,25 +39,29 @@ static bool await_ready(grpc_channel *channel, grpc_completion_queue *queue)
       grpc_connectivity_state state = grpc_channel_check_connectivity_state(channel, 1);
       if (state == GRPC_CHANNEL_READY)
          return true;
-      if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN)
+      if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) {
+         channel_ask_why(channel, queue, failure);
          return false;
+      }
       grpc_channel_watch_connectivity_state(channel, state, deadline, queue, NULL);
       if (!grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).success)
          return false;
    }
 }
 
-static bool connect_all(struct driver *driver)
+static bool connect_all(struct driver *driver, char failure[CHANNEL_TEXT_SIZE])
 {
    grpc_completion_queue *queue = grpc_completion_queue_create_for_next(NULL);
    bool ready = true;
    for (unsigned i = 0; ready && i < driver->target.connections; i++) {
       struct call_target *target = &driver->channels[i];
-      target->channel = open_channel(driver->target.address);
+      target->channel = open_channel(&driver->target);
+      target->metadata = &driver->token;
+      target->metadata_count = credentials_authorization(driver->target.credentials) ? 1 : 0;
       for (size_t method = 0; method < WORKLOAD_METHODS; method++)
          target->methods[method] = grpc_channel_register_call(
              target->channel, driver->target.methods[method], NULL, NULL);
-      ready = await_ready(target->channel, queue);
+      ready = await_ready(target->channel, queue, failure);
    }
    grpc_completion_queue_shutdown(queue);
    while (grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
@@ -63,8 +71,22 @@ static bool connect_all(struct driver *driver)
    return ready;
 }
 
+static enum kv_code check_token(const struct driver_target *target, struct kv_status *status)
+{
+   struct address_list list;
+   if (address_list_init(&list, target->address, status) != KV_OK)
+      return status->code;
+   bool may = credentials_may_send_token(target->credentials, list.items[0].host);
+   address_list_deinit(&list);
+   return may ? KV_OK
+              : kv_fail(status, KV_FAILED_PRECONDITION, "%s: " CREDENTIALS_TOKEN_WITHHELD,
+                        target->address);
+}
+
 struct driver *driver_create(const struct driver_target *target, struct kv_status *status)
 {
+   if (check_token(target, status) != KV_OK)
+      return NULL;
    struct driver *driver = calloc(1, sizeof *driver);
    struct call_target *channels =
        driver ? calloc(target->connections, sizeof *driver->channels) : NULL;
@@ -73,16 +95,24 @@ struct driver *driver_create(const struct driver_target *target, struct kv_statu
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
       return NULL;
    }
-   setenv("GRPC_DNS_RESOLVER", "native", 0); /* the system's own, as kvstore-cli */
-   grpc_init();
+   channel_begin();
    driver->target = *target;
    driver->channels = channels;
-   if (connect_all(driver))
+   const char *authorization = credentials_authorization(target->credentials);
+   driver->token =
+       (grpc_metadata){.key = grpc_slice_from_static_string("authorization"),
+                       .value = grpc_slice_from_static_string(authorization ? authorization : "")};
+   char failure[CHANNEL_TEXT_SIZE] = "";
+   if (connect_all(driver, failure))
       return driver;
-   kv_fail(status, KV_UNAVAILABLE,
-           "cannot connect to %s; start kvstore-server there, or give another address with "
-           "-a HOST:PORT or KVSTORE_SERVER_ADDR",
-           target->address);
+   const char *why = tls_failure_explain(failure, target->credentials);
+   if (why)
+      kv_fail(status, KV_UNAVAILABLE, "cannot connect to %s: %s", target->address, why);
+   else
+      kv_fail(status, KV_UNAVAILABLE,
+              "cannot connect to %s; start kvstore-server there, or give another address with "
+              "-a HOST:PORT or KVSTORE_SERVER_ADDR",
+              target->address);
    driver_destroy(driver);
    return NULL;
 }

@@ -14,10 +14,12 @@
 
 #include "bench/load/latencies.h"
 #include "bench/load/reply.h"
+#include "client/credentials.h"
 #include "core/support/status.h"
 
 struct driver_target {
    const char *address; /* HOST:PORT or unix:PATH */
+   const struct credentials *credentials;
    unsigned connections, streams, threads;
    const char *methods[WORKLOAD_METHODS]; /* full names */
    int64_t timeout_ms;                    /* of a call */

@@ -23,6 +23,7 @@ struct worker {
 struct driver {
    struct driver_target target;
    struct call_target *channels; /* one a connection */
+   grpc_metadata token;          /* of each call, if there is one */
    atomic_bool interrupted;
 };
 

@@ -110,9 +110,14 @@ static int measure(const struct options *options, struct driver *driver, FILE *c
 static int run(const struct options *options, FILE *csv)
 {
    struct kv_status status;
-   struct driver *driver = driver_create(&options->target, &status);
-   if (!driver)
+   struct driver_target target = options->target;
+   struct credentials *credentials = credentials_create(&options->credentials, &status);
+   target.credentials = credentials;
+   struct driver *driver = credentials ? driver_create(&target, &status) : NULL;
+   if (!driver) {
+      credentials_destroy(credentials);
       return report_failure(&status);
+   }
    watch_signals(driver);
    int code = options->fill ? fill(options, driver) : EXIT_DONE;
    bool fill_alone = options->by_requests && options->load.requests == 0;
@@ -121,6 +126,7 @@ static int run(const struct options *options, FILE *csv)
    signal(SIGINT, SIG_DFL);
    signal(SIGTERM, SIG_DFL);
    driver_destroy(driver);
+   credentials_destroy(credentials);
    return code;
 }
 

@@ -44,7 +44,7 @@ void options_print_help(FILE *file)
    fputs("kvstore-bench: loads a kvstore server and measures rate and latency\n\n"
          "Usage: kvstore-bench [OPTIONS]\n\n"
          "  -a, --address ADDR     server, HOST:PORT or unix:PATH (default $KVSTORE_SERVER_ADDR,\n"
-         "                         " ADDRESS_DEFAULT ")\n\n"
+         "                         " ADDRESS_DEFAULT ")\n" CREDENTIALS_HELP "\n"
          "Workload\n"
          "  --mix KIND=N[,...]     weights of set, get and del (default set=50,get=50)\n"
          "  --batch N              send Batch calls of N operations instead of single calls\n"
@@ -227,6 +227,7 @@ static const struct option flags[] = {
     {"csv", required_argument, NULL, CSV},
     {"set-method", required_argument, NULL, SET_METHOD},
     {"get-method", required_argument, NULL, GET_METHOD},
+    CREDENTIALS_OPTIONS,
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, VERSION},
     {0},
@@ -259,6 +260,8 @@ static bool read_workload(struct options *options, int flag)
 
 static bool read_flag(struct options *options, int flag)
 {
+   if (credentials_take_option(&options->credentials, flag, optarg))
+      return true;
    struct driver_load *load = &options->load;
    struct driver_target *target = &options->target;
    double seconds = 0;
@@ -332,6 +335,7 @@ static void set_defaults(struct options *options)
                          .seed = 1},
                 .interval_ns = 1000000000},
    };
+   credentials_read_environment(&options->credentials);
 }
 
 /* Checks what concerns several options, and fills in what depends on others. */

@@ -15,6 +15,7 @@ struct options {
    struct driver_load load;
    bool fill, by_requests, json, help, version;
    const char *csv; /* file name, or NULL */
+   struct credentials_options credentials;
 };
 
 /* False after a message on standard error. Strings point into `argv` or the environment. */

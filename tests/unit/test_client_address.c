@@ -98,9 +98,24 @@ static void what_is_too_long_for_a_socket_or_a_host_is_refused(void **state)
    assert_int_equal(address_list_init(&list, text, &status), KV_INVALID_ARGUMENT);
 }
 
+static void only_what_is_this_machine_for_certain_is_loopback(void **state)
+{
+   static const char *const loopback[] = {"127.0.0.1",        "127.255.0.9", "::1",
+                                          "::ffff:127.0.0.1", "localhost",   "LOCALHOST"};
+   static const char *const others[] = {
+       "0.0.0.0",         "128.0.0.1",         "10.0.0.1",          "::", "fe80::1",
+       "::ffff:10.0.0.1", "localhost.example", "127.0.0.1.example", ""};
+   (void)state;
+   for (size_t i = 0; i < sizeof loopback / sizeof *loopback; i++)
+      assert_true(address_is_loopback(loopback[i]));
+   for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+      assert_false(address_is_loopback(others[i]));
+}
+
 int main(void)
 {
    const struct CMUnitTest tests[] = {
+       cmocka_unit_test(only_what_is_this_machine_for_certain_is_loopback),
        cmocka_unit_test(a_host_and_its_port_are_taken_apart),
        cmocka_unit_test(a_socket_is_a_path),
        cmocka_unit_test(what_is_no_address_is_refused_with_what_is_wrong_with_it),
