@@ -15,6 +15,7 @@
 #include "core/preflight.h"
 #include "core/rpc/rpc.h"
 #include "core/run_as.h"
+#include "core/service/audit.h"
 #include "core/service/health.h"
 #include "core/service/reflection.h"
 #include "core/service/service.h"
@@ -184,6 +185,12 @@ static enum kv_code create_tls(struct server *server, struct kv_status *status)
    return server->tls ? KV_OK : status->code;
 }
 
+static void on_answered(void *context, const struct kv_rpc_answer *answer)
+{
+   (void)context;
+   kv_audit_answered(answer);
+}
+
 static enum kv_code create_rpc(struct server *server, struct kv_status *status)
 {
    struct kv_rpc_method methods[METHODS_MAX] = {0};
@@ -199,6 +206,8 @@ static enum kv_code create_rpc(struct server *server, struct kv_status *status)
        .reader_timeout_ms = (int64_t)server->config->reader_timeout * 1000,
        .turn_end = kv_service_turn_end,
        .context = server->service,
+       .answered = on_answered,
+       .observer = server,
        .private_paths = server->private_paths,
        .tls = server->tls,
    };

@@ -107,9 +107,15 @@ void kv_call_report_refused(struct kv_call *call, const struct kv_rpc_method *me
 
 /* ---- What it is about ---- */
 
-void kv_call_set_subject(struct kv_call *call, struct kv_slice key, const char *user)
+void kv_call_set_subject(struct kv_call *call, struct kv_slice key)
 {
-   call->observed.subject = (struct kv_rpc_subject){key, user};
+   call->observed.subject.key = key;
+}
+
+void kv_call_set_caller(struct kv_call *call, const char *user, const char *request)
+{
+   call->observed.subject.user = user;
+   call->observed.subject.request = request;
 }
 
 const struct kv_rpc_subject *kv_call_subject(const struct kv_call *call)

@@ -73,6 +73,7 @@ struct kv_rpc_method {
 struct kv_rpc_subject {
    struct kv_slice key; /* the first one; empty: none */
    const char *user;    /* "": nobody in particular */
+   const char *request; /* what it asks for, in words; NULL: nobody has said */
 };
 
 /* A call that is being answered. */
@@ -142,9 +143,9 @@ struct kv_rpc_options {
     * all of them together. It must answer those calls, or have them answered. */
    void (*turn_end)(void *context, unsigned worker);
    void *context;
-   /* May be NULL. Called once for each call that is answered, right before its answer leaves, on the
-    * thread that answers; also for one that is refused, except where engine grpc has no memory for
-    * the call. It must not wait for anything, nor keep the call. */
+   /* May be NULL. Called once for each call that is answered, right before its answer leaves, on
+    * the thread that answers; also for one that is refused, except where engine grpc has no memory
+    * for the call. It must not wait for anything, nor keep the call. */
    void (*answered)(void *observer, const struct kv_rpc_answer *answer);
    void *observer;
    /* Paths that no failure's text shows to clients; NULL ends them. They must outlive the server.
@@ -224,9 +225,10 @@ void kv_call_watch(struct kv_call *call);
 /* A number for the connection that the call came on, the same for all its calls. */
 uint64_t kv_call_connection(const struct kv_call *call);
 
-/* In handlers: what observers are to see. Key and user stay where they are until the call closes;
- * the key may lie in the request, unless the handler forgets that. */
-void kv_call_set_subject(struct kv_call *call, struct kv_slice key, const char *user);
+/* In handlers: what observers are to see. It all stays where it is until the call closes; the key
+ * may lie in the request, unless the handler forgets that. */
+void kv_call_set_subject(struct kv_call *call, struct kv_slice key);
+void kv_call_set_caller(struct kv_call *call, const char *user, const char *request);
 /* For observers; lives as long as the call. */
 const struct kv_rpc_subject *kv_call_subject(const struct kv_call *call);
 
@@ -242,17 +244,19 @@ const struct kv_rpc_identity *kv_call_identity(const struct kv_call *call);
  * connection: it must hold nothing that a call does not prove again. */
 void *kv_call_peer_note(const struct kv_call *call);
 void kv_call_set_peer_note(struct kv_call *call, void *note, void (*release)(void *note));
-/* How many values the client's metadata has of that name, which is in lower case; *value is the first
- * one. 0, too, where the first one cannot be had: it is no base64, or memory has run out. Of a name that ends in "-bin" it is the bytes that the client gave. Headers that belong
- * to HTTP or gRPC are no metadata. The value lives until the call closes. */
+/* How many values the client's metadata has of that name, which is in lower case; *value is the
+ * first one. 0, too, where the first one cannot be had: it is no base64, or memory has run out. Of
+ * a name that ends in "-bin" it is the bytes that the client gave. Headers that belong to HTTP or
+ * gRPC are no metadata. The value lives until the call closes. */
 size_t kv_call_metadata(struct kv_call *call, const char *name, struct kv_slice *value);
 /* The one of gRPC's own names that handlers may send: a google.rpc.Status, trailing. */
 #define KV_RPC_STATUS_DETAILS "grpc-status-details-bin"
 
 /* Adds metadata for the client; both name and value are copied. The name has a-z, 0-9, "-", "_" and
- * "." and is none of HTTP's or gRPC's but KV_RPC_STATUS_DETAILS; the value has printable ASCII, or any bytes where the name
- * ends in "-bin". KV_RPC_INITIAL only before the first message is sent. False when memory runs out,
- * when the connection holds too much already, or when the call has 32 of them. */
+ * "." and is none of HTTP's or gRPC's but KV_RPC_STATUS_DETAILS; the value has printable ASCII, or
+ * any bytes where the name ends in "-bin". KV_RPC_INITIAL only before the first message is sent.
+ * False when memory runs out, when the connection holds too much already, or when the call has 32
+ * of them. */
 bool kv_call_add_metadata(struct kv_call *call, enum kv_rpc_metadata where, const char *name,
                           struct kv_slice value);
 

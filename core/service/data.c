@@ -10,7 +10,7 @@ static void submit(struct kv_service *service, struct kv_call *call,
    if (!kept)
       return;
    *kept = *operation;
-   kv_call_set_subject(call, kept->key, "");
+   kv_call_set_subject(call, kept->key);
    kv_service_submit(service, call,
                      &(struct kv_submission){.operations = kept, .count = 1, .done = done});
 }
@@ -114,7 +114,7 @@ void kv_service_get(void *context, struct kv_call *call, struct kv_slice request
       return;
    }
 
-   kv_call_set_subject(call, key, "");
+   kv_call_set_subject(call, key);
    struct kv_reader *reader = kv_service_reader(service, call);
    const struct kv_entry *entry = kv_version_find(kv_reader_pin(reader), key);
    bool encoded = encode_get(call, entry);

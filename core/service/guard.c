@@ -1,5 +1,6 @@
 #include "core/service/guard.h"
 
+#include "core/service/audit.h"
 #include "core/service/grants.h"
 #include "core/service/message.h"
 #include "core/support/log.h"
@@ -64,15 +65,16 @@ void *kv_guard_request(struct kv_access *access, struct kv_call *call,
                        const ProtobufCMessageDescriptor *descriptor, struct kv_slice request)
 {
    struct kv_status status;
-   if (!access)
-      return kv_message_decode(call, descriptor, request);
-   const struct kv_user *user = identify(access, call, &status);
-   if (!user) {
+   const struct kv_user *user = access ? identify(access, call, &status) : NULL;
+   if (access && !user) {
       refuse(call, descriptor, &status);
       return NULL;
    }
    void *message = kv_message_decode(call, descriptor, request);
-   if (!message || kv_grants_check(user, message, &status) == KV_OK)
+   if (!message)
+      return NULL;
+   kv_audit_note(call, user ? kv_user_name(user) : "", message);
+   if (!access || kv_grants_check(user, message, &status) == KV_OK)
       return message;
    refuse(call, descriptor, &status);
    return NULL;

@@ -172,6 +172,7 @@ static void on_sent(void *context, struct kv_call *call)
 {
    (void)context;
    /* Question and answer are no longer needed; a client may ask forever on one stream. */
+   kv_call_set_caller(call, "", NULL);
    kv_arena_reset(kv_call_arena(call));
    kv_call_read_next(call);
 }

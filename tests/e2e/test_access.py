@@ -293,6 +293,68 @@ class Command(AccessCase):
         self.assertEqual(sorted(os.listdir(self.folder)), ["users"])
 
 
+class Audit(AccessCase):
+    """A line for each call that needs an admin: who, from where, what, and what has come of it."""
+
+    def audited(self, server, what, who="user="):
+        """The line about that: method, arguments and outcome, as they stand behind each other."""
+        line = server.log.wait_for(what)
+        self.assertTrue(line, server.log.text())
+        self.assertIn(f"audit: {who}", line)
+        return line
+
+    def test_call_of_an_admin_leaves_a_line_with_its_arguments_but_no_values(self):
+        self.user("root", "admin")
+        server = self.serve()
+        stub, metadata = server.admin, bearer(self.tokens["root"])
+        stub.Configure(admin.ConfigureRequest(plugin="aof", options={"fsync": "everysec"},
+                                              validate_only=True),
+                       metadata=metadata, timeout=PATIENCE)
+        line = self.audited(server, 'method=/kvstore.v1.AdminService/Configure arguments=plugin="aof" '
+                            'options="fsync" validate_only=true outcome=OK', "user=root peer=127.0.0.1:")
+        self.assertNotIn("everysec", line)
+        self.assertNotIn(self.tokens["root"], server.log.text())
+        stub.ListPlugins(admin.ListPluginsRequest(), metadata=metadata, timeout=PATIENCE)
+        self.audited(server, "AdminService/ListPlugins arguments=- outcome=OK")
+        self.assertFails(grpc.StatusCode.NOT_FOUND, lambda: stub.Configure(
+            admin.ConfigureRequest(plugin="nothing"), metadata=metadata, timeout=PATIENCE))
+        self.audited(server, 'Configure arguments=plugin="nothing" outcome=NOT_FOUND')
+        server.stub.Config(kv.ConfigRequest(storage_mode=3, aof_max_size=7), metadata=metadata,
+                           timeout=PATIENCE)
+        self.audited(server, "/kvstore.KeyValueStore/Config arguments=storage_mode=3 aof_max_size=7 outcome=OK")
+        self.get(server, "k", metadata)
+        self.assertNotIn("/Get", server.log.text())
+
+    def test_stream_leaves_its_line_when_it_is_over(self):
+        self.user("root", "admin")
+        server = self.serve()
+        metadata = bearer(self.tokens["root"])
+        for _ in server.admin.Backup(admin.BackupRequest(rate_bytes_per_second=1 << 30),
+                                     metadata=metadata, timeout=PATIENCE):
+            pass
+        self.audited(server, "AdminService/Backup arguments=rate_bytes_per_second=1073741824 outcome=OK")
+
+    def test_refused_call_leaves_a_line_that_names_who_was_refused(self):
+        self.user("ann", "readwrite:*")
+        server = self.serve()
+        self.assertFails(DENIED, lambda: server.admin.Save(
+            admin.SaveRequest(), metadata=bearer(self.tokens["ann"]), timeout=PATIENCE))
+        self.audited(server, "Save outcome=PERMISSION_DENIED", "user=ann peer=127.0.0.1:")
+        self.assertFails(UNKNOWN, lambda: server.admin.Save(admin.SaveRequest(), timeout=PATIENCE))
+        self.audited(server, "Save outcome=UNAUTHENTICATED", "user=- peer=127.0.0.1:")
+
+    def test_call_is_audited_without_a_users_file_too(self):
+        server = self.start(mode="none")
+        server.admin.ListPlugins(admin.ListPluginsRequest(), timeout=PATIENCE)
+        self.audited(server, "ListPlugins arguments=- outcome=OK", "user=- peer=127.0.0.1:")
+
+    @unittest.skipIf(harness.WIRE == "grpc", "engine grpc does not know the uid")
+    def test_process_of_this_machine_is_named_by_its_uid(self):
+        server = self.start(mode="none", listen=f"unix:{self.folder}/socket")
+        server.admin.ListPlugins(admin.ListPluginsRequest(), timeout=PATIENCE)
+        self.audited(server, "ListPlugins arguments=- outcome=OK", f"user=- peer=unix: uid={os.geteuid()} ")
+
+
 class Files(AccessCase):
     def test_bad_file_refuses_the_start_with_the_line(self):
         self.user("ann", "readwrite:*")

@@ -63,9 +63,15 @@ unsigned kv_call_worker(const struct kv_call *call)
    return 0;
 }
 
-void kv_call_set_subject(struct kv_call *call, struct kv_slice key, const char *user)
+void kv_call_set_subject(struct kv_call *call, struct kv_slice key)
 {
-   call->subject = (struct kv_rpc_subject){key, user};
+   call->subject.key = key;
+}
+
+void kv_call_set_caller(struct kv_call *call, const char *user, const char *request)
+{
+   call->subject.user = user;
+   call->subject.request = request;
 }
 
 const struct kv_rpc_subject *kv_call_subject(const struct kv_call *call)

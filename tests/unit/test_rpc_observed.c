@@ -69,7 +69,8 @@ static struct seen await_seen(unsigned number)
 static void echo(void *service, struct kv_call *call, struct kv_slice request)
 {
    (void)service;
-   kv_call_set_subject(call, request, "somebody");
+   kv_call_set_subject(call, request);
+   kv_call_set_caller(call, "somebody", "something");
    put_message(call, request);
    kv_call_reply(call);
 }
