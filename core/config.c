@@ -56,7 +56,7 @@ static enum kv_code take_line(void *context, const struct kv_config_line *line,
    struct reading *reading = context;
    reading->status = status;
    const struct setting *setting = find_setting(line->name);
-   if (!setting || !setting->argument)
+   if (!setting || !kv_setting_has_value(setting))
       return kv_fail(status, KV_INVALID_ARGUMENT, "there is no such setting in a file");
    unsigned *first = &reading->lines[setting - kv_config_settings];
    if (*first != 0 && !setting->repeatable)
@@ -106,7 +106,7 @@ static enum kv_code read_environment(struct reading *reading)
       const struct setting *setting = &kv_config_settings[i];
       char name[64];
       const char *value = getenv(environment_name(setting, name));
-      if (!value || !setting->argument)
+      if (!value || !kv_setting_has_value(setting))
          continue;
       enum kv_code code = setting->repeatable ? apply_list(reading, setting, value)
                                               : apply(reading, setting, value);
@@ -148,7 +148,8 @@ static enum kv_code scan_flags(struct reading *reading, int argc, char **argv, c
             reading->config->show_help = true;
       } else if (found == 2)
          *file = optarg;
-      else if (reading && apply(reading, &kv_config_settings[index], optarg ? optarg : "") != KV_OK)
+      else if (reading &&
+               apply(reading, &kv_config_settings[index], optarg ? optarg : "yes") != KV_OK)
          return status->code;
    }
    if (optind < argc)
@@ -215,7 +216,10 @@ enum kv_code kv_config_read(struct kv_config *config, int argc, char **argv,
 
 struct kv_admission kv_config_admission(const struct kv_config *config)
 {
-   return (struct kv_admission){.socket_mode = config->socket_mode};
+   return (struct kv_admission){.socket_mode = config->socket_mode,
+                                .has_tls = config->tls.certificate,
+                                .has_users = config->users,
+                                .insecure = config->insecure};
 }
 
 void kv_config_deinit(struct kv_config *config)

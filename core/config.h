@@ -32,6 +32,7 @@ struct kv_config {
    const char *listen[KV_CONFIG_LISTEN_MAX];
    size_t listen_count;
    mode_t socket_mode;
+   bool insecure;
    const char *data_dir;
    const char *user;       /* whom to become; NULL: nobody else */
    const char *plugin_dir; /* one or more, separated by ':'; NULL: the installed one */
@@ -54,7 +55,7 @@ struct kv_config {
    uint64_t workers;          /* threads that serve the wire */
    uint64_t shutdown_grace_ms;
    uint64_t shutdown_stall_ms;
-   const char *users; /* NULL: everybody may call */
+   const char *users;                      /* NULL: everybody may call */
    const char *backup_dir;                 /* NULL: the server makes no backups */
    uint64_t backup_interval;               /* seconds */
    uint64_t backup_keep, backup_keep_days; /* 0: no such limit */

@@ -22,7 +22,7 @@ struct reading {
 
 struct setting {
    const char *name;
-   const char *argument; /* for --help; NULL: a switch without argument */
+   const char *argument; /* for --help; NULL: a flag without argument */
    const char *fallback; /* the default, NULL: none */
    const char *help;
    enum kv_code (*apply)(struct reading *reading, const struct setting *setting, char *value);
@@ -32,6 +32,9 @@ struct setting {
 };
 
 #define KV_CONFIG_SETTINGS_MAX 64
+
+/* Whether it can be set in the environment and in the file, too. */
+bool kv_setting_has_value(const struct setting *setting);
 
 /* In the order of --help. */
 extern const struct setting kv_config_settings[];

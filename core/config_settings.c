@@ -7,6 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool kv_setting_has_value(const struct setting *setting)
+{
+   return setting->argument || setting->fallback;
+}
+
 /* ---- Applying a value ---- */
 
 static enum kv_code refuse(struct reading *reading, const struct setting *setting,
@@ -39,6 +44,16 @@ static enum kv_code apply_switch(struct reading *reading, const struct setting *
 {
    (void)value;
    *(bool *)member(reading, setting) = true;
+   return KV_OK;
+}
+
+static enum kv_code apply_choice(struct reading *reading, const struct setting *setting,
+                                 char *value)
+{
+   bool yes = strcmp(value, "yes") == 0 || strcmp(value, "1") == 0;
+   if (!yes && strcmp(value, "no") != 0 && strcmp(value, "0") != 0)
+      return refuse(reading, setting, value, "is none of yes, no, 1, 0");
+   *(bool *)member(reading, setting) = yes;
    return KV_OK;
 }
 
@@ -179,6 +194,10 @@ const struct setting kv_config_settings[] = {
     {"socket-mode", "MODE", "0600",
      "mode of the file of a Unix socket: who may write it may connect", apply_socket_mode,
      MEMBER(socket_mode), 0, 0, false},
+    {"insecure", NULL, "no",
+     "listen where other machines connect, without both TLS and users; in the environment and the "
+     "file: yes or no",
+     apply_choice, MEMBER(insecure), 0, 0, false},
     {"data-dir", "DIR", "./data", "directory that holds the data", apply_text, MEMBER(data_dir), 0,
      0, false},
     {"user", "USER[:GROUP]", NULL, "run a server that is started as root as this user", apply_text,

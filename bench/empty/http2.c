@@ -318,7 +318,7 @@ static struct empty_server *start(const char *address, unsigned count, int *port
    }
    struct kv_status status;
    const struct kv_acceptor_handler handler = {.connected = assign, .context = server};
-   const struct kv_admission admission = {.socket_mode = KV_SOCKET_MODE_PRIVATE};
+   const struct kv_admission admission = {.socket_mode = KV_SOCKET_MODE_PRIVATE, .insecure = true};
    server->acceptor = kv_acceptor_create(&handler, &admission, &status);
    if (!server->acceptor || kv_acceptor_listen(server->acceptor, address, port, &status) != KV_OK ||
        kv_acceptor_start(server->acceptor, &status) != KV_OK) {

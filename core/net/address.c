@@ -80,6 +80,23 @@ void kv_address_print(const struct sockaddr *address, socklen_t size,
             kv_address_port(address));
 }
 
+static bool is_loopback(const struct in_addr *address)
+{
+   return ntohl(address->s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+bool kv_address_is_local(const struct sockaddr *address)
+{
+   if (address->sa_family == AF_INET)
+      return is_loopback(&((const struct sockaddr_in *)(const void *)address)->sin_addr);
+   if (address->sa_family != AF_INET6)
+      return address->sa_family == AF_UNIX;
+   const struct in6_addr *own = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+   struct in_addr mapped;
+   memcpy(&mapped, &own->s6_addr[sizeof own->s6_addr - sizeof mapped], sizeof mapped);
+   return IN6_IS_ADDR_LOOPBACK(own) || (IN6_IS_ADDR_V4MAPPED(own) && is_loopback(&mapped));
+}
+
 bool kv_address_covers(const struct sockaddr *a, const struct sockaddr *b)
 {
    if (a->sa_family != b->sa_family || kv_address_port(a) != kv_address_port(b))

@@ -32,6 +32,8 @@ void kv_address_set_port(struct sockaddr *address, unsigned port);
 /* "address:port", the address as a number. */
 void kv_address_print(const struct sockaddr *address, socklen_t size,
                       char text[KV_ADDRESS_TEXT_SIZE]);
+/* Whether nobody but this machine reaches it: loopback, or (also) AF_UNIX. */
+bool kv_address_is_local(const struct sockaddr *address);
 /* Whether `a` takes the port of `b`: the same address, or all of its family. */
 bool kv_address_covers(const struct sockaddr *a, const struct sockaddr *b);
 

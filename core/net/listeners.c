@@ -87,6 +87,8 @@ static enum kv_code add_numeric(struct kv_listeners *listeners, const struct add
    kv_address_set_port(address, *port);
    if (*port != 0 && is_taken(listeners, address, false))
       return KV_OK; /* given twice, or by two names */
+   if (kv_admission_check(&listeners->admission, address, status) != KV_OK)
+      return status->code;
    listener->fd = open_listener(address, size);
    if (listener->fd < 0 || getsockname(listener->fd, address, &size) < 0) {
       *reason = errno;
@@ -187,6 +189,8 @@ static enum kv_code add_inherited(struct kv_listeners *listeners, const char *te
    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
        getsockname(fd, &listener->address.any, &size) < 0)
       return kv_fail_errno(status, errno, "cannot listen on %s", text);
+   if (kv_admission_check(&listeners->admission, &listener->address.any, status) != KV_OK)
+      return status->code;
    listeners->count++;
    return KV_OK;
 }

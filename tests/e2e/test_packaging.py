@@ -23,8 +23,8 @@ def settings():
     """{name: whether it takes a value} of --help."""
     shown = subprocess.run([SERVER, "--help"], check=True, capture_output=True, text=True,
                            timeout=PATIENCE).stdout
-    lines = re.findall(r"^  --(\S+) (\S*) ", shown, re.MULTILINE)
-    return {name: argument != "" for name, argument in lines}
+    lines = re.findall(r"^  --(\S+) (\S*) (.*)", shown, re.MULTILINE)
+    return {name: argument != "" or "(default" in what for name, argument, what in lines}
 
 
 @unittest.skipUnless(os.path.isdir(MADE), "a build with sanitizers has none of them")
@@ -38,7 +38,7 @@ class Lists(unittest.TestCase):
         self.assertGreater(len(names), 15)
         valued = {name for name, value in names.items() if value}
         made = "it is made from --help by packaging/generate; mend that"
-        self.assert_all("README.md", re.findall(r"^\| `--(\S+) [^|]*\| `KVSTORE_", text_of(f"{ROOT}/README.md"),
+        self.assert_all("README.md", re.findall(r"^\| `--([a-z0-9-]+)[^|]*\| `KVSTORE_", text_of(f"{ROOT}/README.md"),
                                                 re.MULTILINE), valued,
                         "edit the table below \"## Configuration\", "
                         "| `--NAME ARG` | `KVSTORE_NAME` | `DEFAULT` | TEXT |")

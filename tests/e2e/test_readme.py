@@ -99,8 +99,8 @@ class Readme(harness.Case):
                 for row in table.splitlines()[1:]]
         usage = subprocess.run([harness.SERVER, "--help"], capture_output=True, text=True,
                                timeout=PATIENCE, check=True).stdout
-        flags = [flag for flag in re.findall(r"^  (--\S+(?: \S+)?)  ", usage, re.MULTILINE)
-                 if " " in flag]
+        flags = [flag for flag, what in re.findall(r"^  (--\S+(?: \S+)?)  (.*)", usage, re.MULTILINE)
+                 if " " in flag or "(default" in what]
         self.assertEqual([row[0] for row in rows], flags)
         for flag, variable, default, what in rows:
             self.assertEqual(variable, "KVSTORE_" + flag.split()[0][2:].upper().replace("-", "_"))

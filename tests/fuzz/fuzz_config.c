@@ -64,6 +64,8 @@ static struct arguments as_flags(const struct kv_config *config)
    for (size_t i = 0; i < config->listen_count; i++)
       add_flag(&flags, "listen", config->listen[i]);
    add_mode(&flags, "socket-mode", config->socket_mode);
+   if (config->insecure)
+      add(&flags, "--insecure");
    add_flag(&flags, "data-dir", config->data_dir);
    if (config->plugin_dir)
       add_flag(&flags, "plugin-dir", config->plugin_dir);
@@ -100,7 +102,7 @@ static void check_same(const struct kv_config *a, const struct kv_config *b)
    for (size_t i = 0; i < a->option_count; i++)
       REQUIRE(same_text(a->options[i].name, b->options[i].name) &&
               same_text(a->options[i].value, b->options[i].value));
-   REQUIRE(a->socket_mode == b->socket_mode);
+   REQUIRE(a->socket_mode == b->socket_mode && a->insecure == b->insecure);
    REQUIRE(same_text(a->data_dir, b->data_dir) && same_text(a->plugin_dir, b->plugin_dir));
    REQUIRE(same_text(a->mode, b->mode) && a->log_level == b->log_level);
    REQUIRE(a->max_value_size == b->max_value_size && a->max_message_size == b->max_message_size);

@@ -30,14 +30,19 @@ static void greet(void *context, int fd)
    close(fd);
 }
 
-static struct kv_acceptor *create_with(mode_t socket_mode)
+static struct kv_acceptor *create_admitting(const struct kv_admission *admission)
 {
    const struct kv_acceptor_handler handler = {.connected = greet};
-   const struct kv_admission admission = {.socket_mode = socket_mode};
    struct kv_status status;
-   struct kv_acceptor *acceptor = kv_acceptor_create(&handler, &admission, &status);
+   struct kv_acceptor *acceptor = kv_acceptor_create(&handler, admission, &status);
    assert_non_null(acceptor);
    return acceptor;
+}
+
+static struct kv_acceptor *create_with(mode_t socket_mode)
+{
+   const struct kv_admission admission = {.socket_mode = socket_mode, .insecure = true};
+   return create_admitting(&admission);
 }
 
 static struct kv_acceptor *create(void)
@@ -79,6 +84,13 @@ static void start(struct kv_acceptor *acceptor)
 {
    struct kv_status status;
    assert_int_equal(kv_acceptor_start(acceptor, &status), KV_OK);
+}
+
+static int listen_and_start(struct kv_acceptor *acceptor, const char *address)
+{
+   int port = listen_at(acceptor, address);
+   start(acceptor);
+   return port;
 }
 
 static int connect_to(const void *address, socklen_t size)
@@ -288,6 +300,35 @@ static void ticks_come_from_the_first_connection_on(void **state)
    close(ticked);
 }
 
+/* ---- What other machines reach ---- */
+
+static void what_other_machines_reach_needs_tls_and_users_or_the_word(void **state)
+{
+   static const struct {
+      struct kv_admission admission;
+      const char *text; /* NULL: it may listen */
+   } cases[] = {
+       {{0}, "neither TLS (--tls-cert, --tls-key) nor users (--users)"},
+       {{.has_tls = true}, "TLS, but no users (--users)"},
+       {{.has_users = true}, "users, but no TLS (--tls-cert, --tls-key)"},
+       {{.has_tls = true, .has_users = true}, NULL},
+       {{.insecure = true}, NULL},
+   };
+   (void)state;
+   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+      struct kv_acceptor *acceptor = create_admitting(&cases[i].admission);
+      listen_at(acceptor, "127.0.0.1:0");
+      listen_at(acceptor, "localhost:0");
+      if (cases[i].text) {
+         assert_refused(acceptor, "0.0.0.0:0", cases[i].text);
+         assert_refused(acceptor, "[::]:0", "take the risk with --insecure");
+      } else {
+         assert_int_equal(greeting(connect_to_port(listen_and_start(acceptor, "0.0.0.0:0"))), '!');
+      }
+      kv_acceptor_destroy(acceptor);
+   }
+}
+
 /* ---- unix:PATH ---- */
 
 /* A directory for sockets, away again with `leave`. */
@@ -446,6 +487,7 @@ int main(void)
        CASE(nobody_is_listened_to_after_a_stop),
        CASE(connections_beyond_the_limit_on_open_files_are_closed),
        CASE(ticks_come_from_the_first_connection_on),
+       CASE(what_other_machines_reach_needs_tls_and_users_or_the_word),
        CASE(a_unix_socket_serves_its_owner_only_and_goes_with_the_acceptor),
        CASE(a_unix_socket_never_lets_in_more_than_its_mode_whatever_the_umask),
        CASE(a_second_server_on_a_unix_socket_is_refused_and_the_first_one_named),

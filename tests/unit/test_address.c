@@ -127,6 +127,29 @@ static void an_address_covers_itself_and_the_one_for_all_those_of_its_family(voi
    }
 }
 
+static void loopback_alone_is_local(void **state)
+{
+   static const struct {
+      const char *host;
+      bool local;
+   } cases[] = {{"127.0.0.1", true},        {"127.255.0.9", true},  {"::1", true},
+                {"::ffff:127.0.0.1", true}, {"0.0.0.0", false},     {"::", false},
+                {"::ffff:0.0.0.0", false},  {"128.0.0.1", false},   {"126.0.0.1", false},
+                {"::ffff:10.0.0.1", false}, {"10.127.0.1", false},  {"fe80::1", false},
+                {"::127.0.0.1", false},     {"2001:db8::1", false}, {"0.0.0.127", false}};
+   struct sockaddr_storage storage;
+   const struct sockaddr_un path = {.sun_family = AF_UNIX};
+   (void)state;
+   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+      make(cases[i].host, 1, &storage);
+      if (kv_address_is_local((struct sockaddr *)&storage) != cases[i].local)
+         fail_msg("%s", cases[i].host);
+   }
+   assert_true(kv_address_is_local((const struct sockaddr *)&path));
+   storage.ss_family = AF_VSOCK;
+   assert_false(kv_address_is_local((struct sockaddr *)&storage));
+}
+
 int main(void)
 {
    const struct CMUnitTest tests[] = {
@@ -135,6 +158,7 @@ int main(void)
        cmocka_unit_test(a_malformed_address_is_refused_with_how_to_write_one),
        cmocka_unit_test(what_is_too_long_for_the_system_is_refused),
        cmocka_unit_test(an_address_of_the_system_is_printed_as_a_user_writes_it),
+       cmocka_unit_test(loopback_alone_is_local),
        cmocka_unit_test(an_address_covers_itself_and_the_one_for_all_those_of_its_family),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,6 +151,8 @@ static void what_is_no_line_is_refused_with_its_number_and_text(void **state)
        {"workers =", "\"\" is not a number"},
        {"data-dir = # fast disk", "\"\" is empty"},
        {"log-level = loud", "\"loud\" is none of"},
+       {"insecure = perhaps", "\"perhaps\" is none of yes, no, 1, 0"},
+       {"insecure =", "\"\" is none of yes, no, 1, 0"},
        {"option = fsync", "\"fsync\" is not of the form NAME=VALUE"},
        {"max-memory = 1 gallon", "\"1 gallon\" is not a size from 0"},
        {"max-memory = 99999999T", "is not a size from 0"},
@@ -183,6 +185,34 @@ static void what_can_be_no_configuration_file_is_refused(void **state)
 }
 
 /* ---- Values ---- */
+
+static void a_flag_without_argument_may_have_a_default_and_be_set_elsewhere(void **state)
+{
+   struct fixture *fixture = *state;
+   static const struct {
+      const char *line, *variable;
+      bool flag, insecure;
+   } cases[] = {{"", NULL, false, false},
+                {"insecure = yes", NULL, false, true},
+                {"insecure = 1", NULL, false, true},
+                {"insecure = yes", "no", false, false},
+                {"insecure = yes", "0", false, false},
+                {"insecure = no", "yes", false, true},
+                {"insecure = no", "no", true, true}};
+   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+      char *arguments[] = {"kvstore-server", "--config", fixture->path,
+                           cases[i].flag ? "--insecure" : NULL, NULL};
+      temporary_write(&fixture->directory, "file.conf", cases[i].line, strlen(cases[i].line));
+      if (cases[i].variable)
+         assert_int_equal(setenv("KVSTORE_INSECURE", cases[i].variable, true), 0);
+      assert_int_equal(
+          kv_config_read(&fixture->config, cases[i].flag ? 4 : 3, arguments, &fixture->status),
+          KV_OK);
+      assert_int_equal(unsetenv("KVSTORE_INSECURE"), 0);
+      assert_int_equal(fixture->config.insecure, cases[i].insecure);
+      kv_config_deinit(&fixture->config);
+   }
+}
 
 static void sizes_may_have_a_unit(void **state)
 {
@@ -289,6 +319,7 @@ int main(void)
        TEST(quotes_keep_blanks_and_comment_signs),
        TEST(what_is_no_line_is_refused_with_its_number_and_text),
        TEST(what_can_be_no_configuration_file_is_refused),
+       TEST(a_flag_without_argument_may_have_a_default_and_be_set_elsewhere),
        TEST(sizes_may_have_a_unit),
        TEST(a_repeatable_setting_may_stand_in_several_lines),
        TEST(in_the_environment_a_comma_can_be_escaped),
