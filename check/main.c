@@ -112,7 +112,7 @@ static int fail_backup(enum kv_code code, const struct kv_status *status)
 
 static int check_backup(const char *path)
 {
-   struct backup backup;
+   struct kv_backup_content backup;
    struct kv_status status;
    char uuid[KV_UUID_TEXT_SIZE], made[32];
    enum kv_code code = backup_check(path, &backup, &status);
@@ -131,13 +131,13 @@ static int check_backup(const char *path)
    } else {
       result = fail_backup(code, &status);
    }
-   backup_deinit(&backup);
+   kv_backup_content_deinit(&backup);
    return result;
 }
 
 static int restore_backup(const char *path, const char *directory)
 {
-   struct backup backup;
+   struct kv_backup_content backup;
    struct kv_status status;
    bool same = true;
    const struct request request = {.output = directory};
@@ -157,7 +157,7 @@ static int restore_backup(const char *path, const char *directory)
    } else {
       result = fail_backup(code, &status);
    }
-   backup_deinit(&backup);
+   kv_backup_content_deinit(&backup);
    free(output);
    return result;
 }

@@ -2,49 +2,23 @@
  * read back, so that whatever happens an older one stays as it was. */
 #include "client/backup_file.h"
 #include "client/commands.h"
+#include "client/progress.h"
 #include "client/words.h"
-#include "core/support/clock.h"
 #include "core/support/size.h"
 
 #include <inttypes.h>
 #include <kvstore/v1/admin.pb-c.h>
 #include <string.h>
-#include <unistd.h>
 
-#define PROGRESS_INTERVAL_MS 500
 #define RATE_OPTION "--rate="
-#define MS_PER_S 1000
-#define MIB 1048576.0
 
 struct transfer {
    struct backup_file *file;
-   bool shown;                  /* progress is */
-   uint64_t began_ms, shown_ms; /* monotonic */
+   struct progress progress;
    uint64_t bytes, total_bytes, version;
    bool complete;
    uint8_t checksum[BACKUP_DIGEST_SIZE];
 };
-
-static void show_progress(struct transfer *transfer)
-{
-   uint64_t now_ms = kv_clock_monotonic_ms(), elapsed_ms = now_ms - transfer->began_ms;
-   if (!transfer->shown || now_ms - transfer->shown_ms < PROGRESS_INTERVAL_MS)
-      return;
-   transfer->shown_ms = now_ms;
-   double rate = (double)transfer->bytes / (double)elapsed_ms * MS_PER_S;
-   uint64_t left =
-       transfer->total_bytes > transfer->bytes ? transfer->total_bytes - transfer->bytes : 0;
-   fprintf(stderr, "\r%.1f of at most %.1f MiB, %.1f MiB/s, %.0f s left\033[K",
-           (double)transfer->bytes / MIB, (double)transfer->total_bytes / MIB, rate / MIB,
-           rate > 0 ? (double)left / rate : 0.0);
-   fflush(stderr);
-}
-
-static void end_progress(const struct transfer *transfer)
-{
-   if (transfer->shown && transfer->shown_ms > transfer->began_ms)
-      fputs("\r\033[K", stderr);
-}
 
 static enum kv_code take_piece(void *context, const ProtobufCMessage *answer,
                                struct kv_status *status)
@@ -60,16 +34,15 @@ static enum kv_code take_piece(void *context, const ProtobufCMessage *answer,
       transfer->complete = true;
       memcpy(transfer->checksum, piece->checksum.data, sizeof transfer->checksum);
    }
-   show_progress(transfer);
+   progress_show(&transfer->progress, transfer->bytes, transfer->total_bytes, "at most ");
    return backup_file_write(transfer->file, session_bytes(piece->data), status);
 }
 
 static int receive(struct session *session, const char *path, uint64_t rate)
 {
    struct kv_status status;
-   struct transfer transfer = {.shown = isatty(STDERR_FILENO) == 1,
-                               .began_ms = kv_clock_monotonic_ms()};
-   transfer.shown_ms = transfer.began_ms;
+   struct transfer transfer = {0};
+   progress_begin(&transfer.progress);
    if (backup_file_create(path, &transfer.file, &status) != KV_OK)
       return session_fail(session, status.code, "%s", status.text);
    Kvstore__V1__BackupRequest request = KVSTORE__V1__BACKUP_REQUEST__INIT;
@@ -78,7 +51,7 @@ static int receive(struct session *session, const char *path, uint64_t rate)
                                       SESSION_REQUEST(SESSION_ADMIN "Backup", SESSION_SLOW, request,
                                                       kvstore__v1__backup_response__descriptor),
                                       take_piece, &transfer, &status);
-   end_progress(&transfer);
+   progress_end(&transfer.progress);
    if (code == KV_OK && !transfer.complete)
       code = kv_fail(&status, KV_DATA_LOSS, "the backup ended before its checksum; try again");
    if (code == KV_OK)

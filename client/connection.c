@@ -131,6 +131,18 @@ static bool run_batch(struct connection *connection, grpc_call *call, const grpc
    }
 }
 
+/* What says who calls. `token` is to be released once the op has ended. */
+static grpc_op initial_op(const struct connection *connection, grpc_metadata *token)
+{
+   const char *authorization = credentials_authorization(connection->credentials);
+   *token =
+       (grpc_metadata){.key = grpc_slice_from_static_string("authorization"),
+                       .value = grpc_slice_from_copied_string(authorization ? authorization : "")};
+   return (grpc_op){
+       .op = GRPC_OP_SEND_INITIAL_METADATA,
+       .data.send_initial_metadata = {.count = authorization ? 1 : 0, .metadata = token}};
+}
+
 static bool send_request(struct connection *connection, grpc_call *call, struct kv_slice request)
 {
    /* Copied, because gRPC may keep it after a cancelled call has ended. */
@@ -139,13 +151,9 @@ static bool send_request(struct connection *connection, grpc_call *call, struct 
    grpc_slice_unref(slice);
    grpc_metadata_array headers;
    grpc_metadata_array_init(&headers);
-   const char *authorization = credentials_authorization(connection->credentials);
-   grpc_metadata token = {.key = grpc_slice_from_static_string("authorization"),
-                          .value =
-                              grpc_slice_from_copied_string(authorization ? authorization : "")};
+   grpc_metadata token;
    const grpc_op ops[] = {
-       {.op = GRPC_OP_SEND_INITIAL_METADATA,
-        .data.send_initial_metadata = {.count = authorization ? 1 : 0, .metadata = &token}},
+       initial_op(connection, &token),
        {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = message},
        {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
        {.op = GRPC_OP_RECV_INITIAL_METADATA,
@@ -156,6 +164,48 @@ static bool send_request(struct connection *connection, grpc_call *call, struct 
    grpc_metadata_array_destroy(&headers);
    grpc_byte_buffer_destroy(message);
    return sent;
+}
+
+static bool send_message(struct connection *connection, grpc_call *call, struct kv_slice message)
+{
+   grpc_slice slice = grpc_slice_from_copied_buffer(message.data, message.size);
+   grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&slice, 1);
+   grpc_slice_unref(slice);
+   const grpc_op op = {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = buffer};
+   bool sent = run_batch(connection, call, &op, 1);
+   grpc_byte_buffer_destroy(buffer);
+   return sent;
+}
+
+/* A client's stream. *sent is false when the server wants no more of it: its status says why. */
+static enum kv_code send_messages(struct connection *connection, grpc_call *call,
+                                  const struct connection_call *what, bool *sent,
+                                  struct kv_status *status)
+{
+   grpc_metadata token;
+   const grpc_op begin = initial_op(connection, &token);
+   struct kv_slice message;
+   bool last = false;
+   *sent = run_batch(connection, call, &begin, 1);
+   grpc_slice_unref(token.value);
+   while (*sent) {
+      enum kv_code code = what->next(what->next_context, &message, &last, status);
+      if (code != KV_OK)
+         return code;
+      if (last)
+         break;
+      *sent = send_message(connection, call, message);
+   }
+   grpc_metadata_array headers;
+   grpc_metadata_array_init(&headers);
+   const grpc_op end[] = {
+       {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
+       {.op = GRPC_OP_RECV_INITIAL_METADATA,
+        .data.recv_initial_metadata.recv_initial_metadata = &headers},
+   };
+   *sent = *sent && run_batch(connection, call, end, sizeof end / sizeof *end);
+   grpc_metadata_array_destroy(&headers);
+   return KV_OK;
 }
 
 static enum kv_code hand_over(grpc_byte_buffer *message, connection_reply_fn *on_reply,
@@ -288,7 +338,12 @@ enum kv_code connection_call(struct connection *connection, const struct connect
    grpc_slice_unref(method);
    enum kv_code code = KV_OK;
    struct kv_status reply_status = {.code = KV_OK};
-   if (send_request(connection, rpc, call->request))
+   bool sent;
+   if (call->next)
+      code = send_messages(connection, rpc, call, &sent, &reply_status);
+   else
+      sent = send_request(connection, rpc, call->request);
+   if (code == KV_OK && sent)
       code = receive_replies(connection, rpc, on_reply, context, &reply_status);
    if (code != KV_OK)
       grpc_call_cancel(rpc, NULL);

@@ -17,9 +17,16 @@
 
 struct connection;
 
+/* Gives the next message of a request that has many; *last when there is none any more. Anything
+ * but KV_OK, with the status filled in, ends the call. */
+typedef enum kv_code connection_next_fn(void *context, struct kv_slice *message, bool *last,
+                                        struct kv_status *status);
+
 struct connection_call {
    const char *method; /* full name, "/kvstore.KeyValueStore/Get" */
    struct kv_slice request;
+   connection_next_fn *next; /* of a client's stream, in place of `request`; NULL: it is none */
+   void *next_context;
    int64_t timeout_ms;         /* of the call, including connecting; 0: none */
    int64_t connect_timeout_ms; /* of connecting alone */
 };
@@ -36,7 +43,7 @@ struct connection *connection_create(const char *addresses, const struct credent
                                      bool interruptible, struct kv_status *status);
 void connection_destroy(struct connection *connection);
 
-/* Makes a unary or server-streaming call and waits for its end. The code is the server's, or of the
+/* Makes a unary or streaming call and waits for its end. The code is the server's, or of the
  * connection: UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED. */
 enum kv_code connection_call(struct connection *connection, const struct connection_call *call,
                              connection_reply_fn *on_reply, void *context,

@@ -32,21 +32,36 @@ static int64_t timeout_of(const struct session *session, enum session_pace pace)
    return pace == SESSION_QUICK ? SESSION_TIMEOUT_MS : 0;
 }
 
+static struct connection_call call_of(const struct session *session, const char *method,
+                                      enum session_pace pace)
+{
+   return (struct connection_call){
+       .method = method,
+       .timeout_ms = timeout_of(session, pace),
+       .connect_timeout_ms = session->timeout_ms > 0 ? session->timeout_ms : CONNECT_TIMEOUT_MS,
+   };
+}
+
+static uint8_t *pack(const ProtobufCMessage *message, size_t *size, struct kv_status *status)
+{
+   *size = protobuf_c_message_get_packed_size(message);
+   uint8_t *packed = malloc(*size + 1); /* an empty message is not out of memory */
+   if (packed)
+      protobuf_c_message_pack(message, packed);
+   else
+      kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a request of %zu bytes", *size);
+   return packed;
+}
+
 static enum kv_code call(struct session *session, const struct session_request *request,
                          connection_reply_fn *on_reply, void *context, struct kv_status *status)
 {
-   size_t size = protobuf_c_message_get_packed_size(request->message);
-   uint8_t *packed = malloc(size + 1); /* an empty message is not out of memory */
+   struct connection_call what = call_of(session, request->method, request->pace);
+   size_t size;
+   uint8_t *packed = pack(request->message, &size, status);
    if (!packed)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a request of %zu bytes",
-                     size);
-   protobuf_c_message_pack(request->message, packed);
-   struct connection_call what = {
-       .method = request->method,
-       .request = kv_slice(packed, size),
-       .timeout_ms = timeout_of(session, request->pace),
-       .connect_timeout_ms = session->timeout_ms > 0 ? session->timeout_ms : CONNECT_TIMEOUT_MS,
-   };
+      return status->code;
+   what.request = kv_slice(packed, size);
    enum kv_code code = connection_call(session->connection, &what, on_reply, context, status);
    free(packed);
    return code;
@@ -87,19 +102,62 @@ static enum kv_code keep(void *context, struct kv_slice reply, struct kv_status 
    return pending->answer ? KV_OK : status->code;
 }
 
+/* The end of a call that has one answer. */
+static enum kv_code settle(struct pending *pending, enum kv_code code, ProtobufCMessage **answer,
+                           struct kv_status *status)
+{
+   if (code == KV_OK && !pending->answer)
+      code = kv_fail(status, KV_INTERNAL, "%s ended without an answer", pending->request->method);
+   if (code != KV_OK && pending->answer) {
+      protobuf_c_message_free_unpacked(pending->answer, NULL);
+      pending->answer = NULL;
+   }
+   *answer = pending->answer;
+   return code;
+}
+
 enum kv_code session_try(struct session *session, const struct session_request *request,
                          ProtobufCMessage **answer, struct kv_status *status)
 {
    struct pending pending = {.request = request};
    enum kv_code code = call(session, request, keep, &pending, status);
-   if (code == KV_OK && !pending.answer)
-      code = kv_fail(status, KV_INTERNAL, "%s ended without an answer", request->method);
-   if (code != KV_OK && pending.answer) {
-      protobuf_c_message_free_unpacked(pending.answer, NULL);
-      pending.answer = NULL;
-   }
-   *answer = pending.answer;
-   return code;
+   return settle(&pending, code, answer, status);
+}
+
+struct uploading {
+   const struct session_upload *upload;
+   uint8_t *packed; /* the message being sent */
+};
+
+static enum kv_code pack_next(void *context, struct kv_slice *message, bool *last,
+                              struct kv_status *status)
+{
+   struct uploading *uploading = context;
+   const struct session_upload *upload = uploading->upload;
+   size_t size;
+   enum kv_code code = upload->next(upload->context, last, status);
+   if (code != KV_OK || *last)
+      return code;
+   free(uploading->packed);
+   uploading->packed = pack(upload->message, &size, status);
+   if (!uploading->packed)
+      return status->code;
+   *message = kv_slice(uploading->packed, size);
+   return KV_OK;
+}
+
+enum kv_code session_upload(struct session *session, const struct session_upload *upload,
+                            ProtobufCMessage **answer, struct kv_status *status)
+{
+   const struct session_request request = {upload->method, SESSION_SLOW, NULL, upload->answer};
+   struct pending pending = {.request = &request};
+   struct uploading uploading = {.upload = upload};
+   struct connection_call what = call_of(session, upload->method, SESSION_SLOW);
+   what.next = pack_next;
+   what.next_context = &uploading;
+   enum kv_code code = connection_call(session->connection, &what, keep, &pending, status);
+   free(uploading.packed);
+   return settle(&pending, code, answer, status);
 }
 
 int session_call(struct session *session, const struct session_request *request,

@@ -79,6 +79,18 @@ enum kv_code session_try(struct session *session, const struct session_request *
 typedef int session_show_fn(struct session *session, const ProtobufCMessage *answer,
                             const void *context);
 
+/* Makes a call with a stream of messages, which `next` gives one after the other in its own
+ * `message`; as session_try. */
+struct session_upload {
+   const char *method;
+   const ProtobufCMessageDescriptor *answer;
+   const ProtobufCMessage *message;
+   enum kv_code (*next)(void *context, bool *last, struct kv_status *status);
+   void *context;
+};
+enum kv_code session_upload(struct session *session, const struct session_upload *upload,
+                            ProtobufCMessage **answer, struct kv_status *status);
+
 /* Makes a unary call and shows its answer. The exit code, of a failure that has been reported or of
  * `show`. */
 int session_call(struct session *session, const struct session_request *request,

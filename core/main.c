@@ -167,6 +167,8 @@ static enum kv_code create_services(struct server *server, struct kv_status *sta
        .memory_source = config->max_memory_given ? "max-memory" : config->memory_limit_file,
        .store_id = kv_data_directory_store_id(server->directory),
        .access = server->access,
+       .directory = server->directory,
+       .sender_timeout_ms = (int64_t)config->reader_timeout * 1000,
        .backups = server->backups,
        .private_paths = server->private_paths,
    };

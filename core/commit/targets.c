@@ -157,6 +157,19 @@ enum kv_code kv_commit_promote(struct kv_commit *commit, kv_commit_record *recor
    return code;
 }
 
+enum kv_code kv_commit_replace(struct kv_commit *commit, struct kv_instance *instance,
+                               kv_commit_record *record, void *context, struct kv_status *status)
+{
+   struct kv_targets *targets = kv_commit_pause(commit);
+   KV_INVARIANT(!targets->standby);
+   targets->standby = instance;
+   targets->standby_failure.code = KV_OK;
+   enum kv_code code = promote(targets, record, context, status);
+   targets->standby = NULL;
+   kv_commit_resume(commit);
+   return code;
+}
+
 void kv_commit_refuse_writes(struct kv_commit *commit, const struct kv_status *status)
 {
    set_read_only(kv_commit_pause(commit), status);

@@ -55,6 +55,11 @@ typedef enum kv_code kv_commit_record(void *context, struct kv_status *doubt,
 enum kv_code kv_commit_promote(struct kv_commit *commit, kv_commit_record *record, void *context,
                                struct kv_status *status);
 
+/* The same for an instance that was given nothing by the pipeline, since it has data of its own:
+ * `record` also publishes that in place of the store's. After a failure all is as before. */
+enum kv_code kv_commit_replace(struct kv_commit *commit, struct kv_instance *instance,
+                               kv_commit_record *record, void *context, struct kv_status *status);
+
 /* Refuses writes as `status` says, as if the active instance had failed. */
 void kv_commit_refuse_writes(struct kv_commit *commit, const struct kv_status *status);
 

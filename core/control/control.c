@@ -5,6 +5,7 @@
 #include "core/support/clock.h"
 #include "core/support/invariant.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -176,6 +177,14 @@ void kv_control_post(struct kv_control *control, struct kv_control_task *task)
    kv_inbox_post(control->parts.inbox, task);
 }
 
+enum kv_code kv_control_refuse_replacing(uint64_t keys, struct kv_status *status)
+{
+   return kv_fail(status, KV_FAILED_PRECONDITION,
+                  "the store has %" PRIu64 " keys, which would be replaced; ask for that in words "
+                  "(replace_existing; kvstore-cli restore FILE --replace-existing)",
+                  keys);
+}
+
 /* ---- For tasks ---- */
 
 /* What only a task may use. */
@@ -201,6 +210,13 @@ enum kv_code kv_control_configure(struct kv_control *control,
                                   struct kv_status *status)
 {
    return kv_mode_configure(mode_of(control), request, status);
+}
+
+enum kv_code kv_control_replace(struct kv_control *control,
+                                struct kv_control_replacement *replacement,
+                                struct kv_status *status)
+{
+   return kv_mode_replace(mode_of(control), replacement, status);
 }
 
 enum kv_code kv_control_save(struct kv_control *control, uint64_t *sequence,

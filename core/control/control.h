@@ -159,6 +159,24 @@ enum kv_code kv_control_try(struct kv_control *control, const struct kv_control_
 enum kv_code kv_control_configure(struct kv_control *control,
                                   const struct kv_control_request *request,
                                   struct kv_status *status);
+/* Data that is to take the place of the store's. */
+struct kv_control_replacement {
+   struct kv_store *data; /* with the data, and used by nobody; empty when it has taken the place */
+   uint64_t began;        /* sequence of the store when the loading of the data began */
+   bool over_existing;    /* else it must not replace any key */
+   /* The result: what the store goes on from, above all that either has had; and how many keys it
+    * had before. */
+   uint64_t sequence, replaced_keys;
+};
+/* Puts other data in place of the store's, in a fresh generation of the mode in force. Readers see
+ * all of the old data or all of the new; writes that are acknowledged before it takes the place are
+ * replaced, later ones stand. Until it is recorded a restart comes back to the old data, then to
+ * the new. A failure leaves all as it was. [control] */
+enum kv_code kv_control_replace(struct kv_control *control,
+                                struct kv_control_replacement *replacement,
+                                struct kv_status *status);
+/* What that fails with where so many keys may not be replaced. Any thread. */
+enum kv_code kv_control_refuse_replacing(uint64_t keys, struct kv_status *status);
 /* Makes a checkpoint; *sequence is that of the state in it. [control] */
 enum kv_code kv_control_save(struct kv_control *control, uint64_t *sequence,
                              struct kv_status *status);

@@ -56,7 +56,7 @@ static enum kv_code renew(struct kv_mode *mode, struct kv_status *status)
 {
    kv_shadow_abandon(mode->shadow, KV_UNAVAILABLE, "the active plug-in failed");
    const struct kv_control_request request = kv_managed_request(mode->active);
-   return kv_switch(mode->parts, &request, &mode->active, status);
+   return kv_switch(mode->parts, &request, NULL, &mode->active, status);
 }
 
 /* A cancelled switch is no failure of the server. */
@@ -154,6 +154,13 @@ enum kv_code kv_mode_try(struct kv_mode *mode, const struct kv_control_request *
    return code;
 }
 
+static enum kv_code refuse_beside_shadow(struct kv_status *status)
+{
+   return kv_fail(status, KV_FAILED_PRECONDITION,
+                  "a shadow run is in progress, and nothing can be switched meanwhile; wait until "
+                  "it ends, or cancel its call");
+}
+
 enum kv_code kv_mode_configure(struct kv_mode *mode, const struct kv_control_request *request,
                                struct kv_status *status)
 {
@@ -168,9 +175,15 @@ enum kv_code kv_mode_configure(struct kv_mode *mode, const struct kv_control_req
    if (done)
       return KV_OK;
    if (mode->shadow->run)
-      return kv_fail(
-          status, KV_FAILED_PRECONDITION,
-          "a shadow run is in progress, and nothing can be switched meanwhile; wait until "
-          "it ends, or cancel its call");
-   return note_failure(mode, kv_switch(mode->parts, request, &mode->active, status), status);
+      return refuse_beside_shadow(status);
+   return note_failure(mode, kv_switch(mode->parts, request, NULL, &mode->active, status), status);
+}
+
+enum kv_code kv_mode_replace(struct kv_mode *mode, struct kv_control_replacement *replacement,
+                             struct kv_status *status)
+{
+   if (mode->shadow->run)
+      return refuse_beside_shadow(status);
+   const struct kv_control_request request = kv_managed_request(mode->active);
+   return kv_switch(mode->parts, &request, replacement, &mode->active, status);
 }

@@ -34,6 +34,8 @@ enum kv_code kv_mode_shut_down(struct kv_mode *mode, struct kv_status *status);
 enum kv_code kv_mode_save(struct kv_mode *mode, uint64_t *sequence, struct kv_status *status);
 enum kv_code kv_mode_configure(struct kv_mode *mode, const struct kv_control_request *request,
                                struct kv_status *status);
+enum kv_code kv_mode_replace(struct kv_mode *mode, struct kv_control_replacement *replacement,
+                             struct kv_status *status);
 enum kv_code kv_mode_try(struct kv_mode *mode, const struct kv_control_request *request,
                          struct kv_settings **settings, struct kv_status *status);
 

@@ -19,6 +19,11 @@
  * A switch that is cancelled before it is recorded ends the candidate's view of the data early, and
  * fails like any other.
  *
+ * Where other data takes the place of the store's, the candidate is not attached: step 3 is a
+ * checkpoint of that data, at a sequence which leaves some space above the live one for what is
+ * written meanwhile. If more is written, step 4 makes another checkpoint, as above. It publishes
+ * the data when that is recorded.
+ *
  * A crash before the record is durable comes back in the old mode, which has every batch; after it
  * in the new one. A failure before that detaches and removes the candidate.
  */
@@ -28,8 +33,13 @@
 
 #include <inttypes.h>
 
+/* Sequences between the live data and what replaces it, beside twice of what was written while that
+ * was loaded: its checkpoint takes about as long. */
+#define SPARE_SEQUENCES 1024
+
 struct candidate {
    const struct kv_control_parts *parts;
+   struct kv_control_replacement *replacement; /* NULL: the data stays */
    struct kv_managed *old;
    struct kv_managed *managed; /* NULL: not open */
    uint64_t generation;
@@ -126,26 +136,30 @@ static void withdraw_record(struct candidate *candidate, struct kv_status *doubt
            status.text);
 }
 
+/* It is recorded. GetStatus shows the new mode before a write is acknowledged in it. */
+static void note_taken_over(struct candidate *candidate, uint64_t sequence)
+{
+   struct kv_managed *managed = candidate->managed;
+   if (kv_instance_plugin(managed->instance)->promise != KVS_VOLATILE)
+      kv_shared_state_note_save(candidate->parts->state, sequence);
+   kv_managed_become_active(managed, candidate->old);
+}
+
 /* Between two batches: nothing is written meanwhile. */
 static enum kv_code record(void *context, struct kv_status *doubt, struct kv_status *status)
 {
    struct candidate *candidate = context;
-   struct kv_managed *managed = candidate->managed;
    enum kv_code code = promises_less(candidate) ? catch_up(candidate) : KV_OK;
    if (kv_inbox_is_cancelled(candidate->parts->inbox))
       return fail_cancelled(candidate);
    if (code != KV_OK)
       return code;
-   code = kv_managed_record(managed, status);
+   code = kv_managed_record(candidate->managed, status);
    if (code != KV_OK) {
       withdraw_record(candidate, doubt);
       return code;
    }
-   /* GetStatus shows the new mode before a write is acknowledged in it. */
-   if (kv_instance_plugin(managed->instance)->promise != KVS_VOLATILE)
-      kv_shared_state_note_save(candidate->parts->state,
-                                kv_version_sequence(kv_store_view_version(candidate->from.view)));
-   kv_managed_become_active(managed, candidate->old);
+   note_taken_over(candidate, kv_version_sequence(kv_store_view_version(candidate->from.view)));
    return KV_OK;
 }
 
@@ -161,6 +175,102 @@ static enum kv_code take_over(struct candidate *candidate)
    if (code != KV_OK)
       return code;
    return kv_commit_promote(commit, record, candidate, candidate->status);
+}
+
+/* ---- With other data ---- */
+
+static enum kv_code look_at(struct kv_store *store, uint64_t *sequence, uint64_t *keys,
+                            struct kv_status *status)
+{
+   struct kv_store_view *view = kv_store_view_create(store);
+   if (!view)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a view of the data");
+   *sequence = kv_version_sequence(kv_store_view_version(view));
+   *keys = kv_version_count(kv_store_view_version(view));
+   kv_store_view_destroy(view);
+   return KV_OK;
+}
+
+/* What the live data is now, and whether it may be replaced. */
+static enum kv_code look_at_live(const struct candidate *candidate, uint64_t *sequence)
+{
+   struct kv_control_replacement *replacement = candidate->replacement;
+   uint64_t *keys = &replacement->replaced_keys;
+   enum kv_code code = look_at(candidate->parts->config.store, sequence, keys, candidate->status);
+   if (code == KV_OK && *keys > 0 && !replacement->over_existing)
+      code = kv_control_refuse_replacing(*keys, candidate->status);
+   return code;
+}
+
+/* A checkpoint of the new data, at `sequence` or what it has already. */
+static enum kv_code checkpoint_replacement(struct candidate *candidate, uint64_t sequence)
+{
+   struct kv_control_replacement *replacement = candidate->replacement;
+   if (candidate->from.view)
+      kv_store_view_destroy(candidate->from.view);
+   candidate->from.view = NULL;
+   struct kv_transaction *lift = kv_store_begin(replacement->data);
+   if (!lift)
+      return kv_fail(candidate->status, KV_RESOURCE_EXHAUSTED, "out of memory for the new data");
+   kv_transaction_commit(lift, sequence);
+   replacement->sequence = sequence;
+   candidate->from.view = kv_store_view_create(replacement->data);
+   return candidate->from.view ? checkpoint(candidate)
+                               : kv_fail(candidate->status, KV_RESOURCE_EXHAUSTED,
+                                         "out of memory for a view of the new data");
+}
+
+/* Between two batches. What can fail comes before the record, which is the point of no return. */
+static enum kv_code record_replacement(void *context, struct kv_status *doubt,
+                                       struct kv_status *status)
+{
+   struct candidate *candidate = context;
+   struct kv_control_replacement *replacement = candidate->replacement;
+   struct kv_store *store = candidate->parts->config.store;
+   uint64_t live;
+   enum kv_code code = look_at_live(candidate, &live);
+   if (code == KV_OK && live >= replacement->sequence)
+      code = checkpoint_replacement(candidate, live + 1);
+   if (kv_inbox_is_cancelled(candidate->parts->inbox))
+      return fail_cancelled(candidate);
+   if (code != KV_OK)
+      return code;
+   kv_store_view_destroy(candidate->from.view);
+   candidate->from.view = NULL;
+   struct kv_transaction *transaction = kv_store_begin_replacement(store, replacement->data);
+   if (!transaction)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory to replace the data");
+   code = kv_managed_record(candidate->managed, status);
+   if (code != KV_OK) {
+      withdraw_record(candidate, doubt);
+      kv_transaction_abort(transaction);
+      return code;
+   }
+   kv_transaction_publish(transaction, replacement->sequence);
+   note_taken_over(candidate, replacement->sequence);
+   return KV_OK;
+}
+
+static enum kv_code take_over_with_data(struct candidate *candidate)
+{
+   const struct kv_control_config *config = &candidate->parts->config;
+   struct kv_control_replacement *replacement = candidate->replacement;
+   uint64_t live, own = 0, keys;
+   enum kv_code code = look_at_live(candidate, &live);
+   if (code == KV_OK)
+      code = look_at(replacement->data, &own, &keys, candidate->status);
+   if (code != KV_OK)
+      return code;
+   uint64_t above = live + 2 * (live - replacement->began) + SPARE_SEQUENCES;
+   code = checkpoint_replacement(candidate, above > own ? above : own + 1);
+   if (kv_inbox_is_cancelled(candidate->parts->inbox))
+      return fail_cancelled(candidate);
+   if (code != KV_OK)
+      return code;
+   code = kv_commit_replace(config->commit, candidate->managed->instance, record_replacement,
+                            candidate, candidate->status);
+   kv_store_reclaim(config->store); /* the old data, as far as nobody reads it */
+   return code;
 }
 
 /* ---- The end ---- */
@@ -194,13 +304,15 @@ static void retire_old(struct candidate *candidate)
 }
 
 enum kv_code kv_switch(const struct kv_control_parts *parts,
-                       const struct kv_control_request *request, struct kv_managed **active,
+                       const struct kv_control_request *request,
+                       struct kv_control_replacement *replacement, struct kv_managed **active,
                        struct kv_status *status)
 {
-   struct candidate candidate = {.parts = parts, .old = *active, .status = status};
+   struct candidate candidate = {
+       .parts = parts, .replacement = replacement, .old = *active, .status = status};
    enum kv_code code = open_candidate(&candidate, request);
    if (code == KV_OK)
-      code = take_over(&candidate);
+      code = replacement ? take_over_with_data(&candidate) : take_over(&candidate);
    if (code == KV_OK) {
       *active = candidate.managed;
       retire_old(&candidate);

@@ -9,10 +9,12 @@
 
 #include "core/control/managed.h"
 
-/* Makes *active an instance of `request`, and closes the one before. CANCELLED when all callers of
- * the task that runs have cancelled, UNAVAILABLE when the server winds down. */
+/* Makes *active an instance of `request`, and closes the one before. With `replacement` (may be
+ * NULL) other data takes the place of the store's, as kv_control_replace says. CANCELLED when all
+ * callers of the task that runs have cancelled, UNAVAILABLE when the server winds down. */
 enum kv_code kv_switch(const struct kv_control_parts *parts,
-                       const struct kv_control_request *request, struct kv_managed **active,
+                       const struct kv_control_request *request,
+                       struct kv_control_replacement *replacement, struct kv_managed **active,
                        struct kv_status *status);
 /* Whether a candidate opens: opens one in a generation of its own, closes it and removes that. */
 enum kv_code kv_switch_try(const struct kv_control_parts *parts,

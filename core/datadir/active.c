@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #define ACTIVE KV_ACTIVE_NAME
-#define ACTIVE_TEMPORARY "ACTIVE.tmp"
 #define STARTING "STARTING"
 
 #define REMEDY                                                                                     \
@@ -177,15 +176,16 @@ enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
 static enum kv_code write_temporary(const struct kv_data_directory *directory, const char *text,
                                     size_t size, struct kv_status *status)
 {
-   int fd = kv_data_directory_create_file(directory, ACTIVE_TEMPORARY, false);
+   int fd = kv_data_directory_create_file(directory, KV_ACTIVE_TEMPORARY, false);
    if (fd < 0)
-      return kv_data_directory_fail(directory, errno, "create", ACTIVE_TEMPORARY, status);
+      return kv_data_directory_fail(directory, errno, "create", KV_ACTIVE_TEMPORARY, status);
    bool written = kv_data_directory_write_file(fd, text, size) && fsync(fd) == 0;
    int error = written ? 0 : errno;
    if (close(fd) != 0 && written)
       error = errno;
-   return error == 0 ? KV_OK
-                     : kv_data_directory_fail(directory, error, "write", ACTIVE_TEMPORARY, status);
+   return error == 0
+              ? KV_OK
+              : kv_data_directory_fail(directory, error, "write", KV_ACTIVE_TEMPORARY, status);
 }
 
 static enum kv_code put_record(struct kv_data_directory *directory, const char *text, size_t size,
@@ -194,14 +194,14 @@ static enum kv_code put_record(struct kv_data_directory *directory, const char *
    enum kv_code code = write_temporary(directory, text, size, status);
    if (code == KV_OK) {
       directory->active_in_doubt = true;
-      if (renameat(directory->fd, ACTIVE_TEMPORARY, directory->fd, ACTIVE) != 0)
+      if (renameat(directory->fd, KV_ACTIVE_TEMPORARY, directory->fd, ACTIVE) != 0)
          code = kv_data_directory_fail(directory, errno, "put in place", ACTIVE, status);
    }
    if (code == KV_OK) {
       code = kv_data_directory_sync(directory, status);
       directory->active_in_doubt = code != KV_OK;
    } else {
-      unlinkat(directory->fd, ACTIVE_TEMPORARY, 0);
+      unlinkat(directory->fd, KV_ACTIVE_TEMPORARY, 0);
    }
    return code;
 }

@@ -97,6 +97,11 @@ enum kv_code kv_data_directory_write_active(struct kv_data_directory *directory,
  * has succeeded. */
 bool kv_data_directory_active_in_doubt(const struct kv_data_directory *directory);
 
+/* An empty file for reading and writing that has no name, so that it ends with its descriptor.
+ * Any thread. */
+enum kv_code kv_data_directory_create_unnamed(const struct kv_data_directory *directory, int *fd,
+                                              struct kv_status *status);
+
 /* The absolute path of the directory. */
 const char *kv_data_directory_path(const struct kv_data_directory *directory);
 /* The generations that exist, ascending. The caller frees found->numbers, also after a failure.
@@ -123,8 +128,8 @@ enum kv_code kv_data_directory_remove_generation(struct kv_data_directory *direc
 enum kv_code kv_data_directory_check_empty(const struct kv_data_directory *directory,
                                            const struct kv_active *active,
                                            struct kv_status *status);
-/* Removes every generation but the one named in `active`: orphans of switches that a crash
- * interrupted. */
+/* Removes every generation but the one named in `active`, and temporary files: leftovers of what a
+ * crash interrupted. */
 enum kv_code kv_data_directory_remove_stale(struct kv_data_directory *directory,
                                             const struct kv_active *active,
                                             struct kv_status *status);

@@ -137,3 +137,21 @@ enum kv_code kv_data_directory_fail(const struct kv_data_directory *directory, i
       explain_denial(directory, name, status);
    return status->code;
 }
+
+enum kv_code kv_data_directory_create_unnamed(const struct kv_data_directory *directory, int *fd,
+                                              struct kv_status *status)
+{
+   *fd = kv_data_directory_open_at(directory->fd, ".", O_TMPFILE | O_RDWR);
+   if (*fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT))
+      return *fd >= 0 ? KV_OK
+                      : kv_data_directory_fail(directory, errno, "create a file in", "", status);
+   *fd = kv_data_directory_create_file(directory, KV_UNNAMED_TEMPORARY, false);
+   if (*fd < 0)
+      return kv_data_directory_fail(directory, errno, "create", KV_UNNAMED_TEMPORARY, status);
+   if (unlinkat(directory->fd, KV_UNNAMED_TEMPORARY, 0) == 0)
+      return KV_OK;
+   int error = errno;
+   close(*fd);
+   *fd = -1;
+   return kv_data_directory_fail(directory, error, "remove", KV_UNNAMED_TEMPORARY, status);
+}

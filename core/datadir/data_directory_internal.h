@@ -14,6 +14,9 @@
 
 #define KV_LOCK_NAME "LOCK"
 #define KV_ACTIVE_NAME "ACTIVE"
+/* Leftovers of a kill, where they are found at a start. */
+#define KV_ACTIVE_TEMPORARY "ACTIVE.tmp"
+#define KV_UNNAMED_TEMPORARY "restore.tmp" /* where the file system knows only files with a name */
 #define KV_GENERATION_NAME_SIZE sizeof "gen-18446744073709551615"
 
 /* What a file is recognized by; all 0: no file. */

@@ -209,12 +209,25 @@ enum kv_code kv_data_directory_check_empty(const struct kv_data_directory *direc
        directory->path, active->plugin, directory->path, folder, name);
 }
 
+static enum kv_code remove_temporaries(const struct kv_data_directory *directory,
+                                       struct kv_status *status)
+{
+   static const char *const names[] = {KV_ACTIVE_TEMPORARY, KV_UNNAMED_TEMPORARY};
+   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+      if (unlinkat(directory->fd, names[i], 0) != 0 && errno != ENOENT)
+         return kv_data_directory_fail(directory, errno, "remove", names[i], status);
+   return KV_OK;
+}
+
 enum kv_code kv_data_directory_remove_stale(struct kv_data_directory *directory,
                                             const struct kv_active *active,
                                             struct kv_status *status)
 {
    struct kv_generations existing;
-   enum kv_code code = kv_data_directory_find_generations(directory, &existing, status);
+   enum kv_code code = remove_temporaries(directory, status);
+   if (code != KV_OK)
+      return code;
+   code = kv_data_directory_find_generations(directory, &existing, status);
    for (size_t i = 0; code == KV_OK && i < existing.count; i++)
       if (existing.numbers[i] != active->generation)
          code = kv_data_directory_remove_generation(directory, existing.numbers[i], status);

@@ -3,7 +3,7 @@
 #define KV_SERVICE_INTERNAL_H
 
 #include "core/control/shadow.h"
-#include "core/service/admin/backup.h"
+#include "core/service/admin/jobs.h"
 #include "core/service/message.h"
 #include "core/service/service.h"
 #include "core/service/writer.h"
@@ -16,7 +16,7 @@ struct kv_service {
    struct kv_service_config config;
    atomic_bool loaded;
    uint64_t started_ms; /* monotonic */
-   struct kv_backups backups;
+   struct kv_jobs backups, restores;
    struct kv_reader *readers[]; /* one a worker, then that of the control thread */
 };
 

@@ -46,28 +46,35 @@ static void release(void *context, void *memory)
 void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *descriptor,
                         struct kv_slice request)
 {
-   struct decoding decoding = {.arena = kv_call_arena(call),
-                               .left = request.size + DECODED_EXTRA_MAX};
+   struct kv_status status;
+   void *message = kv_message_decode_into(kv_call_arena(call), call, descriptor, request, &status);
+   if (!message)
+      kv_message_fail(call, &status);
+   return message;
+}
+
+void *kv_message_decode_into(struct kv_arena *arena, struct kv_call *call,
+                             const ProtobufCMessageDescriptor *descriptor, struct kv_slice request,
+                             struct kv_status *status)
+{
+   struct decoding decoding = {.arena = arena, .left = request.size + DECODED_EXTRA_MAX};
    ProtobufCAllocator allocator = {allocate, release, &decoding};
    void *message = protobuf_c_message_unpack(descriptor, &allocator, request.size, request.data);
-   if (!message) {
-      struct kv_status status;
-      if (decoding.has_too_many_parts)
-         kv_fail(
-             &status, KV_RESOURCE_EXHAUSTED,
-             "the request's %zu bytes have too many parts: decoding them would take more than %zu "
-             "bytes on top; send fewer at once",
-             request.size, DECODED_EXTRA_MAX);
-      else if (decoding.exhausted)
-         kv_call_exhausted(call, &status);
-      else
-         kv_fail(&status, KV_INVALID_ARGUMENT, "the request's %zu bytes are not a valid %s message",
-                 request.size, descriptor->name);
-      kv_message_fail(call, &status);
-   } else if (request.size >= LARGE_REQUEST_SIZE) {
+   if (message && request.size >= LARGE_REQUEST_SIZE)
       kv_call_forget_request(call); /* all of it has been copied */
-   }
-   return message;
+   if (message)
+      return message;
+   if (decoding.has_too_many_parts)
+      kv_fail(status, KV_RESOURCE_EXHAUSTED,
+              "the request's %zu bytes have too many parts: decoding them would take more than %zu "
+              "bytes on top; send fewer at once",
+              request.size, DECODED_EXTRA_MAX);
+   else if (decoding.exhausted)
+      kv_call_exhausted(call, status);
+   else
+      kv_fail(status, KV_INVALID_ARGUMENT, "the request's %zu bytes are not a valid %s message",
+              request.size, descriptor->name);
+   return NULL;
 }
 
 void *kv_message_alloc(struct kv_call *call, size_t size)

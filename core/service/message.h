@@ -16,6 +16,12 @@
 void *kv_message_decode(struct kv_call *call, const ProtobufCMessageDescriptor *descriptor,
                         struct kv_slice request);
 
+/* The same, owned by another arena: of a stream that has many requests. NULL with `status`: the
+ * call is not failed yet. */
+void *kv_message_decode_into(struct kv_arena *arena, struct kv_call *call,
+                             const ProtobufCMessageDescriptor *descriptor, struct kv_slice request,
+                             struct kv_status *status);
+
 /* Memory of the call's arena; or NULL, and the call has been failed. */
 void *kv_message_alloc(struct kv_call *call, size_t size);
 

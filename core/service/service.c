@@ -15,7 +15,8 @@ struct kv_service *kv_service_create(const struct kv_service_config *config,
    if (service) {
       service->config = *config;
       service->started_ms = kv_clock_monotonic_ms();
-      kv_backups_init(&service->backups);
+      kv_jobs_init(&service->backups, KV_BACKUPS_MAX);
+      kv_jobs_init(&service->restores, KV_RESTORES_MAX);
    }
    for (unsigned i = 0; service && i < threads; i++) {
       service->readers[i] = kv_reader_create(config->store);
@@ -31,7 +32,8 @@ struct kv_service *kv_service_create(const struct kv_service_config *config,
 
 void kv_service_destroy(struct kv_service *service)
 {
-   kv_backups_deinit(&service->backups);
+   kv_jobs_deinit(&service->backups);
+   kv_jobs_deinit(&service->restores);
    for (unsigned i = 0; i <= service->config.workers && service->readers[i]; i++)
       kv_reader_destroy(service->readers[i]);
    free(service);
@@ -143,6 +145,13 @@ size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *meth
         .sent = kv_service_backup_sent,
         .closed = kv_service_backup_closed,
         .kept = kv_service_backup_kept},
+       {.path = ADMIN("Restore"),
+        .kind = KV_RPC_BIDI,
+        .request = kv_service_restore,
+        .sent = kv_service_restore_sent,
+        .half_closed = kv_service_restore_half_closed,
+        .closed = kv_service_restore_closed,
+        .kept = kv_service_restore_kept},
    };
    const size_t count = sizeof table / sizeof *table;
    _Static_assert(sizeof table / sizeof *table + KV_MOVED_METHODS <= KV_SERVICE_METHODS_MAX,

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct kv_data_directory;
 struct kv_service;
 
 struct kv_service_config {
@@ -33,6 +34,8 @@ struct kv_service_config {
    const char *memory_source; /* for GetStatus: where memory_max comes from; NULL: nowhere */
    const uint8_t *store_id;   /* 16 bytes; read once the data is loaded */
    struct kv_access *access;  /* who may call; NULL: everybody */
+   const struct kv_data_directory *directory; /* where a backup lies while it is restored */
+   int64_t sender_timeout_ms;          /* how long a Restore waits for its client's next message */
    struct kv_backup_schedule *backups; /* for GetStatus; NULL: the server makes none */
    const char *const *private_paths;   /* as core/rpc has them, for texts in replies */
 };

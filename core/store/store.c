@@ -59,12 +59,36 @@ struct kv_transaction *kv_store_begin(struct kv_store *store)
    version->object = kv_object(number, 0);
    transaction->store = store;
    transaction->version = version;
-   transaction->birth = number;
+   transaction->birth = transaction->since = number;
    return transaction;
 out:
    free(transaction);
    free(version);
    return NULL;
+}
+
+struct kv_transaction *kv_store_begin_replacement(struct kv_store *store, struct kv_store *other)
+{
+   struct kv_version *taken = atomic_load(&other->current);
+   KV_INVARIANT(other != store && LIST_EMPTY(&other->readers) && TAILQ_EMPTY(&other->views));
+   struct kv_transaction *transaction = kv_store_begin(store);
+   if (!transaction)
+      return NULL;
+   struct kv_version *version = transaction->version;
+   if (!kv_tree_retire(version, &transaction->retired)) {
+      kv_transaction_abort(transaction);
+      return NULL;
+   }
+   /* What is taken was born in the numbers of `other`. Were they above those of this store, a view
+    * of it could lose an object that it needs; below them it keeps some for longer. */
+   KV_INVARIANT(!taken->root || kv_object_birth(taken->root) <= transaction->birth);
+   version->root = taken->root;
+   version->count = taken->count;
+   version->bytes = taken->bytes;
+   transaction->since = 0;
+   taken->root = NULL;
+   taken->count = taken->bytes = 0;
+   return transaction;
 }
 
 const struct kv_entry *kv_transaction_find(const struct kv_transaction *transaction,
@@ -117,7 +141,7 @@ void kv_transaction_commit(struct kv_transaction *transaction, uint64_t sequence
 
 void kv_transaction_abort(struct kv_transaction *transaction)
 {
-   kv_tree_free(transaction->version, transaction->birth);
+   kv_tree_free(transaction->version, transaction->since);
    kv_retired_forget(&transaction->retired);
    free(transaction->version);
    free(transaction);

@@ -66,6 +66,11 @@ void kv_entry_release(const struct kv_entry *entry);
 
 /* NULL when memory runs out. */
 struct kv_transaction *kv_store_begin(struct kv_store *store);
+/* Begins the transaction that puts all data of `other` in place of the store's; it must not be
+ * changed further. `other`, which nobody uses and one transaction has filled, is empty from then
+ * on, and the data ends with the transaction if that is aborted. NULL when memory runs out: both
+ * are as they were. */
+struct kv_transaction *kv_store_begin_replacement(struct kv_store *store, struct kv_store *other);
 /* The entry of `key` in the working version, or NULL. Valid until the transaction's next change or
  * its end. */
 const struct kv_entry *kv_transaction_find(const struct kv_transaction *transaction,

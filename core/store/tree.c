@@ -373,3 +373,24 @@ void kv_tree_free(struct kv_version *version, uint64_t since)
       free_node(version->root, since);
    version->root = NULL;
 }
+
+/* ---- Retiring all of it ---- */
+
+static bool retire_node(struct kv_node *node, struct kv_retired *list)
+{
+   if (!kv_retired_reserve(list, node->count + 1))
+      return false;
+   for (uint32_t i = 0; i < node->count; i++)
+      if (kv_node_keys(node)[i])
+         kv_retired_push(list, kv_node_keys(node)[i]);
+   kv_retired_push(list, node);
+   for (uint32_t i = 0; node->level > 0 && i < node->count; i++)
+      if (!retire_node(kv_node_children(node)[i], list)) /* at most KV_CURSOR_DEPTH_MAX deep */
+         return false;
+   return true;
+}
+
+bool kv_tree_retire(const struct kv_version *version, struct kv_retired *list)
+{
+   return !version->root || retire_node(version->root, list);
+}

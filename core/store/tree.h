@@ -33,11 +33,15 @@ struct kv_transaction {
    STAILQ_ENTRY(kv_transaction) queued; /* once committed (reclaim.h) */
    struct kv_version *version;          /* the working one */
    uint64_t birth;                      /* its number */
+   uint64_t since;                      /* what was born from then on is its own */
    struct kv_node *last_leaf; /* of the working version, if known and born in it; or NULL */
    struct kv_retired retired; /* what older versions still use and this one does not */
 };
 
 /* Frees what was born in version `since` or later (0: everything). */
 void kv_tree_free(struct kv_version *version, uint64_t since);
+/* Puts every node, entry and separator on the list. False when memory runs out: then the list is of
+ * no use. */
+bool kv_tree_retire(const struct kv_version *version, struct kv_retired *list);
 
 #endif

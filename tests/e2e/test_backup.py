@@ -160,6 +160,50 @@ class Backup(harness.Case):
     def test_the_drill_with_hybrid(self):
         self.drill("hybrid")
 
+    def live_drill(self, mode, *options):
+        """Back up in a storm of writes, delete what matters, and restore while the writes go on."""
+        server = self.start(data="kvstore/data", mode=mode, options=options)
+        server.set("precious", b"1")
+        writer = Writer(server)
+        writer.start()
+        try:
+            writer.await_writes(500)
+            self.commands["path"] = 'echo "$backup"\n'
+            backup = self.run_commands(["Back up to a file", "path"], server)
+            server.delete("precious")
+            server.set("wrong", b"1")
+            self.commands["the file"] = "backup=$FILE\n"
+            self.run_commands(["the file", "Restore into a running server"], server, FILE=backup)
+            after = writer.acknowledged
+            writer.await_writes(100)
+        finally:
+            writer.end()
+        for again in (False, True):
+            if again and mode == "none":
+                break
+            if again:
+                server.save()
+                server.kill9()
+                server = self.start(data="kvstore/data")
+            entries = dict(server.scan())
+            self.assertEqual(entries.pop("precious"), b"1")
+            self.assertNotIn("wrong", entries)
+            # What was backed up, then what was acknowledged afterwards.
+            for number in (*range(500), *range(after + 1, writer.acknowledged)):
+                self.assertEqual(entries[f"{number:08}"], b"value %d " % number * 30)
+
+    def test_the_live_drill_with_none(self):
+        self.live_drill("none")
+
+    def test_the_live_drill_with_snapshot(self):
+        self.live_drill("snapshot", "snapshot_interval=1")
+
+    def test_the_live_drill_with_aof(self):
+        self.live_drill("aof", "aof_max_size=256K", "fsync=no")
+
+    def test_the_live_drill_with_hybrid(self):
+        self.live_drill("hybrid")
+
     def test_the_text_goes_into_another_store_of_another_mode(self):
         server = self.start(data="kvstore/data", mode="none")
         wanted = {"plain": b"1", "two words": bytes(range(256)), "#x": b"# y", "empty": b""}

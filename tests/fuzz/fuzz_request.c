@@ -82,6 +82,8 @@ static void start_server(void)
        .message_size_max = CHECK_MESSAGE_MAX,
        .memory_max = CHECK_MEMORY_MAX,
        .store_id = kv_data_directory_store_id(directory),
+       .directory = directory,
+       .sender_timeout_ms = 1000,
    };
    struct kv_service *service = kv_service_create(&config, &status);
    struct kv_health *health = kv_health_create(&status);

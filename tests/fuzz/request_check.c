@@ -330,6 +330,7 @@ static const struct {
     {SERVICE "Save", NULL, NULL, check_moved},
     {SERVICE "Status", NULL, NULL, check_moved},
     {ADMIN "Backup", &kvstore__v1__backup_request__descriptor, NULL, check_nothing},
+    {ADMIN "Restore", &kvstore__v1__restore_request__descriptor, NULL, check_nothing},
 };
 
 static size_t kind_of(const struct kv_rpc_method *method)
@@ -355,7 +356,8 @@ void check_order(struct kv_rpc_method *methods, size_t count)
 /* Its answer may come later than the fuzzer's client goes away. */
 static bool may_stay_open(const struct kv_rpc_method *method)
 {
-   return strcmp(method->path, HEALTH "Watch") == 0 || strcmp(method->path, ADMIN "Backup") == 0;
+   return strcmp(method->path, HEALTH "Watch") == 0 || strcmp(method->path, ADMIN "Backup") == 0 ||
+          strcmp(method->path, ADMIN "Restore") == 0;
 }
 
 static void check_answer(const struct kv_rpc_method *method, const struct fake_answer *answer)

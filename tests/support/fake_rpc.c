@@ -359,6 +359,33 @@ bool fake_call_sent(struct kv_call *call)
    return sent;
 }
 
+static bool await_reading(struct kv_call *call)
+{
+   pthread_mutex_lock(&call->lock);
+   while (!call->reading && !call->ended)
+      pthread_cond_wait(&call->changed, &call->lock);
+   bool reads = !call->ended;
+   call->reading = false;
+   pthread_mutex_unlock(&call->lock);
+   return reads;
+}
+
+bool fake_call_next(struct kv_call *call, struct kv_slice request)
+{
+   bool reads = await_reading(call);
+   if (reads)
+      call->method->request(call->method->service, call, request);
+   return reads;
+}
+
+bool fake_call_half_close(struct kv_call *call)
+{
+   bool reads = await_reading(call);
+   if (reads)
+      call->method->half_closed(call->method->service, call);
+   return reads;
+}
+
 static void release(struct kv_call *call)
 {
    kv_arena_reset(&call->arena);

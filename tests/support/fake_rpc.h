@@ -57,6 +57,10 @@ void fake_call_run(const struct kv_rpc_method *method, struct kv_slice request,
 struct kv_call *fake_call_begin(const struct kv_rpc_method *method, struct kv_slice request,
                                 const struct fake_client *client, struct fake_answer *answer);
 bool fake_call_sent(struct kv_call *call);
+/* Bidi: once the handler wants it, the next request, or the end of the client's side; false when
+ * the call has ended instead. */
+bool fake_call_next(struct kv_call *call, struct kv_slice request);
+bool fake_call_half_close(struct kv_call *call);
 void fake_call_cancel(struct kv_call *call);
 void fake_call_wait(struct kv_call *call);
 bool fake_call_is_answered(struct kv_call *call);

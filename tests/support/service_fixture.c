@@ -58,6 +58,8 @@ struct service_fixture *service_fixture_create(const struct service_setup *setup
        .message_size_max = SERVICE_MESSAGE_MAX,
        .memory_max = setup->memory_max,
        .store_id = kv_data_directory_store_id(fixture->directory),
+       .directory = fixture->directory,
+       .sender_timeout_ms = 60000,
        .private_paths = fixture->private_paths,
    };
    fixture->service = kv_service_create(&config, &status);

@@ -625,13 +625,36 @@ static void only_the_active_generation_is_not_stale(void **state)
    create_generation(fixture, 1);
    temporary_write(&fixture->parent, "data/gen-000003/file", "x", 1);
    temporary_write(&fixture->parent, "data/notes", "x", 1);
+   temporary_write(&fixture->parent, "data/ACTIVE.tmp", "x", 1);
+   temporary_write(&fixture->parent, "data/restore.tmp", "x", 1);
    const struct kv_active active = {.plugin = "hybrid", .generation = 1};
    assert_int_equal(kv_data_directory_remove_stale(fixture->directory, &active, &fixture->status),
                     KV_OK);
    assert_true(temporary_has(&fixture->parent, "data/gen-000001/file"));
    assert_false(temporary_has(&fixture->parent, "data/gen-000002"));
    assert_false(temporary_has(&fixture->parent, "data/gen-000003"));
+   assert_false(temporary_has(&fixture->parent, "data/ACTIVE.tmp"));
+   assert_false(temporary_has(&fixture->parent, "data/restore.tmp"));
    assert_true(temporary_has(&fixture->parent, "data/notes"));
+}
+
+static void an_unnamed_file_can_be_written_and_read_and_is_not_in_the_directory(void **state)
+{
+   struct fixture *fixture = *state;
+   char text[4] = "";
+   int fd;
+   begin_store(fixture);
+   assert_int_equal(kv_data_directory_create_unnamed(fixture->directory, &fd, &fixture->status),
+                    KV_OK);
+   struct stat info;
+   assert_int_equal(fstat(fd, &info), 0);
+   assert_int_equal(info.st_nlink, 0);
+   assert_int_equal(info.st_mode & 0777, 0600);
+   assert_int_equal(write(fd, "abc", 3), 3);
+   assert_int_equal(pread(fd, text, 3, 0), 3);
+   assert_string_equal(text, "abc");
+   assert_false(temporary_has(&fixture->parent, "data/restore.tmp"));
+   close(fd);
 }
 
 int main(void)
@@ -668,6 +691,7 @@ int main(void)
        TEST(generations_get_numbers_above_all_that_exist),
        TEST(a_generation_is_removed_with_all_in_it),
        TEST(only_the_active_generation_is_not_stale),
+       TEST(an_unnamed_file_can_be_written_and_read_and_is_not_in_the_directory),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -270,6 +270,68 @@ static void prefetching_reads_only_what_is_there(void **state)
    }
 }
 
+/* ---- Replacing all of it ---- */
+
+static struct kv_store *filled(const char *key, const char *value)
+{
+   struct kv_store *other = kv_store_create();
+   assert_non_null(other);
+   struct kv_transaction *transaction = kv_store_begin(other);
+   set(transaction, key, value);
+   kv_transaction_commit(transaction, 3);
+   return other;
+}
+
+static void the_data_of_another_store_takes_the_place_of_all_there_is(void **state)
+{
+   struct kv_store *other = filled("new", "data");
+   store_fill(*state, 5000);
+   struct kv_reader *reader = kv_reader_create(*state);
+   struct kv_store_view *before = kv_store_view_create(*state);
+   struct kv_transaction *transaction = kv_store_begin_replacement(*state, other);
+   assert_non_null(transaction);
+   assert_value(kv_reader_pin(reader), "new", NULL);
+   kv_reader_unpin(reader);
+   kv_transaction_commit(transaction, 77);
+
+   const struct kv_version *version = kv_reader_pin(reader);
+   assert_int_equal(kv_version_sequence(version), 77);
+   assert_int_equal(kv_version_count(version), 1);
+   assert_int_equal(kv_version_bytes(version), strlen("newdata"));
+   assert_value(version, "new", "data");
+   kv_reader_unpin(reader);
+   assert_int_equal(kv_version_count(kv_store_view_version(before)), 5000);
+   assert_int_equal(store_check_tree(kv_store_view_version(before)).slots, 5000);
+   kv_store_destroy(other); /* which has nothing any more */
+
+   /* What was taken changes as anything else, while a view of before is held. */
+   struct kv_store_view *taken = kv_store_view_create(*state);
+   store_fill(*state, 3000);
+   transaction = kv_store_begin(*state);
+   assert_true(delete_key(transaction, "new"));
+   kv_transaction_commit(transaction, 79);
+   assert_value(kv_store_view_version(taken), "new", "data");
+   assert_int_equal(store_check_tree(kv_store_view_version(before)).slots, 5000);
+   kv_store_view_destroy(before);
+   assert_value(kv_store_view_version(taken), "new", "data");
+   kv_store_view_destroy(taken);
+   kv_reader_destroy(reader);
+}
+
+static void a_replacement_that_is_aborted_leaves_the_data(void **state)
+{
+   struct kv_store *other = filled("new", "data");
+   store_fill(*state, 5000);
+   kv_transaction_abort(kv_store_begin_replacement(*state, other));
+   struct kv_store_view *view = kv_store_view_create(*state);
+   assert_int_equal(store_check_tree(kv_store_view_version(view)).slots, 5000);
+   kv_store_view_destroy(view);
+   view = kv_store_view_create(other);
+   assert_int_equal(kv_version_count(kv_store_view_version(view)), 0);
+   kv_store_view_destroy(view);
+   kv_store_destroy(other);
+}
+
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, create_store, destroy_store)
 
 int main(void)
@@ -286,6 +348,8 @@ int main(void)
        STORE_TEST(the_longest_key_and_the_empty_value_are_kept),
        STORE_TEST(prefetching_reads_only_what_is_there),
        STORE_TEST(a_pinned_version_stays_until_it_is_unpinned),
+       STORE_TEST(the_data_of_another_store_takes_the_place_of_all_there_is),
+       STORE_TEST(a_replacement_that_is_aborted_leaves_the_data),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

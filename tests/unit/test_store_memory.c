@@ -391,6 +391,27 @@ static void commit_and_the_end_of_a_view_need_no_memory(void **state)
    allocations_left = -1;
 }
 
+/* At every allocation that a replacement makes. */
+static void a_replacement_without_memory_changes_neither_store(void **state)
+{
+   struct kv_store *other = kv_store_create();
+   store_fill(other, 100);
+   store_fill(*state, 1000);
+   long before = blocks_in_use;
+   struct kv_transaction *transaction = NULL;
+   for (long allocations = 0; !transaction; allocations++) {
+      assert_int_equal(blocks_in_use, before);
+      allocations_left = allocations;
+      transaction = kv_store_begin_replacement(*state, other);
+      allocations_left = -1;
+   }
+   kv_transaction_commit(transaction, 5);
+   struct kv_store_view *view = kv_store_view_create(*state);
+   assert_int_equal(store_check_tree(kv_store_view_version(view)).slots, 100);
+   kv_store_view_destroy(view);
+   kv_store_destroy(other);
+}
+
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, create_store, destroy_store)
 
 int main(void)
@@ -408,6 +429,7 @@ int main(void)
        STORE_TEST(a_transaction_without_memory_can_be_aborted),
        STORE_TEST(a_store_reader_or_view_without_memory_is_null),
        STORE_TEST(commit_and_the_end_of_a_view_need_no_memory),
+       STORE_TEST(a_replacement_without_memory_changes_neither_store),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

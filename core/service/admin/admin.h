@@ -57,6 +57,13 @@ void kv_service_backup(void *service, struct kv_call *call, struct kv_slice requ
 void kv_service_backup_sent(void *service, struct kv_call *call);
 void kv_service_backup_closed(void *service, struct kv_call *call);
 size_t kv_service_backup_kept(void *service, struct kv_call *call);
+/* restore.c */
+void kv_service_restore(void *service, struct kv_call *call, struct kv_slice request);
+void kv_service_restore_sent(void *service, struct kv_call *call);
+void kv_service_restore_half_closed(void *service, struct kv_call *call);
+void kv_service_restore_closed(void *service, struct kv_call *call);
+size_t kv_service_restore_kept(void *service, struct kv_call *call);
+/* status.c */
 void kv_service_get_status(void *service, struct kv_call *call, struct kv_slice request);
 
 /* ---- Parts of replies ---- */

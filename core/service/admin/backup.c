@@ -2,8 +2,6 @@
  *
  * The call's thread writes the file; a full piece goes out as soon as the one before has left and
  * the rate allows. So no worker waits, and what a slow client costs is one piece and the view. */
-#include "core/service/admin/backup.h"
-
 #include "core/backup/backup.h"
 #include "core/service/admin/admin.h"
 #include "core/support/clock.h"
@@ -15,7 +13,7 @@
 #define PIECE_SIZE ((size_t)256 * 1024)
 
 struct job {
-   struct kv_backups *backups;
+   struct kv_jobs *backups;
    struct kv_call *call;
    uint64_t rate; /* bytes a second; 0: no limit */
 
@@ -32,42 +30,6 @@ struct job {
    bool closed;              /* the call is over and must not be touched */
    bool ended;               /* the thread touches nothing any more */
 };
-
-/* ---- The threads, all together ---- */
-
-void kv_backups_init(struct kv_backups *backups)
-{
-   *backups = (struct kv_backups){0};
-   pthread_mutex_init(&backups->lock, NULL);
-   pthread_cond_init(&backups->changed, NULL);
-}
-
-void kv_backups_deinit(struct kv_backups *backups)
-{
-   pthread_mutex_lock(&backups->lock);
-   while (backups->count > 0)
-      pthread_cond_wait(&backups->changed, &backups->lock);
-   pthread_mutex_unlock(&backups->lock);
-   pthread_mutex_destroy(&backups->lock);
-   pthread_cond_destroy(&backups->changed);
-}
-
-static bool enter(struct kv_backups *backups)
-{
-   pthread_mutex_lock(&backups->lock);
-   bool entered = backups->count < KV_BACKUPS_MAX;
-   backups->count += entered;
-   pthread_mutex_unlock(&backups->lock);
-   return entered;
-}
-
-static void leave(struct kv_backups *backups)
-{
-   pthread_mutex_lock(&backups->lock);
-   backups->count--;
-   pthread_cond_signal(&backups->changed);
-   pthread_mutex_unlock(&backups->lock);
-}
 
 /* ---- The thread of one ---- */
 
@@ -146,9 +108,10 @@ static enum kv_code write_file(struct job *job, struct kv_status *status)
 static void *run(void *argument)
 {
    struct job *job = argument;
-   struct kv_backups *backups = job->backups;
+   struct kv_jobs *backups = job->backups;
    struct kv_status status;
    enum kv_code code = write_file(job, &status);
+   kv_jobs_make_place(backups);
    pthread_mutex_lock(&job->lock);
    struct kv_backup *backup = job->backup;
    job->backup = NULL;
@@ -165,7 +128,7 @@ static void *run(void *argument)
    kv_backup_close(backup);
    if (last)
       free_job(job);
-   leave(backups);
+   kv_jobs_leave(backups);
    return NULL;
 }
 
@@ -241,12 +204,13 @@ static struct job *create_job(struct kv_service *service, struct kv_call *call, 
 static enum kv_code begin(struct kv_service *service, struct kv_call *call, uint64_t rate,
                           struct kv_status *status)
 {
-   if (!enter(&service->backups))
+   if (!kv_jobs_enter(&service->backups))
       return kv_fail(status, KV_RESOURCE_EXHAUSTED,
                      "%d backups are in flight already; try again later", KV_BACKUPS_MAX);
    struct job *job = create_job(service, call, rate, status);
    if (!job) {
-      leave(&service->backups);
+      kv_jobs_make_place(&service->backups);
+      kv_jobs_leave(&service->backups);
       return status->code;
    }
    pthread_t thread;
@@ -259,7 +223,8 @@ static enum kv_code begin(struct kv_service *service, struct kv_call *call, uint
    *kv_call_state(call) = NULL;
    kv_backup_close(job->backup);
    free_job(job);
-   leave(&service->backups);
+   kv_jobs_make_place(&service->backups);
+   kv_jobs_leave(&service->backups);
    return kv_fail_errno(status, error, "cannot start a thread for the backup");
 }
 
