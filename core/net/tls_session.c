@@ -11,6 +11,12 @@
 
 /* A client's name beyond this is none. */
 #define CLIENT_MAX 255
+/* What a client may say until its handshake is over: memory that nothing else bounds. */
+#define HANDSHAKE_MAX ((size_t)32 * 1024)
+/* Records that are no data (new keys, renegotiation, warnings) cost the server more than the client.
+ * So many may come, and one more for so many bytes of data. */
+#define OTHER_RECORDS_MAX 16
+#define BYTES_AN_OTHER_RECORD ((uint64_t)64 * 1024)
 
 struct kv_tls_session {
    struct kv_tls *tls;
@@ -20,8 +26,36 @@ struct kv_tls_session {
    struct kv_slice arrived;  /* and not taken yet */
    struct kv_tls_sink *sink; /* while OpenSSL runs */
    char *client, *error;     /* NULL: none */
-   bool heard;               /* something has arrived */
+   const char *refusal;      /* why nothing more is taken of the client; NULL: more is */
+   size_t shaken;            /* bytes of the handshake that have arrived */
+   uint64_t read, others;    /* plain bytes; records that were no data, since it is open */
 };
+
+/* ---- Limits ---- */
+
+/* In 1.2 the type stands in the head of a record, in 1.3 inside it. */
+static void note_record(int written, int version, int kind, const void *data, size_t size, SSL *ssl,
+                        void *context)
+{
+   struct kv_tls_session *session = context;
+   (void)version;
+   (void)ssl;
+   if (written || session->state != KV_TLS_OPEN || size == 0 ||
+       (kind != SSL3_RT_HEADER && kind != SSL3_RT_INNER_CONTENT_TYPE) ||
+       *(const unsigned char *)data == SSL3_RT_APPLICATION_DATA)
+      return;
+   if (++session->others > OTHER_RECORDS_MAX + session->read / BYTES_AN_OTHER_RECORD)
+      session->refusal = "it sends too many records that are no data";
+}
+
+static void note_handshake(struct kv_tls_session *session, size_t size)
+{
+   if (session->state != KV_TLS_SHAKING || SSL_is_init_finished(session->ssl))
+      return;
+   session->shaken += size;
+   if (session->shaken > HANDSHAKE_MAX)
+      session->refusal = "its handshake is too large";
+}
 
 /* ---- What OpenSSL reads and writes ---- */
 
@@ -30,6 +64,9 @@ static int take(BIO *bio, char *data, int size)
    struct kv_tls_session *session = BIO_get_data(bio);
    size_t taken = session->arrived.size < (size_t)size ? session->arrived.size : (size_t)size;
    BIO_clear_retry_flags(bio);
+   note_handshake(session, taken);
+   if (session->refusal)
+      return -1;
    if (taken == 0) {
       BIO_set_retry_read(bio);
       return -1;
@@ -92,6 +129,8 @@ struct kv_tls_session *kv_tls_session_create(struct kv_tls *tls)
    BIO_set_init(bio, 1);
    SSL_set_bio(ssl, bio, bio);
    SSL_set_accept_state(ssl);
+   SSL_set_msg_callback(ssl, note_record);
+   SSL_set_msg_callback_arg(ssl, session);
    session->tls = tls;
    session->ssl = ssl;
    return session;
@@ -99,7 +138,7 @@ struct kv_tls_session *kv_tls_session_create(struct kv_tls *tls)
 
 void kv_tls_session_destroy(struct kv_tls_session *session)
 {
-   if (session->state == KV_TLS_SHAKING && session->heard)
+   if (session->state == KV_TLS_SHAKING && session->shaken > 0)
       atomic_fetch_add(&session->tls->failed_handshakes, 1);
    SSL_free(session->ssl);
    free(session->client);
@@ -200,8 +239,10 @@ static char *explain(const struct kv_tls_session *session)
    long verified = SSL_get_verify_result(session->ssl);
    char *text = NULL;
    int size;
-   if (reason == SSL_R_HTTP_REQUEST || reason == SSL_R_WRONG_VERSION_NUMBER ||
-       reason == SSL_R_HTTPS_PROXY_REQUEST)
+   if (session->refusal)
+      size = asprintf(&text, "%s", session->refusal);
+   else if (reason == SSL_R_HTTP_REQUEST || reason == SSL_R_WRONG_VERSION_NUMBER ||
+            reason == SSL_R_HTTPS_PROXY_REQUEST)
       size = asprintf(&text, "it does not speak TLS, which is needed here");
    else if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
       size = asprintf(&text, "it showed no certificate, which tls-client-auth requires");
@@ -231,7 +272,6 @@ void kv_tls_session_arrived(struct kv_tls_session *session, struct kv_slice arri
 {
    KV_INVARIANT(session->arrived.size == 0);
    session->arrived = arrived;
-   session->heard |= arrived.size > 0;
 }
 
 static void note_end_of_read(struct kv_tls_session *session, int result)
@@ -262,6 +302,7 @@ size_t kv_tls_session_read(struct kv_tls_session *session, uint8_t *data, size_t
          note_end_of_read(session, result);
    }
    session->sink = NULL;
+   session->read += filled;
    return filled;
 }
 

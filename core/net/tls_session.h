@@ -18,7 +18,6 @@ struct kv_tls_session;
 
 /* Plain bytes that one record can have. */
 #define KV_TLS_RECORD_SIZE ((size_t)16 * 1024)
-#define KV_TLS_ERROR_SIZE 200
 
 /* Where ciphertext goes: returns false when there is no space for it. */
 struct kv_tls_sink {

@@ -183,6 +183,11 @@ class Files(TlsCase):
         other = self.authority.sign("other")
         self.refuses("is not the key of the certificate",
                      flags=["--tls-cert", self.pair.certificate, "--tls-key", other.key])
+        rsa = os.path.join(self.folder, "rsa.key")
+        certificates.openssl("genrsa", "-out", rsa, "2048")
+        os.chmod(rsa, 0o600)
+        self.refuses("is not the key of the certificate",
+                     flags=["--tls-cert", self.pair.certificate, "--tls-key", rsa])
         self.refuses("holds no usable certificate",
                      flags=["--tls-cert", self.pair.key, "--tls-key", self.pair.key])
         self.refuses("tls-cert is given without tls-key", flags=["--tls-cert", self.pair.certificate])
@@ -253,6 +258,9 @@ class Files(TlsCase):
             file.write(self.authority.sign("other").bytes()[0])
         os.kill(server.pid, signal.SIGHUP)
         self.assertLogs(server, "THE NEW CERTIFICATES ARE NOT USED")
+        certificates.openssl("genrsa", "-out", self.pair.key, "2048")
+        os.kill(server.pid, signal.SIGHUP)
+        self.assertLogs(server, "tls-key: ")
         with self.handshake(server) as secure:
             self.assertIn(((("commonName", "server"),)), secure.getpeercert()["subject"])
 
