@@ -1,8 +1,11 @@
-"""nghttp2's own clients, h2load and nghttp, against the real server on each engine."""
+"""nghttp2's own clients, h2load and nghttp, against the real server on each engine, and with TLS."""
 import os
 import re
 import shutil
 
+import grpc
+
+import certificates
 import harness
 import interop
 from http2 import message
@@ -12,17 +15,19 @@ HEADERS = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
 VALUE = os.urandom(100000)
 
 
-@harness.on_each_wire
-class Nghttp2(interop.Case):
+class Calls:
+    """What both hold for: a plain connection and one with TLS."""
+    scheme = "http"
+
     def setUp(self):
         super().setUp()
         for program in ("h2load", "nghttp"):
             self.assertIsNotNone(shutil.which(program),
                                  f"{program} is missing: {interop.REMEDY}")
-        self.server = self.start(mode="none", wire=self.wire)
+        self.server = self.serve()
 
     def url(self, method):
-        return f"http://{self.server.address}/{SERVICE}/{method}"
+        return f"{self.scheme}://{self.server.address}/{SERVICE}/{method}"
 
     def request(self, data):
         """The arguments for a call with this request."""
@@ -61,6 +66,30 @@ class Nghttp2(interop.Case):
             self.assertRegex(printed, r"recv \(stream_id=\d+\) grpc-status: 0")
             self.assertNotIn("recv RST_STREAM", printed)
         self.assertEqual(self.server.get("n"), VALUE)
+
+
+@harness.on_each_wire
+class Nghttp2(Calls, interop.Case):
+    def serve(self):
+        return self.start(mode="none", wire=self.wire)
+
+
+class Nghttp2WithTls(Calls, interop.Case):
+    wire, scheme = "http2", "https"
+
+    def serve(self):
+        authority = certificates.Authority(self.folder)
+        pair = authority.sign("server")
+        root, _ = authority.bytes()
+        return self.start(mode="none", wire=self.wire,
+                          flags=["--tls-cert", pair.certificate, "--tls-key", pair.key],
+                          credentials=grpc.ssl_channel_credentials(root))
+
+    def test_h2load_agrees_on_tls_1_3_and_h2(self):
+        small = harness.kv.SetRequest(key="s", value=b"v").SerializeToString()
+        printed = self.run_client("h2load", "-n", "10", *self.request(small), self.url("Set"))
+        self.assertIn("TLS Protocol: TLSv1.3", printed)
+        self.assertIn("Application protocol: h2", printed)
 
 
 if __name__ == "__main__":

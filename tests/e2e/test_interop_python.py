@@ -1,11 +1,13 @@
-"""Debian's python3-grpcio against TestService on each engine: gRPC's interop cases that ruby-grpc's
-client lacks, and what goes beyond those."""
+"""Debian's python3-grpcio against TestService on each engine, and with TLS: gRPC's interop cases that
+ruby-grpc's client lacks, and what goes beyond those. And against the real server, as a user."""
 import base64
+import hashlib
 import queue
 import threading
 
 import grpc
 
+import certificates
 import harness
 import http2
 import interop
@@ -17,8 +19,9 @@ KIB, MIB = 1 << 10, 1 << 20
 PATIENCE = harness.PATIENCE
 
 
-@harness.on_each_wire
-class Python(interop.Case):
+class Calls:
+    """What both hold for: a plain connection and one with TLS."""
+
     def setUp(self):
         super().setUp()
         self.types = interop.load_messages(self.folder)
@@ -26,8 +29,8 @@ class Python(interop.Case):
         self.channel = self.connect()
 
     def connect(self, *options, **keywords):
-        channel = grpc.insecure_channel(self.server.address,
-                                        options=[*harness.CHANNEL_OPTIONS, *options], **keywords)
+        channel = self.open_channel(self.server.address,
+                                    options=[*harness.CHANNEL_OPTIONS, *options], **keywords)
         self.addCleanup(channel.close)
         return channel
 
@@ -144,25 +147,6 @@ class Python(interop.Case):
             "metadata", "17408")
         self.assertServes()
 
-    def raw_echo(self, value):
-        """The bytes that come back when the client sends this for a -bin header."""
-        with http2.Connection(self.server.port) as connection:
-            fields = http2.block(SERVICE + "EmptyCall", extra=[(ECHO_TRAILING, value)])
-            connection.send(http2.headers(1, fields) +
-                            http2.frame(http2.DATA, http2.END_STREAM, 1, http2.message(b"")))
-            self.assertEqual(connection.outcome(1), 0)
-            trailers = [fields for kind, _, stream, fields in connection.frames
-                        if kind == http2.HEADERS and stream == 1][-1]
-            answer = dict(trailers)[ECHO_TRAILING]
-            return base64.b64decode(answer + "=" * (-len(answer) % 4), validate=True)
-
-    def test_binary_metadata_may_come_with_and_without_padding(self):
-        for data in (b"\xfb", b"\xfb\xff", b"\xfb\xff\xfe", b"\0\x01\x02\x03"):
-            padded = base64.b64encode(data).decode()
-            with self.subTest(padded):
-                self.assertEqual(self.raw_echo(padded), data)
-                self.assertEqual(self.raw_echo(padded.rstrip("=")), data)
-
     def test_a_cacheable_call_says_how_long_its_reply_holds(self):
         answer, call = self.unary("CacheableUnaryCall").with_call(self.simple(1, 9),
                                                                   timeout=PATIENCE)
@@ -256,6 +240,106 @@ class Python(interop.Case):
         for thread in threads:
             thread.join()
         self.assertEqual(wrong, [])
+
+
+@harness.on_each_wire
+class Python(Calls, interop.Case):
+    def open_channel(self, address, **keywords):
+        return grpc.insecure_channel(address, **keywords)
+
+    def raw_echo(self, value):
+        """The bytes that come back when the client sends this for a -bin header."""
+        with http2.Connection(self.server.port) as connection:
+            fields = http2.block(SERVICE + "EmptyCall", extra=[(ECHO_TRAILING, value)])
+            connection.send(http2.headers(1, fields) +
+                            http2.frame(http2.DATA, http2.END_STREAM, 1, http2.message(b"")))
+            self.assertEqual(connection.outcome(1), 0)
+            trailers = [fields for kind, _, stream, fields in connection.frames
+                        if kind == http2.HEADERS and stream == 1][-1]
+            answer = dict(trailers)[ECHO_TRAILING]
+            return base64.b64decode(answer + "=" * (-len(answer) % 4), validate=True)
+
+    def test_binary_metadata_may_come_with_and_without_padding(self):
+        for data in (b"\xfb", b"\xfb\xff", b"\xfb\xff\xfe", b"\0\x01\x02\x03"):
+            padded = base64.b64encode(data).decode()
+            with self.subTest(padded):
+                self.assertEqual(self.raw_echo(padded), data)
+                self.assertEqual(self.raw_echo(padded.rstrip("=")), data)
+
+
+class PythonWithTls(Calls, interop.Case):
+    wire = "http2"  # the engine that has TLS
+
+    def serve(self):
+        authority = certificates.Authority(self.folder)
+        root, _ = authority.bytes()
+        self.credentials = grpc.ssl_channel_credentials(root)
+        return super().serve(authority.sign("server"))
+
+    def open_channel(self, address, **keywords):
+        return grpc.secure_channel(address, self.credentials, **keywords)
+
+
+class PythonAsUser(harness.Case):
+    """With gRPC's own means: a certificate and call credentials."""
+    TOKEN = "kvs_" + "p" * 43
+
+    def setUp(self):
+        super().setUp()
+        self.authority = certificates.Authority(self.folder)
+        pair, users = self.authority.sign("server"), f"{self.folder}/users"
+        digest = hashlib.sha256(self.TOKEN.encode()).hexdigest()
+        with open(users, "w", encoding="ascii") as file:
+            file.write(f"tess readwrite:t/ token=sha256:{digest}\nroot admin cert=spiffe://test/root\n")
+        self.root, _ = self.authority.bytes()
+        self.server = self.start(
+            mode="none", wire="http2", credentials=grpc.ssl_channel_credentials(self.root),
+            flags=["--tls-cert", pair.certificate, "--tls-key", pair.key, "--users", users,
+                   "--tls-client-ca", self.authority.certificate, "--tls-client-auth", "request"])
+
+    def connect(self, token=None, pair=None):
+        certificate, key = pair.bytes() if pair else (None, None)
+        credentials = grpc.ssl_channel_credentials(self.root, key, certificate)
+        if token:
+            credentials = grpc.composite_channel_credentials(
+                credentials, grpc.access_token_call_credentials(token))
+        channel = grpc.secure_channel(self.server.address, credentials, harness.CHANNEL_OPTIONS)
+        self.addCleanup(channel.close)
+        return channel
+
+    def services(self, channel):
+        """What the reflection of the server lists: a call with streams in both directions."""
+        stub = harness.reflection_grpc.ServerReflectionStub(channel)
+        request = harness.reflection.ServerReflectionRequest(list_services="")
+        answers = list(stub.ServerReflectionInfo(iter([request]), timeout=PATIENCE))
+        return [service.name for service in answers[0].list_services_response.service]
+
+    def test_token_as_call_credentials_goes_with_calls_of_every_kind(self):
+        channel = self.connect(self.TOKEN)
+        stub = harness.kv_grpc.KeyValueStoreStub(channel)
+        value = bytes(range(256)) * 4 * KIB
+        stub.Set(harness.kv.SetRequest(key="t/k", value=value), timeout=PATIENCE)
+        self.assertEqual(stub.Get(harness.kv.GetRequest(key="t/k"), timeout=PATIENCE).value, value)
+        found = list(stub.Scan(harness.kv.ScanRequest(prefix="t/"), timeout=PATIENCE))
+        self.assertEqual([entry.key for page in found for entry in page.entries], ["t/k"])
+        self.assertIn("kvstore.KeyValueStore", self.services(channel))
+        self.assertFails(grpc.StatusCode.PERMISSION_DENIED, lambda: stub.Get(
+            harness.kv.GetRequest(key="other"), timeout=PATIENCE))
+
+    def test_certificate_alone_says_who_calls(self):
+        channel = self.connect(pair=self.authority.sign("root", "URI:spiffe://test/root"))
+        status = harness.admin_grpc.AdminServiceStub(channel).GetStatus(
+            harness.admin.GetStatusRequest(), timeout=PATIENCE)
+        self.assertEqual(status.plugin, "none")
+
+    def test_unknown_token_and_none_are_told_apart_in_the_details(self):
+        for token, reason in (("kvs_" + "x" * 43, b"TOKEN_UNKNOWN"), (None, b"UNAUTHENTICATED")):
+            stub = harness.kv_grpc.KeyValueStoreStub(self.connect(token))
+            with self.subTest(reason), self.assertRaises(grpc.RpcError) as caught:
+                stub.Get(harness.kv.GetRequest(key="t/k"), timeout=PATIENCE)
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAUTHENTICATED)
+            details = dict(caught.exception.trailing_metadata())["grpc-status-details-bin"]
+            self.assertIn(reason, details)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
 // A client on npm's gRPC, as a program that knows only the .proto files would write it. Calls
 // everything once and checks the answers; exits 0 when all are right.
 //
-//   node client.js ADDRESS PROTO_FOLDER
+//   node client.js ADDRESS PROTO_FOLDER [AUTHORITY CERTIFICATE KEY TOKEN]
+//
+// With the files of an authority, a certificate and its key, and a token: with TLS, showing both.
 'use strict';
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const path = require('node:path');
 const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
 
-const [address, folder] = process.argv.slice(2);
+const [address, folder, ...secure] = process.argv.slice(2);
 const options = {keepCase: true, longs: String, enums: String, defaults: true, oneofs: true};
 
 function load(name) {
@@ -18,8 +21,19 @@ function load(name) {
    return grpc.loadPackageDefinition(definition);
 }
 
+function credentials() {
+   if (secure.length === 0)
+      return grpc.credentials.createInsecure();
+   const [authority, certificate, key] = secure.slice(0, 3).map((name) => fs.readFileSync(name));
+   const metadata = new grpc.Metadata();
+   metadata.set('authorization', `Bearer ${secure[3]}`);
+   return grpc.credentials.combineChannelCredentials(
+      grpc.credentials.createSsl(authority, key, certificate),
+      grpc.credentials.createFromMetadataGenerator((_, done) => done(null, metadata)));
+}
+
 function connect(Service) {
-   return new Service(address, grpc.credentials.createInsecure());
+   return new Service(address, credentials());
 }
 
 function call(client, method, request) {

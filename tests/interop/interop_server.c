@@ -1,10 +1,11 @@
 /*
- * interop_server --wire ENGINE
+ * interop_server --wire ENGINE [CERTIFICATE KEY]
  *
  * Serves grpc.testing.TestService (test_service.h) on that engine of core/rpc, on a free port of
- * loopback, which it prints. SIGTERM and SIGINT stop it as they stop the real server: it waits for
+ * loopback, which it prints; with TLS where it is given the files for it. SIGTERM and SIGINT stop it as they stop the real server: it waits for
  * the calls in flight, at most GRACE_MS.
  */
+#include "core/net/tls.h"
 #include "tests/interop/test_service.h"
 
 #include <signal.h>
@@ -37,10 +38,40 @@ static int serve(struct kv_rpc *rpc, const sigset_t *signals)
    return 0;
 }
 
+static int serve_on(const char *wire, struct kv_tls *tls, const sigset_t *signals)
+{
+   const struct kv_rpc_options options = {.wire = wire,
+                                          .workers = WORKERS,
+                                          .receive_message_max = REQUEST_MAX,
+                                          .memory_max = MEMORY_MAX,
+                                          .reader_timeout_ms = READER_TIMEOUT_MS,
+                                          .tls = tls};
+   struct kv_status status;
+   struct kv_rpc *rpc =
+       kv_rpc_create(&options, test_service_methods, TEST_SERVICE_METHODS, &status);
+   if (!rpc)
+      return fail(&status);
+   int code = serve(rpc, signals);
+   kv_rpc_destroy(rpc);
+   return code;
+}
+
+static int serve_with_tls(const char *wire, char **files, const sigset_t *signals)
+{
+   const struct kv_tls_options options = {.certificate = files[0], .key = files[1]};
+   struct kv_status status;
+   struct kv_tls *tls = kv_tls_create(&options, &status);
+   if (!tls)
+      return fail(&status);
+   int code = serve_on(wire, tls, signals);
+   kv_tls_destroy(tls);
+   return code;
+}
+
 int main(int argc, char **argv)
 {
-   if (argc != 3 || strcmp(argv[1], "--wire") != 0) {
-      fprintf(stderr, "usage: interop_server --wire ENGINE\n");
+   if ((argc != 3 && argc != 5) || strcmp(argv[1], "--wire") != 0) {
+      fprintf(stderr, "usage: interop_server --wire ENGINE [CERTIFICATE KEY]\n");
       return 2;
    }
    sigset_t signals;
@@ -48,18 +79,6 @@ int main(int argc, char **argv)
    sigaddset(&signals, SIGINT);
    sigaddset(&signals, SIGTERM);
    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-
-   const struct kv_rpc_options options = {.wire = argv[2],
-                                          .workers = WORKERS,
-                                          .receive_message_max = REQUEST_MAX,
-                                          .memory_max = MEMORY_MAX,
-                                          .reader_timeout_ms = READER_TIMEOUT_MS};
-   struct kv_status status;
-   struct kv_rpc *rpc =
-       kv_rpc_create(&options, test_service_methods, TEST_SERVICE_METHODS, &status);
-   if (!rpc)
-      return fail(&status);
-   int code = serve(rpc, &signals);
-   kv_rpc_destroy(rpc);
-   return code;
+   return argc == 5 ? serve_with_tls(argv[2], argv + 3, &signals)
+                    : serve_on(argv[2], NULL, &signals);
 }

@@ -38,12 +38,14 @@ def load_messages(folder):
 
 
 class InteropServer:
-    """A running interop_server. `wire` is the engine that carries its calls."""
+    """A running interop_server. `wire` is the engine that carries its calls; with a certificate and
+    its key it wants TLS."""
 
-    def __init__(self, wire):
-        self.process = subprocess.Popen([SERVER, "--wire", wire], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        env=harness.environment())
+    def __init__(self, wire, pair=None):
+        files = [pair.certificate, pair.key] if pair else []
+        self.process = subprocess.Popen([SERVER, "--wire", wire, *files],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, env=harness.environment())
         self.log = harness.Log(self.process.stderr)
         with self.process.stdout as out:
             line = out.readline()
@@ -81,8 +83,8 @@ class Case(harness.Case):
         if not os.path.exists(SERVER):
             self.fail(f"{SERVER} is not built: Debian's grpc-proto is missing: {REMEDY}")
 
-    def serve(self):
-        server = InteropServer(self.wire)
+    def serve(self, pair=None):
+        server = InteropServer(self.wire, pair)
         self.addCleanup(server.stop)
         return server
 
