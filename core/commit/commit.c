@@ -37,6 +37,7 @@ enum committer { NOBODY, WORKER, THREAD, CONTROL };
 /* What a worker has added in its turn. */
 struct turn {
    _Alignas(KV_CACHE_LINE) struct kv_submissions added;
+   uint64_t count; /* of them */
 };
 
 struct kv_commit {
@@ -53,6 +54,7 @@ struct kv_commit {
    pthread_cond_t work;  /* the thread waits for it */
    enum committer committer;
    struct kv_submissions queue; /* flushed, not taken yet */
+   uint64_t queued;             /* how many those are */
    bool leftover;               /* the backlog holds some */
    bool prompt;                 /* no instance waits in on_write */
    uint64_t batches;            /* that committers are done with */
@@ -110,6 +112,7 @@ static void commit_batch(struct kv_commit *commit, enum committer committer)
    KV_INVARIANT(has_work(commit));
    commit->committer = committer;
    commit->queue = (struct kv_submissions){0};
+   commit->queued = 0;
    pthread_mutex_unlock(&commit->lock);
 
    struct kv_submission *batch = commit_taken(commit, taken, &status);
@@ -149,6 +152,7 @@ static void *run(void *argument)
 void kv_commit_add(struct kv_commit *commit, unsigned worker, struct kv_submission *submission)
 {
    kv_submissions_append(&commit->turns[worker].added, submission);
+   commit->turns[worker].count++;
    kv_prepare(submission);
 }
 
@@ -165,16 +169,26 @@ static void await_worker(struct kv_commit *commit)
 
 void kv_commit_flush(struct kv_commit *commit, unsigned worker)
 {
-   struct kv_submissions *added = &commit->turns[worker].added;
-   if (!added->first)
+   struct turn *turn = &commit->turns[worker];
+   if (!turn->added.first)
       return;
    pthread_mutex_lock(&commit->lock);
-   kv_submissions_move(&commit->queue, added);
+   kv_submissions_move(&commit->queue, &turn->added);
+   commit->queued += turn->count;
+   turn->count = 0;
    await_worker(commit);
    if (commit->prompt && has_work(commit))
       commit_batch(commit, WORKER);
    else
       offer_work(commit);
+   pthread_mutex_unlock(&commit->lock);
+}
+
+void kv_commit_read_statistics(struct kv_commit *commit, struct kv_commit_statistics *statistics)
+{
+   kv_pipeline_read_figures(&commit->pipeline, statistics);
+   pthread_mutex_lock(&commit->lock);
+   statistics->queued = commit->queued;
    pthread_mutex_unlock(&commit->lock);
 }
 

@@ -25,6 +25,7 @@
 #include "core/host/instance.h"
 #include "core/store/store.h"
 #include "core/support/arena.h"
+#include "core/support/histogram.h"
 #include "core/support/slice.h"
 #include "core/support/status.h"
 
@@ -76,6 +77,20 @@ struct kv_commit_options {
    uint64_t key_cost;   /* what each key counts in that sum beside its size */
 };
 
+/* How many changes a batch has, less one, by powers of two: the buckets end at 1, 2, 4, ... changes.
+ * The last one takes all above a million. */
+#define KV_BATCH_SHAPE ((struct kv_histogram_shape){0, KV_BATCH_BUCKETS})
+#define KV_BATCH_BUCKETS KV_HISTOGRAM_SIZE(0, 20)
+
+/* Counted since the start. A batch without a change is none here. */
+struct kv_commit_statistics {
+   uint64_t
+       failed_batches; /* refused by the plug-in, or for want of memory; none while read-only */
+   uint64_t changes;   /* of those that were committed */
+   uint64_t buckets[KV_BATCH_BUCKETS];
+   uint64_t queued; /* submissions that wait to be taken, now */
+};
+
 /* Starts the thread. Until there is an active plug-in (targets.h) submissions are refused as
  * UNAVAILABLE. NULL with `status`. */
 struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commit_options *options,
@@ -89,5 +104,8 @@ void kv_commit_add(struct kv_commit *commit, unsigned worker, struct kv_submissi
  * order; large ones (backlog.h) after the others, and in several batches where one is not enough.
  */
 void kv_commit_flush(struct kv_commit *commit, unsigned worker);
+
+/* While batches are committed, the figures may be of different moments. Any thread. */
+void kv_commit_read_statistics(struct kv_commit *commit, struct kv_commit_statistics *statistics);
 
 #endif

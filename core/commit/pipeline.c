@@ -48,6 +48,34 @@ static bool try_separately(struct kv_pipeline *pipeline, struct kv_submission *b
    return true;
 }
 
+/* One committer at a time: nothing else adds to it. */
+static void add(_Atomic uint64_t *counter, uint64_t value)
+{
+   atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + value,
+                         memory_order_relaxed);
+}
+
+static void count(struct kv_pipeline *pipeline, enum kv_code code, bool separate)
+{
+   uint64_t changes = pipeline->effects.count;
+   if (code != KV_OK && !separate)
+      add(&pipeline->failed_batches, 1);
+   if (code != KV_OK || changes == 0)
+      return;
+   add(&pipeline->changes, changes);
+   add(&pipeline->buckets[kv_histogram_bucket(KV_BATCH_SHAPE, changes - 1)], 1);
+}
+
+void kv_pipeline_read_figures(const struct kv_pipeline *pipeline,
+                              struct kv_commit_statistics *statistics)
+{
+   statistics->failed_batches =
+       atomic_load_explicit(&pipeline->failed_batches, memory_order_relaxed);
+   statistics->changes = atomic_load_explicit(&pipeline->changes, memory_order_relaxed);
+   for (size_t i = 0; i < KV_BATCH_BUCKETS; i++)
+      statistics->buckets[i] = atomic_load_explicit(&pipeline->buckets[i], memory_order_relaxed);
+}
+
 enum kv_code kv_pipeline_commit(struct kv_pipeline *pipeline, struct kv_submission *batch,
                                 bool *separate, struct kv_status *status)
 {
@@ -69,5 +97,6 @@ enum kv_code kv_pipeline_commit(struct kv_pipeline *pipeline, struct kv_submissi
       kv_transaction_publish(transaction, effects->last_sequence);
    else
       kv_transaction_abort(transaction);
+   count(pipeline, code, *separate);
    return code;
 }

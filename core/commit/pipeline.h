@@ -1,13 +1,15 @@
 /*
  * What a batch goes through: evaluated, given to the instances, published.
  *
- * Threads: the committer alone.
+ * Threads: the committer alone, but for kv_pipeline_read_figures: any.
  */
 #ifndef KV_PIPELINE_H
 #define KV_PIPELINE_H
 
+#include "core/commit/commit.h"
 #include "core/commit/internal.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,6 +19,8 @@ struct kv_pipeline {
    struct kv_reader *reader;
    struct kv_effects effects; /* of the last batch */
    struct kv_targets targets;
+   /* As kv_commit_statistics; written by the committer, read by any thread. */
+   _Atomic uint64_t failed_batches, changes, buckets[KV_BATCH_BUCKETS];
 };
 
 /* False when memory runs out. To be undone in either case. */
@@ -28,5 +32,9 @@ void kv_pipeline_deinit(struct kv_pipeline *pipeline);
  * all of it, and each submission is to be tried as a batch of its own. */
 enum kv_code kv_pipeline_commit(struct kv_pipeline *pipeline, struct kv_submission *batch,
                                 bool *separate, struct kv_status *status);
+
+/* Fills in what it counts. */
+void kv_pipeline_read_figures(const struct kv_pipeline *pipeline,
+                              struct kv_commit_statistics *statistics);
 
 #endif

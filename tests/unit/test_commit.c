@@ -453,6 +453,30 @@ static void what_a_turn_adds_is_one_batch_in_its_order(void **state)
    assert_kept(fixture, 1, "k", "3");
 }
 
+static void batches_are_counted_with_their_changes(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_commit_statistics figures;
+   struct write writes[3], single;
+   set_targets(fixture, open_faulty(fixture, 0, "no_space", "2"), NULL);
+   submit_three(fixture, writes);
+   for (unsigned n = 0; n < 3; n++)
+      assert_int_equal(await(&writes[n]), KV_OK);
+   submit_set(fixture, &single, "k", "v");
+   assert_int_equal(await(&single), KV_OK);
+   kv_commit_read_statistics(fixture->commit, &figures);
+   assert_int_equal(figures.changes, 4);
+   assert_int_equal(figures.buckets[0], 1); /* one change */
+   assert_int_equal(figures.buckets[2], 1); /* three or four */
+   assert_int_equal(figures.failed_batches, 0);
+   assert_int_equal(figures.queued, 0);
+   submit_set(fixture, &single, "k", "v");
+   assert_int_equal(await(&single), KV_RESOURCE_EXHAUSTED);
+   kv_commit_read_statistics(fixture->commit, &figures);
+   assert_int_equal(figures.failed_batches, 1);
+   assert_int_equal(figures.changes, 4);
+}
+
 /* ---- A plug-in that lets submitters commit for themselves, and can be held in on_write ---- */
 
 static sem_t write_entered, write_gate;
@@ -855,6 +879,7 @@ int main(void)
        TEST(a_failing_standby_costs_no_acknowledgement),
        TEST(one_submitters_writes_are_committed_in_its_order),
        TEST(what_a_turn_adds_is_one_batch_in_its_order),
+       TEST(batches_are_counted_with_their_changes),
        TEST(a_standby_that_has_refused_a_batch_is_given_no_more),
        TEST(what_is_flushed_while_another_worker_commits_waits_for_nobody_else),
        TEST(no_write_is_lost_when_targets_change_under_many_threads),
