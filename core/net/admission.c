@@ -28,6 +28,13 @@ enum kv_code kv_admission_check(const struct kv_admission *admission,
    socklen_t size =
        address->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
    kv_address_print(address, size, text);
+   if (admission->metrics_only) {
+      kv_log(KV_LOG_WARNING,
+             "whoever reaches %s can read the metrics there: they need no password; listen on "
+             "127.0.0.1 unless a firewall decides who may",
+             text);
+      return KV_OK;
+   }
    if (!admission->insecure)
       return kv_fail(status, KV_INVALID_ARGUMENT,
                      "cannot listen on %s: other machines reach it, and the server has %s; add "

@@ -20,7 +20,8 @@ struct sockaddr;
 struct kv_admission {
    mode_t socket_mode; /* of the file of a Unix socket: who may write it may connect */
    bool has_tls, has_users;
-   bool insecure; /* other machines may connect all the same */
+   bool insecure;     /* other machines may connect all the same */
+   bool metrics_only; /* that is all it serves: other machines may connect, and the log says so */
 };
 
 /* Whether the server may listen on the address. The failure names it, what the server lacks, and
