@@ -51,6 +51,8 @@ struct kv_config {
    uint64_t reader_timeout;   /* seconds that a reply may stand still */
    struct kv_tls_options tls; /* without a certificate: no TLS */
    bool tls_client_auth;      /* was given */
+   const char *http_listen;   /* of the HTTP server; NULL: there is none */
+   bool http_listen_given;    /* it is not the default */
    const char *wire;          /* the engine, see kv_rpc_options */
    uint64_t workers;          /* threads that serve the wire */
    uint64_t shutdown_grace_ms;

@@ -165,6 +165,17 @@ static enum kv_code apply_socket_mode(struct reading *reading, const struct sett
    return KV_OK;
 }
 
+static enum kv_code apply_http_listen(struct reading *reading, const struct setting *setting,
+                                      char *value)
+{
+   struct kv_config *config = reading->config;
+   if (value[0] == '\0' || strncmp(value, "systemd:", strlen("systemd:")) == 0)
+      return refuse(reading, setting, value, "is no address; give HOST:PORT, unix:PATH or none");
+   config->http_listen = strcmp(value, "none") != 0 ? value : NULL;
+   config->http_listen_given = reading->source > SOURCE_DEFAULT;
+   return KV_OK;
+}
+
 static enum kv_code apply_option(struct reading *reading, const struct setting *setting,
                                  char *value)
 {
@@ -198,6 +209,9 @@ const struct setting kv_config_settings[] = {
      "listen where other machines connect, without both TLS and users; in the environment and the "
      "file: yes or no",
      apply_choice, MEMBER(insecure), 0, 0, false},
+    {"http-listen", "ADDR", "127.0.0.1:50052",
+     "address of the HTTP server with the metrics, as in listen; none turns it off",
+     apply_http_listen, 0, 0, 0, false},
     {"data-dir", "DIR", "./data", "directory that holds the data", apply_text, MEMBER(data_dir), 0,
      0, false},
     {"user", "USER[:GROUP]", NULL, "run a server that is started as root as this user", apply_text,

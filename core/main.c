@@ -24,6 +24,7 @@
 #include "core/store/store.h"
 #include "core/support/log.h"
 #include "core/support/standard_files.h"
+#include "core/telemetry/telemetry.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -56,7 +57,8 @@ struct server {
    struct kv_access *access;           /* NULL: everybody may call */
    struct kv_service *service;
    struct kv_reflection *reflection;
-   struct kv_tls *tls; /* NULL: none */
+   struct kv_tls *tls;             /* NULL: none */
+   struct kv_telemetry *telemetry; /* NULL: nothing is served over HTTP */
    struct kv_rpc *rpc;
    struct kv_notify *notify;     /* NULL until the data is loading */
    unsigned inherited;           /* sockets of the service manager, in place of --listen */
@@ -189,8 +191,35 @@ static enum kv_code create_tls(struct server *server, struct kv_status *status)
 
 static void on_answered(void *context, const struct kv_rpc_answer *answer)
 {
-   (void)context;
+   const struct server *server = context;
    kv_audit_answered(answer);
+   if (server->telemetry)
+      kv_telemetry_answered(server->telemetry, answer);
+}
+
+static enum kv_code create_telemetry(struct server *server, const struct kv_rpc_method *methods,
+                                     size_t count, struct kv_status *status)
+{
+   const struct kv_config *config = server->config;
+   const struct kv_telemetry_config telemetry = {
+       .version = KVSTORE_VERSION,
+       .wire = config->wire,
+       .store = server->store,
+       .commit = server->commit,
+       .control = server->control,
+       .backups = server->backups,
+       .tls = server->tls,
+       .memory_max = config->max_memory,
+       .workers = (unsigned)config->workers,
+       .methods = methods,
+       .method_count = count,
+       .private_paths = server->private_paths,
+       .admission = {.socket_mode = config->socket_mode, .metrics_only = true},
+   };
+   if (!config->http_listen)
+      return KV_OK;
+   server->telemetry = kv_telemetry_create(&telemetry, status);
+   return server->telemetry ? KV_OK : status->code;
 }
 
 static enum kv_code create_rpc(struct server *server, struct kv_status *status)
@@ -199,6 +228,8 @@ static enum kv_code create_rpc(struct server *server, struct kv_status *status)
    size_t count = kv_service_methods(server->service, methods);
    count += kv_health_methods(server->health, methods + count);
    count += kv_reflection_methods(server->reflection, methods + count);
+   if (create_telemetry(server, methods, count, status) != KV_OK)
+      return status->code;
    const struct kv_rpc_options options = {
        .admission = kv_config_admission(server->config),
        .wire = server->config->wire,
@@ -258,6 +289,34 @@ static enum kv_code listen_and_start(struct server *server, struct kv_status *st
    return KV_OK;
 }
 
+static void log_http_address(const char *address, int port)
+{
+   if (port == 0)
+      kv_log(KV_LOG_INFO, "metrics are at /metrics on %s", address);
+   else
+      kv_log(KV_LOG_INFO, "metrics are at http://%.*s:%d/metrics",
+             (int)(strrchr(address, ':') - address), address, port);
+}
+
+/* An address that nobody has asked for is no reason not to serve: several servers may run here. */
+static enum kv_code serve_http(struct server *server, struct kv_status *status)
+{
+   const struct kv_config *config = server->config;
+   int port = 0;
+   if (!server->telemetry)
+      return KV_OK;
+   if (kv_telemetry_serve(server->telemetry, server->rpc, config->http_listen, &port, status) !=
+       KV_OK) {
+      if (config->http_listen_given)
+         return status->code;
+      kv_log(KV_LOG_WARNING, "no metrics are served: %s; give --http-listen an address, or none",
+             status->text);
+      return KV_OK;
+   }
+   log_http_address(config->http_listen, port);
+   return KV_OK;
+}
+
 static enum kv_code load(struct server *server, struct kv_status *status)
 {
    const struct kv_config *config = server->config;
@@ -269,6 +328,8 @@ static enum kv_code load(struct server *server, struct kv_status *status)
    if (kv_control_start(server->control, &choice, status) != KV_OK)
       return status->code;
    kv_service_set_loaded(server->service);
+   if (server->telemetry)
+      kv_telemetry_set_loaded(server->telemetry);
    kv_health_set(server->health, KV_HEALTH_SERVER, true);
    kv_health_set(server->health, KV_HEALTH_STORE, true);
    /* The very first write may have failed already, before the line above. */
@@ -343,6 +404,8 @@ static enum kv_code drain(struct server *server, struct kv_status *status)
    int64_t stall_ms = (int64_t)server->config->shutdown_stall_ms;
    kv_stop_step(server->stop, "finishing the calls in flight", grace_ms + stall_ms);
    kv_notify_stopping(server->notify);
+   if (server->telemetry)
+      kv_telemetry_set_stopping(server->telemetry);
    kv_health_drain(server->health);
    if (server->backups)
       kv_backup_schedule_stop(server->backups);
@@ -357,8 +420,12 @@ static void destroy(struct server *server)
    kv_stop_step(server->stop, "closing what is open", (int64_t)server->config->shutdown_stall_ms);
    if (server->notify)
       kv_notify_destroy(server->notify);
+   if (server->telemetry)
+      kv_telemetry_stop(server->telemetry);
    if (server->rpc)
       kv_rpc_destroy(server->rpc);
+   if (server->telemetry)
+      kv_telemetry_destroy(server->telemetry);
    if (server->tls)
       kv_tls_destroy(server->tls);
    if (server->reflection)
@@ -452,6 +519,8 @@ static enum kv_code serve(const struct kv_config *config, const sigset_t *signal
                 "the server runs as root, which it does not need; start it with --user USER, or "
                 "as another user");
       code = listen_and_start(&server, status);
+      if (code == KV_OK)
+         code = serve_http(&server, status);
    }
    if (code == KV_OK)
       code = run_loaded(&server, status);

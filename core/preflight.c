@@ -99,6 +99,20 @@ static enum kv_code check_store(const struct kv_config *config, struct kv_plugin
 
 /* ---- The addresses ---- */
 
+static enum kv_code check_http_address(const struct kv_config *config, struct kv_status *status)
+{
+   const struct kv_acceptor_handler nobody = {0};
+   const struct kv_admission admission = {.socket_mode = config->socket_mode, .metrics_only = true};
+   if (!config->http_listen || !config->http_listen_given)
+      return KV_OK; /* a start goes on without it */
+   struct kv_acceptor *acceptor = kv_acceptor_create(&nobody, &admission, status);
+   if (!acceptor)
+      return status->code;
+   enum kv_code code = kv_acceptor_listen(acceptor, config->http_listen, NULL, status);
+   kv_acceptor_destroy(acceptor);
+   return code;
+}
+
 static enum kv_code check_addresses(const struct kv_config *config, struct kv_status *status)
 {
    const struct kv_acceptor_handler nobody = {0};
@@ -109,6 +123,8 @@ static enum kv_code check_addresses(const struct kv_config *config, struct kv_st
    enum kv_code code = KV_OK;
    for (size_t i = 0; code == KV_OK && i < config->listen_count; i++)
       code = kv_acceptor_listen(acceptor, config->listen[i], NULL, status);
+   if (code == KV_OK)
+      code = check_http_address(config, status);
    kv_acceptor_destroy(acceptor);
    return code;
 }

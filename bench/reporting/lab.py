@@ -112,12 +112,13 @@ class Lab:
 
     # ---- Servers ----
 
-    def kvstore(self, mode=None, *options, data=None, wire=WIRE, workers=None, cpus=None):
+    def kvstore(self, mode=None, *options, data=None, wire=WIRE, workers=None, cpus=None,
+                http="none"):
         """With a mode on fresh data; without one on the data of an earlier server."""
         port = free_port()
         data = os.path.join(self.folder, data or f"kvstore-{port}")
         command = [f"{self.bin}/kvstore-server", "--listen", f"127.0.0.1:{port}", "--data-dir",
-                   data, "--plugin-dir", self.plugins, "--wire", wire]
+                   data, "--plugin-dir", self.plugins, "--wire", wire, "--http-listen", http]
         command += ["--workers", str(workers)] if workers else []
         command += ["--mode", mode] if mode else []
         given = {option.split("=")[0] for option in options}

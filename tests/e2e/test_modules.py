@@ -154,6 +154,7 @@ class Modules(unittest.TestCase):
 
     def test_the_check_sees_each_kind_of_fault(self):
         for file, header in [
+            ("core/telemetry/telemetry.c", "microhttpd.h"),
             ("core/metrics/calls.c", "core/rpc/rpc.h"),
             ("core/store/store.c", "core/commit/commit.h"),
             ("core/store/store.c", "kvstore/plugin.h"),

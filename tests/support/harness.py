@@ -94,8 +94,10 @@ NOT_SERVING = health.HealthCheckResponse.NOT_SERVING
 
 
 def environment(**extra):
-    """The environment without variables that a server or client would read."""
+    """The environment without variables that a server or client would read. Servers of tests do
+    without HTTP, whose default port only one of them could have, unless their flags ask for it."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("KVSTORE_")}
+    clean["KVSTORE_HTTP_LISTEN"] = "none"
     clean.update(extra)
     return clean
 
