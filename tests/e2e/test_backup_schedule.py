@@ -85,6 +85,28 @@ class Schedule(harness.Case):
         os.chmod(self.backups, 0o700)
         wait_for(lambda: server.status().backup.last_error == "")
 
+    def test_a_full_disk_keeps_the_old_ones_and_is_said_until_there_is_space(self):
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "none", self.backups],
+                          stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            self.skipTest("no file system can be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", self.backups], check=True)
+        server = self.begin("--backup-interval", "1", "--backup-keep", "1")
+        wait_for(self.names)
+        for i in range(30):
+            server.set(f"{i}", b"v" * 100000)
+        wait_for(lambda: "No space left" in server.status().backup.last_error)
+        self.assertLogs(server, "the backup failed: cannot write a backup in")
+        # What there was is there, and nothing half beside it; writes go on.
+        old = self.names()
+        self.assertTrue(old)
+        self.assertEqual(sorted(os.listdir(self.backups)), old)
+        self.assertEqual(self.check(old[-1]).returncode, 0)
+        server.set("k", b"v")
+        for i in range(30):
+            server.delete(f"{i}")
+        wait_for(lambda: server.status().backup.last_error == "" and self.names() != old)
+        self.assertEqual(self.check(self.names()[-1]).returncode, 0)
+
     def test_a_leftover_of_a_killed_server_is_replaced(self):
         leftover = os.path.join(self.backups, "kvstore-own.unfinished")
         with open(leftover, "w", encoding="ascii") as file:
