@@ -9,6 +9,8 @@
 /* The parts of the account for small holders alone, and for work and single calls. */
 #define RESERVED_PART 8
 #define WORK_PART 4
+/* And for what connections themselves hold, at most. */
+#define STANDING_PART 2
 /* Up to which part of the account one holds little: a client with a hundred calls in flight, or a
  * reply of 2 MiB, of the default account. */
 #define SMALL_PART 256
@@ -17,7 +19,8 @@
 
 struct kv_account {
    size_t max;
-   atomic_size_t users; /* the owner, and each share */
+   atomic_size_t users;    /* the owner, and each share */
+   atomic_size_t standing; /* what connections themselves hold; rarely changes */
    _Alignas(KV_CACHE_LINE) atomic_size_t held;
    atomic_size_t work;  /* reserved */
    atomic_uint awaited; /* how many wait */
@@ -35,6 +38,7 @@ struct kv_account *kv_account_create(size_t max)
    struct kv_account *account = aligned_alloc(KV_CACHE_LINE, sizeof *account);
    if (account) {
       account->max = max;
+      atomic_init(&account->standing, 0);
       atomic_init(&account->held, 0);
       atomic_init(&account->work, 0);
       atomic_init(&account->awaited, 0);
@@ -49,9 +53,34 @@ void kv_account_close(struct kv_account *account)
       free(account);
 }
 
-size_t kv_account_held(const struct kv_account *account)
+static size_t standing(const struct kv_account *account)
+{
+   return atomic_load_explicit(&account->standing, memory_order_relaxed);
+}
+
+static size_t held_by_calls(const struct kv_account *account)
 {
    return atomic_load_explicit(&account->held, memory_order_relaxed);
+}
+
+size_t kv_account_held(const struct kv_account *account)
+{
+   return held_by_calls(account) + standing(account);
+}
+
+bool kv_account_stand(struct kv_account *account, size_t size)
+{
+   size_t before = atomic_load(&account->standing), most = account->max / STANDING_PART;
+   do {
+      if (size > most || before > most - size)
+         return false;
+   } while (!atomic_compare_exchange_weak(&account->standing, &before, before + size));
+   return true;
+}
+
+void kv_account_leave(struct kv_account *account, size_t size)
+{
+   atomic_fetch_sub_explicit(&account->standing, size, memory_order_relaxed);
 }
 
 size_t kv_account_shares(const struct kv_account *account)
@@ -124,7 +153,7 @@ size_t kv_share_held(const struct kv_share *share)
 
 bool kv_share_is_nearly_alone(const struct kv_share *share)
 {
-   size_t held = kv_share_held(share), all = kv_account_held(share->account);
+   size_t held = kv_share_held(share), all = held_by_calls(share->account);
    return all <= held || all - held <= share->account->max / RESERVED_PART;
 }
 
@@ -161,7 +190,7 @@ bool kv_share_take(struct kv_share *share, enum kv_claim claim, size_t size, siz
    struct kv_account *account = share->account;
    size_t all = atomic_fetch_add_explicit(&account->held, size, memory_order_relaxed) + size;
    size_t held = atomic_fetch_add_explicit(&share->held, size, memory_order_relaxed) - 1 + size;
-   if (is_allowed(account->max, claim, all, held, own + size))
+   if (is_allowed(account->max - standing(account), claim, all, held, own + size))
       return true;
    kv_share_give(share, size);
    return false;

@@ -11,6 +11,9 @@
  * eighth is for connections that hold hardly anything, each a small part of what is still free.
  * A lone call may be larger than the account.
  *
+ * What an open connection holds without any call (TLS) is the account's, not its share's: it leaves
+ * so much less to the calls of all.
+ *
  * An engine may free replies on threads of its own, also after the server was destroyed: account
  * and shares live until the last byte has been given back.
  *
@@ -35,7 +38,11 @@ struct kv_share;
 struct kv_account *kv_account_create(size_t max);
 /* The owner's part: shares may live on. */
 void kv_account_close(struct kv_account *account);
-/* Bytes that all shares hold. */
+/* Counts what a connection holds for as long as it is open. False when all connections would hold
+ * more than half of the account: this one must not be opened. */
+bool kv_account_stand(struct kv_account *account, size_t size);
+void kv_account_leave(struct kv_account *account, size_t size);
+/* Bytes that all connections and shares hold. */
 size_t kv_account_held(const struct kv_account *account);
 /* Those that are open, or still hold bytes. */
 size_t kv_account_shares(const struct kv_account *account);

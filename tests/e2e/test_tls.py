@@ -13,7 +13,7 @@ import certificates
 import harness
 from harness import PATIENCE
 
-SLOW_CLIENTS = 1000
+SLOW_CLIENTS = IDLE_CLIENTS = 1000
 
 
 def client(authority, pair=None):
@@ -114,6 +114,9 @@ class Clients(TlsCase):
         asked = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}",
                                   "-tls1_2", "-alpn", "h2"], stdin=subprocess.PIPE,
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        told = b""
+        while b"\4\0\0\0\0\0" not in told:  # SETTINGS, which must not come in between
+            told += os.read(asked.stdout.fileno(), 4096)
         asked.stdin.write(b"R\n")
         asked.stdin.flush()
         told, _ = asked.communicate(timeout=PATIENCE)
@@ -323,6 +326,35 @@ class Hostile(TlsCase):
             self.assertFalse(self.get(server, client(self.authority)).found)
         finally:
             for connection in slow:
+                connection.close()
+
+    def test_thousand_idle_connections_are_charged_what_they_may_hold(self):
+        server = self.serve("--max-wire-memory", "128M")
+        context, idle = self.context(), []
+        try:
+            for _ in range(IDLE_CLIENTS):
+                idle.append(self.handshake(server, context))
+                idle[-1].sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+                self.assertEqual(idle[-1].recv(9)[3], 4, "SETTINGS")
+            value = os.urandom(5_000_000)
+            server.set("k", value)
+            self.assertEqual(server.get("k"), value)
+            self.assertEqual(self.get(server, client(self.authority)).value, value)
+        finally:
+            for connection in idle:
+                connection.close()
+
+    def test_connections_have_at_most_half_of_the_memory(self):
+        server = self.serve("--max-wire-memory", "4M", "--max-message-size", "4M",
+                            "--max-value-size", "1M")
+        silent = []
+        try:
+            for _ in range(60):  # of which 51 fit, and the test's own
+                silent.append(harness.raw_connection(server.port))
+            self.assertLogs(server, "a TLS connection was refused")
+            self.assertIsNone(server.get("k"))
+        finally:
+            for connection in silent:
                 connection.close()
 
     def test_silent_client_is_closed(self):

@@ -175,6 +175,29 @@ static void work_on_a_large_request_is_begun_while_the_part_for_work_is_not_rese
    kv_account_end_work(world->account, MAX / 4 + 1);
 }
 
+static void what_connections_hold_is_at_most_half_and_leaves_less_to_calls(void **state)
+{
+   struct world *world = *state;
+   assert_true(kv_account_stand(world->account, MAX / 2));
+   assert_false(kv_account_stand(world->account, 1));
+   assert_int_equal(kv_account_held(world->account), MAX / 2);
+   size_t taken = take_all(world->shares[0], KV_CLAIM_SHARE);
+   assert_in_range(taken, MAX / 8, MAX / 4);
+   kv_share_give(world->shares[0], taken);
+   kv_account_leave(world->account, MAX / 2);
+   assert_false(kv_account_stand(world->account, MAX / 2 + 1));
+}
+
+static void a_call_that_is_alone_may_be_so_while_connections_are_open(void **state)
+{
+   struct world *world = *state;
+   assert_true(kv_account_stand(world->account, MAX / 4));
+   assert_true(kv_share_take(world->shares[0], KV_CLAIM_SHARE, 2 * MAX, 0));
+   assert_true(kv_share_is_nearly_alone(world->shares[0]));
+   kv_share_give(world->shares[0], 2 * MAX);
+   kv_account_leave(world->account, MAX / 4);
+}
+
 static int open_shares(void **state)
 {
    static struct world world;
@@ -212,6 +235,8 @@ int main(void)
        CASE(a_call_that_is_alone_may_be_larger_than_the_account),
        CASE(a_refusal_names_the_limit_and_what_is_held),
        CASE(a_share_lives_until_all_was_given_back),
+       CASE(what_connections_hold_is_at_most_half_and_leaves_less_to_calls),
+       CASE(a_call_that_is_alone_may_be_so_while_connections_are_open),
        CASE(work_on_a_large_request_is_begun_while_the_part_for_work_is_not_reserved),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);

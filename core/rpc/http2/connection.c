@@ -74,8 +74,7 @@ static void destroy_if_unused(struct kv_http2_connection *connection)
       return;
    kv_connection_set_note(&connection->base, NULL, NULL);
    kv_share_close(connection->base.share);
-   if (connection->tls)
-      kv_tls_session_destroy(connection->tls);
+   kv_http2_secure_close(connection);
    free(connection);
 }
 

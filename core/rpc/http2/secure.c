@@ -11,8 +11,25 @@ bool kv_http2_secure_open(struct kv_http2_connection *connection)
    struct kv_tls *tls = connection->worker->base.rpc->options.tls;
    if (!tls || connection->base.fd < 0 || connection->base.identity.is_local)
       return true;
+   struct kv_account *account = connection->worker->base.rpc->account;
+   if (!kv_account_stand(account, KV_TLS_SESSION_SIZE)) {
+      kv_log(KV_LOG_WARNING, "a TLS connection was refused: those that are open hold half of the "
+                             "memory that connections may have (max-wire-memory)");
+      return false;
+   }
    connection->tls = kv_tls_session_create(tls);
+   if (!connection->tls)
+      kv_account_leave(account, KV_TLS_SESSION_SIZE);
    return connection->tls != NULL;
+}
+
+void kv_http2_secure_close(struct kv_http2_connection *connection)
+{
+   if (!connection->tls)
+      return;
+   kv_tls_session_destroy(connection->tls);
+   connection->tls = NULL;
+   kv_account_leave(connection->worker->base.rpc->account, KV_TLS_SESSION_SIZE);
 }
 
 bool kv_http2_secure_is_shaking(const struct kv_http2_connection *connection)

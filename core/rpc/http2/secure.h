@@ -24,8 +24,11 @@ struct kv_http2_secure {
 };
 
 /* Gives a new connection, whose identity is known, a session if it is to have one: where the server
- * has TLS, unless it is a Unix socket or has none. False when memory runs out. Any thread. */
+ * has TLS, unless it is a Unix socket or has none. False when memory runs out, or the account has no
+ * space for one more. Any thread. */
 bool kv_http2_secure_open(struct kv_http2_connection *connection);
+/* When no call refers to it any more. */
+void kv_http2_secure_close(struct kv_http2_connection *connection);
 /* Whether its handshake is not over; whether it may not send, or no more. */
 bool kv_http2_secure_is_shaking(const struct kv_http2_connection *connection);
 bool kv_http2_secure_is_mute(const struct kv_http2_connection *connection);
