@@ -42,6 +42,13 @@ static const struct command commands[] = {
      command_restore},
     {"status", "status", "show mode, counts, last error and times of the server", 0, 0,
      command_status},
+    {"slowlog", "slowlog [N]", "show the latest calls that took long, the newest first", 0, 1,
+     command_slowlog},
+    {"monitor", "monitor [--method=PREFIX] [--key=PREFIX] [--failed]",
+     "show calls as they are answered, until ^C; --failed: only those that fail", 0, 3,
+     command_monitor},
+    {"hot", "hot [N]", "show the key prefixes that were used most within the last minute", 0, 1,
+     command_hot},
     {"user",
      "user add FILE NAME [GRANT...] [cert=NAME] [uid=NUMBER] [--token] | list FILE | remove FILE "
      "NAME",

@@ -275,6 +275,8 @@ const struct setting kv_config_settings[] = {
     {"backup-rate", "SIZE", "0",
      "limit on the bytes per second that such a backup writes; 0 means none", apply_size,
      MEMBER(backup_rate), 0, UINT64_MAX >> 1, false},
+    {"slow-ms", "MS", "100", "keep calls that took as long, for slowlog; 0 means none",
+     apply_number, MEMBER(slow_ms), 0, 86400000, false},
     {"log-level", "LEVEL", "info", "error, warning, info or debug", apply_level, MEMBER(log_level),
      0, 0, false},
     {"log-format", "FORMAT", "text", "text or json: what a line of the log looks like",

@@ -12,6 +12,7 @@
 #include "core/memory.h"
 #include "core/net/tls.h"
 #include "core/notify.h"
+#include "core/observe/observe.h"
 #include "core/preflight.h"
 #include "core/rpc/rpc.h"
 #include "core/run_as.h"
@@ -52,6 +53,7 @@ struct server {
    struct kv_store *store;
    struct kv_commit *commit;
    struct kv_health *health;
+   struct kv_observers observers;
    struct kv_control *control;
    struct kv_backup_schedule *backups; /* NULL: none are made */
    struct kv_access *access;           /* NULL: everybody may call */
@@ -171,9 +173,13 @@ static enum kv_code create_services(struct server *server, struct kv_status *sta
        .access = server->access,
        .directory = server->directory,
        .sender_timeout_ms = (int64_t)config->reader_timeout * 1000,
+       .observers = &server->observers,
        .backups = server->backups,
        .private_paths = server->private_paths,
    };
+   if (kv_observers_init(&server->observers, config->slow_ms, (unsigned)config->workers, status) !=
+       KV_OK)
+      return status->code;
    server->service = kv_service_create(&service, status);
    if (!server->service)
       return status->code;
@@ -191,8 +197,9 @@ static enum kv_code create_tls(struct server *server, struct kv_status *status)
 
 static void on_answered(void *context, const struct kv_rpc_answer *answer)
 {
-   const struct server *server = context;
+   struct server *server = context;
    kv_audit_answered(answer);
+   kv_observers_answered(&server->observers, answer);
    if (server->telemetry)
       kv_telemetry_answered(server->telemetry, answer);
 }
@@ -407,6 +414,7 @@ static enum kv_code drain(struct server *server, struct kv_status *status)
    if (server->telemetry)
       kv_telemetry_set_stopping(server->telemetry);
    kv_health_drain(server->health);
+   kv_service_drain(server->service);
    if (server->backups)
       kv_backup_schedule_stop(server->backups);
    kv_control_wind_down(server->control);
@@ -434,6 +442,7 @@ static void destroy(struct server *server)
       kv_backup_schedule_stop(server->backups);
    if (server->service)
       kv_service_destroy(server->service);
+   kv_observers_deinit(&server->observers);
    if (server->access)
       kv_access_destroy(server->access);
    if (server->backups)

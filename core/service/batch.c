@@ -224,6 +224,8 @@ void kv_service_batch(void *context, struct kv_call *call, struct kv_slice reque
       }
       writes |= operations[i].kind != KV_OPERATION_GET;
    }
+   if (batch->n_operations > 0)
+      kv_call_set_subject(call, operations[0].key);
    if (writes)
       submit(service, call, operations, batch->n_operations, batch->atomic);
    else

@@ -4,6 +4,7 @@
 
 #include "core/control/shadow.h"
 #include "core/service/admin/jobs.h"
+#include "core/service/admin/monitor.h"
 #include "core/service/message.h"
 #include "core/service/service.h"
 #include "core/service/writer.h"
@@ -17,6 +18,7 @@ struct kv_service {
    atomic_bool loaded;
    uint64_t started_ms; /* monotonic */
    struct kv_jobs backups, restores;
+   struct kv_monitors monitors;
    struct kv_reader *readers[]; /* one a worker, then that of the control thread */
 };
 

@@ -200,6 +200,7 @@ void kv_service_scan(void *context, struct kv_call *call, struct kv_slice reques
       kv_message_fail(call, &status);
       return;
    }
+   kv_call_set_subject(call, kv_service_bytes(wanted->prefix));
    struct scan *scan = begin_scan(service, call, wanted);
    if (!scan) {
       kv_message_out_of_memory(call);

@@ -17,6 +17,7 @@ struct kv_service *kv_service_create(const struct kv_service_config *config,
       service->started_ms = kv_clock_monotonic_ms();
       kv_jobs_init(&service->backups, KV_BACKUPS_MAX);
       kv_jobs_init(&service->restores, KV_RESTORES_MAX);
+      kv_monitors_init(&service->monitors, config->observers->monitor);
    }
    for (unsigned i = 0; service && i < threads; i++) {
       service->readers[i] = kv_reader_create(config->store);
@@ -34,6 +35,7 @@ void kv_service_destroy(struct kv_service *service)
 {
    kv_jobs_deinit(&service->backups);
    kv_jobs_deinit(&service->restores);
+   kv_monitors_deinit(&service->monitors);
    for (unsigned i = 0; i <= service->config.workers && service->readers[i]; i++)
       kv_reader_destroy(service->readers[i]);
    free(service);
@@ -42,6 +44,11 @@ void kv_service_destroy(struct kv_service *service)
 void kv_service_set_loaded(struct kv_service *service)
 {
    atomic_store(&service->loaded, true);
+}
+
+void kv_service_drain(struct kv_service *service)
+{
+   kv_monitors_drain(&service->monitors);
 }
 
 static void refuse_loading(const struct kv_service *service, struct kv_call *call)
@@ -152,6 +159,14 @@ size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *meth
         .half_closed = kv_service_restore_half_closed,
         .closed = kv_service_restore_closed,
         .kept = kv_service_restore_kept},
+       {.path = ADMIN("ListSlowCalls"), .slow = true, .request = kv_service_list_slow_calls},
+       {.path = ADMIN("Monitor"),
+        .kind = KV_RPC_SERVER_STREAM,
+        .request = kv_service_monitor,
+        .sent = kv_service_monitor_sent,
+        .closed = kv_service_monitor_closed,
+        .kept = kv_service_monitor_kept},
+       {.path = ADMIN("ListHotPrefixes"), .slow = true, .request = kv_service_list_hot_prefixes},
    };
    const size_t count = sizeof table / sizeof *table;
    _Static_assert(sizeof table / sizeof *table + KV_MOVED_METHODS <= KV_SERVICE_METHODS_MAX,

@@ -13,6 +13,7 @@
 #include "core/backup/schedule.h"
 #include "core/commit/commit.h"
 #include "core/control/control.h"
+#include "core/observe/observe.h"
 #include "core/rpc/rpc.h"
 #include "core/store/store.h"
 
@@ -36,6 +37,7 @@ struct kv_service_config {
    struct kv_access *access;  /* who may call; NULL: everybody */
    const struct kv_data_directory *directory; /* where a backup lies while it is restored */
    int64_t sender_timeout_ms;          /* how long a Restore waits for its client's next message */
+   struct kv_observers *observers;     /* slow calls, monitors and hot prefixes, which it shows */
    struct kv_backup_schedule *backups; /* for GetStatus; NULL: the server makes none */
    const char *const *private_paths;   /* as core/rpc has them, for texts in replies */
 };
@@ -46,6 +48,9 @@ void kv_service_destroy(struct kv_service *service);
 
 /* Every call is refused as UNAVAILABLE until this is called. Any thread. */
 void kv_service_set_loaded(struct kv_service *service);
+
+/* The server is about to stop: ends the calls that would not end by themselves. Any thread. */
+void kv_service_drain(struct kv_service *service);
 
 /* Fills in the methods of the service; returns how many. At most KV_SERVICE_METHODS_MAX. */
 #define KV_SERVICE_METHODS_MAX 32

@@ -73,6 +73,8 @@ static void start_server(void)
    struct kv_commit *commit = kv_commit_create(store, &options, &status);
    REQUIRE(commit);
    REQUIRE(kv_data_directory_open(fuzz_path("data", data), &directory, &status) == KV_OK);
+   static struct kv_observers observers;
+   REQUIRE(kv_observers_init(&observers, 0, 1, &status) == KV_OK);
    const struct kv_service_config config = {
        .store = store,
        .commit = commit,
@@ -84,6 +86,7 @@ static void start_server(void)
        .store_id = kv_data_directory_store_id(directory),
        .directory = directory,
        .sender_timeout_ms = 1000,
+       .observers = &observers,
    };
    struct kv_service *service = kv_service_create(&config, &status);
    struct kv_health *health = kv_health_create(&status);

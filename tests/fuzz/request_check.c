@@ -277,6 +277,29 @@ static void check_reflection(const struct check *check)
    grpc__reflection__v1__server_reflection_response__free_unpacked(reply, NULL);
 }
 
+/* No observer is told of the fuzzer's calls. */
+static void check_slow_calls(const struct check *check)
+{
+   const Kvstore__V1__ListSlowCallsResponse *reply = check->reply;
+   REQUIRE(check->answer->code == KV_OK && reply->n_calls == 0 && reply->count == 0);
+}
+
+static void check_hot_prefixes(const struct check *check)
+{
+   const Kvstore__V1__ListHotPrefixesResponse *reply = check->reply;
+   REQUIRE(check->answer->code == KV_OK && reply->n_prefixes == 0 && reply->sampled_calls == 0);
+}
+
+static void check_monitor(const struct check *check)
+{
+   const Kvstore__V1__MonitorRequest *monitor = check->request;
+   struct kv_status status;
+   bool valid = kv_validate_prefix("prefix", bytes_of(monitor->method_prefix), &status) == KV_OK &&
+                kv_validate_prefix("prefix", bytes_of(monitor->key_prefix), &status) == KV_OK;
+   REQUIRE(check->answer->code == (valid ? KV_OK : KV_INVALID_ARGUMENT));
+   REQUIRE(check->answer->count == valid);
+}
+
 static void check_moved(const struct check *check)
 {
    REQUIRE(check->answer->code == KV_UNIMPLEMENTED);
@@ -331,6 +354,11 @@ static const struct {
     {SERVICE "Status", NULL, NULL, check_moved},
     {ADMIN "Backup", &kvstore__v1__backup_request__descriptor, NULL, check_nothing},
     {ADMIN "Restore", &kvstore__v1__restore_request__descriptor, NULL, check_nothing},
+    {ADMIN "ListSlowCalls", &kvstore__v1__list_slow_calls_request__descriptor,
+     &kvstore__v1__list_slow_calls_response__descriptor, check_slow_calls},
+    {ADMIN "Monitor", &kvstore__v1__monitor_request__descriptor, NULL, check_monitor},
+    {ADMIN "ListHotPrefixes", &kvstore__v1__list_hot_prefixes_request__descriptor,
+     &kvstore__v1__list_hot_prefixes_response__descriptor, check_hot_prefixes},
 };
 
 static size_t kind_of(const struct kv_rpc_method *method)
@@ -357,7 +385,7 @@ void check_order(struct kv_rpc_method *methods, size_t count)
 static bool may_stay_open(const struct kv_rpc_method *method)
 {
    return strcmp(method->path, HEALTH "Watch") == 0 || strcmp(method->path, ADMIN "Backup") == 0 ||
-          strcmp(method->path, ADMIN "Restore") == 0;
+          strcmp(method->path, ADMIN "Restore") == 0 || strcmp(method->path, ADMIN "Monitor") == 0;
 }
 
 static void check_answer(const struct kv_rpc_method *method, const struct fake_answer *answer)

@@ -396,6 +396,14 @@ static void release(struct kv_call *call)
    free(call);
 }
 
+void fake_call_await_message(struct kv_call *call, size_t count)
+{
+   pthread_mutex_lock(&call->lock);
+   while (call->answer->count < count)
+      pthread_cond_wait(&call->changed, &call->lock);
+   pthread_mutex_unlock(&call->lock);
+}
+
 void fake_call_cancel(struct kv_call *call)
 {
    call->cancelled = true;

@@ -52,8 +52,9 @@ void fake_call_run(const struct kv_rpc_method *method, struct kv_slice request,
 
 /* A call step by step, of which many may be open. fake_call_sent lets the message leave that is
  * being sent; false when there is none. fake_call_wait ends the turn and returns when a unary call
- * has been answered; fake_call_is_answered does neither. fake_call_end is the end of the call,
- * whatever came. */
+ * has been answered, or a stream has ended; fake_call_is_answered does neither.
+ * fake_call_await_message returns when a stream has sent so many messages. fake_call_end is the end
+ * of the call, whatever came. */
 struct kv_call *fake_call_begin(const struct kv_rpc_method *method, struct kv_slice request,
                                 const struct fake_client *client, struct fake_answer *answer);
 bool fake_call_sent(struct kv_call *call);
@@ -61,6 +62,7 @@ bool fake_call_sent(struct kv_call *call);
  * the call has ended instead. */
 bool fake_call_next(struct kv_call *call, struct kv_slice request);
 bool fake_call_half_close(struct kv_call *call);
+void fake_call_await_message(struct kv_call *call, size_t count);
 void fake_call_cancel(struct kv_call *call);
 void fake_call_wait(struct kv_call *call);
 bool fake_call_is_answered(struct kv_call *call);

@@ -49,6 +49,7 @@ struct service_fixture *service_fixture_create(const struct service_setup *setup
    assert_true(fixture->library && fixture->store && fixture->commit);
    create_control(fixture, &status);
    fixture->private_paths[0] = fixture->folder.path;
+   assert_int_equal(kv_observers_init(&fixture->observers, SERVICE_SLOW_MS, 1, &status), KV_OK);
    const struct kv_service_config config = {
        .store = fixture->store,
        .commit = fixture->commit,
@@ -60,6 +61,7 @@ struct service_fixture *service_fixture_create(const struct service_setup *setup
        .store_id = kv_data_directory_store_id(fixture->directory),
        .directory = fixture->directory,
        .sender_timeout_ms = 60000,
+       .observers = &fixture->observers,
        .private_paths = fixture->private_paths,
    };
    fixture->service = kv_service_create(&config, &status);
@@ -79,6 +81,7 @@ void service_fixture_destroy(struct service_fixture *fixture)
    kv_control_close(fixture->control);
    fake_rpc_set_turn_end(NULL, NULL);
    kv_service_destroy(fixture->service);
+   kv_observers_deinit(&fixture->observers);
    kv_control_destroy(fixture->control);
    kv_commit_destroy(fixture->commit);
    kv_store_destroy(fixture->store);

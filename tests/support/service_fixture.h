@@ -16,6 +16,7 @@
 #include "kvstore.pb-c.h"
 #include "kvstore/v1/admin.pb-c.h"
 
+#define SERVICE_SLOW_MS 100
 #define SERVICE_VALUE_MAX ((size_t)200 * 1024)
 #define SERVICE_MESSAGE_MAX ((size_t)300 * 1024)
 
@@ -27,6 +28,7 @@ struct service_fixture {
    struct kv_commit *commit;
    struct kv_control *control;
    bool control_started;
+   struct kv_observers observers;
    struct kv_service *service;
    struct kv_rpc_method methods[KV_SERVICE_METHODS_MAX];
    size_t method_count;

@@ -37,6 +37,7 @@ struct fixture {
    struct kv_store *store;
    struct kv_service *service;
    struct kv_rpc_method methods[KV_SERVICE_METHODS_MAX];
+   struct kv_observers observers;
    const struct kv_rpc_method *scan;
    uint8_t store_id[16];
 };
@@ -48,11 +49,13 @@ static int set_up(void **state)
    assert_non_null(fixture);
    held_views = 0;
    fixture->store = kv_store_create();
+   assert_int_equal(kv_observers_init(&fixture->observers, 0, 1, &status), KV_OK);
    const struct kv_service_config config = {.store = fixture->store,
                                             .workers = 1,
                                             .value_size_max = 4 * LARGE,
                                             .message_size_max = 4 * LARGE,
-                                            .store_id = fixture->store_id};
+                                            .store_id = fixture->store_id,
+                                            .observers = &fixture->observers};
    fixture->service = kv_service_create(&config, &status);
    assert_non_null(fixture->service);
    kv_service_set_loaded(fixture->service);
@@ -69,6 +72,7 @@ static int tear_down(void **state)
 {
    struct fixture *fixture = *state;
    kv_service_destroy(fixture->service);
+   kv_observers_deinit(&fixture->observers);
    kv_store_destroy(fixture->store);
    free(fixture);
    return 0;

@@ -65,6 +65,14 @@ void kv_service_restore_closed(void *service, struct kv_call *call);
 size_t kv_service_restore_kept(void *service, struct kv_call *call);
 /* status.c */
 void kv_service_get_status(void *service, struct kv_call *call, struct kv_slice request);
+/* calls.c */
+void kv_service_list_slow_calls(void *service, struct kv_call *call, struct kv_slice request);
+void kv_service_list_hot_prefixes(void *service, struct kv_call *call, struct kv_slice request);
+/* monitor.c */
+void kv_service_monitor(void *service, struct kv_call *call, struct kv_slice request);
+void kv_service_monitor_sent(void *service, struct kv_call *call);
+void kv_service_monitor_closed(void *service, struct kv_call *call);
+size_t kv_service_monitor_kept(void *service, struct kv_call *call);
 
 /* ---- Parts of replies ---- */
 
@@ -72,6 +80,9 @@ void kv_service_get_status(void *service, struct kv_call *call, struct kv_slice 
 Kvstore__V1__ShadowReport *kv_service_shadow_report(const struct kv_service *service,
                                                     struct kv_builder *builder,
                                                     const struct kv_shadow_report *report);
+
+/* calls.c: valid as long as `event`. */
+void kv_service_call_event(const struct kv_event *event, Kvstore__V1__CallEvent *message);
 
 /* etag.c: that of the state. */
 ProtobufCBinaryData kv_service_etag(struct kv_builder *builder,
