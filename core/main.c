@@ -364,12 +364,16 @@ static void await_stop(struct server *server)
    kv_stop_step(server->stop, "reading certificates or users",
                 (int64_t)server->config->shutdown_stall_ms);
    while ((event = kv_stop_await(server->stop, LOOK_MS)) != KV_STOP_WANTED) {
+      if (event == KV_STOP_RELOAD)
+         kv_notify_reloading();
       if (server->tls && event == KV_STOP_RELOAD)
          kv_tls_reload(server->tls);
       else if (server->tls)
          kv_tls_look(server->tls);
       if (server->access)
          kv_access_look(server->access, event == KV_STOP_RELOAD);
+      if (event == KV_STOP_RELOAD)
+         kv_notify_ready(server->notify);
    }
 }
 
@@ -511,7 +515,8 @@ static enum kv_code run_loaded(struct server *server, struct kv_status *status)
 static enum kv_code serve(const struct kv_config *config, const sigset_t *signals,
                           struct kv_status *status)
 {
-   const bool reloads = config->tls.certificate || config->users;
+   /* A service has no terminal that could be closed. */
+   const bool reloads = config->tls.certificate || config->users || kv_notify_is_managed();
    struct server server = {.config = config, .stop = kv_stop_create(signals, reloads, status)};
    if (!server.stop)
       return status->code;

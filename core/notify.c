@@ -2,6 +2,7 @@
 
 #include "core/support/clock.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -81,6 +82,11 @@ static void *run(void *argument)
    return NULL;
 }
 
+bool kv_notify_is_managed(void)
+{
+   return getenv("NOTIFY_SOCKET") != NULL;
+}
+
 struct kv_notify *kv_notify_create(const struct kv_notify_owner *owner, struct kv_status *status)
 {
    struct kv_notify *notify = calloc(1, sizeof *notify);
@@ -93,7 +99,7 @@ struct kv_notify *kv_notify_create(const struct kv_notify_owner *owner, struct k
       notify->watchdog_us = 0;
    pthread_mutex_init(&notify->lock, NULL);
    kv_clock_init_condition(&notify->changed);
-   if (!getenv("NOTIFY_SOCKET"))
+   if (!kv_notify_is_managed())
       return notify;
    int error = pthread_create(&notify->thread, NULL, run, notify);
    notify->running = error == 0;
@@ -118,6 +124,12 @@ void kv_notify_ready(struct kv_notify *notify)
 {
    enter(notify, READY);
    (void)sd_notify(0, "READY=1\nSTATUS=Serving");
+}
+
+void kv_notify_reloading(void)
+{
+   (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reading files again",
+                    kv_clock_monotonic_ns() / 1000);
 }
 
 void kv_notify_stopping(struct kv_notify *notify)

@@ -14,6 +14,8 @@
 
 #include "core/support/status.h"
 
+#include <stdbool.h>
+
 struct kv_notify;
 
 struct kv_notify_owner {
@@ -30,8 +32,13 @@ struct kv_notify *kv_notify_create(const struct kv_notify_owner *owner, struct k
 void kv_notify_destroy(struct kv_notify *notify);
 
 void kv_notify_ready(struct kv_notify *notify);
+/* Files are being read again; kv_notify_ready follows. */
+void kv_notify_reloading(void);
 /* `probe` does not run any more when it returns. */
 void kv_notify_stopping(struct kv_notify *notify);
+
+/* Whether there is one that wants to be told. */
+bool kv_notify_is_managed(void);
 
 /* How many sockets were handed over; they are numbered from 0, and take the place of --listen.
  * Once, before anything else is started. */

@@ -1,4 +1,5 @@
 """What is packaged around the programs: service manager, man pages, completion, configuration."""
+import glob
 import os
 import re
 import shutil
@@ -57,8 +58,30 @@ class Lists(unittest.TestCase):
     def test_the_shells_take_the_completions(self):
         for shell in ("bash", "zsh", "fish"):
             if shutil.which(shell):
-                subprocess.run([shell, "-n", f"{MADE}/completion.{shell}"], check=True,
-                               timeout=PATIENCE)
+                for path in [f"{MADE}/completion.{shell}", *glob.glob(f"{MADE}/kvstore-*.{shell}")]:
+                    subprocess.run([shell, "-n", path], check=True, timeout=PATIENCE)
+
+    def complete(self, *words):
+        """What bash offers for the last word."""
+        script = ('. "$1"; shift; COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); '
+                  f'_{words[0].replace("-", "_")}; printf "%s\\n" "${{COMPREPLY[@]}}"')
+        done = subprocess.run(["bash", "-c", script, "bash", f"{MADE}/{words[0]}.bash", *words], check=True,
+                              capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT)
+        return done.stdout.split()
+
+    def test_programs_complete_their_own_options_commands_and_files(self):
+        for program in ("kvstore-cli", "kvstore-bench", "kvstore-check", "kvstore-plugin-check"):
+            shown = subprocess.run([os.path.join(BIN, program), "--help"], check=True, capture_output=True,
+                                   text=True, timeout=PATIENCE).stdout
+            options = re.findall(r"^  (?:-\S, )?(--[a-z-]+)", shown, re.MULTILINE)
+            self.assertGreater(len(options), 3)
+            self.assertEqual(sorted(self.complete(program, "--")), sorted(options), program)
+        self.assertEqual(self.complete("kvstore-cli", "--tls", "con"), ["config", "configure"])
+        self.assertEqual(self.complete("kvstore-cli", "backup", "LICE"), ["LICENSE"])
+        self.assertEqual(self.complete("kvstore-cli", "--tls-ca", "LICE"), ["LICENSE"])
+        self.assertEqual(self.complete("kvstore-cli", "--timeout", ""), [])
+        self.assertEqual(self.complete("kvstore-check", "LICE"), ["LICENSE"])
+        self.assertEqual(self.complete("kvstore-check", "rest"), ["restore"])
 
     @unittest.skipUnless(shutil.which("mandoc"), "needs mandoc")
     def test_the_man_pages_have_no_faults(self):
@@ -107,6 +130,20 @@ class Manager(harness.Case):
         self.assertTrue(listener.recv(4096).startswith(b"STATUS=Loading the data"))
         for line in ("READY=1", "WATCHDOG=1", "WATCHDOG=1"):
             self.await_line(listener, line)
+        process.send_signal(signal.SIGTERM)
+        self.await_line(listener, "STOPPING=1")
+        self.assertEqual(process.wait(PATIENCE), 0)
+
+    def test_the_manager_is_told_of_a_reload_and_a_sighup_never_stops_its_service(self):
+        listener = self.manager()
+        process = self.spawn("--listen", "127.0.0.1:0", NOTIFY_SOCKET=os.path.join(self.folder, "notify"))
+        self.await_line(listener, "READY=1")
+        for _ in range(2):
+            process.send_signal(signal.SIGHUP)
+            told = listener.recv(4096).decode().splitlines()
+            self.assertEqual(told[0], "RELOADING=1")
+            self.assertRegex(told[1], r"^MONOTONIC_USEC=\d+$")
+            self.await_line(listener, "READY=1")
         process.send_signal(signal.SIGTERM)
         self.await_line(listener, "STOPPING=1")
         self.assertEqual(process.wait(PATIENCE), 0)

@@ -120,7 +120,8 @@ class Clients(TlsCase):
         asked.stdin.write(b"R\n")
         asked.stdin.flush()
         told, _ = asked.communicate(timeout=PATIENCE)
-        self.assertIn(b"no renegotiation", told)
+        # Where a frame of the server comes first, openssl gives up on that itself.
+        self.assertRegex(told, b"no renegotiation|unexpected record")
         self.assertEqual(self.get(server, client(self.authority)).found, False)
 
     def test_tls_1_2_serves_as_well(self):
