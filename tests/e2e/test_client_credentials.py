@@ -11,7 +11,7 @@ from harness import PATIENCE
 
 BENCH = os.path.join(harness.BIN, "kvstore-bench")
 TOKEN = "kvs_" + "t" * 43
-UNAVAILABLE, UNAUTHENTICATED = 64 + 14, 64 + 16
+PERMISSION_DENIED, UNAVAILABLE, UNAUTHENTICATED = 64 + 7, 64 + 14, 64 + 16
 
 
 class CredentialsCase(harness.Case):
@@ -25,6 +25,7 @@ class CredentialsCase(harness.Case):
         flags = ["--tls-cert", pair.certificate, "--tls-key", pair.key, *more]
         server = self.start(mode="none", flags=flags, wait=False, **keywords)
         server.address = server.log.wait_for("listening on ").split("listening on ", 1)[1].split()[0]
+        server.log.wait_for(" info ready")
         return server
 
     def file(self, name, text, mode=0o600):
@@ -151,6 +152,28 @@ class Tokens(CredentialsCase):
         self.fails(UNAUTHENTICATED, "who calls", server, "--token-file", "")
         unix = self.start_plain(data="d2", listen=f"unix:{self.folder}/socket")
         self.serves(unix)
+
+    def test_every_command_and_every_load_shows_the_token(self):
+        digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+        users = self.file("admins", f"ann admin token=sha256:{digest}\n", 0o644)
+        server = self.serve("--users", users)
+        options = ("--tls-ca", self.authority.certificate, "--token-file", self.token)
+        backup = os.path.join(self.folder, "backup")
+        for words in (("set", "k", "v"), ("get", "k"), ("keys",), ("scan",), ("status",), ("plugins",),
+                      ("configure", "none", "--validate-only"), ("config", "NON_PERSISTENT"),
+                      ("backup", backup), ("restore", backup, "--validate-only"), ("del", "k")):
+            ran = self.run_cli(server, *options, words=words)
+            self.assertEqual((ran.returncode, ran.stderr), (0, ""), words)
+            ran = self.run_cli(server, *options[:2], words=words)
+            self.assertEqual(ran.returncode, UNAUTHENTICATED, words)
+        for load in (("-n", "20"), ("-n", "20", "--batch", "10"), ("-n", "2", "--scan"),
+                     ("--fill", "--keys", "2000", "-n", "0")):
+            ran = self.run_cli(server, *options, *load, program=BENCH, words=())
+            self.assertEqual(ran.returncode, 0, f"{load}: {ran.stderr}")
+
+    def test_what_the_user_may_not_do_is_refused_with_its_own_code(self):
+        self.fails(PERMISSION_DENIED, "ann", self.start_plain(), "--token-file", self.token,
+                   words=("status",))
 
     def test_token_file_that_others_can_read_is_refused(self):
         server = self.start_plain()
