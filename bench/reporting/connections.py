@@ -22,11 +22,7 @@ STREAMS = 100  # calls in flight of a slow or a busy connection
 
 def connections(section):
     """Many connections, idle and in use; and others beside one that is slow or very busy."""
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if files < IDLE + 100:
-        sys.exit(f"{IDLE:,} connections need as many open files, and the hard limit is {files}; "
-                 "raise it with ulimit -n")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    allow_files(IDLE)
     servers = {wire: section.lab.kvstore("none", wire=wire) for wire in WIRES}
     for server in servers.values():
         loads.cli(section.lab, server, "set", LARGE, "v" * LARGE_SIZE)
@@ -36,22 +32,34 @@ def connections(section):
     idle(section)
 
 
+def allow_files(count):
+    """Lets the programs that are started have so many connections."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if files < count + 100:
+        sys.exit(f"{count:,} connections need as many open files, and the hard limit is {files}; "
+                 "raise it with ulimit -n")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+
+def idle_bytes(lab, server, count, tls=None):
+    """Resident bytes of each of so many connections that have made a call; `tls` as for Client."""
+    loads.cli(lab, server, "set", "small", "v")
+    with contextlib.ExitStack() as stack:
+        before = None
+        for number in range(count + CROWD):
+            if number == CROWD:  # what comes with the first connections, whatever their number
+                before = server.memory()
+            client = Client(server.port, tls=tls)
+            stack.callback(client.close)
+            client.ask("small")
+            client.settle()
+        return (server.memory() - before) / count
+
+
 def idle(section):
     """Connections that have made a call each."""
-    sizes = {}
-    for wire in WIRES:
-        server = section.lab.kvstore("none", wire=wire)
-        loads.cli(section.lab, server, "set", "small", "v")
-        with contextlib.ExitStack() as stack:
-            before = None
-            for number in range(IDLE + CROWD):
-                if number == CROWD:  # what comes with the first connections, whatever their number
-                    before = server.memory()
-                client = Client(server.port)
-                stack.callback(client.close)
-                client.ask("small")
-                client.settle()
-            sizes[wire] = (server.memory() - before) / IDLE
+    sizes = {wire: idle_bytes(section.lab, section.lab.kvstore("none", wire=wire), IDLE)
+             for wire in WIRES}
     section.target(f"{IDLE:,} idle connections, resident bytes of each, {OURS}",
                    f"{sizes[OURS]:,.0f}", f"{IDLE_BYTES:,}", sizes[OURS] / IDLE_BYTES, 1,
                    at_most=True)

@@ -32,10 +32,12 @@ def get_request(key, stream):
 
 class Client:
     """A connection; it has the windows of the protocol, or so wide ones that nothing stops the
-    server but the socket."""
+    server but the socket. `tls` is an ssl.SSLContext, or None."""
 
-    def __init__(self, port, wide=False):
+    def __init__(self, port, wide=False, tls=None):
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         settings = struct.pack(">HI", INITIAL_WINDOW_SIZE, WIDE) if wide else b""
         self.socket.sendall(PREFACE + frame(SETTINGS, settings))
         if wide:

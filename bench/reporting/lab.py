@@ -29,10 +29,12 @@ def pinned(command, cpus):
 
 
 class Process:
-    """A running server. `log` is its output so far."""
+    """A running server. `log` is its output so far; `authority`, if it serves TLS, the file that its
+    clients trust."""
 
     def __init__(self, command, folder, port, ready):
         self.port = port
+        self.authority = None
         self.address = f"127.0.0.1:{port}"
         self.path = os.path.join(folder, f"{port}.log")
         started = time.monotonic()
@@ -110,10 +112,21 @@ class Lab:
         self.started.append(process)
         return process
 
+    def certificate(self):
+        """The files of a certificate for this machine, signed by itself, and of its key."""
+        files = [os.path.join(self.folder, name) for name in ("certificate.pem", "key.pem")]
+        if not os.path.exists(files[0]):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                            "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+                            "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                            "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
+            os.chmod(files[1], 0o600)
+        return files
+
     # ---- Servers ----
 
     def kvstore(self, mode=None, *options, data=None, wire=WIRE, workers=None, cpus=None,
-                http="none"):
+                http="none", tls=False):
         """With a mode on fresh data; without one on the data of an earlier server."""
         port = free_port()
         data = os.path.join(self.folder, data or f"kvstore-{port}")
@@ -125,8 +138,11 @@ class Lab:
         quiet = [option for option in QUIET.get(mode, ()) if option.split("=")[0] not in given]
         for option in [*quiet, *options]:
             command += ["--option", option]
+        certificate, key = self.certificate() if tls else (None, None)
+        command += ["--tls-cert", certificate, "--tls-key", key] if tls else []
         server = self.spawn(pinned(command, cpus), port,
                             lambda process: "info ready" in process.log())
+        server.authority = certificate
         server.data = data
         return server
 

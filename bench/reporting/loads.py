@@ -22,10 +22,15 @@ def run(command, **keywords):
     return done.stdout
 
 
+def reach(lab, program, server):
+    """The beginning of a command of ours that connects to the server."""
+    trust = ["--tls-ca", server.authority] if server.authority else []
+    return [f"{lab.bin}/{program}", "-a", server.address, *trust]
+
+
 def bench(lab, server, *flags, csv_rows=False):
     """kvstore-bench: its JSON; with `csv_rows` also the rows of its CSV as numbers."""
-    command = [f"{lab.bin}/kvstore-bench", "-a", server.address, "--json",
-               *(str(flag) for flag in flags)]
+    command = [*reach(lab, "kvstore-bench", server), "--json", *(str(flag) for flag in flags)]
     path = os.path.join(lab.folder, "intervals.csv")
     result = json.loads(run([*command, "--csv", path] if csv_rows else command))
     if not csv_rows:
@@ -37,12 +42,12 @@ def bench(lab, server, *flags, csv_rows=False):
 
 
 def fill(lab, server, keys=KEYS):
-    run([f"{lab.bin}/kvstore-bench", "-a", server.address, "--fill", "--requests", "0", "--keys",
-         str(keys), "--value-size", str(VALUE_SIZE), "-c", "2"])
+    run([*reach(lab, "kvstore-bench", server), "--fill", "--requests", "0", "--keys", str(keys),
+         "--value-size", str(VALUE_SIZE), "-c", "2"])
 
 
 def cli(lab, server, *words):
-    return run([f"{lab.bin}/kvstore-cli", "--timeout", "0", "-a", server.address, *words])
+    return run([*reach(lab, "kvstore-cli", server), "--timeout", "0", *words])
 
 
 def raw(lab, *words):
@@ -69,17 +74,17 @@ def field(number, data):
     return bytes([number << 3 | 2]) + varint(len(data)) + data
 
 
-def h2load_command(lab, server, method, connections, streams):
+def h2load_command(lab, server, method, connections, streams, value_size=VALUE_SIZE):
     """Always with the same key: the load is on the wire, not on the index."""
     message = field(1, b"key:%012d" % 1)
     if method == "Set":
-        message += field(2, b"v" * VALUE_SIZE)
+        message += field(2, b"v" * value_size)
     path = os.path.join(lab.folder, method)
     with open(path, "wb") as file:
         file.write(b"\0" + struct.pack(">I", len(message)) + message)
     return ["h2load", "-c", str(connections), "-m", str(streams), "-d", path,
             "-H", "content-type: application/grpc", "-H", "te: trailers",
-            f"http://{server.address}{SERVICE}{method}"]
+            f"{'https' if server.authority else 'http'}://{server.address}{SERVICE}{method}"]
 
 
 def message_bytes(output):
@@ -88,9 +93,9 @@ def message_bytes(output):
     return int(re.search(r"\((\d+)\) data$", output, re.MULTILINE).group(1))
 
 
-def h2load(lab, server, method, requests, connections, streams, cpus=None):
+def h2load(lab, server, method, requests, connections, streams, cpus=None, value_size=VALUE_SIZE):
     """Calls a second."""
-    output = run(pinned([*h2load_command(lab, server, method, connections, streams),
+    output = run(pinned([*h2load_command(lab, server, method, connections, streams, value_size),
                          "-n", str(requests)], cpus))
     received = message_bytes(output)
     if f"{requests} succeeded" not in output or received < 5 * requests or received % requests:
