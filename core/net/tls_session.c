@@ -39,8 +39,7 @@ static void note_record(int written, int version, int kind, const void *data, si
 {
    struct kv_tls_session *session = context;
    (void)version;
-   (void)ssl;
-   if (written || session->state != KV_TLS_OPEN || size == 0 ||
+   if (written || !SSL_is_init_finished(ssl) || size == 0 ||
        (kind != SSL3_RT_HEADER && kind != SSL3_RT_INNER_CONTENT_TYPE) ||
        *(const unsigned char *)data == SSL3_RT_APPLICATION_DATA)
       return;
