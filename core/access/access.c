@@ -152,12 +152,28 @@ void kv_access_destroy(struct kv_access *access)
 
 /* ---- Who it is ---- */
 
+/* In a time that tells nothing of the bytes. Each call of a connection pays for it, so it takes
+ * eight at a time, where sodium_memcmp takes one. */
+static bool is_same_secret(const uint8_t *a, const uint8_t *b, size_t size)
+{
+   uint64_t difference = 0, x, y;
+   for (; size >= sizeof x; a += sizeof x, b += sizeof y, size -= sizeof x) {
+      memcpy(&x, a, sizeof x);
+      memcpy(&y, b, sizeof y);
+      difference |= x ^ y;
+      /* The compiler must not see when it is no longer 0. */
+      __asm__("" : "+r"(difference));
+   }
+   for (; size > 0; size--)
+      difference |= (uint64_t)(*a++ ^ *b++);
+   return difference == 0;
+}
+
 static bool still_holds(const struct kv_access *access, const struct kv_known *known,
                         struct kv_slice token)
 {
    return known && known->edition->number == atomic_load(&access->number) &&
-          known->size == token.size &&
-          (token.size == 0 || sodium_memcmp(known->token, token.data, token.size) == 0);
+          known->size == token.size && is_same_secret(known->token, token.data, token.size);
 }
 
 static const struct kv_user *find(const struct kv_users *users, const struct kv_proof *proof)

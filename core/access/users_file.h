@@ -25,8 +25,8 @@
 enum kv_code kv_users_file_read(int fd, const char *path, char **text, size_t *size,
                                 struct kv_status *status);
 
-/* Adds a line; a file that is not there is made with mode 0644 (what it has of random tokens is no secret). INVALID_ARGUMENT when the users
- * would not be valid with it, or are not without. */
+/* Adds a line; a file that is not there is made with mode 0644 (what it has of random tokens is no
+ * secret). INVALID_ARGUMENT when the users would not be valid with it, or are not without. */
 enum kv_code kv_users_file_add(const char *path, const char *line, struct kv_status *status);
 /* Takes out the line of the user; NOT_FOUND when there is none. */
 enum kv_code kv_users_file_remove(const char *path, const char *name, struct kv_status *status);

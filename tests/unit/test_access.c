@@ -1,8 +1,10 @@
 /* Who a peer is, also while the users file changes. */
 #include "core/access/access.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +16,8 @@
 #include <cmocka.h>
 
 #define ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" /* of "abc" */
+#define LETTERS "abcdefghijklmnopqrs"
+#define LETTERS_HASH "e250f886728b77ba63722c7e65fc73e203101a84281b32332fd67cc6a1ae3e22"
 
 static char path[] = "/tmp/kvstore-users-XXXXXX";
 
@@ -107,6 +111,23 @@ static void what_is_known_of_a_peer_ends_with_its_token_and_with_the_users(void 
    kv_access_destroy(access);
 }
 
+static void a_known_token_with_another_byte_anywhere_is_unknown(void **state)
+{
+   struct kv_known *known = NULL;
+   struct kv_access *access = open_users("ann token=sha256:" LETTERS_HASH "\n");
+   char text[] = LETTERS;
+   (void)state;
+   assert_is(access, token(text), &known, "ann");
+   for (size_t i = 0; i < strlen(text); i++) {
+      text[i] ^= 1;
+      assert_nobody(access, token(text), &known, "TOKEN_UNKNOWN");
+      text[i] ^= 1;
+   }
+   assert_is(access, token(text), &known, "ann");
+   kv_known_destroy(known);
+   kv_access_destroy(access);
+}
+
 static void a_file_with_a_fault_leaves_the_users_as_they_were(void **state)
 {
    struct kv_status status;
@@ -141,13 +162,70 @@ static void a_file_that_others_may_write_is_refused_with_the_remedy(void **state
    assert_non_null(strstr(status.text, "cannot open the users file /nowhere/users"));
 }
 
+/* ---- Threads ---- */
+
+#define THREADS 4
+#define EDITIONS 200
+
+static struct kv_access *shared;
+static atomic_bool over;
+
+/* A connection: known by what it shows, again and again. Its token is ann's or eve's, or nobody's
+ * when the file has been emptied, and never anything else. */
+static void *ask(void *context)
+{
+   struct kv_known *known = NULL;
+   struct kv_status status;
+   uintptr_t wrong = 0;
+   (void)context;
+   while (!atomic_load(&over)) {
+      struct kv_known *before = known;
+      const struct kv_proof proof = token("abc");
+      const struct kv_user *user = kv_access_identify(shared, &proof, &known, &status);
+      if (known != before)
+         kv_known_destroy(before);
+      if (user)
+         wrong += strcmp(kv_user_name(user), "ann") != 0 && strcmp(kv_user_name(user), "eve") != 0;
+      else
+         wrong += status.code != KV_UNAUTHENTICATED;
+   }
+   kv_known_destroy(known);
+   return (void *)wrong;
+}
+
+static void threads_know_a_peer_by_one_edition_or_the_next_while_the_file_changes(void **state)
+{
+   static const char *const texts[] = {"ann token=sha256:" ABC "\n",
+                                       "eve admin token=sha256:" ABC "\n", "# nobody\n"};
+   pthread_t threads[THREADS];
+   struct kv_status status;
+   (void)state;
+   shared = open_users(texts[0]);
+   atomic_store(&over, false);
+   for (size_t i = 0; i < THREADS; i++)
+      assert_int_equal(pthread_create(&threads[i], NULL, ask, NULL), 0);
+   for (size_t i = 0; i < EDITIONS; i++) {
+      write_users(texts[i % 3]);
+      assert_int_equal(kv_access_reload(shared, &status), KV_OK);
+   }
+   atomic_store(&over, true);
+   for (size_t i = 0; i < THREADS; i++) {
+      void *wrong;
+      assert_int_equal(pthread_join(threads[i], &wrong), 0);
+      assert_null(wrong);
+   }
+   kv_access_destroy(shared);
+}
+
 int main(void)
 {
    const struct CMUnitTest tests[] = {
        cmocka_unit_test(a_token_decides_before_a_certificate_and_that_before_the_system),
        cmocka_unit_test(what_is_known_of_a_peer_ends_with_its_token_and_with_the_users),
+       cmocka_unit_test(a_known_token_with_another_byte_anywhere_is_unknown),
        cmocka_unit_test(a_file_with_a_fault_leaves_the_users_as_they_were),
        cmocka_unit_test(a_file_that_others_may_write_is_refused_with_the_remedy),
+       cmocka_unit_test(threads_know_a_peer_by_one_edition_or_the_next_while_the_file_changes),
    };
    int fd = mkstemp(path);
    if (fd < 0 || close(fd) != 0)
