@@ -214,6 +214,10 @@ static enum kv_code add_word(struct line *line, char *word)
 
 static enum kv_code add_user(struct line *line, const char *name)
 {
+   if (strchr(name, '=')) /* perhaps a token, which is not to be shown */
+      return kv_fail(line->status, KV_INVALID_ARGUMENT,
+                     "line %u: it begins with a proof; the first word is the name of a user",
+                     line->number);
    if (!kv_text_is_plain_name(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.@", KV_USER_NAME_MAX))
       return refuse(line, name,
                     "is not a name of a user: letters, digits, '-', '_', '.' and '@', at most 64");
