@@ -343,7 +343,7 @@ static enum kv_code load(struct server *server, struct kv_status *status)
    if (kv_commit_read_only(server->commit, NULL))
       kv_health_set(server->health, KV_HEALTH_STORE, false);
    kv_notify_ready(server->notify);
-   kv_log(KV_LOG_INFO, "ready");
+   kv_log_event(KV_LOG_INFO, "ready");
    struct kv_status failure; /* to serve without backups is better than not to serve */
    if (server->backups && kv_backup_schedule_start(server->backups, kv_service_open_backup,
                                                    server->service, &failure) != KV_OK)

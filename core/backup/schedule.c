@@ -114,7 +114,7 @@ static void log_failure(const struct kv_backup_schedule *schedule,
 {
    int64_t since_ms = newest->made_ms > 0 ? newest->made_ms : schedule->started_ms;
    int64_t age_s = (kv_clock_unix_ms() - since_ms) / MS_PER_S;
-   kv_log(KV_LOG_WARNING, "the backup failed: %s", status->text);
+   kv_log_event(KV_LOG_WARNING, "the backup failed: %s", status->text);
    if (age_s > 2 * (int64_t)schedule->config.interval_s)
       kv_log(KV_LOG_WARNING,
              "there is no backup of the last %" PRId64 " s, more than two intervals of %" PRIu64
@@ -140,7 +140,7 @@ static bool attempt(struct kv_backup_schedule *schedule)
                code == KV_OK ? "" : status.text);
    pthread_mutex_unlock(&schedule->lock);
    if (code == KV_OK)
-      kv_log(KV_LOG_INFO, "made the backup %s: %" PRIu64 " bytes", newest.name, newest.bytes);
+      kv_log_event(KV_LOG_INFO, "made the backup %s: %" PRIu64 " bytes", newest.name, newest.bytes);
    else if (!stopping)
       log_failure(schedule, &newest, &status);
    return code == KV_OK;

@@ -77,8 +77,8 @@ struct kv_commit_options {
    uint64_t key_cost;   /* what each key counts in that sum beside its size */
 };
 
-/* How many changes a batch has, less one, by powers of two: the buckets end at 1, 2, 4, ... changes.
- * The last one takes all above a million. */
+/* How many changes a batch has, less one, by powers of two: the buckets end at 1, 2, 4, ...
+ * changes. The last one takes all above a million. */
 #define KV_BATCH_SHAPE ((struct kv_histogram_shape){0, KV_BATCH_BUCKETS})
 #define KV_BATCH_BUCKETS KV_HISTOGRAM_SIZE(0, 20)
 

@@ -78,7 +78,7 @@ static void try_repair(struct kv_mode *mode)
    if (kv_data_directory_check_hold(mode->parts->config.directory, &status) != KV_OK)
       return;
    if (note_failure(mode, renew(mode, &status), &status) == KV_OK) {
-      kv_log(KV_LOG_INFO, "a fresh generation is durable; writes are accepted again");
+      kv_log_event(KV_LOG_INFO, "a fresh generation is durable; writes are accepted again");
       mode->repair_delay_ms = 0;
       return;
    }

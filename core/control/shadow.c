@@ -213,12 +213,12 @@ static void log_outcome(const struct kv_shadow_report *report)
        [KV_SHADOW_NOTHING_KEPT] = "it keeps nothing to compare",
    };
    if (report->outcome == KV_SHADOW_FAILED)
-      kv_log(KV_LOG_WARNING, "the shadow run of %s failed: %s", report->plugin,
-             report->failure.text);
+      kv_log_event(KV_LOG_WARNING, "the shadow run of %s failed: %s", report->plugin,
+                   report->failure.text);
    else
-      kv_log(report->outcome == KV_SHADOW_DIFFERENT ? KV_LOG_WARNING : KV_LOG_INFO,
-             "the shadow run of %s has ended: %s, %" PRIu64 " keys at sequence %" PRIu64,
-             report->plugin, outcomes[report->outcome], report->keys, report->sequence);
+      kv_log_event(report->outcome == KV_SHADOW_DIFFERENT ? KV_LOG_WARNING : KV_LOG_INFO,
+                   "the shadow run of %s has ended: %s, %" PRIu64 " keys at sequence %" PRIu64,
+                   report->plugin, outcomes[report->outcome], report->keys, report->sequence);
 }
 
 /* The end of every run. */
@@ -302,8 +302,9 @@ void kv_shadow_begin(struct kv_shadow *shadow, const struct kv_managed *active,
       request->done(request, NULL, &status);
       return;
    }
-   kv_log(KV_LOG_INFO, "began a shadow run of %s (generation %" PRIu64 ") beside %s",
-          request->plugin.plugin, run->generation, kv_instance_plugin(active->instance)->name);
+   kv_log_event(KV_LOG_INFO, "began a shadow run of %s (generation %" PRIu64 ") beside %s",
+                request->plugin.plugin, run->generation,
+                kv_instance_plugin(active->instance)->name);
    shadow->run = run;
    if (is_abandoned(run) || begin(run) != KV_OK)
       finish(shadow);

@@ -126,8 +126,8 @@ static enum kv_code begin_store(const struct kv_control_parts *parts,
    if (code == KV_OK)
       code = kv_managed_record(*active, status);
    if (code == KV_OK)
-      kv_log(KV_LOG_INFO, "began an empty store: mode %s, generation %" PRIu64, request.plugin,
-             generation);
+      kv_log_event(KV_LOG_INFO, "began an empty store: mode %s, generation %" PRIu64,
+                   request.plugin, generation);
    else /* an unused directory without a record would make the next start refuse */
       kv_managed_discard(parts, generation, "a start that failed");
    return code;

@@ -101,7 +101,7 @@ void kv_shared_state_note_error(struct kv_shared_state *shared, const struct kv_
    shared->last_is_refusal = false;
    pthread_mutex_unlock(&shared->lock);
    if (news)
-      kv_log(KV_LOG_ERROR, "%s", status->text);
+      kv_log_event(KV_LOG_ERROR, "%s", status->text);
 }
 
 void kv_shared_state_note_refusal(struct kv_shared_state *shared, const struct kv_status *status,
@@ -120,6 +120,6 @@ void kv_shared_state_note_refusal(struct kv_shared_state *shared, const struct k
    }
    pthread_mutex_unlock(&shared->lock);
    if (due)
-      kv_log(KV_LOG_ERROR, "%" PRIu64 " %s refused, the last one because: %s", unlogged,
-             unlogged == 1 ? "write was" : "writes were", status->text);
+      kv_log_event(KV_LOG_ERROR, "%" PRIu64 " %s refused, the last one because: %s", unlogged,
+                   unlogged == 1 ? "write was" : "writes were", status->text);
 }

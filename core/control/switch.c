@@ -292,9 +292,10 @@ static void retire_old(struct candidate *candidate)
    const struct kv_managed *new = candidate->managed;
    struct kv_managed *old = candidate->old;
    struct kv_status status;
-   kv_log(KV_LOG_INFO, "switched from %s (generation %" PRIu64 ") to %s (generation %" PRIu64 ")",
-          kv_instance_plugin(old->instance)->name, old->generation,
-          kv_instance_plugin(new->instance)->name, new->generation);
+   kv_log_event(KV_LOG_INFO,
+                "switched from %s (generation %" PRIu64 ") to %s (generation %" PRIu64 ")",
+                kv_instance_plugin(old->instance)->name, old->generation,
+                kv_instance_plugin(new->instance)->name, new->generation);
    kv_managed_close(old);
    /* This also removes what earlier attempts have left because it might have been recorded. */
    const struct kv_active active = {.generation = new->generation};

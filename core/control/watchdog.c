@@ -62,7 +62,7 @@ static void look(struct watched *watched, enum kv_hook hook)
    watched->reported[hook].next_ns = 2 * running_ns;
    char text[TEXT_SIZE];
    describe(watched->timing, hook, running_ns, text);
-   kv_log(KV_LOG_WARNING, "%s", text);
+   kv_log_event(KV_LOG_WARNING, "%s", text);
 }
 
 static void *run(void *argument)

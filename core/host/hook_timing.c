@@ -92,9 +92,9 @@ void kv_hook_timing_end(struct kv_hook_timing *timing, enum kv_hook hook, bool f
    set(&counters->calls, get(&counters->calls) + 1);
    uint64_t budget_ns = kv_hook_timing_budget_ns(timing, hook);
    if (budget_ns > 0 && ns > budget_ns)
-      kv_log(KV_LOG_WARNING, "%s of %s has ended after %.1f s; its budget is %.1f s",
-             kv_hook_name(hook), timing->plugin, (double)ns / NS_PER_SECOND,
-             (double)budget_ns / NS_PER_SECOND);
+      kv_log_event(KV_LOG_WARNING, "%s of %s has ended after %.1f s; its budget is %.1f s",
+                   kv_hook_name(hook), timing->plugin, (double)ns / NS_PER_SECOND,
+                   (double)budget_ns / NS_PER_SECOND);
 }
 
 /* ---- Reading ---- */

@@ -104,14 +104,15 @@ void kv_tls_reload(struct kv_tls *tls)
    SSL_CTX *context = kv_tls_context_create(&tls->options, &status);
    if (!context) {
       atomic_fetch_add(&tls->failed_reloads, 1);
-      kv_log(KV_LOG_ERROR, "THE NEW CERTIFICATES ARE NOT USED, those read before stay in use: %s",
-             status.text);
+      kv_log_event(KV_LOG_ERROR,
+                   "THE NEW CERTIFICATES ARE NOT USED, those read before stay in use: %s",
+                   status.text);
       return;
    }
    put_in_use(tls, context);
    atomic_fetch_add(&tls->reloads, 1);
-   kv_log(KV_LOG_INFO, "read the certificate in %s again; it is valid until %s",
-          tls->options.certificate, show_time(tls->not_after_s, end));
+   kv_log_event(KV_LOG_INFO, "read the certificate in %s again; it is valid until %s",
+                tls->options.certificate, show_time(tls->not_after_s, end));
 }
 
 void kv_tls_look(struct kv_tls *tls)

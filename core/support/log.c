@@ -1,5 +1,6 @@
 #include "core/support/log.h"
 
+#include "core/support/log_events.h"
 #include "core/support/log_writer.h"
 #include "core/support/text.h"
 
@@ -13,6 +14,7 @@ static enum kv_log_level log_level = KV_LOG_INFO;
 static struct kv_log_style log_style;
 /* Set once; never destroyed, since a thread that hangs may log when everything else is over. */
 static _Atomic(struct kv_log_writer *) log_writer;
+static struct kv_log_events log_events = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 void kv_log_set_level(enum kv_log_level level)
 {
@@ -25,18 +27,11 @@ void kv_log_set_format(enum kv_log_format format)
        .format = format, .journal = kv_log_is_journal(STDERR_FILENO, getenv("JOURNAL_STREAM"))};
 }
 
-void kv_log(enum kv_log_level level, const char *format, ...)
+static void put(enum kv_log_level level, const char *format, char message[KV_LOG_MESSAGE_SIZE])
 {
+   struct kv_log_writer *writer = atomic_load_explicit(&log_writer, memory_order_acquire);
    if (level > log_level)
       return;
-   char message[KV_LOG_MESSAGE_SIZE];
-   va_list arguments;
-   va_start(arguments, format);
-   vsnprintf(message, sizeof message, format, arguments);
-   va_end(arguments);
-   /* It may quote what a client sent, which must neither forge a line nor steer a terminal. */
-   kv_text_clean(message);
-   struct kv_log_writer *writer = atomic_load_explicit(&log_writer, memory_order_acquire);
    if (writer) {
       kv_log_writer_put(writer, level, (uint64_t)(uintptr_t)format, message);
    } else {
@@ -44,6 +39,41 @@ void kv_log(enum kv_log_level level, const char *format, ...)
       clock_gettime(CLOCK_REALTIME, &now);
       kv_log_write_line(STDERR_FILENO, log_style, level, &now, message);
    }
+}
+
+/* It may quote what a client sent, which must neither forge a line nor steer a terminal. */
+static void compose(char message[KV_LOG_MESSAGE_SIZE], const char *format, va_list arguments)
+{
+   vsnprintf(message, KV_LOG_MESSAGE_SIZE, format, arguments);
+   kv_text_clean(message);
+}
+
+void kv_log(enum kv_log_level level, const char *format, ...)
+{
+   if (level > log_level)
+      return;
+   char message[KV_LOG_MESSAGE_SIZE];
+   va_list arguments;
+   va_start(arguments, format);
+   compose(message, format, arguments);
+   va_end(arguments);
+   put(level, format, message);
+}
+
+void kv_log_event(enum kv_log_level level, const char *format, ...)
+{
+   char message[KV_LOG_MESSAGE_SIZE];
+   va_list arguments;
+   va_start(arguments, format);
+   compose(message, format, arguments);
+   va_end(arguments);
+   kv_log_events_add(&log_events, level, message);
+   put(level, format, message);
+}
+
+struct kv_log_events *kv_log_events(void)
+{
+   return &log_events;
 }
 
 enum kv_code kv_log_start(struct kv_status *status)

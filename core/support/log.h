@@ -21,12 +21,20 @@ enum kv_log_level { KV_LOG_ERROR = 1, KV_LOG_WARNING = 2, KV_LOG_INFO = 3, KV_LO
 
 enum kv_log_format { KV_LOG_TEXT, KV_LOG_JSON };
 
+struct kv_log_events;
+
 /* Before other threads start. */
 void kv_log_set_level(enum kv_log_level level);
 /* The same; priorities for systemd's journal are added where standard error goes to it. Text
  * without them before. */
 void kv_log_set_format(enum kv_log_format format);
 void kv_log(enum kv_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same for what has become of the whole, and names no client, user or key: the last of them are
+ * kept (log_events.h), whatever the level is, for pages that anybody may see. */
+void kv_log_event(enum kv_log_level level, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+struct kv_log_events *kv_log_events(void);
 
 /* Once, by main. */
 enum kv_code kv_log_start(struct kv_status *status);
