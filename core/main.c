@@ -221,6 +221,7 @@ static enum kv_code create_telemetry(struct server *server, const struct kv_rpc_
        .methods = methods,
        .method_count = count,
        .private_paths = server->private_paths,
+       .hot = server->access ? NULL : server->observers.hot,
        .admission = {.socket_mode = config->socket_mode, .metrics_only = true},
    };
    if (!config->http_listen)

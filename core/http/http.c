@@ -83,21 +83,26 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct kv_
    return result;
 }
 
-/* By the address that the client has reached, which may be one of many. */
-static bool is_loopback(struct MHD_Connection *connection)
+/* The address that the client has reached, which may be one of many. */
+static struct sockaddr_storage own_address(struct MHD_Connection *connection)
 {
    const union MHD_ConnectionInfo *info =
        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
    struct sockaddr_storage own = {0};
    socklen_t size = sizeof own;
-   return !info || getsockname(info->connect_fd, (struct sockaddr *)&own, &size) != 0 ||
-          (own.ss_family != AF_UNIX && kv_address_is_local((struct sockaddr *)&own));
+   if (!info || getsockname(info->connect_fd, (struct sockaddr *)&own, &size) != 0)
+      own.ss_family = AF_UNSPEC;
+   return own;
 }
 
-static bool may_ask(struct MHD_Connection *connection)
+/* No browser reaches a Unix socket. */
+static bool may_ask(struct MHD_Connection *connection, const struct sockaddr_storage *own)
 {
-   return !is_loopback(connection) || kv_http_host_is_local(MHD_lookup_connection_value(
-                                          connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST));
+   const char *host =
+       MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+   return own->ss_family == AF_UNIX ||
+          (own->ss_family != AF_UNSPEC && !kv_address_is_local((const struct sockaddr *)own)) ||
+          kv_http_host_is_local(host);
 }
 
 /* Called with the headers of a request; whatever body follows is not waited for. */
@@ -106,10 +111,12 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
                               size_t *upload_size, void **state)
 {
    struct kv_http *http = context;
-   struct kv_http_answer answer = {.status = MHD_HTTP_OK};
+   const struct sockaddr_storage own = own_address(connection);
+   struct kv_http_answer answer = {.is_local = kv_address_is_local((const struct sockaddr *)&own),
+                                   .status = MHD_HTTP_OK};
    const struct kv_http_page *page = find(http, path);
    (void)version, (void)upload, (void)upload_size, (void)state;
-   if (!may_ask(connection))
+   if (!may_ask(connection, &own))
       say(&answer, MHD_HTTP_FORBIDDEN,
           "this address is for this machine; ask for it by number or as localhost\n");
    else if (!page)

@@ -21,12 +21,14 @@
 #include "core/net/admission.h"
 #include "core/support/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct kv_http;
 
-/* An answer for its page to fill in; zeroed but for the status 200. */
+/* An answer for its page to fill in; zeroed but for the status 200 and `is_local`. */
 struct kv_http_answer {
+   bool is_local; /* who asks is on this machine, or came by a program that is */
    unsigned status;
    const char *content_type;
    const char *content_policy; /* Content-Security-Policy; NULL: nothing may be loaded or run */

@@ -15,6 +15,7 @@
 #define KV_SNAPSHOT_OPTIONS_MAX 32
 #define KV_SNAPSHOT_TEXT_SIZE 256
 #define KV_SNAPSHOT_OVERDUE_MAX 8
+#define KV_PAGE_POLICY_SIZE 320 /* page.h */
 
 enum kv_telemetry_stage { KV_TELEMETRY_LOADING, KV_TELEMETRY_SERVING, KV_TELEMETRY_STOPPING };
 
@@ -71,6 +72,8 @@ struct kv_telemetry {
    /* Of the pages. */
    struct kv_reader *reader;
    struct kv_snapshot snapshot;
+   bool shows_prefixes;              /* who asks is on this machine */
+   char policy[KV_PAGE_POLICY_SIZE]; /* of the page "/" */
 };
 
 /* Into telemetry->snapshot. */

@@ -4,6 +4,7 @@
 #include "core/http/http.h"
 #include "core/metrics/calls.h"
 #include "core/support/clock.h"
+#include "core/telemetry/page.h"
 #include "core/telemetry/snapshot.h"
 
 #include <stdio.h>
@@ -34,6 +35,28 @@ static void make_status(void *context, struct kv_http_answer *answer)
    kv_snapshot_take(telemetry);
    answer->content_type = "application/json";
    answer->body = kv_telemetry_status(telemetry, &answer->size);
+}
+
+static void take_for_people(struct kv_telemetry *telemetry, struct kv_http_answer *answer)
+{
+   kv_snapshot_take(telemetry);
+   telemetry->shows_prefixes = telemetry->config.hot && answer->is_local;
+   answer->content_type = "text/html; charset=utf-8";
+}
+
+static void make_page(void *context, struct kv_http_answer *answer)
+{
+   struct kv_telemetry *telemetry = context;
+   take_for_people(telemetry, answer);
+   answer->content_policy = telemetry->policy;
+   answer->body = kv_telemetry_page(telemetry, &answer->size, telemetry->policy);
+}
+
+static void make_tables(void *context, struct kv_http_answer *answer)
+{
+   struct kv_telemetry *telemetry = context;
+   take_for_people(telemetry, answer);
+   answer->body = kv_telemetry_changing(telemetry, &answer->size);
 }
 
 static void no_state(void *context, const struct kv_control_state *state)
@@ -79,6 +102,8 @@ static void make_readiness(void *context, struct kv_http_answer *answer)
 }
 
 static const struct kv_http_page pages[] = {
+    {"/", make_page},
+    {"/tables", make_tables},
     {"/metrics", make_metrics},
     {"/status.json", make_status},
     {"/healthz", make_health},

@@ -1,15 +1,13 @@
 /*
  * What the server tells of itself over HTTP: /metrics for Prometheus, /healthz and /readyz for who
- * supervises it, /status.json for a page that shows it.
+ * supervises it, "/" for people (page.h), /status.json and /tables for that page.
  *
  * Promises
  *  - It only reads: no page waits for a disk, changes anything, or has history. Each request reads
  *    all figures anew (snapshot.h).
  *  - A call costs it a few nanoseconds (kv_telemetry_answered).
- *  - No page shows a key, a value, or a path of the data directory.
- *
- * A page to look at, "/", is one more entry in the table of telemetry.c; it finds all that it needs
- * in /status.json.
+ *  - No page shows a value, or a path of the data directory; and only the tables, to this machine
+ *    alone, where everybody on it may read the keys anyway, the prefixes of keys.
  *
  * Threads: kv_telemetry_answered from those that answer calls; pages are made on the thread of the
  * HTTP server; the others on the one that owns the object.
@@ -22,6 +20,7 @@
 #include "core/control/control.h"
 #include "core/net/admission.h"
 #include "core/net/tls.h"
+#include "core/observe/hot.h"
 #include "core/rpc/rpc.h"
 #include "core/store/store.h"
 
@@ -42,6 +41,7 @@ struct kv_telemetry_config {
    const struct kv_rpc_method *methods;
    size_t method_count;
    const char *const *private_paths; /* as core/rpc has them */
+   struct kv_hot *hot;               /* NULL: key prefixes are not for everybody to see */
    struct kv_admission admission;    /* the same for the HTTP server */
 };
 

@@ -222,7 +222,7 @@ class Figures(Telemetry):
 class Http(Telemetry):
     def test_only_get_and_head_of_known_pages_are_answered(self):
         server = self.serve()
-        for path in ("/", "/metrics/", "/Metrics", "/../metrics", "/metrics%00", "/status.json/x"):
+        for path in ("//", "/index.html", "/metrics/", "/Metrics", "/../metrics", "/metrics%00", "/status.json/x"):
             self.assertEqual(self.ask(server, path)[0], 404, path)
         for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"):
             status, headers, _ = self.ask(server, "/metrics", method, b"x" * 100)
