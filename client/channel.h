@@ -15,9 +15,9 @@
 void channel_begin(void);
 
 /* `address` is what gRPC connects to, HOST:PORT or unix:PATH; a Unix socket is always plain. `host`
- * is the name that the server's certificate must have where the credentials say nothing of it (NULL:
- * that of the address). `more` are up to CHANNEL_MORE_MAX further arguments. It connects when it is
- * first used or watched. The caller destroys it. */
+ * is the name that the server's certificate must have where the credentials say nothing of it
+ * (NULL: that of the address). `more` are up to CHANNEL_MORE_MAX further arguments. It connects
+ * when it is first used or watched. The caller destroys it. */
 grpc_channel *channel_create(const char *address, const struct credentials *credentials,
                              const char *host, const grpc_arg *more, size_t count);
 

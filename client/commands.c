@@ -3,6 +3,8 @@
 #include "client/print.h"
 #include "client/words.h"
 
+#include <string.h>
+
 #define ANY SIZE_MAX
 
 static command_fn command_help;
@@ -104,6 +106,13 @@ int commands_run(struct session *session, const struct kv_slice *words, size_t c
    if (count - 1 < command->least || count - 1 > command->most)
       return session_misuse(session, "usage: %s", command->usage);
    return command->run(session, words + 1, count - 1);
+}
+
+bool commands_need_no_server(const char *name)
+{
+   const struct command *command = find(kv_slice(name, strlen(name)));
+   return command && (command->run == command_user || command->run == command_help ||
+                      command->run == command_exit);
 }
 
 const struct command *commands_all(void)

@@ -23,6 +23,9 @@ struct command {
 /* Runs a command, whose name is the first word. Without words it does nothing. */
 int commands_run(struct session *session, const struct kv_slice *words, size_t count);
 
+/* Whether it is the name of a command that makes no call. */
+bool commands_need_no_server(const char *name);
+
 /* The commands in the order of the help, ended by one without a name. */
 const struct command *commands_all(void);
 

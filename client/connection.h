@@ -36,9 +36,9 @@ struct connection_call {
 typedef enum kv_code connection_reply_fn(void *context, struct kv_slice reply,
                                          struct kv_status *status);
 
-/* `addresses` as in client/address.h; the credentials must outlive it. Nothing is sent before the first call. An `interruptible`
- * connection ends calls with KV_CANCELLED when a SIGINT is pending; the caller has blocked that
- * signal. NULL with status on failure. */
+/* `addresses` as in client/address.h; the credentials must outlive it. Nothing is sent before the
+ * first call. An `interruptible` connection ends calls with KV_CANCELLED when a SIGINT is pending;
+ * the caller has blocked that signal. NULL with status on failure. */
 struct connection *connection_create(const char *addresses, const struct credentials *credentials,
                                      bool interruptible, struct kv_status *status);
 void connection_destroy(struct connection *connection);

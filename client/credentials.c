@@ -96,7 +96,7 @@ static enum kv_code read_open(int fd, const char *what, const char *path, bool s
       return kv_fail(status, KV_INVALID_ARGUMENT, "%s: %s is not a file", what, path);
    if (secret && check_secret(what, path, &info, status) != KV_OK)
       return status->code;
-   *text = malloc(FILE_SIZE_MAX + 1);
+   *text = calloc(1, FILE_SIZE_MAX + 1); /* a text whatever fails */
    if (!*text)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
    while (size < FILE_SIZE_MAX && (got = read(fd, *text + size, FILE_SIZE_MAX - size)) != 0) {
@@ -145,27 +145,34 @@ static bool is_token(const char *text, size_t size)
    return size > 0 && size <= TOKEN_SIZE_MAX && strspn(text, letters) == size;
 }
 
+static enum kv_code take_token(struct credentials *credentials, const char *path, const char *text,
+                               struct kv_status *status)
+{
+   size_t size = strcspn(text, " \t\r\n");
+   bool alone = text[size + strspn(text + size, " \t\r\n")] == '\0';
+   if (alone && size == 0)
+      return kv_fail(status, KV_INVALID_ARGUMENT, "token-file: %s is empty", path);
+   if (!alone || !is_token(text, size)) /* without the text, which may be a token */
+      return kv_fail(status, KV_INVALID_ARGUMENT,
+                     "token-file: %s is not one line with a token, as kvstore-cli user add prints "
+                     "it",
+                     path);
+   if (asprintf(&credentials->authorization, SCHEME "%.*s", (int)size, text) >= 0)
+      return KV_OK;
+   credentials->authorization = NULL;
+   return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
+}
+
 static enum kv_code read_token(struct credentials *credentials, const char *path,
                                struct kv_status *status)
 {
    char *text = NULL;
    enum kv_code code = read_text("token-file", path, true, &text, status);
-   size_t size = code == KV_OK ? strcspn(text, " \t\r\n") : 0;
-   if (code == KV_OK && (text[size + strspn(text + size, " \t\r\n")] || !is_token(text, size))) {
-      /* Without the text, which may be a token. */
-      code = is_token(text, size) || size > 0
-                 ? kv_fail(status, KV_INVALID_ARGUMENT,
-                           "token-file: %s is not one line with a token, as kvstore-cli user add "
-                           "prints it",
-                           path)
-                 : kv_fail(status, KV_INVALID_ARGUMENT, "token-file: %s is empty", path);
-   }
-   if (code == KV_OK && asprintf(&credentials->authorization, SCHEME "%.*s", (int)size, text) < 0) {
-      credentials->authorization = NULL;
-      code = kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
-   }
-   if (text)
-      explicit_bzero(text, strlen(text));
+   if (!text)
+      return code;
+   if (code == KV_OK)
+      code = take_token(credentials, path, text, status);
+   explicit_bzero(text, strlen(text));
    free(text);
    return code;
 }
@@ -184,6 +191,20 @@ static bool default_token(char path[PATH_MAX])
 
 /* ---- Reading them ---- */
 
+static enum kv_code read_authorities(struct credentials *credentials, const char *path,
+                                     struct kv_status *status)
+{
+   struct kv_status why;
+   if (path)
+      return read_pem("tls-ca", path, false, &credentials->ca, status);
+   return read_pem("tls-ca", SYSTEM_CA, false, &credentials->ca, &why) == KV_OK
+              ? KV_OK
+              : kv_fail(status, why.code,
+                        "%s; install the system's authorities (package ca-certificates), or name "
+                        "that of the server with --tls-ca FILE",
+                        why.text);
+}
+
 static enum kv_code read_tls(struct credentials *credentials,
                              const struct credentials_options *options, struct kv_status *status)
 {
@@ -193,8 +214,7 @@ static enum kv_code read_tls(struct credentials *credentials,
                      options->key ? "tls-key" : "tls-cert", options->key ? "tls-cert" : "tls-key");
    if (options->server_name && !(credentials->server_name = strdup(options->server_name)))
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
-   if (read_pem("tls-ca", options->ca ? options->ca : SYSTEM_CA, false, &credentials->ca, status) !=
-       KV_OK)
+   if (read_authorities(credentials, options->ca, status) != KV_OK)
       return status->code;
    if (options->certificate && read_pem("tls-cert", options->certificate, false,
                                         &credentials->certificate, status) != KV_OK)

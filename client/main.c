@@ -261,8 +261,11 @@ static int run_with(const struct settings *settings, const struct credentials *c
 
 static int run(const struct settings *settings)
 {
+   static const struct credentials_options none = {.token_file = ""};
+   bool local = settings->word_count > 0 && commands_need_no_server(settings->words[0]);
    struct kv_status status;
-   struct credentials *credentials = credentials_create(&settings->credentials, &status);
+   struct credentials *credentials =
+       credentials_create(local ? &none : &settings->credentials, &status);
    if (!credentials) {
       fprintf(stderr, "error: %s\n", status.text);
       return EXIT_USAGE;

@@ -31,7 +31,7 @@ Machine: {machine}.
 """
 
 TITLES = {"wire": "Calls", "sync": "Durability", "batch": "Batches",
-          "connections": "Many connections", "tls": "TLS", "workers": "Workers",
+          "connections": "Many connections", "workers": "Workers", "tls": "TLS",
           "peers": "Other servers, latency",
           "snapshot": "During a snapshot", "recovery": "Recovery", "memory": "Memory and snapshots",
           "scale": "Growth of the key space", "index": "The index", "scan": "Scans"}

@@ -185,6 +185,13 @@ class Tokens(CredentialsCase):
             os.chown(self.token, 12345, 12345)
             self.fails(2, "belongs to another user (12345)", server, "--token-file", self.token)
 
+    def test_command_that_needs_no_server_needs_no_token_and_no_certificate(self):
+        bad = {"KVSTORE_TOKEN_FILE": "/nowhere", "KVSTORE_CLIENT_TLS_CA": "/nowhere"}
+        for words in (("user", "list", self.users()), ("help",), ("HELP", "get"), ("quit",)):
+            ran = self.run_cli("127.0.0.1:1", words=words, **bad)
+            self.assertEqual((ran.returncode, ran.stderr), (0, ""), words)
+        self.fails(2, "cannot open /nowhere", "127.0.0.1:1", **bad)
+
     def test_file_without_a_token_is_refused_without_showing_it(self):
         server = self.start_plain()
         for text in ("two words", "two\nlines", "bad\x01byte", "t" * 600):
@@ -193,6 +200,13 @@ class Tokens(CredentialsCase):
             self.assertIn("is not one line with a token", ran.stderr)
             self.assertNotIn(text, ran.stderr)
         self.fails(2, "is empty", server, "--token-file", self.file("bad", "\n"))
+        # Memory that the address sanitizer has filled shows a text without an end.
+        filled = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":max_malloc_fill_size=4000000"}
+        shown = ("--tls-ca", self.authority.certificate, "--tls-cert", self.pair.certificate)
+        for size in (1 << 20, (1 << 20) + 1):
+            huge = self.file("bad", "-----BEGIN " + "t" * (size - 11))
+            for option in (("--token-file", huge), (*shown, "--tls-key", huge)):
+                self.fails(2, "has 1048576 bytes or more", server, *option, **filled)
         self.fails(2, "cannot open", server, "--token-file", "/nowhere")
         self.fails(2, "is not a file", server, "--token-file", self.folder)
 

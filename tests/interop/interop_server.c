@@ -2,8 +2,8 @@
  * interop_server --wire ENGINE [CERTIFICATE KEY]
  *
  * Serves grpc.testing.TestService (test_service.h) on that engine of core/rpc, on a free port of
- * loopback, which it prints; with TLS where it is given the files for it. SIGTERM and SIGINT stop it as they stop the real server: it waits for
- * the calls in flight, at most GRACE_MS.
+ * loopback, which it prints; with TLS where it is given the files for it. SIGTERM and SIGINT stop
+ * it as they stop the real server: it waits for the calls in flight, at most GRACE_MS.
  */
 #include "core/net/tls.h"
 #include "tests/interop/test_service.h"
