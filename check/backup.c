@@ -48,10 +48,15 @@ static enum kv_code choose_mode(const struct kv_backup_content *backup, struct r
 {
    recovery->active = backup->active;
    place_find(&recovery->active, &recovery->place);
-   if (recovery->place.encrypted)
+   if (recovery->place.encrypted && !backup->sealed)
       return kv_fail(status, KV_FAILED_PRECONDITION,
-                     "it says that its store is encrypted, and its data is not; this version makes "
-                     "no such backup");
+                     "it says that its store is encrypted, and its data is not; no version makes "
+                     "such a backup");
+   if (backup->sealed && (!recovery->place.encrypted || recovery->place.kept == KEPT_UNKNOWN))
+      return kv_fail(status, KV_FAILED_PRECONDITION,
+                     "its data is what mode %s has made of it, which only that plug-in opens; "
+                     "start a server in that mode, and use kvstore-cli restore",
+                     backup->active.plugin);
    *same = recovery->place.kept == KEPT_SNAPSHOTS || recovery->place.kept == KEPT_JOURNAL;
    if (*same)
       return KV_OK;

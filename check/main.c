@@ -124,10 +124,12 @@ static int check_backup(const char *path)
           strftime(made, sizeof made, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
          made[0] = '\0';
       kv_uuid_format(backup.store_id, uuid);
-      shown_line(stdout,
-                 "%s: sound: %llu keys, %llu bytes, version %llu, of store %s in mode %s, made %s",
-                 path, (unsigned long long)backup.keys, (unsigned long long)backup.bytes,
-                 (unsigned long long)backup.sequence, uuid, backup.active.plugin, made);
+      shown_line(
+          stdout,
+          "%s: sound: %llu keys, %llu %sbytes, version %llu, of store %s in mode %s, made %s", path,
+          (unsigned long long)backup.keys, (unsigned long long)backup.bytes,
+          backup.sealed ? "encrypted " : "", (unsigned long long)backup.sequence, uuid,
+          backup.active.plugin, made);
    } else {
       result = fail_backup(code, &status);
    }

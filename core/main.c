@@ -420,9 +420,9 @@ static enum kv_code drain(struct server *server, struct kv_status *status)
       kv_telemetry_set_stopping(server->telemetry);
    kv_health_drain(server->health);
    kv_service_drain(server->service);
+   kv_control_wind_down(server->control); /* a backup may be waiting for it */
    if (server->backups)
       kv_backup_schedule_stop(server->backups);
-   kv_control_wind_down(server->control);
    kv_rpc_stop(server->rpc, grace_ms);
    kv_stop_step(server->stop, "the last checkpoint", stall_ms);
    return kv_control_stop(server->control, status);

@@ -88,11 +88,12 @@ static int read_header(struct reader *reader, kvs_error *error)
    if (memcmp(header, BACKUP_MAGIC, BACKUP_MAGIC_SIZE) != 0)
       return damaged(reader, 0, "this is not a backup of kvstore", error);
    uint32_t version = storage_get32(header + 8);
-   if (version != BACKUP_VERSION)
+   if (version != BACKUP_VERSION && version != BACKUP_VERSION_SEALED)
       return storage_fail(error, KVS_CORRUPT,
-                          "%s: has format version %" PRIu32 ", this program reads version %u; use "
-                          "the newer kvstore that wrote it",
-                          reader->path, version, BACKUP_VERSION);
+                          "%s: has format version %" PRIu32 ", this program reads versions %u and "
+                          "%u; use the newer kvstore that wrote it",
+                          reader->path, version, BACKUP_VERSION, BACKUP_VERSION_SEALED);
+   reader->info.sealed = version == BACKUP_VERSION_SEALED;
    code = read_mode(reader, header, error);
    if (code != KVS_OK)
       return code;

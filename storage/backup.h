@@ -16,6 +16,7 @@
 
 #include "kvstore/plugin.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,7 @@ struct storage_backup_info {
    int64_t created_ms;   /* Unix time */
    uint64_t keys, bytes; /* in the file; sum of key and value sizes */
    const char *mode;     /* as the ACTIVE record has it */
+   bool sealed; /* the records are what that mode, a plug-in over another one, makes of the data */
 };
 
 /* Takes the file, piece by piece. Anything but KVS_OK ends the writing. */

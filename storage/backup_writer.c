@@ -45,7 +45,7 @@ static int write_header(struct storage_backup_writer *writer,
    if (!header)
       return storage_fail(error, KVS_NO_SPACE, NO_MEMORY);
    memcpy(header, BACKUP_MAGIC, BACKUP_MAGIC_SIZE);
-   storage_put32(header + 8, BACKUP_VERSION);
+   storage_put32(header + 8, info->sealed ? BACKUP_VERSION_SEALED : BACKUP_VERSION);
    storage_put32(header + 12, (uint32_t)mode_size);
    memcpy(header + 16, info->store_id, sizeof info->store_id);
    storage_put64(header + 32, info->sequence);

@@ -1,12 +1,14 @@
-#include "core/backup/backup.h"
+#include "core/backup/sealed.h"
 
 #include "core/datadir/active_text.h"
 #include "core/support/clock.h"
 #include "kvstore/plugin.h"
 #include "storage/backup.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #if KV_BACKUP_DIGEST_SIZE != STORAGE_BACKUP_DIGEST_SIZE
 #error "there is one digest"
@@ -15,7 +17,9 @@
 #define MS_PER_S 1000
 
 struct kv_backup {
-   struct kv_store_view *view;
+   struct kv_store_view *view; /* NULL: the file is there already, as: */
+   struct kv_spool spool;
+   uint8_t digest[KV_BACKUP_DIGEST_SIZE];
    char *mode;
    struct storage_backup_info info;
 };
@@ -52,9 +56,23 @@ enum kv_code kv_backup_open(struct kv_store *store, const uint8_t store_id[16],
    return KV_OK;
 }
 
+struct kv_backup *kv_backup_of_spool(const struct kv_sealing *sealing)
+{
+   struct kv_backup *backup = calloc(1, sizeof *backup);
+   if (!backup)
+      return NULL;
+   backup->spool = *sealing->spool;
+   backup->info.sequence = sealing->sequence;
+   memcpy(backup->digest, sealing->digest, sizeof backup->digest);
+   return backup;
+}
+
 void kv_backup_close(struct kv_backup *backup)
 {
-   kv_store_view_destroy(backup->view);
+   if (backup->view)
+      kv_store_view_destroy(backup->view);
+   else
+      kv_spool_close(&backup->spool);
    free(backup->mode);
    free(backup);
 }
@@ -66,12 +84,12 @@ uint64_t kv_backup_sequence(const struct kv_backup *backup)
 
 uint64_t kv_backup_size_limit(const struct kv_backup *backup)
 {
-   return storage_backup_size_limit(&backup->info);
+   return backup->view ? storage_backup_size_limit(&backup->info) : backup->spool.size;
 }
 
 size_t kv_backup_kept(const struct kv_backup *backup)
 {
-   return kv_store_view_kept(backup->view);
+   return backup->view ? kv_store_view_kept(backup->view) : 0;
 }
 
 /* ---- Writing ---- */
@@ -109,6 +127,28 @@ static int write_records(const struct kv_version *version, struct storage_backup
    return code;
 }
 
+static enum kv_code copy_spool(const struct kv_backup *backup, const struct kv_backup_sink *sink,
+                               struct kv_status *status)
+{
+   static const size_t piece = (size_t)256 * 1024;
+   enum kv_code code = KV_OK;
+   uint8_t *buffer = malloc(piece);
+   if (!buffer)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a backup");
+   for (uint64_t offset = 0; code == KV_OK && offset < backup->spool.size;) {
+      ssize_t got = pread(backup->spool.fd, buffer, piece, (off_t)offset);
+      if (got < 0 && errno == EINTR)
+         continue;
+      if (got > 0)
+         code = sink->write(sink->context, buffer, (size_t)got, status);
+      else
+         code = kv_fail_errno(status, got < 0 ? errno : EIO, "cannot read the backup back");
+      offset += got > 0 ? (uint64_t)got : 0;
+   }
+   free(buffer);
+   return code;
+}
+
 enum kv_code kv_backup_write(const struct kv_backup *backup, const struct kv_backup_sink *sink,
                              uint8_t digest[KV_BACKUP_DIGEST_SIZE], struct kv_status *status)
 {
@@ -116,6 +156,10 @@ enum kv_code kv_backup_write(const struct kv_backup *backup, const struct kv_bac
    const struct storage_backup_sink inner = {put, &output};
    struct storage_backup_writer *writer = NULL;
    kvs_error error = {.size = sizeof error};
+   if (!backup->view) {
+      memcpy(digest, backup->digest, KV_BACKUP_DIGEST_SIZE);
+      return copy_spool(backup, sink, status);
+   }
    int code = storage_backup_begin(&inner, &backup->info, &writer, &error);
    if (code == KVS_OK)
       code = write_records(kv_store_view_version(backup->view), writer, &error);

@@ -45,6 +45,7 @@ static int take_header(void *context, const struct storage_backup_info *info, kv
    content->keys = info->keys;
    content->bytes = info->bytes;
    content->created_ms = info->created_ms;
+   content->sealed = info->sealed;
    return KVS_OK;
 }
 

@@ -23,6 +23,7 @@ struct kv_backup_content {
    struct kv_active active; /* the mode that the store was in */
    uint64_t sequence, keys, bytes;
    int64_t created_ms; /* Unix time */
+   bool sealed;        /* keys, bytes and records are what that mode makes of the data */
 };
 /* After any code of the functions below. */
 void kv_backup_content_deinit(struct kv_backup_content *content);

@@ -24,8 +24,7 @@ static enum kv_code check_space(const struct kv_spool *spool, size_t more, struc
       return KV_OK;
    return kv_fail(status, KV_RESOURCE_EXHAUSTED,
                   WHAT ": its disk has %" PRIu64 " bytes left, and so far %" PRIu64
-                       " are needed, as a checkpoint follows; free some space, or restore offline "
-                       "with kvstore-check restore",
+                       " are wanted, so that a checkpoint has space, too; free some",
                   left, wanted);
 }
 

@@ -1,8 +1,8 @@
 /*
- * A backup on its way in, until all of it is there: a file without a name in the data directory,
- * which ends with the process at the latest.
+ * A backup on its way, until all of it is there: a file without a name in the data directory, which
+ * ends with the process at the latest.
  *
- * It leaves as much space on the disk as it takes itself, for the checkpoint of what is in it, so
+ * It leaves as much space on the disk as it takes itself, for a checkpoint of what is in it, so
  * that those who write meanwhile are not the ones who find the disk full.
  *
  * Threads: one at a time.

@@ -1,6 +1,7 @@
 #include "core/control/control.h"
 
 #include "core/control/mode.h"
+#include "core/control/seal.h"
 #include "core/control/start.h"
 #include "core/support/clock.h"
 #include "core/support/invariant.h"
@@ -217,6 +218,18 @@ enum kv_code kv_control_replace(struct kv_control *control,
                                 struct kv_status *status)
 {
    return kv_mode_replace(mode_of(control), replacement, status);
+}
+
+enum kv_code kv_control_seal(struct kv_control *control, const struct kv_store_view *view,
+                             const struct kv_inner *inner, struct kv_status *status)
+{
+   return kv_seal(mode_of(control)->active, view, inner, status);
+}
+
+enum kv_code kv_control_unseal(struct kv_control *control, const struct kv_control_sealed *sealed,
+                               struct kv_transaction *transaction, struct kv_status *status)
+{
+   return kv_unseal(mode_of(control)->active, sealed, transaction, status);
 }
 
 enum kv_code kv_control_save(struct kv_control *control, uint64_t *sequence,

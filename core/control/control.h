@@ -27,6 +27,7 @@
 
 #include "core/commit/targets.h"
 #include "core/datadir/data_directory.h"
+#include "core/host/inner.h"
 #include "core/host/load_report.h"
 #include "core/host/plugin_library.h"
 #include "core/store/store.h"
@@ -177,6 +178,19 @@ enum kv_code kv_control_replace(struct kv_control *control,
                                 struct kv_status *status);
 /* What that fails with where so many keys may not be replaced. Any thread. */
 enum kv_code kv_control_refuse_replacing(uint64_t keys, struct kv_status *status);
+/* Has the plug-in in force, which is one over another, make a checkpoint of the view for `inner`,
+ * in place of the one below it. [control] */
+enum kv_code kv_control_seal(struct kv_control *control, const struct kv_store_view *view,
+                             const struct kv_inner *inner, struct kv_status *status);
+/* What was sealed so, in whatever store. */
+struct kv_control_sealed {
+   struct kv_control_request request; /* of the mode that did, where another one is in force here */
+   const uint8_t *store_id;
+   const struct kv_inner *inner; /* hands it over */
+};
+/* Opens it into `transaction`. [control] */
+enum kv_code kv_control_unseal(struct kv_control *control, const struct kv_control_sealed *sealed,
+                               struct kv_transaction *transaction, struct kv_status *status);
 /* Makes a checkpoint; *sequence is that of the state in it. [control] */
 enum kv_code kv_control_save(struct kv_control *control, uint64_t *sequence,
                              struct kv_status *status);

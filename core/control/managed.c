@@ -57,14 +57,16 @@ enum kv_code kv_managed_settings(const struct kv_control_parts *parts,
 }
 
 /* *config has the settings, a timing and what `managed` says. */
-static enum kv_code open_instance(struct kv_managed *managed, struct kv_instance_config *config,
-                                  struct kv_status *status)
+static enum kv_code open_instance(struct kv_managed *managed, const struct kv_managed_use *use,
+                                  struct kv_instance_config *config, struct kv_status *status)
 {
    const struct kv_control_parts *parts = managed->parts;
    char path[KV_GENERATION_PATH_SIZE];
    kv_data_directory_generation_path(parts->config.directory, managed->generation, path);
-   memcpy(config->store_id, kv_data_directory_store_id(parts->config.directory),
-          sizeof config->store_id);
+   const uint8_t *store_id =
+       use->store_id ? use->store_id : kv_data_directory_store_id(parts->config.directory);
+   memcpy(config->store_id, store_id, sizeof config->store_id);
+   config->inner = use->inner;
    config->directory = path;
    config->library = parts->config.library;
    config->observer = (struct kv_instance_observer){.context = managed,
@@ -100,7 +102,7 @@ enum kv_code kv_managed_open(const struct kv_control_parts *parts,
                                      .give_up = use->give_up,
                                      .give_up_context = use->give_up_context};
       atomic_init(&created->is_active, use->is_active);
-      code = open_instance(created, &config, status);
+      code = open_instance(created, use, &config, status);
    }
    if (code == KV_OK) {
       *managed = created;

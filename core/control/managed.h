@@ -42,6 +42,8 @@ struct kv_managed_use {
    bool (*give_up)(void *context);
    void *give_up_context;
    struct kv_load_report *report; /* may be NULL */
+   const struct kv_inner *inner;  /* as struct kv_instance_config has it */
+   const uint8_t *store_id;       /* NULL: that of the directory */
 };
 
 /* Opens an instance of `request` over the directory of `generation`. */

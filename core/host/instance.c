@@ -264,7 +264,8 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
    struct kv_instance *created = calloc(1, sizeof *created);
    char *directory = strdup(config->directory);
    struct kv_plugin_stack *stack =
-       config->library ? kv_plugin_stack_create(config->library, config->plugin) : NULL;
+       config->library ? kv_plugin_stack_create(config->library, config->plugin, config->inner)
+                       : NULL;
    if (!created || !directory || (config->library && !stack)) {
       free(created);
       free(directory);

@@ -10,6 +10,7 @@
 #define KV_INSTANCE_H
 
 #include "core/host/hook_timing.h"
+#include "core/host/inner.h"
 #include "core/host/load_report.h"
 #include "core/host/plugin_library.h"
 #include "core/host/settings.h"
@@ -44,6 +45,7 @@ struct kv_instance_config {
    const kvs_plugin *plugin;
    /* Where the plug-in may find others to stack on; must outlive the instance. NULL: nowhere. */
    struct kv_plugin_library *library;
+   const struct kv_inner *inner; /* what it finds there, whatever it looks for; NULL: just that */
    struct kv_settings *settings; /* the instance takes ownership, also when open fails */
    const char *directory;        /* absolute, exists; copied */
    uint8_t store_id[16];

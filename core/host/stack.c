@@ -19,6 +19,7 @@ struct kv_plugin_stack {
    kvs_stack extension; /* first: its functions get back from it to the whole */
    struct kv_plugin_library *library;
    const kvs_plugin *wrapper;
+   const struct kv_inner *inner; /* NULL: there is none */
    struct held *held;
    unsigned found;
 };
@@ -74,6 +75,11 @@ static int find(const kvs_stack *extension, const char *name, uint32_t promise,
    struct kv_plugin_stack *stack = stack_of(extension);
    struct kv_status status;
    const kvs_plugin *found;
+   if (stack->inner) {
+      stack->found++;
+      *plugin = kv_inner_plugin();
+      return KVS_OK;
+   }
    if (kv_plugin_library_find(stack->library, name, &found, &status) != KV_OK)
       return fail(error, &status);
    if (strcmp(found->name, stack->wrapper->name) == 0)
@@ -136,6 +142,8 @@ static int settings(const kvs_stack *extension, const kvs_plugin *plugin, const 
 {
    struct kv_plugin_stack *stack = stack_of(extension);
    struct kv_status status;
+   if (stack->inner)
+      options = ""; /* they are those of another plug-in */
    struct held *held = malloc(sizeof *held);
    enum kv_code code = held ? make_settings(plugin, options, held, &status)
                             : kv_fail(&status, KV_RESOURCE_EXHAUSTED, OUT_OF_MEMORY);
@@ -153,14 +161,16 @@ static int settings(const kvs_stack *extension, const kvs_plugin *plugin, const 
 /* ---- Life ---- */
 
 struct kv_plugin_stack *kv_plugin_stack_create(struct kv_plugin_library *library,
-                                               const kvs_plugin *wrapper)
+                                               const kvs_plugin *wrapper,
+                                               const struct kv_inner *inner)
 {
    struct kv_plugin_stack *stack = calloc(1, sizeof *stack);
    if (stack)
       *stack = (struct kv_plugin_stack){
           .extension = {.size = sizeof stack->extension, .find = find, .settings = settings},
           .library = library,
-          .wrapper = wrapper};
+          .wrapper = wrapper,
+          .inner = inner};
    return stack;
 }
 
@@ -183,4 +193,9 @@ bool kv_plugin_stack_is_used(const struct kv_plugin_stack *stack)
 const kvs_stack *kv_plugin_stack_extension(const struct kv_plugin_stack *stack)
 {
    return &stack->extension;
+}
+
+const struct kv_inner *kv_plugin_stack_inner(const kvs_stack *extension)
+{
+   return ((const struct kv_plugin_stack *)extension)->inner;
 }

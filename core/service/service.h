@@ -56,8 +56,8 @@ void kv_service_drain(struct kv_service *service);
 #define KV_SERVICE_METHODS_MAX 32
 size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *methods);
 
-/* For kv_backup_schedule_start, with the service as context: a backup of now. Once the data is
- * loaded. Any thread. */
+/* For kv_backup_schedule_start, with the service as context: a backup of now, which may wait for
+ * the control thread. Once the data is loaded. Any other thread but a worker's. */
 enum kv_code kv_service_open_backup(void *service, struct kv_backup **backup,
                                     struct kv_status *status);
 

@@ -160,6 +160,9 @@ class Backup(harness.Case):
     def test_the_drill_with_hybrid(self):
         self.drill("hybrid")
 
+    def test_the_drill_with_encrypt(self):
+        self.drill("encrypt", f"key_file={self.key}", "inner=hybrid")
+
     def live_drill(self, mode, *options):
         """Back up in a storm of writes, delete what matters, and restore while the writes go on."""
         server = self.start(data="kvstore/data", mode=mode, options=options)
@@ -203,6 +206,9 @@ class Backup(harness.Case):
 
     def test_the_live_drill_with_hybrid(self):
         self.live_drill("hybrid")
+
+    def test_the_live_drill_with_encrypt(self):
+        self.live_drill("encrypt", f"key_file={self.key}", "inner=hybrid")
 
     def test_the_text_goes_into_another_store_of_another_mode(self):
         server = self.start(data="kvstore/data", mode="none")

@@ -136,20 +136,125 @@ class Restored(BackupCase):
         self.assertEqual(self.start(data="restored").scan(), server.scan())
 
 
-class Refused(BackupCase):
-    def test_an_encrypted_store_is_not_backed_up_in_the_clear(self):
-        key = self.path("key")
-        with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(bytes(range(32)))
-        server = self.start(mode="encrypt", options=[f"key_file={key}", "inner=hybrid"])
-        server.set("k", b"v")
-        done = self.cli(server, "backup", self.path("backup"))
-        self.assertEqual(done.returncode, 64 + grpc.StatusCode.FAILED_PRECONDITION.value[0])
-        self.assertIn(b"docs/backup.md", done.stderr)
-        self.assertFalse([name for name in os.listdir(self.folder) if name.startswith("backup")])
-        server.configure("none")
-        self.back_up(server)
+class Encrypted(BackupCase):
+    """The file of an encrypted store is encrypted, and needs the store's key."""
+    WANTED = {"plain key": b"plain value " * 3, "empty": b"", "two": bytes(range(256)),
+              "l" * 65536: b"under the longest key", "large": b"x" * 3000000}
 
+    def setUp(self):
+        super().setUp()
+        self.key = self.path("key")
+        self.write_key(self.key, bytes(range(32)))
+
+    def write_key(self, path, key):
+        with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(key)
+
+    def encrypted(self, data="data", key=None, inner="hybrid", **keywords):
+        return self.start(data=data, mode="encrypt", **keywords, options=[
+            f"key_file={key or self.key}", f"inner={inner}", "inner_options=fsync=everysec"])
+
+    def backed_up(self, **keywords):
+        server = self.encrypted(**keywords)
+        for key, value in self.WANTED.items():
+            server.set(key, value)
+        return server, self.back_up(server)
+
+    def assert_unreadable(self, file):
+        with open(file, "rb") as source:
+            whole = source.read()
+        for key, value in self.WANTED.items():
+            self.assertNotIn(key.encode()[:100] if len(key) > 5 else b"plain key", whole)
+            if len(value) > 5:
+                self.assertNotIn(value[:30], whole)
+
+    def test_it_is_restored_offline_and_nothing_in_it_can_be_read(self):
+        for inner in ("hybrid", "aof"):
+            with self.subTest(inner=inner):
+                server, file = self.backed_up(data=inner, inner=inner)
+                version, store = server.status().version, server.status().store_id
+                server.set("later", b"1")
+                server.stop()
+                self.assert_unreadable(file)
+                sound = run("kvstore-check", "backup", file)
+                self.assertEqual(sound.returncode, 0, sound.stderr)
+                self.assertIn(b"sound: 5 keys, ", sound.stdout)
+                self.assertIn(b" encrypted bytes", sound.stdout)
+                self.assertIn(b"in mode encrypt", sound.stdout)
+                self.restore(file, f"restored-{inner}")
+                again = self.start(data=f"restored-{inner}")
+                self.assertEqual(dict(again.scan()), self.WANTED)
+                status = again.status()
+                self.assertEqual((status.version, status.store_id, status.plugin),
+                                 (version, store, "encrypt"))
+                os.unlink(file)
+
+    def test_without_its_key_what_was_restored_does_not_start(self):
+        _, file = self.backed_up()
+        self.restore(file)
+        self.write_key(self.key, bytes(32))
+        self.assertRefusesToStart("the key is a different one", data="restored")
+
+    def test_a_storm_of_writes_goes_on_beside_it(self):
+        server, _ = self.backed_up()
+        stop, acknowledged = threading.Event(), [0]
+
+        def write():
+            while not stop.is_set():
+                server.set(f"storm{acknowledged[0]:06}", b"storm")
+                acknowledged[0] += 1
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            wait_for(lambda: acknowledged[0] > 200)
+            before = acknowledged[0]
+            file = self.back_up(server, "stormy")
+            after = acknowledged[0] + 1
+        finally:
+            stop.set()
+            writer.join(PATIENCE)
+        self.restore(file)
+        keys = [key for key, _ in self.start(data="restored").scan() if key.startswith("storm")]
+        self.assertEqual(keys, [f"storm{i:06}" for i in range(len(keys))])
+        self.assertTrue(before <= len(keys) <= after, (before, len(keys), after))
+
+    def test_a_flipped_bit_is_damage_and_leaves_nothing(self):
+        server, file = self.backed_up()
+        server.stop()
+        with open(file, "rb") as source:
+            whole = source.read()
+        for place in (8, 64, 200, len(whole) // 2, len(whole) - 1):
+            with open(file, "wb") as target:
+                target.write(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1:])
+            self.assertEqual(run("kvstore-check", "restore", file, self.path("x")).returncode, DAMAGED)
+        self.assertFalse(os.path.exists(self.path("x")))
+
+    def test_what_is_made_of_it_on_the_way_is_removed(self):
+        server, _ = self.backed_up()
+        self.assertEqual(sorted(os.listdir(server.data)), ["ACTIVE", "LOCK", "gen-000001"])
+        server.configure("none")
+        file = self.back_up(server, "plain")
+        self.assertIn(b"in mode none", run("kvstore-check", "backup", file).stdout)
+
+    def test_its_key_file_is_missing(self):
+        server, _ = self.backed_up()
+        os.rename(self.key, self.key + ".away")
+        done = self.cli(server, "backup", self.path("other"))
+        self.assertEqual(done.returncode, 64 + grpc.StatusCode.INVALID_ARGUMENT.value[0], done.stderr)
+        self.assertIn(b"key_file", done.stderr)
+        os.rename(self.key + ".away", self.key)
+        self.back_up(server, "other")
+        self.assertEqual(sorted(os.listdir(server.data)), ["ACTIVE", "LOCK", "gen-000001"])
+
+    def test_a_server_stops_in_the_middle_of_one(self):
+        server, _ = self.backed_up()
+        call = server.admin.Backup(admin.BackupRequest(rate_bytes_per_second=1000), timeout=PATIENCE)
+        next(call)
+        server.stop()
+        self.assertEqual(dict(self.start().scan()), self.WANTED)
+
+
+class Refused(BackupCase):
     def test_a_damaged_backup_is_not_restored(self):
         file = self.back_up(self.filled())
         with open(file, "rb") as source:

@@ -140,9 +140,17 @@ class Schedule(harness.Case):
         key = os.path.join(self.folder, "key")
         with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
             file.write(bytes(range(32)))
-        server = self.begin(mode="encrypt", options=[f"key_file={key}", "inner=hybrid"])
-        self.assertLogs(server, "the backup failed: mode \"encrypt\" seals the data")
-        self.assertEqual(os.listdir(self.backups), [])
+        self.start(mode="encrypt", options=[f"key_file={key}", "inner=hybrid"]).stop()
+        server = self.begin("--backup-interval", "1", mode=None)
+        server.set("readable key", b"readable value")
+        wait_for(lambda: server.status().backup.last_good_version > 0)
+        server.stop()
+        for name in self.names():
+            sound = self.check(name)
+            self.assertEqual(sound.returncode, 0, sound.stderr)
+            self.assertIn(b"encrypted bytes", sound.stdout)
+            with open(os.path.join(self.backups, name), "rb") as file:
+                self.assertNotIn(b"readable", file.read())
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ def directories():
 
 
 class Golden(harness.Case):
+    BACKED_UP = {**{f"key {i}": f"value {i}".encode() for i in (1, 2, 4, 5)},
+                 "binary": b"a\0b", "\u00fc": b""}
+
     def copy_of(self, version, mode):
         path = os.path.join(self.folder, f"{version}-{mode}")
         shutil.copytree(os.path.join(GOLDEN, version, mode), path)
@@ -51,8 +54,6 @@ class Golden(harness.Case):
                 self.assertEqual(store_files.check(data)[0], store_files.SOUND)
 
     def test_backup_files_of_every_format_version_are_restored(self):
-        wanted = {f"key {i}": f"value {i}".encode() for i in (1, 2, 4, 5)}
-        wanted |= {"binary": b"a\0b", "\u00fc": b""}
         for file in sorted(glob.glob(os.path.join(GOLDEN, "backup", "*.backup"))):
             with self.subTest(file=file):
                 name = os.path.basename(file)
@@ -61,10 +62,26 @@ class Golden(harness.Case):
                                capture_output=True, timeout=harness.PATIENCE, check=True)
                 server = self.start(data=data)
                 status = server.status()
-                self.assertEqual(dict(server.scan()), wanted)
+                self.assertEqual(dict(server.scan()), self.BACKED_UP)
                 self.assertEqual((status.plugin, status.version, status.store_id),
                                  ("hybrid", 8, "be3bcadc-132d-4332-9204-e4073278ae93"))
                 self.assertEqual(dict(status.options)["fsync"], "everysec")
+
+    def test_encrypted_backup_files_of_every_format_version_are_restored(self):
+        folder = os.path.join(GOLDEN, "backup", "encrypted")
+        key = os.path.join(self.folder, "key")
+        with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(bytes(range(32)))
+        files = sorted(glob.glob(os.path.join(folder, "*.backup")))
+        self.assertTrue(files)
+        for file in files:
+            with self.subTest(file=file):
+                server = self.start(data=f"encrypted-{os.path.basename(file)}", mode="encrypt",
+                                    options=[f"key_file={key}", "inner=hybrid"])
+                subprocess.run([os.path.join(harness.BIN, "kvstore-cli"), "-a", server.address,
+                                "restore", file], capture_output=True, timeout=harness.PATIENCE,
+                               check=True)
+                self.assertEqual(dict(server.scan()), self.BACKED_UP)
 
 
 if __name__ == "__main__":

@@ -145,6 +145,75 @@ class Restored(RestoreCase):
                 with open(os.path.join(folder, name), "rb") as file:
                     self.assertNotIn(b"\x05" * 100, file.read())
 
+    def key_file(self, name, key):
+        path = os.path.join(self.folder, name)
+        with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(key)
+        return path
+
+    def test_an_encrypted_one_opens_with_the_key_of_its_store(self):
+        key = self.key_file("key", bytes(range(32)))
+        options = [f"key_file={key}", "inner=hybrid", "inner_options=fsync=everysec"]
+        server = self.start(mode="encrypt", options=options)
+        wanted = [("empty", b""), ("k" * 65536, b"long"), ("large", b"x" * 2000000)]
+        for name, value in wanted:
+            server.set(name, value)
+        version = server.status().version
+        data = self.back_up(server)
+        self.assertNotIn(b"x" * 100, data)
+        server.set("other", b"data")
+        answer = self.restore(server, data, validate_only=True)
+        self.assertEqual((answer.keys, answer.plugin, answer.version), (3, "encrypt", 0))
+        self.assertEqual(answer.bytes, sum(len(name) + len(value) for name, value in wanted))
+        self.assertEqual(len(server.scan()), 4)
+        answer = self.restore(server, data, replace_existing=True)
+        self.assertGreater(answer.version, version + 1)
+        self.assertEqual(server.scan(), sorted(wanted))
+        self.assert_nothing_is_left(server)
+        server.kill9()
+        self.assertEqual(self.start().scan(), sorted(wanted))
+        # Another store, in the same mode and with the same key; and one in no such mode, where the
+        # file says by itself which key it needs.
+        other = self.start(data="other", mode="encrypt", options=[f"key_file={key}", "inner=aof"])
+        self.restore(other, data)
+        self.assertEqual(other.scan(), sorted(wanted))
+        plain = self.start(data="plain", mode="none")
+        self.restore(plain, data)
+        self.assertEqual(plain.scan(), sorted(wanted))
+
+    def test_an_encrypted_one_without_its_key_changes_nothing(self):
+        key = self.key_file("key", bytes(range(32)))
+        server = self.start(mode="encrypt", options=[f"key_file={key}", "inner=hybrid"])
+        server.set("k", b"v")
+        data = self.back_up(server)
+        wrong = self.key_file("wrong", bytes(32))
+        other = self.start(data="other", mode="encrypt", options=[f"key_file={wrong}", "inner=aof"])
+        for question in ({"validate_only": True}, {}):
+            self.assertFails(DAMAGED, lambda: self.restore(other, data, **question),
+                             "sealed by mode encrypt", "the key is a different one")
+        self.assertEqual(other.scan(), [])
+        self.assert_nothing_is_left(other)
+        other.set("still", b"here")
+        other.kill9()
+        self.assertEqual(self.start(data="other").scan(), [("still", b"here")])
+        server.stop()
+        os.unlink(key)
+        plain = self.start(data="plain", mode="hybrid")
+        self.assertFails(INVALID, lambda: self.restore(plain, data), "sealed by mode encrypt", "key_file")
+        self.assertEqual(plain.scan(), [])
+        self.assert_nothing_is_left(plain)
+
+    def test_every_flipped_bit_of_an_encrypted_one(self):
+        key = self.key_file("key", bytes(range(32)))
+        server = self.start(mode="encrypt", options=[f"key_file={key}", "inner=hybrid"])
+        server.set("k", b"v")
+        data = self.back_up(server)
+        for place in range(len(data)):
+            flipped = bytearray(data)
+            flipped[place] ^= 1 << place % 8
+            self.assertFails(DAMAGED, lambda: self.restore(server, bytes(flipped), replace_existing=True))
+        self.assertEqual(server.scan(), [("k", b"v")])
+
     def test_a_backup_above_the_live_version(self):
         server = self.filled(entries=2000, size=1)
         data = self.back_up(server)
@@ -540,7 +609,7 @@ class Faults(RestoreCase):
         server = self.start(data="disk/data", mode="aof", options=["fsync=no"])
         server.set("k", b"v")
         self.assertFails(EXHAUSTED, lambda: self.restore(server, data, replace_existing=True),
-                         "bytes left", "kvstore-check restore")
+                         "bytes left", "free some")
         # Who writes beside it has not been refused.
         server.set("k", b"w")
         self.assertEqual(server.scan(), [("k", b"w")])

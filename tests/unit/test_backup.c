@@ -136,6 +136,38 @@ static void what_is_written_is_read_back(void **state)
    free(bytes.data);
 }
 
+static int see_sealed(void *context, const struct storage_backup_info *found, kvs_error *error)
+{
+   (void)error;
+   *(bool *)context = found->sealed;
+   return KVS_OK;
+}
+
+/* An older program must not take such records for the data. */
+static void a_file_of_sealed_records_has_a_format_of_its_own(void **state)
+{
+   (void)state;
+   struct bytes bytes = {0};
+   uint8_t digest[STORAGE_BACKUP_DIGEST_SIZE];
+   const struct storage_backup_sink sink = {collect, &bytes};
+   struct storage_backup_info other = info;
+   for (int sealed = 0; sealed < 2; sealed++) {
+      bool seen = !sealed;
+      kvs_error error = {.size = sizeof error};
+      bytes.size = 0;
+      other.sealed = sealed;
+      assert_int_equal(write_backup(&sink, &other, digest), KVS_OK);
+      assert_int_equal(bytes.data[8], sealed ? 2 : 1);
+      int fd = memfd_create("backup", MFD_CLOEXEC);
+      assert_int_equal(write(fd, bytes.data, bytes.size), bytes.size);
+      const struct storage_backup_visitor visitor = {&seen, see_sealed, NULL};
+      assert_int_equal(storage_backup_read(fd, "the file", &visitor, &error), KVS_OK);
+      assert_int_equal(seen, sealed);
+      close(fd);
+   }
+   free(bytes.data);
+}
+
 static void every_flipped_bit_is_refused(void **state)
 {
    (void)state;
@@ -197,6 +229,7 @@ int main(void)
 {
    const struct CMUnitTest tests[] = {
        cmocka_unit_test(what_is_written_is_read_back),
+       cmocka_unit_test(a_file_of_sealed_records_has_a_format_of_its_own),
        cmocka_unit_test(every_flipped_bit_is_refused),
        cmocka_unit_test(a_file_of_any_other_size_is_refused),
        cmocka_unit_test(a_sink_without_space_ends_the_writing_at_any_byte),

@@ -45,7 +45,7 @@ static int set_up(void **state)
    fixture.library = kv_plugin_library_create(fixture.directory.path, &status);
    assert_non_null(fixture.library);
    assert_int_equal(kv_plugin_library_find(fixture.library, "gated", &wrapper, &status), KV_OK);
-   fixture.stack = kv_plugin_stack_create(fixture.library, wrapper);
+   fixture.stack = kv_plugin_stack_create(fixture.library, wrapper, NULL);
    assert_non_null(fixture.stack);
    fixture.offered = kv_plugin_stack_extension(fixture.stack);
    *state = &fixture;
@@ -147,6 +147,63 @@ static void wrappers_over_wrappers_come_to_an_end(void **state)
    assert_said(fixture, "more than 8");
 }
 
+/* ---- The host below the wrapper ---- */
+
+static int take(void *context, const kvs_host *host, const kvs_tick *tick, kvs_error *error)
+{
+   (void)host, (void)error;
+   *(uint64_t *)context += tick->view_sequence;
+   return KVS_OK;
+}
+
+struct wrapper_host {
+   kvs_host host; /* first */
+   const kvs_stack *stack;
+};
+
+static const void *extension_of(const kvs_host *host, const char *name)
+{
+   assert_string_equal(name, KVS_EXTENSION_STACK);
+   return ((const struct wrapper_host *)host)->stack;
+}
+
+static void a_host_that_stands_in_is_found_under_any_name_and_takes_no_options(void **state)
+{
+   struct fixture *fixture = *state;
+   const kvs_plugin *wrapper;
+   struct kv_status status;
+   uint64_t taken = 0;
+   const struct kv_inner inner = {.context = &taken, .checkpoint = take};
+   assert_int_equal(kv_plugin_library_find(fixture->library, "gated", &wrapper, &status), KV_OK);
+   struct kv_plugin_stack *stack = kv_plugin_stack_create(fixture->library, wrapper, &inner);
+   const kvs_stack *offered = kv_plugin_stack_extension(stack);
+   const kvs_plugin *plugin;
+   assert_false(kv_plugin_stack_is_used(stack));
+   assert_int_equal(offered->find(offered, "nosuch", KVS_DURABLE, &plugin, &fixture->error),
+                    KVS_OK);
+   assert_true(kv_plugin_stack_is_used(stack));
+   assert_true(plugin->promise == KVS_DURABLE && (plugin->flags & KVS_PLUGIN_COPIES));
+   assert_int_equal(offered->settings(offered, plugin, "fsync=no,not even", &fixture->settings,
+                                      &fixture->count, &fixture->error),
+                    KVS_OK);
+   assert_int_equal(fixture->count, 0);
+
+   const struct wrapper_host host = {{.size = sizeof host.host, .extension = extension_of},
+                                     offered};
+   const kvs_tick tick = {.size = sizeof tick, .view_sequence = 7};
+   void *self;
+   assert_int_equal(plugin->open(&host.host, NULL, 0, &self, &fixture->error), KVS_OK);
+   assert_int_equal(plugin->on_load(self, &fixture->error), KVS_OK);
+   assert_int_equal(plugin->on_tick(self, &tick, &fixture->error), KVS_OK);
+   assert_int_equal(taken, 7);
+   /* What is written is not kept, and so not acknowledged. */
+   assert_int_equal(plugin->on_write(self, NULL, 1, 0, &fixture->error), KVS_IO);
+   plugin->close(self);
+   const struct wrapper_host none = {.host = host.host};
+   assert_int_equal(plugin->open(&none.host, NULL, 0, &self, &fixture->error), KVS_INVALID);
+   kv_plugin_stack_destroy(stack);
+}
+
 /* ---- Settings ---- */
 
 static void options_are_checked_and_defaults_filled_in(void **state)
@@ -217,6 +274,7 @@ int main(void)
        TEST(one_that_promises_less_is_refused_with_those_that_do_not),
        TEST(a_plug_in_cannot_stack_on_itself),
        TEST(an_unknown_name_or_a_path_is_refused),
+       TEST(a_host_that_stands_in_is_found_under_any_name_and_takes_no_options),
        TEST(a_file_that_others_may_write_is_refused),
        TEST(wrappers_over_wrappers_come_to_an_end),
        TEST(options_are_checked_and_defaults_filled_in),

@@ -74,6 +74,19 @@ void kv_service_monitor_sent(void *service, struct kv_call *call);
 void kv_service_monitor_closed(void *service, struct kv_call *call);
 size_t kv_service_monitor_kept(void *service, struct kv_call *call);
 
+/* ---- The mode in force, for backups ---- */
+
+struct kv_service_mode {
+   struct kv_active active;
+   struct kv_mode_option options[KV_OPTION_COUNT_MAX];
+   bool stacked; /* another plug-in does the keeping for it */
+};
+/* backup.c: valid until the task that asks has ended. [control] */
+void kv_service_mode(const struct kv_service *service, struct kv_service_mode *mode);
+/* seal.c: a backup of now; waits for the control thread. Any other thread but a worker's. */
+enum kv_code kv_service_seal_backup(const struct kv_service *service, struct kv_backup **backup,
+                                    struct kv_status *status);
+
 /* ---- Parts of replies ---- */
 
 /* shadow.c: valid as long as `report`; NULL when memory runs out. */

@@ -13,7 +13,7 @@
 #define PIECE_SIZE ((size_t)256 * 1024)
 
 struct job {
-   struct kv_jobs *backups;
+   struct kv_service *service;
    struct kv_call *call;
    uint64_t rate; /* bytes a second; 0: no limit */
 
@@ -24,7 +24,7 @@ struct job {
 
    pthread_mutex_t lock; /* for what follows, and held while the thread uses the call */
    pthread_cond_t changed;
-   struct kv_backup *backup; /* NULL: the thread has closed it */
+   struct kv_backup *backup; /* NULL: the thread has not opened it, or has closed it */
    bool ready;               /* the message before has left */
    bool failed;              /* the thread has failed the call, and touches it no more */
    bool closed;              /* the call is over and must not be touched */
@@ -105,12 +105,28 @@ static enum kv_code write_file(struct job *job, struct kv_status *status)
    return code == KV_OK ? send_piece(job, digest, status) : code;
 }
 
+/* The control thread may have to do some of it. */
+static enum kv_code open_file(struct job *job, struct kv_status *status)
+{
+   struct kv_backup *backup;
+   enum kv_code code = kv_service_open_backup(job->service, &backup, status);
+   if (code != KV_OK)
+      return code;
+   pthread_mutex_lock(&job->lock);
+   job->backup = backup;
+   job->began_ms = kv_clock_monotonic_ms();
+   pthread_mutex_unlock(&job->lock);
+   return KV_OK;
+}
+
 static void *run(void *argument)
 {
    struct job *job = argument;
-   struct kv_jobs *backups = job->backups;
+   struct kv_jobs *backups = &job->service->backups;
    struct kv_status status;
-   enum kv_code code = write_file(job, &status);
+   enum kv_code code = open_file(job, &status);
+   if (code == KV_OK)
+      code = write_file(job, &status);
    kv_jobs_make_place(backups);
    pthread_mutex_lock(&job->lock);
    struct kv_backup *backup = job->backup;
@@ -125,7 +141,8 @@ static void *run(void *argument)
    job->ended = true;
    bool last = job->closed;
    pthread_mutex_unlock(&job->lock);
-   kv_backup_close(backup);
+   if (backup)
+      kv_backup_close(backup);
    if (last)
       free_job(job);
    kv_jobs_leave(backups);
@@ -134,10 +151,29 @@ static void *run(void *argument)
 
 /* ---- The call ---- */
 
-/* What the mode is, copied under the control thread's lock. */
+static void see_mode(void *context, const struct kv_control_state *state)
+{
+   struct kv_service_mode *mode = context;
+   size_t count = state->plugin->option_count;
+   for (size_t i = 0; i < count; i++)
+      mode->options[i] = (struct kv_mode_option){state->settings[i].name, state->settings[i].text};
+   mode->stacked = state->stacked;
+   mode->active = (struct kv_active){.plugin = (char *)(uintptr_t)state->plugin->name,
+                                     .options = mode->options,
+                                     .option_count = count,
+                                     .generation = state->generation};
+}
+
+void kv_service_mode(const struct kv_service *service, struct kv_service_mode *mode)
+{
+   kv_control_inspect(service->config.control, see_mode, mode);
+}
+
+/* The settings' texts live no longer than the lock is held. */
 struct question {
    const struct kv_service *service;
    struct kv_backup *backup;
+   bool stacked;
    enum kv_code code;
    struct kv_status *status;
 };
@@ -146,24 +182,12 @@ static void open_backup(void *context, const struct kv_control_state *state)
 {
    struct question *question = context;
    const struct kv_service_config *config = &question->service->config;
-   struct kv_mode_option options[KV_OPTION_COUNT_MAX];
-   size_t count = state->plugin->option_count;
-   if (state->stacked) {
-      question->code = kv_fail(
-          question->status, KV_FAILED_PRECONDITION,
-          "mode \"%s\" seals the data on its way to the disk, and a backup would hold it in the "
-          "clear; copy the data directory instead, as docs/backup.md says",
-          state->plugin->name);
-      return;
-   }
-   for (size_t i = 0; i < count; i++)
-      options[i] = (struct kv_mode_option){state->settings[i].name, state->settings[i].text};
-   const struct kv_active active = {.plugin = (char *)(uintptr_t)state->plugin->name,
-                                    .options = options,
-                                    .option_count = count,
-                                    .generation = state->generation};
-   question->code = kv_backup_open(config->store, config->store_id, &active, &question->backup,
-                                   question->status);
+   struct kv_service_mode mode;
+   see_mode(&mode, state);
+   question->stacked = mode.stacked;
+   if (!mode.stacked)
+      question->code = kv_backup_open(config->store, config->store_id, &mode.active,
+                                      &question->backup, question->status);
 }
 
 enum kv_code kv_service_open_backup(void *context, struct kv_backup **backup,
@@ -173,27 +197,23 @@ enum kv_code kv_service_open_backup(void *context, struct kv_backup **backup,
    struct question question = {.service = service, .status = status};
    kv_control_inspect(service->config.control, open_backup, &question);
    *backup = question.backup;
-   return question.code;
+   return question.stacked ? kv_service_seal_backup(service, backup, status) : question.code;
 }
 
 static struct job *create_job(struct kv_service *service, struct kv_call *call, uint64_t rate,
                               struct kv_status *status)
 {
-   struct kv_backup *backup;
-   if (kv_service_open_backup(service, &backup, status) != KV_OK)
-      return NULL;
    struct job *job = malloc(sizeof *job);
    if (!job) {
-      kv_backup_close(backup);
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a backup");
       return NULL;
    }
    memset(job, 0, offsetof(struct job, piece));
-   job->backups = &service->backups;
+   job->service = service;
    job->call = call;
    job->rate = rate;
    job->began_ms = kv_clock_monotonic_ms();
-   job->backup = backup;
+   job->backup = NULL;
    job->ready = true;
    job->failed = job->closed = job->ended = false;
    pthread_mutex_init(&job->lock, NULL);
@@ -221,7 +241,6 @@ static enum kv_code begin(struct kv_service *service, struct kv_call *call, uint
       return KV_OK;
    }
    *kv_call_state(call) = NULL;
-   kv_backup_close(job->backup);
    free_job(job);
    kv_jobs_make_place(&service->backups);
    kv_jobs_leave(&service->backups);

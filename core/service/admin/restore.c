@@ -6,6 +6,7 @@
  *
  * For the wire a client's stream is a call of both sides with one reply. */
 #include "core/backup/content.h"
+#include "core/backup/sealed.h"
 #include "core/backup/spool.h"
 #include "core/service/admin/admin.h"
 #include "core/support/clock.h"
@@ -147,6 +148,8 @@ static enum kv_code load(struct job *job, struct kv_status *status)
    job->replacement.over_existing = job->replace_existing;
    if (!job->replacement.data)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the backup's data");
+   if (job->content.sealed)
+      return KV_OK; /* the control thread opens it */
    kv_backup_content_deinit(&job->content);
    return kv_backup_load(&source, job->replacement.data, &job->content, status);
 }
@@ -161,11 +164,48 @@ static void finish_task(struct job *job)
    pthread_mutex_unlock(&job->lock);
 }
 
+/* Only a plug-in can open what a plug-in has sealed. */
+static enum kv_code unseal(struct job *job, struct kv_transaction *transaction)
+{
+   struct kv_backup_content *content = &job->content;
+   struct kv_backup_source source = {job->spool.fd, "the backup", is_closed, job};
+   const struct kv_inner inner = {.context = &source, .load = kv_sealed_load};
+   const struct kv_control_sealed sealed = {
+       .request = {content->active.plugin, content->active.options, content->active.option_count},
+       .store_id = content->store_id,
+       .inner = &inner};
+   struct kv_status why;
+   if (kv_control_unseal(job->service->config.control, &sealed, transaction, &why) != KV_OK)
+      return kv_fail(&job->status, why.code, "the backup was sealed by mode %s: %s",
+                     content->active.plugin, why.text);
+   if (kv_transaction_count(transaction) != content->keys)
+      return kv_fail(&job->status, KV_DATA_LOSS,
+                     "the backup has %" PRIu64 " keys, of which %" PRIu64 " open; use another one",
+                     content->keys, kv_transaction_count(transaction));
+   content->bytes = kv_transaction_bytes(transaction);
+   return KV_OK;
+}
+
+static enum kv_code load_sealed(struct job *job)
+{
+   struct kv_transaction *transaction = kv_store_begin(job->replacement.data);
+   if (!transaction)
+      return kv_fail(&job->status, KV_RESOURCE_EXHAUSTED, "out of memory for the backup's data");
+   enum kv_code code = unseal(job, transaction);
+   if (code == KV_OK)
+      kv_transaction_commit(transaction, job->content.sequence);
+   else
+      kv_transaction_abort(transaction);
+   return code;
+}
+
 static void run_task(struct kv_control_task *task)
 {
    struct job *job = (struct job *)task;
-   job->status.code =
-       kv_control_replace(job->service->config.control, &job->replacement, &job->status);
+   enum kv_code code = job->content.sealed ? load_sealed(job) : KV_OK;
+   if (code == KV_OK && !job->validate_only)
+      code = kv_control_replace(job->service->config.control, &job->replacement, &job->status);
+   job->status.code = code;
    finish_task(job);
 }
 
@@ -193,7 +233,7 @@ static enum kv_code replace(struct job *job, struct kv_status *status)
       pthread_cond_wait(&job->changed, &job->lock);
    pthread_mutex_unlock(&job->lock);
    *status = job->status;
-   if (status->code == KV_OK)
+   if (status->code == KV_OK && !job->validate_only)
       kv_log(KV_LOG_INFO,
              "restored a backup of version %" PRIu64 ": %" PRIu64 " keys in place of %" PRIu64
              "; the store goes on from version %" PRIu64,
@@ -234,10 +274,13 @@ static enum kv_code restore(struct job *job, struct kv_status *status)
       code = receive(job, status);
    if (code == KV_OK)
       code = check(job, status);
-   if (code == KV_OK && !job->validate_only)
+   if (code == KV_OK && (!job->validate_only || job->content.sealed)) {
       code = load(job, status);
+      if (code == KV_OK)
+         code = replace(job, status);
+   }
    kv_spool_close(&job->spool);
-   return code == KV_OK && !job->validate_only ? replace(job, status) : code;
+   return code;
 }
 
 static void *run(void *argument)
