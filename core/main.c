@@ -17,6 +17,7 @@
 #include "core/rpc/rpc.h"
 #include "core/run_as.h"
 #include "core/service/audit.h"
+#include "core/service/guard.h"
 #include "core/service/health.h"
 #include "core/service/reflection.h"
 #include "core/service/service.h"
@@ -57,6 +58,7 @@ struct server {
    struct kv_control *control;
    struct kv_backup_schedule *backups; /* NULL: none are made */
    struct kv_access *access;           /* NULL: everybody may call */
+   struct kv_guard *guard;             /* with `access` */
    struct kv_service *service;
    struct kv_reflection *reflection;
    struct kv_tls *tls;             /* NULL: none */
@@ -153,7 +155,8 @@ static enum kv_code create_access(struct server *server, struct kv_status *statu
    if (!server->config->users)
       return KV_OK;
    server->access = kv_access_create(server->config->users, status);
-   return server->access ? KV_OK : status->code;
+   server->guard = server->access ? kv_guard_create(server->access, status) : NULL;
+   return server->guard ? KV_OK : status->code;
 }
 
 static enum kv_code create_services(struct server *server, struct kv_status *status)
@@ -170,7 +173,7 @@ static enum kv_code create_services(struct server *server, struct kv_status *sta
        .key_cost = config->key_cost,
        .memory_source = config->max_memory_given ? "max-memory" : config->memory_limit_file,
        .store_id = kv_data_directory_store_id(server->directory),
-       .access = server->access,
+       .guard = server->guard,
        .directory = server->directory,
        .sender_timeout_ms = (int64_t)config->reader_timeout * 1000,
        .observers = &server->observers,
@@ -183,7 +186,7 @@ static enum kv_code create_services(struct server *server, struct kv_status *sta
    server->service = kv_service_create(&service, status);
    if (!server->service)
       return status->code;
-   server->reflection = kv_reflection_create(server->access, status);
+   server->reflection = kv_reflection_create(server->guard, status);
    return server->reflection ? KV_OK : status->code;
 }
 
@@ -423,6 +426,8 @@ static enum kv_code drain(struct server *server, struct kv_status *status)
    kv_control_wind_down(server->control); /* a backup may be waiting for it */
    if (server->backups)
       kv_backup_schedule_stop(server->backups);
+   if (server->guard)
+      kv_guard_release(server->guard);
    kv_rpc_stop(server->rpc, grace_ms);
    kv_stop_step(server->stop, "the last checkpoint", stall_ms);
    return kv_control_stop(server->control, status);
@@ -448,6 +453,8 @@ static void destroy(struct server *server)
    if (server->service)
       kv_service_destroy(server->service);
    kv_observers_deinit(&server->observers);
+   if (server->guard)
+      kv_guard_destroy(server->guard);
    if (server->access)
       kv_access_destroy(server->access);
    if (server->backups)
@@ -506,6 +513,8 @@ static enum kv_code run_loaded(struct server *server, struct kv_status *status)
       await_stop(server);
       return drain(server, status);
    }
+   if (server->guard)
+      kv_guard_release(server->guard);
    kv_rpc_stop(server->rpc, 0);
    if (status->code != KV_CANCELLED || !kv_stop_wanted(server->stop))
       return status->code;

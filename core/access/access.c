@@ -169,9 +169,10 @@ static bool is_same_secret(const uint8_t *a, const uint8_t *b, size_t size)
    return difference == 0;
 }
 
-static bool still_holds(const struct kv_access *access, const struct kv_known *known,
-                        struct kv_slice token)
+bool kv_access_still_knows(const struct kv_access *access, const struct kv_proof *proof,
+                           const struct kv_known *known)
 {
+   const struct kv_slice token = proof->token;
    return known && known->edition->number == atomic_load(&access->number) &&
           known->size == token.size && is_same_secret(known->token, token.data, token.size);
 }
@@ -197,11 +198,16 @@ static struct edition *hold_current(struct kv_access *access)
    return edition;
 }
 
+enum kv_code kv_access_refuse_token(struct kv_status *status)
+{
+   return kv_fail_reason(status, KV_UNAUTHENTICATED, KV_TOKEN_UNKNOWN,
+                         "the token is not one of this server's users; it may have been replaced");
+}
+
 static void refuse(const struct kv_proof *proof, struct kv_status *status)
 {
    if (proof->token.size > 0)
-      kv_fail_reason(status, KV_UNAUTHENTICATED, "TOKEN_UNKNOWN",
-                     "the token is not one of this server's users; it may have been replaced");
+      kv_access_refuse_token(status);
    else
       kv_fail_reason(status, KV_UNAUTHENTICATED, "UNAUTHENTICATED",
                      "this server wants to know who calls: send a token as \"authorization: Bearer "
@@ -211,7 +217,7 @@ static void refuse(const struct kv_proof *proof, struct kv_status *status)
 const struct kv_user *kv_access_identify(struct kv_access *access, const struct kv_proof *proof,
                                          struct kv_known **known, struct kv_status *status)
 {
-   if (still_holds(access, *known, proof->token))
+   if (kv_access_still_knows(access, proof, *known))
       return (*known)->user;
    struct edition *edition = hold_current(access);
    const struct kv_user *user = find(edition->users, proof);

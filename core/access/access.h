@@ -16,6 +16,9 @@
 struct kv_access;
 struct kv_known;
 
+/* The reason of a refusal: the token is nobody's. */
+#define KV_TOKEN_UNKNOWN "TOKEN_UNKNOWN"
+
 /* What a peer shows. */
 struct kv_proof {
    struct kv_slice token;       /* empty: none */
@@ -38,6 +41,11 @@ void kv_access_look(struct kv_access *access, bool again);
  * the caller has both. NULL with `status` when it is nobody; the user lives as long as *known. */
 const struct kv_user *kv_access_identify(struct kv_access *access, const struct kv_proof *proof,
                                          struct kv_known **known, struct kv_status *status);
+/* Whether that is known as it is: kv_access_identify would have nothing to find out. */
+bool kv_access_still_knows(const struct kv_access *access, const struct kv_proof *proof,
+                           const struct kv_known *known);
+/* What is said of a token that is nobody's. */
+enum kv_code kv_access_refuse_token(struct kv_status *status);
 /* NULL: nothing. */
 void kv_known_destroy(struct kv_known *known);
 

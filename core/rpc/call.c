@@ -197,6 +197,16 @@ void kv_call_set_peer_note(struct kv_call *call, void *note, void (*release)(voi
    kv_connection_set_note(call->connection, note, release);
 }
 
+uint64_t kv_call_network(const struct kv_call *call)
+{
+   return kv_connection_network(call->connection);
+}
+
+enum kv_rpc_kind kv_call_kind(const struct kv_call *call)
+{
+   return call->method->kind;
+}
+
 void kv_call_peer(const struct kv_call *call, char text[KV_RPC_PEER_SIZE])
 {
    kv_connection_peer(call->connection, text);

@@ -13,6 +13,10 @@
 /* What a client has to take to have moved: pings alone do not count. */
 #define MOVE_SIZE 4096
 
+/* Above 32 bits, in numbers of networks; IPv6 addresses have others there. */
+#define ADDRESS_OF_IPV4 (UINT64_C(1) << 32)
+#define USER_OF_SYSTEM (UINT64_C(2) << 32)
+
 _Static_assert(KV_RPC_PEER_SIZE == KV_ADDRESS_TEXT_SIZE, "an address fits into a peer's text");
 
 /* Bytes that the other side has taken, ever; where the system does not count them, those that it
@@ -82,4 +86,26 @@ void kv_connection_peer(const struct kv_connection *connection, char text[KV_RPC
       snprintf(text, KV_RPC_PEER_SIZE, "unix:");
    else
       kv_address_print(peer, size, text);
+}
+
+uint64_t kv_connection_network(const struct kv_connection *connection)
+{
+   struct sockaddr_storage address = {0};
+   socklen_t size = sizeof address;
+   const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)&address;
+   const struct in6_addr *ipv6 = &((const struct sockaddr_in6 *)&address)->sin6_addr;
+   uint64_t network = 0;
+   uint32_t last;
+   if (getpeername(connection->fd, (struct sockaddr *)&address, &size) != 0)
+      return 0;
+   switch (address.ss_family) {
+   case AF_INET:
+      return ADDRESS_OF_IPV4 | ipv4->sin_addr.s_addr;
+   case AF_INET6:
+      memcpy(&last, ipv6->s6_addr + 12, sizeof last);
+      memcpy(&network, ipv6->s6_addr, sizeof network);
+      return IN6_IS_ADDR_V4MAPPED(ipv6) ? ADDRESS_OF_IPV4 | last : network;
+   default:
+      return connection->identity.is_local ? USER_OF_SYSTEM | connection->identity.uid : 0;
+   }
 }

@@ -32,6 +32,8 @@ void kv_connection_identify(struct kv_connection *connection);
 /* Releases the note before, if there is one. */
 void kv_connection_set_note(struct kv_connection *connection, void *note,
                             void (*release)(void *note));
+/* As kv_call_network. Any thread. */
+uint64_t kv_connection_network(const struct kv_connection *connection);
 /* As kv_call_peer. Any thread. */
 void kv_connection_peer(const struct kv_connection *connection, char text[KV_RPC_PEER_SIZE]);
 

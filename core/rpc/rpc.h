@@ -235,6 +235,10 @@ const struct kv_rpc_subject *kv_call_subject(const struct kv_call *call);
 /* The address that the call came from: "address:port", "unix:" for a Unix socket, or "unknown"
  * where the connection has ended. */
 void kv_call_peer(const struct kv_call *call, char text[KV_RPC_PEER_SIZE]);
+/* A number for the network that the call came from: an IPv4 address, the first 64 bits of an IPv6
+ * address, a user of this system behind a Unix socket; 0 where that is unknown. */
+uint64_t kv_call_network(const struct kv_call *call);
+enum kv_rpc_kind kv_call_kind(const struct kv_call *call);
 /* In handlers: lives as long as the call. Empty with engine grpc, which cannot tell a connection
  * from the one that had its descriptor before: nobody must be taken for somebody else. */
 const struct kv_rpc_identity *kv_call_identity(const struct kv_call *call);

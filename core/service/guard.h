@@ -3,7 +3,8 @@
  * file everybody may make every call.
  *
  * A refusal is UNAUTHENTICATED or PERMISSION_DENIED with a reason for programs (grants.h,
- * core/access), and a line in the log that says from where.
+ * core/access), and a line in the log that says from where. Peers that guess tokens are slowed
+ * down (guesses.h).
  *
  * Threads: as for the call's handlers.
  */
@@ -15,9 +16,19 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+struct kv_guard;
+
+/* NULL with `status`. */
+struct kv_guard *kv_guard_create(struct kv_access *access, struct kv_status *status);
+/* From now on no answer waits: the server is being stopped. */
+void kv_guard_release(struct kv_guard *guard);
+/* When no handler runs, and none will. */
+void kv_guard_destroy(struct kv_guard *guard);
+
 /* The decoded request, as kv_message_decode, of a caller who may make it; or NULL, and the call has
- * been failed. The caller is known before anything is decoded. `access` NULL: no users file. */
-void *kv_guard_request(struct kv_access *access, struct kv_call *call,
+ * been failed, or will be. The caller is known before anything is decoded. `guard` NULL: no users
+ * file. */
+void *kv_guard_request(struct kv_guard *guard, struct kv_call *call,
                        const ProtobufCMessageDescriptor *descriptor, struct kv_slice request);
 
 #endif

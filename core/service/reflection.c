@@ -21,7 +21,7 @@ static const char *const services[] = {
 #define SERVICES (sizeof services / sizeof *services)
 
 struct kv_reflection {
-   struct kv_access *access;
+   struct kv_guard *guard;
    struct kv_descriptors *descriptors;
 };
 
@@ -156,7 +156,7 @@ static void on_request(void *context, struct kv_call *call, struct kv_slice requ
 {
    const struct kv_reflection *reflection = context;
    reflection_request *question =
-       kv_guard_request(reflection->access, call,
+       kv_guard_request(reflection->guard, call,
                         &grpc__reflection__v1__server_reflection_request__descriptor, request);
    if (!question)
       return;
@@ -185,7 +185,7 @@ static void on_half_closed(void *context, struct kv_call *call)
 
 /* ---- Interface ---- */
 
-struct kv_reflection *kv_reflection_create(struct kv_access *access, struct kv_status *status)
+struct kv_reflection *kv_reflection_create(struct kv_guard *guard, struct kv_status *status)
 {
    struct kv_reflection *reflection = malloc(sizeof *reflection);
    struct kv_descriptors *descriptors = reflection ? kv_descriptors_create() : NULL;
@@ -194,7 +194,7 @@ struct kv_reflection *kv_reflection_create(struct kv_access *access, struct kv_s
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "no memory for the embedded descriptors");
       return NULL;
    }
-   *reflection = (struct kv_reflection){access, descriptors};
+   *reflection = (struct kv_reflection){guard, descriptors};
    return reflection;
 }
 

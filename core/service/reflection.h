@@ -7,15 +7,15 @@
 #ifndef KV_REFLECTION_H
 #define KV_REFLECTION_H
 
-#include "core/access/access.h"
 #include "core/rpc/rpc.h"
+#include "core/service/guard.h"
 
 #include <stddef.h>
 
 struct kv_reflection;
 
-/* `access`: whoever it knows may ask; NULL: everybody may. */
-struct kv_reflection *kv_reflection_create(struct kv_access *access, struct kv_status *status);
+/* `guard`: whoever it knows may ask; NULL: everybody may. */
+struct kv_reflection *kv_reflection_create(struct kv_guard *guard, struct kv_status *status);
 /* All calls must have ended. */
 void kv_reflection_destroy(struct kv_reflection *reflection);
 

@@ -66,7 +66,7 @@ static void refuse_loading(const struct kv_service *service, struct kv_call *cal
 void *kv_service_request(struct kv_service *service, struct kv_call *call,
                          const ProtobufCMessageDescriptor *descriptor, struct kv_slice request)
 {
-   void *message = kv_guard_request(service->config.access, call, descriptor, request);
+   void *message = kv_guard_request(service->config.guard, call, descriptor, request);
    if (message && !atomic_load_explicit(&service->loaded, memory_order_acquire)) {
       refuse_loading(service, call);
       return NULL;

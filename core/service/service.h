@@ -9,7 +9,6 @@
 #ifndef KV_SERVICE_H
 #define KV_SERVICE_H
 
-#include "core/access/access.h"
 #include "core/backup/schedule.h"
 #include "core/commit/commit.h"
 #include "core/control/control.h"
@@ -21,6 +20,7 @@
 #include <stdint.h>
 
 struct kv_data_directory;
+struct kv_guard;
 struct kv_service;
 
 struct kv_service_config {
@@ -34,7 +34,7 @@ struct kv_service_config {
    uint64_t key_cost;         /* the same */
    const char *memory_source; /* for GetStatus: where memory_max comes from; NULL: nowhere */
    const uint8_t *store_id;   /* 16 bytes; read once the data is loaded */
-   struct kv_access *access;  /* who may call; NULL: everybody */
+   struct kv_guard *guard;    /* who may call; NULL: everybody */
    const struct kv_data_directory *directory; /* where a backup lies while it is restored */
    int64_t sender_timeout_ms;          /* how long a Restore waits for its client's next message */
    struct kv_observers *observers;     /* slow calls, monitors and hot prefixes, which it shows */

@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 import subprocess
+import time
 import unittest
 
 import grpc
@@ -142,12 +143,13 @@ class Matrix(AccessCase):
                                 self.assertIn("grpc-status-details-bin",
                                               dict(error.trailing_metadata()))
                             counted += 1
-                        for wrong in ((), bearer("kvs_" + "A" * 43)):
-                            code, _ = self.call(server, method, request, wrong)
-                            if code == grpc.StatusCode.UNIMPLEMENTED:
-                                continue
-                            self.assertEqual(code == UNKNOWN, need is not None, f"{name} by nobody")
-                            counted += 1
+                    # A wrong token once for each: it is answered late.
+                    for wrong in ((), bearer("kvs_" + "A" * 43)):
+                        code, _ = self.call(server, method, request, wrong)
+                        if code == grpc.StatusCode.UNIMPLEMENTED:
+                            continue
+                        self.assertEqual(code == UNKNOWN, need is not None, f"{name} by nobody")
+                        counted += 1
         print(f"{counted} cases")
         self.assertGreater(counted, 500)
 
@@ -353,6 +355,47 @@ class Audit(AccessCase):
         server = self.start(mode="none", listen=f"unix:{self.folder}/socket")
         server.admin.ListPlugins(admin.ListPluginsRequest(), timeout=PATIENCE)
         self.audited(server, "ListPlugins arguments=- outcome=OK", f"user=- peer=unix: uid={os.geteuid()} ")
+
+
+class Guesses(AccessCase):
+    """Those who guess tokens are slowed down, and nobody else is."""
+
+    def guess(self, server, count):
+        return [server.stub.Get.future(kv.GetRequest(key="k"), timeout=PATIENCE,
+                                       metadata=bearer("kvs_" + secrets.token_urlsafe(32)))
+                for _ in range(count)]
+
+    def test_network_that_guesses_has_few_tokens_looked_at_and_those_who_are_known_are_served(self):
+        self.user("ann", "readwrite:*")
+        server = self.serve("--workers", "1")
+        ann = bearer(self.tokens["ann"])
+        self.get(server, "k", ann)
+        calls = self.guess(server, 200)
+        self.get(server, "k", ann)  # known on this connection
+        codes = [call.exception().code() for call in calls]
+        self.assertEqual(set(codes), {UNKNOWN, grpc.StatusCode.UNAVAILABLE})
+        unseen = next(call for call in calls if call.code() == grpc.StatusCode.UNAVAILABLE)
+        self.assertIn("too many unknown ones have come from this network", unseen.details())
+        self.assertIn(b"TOO_MANY_UNKNOWN_TOKENS",
+                      dict(unseen.trailing_metadata())["grpc-status-details-bin"])
+        with harness.open_channel(server.address) as channel:  # in a while others are let in again
+            stub = harness.kv_grpc.KeyValueStoreStub(channel)
+            deadline = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    stub.Get(kv.GetRequest(key="k"), metadata=ann, timeout=PATIENCE)
+                    break
+                except grpc.RpcError as error:
+                    self.assertEqual(error.code(), grpc.StatusCode.UNAVAILABLE)
+                    self.assertLess(time.monotonic(), deadline)
+
+    def test_guess_that_waits_is_answered_when_the_server_stops(self):
+        self.user("ann", "readwrite:*")
+        server = self.serve()
+        call = self.guess(server, 1)[0]
+        self.assertLogs(server, "refused a kvstore.GetRequest")
+        server.terminate()
+        self.assertEqual(call.exception().code(), UNKNOWN)
 
 
 class Files(AccessCase):

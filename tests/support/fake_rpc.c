@@ -114,6 +114,17 @@ const struct kv_rpc_identity *kv_call_identity(const struct kv_call *call)
    return &nobody;
 }
 
+uint64_t kv_call_network(const struct kv_call *call)
+{
+   (void)call;
+   return 0;
+}
+
+enum kv_rpc_kind kv_call_kind(const struct kv_call *call)
+{
+   return call->method->kind;
+}
+
 void kv_call_peer(const struct kv_call *call, char text[KV_RPC_PEER_SIZE])
 {
    (void)call;
