@@ -51,6 +51,22 @@ class SlowCalls(CallsCase):
         self.assertEqual((len(answer.calls), answer.threshold_ms), (1, 900))
         self.assertGreaterEqual(answer.count, 1)
 
+    def test_its_key_is_shown_to_an_admin_and_not_in_the_log(self):
+        server = self.start(mode="gated", plugins=harness.BAD_PLUGINS)
+        gate = os.path.join(server.data, "gen-000001", "write_gate")
+        os.mkfifo(gate)
+        write = server.stub.Set.future(kv.SetRequest(key="private:key", value=b"v"), timeout=PATIENCE)
+        while max(hook.running_ns for hook in server.status().hooks) < 200 * 10 ** 6:
+            pass
+        writer = os.open(gate, os.O_WRONLY)
+        os.unlink(gate)
+        os.close(writer)
+        write.result()
+        slow = [line for line in self.cli(server, "slowlog").splitlines() if "/Set  from " in line]
+        self.assertTrue(slow[0].endswith("  key=private:key"), slow)
+        self.assertLogs(server, "slow call: /kvstore.KeyValueStore/Set from 127.0.0.1:")
+        self.assertNotIn("private", server.log.text())
+
     def test_none_is_kept_where_slow_ms_is_0(self):
         server = self.start(mode="none", flags=["--slow-ms", "0"])
         server.shadow("aof", seconds=1)

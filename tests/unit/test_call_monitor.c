@@ -112,6 +112,20 @@ static void a_follower_gets_the_calls_it_wants_and_the_others_are_not_left_out(v
    }
 }
 
+static void a_call_is_described_once_for_all_who_follow(void **state)
+{
+   atomic_uint times = 0;
+   const struct described described = {.end_ms = 7, .times = &times};
+   struct kv_follower *followers[] = {follow(*state, NULL), follow(*state, NULL)};
+   offer_to(*state, 0, "/a.B/C", "k", KV_OK, &described);
+   assert_int_equal(times, 1);
+   for (size_t i = 0; i < 2; i++) {
+      assert_int_equal(kv_follower_take(followers[i], events, EVENTS_MAX), 1);
+      assert_int_equal(events[0].end_unix_ms, 7);
+      kv_monitor_unfollow(*state, followers[i]);
+   }
+}
+
 static void calls_of_all_threads_are_taken_in_the_order_in_which_they_ended(void **state)
 {
    struct kv_follower *follower = follow(*state, NULL);
@@ -190,7 +204,7 @@ static void more_than_eight_are_refused_until_one_has_left(void **state)
 
 /* ---- Threads ---- */
 
-#define CALLS 20000u
+#define CALLS 200000u
 
 struct offering {
    struct kv_monitor *monitor;
@@ -235,6 +249,9 @@ static void a_call_is_seen_or_counted_whatever_threads_do_while_others_come_and_
    assert_true(seen > 0);
    assert_int_equal(seen + kv_follower_left_out(follower), (uint64_t)OFFERING * CALLS);
    kv_monitor_unfollow(*state, follower);
+   follower = follow(*state, NULL);
+   assert_int_equal(kv_follower_left_out(follower), 0); /* what was missed before it came */
+   kv_monitor_unfollow(*state, follower);
    pthread_barrier_destroy(&begin);
 }
 
@@ -244,6 +261,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
        TEST(a_call_that_nobody_follows_is_not_described),
        TEST(a_follower_gets_the_calls_it_wants_and_the_others_are_not_left_out),
+       TEST(a_call_is_described_once_for_all_who_follow),
        TEST(calls_of_all_threads_are_taken_in_the_order_in_which_they_ended),
        TEST(what_a_follower_has_no_space_for_is_counted_and_not_described),
        TEST(one_that_does_not_read_takes_nothing_from_another),

@@ -97,16 +97,25 @@ static void only_the_beginning_of_a_long_key_is_kept_beside_its_size(void **stat
    kvstore__v1__list_slow_calls_response__free_unpacked(reply, NULL);
 }
 
-static void an_unknown_method_is_observed_as_well(void **state)
+static void a_call_of_an_unknown_method_is_followed_but_never_slow(void **state)
 {
    struct service_fixture *fixture = *state;
    struct fake_answer reply;
+   struct kv_follower *follower;
+   struct kv_event event;
+   struct kv_status status;
    const Kvstore__SetRequest request = KVSTORE__SET_REQUEST__INIT;
+   const struct kv_monitor_filter any = {.failed_only = true};
    struct kv_call *call = service_begin(fixture, "Set", &request.base, &reply);
+   assert_int_equal(kv_monitor_follow(fixture->observers.monitor, &any, &follower, &status), KV_OK);
    kv_observers_answered(&fixture->observers, &(struct kv_rpc_answer){.call = call,
                                                                       .code = KV_UNIMPLEMENTED,
                                                                       .elapsed_ns = 1000 * MS_NS,
                                                                       .thread = 1});
+   assert_int_equal(kv_follower_take(follower, &event, 1), 1);
+   assert_string_equal(event.method, "");
+   assert_int_equal(event.code, KV_UNIMPLEMENTED);
+   kv_monitor_unfollow(fixture->observers.monitor, follower);
    fake_call_end(call);
    fake_answer_deinit(&reply);
    Kvstore__V1__ListSlowCallsResponse *slow = list_slow(fixture, 0);
@@ -222,6 +231,28 @@ static void one_that_does_not_read_gets_no_more_and_is_told_what_it_missed(void 
    end(&following);
 }
 
+static void one_for_which_memory_runs_out_later_is_ended_and_touched_no_more(void **state)
+{
+   struct service_fixture *fixture = *state;
+   struct following following;
+   struct fake_account account = {.grants = 1};
+   const struct fake_client client = {.account = &account};
+   following.call = fake_call_begin(service_method(fixture, "Monitor"), kv_slice(NULL, 0), &client,
+                                    &following.answer);
+   assert_true(fake_call_sent(following.call));
+   answered(fixture, "k");
+   fake_call_wait(following.call);
+   assert_int_equal(following.answer.code, KV_RESOURCE_EXHAUSTED);
+   struct following other;
+   begin(fixture, &other, &all);
+   assert_true(fake_call_sent(other.call));
+   answered(fixture, "k");
+   Kvstore__V1__MonitorResponse *reply = await(&other, 2); /* the thread has looked at both */
+   kvstore__v1__monitor_response__free_unpacked(reply, NULL);
+   end(&other);
+   end(&following);
+}
+
 static void a_stop_ends_each_monitor_and_refuses_new_ones(void **state)
 {
    struct service_fixture *fixture = *state;
@@ -295,11 +326,12 @@ int main(void)
        TEST(slow_calls_are_listed_newest_first_with_all_that_is_known_of_them),
        TEST(a_stream_is_never_slow_as_its_client_decides_how_long_it_lasts),
        TEST(only_the_beginning_of_a_long_key_is_kept_beside_its_size),
-       TEST(an_unknown_method_is_observed_as_well),
+       TEST(a_call_of_an_unknown_method_is_followed_but_never_slow),
        TEST(hot_prefixes_are_listed_with_their_share_of_the_calls),
        TEST(a_monitor_is_sent_each_call_from_its_first_message_on),
        TEST(a_monitor_is_sent_only_what_it_asks_for),
        TEST(one_that_does_not_read_gets_no_more_and_is_told_what_it_missed),
+       TEST(one_for_which_memory_runs_out_later_is_ended_and_touched_no_more),
        TEST(a_stop_ends_each_monitor_and_refuses_new_ones),
        TEST(a_ninth_monitor_is_refused_until_one_has_ended),
        TEST(a_prefix_that_no_key_can_have_is_refused_by_name),

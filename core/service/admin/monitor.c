@@ -11,8 +11,9 @@
 struct kv_monitor_stream {
    struct kv_call *call;
    struct kv_follower *follower;
-   atomic_bool ready; /* the message before has left; what else uses the call has the lock */
-   bool ended;        /* the call has been failed */
+   /* The message before has left, and the call was not ended here; what else uses the call has the
+    * lock. */
+   atomic_bool ready;
    LIST_ENTRY(kv_monitor_stream) others;
 };
 
@@ -30,8 +31,6 @@ static void send(struct kv_monitor_stream *stream, const Kvstore__V1__MonitorRes
    atomic_store(&stream->ready, false);
    if (kv_message_encode(stream->call, &response->base))
       kv_call_send(stream->call);
-   else
-      stream->ended = true;
 }
 
 static void send_calls(struct kv_monitor_stream *stream, struct kv_monitor_part *part)
@@ -51,7 +50,7 @@ static void send_calls(struct kv_monitor_stream *stream, struct kv_monitor_part 
 static void end_for_stop(struct kv_monitor_stream *stream)
 {
    struct kv_status status;
-   stream->ended = true;
+   atomic_store(&stream->ready, false);
    kv_fail(&status, KV_UNAVAILABLE, "the server is stopping; try again");
    kv_message_fail(stream->call, &status);
 }
@@ -60,7 +59,7 @@ static void look(struct kv_monitors *monitors)
 {
    struct kv_monitor_stream *stream;
    LIST_FOREACH (stream, &monitors->streams, others) {
-      if (stream->ended || !atomic_load(&stream->ready))
+      if (!atomic_load(&stream->ready))
          continue;
       if (monitors->draining)
          end_for_stop(stream);
