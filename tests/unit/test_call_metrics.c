@@ -10,7 +10,8 @@
 
 #define METHODS 3
 #define THREADS 2
-#define CALLS 20000
+#define CALLS 300000
+#define OTHERS 4
 
 static int set_up(void **state)
 {
@@ -72,8 +73,11 @@ static void no_time_at_all_and_one_of_hours_have_a_bucket(void **state)
    assert_int_equal(figures.buckets[KV_CALL_BUCKETS - 1], 1);
 }
 
+static pthread_barrier_t all_there;
+
 static void *count_as_another(void *metrics)
 {
+   pthread_barrier_wait(&all_there);
    for (int i = 0; i < CALLS; i++)
       kv_call_metrics_count(metrics, THREADS, 0, 0, 1);
    return NULL;
@@ -82,14 +86,16 @@ static void *count_as_another(void *metrics)
 static void threads_without_a_number_lose_no_count_to_each_other(void **state)
 {
    struct kv_call_figures figures;
-   pthread_t threads[4];
-   for (size_t i = 0; i < 4; i++)
+   pthread_t threads[OTHERS];
+   assert_int_equal(pthread_barrier_init(&all_there, NULL, OTHERS), 0);
+   for (size_t i = 0; i < OTHERS; i++)
       assert_int_equal(pthread_create(&threads[i], NULL, count_as_another, *state), 0);
-   for (size_t i = 0; i < 4; i++)
+   for (size_t i = 0; i < OTHERS; i++)
       pthread_join(threads[i], NULL);
+   pthread_barrier_destroy(&all_there);
    kv_call_metrics_read(*state, 0, &figures);
-   assert_int_equal(figures.codes[0], 4 * CALLS);
-   assert_int_equal(figures.total_ns, 4 * CALLS);
+   assert_int_equal(figures.codes[0], OTHERS * CALLS);
+   assert_int_equal(figures.total_ns, OTHERS * CALLS);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
