@@ -251,9 +251,24 @@ static enum kv_code record_replacement(void *context, struct kv_status *doubt,
    return KV_OK;
 }
 
-static enum kv_code take_over_with_data(struct candidate *candidate)
+/* Who reclaims the old data is busy for a while; the pin sees to it that no committer does. */
+static enum kv_code exchange(struct candidate *candidate)
 {
    const struct kv_control_config *config = &candidate->parts->config;
+   struct kv_reader *reader = kv_reader_create(config->store);
+   if (!reader)
+      return kv_fail(candidate->status, KV_RESOURCE_EXHAUSTED, "out of memory for the new data");
+   (void)kv_reader_pin(reader);
+   enum kv_code code = kv_commit_replace(config->commit, candidate->managed->instance,
+                                         record_replacement, candidate, candidate->status);
+   kv_reader_unpin(reader);
+   kv_store_reclaim(config->store);
+   kv_reader_destroy(reader);
+   return code;
+}
+
+static enum kv_code take_over_with_data(struct candidate *candidate)
+{
    struct kv_control_replacement *replacement = candidate->replacement;
    uint64_t live, own = 0, keys;
    enum kv_code code = look_at_live(candidate, &live);
@@ -267,10 +282,7 @@ static enum kv_code take_over_with_data(struct candidate *candidate)
       return fail_cancelled(candidate);
    if (code != KV_OK)
       return code;
-   code = kv_commit_replace(config->commit, candidate->managed->instance, record_replacement,
-                            candidate, candidate->status);
-   kv_store_reclaim(config->store); /* the old data, as far as nobody reads it */
-   return code;
+   return exchange(candidate);
 }
 
 /* ---- The end ---- */

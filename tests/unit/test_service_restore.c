@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define ENTRIES 300
 
@@ -198,6 +199,34 @@ static void keys_are_not_replaced_unasked(void **state)
    free((void *)(uintptr_t)file.data);
 }
 
+/* The control thread makes such a backup, and opens it again. */
+static void a_backup_of_an_encrypted_store_is_sealed_and_opens_with_its_key(void **state)
+{
+   struct temporary folder;
+   char path[TEMPORARY_PATH_SIZE], key[32] = "a key of thirty-two bytes, like";
+   (void)state;
+   temporary_create(&folder);
+   temporary_write(&folder, "key", key, sizeof key);
+   temporary_path(&folder, "key", path);
+   assert_int_equal(chmod(path, 0600), 0);
+   const struct kv_mode_option option = {"key_file", path};
+   const struct service_setup setup = {.mode = "encrypt", .options = &option, .option_count = 1};
+   struct service_fixture *fixture = service_fixture_create(&setup);
+   struct kv_slice file = fill(fixture);
+   assert_null(memmem(file.data, file.size, "value", 5));
+   struct upload upload;
+   for (int validate = 1; validate >= 0; validate--) {
+      begin(&upload, fixture, kv_slice(NULL, 0), true, validate);
+      send_rest(&upload, file, 0);
+      assert_int_equal(end(&upload), KV_OK);
+      service_assert_value(fixture, "other", validate ? "data" : NULL);
+   }
+   service_assert_value(fixture, "k000", "value");
+   free((void *)(uintptr_t)file.data);
+   service_fixture_destroy(fixture);
+   temporary_remove(&folder);
+}
+
 #define TEST(name)                                                                                 \
    cmocka_unit_test_setup_teardown(name, service_fixture_set_up, service_fixture_tear_down)
 
@@ -211,6 +240,7 @@ int main(void)
        TEST(a_second_one_is_refused_while_one_is_in_flight),
        TEST(a_client_that_goes_away_changes_nothing),
        TEST(keys_are_not_replaced_unasked),
+       cmocka_unit_test(a_backup_of_an_encrypted_store_is_sealed_and_opens_with_its_key),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }
