@@ -205,6 +205,20 @@ static enum kv_code read_authorities(struct credentials *credentials, const char
                         why.text);
 }
 
+static enum kv_code read_key(struct credentials *credentials, const char *path,
+                             struct kv_status *status)
+{
+   if (read_pem("tls-key", path, true, &credentials->key, status) != KV_OK)
+      return status->code;
+   /* Of both forms: in the first line of PKCS #8, in a header of the older ones. */
+   return strstr(credentials->key, "ENCRYPTED")
+              ? kv_fail(status, KV_INVALID_ARGUMENT,
+                        "tls-key: %s is encrypted, and its passphrase is not asked for; give the "
+                        "key without one: openssl pkey -in %s -out KEY",
+                        path, path)
+              : KV_OK;
+}
+
 static enum kv_code read_tls(struct credentials *credentials,
                              const struct credentials_options *options, struct kv_status *status)
 {
@@ -219,7 +233,7 @@ static enum kv_code read_tls(struct credentials *credentials,
    if (options->certificate && read_pem("tls-cert", options->certificate, false,
                                         &credentials->certificate, status) != KV_OK)
       return status->code;
-   return options->key ? read_pem("tls-key", options->key, true, &credentials->key, status) : KV_OK;
+   return options->key ? read_key(credentials, options->key, status) : KV_OK;
 }
 
 static enum kv_code read_all(struct credentials *credentials,

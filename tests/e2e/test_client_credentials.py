@@ -126,6 +126,13 @@ class Tls(CredentialsCase):
         self.fails(2, f"run: chmod 600 {other.key}", server, *ca, "--tls-cert", other.certificate, "--tls-key",
                    other.key)
         os.chmod(other.key, 0o600)
+        for form in ((), ("-traditional",)):
+            encrypted = self.file("encrypted", "")
+            certificates.openssl("pkey", *form, "-in", other.key, "-aes256", "-passout", "pass:secret",
+                                 "-out", encrypted)
+            self.fails(2, f"is encrypted, and its passphrase is not asked for; give the key without one: "
+                       f"openssl pkey -in {encrypted}", server, *ca, "--tls-cert", other.certificate,
+                       "--tls-key", encrypted)
         self.fails(UNAVAILABLE, "cannot be used", server, *ca, "--tls-cert", self.pair.certificate,
                    "--tls-key", other.key)
 
