@@ -4,6 +4,7 @@ enforces the protocol; it sends exactly what the test wrote.
 import collections
 import select
 import socket
+import ssl
 import time
 
 import hpack
@@ -84,18 +85,21 @@ def message(data, flag=0, length=None):
     return bytes([flag]) + number(len(data) if length is None else length, 4) + data
 
 
+# A socket that does not block has nothing to read, or no space.
+LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
 class Connection:
     """The client's side. With reads=False nothing is ever read from the socket; with acks=False no
     settings are acknowledged; with keeps_data, `data` has what arrived on each stream. `buffer` limits
-    what the system keeps of what was not read, in bytes."""
+    what the system keeps of what was not read, in bytes. `tls` is an ssl.SSLContext, or None."""
 
-    def __init__(self, port, *first, reads=True, acks=True, keeps_data=False, buffer=None):
+    def __init__(self, port, *first, reads=True, acks=True, keeps_data=False, buffer=None, tls=None):
         self.socket = socket.socket()
         self.socket.settimeout(PATIENCE)
         if buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.connect(("127.0.0.1", port))
-        self.socket.setblocking(False)
         self.reads = reads
         self.acks = acks
         self.closed = False
@@ -104,6 +108,10 @@ class Connection:
         self.data = collections.defaultdict(bytearray) if keeps_data else None
         self.decoder = hpack.Decoder()
         self.owed = 0  # acknowledgements of settings, sent between frames
+        if tls:
+            self._shake_hands(tls)
+        if not self.closed:
+            self.socket.setblocking(False)
         self._write(PREFACE + b"".join(first or [settings()]))
 
     def __enter__(self):
@@ -112,6 +120,14 @@ class Connection:
     def __exit__(self, *_):
         self.close()
 
+    def _shake_hands(self, tls):
+        try:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
+        except ssl.SSLCertVerificationError:
+            raise
+        except OSError:  # as where a server has taken the connection that it cannot serve
+            self.closed = True
+
     def close(self):
         self.closed = True
         self.socket.close()
@@ -119,7 +135,7 @@ class Connection:
     def _receive(self):
         try:
             data = self.socket.recv(1 << 18)
-        except BlockingIOError:
+        except LATER:
             return
         except OSError:
             data = b""
@@ -146,7 +162,7 @@ class Connection:
     def _write(self, data):
         try:
             return self.socket.send(data)
-        except BlockingIOError:
+        except LATER:
             return 0
         except OSError:
             self.closed = True

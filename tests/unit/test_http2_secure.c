@@ -1,5 +1,5 @@
-/* TLS in a worker's loop, whose rounds and clock are the test's: how long a handshake may take, and
- * how much waits for a client that does not read. */
+/* TLS in a worker's loop, whose rounds and clock are the test's: how long a handshake may take, how
+ * much waits for a client that does not read, and that another worker can go on with it. */
 #include "core/rpc/http2/worker.h"
 #include "core/rpc/server.h"
 #include "tests/support/tls_client.h"
@@ -85,7 +85,7 @@ static int set_up(void **state)
    loop->tls = kv_tls_create(&loop->world.options, &status);
    assert_non_null(loop->tls);
    const struct kv_rpc_options options = {.wire = "http2",
-                                          .workers = 1,
+                                          .workers = 2,
                                           .receive_message_max = 1024,
                                           .memory_max = MEMORY_MAX,
                                           .reader_timeout_ms = 30000,
@@ -93,8 +93,10 @@ static int set_up(void **state)
    loop->rpc = kv_rpc_create(&options, &method, 1, &status);
    assert_non_null(loop->rpc);
    loop->worker = kv_http2_worker_of(loop->rpc->workers[0]);
-   loop->worker->self = pthread_self();
-   loop->worker->now_ms = 1000;
+   for (size_t i = 0; i < 2; i++) {
+      kv_http2_worker_of(loop->rpc->workers[i])->self = pthread_self();
+      kv_http2_worker_of(loop->rpc->workers[i])->now_ms = 1000;
+   }
    connect_both(&loop->peer, &fd);
    loop->connection = kv_http2_connection_create(loop->worker, fd, 1);
    assert_non_null(loop->connection);
@@ -239,6 +241,52 @@ static void test_no_more_is_sealed_while_bytes_wait_for_a_client_that_does_not_r
    nghttp2_session_del(session);
 }
 
+/* ---- Moves ---- */
+
+/* As a worker does that has too much to do. */
+static void move(struct loop *loop)
+{
+   bool is_first = loop->worker == kv_http2_worker_of(loop->rpc->workers[0]);
+   assert_true(kv_http2_connection_leave(loop->connection));
+   loop->worker = kv_http2_worker_of(loop->rpc->workers[is_first ? 1 : 0]);
+   kv_http2_worker_give(loop->worker, loop->connection);
+   kv_http2_worker_round(loop->worker);
+}
+
+/* In the middle of a record too: the next byte comes to another worker. */
+static void test_connection_moves_between_workers_at_any_time(void **state)
+{
+   struct loop *loop = *state;
+   uint8_t data[4096];
+   struct tls_client client;
+   tls_client_create(&client, &loop->world, NULL);
+   tls_client_begin(&client);
+   while (SSL_connect(client.ssl) != 1) {
+      int size = BIO_read(client.says, data, sizeof data);
+      for (int i = 0; i < size; i++) {
+         assert_int_equal(send(loop->peer, data + i, 1, MSG_NOSIGNAL), 1);
+         go_round(loop);
+         move(loop);
+      }
+      ssize_t got = recv(loop->peer, data, sizeof data, 0);
+      if (got > 0)
+         assert_int_equal(BIO_write(client.told, data, (int)got), got);
+   }
+   size_t written;
+   assert_int_equal(SSL_write_ex(client.ssl, NGHTTP2_CLIENT_MAGIC "\0\0\0\4\0\0\0\0", 33, &written),
+                    1);
+   while (!loop->connection->settled) {
+      int size = BIO_read(client.says, data, 10);
+      if (size > 0)
+         assert_int_equal(send(loop->peer, data, (size_t)size, MSG_NOSIGNAL), size);
+      go_round(loop);
+      if (!loop->connection->settled)
+         move(loop);
+   }
+   assert_int_equal(kv_tls_session_state(loop->connection->tls), KV_TLS_OPEN);
+   tls_client_destroy(&client);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -246,6 +294,7 @@ int main(void)
    const struct CMUnitTest tests[] = {
        TEST(test_handshake_ends_after_its_time),
        TEST(test_no_more_is_sealed_while_bytes_wait_for_a_client_that_does_not_read),
+       TEST(test_connection_moves_between_workers_at_any_time),
    };
    signal(SIGPIPE, SIG_IGN); /* the client's ends are closed while it still speaks */
    return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,8 +5,11 @@ import os
 import random
 import resource
 import socket
+import ssl
 import time
 
+import certificates
+import grpc
 import harness
 import http2
 from harness import kv
@@ -59,12 +62,22 @@ def await_level(what, measure, limit):
 
 
 class Field:
-    """The environment of a case. Each key of the data has a value of `size`."""
+    """The environment of a case. Each key of the data has a value of `size`. With `tls` all clients
+    have TLS but those that say nothing, or what is not HTTP/2."""
 
-    def __init__(self, folder, wire, seed, full, size=500):
+    def __init__(self, folder, wire, seed, full, size=500, tls=False):
         os.mkdir(folder)
+        self.tls, credentials, flags, root = None, None, [], None
+        if tls:
+            authority = certificates.Authority(folder)
+            pair, root = authority.sign("server"), authority.certificate
+            flags = ["--tls-cert", pair.certificate, "--tls-key", pair.key]
+            credentials = grpc.ssl_channel_credentials(authority.bytes()[0])
+            self.tls = ssl.create_default_context(cafile=root)
+            self.tls.set_alpn_protocols(["h2"])
         self.server = harness.Server(os.path.join(folder, "data"), mode="none", wire=wire,
-                                     flags=["--shutdown-grace-ms", "500"])
+                                     flags=["--shutdown-grace-ms", "500", *flags],
+                                     credentials=credentials)
         self.wire = wire
         self.full = full
         self.random = random.Random(seed)
@@ -73,7 +86,7 @@ class Field:
         self.fill(size)
         self.server.set("large", bytes(LARGE))
         self.server.set("middle", bytes(MIDDLE))
-        self.witness = Witness(self.server.address)
+        self.witness = Witness(self.server.address, root)
         self.witness.goes_on(200)
         self.descriptors = self.process.descriptors()
 
@@ -86,7 +99,7 @@ class Field:
         return full if self.full else reduced
 
     def connect(self, *first, **options):
-        return http2.Connection(self.server.port, *first, **options)
+        return http2.Connection(self.server.port, *first, tls=self.tls, **options)
 
     def plain(self):
         return socket.create_connection(("127.0.0.1", self.server.port), harness.PATIENCE)

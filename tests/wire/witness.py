@@ -17,10 +17,11 @@ SERVICE = "/kvstore.KeyValueStore/"
 
 
 class Witness:
-    """The parent's side."""
+    """The parent's side. `root` is the file that a server with TLS is checked with, or None."""
 
-    def __init__(self, address):
-        self.process = subprocess.Popen([sys.executable, "-B", os.path.abspath(__file__), address],
+    def __init__(self, address, root=None):
+        self.process = subprocess.Popen([sys.executable, "-B", os.path.abspath(__file__), address,
+                                         *([root] if root else [])],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, *command):
@@ -157,7 +158,14 @@ def main():
 
     def is_unavailable(error):
         return isinstance(error, grpc.RpcError) and error.code() == grpc.StatusCode.UNAVAILABLE
-    with grpc.insecure_channel(sys.argv[1], options=[("grpc.enable_http_proxy", 0)]) as channel:
+    options = [("grpc.enable_http_proxy", 0)]
+    if len(sys.argv) > 2:
+        with open(sys.argv[2], "rb") as file:
+            credentials = grpc.ssl_channel_credentials(file.read())
+        opened = grpc.secure_channel(sys.argv[1], credentials, options=options)
+    else:
+        opened = grpc.insecure_channel(sys.argv[1], options=options)
+    with opened as channel:
         client = Client(channel, is_unavailable)
         client.start()
         for line in sys.stdin:
