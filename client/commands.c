@@ -44,6 +44,10 @@ static const struct command commands[] = {
      command_restore},
     {"status", "status", "show mode, counts, last error and times of the server", 0, 0,
      command_status},
+    {"health", "health [SERVICE]",
+     "whether the server serves calls, or with kvstore.KeyValueStore: accepts writes; asks for no "
+     "user",
+     0, 1, command_health},
     {"slowlog", "slowlog [N]", "show the latest calls that took long, the newest first", 0, 1,
      command_slowlog},
     {"monitor", "monitor [--method=PREFIX] [--key=PREFIX] [--failed]",

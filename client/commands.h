@@ -42,6 +42,7 @@ int data_show_del(struct session *session, struct kv_slice key, bool existed);
 
 command_fn command_set, command_get, command_del, command_keys, command_scan;
 command_fn command_config, command_configure, command_plugins, command_save, command_status;
+command_fn command_health;
 /* backup.c, calls.c, restore.c and user.c */
 command_fn command_backup, command_hot, command_monitor, command_restore, command_slowlog;
 command_fn command_user;

@@ -4,6 +4,7 @@
 #include "client/report.h"
 #include "client/words.h"
 
+#include <health.pb-c.h>
 #include <inttypes.h>
 #include <kvstore.pb-c.h>
 #include <kvstore/v1/admin.pb-c.h>
@@ -290,4 +291,27 @@ int command_status(struct session *session, const struct kv_slice *arguments, si
                        SESSION_REQUEST(SESSION_ADMIN "GetStatus", SESSION_QUICK, request,
                                        kvstore__v1__get_status_response__descriptor),
                        show_status, NULL);
+}
+
+/* ---- health ---- */
+
+static int show_health(struct session *session, const ProtobufCMessage *answer, const void *context)
+{
+   (void)context;
+   if (((const Grpc__Health__V1__HealthCheckResponse *)answer)->status !=
+       GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING)
+      return session_fail(session, KV_UNAVAILABLE, "NOT_SERVING");
+   fputs("SERVING\n", session->out);
+   return EXIT_DONE;
+}
+
+int command_health(struct session *session, const struct kv_slice *arguments, size_t count)
+{
+   Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+   if (count > 0)
+      request.service = session_field(arguments[0]);
+   return session_call(session,
+                       SESSION_REQUEST("/grpc.health.v1.Health/Check", SESSION_QUICK, request,
+                                       grpc__health__v1__health_check_response__descriptor),
+                       show_health, NULL);
 }

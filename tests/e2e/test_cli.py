@@ -156,6 +156,21 @@ class Client(ClientCase):
                 self.assertEqual(status.plugin, plugin)
                 self.assertLessEqual(options.items(), dict(status.options).items())
 
+    def test_health_says_whether_calls_are_served_and_writes_are_accepted(self):
+        server = self.start(data="healthy", mode="aof")
+        store = ["health", "kvstore.KeyValueStore"]
+        for words in (["health"], store):
+            self.check(words, out=b"SERVING\n", address=server.address)
+        self.check(["health", "nonesuch"], code=64 + 5, error="NOT_FOUND", address=server.address)
+        os.rename(server.data, server.data + "-away")
+        watch = harness.health_grpc.HealthStub(server.channel).Watch(
+            harness.health.HealthCheckRequest(service=store[1]), timeout=PATIENCE)
+        while next(watch).status != harness.NOT_SERVING:
+            pass
+        watch.cancel()
+        self.check(store, code=64 + 14, out=b"", error="NOT_SERVING", address=server.address)
+        self.check(["health"], out=b"SERVING\n", address=server.address)
+
     def test_configure_plugins_save_and_status_tell_what_they_did(self):
         text = self.check(["configure", "aof", "fsync=everysec"]).stdout.decode()
         self.assertIn("fsync=everysec", text)
