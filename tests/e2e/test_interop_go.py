@@ -14,7 +14,8 @@ import interop
 IDLE_CASE = "keepalive"
 CASES = ("unary", "server_stream", "client_stream", "bidi", "large_messages", "large_windows",
          "compressed", "metadata", "status_text", "deadline", "cancellation", "unimplemented",
-         "thousand_calls", "thousand_streams", "frozen_service", "health_watch", "reflection")
+         "thousand_calls", "thousand_streams", "frozen_service", "health_watch",
+         "health_probe", "reflection")
 
 # Debian's by their paths: others may come first in PATH.
 GO, PROTOC, PROTOC_GEN_GO = "/usr/bin/go", "/usr/bin/protoc", "/usr/bin/protoc-gen-go"

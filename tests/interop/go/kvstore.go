@@ -70,6 +70,25 @@ func healthWatch(ctx context.Context, w *world) error {
 	})
 }
 
+// As the native probes of Kubernetes ask: one Check for each connection, in plaintext.
+func healthProbe(_ context.Context, w *world) error {
+	for _, service := range []string{"", "kvstore.KeyValueStore"} {
+		connection, err := dial(w.kvstore, grpc.WithUserAgent("kube-probe/1.27"))
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		answer, err := health.NewHealthClient(connection).Check(ctx,
+			&health.HealthCheckRequest{Service: service})
+		cancel()
+		connection.Close()
+		if err != nil || answer.Status != health.HealthCheckResponse_SERVING {
+			return fmt.Errorf("Check of %q: %v, %v", service, answer.GetStatus(), err)
+		}
+	}
+	return nil
+}
+
 func reflection(ctx context.Context, w *world) error {
 	return onKvstore(w, func(connection *grpc.ClientConn) error {
 		stream, err := grpc_reflection_v1alpha.NewServerReflectionClient(connection).

@@ -40,6 +40,7 @@ var cases = map[string]func(context.Context, *world) error{
 	"keepalive":        keepalivePings,
 	"frozen_service":   frozenService,
 	"health_watch":     healthWatch,
+	"health_probe":     healthProbe,
 	"reflection":       reflection,
 	"graceful_stop":    gracefulStop,
 	"stopped_streams":  stoppedStreams,
