@@ -1,7 +1,9 @@
 """Users: who may make which call, through the real server; files that change; what each peer proves."""
 import hashlib
 import os
+import re
 import secrets
+import shlex
 import signal
 import subprocess
 import time
@@ -269,7 +271,8 @@ class Command(AccessCase):
         self.run_user("add", self.path, "ann", "read:*", "cert=ann")
         with open(self.path, encoding="ascii") as file:
             before = file.read()
-        for text, words in (("is there already", ["ann", "read:*"]), ("is already that of", ["bob", "cert=ann"]),
+        for text, words in (("is there already", ["ann", "read:*"]),
+                            ("is already that of", ["bob", "cert=ann"]),
                             ("is not a name of a user", ["b/ob"]), ("is none of read:PREFIX", ["bob", "all"]),
                             ("is empty", ["bob", ""]), ("has a space", ["bob", "read:a b"]),
                             ("never given, but made", ["bob", "token=sha256:00"]),
@@ -323,7 +326,7 @@ class Audit(AccessCase):
         self.audited(server, 'Configure arguments=plugin="nothing" outcome=NOT_FOUND')
         server.stub.Config(kv.ConfigRequest(storage_mode=3, aof_max_size=7), metadata=metadata,
                            timeout=PATIENCE)
-        self.audited(server, "/kvstore.KeyValueStore/Config arguments=storage_mode=3 aof_max_size=7 outcome=OK")
+        self.audited(server, "KeyValueStore/Config arguments=storage_mode=3 aof_max_size=7 outcome=OK")
         self.get(server, "k", metadata)
         self.assertNotIn("/Get", server.log.text())
 
@@ -389,6 +392,14 @@ class Guesses(AccessCase):
                     self.assertEqual(error.code(), grpc.StatusCode.UNAVAILABLE)
                     self.assertLess(time.monotonic(), deadline)
 
+    def test_guess_is_no_slow_call(self):
+        self.user("root", "admin")
+        server = self.serve("--slow-ms", "1")
+        self.assertEqual(self.guess(server, 1)[0].exception().code(), UNKNOWN)
+        slow = server.admin.ListSlowCalls(admin.ListSlowCallsRequest(), timeout=PATIENCE,
+                                          metadata=bearer(self.tokens["root"])).calls
+        self.assertEqual([call for call in slow if call.call.code == UNKNOWN.value[0]], [])
+
     def test_guess_that_waits_is_answered_when_the_server_stops(self):
         self.user("ann", "readwrite:*")
         server = self.serve()
@@ -396,6 +407,40 @@ class Guesses(AccessCase):
         self.assertLogs(server, "refused a kvstore.GetRequest")
         server.terminate()
         self.assertEqual(call.exception().code(), UNKNOWN)
+
+
+@unittest.skipIf(harness.WIRE == "grpc", "engine grpc has no TLS")
+class Document(harness.Case):
+    def test_steps_of_docs_security_md_work_as_written(self):
+        with open(os.path.join(harness.ROOT, "docs", "security.md"), encoding="utf-8") as file:
+            steps = file.read().partition("## Step by step")[2].partition("\n## ")[0]
+        blocks = re.findall(r"^   ```(?:sh)?\n(.*?)^   ```$", steps, re.MULTILINE | re.DOTALL)
+        self.assertEqual(len(blocks), 5)
+        address = "localhost:50051"
+
+        def run(script):
+            path = f"{os.path.dirname(os.path.abspath(harness.CLI))}:{os.environ['PATH']}"
+            done = subprocess.run(["bash", "-e", "-c", script.replace("localhost:50051", address)],
+                                  cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE,
+                                  env=harness.environment(PATH=path), check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout
+
+        run(blocks[0])
+        self.assertIn("ann", run(blocks[1]))
+        program, listen, _, *flags = shlex.split(blocks[2])
+        self.assertEqual((program, listen), ("kvstore-server", "--listen"))
+        flags = [os.path.join(self.folder, flag) if not flag.startswith("-") else flag for flag in flags]
+        server = self.start(mode="none", flags=flags, wait=False)
+        self.assertLogs(server, " info ready")
+        address = "localhost:" + server.log.wait_for("listening on ").rsplit(":", 1)[1].strip()
+        self.assertTrue(run(blocks[3]).startswith("OK\nhello\n"))
+        run(blocks[4])
+        os.kill(server.pid, signal.SIGHUP)
+        self.assertLogs(server, "1 users")
+        with self.assertRaises(AssertionError) as refused:
+            run(blocks[3])
+        self.assertIn("UNAUTHENTICATED", str(refused.exception))
 
 
 class Files(AccessCase):
