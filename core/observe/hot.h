@@ -43,7 +43,8 @@ void kv_hot_count(struct kv_hot *hot, unsigned thread, struct kv_slice key);
 void kv_hot_sample(struct kv_hot *hot, unsigned thread, struct kv_slice key, uint64_t now_ms);
 
 /* The prefixes of the minute before `now_ms`, monotonic, the most used first, at most `max`.
- * *samples: how many calls were looked at in it. The caller frees *prefixes; NULL: out of memory. */
+ * *samples: how many calls were looked at in it. The caller frees *prefixes; NULL: out of
+ * memory. Any thread. */
 size_t kv_hot_list(struct kv_hot *hot, uint64_t now_ms, size_t max, struct kv_hot_prefix **prefixes,
                    uint64_t *samples);
 

@@ -5,8 +5,8 @@
  *  - Who offers a call never waits: each follower has a ring of bounded length for each thread, and
  *    what does not fit is left out and counted.
  *  - While nobody follows, an offer costs one relaxed load.
- *  - A call is described (peer, user, key) only for a follower that wants it and has space: one that
- *    does not read costs a comparison and a counter.
+ *  - A call is described (peer, user, key) only for a follower that wants it and has space: one
+ *    that does not read costs a comparison and a counter.
  *
  * Threads: offer from any; `thread` names the caller's own, or the last one, which those without a
  * number share. A follower's functions on one thread at a time.

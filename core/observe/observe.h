@@ -1,9 +1,10 @@
 /*
  * Who looks at calls as they are answered: the slow log, the monitor and the hot prefixes.
  *
- * Nobody ever waits. While a call is fast, nobody follows, and it is not in the sample, it costs two
- * comparisons, a load and a counter of its thread: in a loop 5 ns, with the sample. A monitor that
- * does not read adds 11 ns, one that has space 100 ns and the system call for the peer's address.
+ * Nobody ever waits. While a call is fast, nobody follows, and it is not in the sample, it costs
+ * two comparisons, a load and a counter of its thread: in a loop 5 ns, with the sample. A monitor
+ * that does not read adds 11 ns, one that has space 100 ns and the system call for the peer's
+ * address.
  *
  * Only unary calls can be slow: how long a stream lasts is up to its client. The line that the log
  * has of a slow call has no key, as more people may read logs than data.

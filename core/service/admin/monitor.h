@@ -1,7 +1,7 @@
 /*
  * The streams of Monitor. One thread sends to all of them, every 20 ms what has come since, at most
- * KV_MONITOR_MESSAGE_CALLS in a message; it is started with the first stream, and sleeps while there
- * is none. A stream whose client does not read gets no more until it does.
+ * KV_MONITOR_MESSAGE_CALLS in a message; it is started with the first stream, and sleeps while
+ * there is none. A stream whose client does not read gets no more until it does.
  *
  * Threads: any.
  */
