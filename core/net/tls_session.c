@@ -13,8 +13,8 @@
 #define CLIENT_MAX 255
 /* What a client may say until its handshake is over: memory that nothing else bounds. */
 #define HANDSHAKE_MAX ((size_t)32 * 1024)
-/* Records that are no data (new keys, renegotiation, warnings) cost the server more than the client.
- * So many may come, and one more for so many bytes of data. */
+/* Records that are no data (new keys, renegotiation, warnings) cost the server more than the
+ * client. So many may come, and one more for so many bytes of data. */
 #define OTHER_RECORDS_MAX 16
 #define BYTES_AN_OTHER_RECORD ((uint64_t)64 * 1024)
 

@@ -19,8 +19,8 @@ struct kv_tls_session;
 /* Plain bytes that one record can have. */
 #define KV_TLS_RECORD_SIZE ((size_t)16 * 1024)
 
-/* Memory of a session that is open, at most: OpenSSL's, and a record that has not arrived whole. Its
- * handshake may need twice as much. */
+/* Memory of a session that is open, at most: OpenSSL's, and a record that has not arrived whole.
+ * Its handshake may need twice as much. */
 #define KV_TLS_SESSION_SIZE ((size_t)40 * 1024)
 
 /* Where ciphertext goes: returns false when there is no space for it. */

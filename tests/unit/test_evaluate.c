@@ -158,7 +158,8 @@ static void only_what_exceeds_the_memory_limit_is_refused(void **state)
    assert_int_equal(kv_transaction_bytes(fixture->transaction), 8);
 }
 
-/* "old" counts 14 of 31 already, so that one key of two bytes fits, and its value may grow by five. */
+/* "old" counts 14 of 31 already, so that one key of two bytes fits, and its value may grow by
+ * five. */
 static void each_key_counts_its_cost_beside_its_bytes(void **state)
 {
    struct fixture *fixture = *state;

@@ -24,8 +24,8 @@ struct kv_http2_secure {
 };
 
 /* Gives a new connection, whose identity is known, a session if it is to have one: where the server
- * has TLS, unless it is a Unix socket or has none. False when memory runs out, or the account has no
- * space for one more. Any thread. */
+ * has TLS, unless it is a Unix socket or has none. False when memory runs out, or the account has
+ * no space for one more. Any thread. */
 bool kv_http2_secure_open(struct kv_http2_connection *connection);
 /* When no call refers to it any more. */
 void kv_http2_secure_close(struct kv_http2_connection *connection);
