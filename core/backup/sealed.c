@@ -22,15 +22,41 @@ static int put(void *context, const void *data, size_t size, kvs_error *error)
                        "%.480s", status.text);
 }
 
+/* The key before, which the wrapper may have overwritten since. */
+struct last_key {
+   size_t size;
+   uint8_t bytes[KV_KEY_SIZE_MAX];
+};
+
+/* A file out of order would be refused when it is needed. */
+static int add(struct storage_backup_writer *writer, const kvs_record *record,
+               struct last_key *last, kvs_error *error)
+{
+   const struct kv_slice key = kv_slice(record->key.data, record->key.size);
+   if (key.size == 0 || key.size > sizeof last->bytes ||
+       kv_slice_compare(key, kv_slice(last->bytes, last->size)) <= 0)
+      return storage_fail(error, KVS_INVALID,
+                          "the plug-in gave a view whose keys are not in ascending order, of 1 to "
+                          "65536 bytes");
+   memcpy(last->bytes, key.data, key.size);
+   last->size = key.size;
+   return storage_backup_add(writer, record, error);
+}
+
 static int write_records(const kvs_host *host, const kvs_tick *tick,
                          struct storage_backup_writer *writer, kvs_error *error)
 {
    kvs_record records[READ_BATCH];
    size_t count;
    int code = KVS_OK;
+   struct last_key *last = malloc(sizeof *last);
+   if (!last)
+      return storage_fail(error, KVS_NO_SPACE, "no memory for a backup");
+   last->size = 0;
    while (code == KVS_OK && (count = host->view_read(tick->view, records, READ_BATCH)) > 0)
       for (size_t i = 0; code == KVS_OK && i < count; i++)
-         code = storage_backup_add(writer, &records[i], error);
+         code = add(writer, &records[i], last, error);
+   free(last);
    return code;
 }
 

@@ -1,7 +1,9 @@
 /* What of a backup file counts as sound beyond its checksums, and what loading it leaves. */
 #include "core/backup/content.h"
+#include "core/backup/sealed.h"
 #include "core/datadir/active_text.h"
 #include "storage/backup.h"
+#include "tests/support/temporary.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -156,6 +159,81 @@ static void a_reading_that_is_given_up_leaves_nothing(void **state)
    close(source.fd);
 }
 
+/* ---- What a plug-in over another one makes ---- */
+
+/* A wrapper's view. */
+struct kvs_view {
+   const kvs_record *records;
+   size_t count;
+};
+
+static size_t read_view(kvs_view *view, kvs_record *to, size_t capacity)
+{
+   size_t count = view->count < capacity ? view->count : capacity;
+   memcpy(to, view->records, count * sizeof *to);
+   view->records += count;
+   view->count -= count;
+   return count;
+}
+
+/* What the checkpoint of these returns; *file is the file that it made. */
+static int seal(const kvs_record *records, size_t count, size_t announced, int *file,
+                kvs_error *error)
+{
+   static const uint8_t store_id[16] = "0123456789abcde";
+   static char plugin[] = "encrypt";
+   const struct kv_active active = {.plugin = plugin, .generation = 1};
+   struct temporary folder;
+   char path[TEMPORARY_PATH_SIZE];
+   struct kv_data_directory *directory;
+   struct kv_status status;
+   struct kv_spool spool;
+   temporary_create(&folder);
+   assert_int_equal(mkdir(temporary_path(&folder, "data", path), 0700), 0);
+   assert_int_equal(kv_data_directory_open(path, &directory, &status), KV_OK);
+   assert_int_equal(kv_spool_open(directory, &spool, &status), KV_OK);
+   struct kv_sealing sealing = {.spool = &spool, .store_id = store_id, .active = &active};
+   const kvs_host host = {.size = sizeof host, .view_read = read_view};
+   kvs_view view = {records, count};
+   const kvs_tick tick = {.size = sizeof tick,
+                          .view = &view,
+                          .view_sequence = 7,
+                          .view_count = announced,
+                          .view_bytes = announced * 2};
+   *error = (kvs_error){.size = sizeof *error};
+   int code = kv_sealed_checkpoint(&sealing, &host, &tick, error);
+   *file = dup(spool.fd);
+   kv_spool_close(&spool);
+   kv_data_directory_close(directory);
+   temporary_remove(&folder);
+   return code;
+}
+
+static void a_view_that_breaks_its_promises_makes_no_backup(void **state)
+{
+   (void)state;
+   static const kvs_record sound[] = {SET("a"), SET("b")}, unsorted[] = {SET("b"), SET("a")},
+                           twice[] = {SET("a"), SET("a")};
+   kvs_error error;
+   int file;
+   assert_int_equal(seal(sound, 2, 2, &file, &error), KVS_OK);
+   const struct kv_backup_source source = {.fd = file, .name = "the file"};
+   struct kv_backup_content content;
+   struct kv_status status;
+   assert_int_equal(kv_backup_check(&source, &content, &status), KV_OK);
+   assert_true(content.sealed && content.keys == 2 && content.sequence == 7);
+   kv_backup_content_deinit(&content);
+   close(file);
+   assert_int_equal(seal(unsorted, 2, 2, &file, &error), KVS_INVALID);
+   assert_non_null(strstr(error.text, "ascending"));
+   close(file);
+   assert_int_equal(seal(twice, 2, 2, &file, &error), KVS_INVALID);
+   close(file);
+   assert_int_equal(seal(sound, 2, 3, &file, &error), KVS_INVALID);
+   assert_non_null(strstr(error.text, "header"));
+   close(file);
+}
+
 int main(void)
 {
    const struct CMUnitTest tests[] = {
@@ -163,6 +241,7 @@ int main(void)
        cmocka_unit_test(a_key_twice_or_out_of_order_is_damage),
        cmocka_unit_test(what_cannot_be_kept_is_refused),
        cmocka_unit_test(a_reading_that_is_given_up_leaves_nothing),
+       cmocka_unit_test(a_view_that_breaks_its_promises_makes_no_backup),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }
