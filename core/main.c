@@ -207,6 +207,19 @@ static void on_answered(void *context, const struct kv_rpc_answer *answer)
       kv_telemetry_answered(server->telemetry, answer);
 }
 
+/* Whether each user of this machine can call the server: it asks for no token and no certificate,
+ * and listens on more than Unix sockets, which have modes. */
+static bool everybody_here_may_read(const struct server *server)
+{
+   const struct kv_config *config = server->config;
+   if (server->access || config->tls.client_ca || server->inherited > 0)
+      return false;
+   for (size_t i = 0; i < config->listen_count; i++)
+      if (strncmp(config->listen[i], "unix:", strlen("unix:")) != 0)
+         return true;
+   return false;
+}
+
 static enum kv_code create_telemetry(struct server *server, const struct kv_rpc_method *methods,
                                      size_t count, struct kv_status *status)
 {
@@ -224,7 +237,7 @@ static enum kv_code create_telemetry(struct server *server, const struct kv_rpc_
        .methods = methods,
        .method_count = count,
        .private_paths = server->private_paths,
-       .hot = server->access ? NULL : server->observers.hot,
+       .hot = everybody_here_may_read(server) ? server->observers.hot : NULL,
        .admission = {.socket_mode = config->socket_mode, .metrics_only = true},
    };
    if (!config->http_listen)

@@ -41,8 +41,8 @@ struct kv_telemetry_config {
    const struct kv_rpc_method *methods;
    size_t method_count;
    const char *const *private_paths; /* as core/rpc has them */
-   struct kv_hot *hot;               /* NULL: key prefixes are not for everybody to see */
-   struct kv_admission admission;    /* the same for the HTTP server */
+   struct kv_hot *hot; /* NULL: key prefixes are not for everybody on this machine to see */
+   struct kv_admission admission; /* the same for the HTTP server */
 };
 
 /* NULL with `status`. */

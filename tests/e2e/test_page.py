@@ -78,8 +78,10 @@ class WithoutBrowser(Page):
         with open(users := os.path.join(self.folder, "users"), "w", encoding="utf-8") as file:
             file.write("someone readwrite:*\n")
         os.chmod(users, 0o600)
-        server = self.serve("--users", users, mode="none")
-        self.assertNotIn("Key prefixes", self.ask(server)[1])
+        for flags, listen in ((["--users", users], "127.0.0.1:0"),
+                              ([], f"unix:{os.path.join(self.folder, 'socket')}")):
+            server = self.serve(*flags, data=listen[:4], mode="none", listen=listen, wait=False)
+            self.assertNotIn("Key prefixes", self.ask(server)[1])
 
     def test_its_policy_lets_in_its_own_script_and_nothing_else(self):
         server = self.serve()
