@@ -84,6 +84,19 @@ class Lists(unittest.TestCase):
         self.assertEqual(self.complete("kvstore-check", "rest"), ["restore"])
 
     @unittest.skipUnless(shutil.which("mandoc"), "needs mandoc")
+    def test_the_man_page_of_a_program_shows_its_help_as_it_is(self):
+        for page in ("kvstore-cli.1", "kvstore-bench.1", "kvstore-check.8"):
+            program = os.path.join(BIN, page[:-2])
+            shown = subprocess.run(["mandoc", "-T", "utf8", "-O", "width=200", f"{MADE}/{page}"], check=True,
+                                   capture_output=True, text=True, timeout=PATIENCE).stdout
+            plain = [line.strip() for line in re.sub(".\b", "", shown).splitlines()]
+            told = subprocess.run([program, "--help"], check=True, capture_output=True, text=True,
+                                  timeout=PATIENCE).stdout.splitlines()
+            for line in told[2:]:
+                with self.subTest(page=page, line=line):
+                    self.assertIn(line.strip(), plain)
+
+    @unittest.skipUnless(shutil.which("mandoc"), "needs mandoc")
     def test_the_man_pages_have_no_faults(self):
         pages = [name for name in os.listdir(MADE) if re.search(r"\.[1578]$", name)]
         self.assertEqual(len(pages), 6)
