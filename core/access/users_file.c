@@ -83,13 +83,17 @@ static enum kv_code lock_file(struct edit *edit, int flags, struct kv_status *st
 static enum kv_code begin(struct edit *edit, const char *path, int flags, struct kv_status *status)
 {
    *edit = (struct edit){.fd = -1};
-   if (!realpath(path, edit->path)) {
-      if (errno != ENOENT)
-         return kv_fail_errno(status, errno, "cannot open the users file %s", path);
-      if (strlen(path) >= sizeof edit->path)
-         return kv_fail_errno(status, ENAMETOOLONG, "cannot open the users file %s", path);
-      strcpy(edit->path, path);
-   }
+   char *real = realpath(path, NULL);
+   if (!real && errno == ENOENT)
+      real = strdup(path); /* it may be made */
+   if (!real)
+      return kv_fail_errno(status, errno, "cannot open the users file %s", path);
+   bool fits = strlen(real) < sizeof edit->path;
+   if (fits)
+      strcpy(edit->path, real);
+   free(real);
+   if (!fits)
+      return kv_fail_errno(status, ENAMETOOLONG, "cannot open the users file %s", path);
    if (lock_file(edit, flags, status) != KV_OK)
       return status->code;
    return kv_users_file_read(edit->fd, path, &edit->text, &edit->size, status);
