@@ -177,7 +177,8 @@ static enum kv_code read_token(struct credentials *credentials, const char *path
    return code;
 }
 
-/* Where it is looked for; false when there is no such place. */
+/* Where it is looked for; false when there is none, or the place is not one of the user's: after su
+ * it is often that of somebody else. */
 static bool default_token(char path[PATH_MAX])
 {
    const char *config = variable("XDG_CONFIG_HOME"), *home = variable("HOME");
@@ -186,7 +187,7 @@ static bool default_token(char path[PATH_MAX])
       size = snprintf(path, PATH_MAX, "%s/" CREDENTIALS_TOKEN_DEFAULT, config);
    else if (home)
       size = snprintf(path, PATH_MAX, "%s/.config/" CREDENTIALS_TOKEN_DEFAULT, home);
-   return size > 0 && size < PATH_MAX && (access(path, F_OK) == 0 || errno != ENOENT);
+   return size > 0 && size < PATH_MAX && access(path, F_OK) == 0;
 }
 
 /* ---- Reading them ---- */

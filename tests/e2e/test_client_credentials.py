@@ -157,6 +157,7 @@ class Tokens(CredentialsCase):
         os.rename(own, os.path.join(self.folder, ".config/kvstore/token"))
         self.serves(server)
         self.fails(UNAUTHENTICATED, "who calls", server, "--token-file", "")
+        self.fails(UNAUTHENTICATED, "who calls", server, HOME=self.token)  # which is no directory
         unix = self.start_plain(data="d2", listen=f"unix:{self.folder}/socket")
         self.serves(unix)
 
