@@ -145,6 +145,9 @@ int storage_log_create(const kvs_host *host, const struct storage_log_settings *
    if (!created)
       return storage_fail(error, KVS_NO_SPACE, "no memory for a log");
    created->host = host;
+   /* Where the system writes back when it likes, there are no syncs to tell of. */
+   if (settings->sync != STORAGE_LOG_SYNC_NO)
+      created->syncs = host->extension(host, KVS_EXTENSION_SYNCS);
    created->settings = *settings;
    storage_writer_init(&created->writer);
    int code = storage_folder_make(host, STORAGE_LOG_DIRECTORY, &created->folder, error);

@@ -13,6 +13,7 @@
 
 struct storage_log {
    const kvs_host *host;
+   const kvs_syncs *syncs; /* whom syncs are told; NULL: nobody */
    struct storage_log_settings settings;
    struct storage_folder folder;
    struct timespec checked; /* mtime of the folder when all files were there; control thread only */

@@ -28,6 +28,13 @@ int storage_log_check_alive(const struct storage_log *log, kvs_error *error)
        log->failure);
 }
 
+static uint64_t now_ns(void)
+{
+   struct timespec now;
+   clock_gettime(CLOCK_MONOTONIC, &now);
+   return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 void storage_log_await_sync(struct storage_log *log)
 {
    while (log->syncing)
@@ -45,7 +52,9 @@ int storage_log_sync_segment(struct storage_log *log, kvs_error *error)
    /* One at a time: the kernel reports a failed sync once, to just one of those who ask. */
    log->syncing = true;
    pthread_mutex_unlock(&log->lock);
+   uint64_t start_ns = now_ns();
    code = storage_sync(fd, log->writer.path, error);
+   uint64_t ns = now_ns() - start_ns;
    pthread_mutex_lock(&log->lock);
    log->syncing = false;
    pthread_cond_broadcast(&log->changed);
@@ -53,6 +62,8 @@ int storage_log_sync_segment(struct storage_log *log, kvs_error *error)
       return storage_log_fail(log, error);
    log->durable_end = target.end;
    log->durable_sequence = target.last_sequence;
+   if (log->syncs)
+      log->syncs->synced(log->syncs, target.last_sequence, ns);
    return KVS_OK;
 }
 

@@ -1,5 +1,6 @@
 #include "core/host/hook_timing.h"
 
+#include "core/host/sync_timing.h"
 #include "core/support/clock.h"
 #include "core/support/log.h"
 
@@ -22,6 +23,7 @@ struct counters {
 struct kv_hook_timing {
    uint64_t write_budget_ns;
    char *plugin;
+   struct kv_sync_timing *syncs;
    struct counters kinds[KV_HOOK_KINDS];
 };
 
@@ -42,18 +44,23 @@ struct kv_hook_timing *kv_hook_timing_create(const char *plugin, uint64_t write_
 {
    struct kv_hook_timing *timing = calloc(1, sizeof *timing);
    char *copy = strdup(plugin);
-   if (!timing || !copy) {
+   struct kv_sync_timing *syncs = copy ? kv_sync_timing_create() : NULL;
+   if (!timing || !syncs) {
+      if (syncs)
+         kv_sync_timing_destroy(syncs);
       free(timing);
       free(copy);
       return NULL;
    }
    timing->plugin = copy;
+   timing->syncs = syncs;
    timing->write_budget_ns = write_budget_ns;
    return timing;
 }
 
 void kv_hook_timing_destroy(struct kv_hook_timing *timing)
 {
+   kv_sync_timing_destroy(timing->syncs);
    free(timing->plugin);
    free(timing);
 }
@@ -99,6 +106,11 @@ void kv_hook_timing_end(struct kv_hook_timing *timing, enum kv_hook hook, bool f
 
 /* ---- Reading ---- */
 
+struct kv_sync_timing *kv_hook_timing_syncs(const struct kv_hook_timing *timing)
+{
+   return timing->syncs;
+}
+
 const char *kv_hook_timing_plugin(const struct kv_hook_timing *timing)
 {
    return timing->plugin;
@@ -140,6 +152,15 @@ void kv_hook_timing_read(const struct kv_hook_timing *timing, enum kv_hook hook,
    figures->max_ns = get(&counters->max_ns);
    for (size_t i = 0; i < KV_HOOK_BUCKETS; i++)
       figures->buckets[i] = get(&counters->buckets[i]);
+}
+
+void kv_hook_figures_count(struct kv_hook_figures *figures, uint64_t ns)
+{
+   figures->calls++;
+   figures->total_ns += ns;
+   if (ns > figures->max_ns)
+      figures->max_ns = ns;
+   figures->buckets[kv_histogram_bucket(shape, ns)]++;
 }
 
 void kv_hook_figures_add(struct kv_hook_figures *figures, const struct kv_hook_figures *more)

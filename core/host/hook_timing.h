@@ -49,6 +49,7 @@ struct kv_hook_figures {
 };
 
 struct kv_hook_timing;
+struct kv_sync_timing;
 
 /* `write_budget_ns`: after which a call of on_write is overdue; 0: none ever is. Returns NULL when
  * memory runs out. The name is copied. */
@@ -59,6 +60,9 @@ void kv_hook_timing_destroy(struct kv_hook_timing *timing);
  * budget is logged. */
 void kv_hook_timing_begin(struct kv_hook_timing *timing, enum kv_hook hook);
 void kv_hook_timing_end(struct kv_hook_timing *timing, enum kv_hook hook, bool failed);
+
+/* What the instance tells of its syncs (sync_timing.h); as long as `timing`. */
+struct kv_sync_timing *kv_hook_timing_syncs(const struct kv_hook_timing *timing);
 
 const char *kv_hook_timing_plugin(const struct kv_hook_timing *timing);
 uint64_t kv_hook_timing_budget_ns(const struct kv_hook_timing *timing, enum kv_hook hook);
@@ -71,6 +75,8 @@ uint64_t kv_hook_timing_running_ns(const struct kv_hook_timing *timing, enum kv_
  * NULL. */
 void kv_hook_timing_read(const struct kv_hook_timing *timing, enum kv_hook hook,
                          struct kv_hook_figures *figures);
+/* Counts one more call, of that time, in figures that belong to the caller. */
+void kv_hook_figures_count(struct kv_hook_figures *figures, uint64_t ns);
 /* Adds what was counted elsewhere. */
 void kv_hook_figures_add(struct kv_hook_figures *figures, const struct kv_hook_figures *more);
 /* Subtracts what was counted `before`. The maximum is then exact only where it is a new one, else

@@ -1,6 +1,7 @@
 #include "core/host/instance.h"
 
 #include "core/host/stack.h"
+#include "core/host/sync_timing.h"
 #include "core/support/clock.h"
 #include "core/support/log.h"
 #include "core/support/text.h"
@@ -231,6 +232,8 @@ static const void *host_extension(const kvs_host *host, const char *name)
    const struct kv_instance *instance = instance_of(host);
    if (instance->stack && strcmp(name, KVS_EXTENSION_STACK) == 0)
       return kv_plugin_stack_extension(instance->stack);
+   if (instance->timing && strcmp(name, KVS_EXTENSION_SYNCS) == 0)
+      return kv_sync_timing_extension(kv_hook_timing_syncs(instance->timing));
    return NULL;
 }
 
@@ -388,6 +391,8 @@ enum kv_code kv_instance_write(struct kv_instance *instance, const kvs_record *r
    kv_hook_timing_begin(instance->timing, KV_HOOK_WRITE);
    int result = instance->plugin->on_write(instance->self, records, count, flags, &error);
    kv_hook_timing_end(instance->timing, KV_HOOK_WRITE, result != KVS_OK);
+   if (instance->timing && result == KVS_OK)
+      kv_sync_timing_written(kv_hook_timing_syncs(instance->timing), records[count - 1].sequence);
    return translate(instance, "on_write", result, &error, status);
 }
 

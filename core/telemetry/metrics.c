@@ -183,6 +183,18 @@ static void put_hooks(struct kv_exposition *page, const struct kv_snapshot *snap
                        (double)snapshot->overdue_count);
 }
 
+static void put_syncs(struct kv_exposition *page, const struct kv_sync_figures *figures)
+{
+   kv_exposition_family(page, "kvstore_sync_duration_seconds", "histogram",
+                        "Time of the active plug-in's syncs to stable storage.");
+   kv_exposition_histogram(page, &KV_LABEL(NULL, NULL), &hook_scale, figures->syncs.buckets,
+                           (double)figures->syncs.total_ns * NS);
+   kv_exposition_gauge(page, "kvstore_sync_lag_seconds",
+                       "How long the oldest write has waited that is not on stable storage; 0: "
+                       "there is none.",
+                       (double)figures->lag_ns * NS);
+}
+
 static void put_backups(struct kv_exposition *page, const struct kv_snapshot *snapshot)
 {
    const struct kv_backup_schedule_state *backups = &snapshot->backups;
@@ -239,6 +251,8 @@ char *kv_telemetry_metrics(const struct kv_telemetry *telemetry, size_t *size)
    put_commit(&page, &snapshot->commit);
    put_mode(&page, snapshot);
    put_hooks(&page, snapshot);
+   if (snapshot->syncs.known)
+      put_syncs(&page, &snapshot->syncs);
    if (snapshot->has_backups)
       put_backups(&page, snapshot);
    put_process(&page, telemetry);

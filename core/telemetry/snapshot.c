@@ -33,6 +33,7 @@ static void take_hooks(struct kv_snapshot *snapshot, const struct kv_control_sta
       hook->running_ns = kv_hook_timing_running_ns(state->timing, (enum kv_hook)i, NULL);
    }
    snapshot->hooks[KV_HOOK_CLOSE].figures = state->closes;
+   kv_sync_timing_read(kv_hook_timing_syncs(state->timing), &snapshot->syncs);
 }
 
 static void take_state(void *context, const struct kv_control_state *state)

@@ -7,6 +7,7 @@
 #ifndef KV_TELEMETRY_SNAPSHOT_H
 #define KV_TELEMETRY_SNAPSHOT_H
 
+#include "core/host/sync_timing.h"
 #include "core/telemetry/process.h"
 #include "core/telemetry/telemetry.h"
 
@@ -49,6 +50,7 @@ struct kv_snapshot {
    uint64_t save_sequence;
    int64_t save_ms; /* Unix time of the last checkpoint; 0: none since the start */
    struct kv_snapshot_hook hooks[KV_HOOK_KINDS];
+   struct kv_sync_figures syncs;
    uint64_t refused_writes;
    char last_error[KV_STATUS_TEXT_SIZE]; /* "": none */
    int64_t last_error_ms;

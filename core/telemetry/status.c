@@ -199,7 +199,13 @@ static void put_hooks(FILE *out, const struct kv_snapshot *snapshot)
       buckets(out, shape, figures->buckets, NS);
       fputc('}', out);
    }
-   fputs("],\"overdue\":[", out);
+   fputs("],\"sync\":{", out);
+   number(out, "known", snapshot->syncs.known);
+   fputc(',', out);
+   real(out, "lag", (double)snapshot->syncs.lag_ns * NS);
+   fputc(',', out);
+   buckets(out, shape, snapshot->syncs.syncs.buckets, NS);
+   fputs("},\"overdue\":[", out);
    for (size_t i = 0; i < snapshot->overdue_count; i++) {
       fputs(i > 0 ? "," : "", out);
       kv_json_print_string(out, snapshot->overdue[i]);

@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 #define KVS_ABI_MAJOR 1
-#define KVS_ABI_MINOR 1
+#define KVS_ABI_MINOR 2
 
 #if defined(__GNUC__)
 #define KVS_EXPORT __attribute__((visibility("default")))
@@ -344,6 +344,25 @@ struct kvs_stack {
     * KVS_INVALID or KVS_NO_SPACE with a text for the user. [control, only inside open] */
    int (*settings)(const kvs_stack *stack, const kvs_plugin *plugin, const char *options,
                    const kvs_setting **settings, size_t *count, kvs_error *error);
+};
+
+/* ---- Extension: what syncs take ------------------------------------------------------------- */
+
+/* Since 1.2. host->extension(host, KVS_EXTENSION_SYNCS) gives a kvs_syncs, valid until close
+ * returns, to which a plug-in tells how it makes writes durable. Nothing depends on it but what
+ * people get to see: how long syncs take, and how old the oldest write is that is not durable. A
+ * plug-in that asks for it tells of every sync that writes wait for, or that makes them durable
+ * later. */
+#define KVS_EXTENSION_SYNCS "kvstore.syncs/1"
+
+typedef struct kvs_syncs kvs_syncs;
+struct kvs_syncs {
+   uint32_t size;     /* sizeof(kvs_syncs) in the host's build */
+   uint32_t reserved; /* 0 */
+
+   /* A sync that took `ns` nanoseconds has just ended well: everything up to `sequence` is on
+    * stable storage. [any, one call at a time] */
+   void (*synced)(const kvs_syncs *syncs, uint64_t sequence, uint64_t ns);
 };
 
 /* The one exported symbol. This declaration exports it; a plug-in defines it, in C++ without

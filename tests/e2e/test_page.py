@@ -12,7 +12,8 @@ import harness
 from harness import PATIENCE
 
 PICTURES = os.environ.get("KVSTORE_TEST_SCREENSHOTS")
-NAMES = ("Calls a second", "Time of a call", "Changes in a batch", "Time of a commit", "Memory")
+NAMES = ("Calls a second", "Time of a call", "Changes in a batch", "Time of a commit",
+         "Time of a sync", "Memory")
 
 # Of an element's text on its background, as WCAG counts it.
 CONTRAST = """(selector => {
@@ -137,7 +138,7 @@ class InBrowser(Page):
     def test_it_loads_and_goes_on_showing_what_happens(self):
         server = self.serve(mode="aof", options=["fsync=everysec"])
         self.open(server)
-        self.assertEqual(self.browser.run("document.querySelectorAll('#plots figure').length"), 5)
+        self.assertEqual(self.browser.run("document.querySelectorAll('#plots figure').length"), 6)
         labels = self.browser.run(
             "[...document.querySelectorAll('#plots svg')].map(svg => svg.getAttribute('aria-label'))")
         for name, label in zip(NAMES, labels):

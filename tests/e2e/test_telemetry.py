@@ -158,6 +158,35 @@ class Figures(Telemetry):
                 self.assertEqual(seen["kvstore_commit_batch_changes_sum"], 3)
                 self.assertEqual('kvstore_connections' in seen, wire == "http2")
 
+    def test_syncs_are_counted_and_what_they_have_not_covered_has_an_age(self):
+        key = os.path.join(self.folder, "key")
+        with open(key, "w", encoding="ascii") as file:
+            file.write("0" * 64)
+        os.chmod(key, 0o600)
+        count, lag = "kvstore_sync_duration_seconds_count", "kvstore_sync_lag_seconds"
+        server = self.serve(mode="aof")
+        for number in range(3):
+            server.set("k", b"%d" % number)
+        seen = figures(self.scrape(server))
+        self.assertGreaterEqual(seen[count], 3)
+        self.assertEqual(seen[lag], 0)
+        for plugin, options in (("aof", {"fsync": "everysec"}), ("hybrid", {"fsync": "everysec"}),
+                                ("encrypt", {"inner": "aof", "inner_options": "fsync=everysec",
+                                             "key_file": key})):
+            with self.subTest(plugin=plugin):
+                server.configure(plugin, options)
+                before = self.figure(server, count)
+                server.set("k", b"later")
+                lags = []
+                while self.figure(server, count) == before:
+                    lags.append(self.figure(server, lag))
+                self.assertGreater(max(lags), 0)
+                while self.figure(server, lag) > 0:
+                    pass
+        for plugin, options in (("aof", {"fsync": "no"}), ("snapshot", {})):
+            server.configure(plugin, options)
+            self.assertNotIn(count, figures(self.scrape(server)))
+
     def test_a_store_that_takes_no_writes_says_so_and_is_ready_to_be_read(self):
         server = self.serve(mode="faulty", plugins=harness.BAD_PLUGINS,
                             options=["write=io", "healthy_writes=1", "tick=io"])

@@ -70,6 +70,12 @@ static void wake(const kvs_host *host)
    atomic_fetch_add(&((struct log_host *)(uintptr_t)host)->wakes, 1);
 }
 
+static const void *extension(const kvs_host *host, const char *name)
+{
+   (void)host, (void)name;
+   return NULL;
+}
+
 void log_host_init(struct log_host *host)
 {
    memset(host, 0, sizeof *host);
@@ -84,6 +90,7 @@ void log_host_init(struct log_host *host)
                            .loaded_to = loaded_to,
                            .log = log_line,
                            .wake = wake,
+                           .extension = extension,
                            .saved = saved};
 }
 

@@ -30,6 +30,8 @@ const PLOTS = [
     series: [["mean", s => s.batch], ["waiting", s => s.queue]] },
   { title: "Time of a commit, its sync included", show: seconds,
     series: [["99 % are below", s => s.commit], ["in flight", s => s.running]] },
+  { title: "Time of a sync to the disk", show: seconds,
+    series: [["99 % are below", s => s.sync], ["oldest write waits", s => s.lag]] },
   { title: "Memory", show: bytes,
     series: [["process", s => s.resident], ["keys and values", s => s.data],
              ["calls", s => s.wire]] },
@@ -84,6 +86,7 @@ function sample(old, now) {
     queue: now.commit.queue,
     commit: quantile(growth(hook(now, "on_write").buckets, hook(old, "on_write").buckets), 0.99),
     running: hook(now, "on_write").running,
+    sync: quantile(growth(now.sync.buckets, old.sync.buckets), 0.99), lag: now.sync.lag,
     resident: now.memory.resident_bytes, data: now.store.bytes, wire: now.memory.wire_bytes,
   };
 }
