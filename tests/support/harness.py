@@ -206,13 +206,11 @@ class Server:
         # A failed start says so in the log, long before a watch would give up.
         if not self.log.wait_for(" info ready"):
             self._refused()
-        watch = health_grpc.HealthStub(self.channel).Watch(
+        # Not a stream, whose end the server might see only later, as one more call.
+        state = health_grpc.HealthStub(self.channel).Check(
             health.HealthCheckRequest(), timeout=PATIENCE, wait_for_ready=True)
-        for state in watch:
-            if state.status == SERVING:
-                watch.cancel()
-                return
-        raise AssertionError("the health stream ended before the server was serving")
+        if state.status != SERVING:
+            raise AssertionError(f"the server is ready, but its health is {state.status}")
 
     # ---- Short forms of the calls ----
 
