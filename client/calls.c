@@ -41,7 +41,7 @@ static void print_call(FILE *out, const Kvstore__V1__CallEvent *event)
 {
    print_time(out, event->end_unix_ms);
    fprintf(out, " %10.3f ms  %-17s ", (double)event->duration_us / US_PER_MS,
-           connection_code_name((enum kv_code)event->code));
+           kv_code_name((enum kv_code)event->code));
    print_plain(out, event->method.len > 0 ? session_bytes(event->method)
                                           : kv_slice_of("(unknown method)"));
    fputs("  from ", out);

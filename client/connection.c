@@ -360,27 +360,3 @@ bool connection_reached(const struct connection *connection)
 {
    return !connection->unreached;
 }
-
-const char *connection_code_name(enum kv_code code)
-{
-   static const char *const names[] = {
-       "OK",
-       "CANCELLED",
-       "UNKNOWN",
-       "INVALID_ARGUMENT",
-       "DEADLINE_EXCEEDED",
-       "NOT_FOUND",
-       "ALREADY_EXISTS",
-       "PERMISSION_DENIED",
-       "RESOURCE_EXHAUSTED",
-       "FAILED_PRECONDITION",
-       "ABORTED",
-       "OUT_OF_RANGE",
-       "UNIMPLEMENTED",
-       "INTERNAL",
-       "UNAVAILABLE",
-       "DATA_LOSS",
-       "UNAUTHENTICATED",
-   };
-   return code < sizeof names / sizeof *names ? names[code] : "UNKNOWN";
-}

@@ -56,7 +56,4 @@ void connection_forget_interrupt(struct connection *connection);
 /* False when the last call failed because no address answered. */
 bool connection_reached(const struct connection *connection);
 
-/* The name of a gRPC status code, "NOT_FOUND". */
-const char *connection_code_name(enum kv_code code);
-
 #endif

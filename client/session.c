@@ -220,7 +220,7 @@ int session_report(const struct session *session, enum kv_code code, const struc
       fputc('\n', stderr); /* the terminal has shown ^C on this line */
    fputs("error: ", stderr);
    print_plain(stderr, kv_slice_of(status->text));
-   fprintf(stderr, " (%s)\n", connection_code_name(code));
+   fprintf(stderr, " (%s)\n", kv_code_name(code));
    return EXIT_GRPC_BASE + (int)code;
 }
 

@@ -53,9 +53,8 @@ void output_table(FILE *file, const struct options *options, const struct driver
    fprintf(file, "%-12s %12" PRIu64 "\n", "errors", driver_errors(counts));
    for (size_t code = 0; code < REPLY_CODES; code++)
       if (counts->errors[code])
-         fprintf(file, "  %s %" PRIu64 ", the first: %s\n",
-                 connection_code_name((enum kv_code)code), counts->errors[code],
-                 counts->error_texts[code]);
+         fprintf(file, "  %s %" PRIu64 ", the first: %s\n", kv_code_name((enum kv_code)code),
+                 counts->errors[code], counts->error_texts[code]);
    fprintf(file, "latency      %12s us\n", "");
    fprintf(file, "  %-10s %12.1f\n", "mean", latencies_mean(counts->latency) / 1000);
    for (size_t i = 0; i < COUNT(percentiles); i++)
@@ -72,7 +71,7 @@ static void print_errors(FILE *file, const struct driver_counts *counts)
       if (!counts->errors[code])
          continue;
       fprintf(file, "%s\"%s\": {\"count\": %" PRIu64 ", \"first\": ", separator,
-              connection_code_name((enum kv_code)code), counts->errors[code]);
+              kv_code_name((enum kv_code)code), counts->errors[code]);
       kv_json_print_string(file, counts->error_texts[code]);
       fputc('}', file);
       separator = ", ";

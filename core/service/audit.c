@@ -157,30 +157,6 @@ static bool is_audited(const struct kv_rpc_answer *answer)
                              strcmp(answer->method->path, "/kvstore.KeyValueStore/Config") == 0);
 }
 
-static const char *name_of(enum kv_code code)
-{
-   static const char *const names[] = {
-       [KV_OK] = "OK",
-       [KV_CANCELLED] = "CANCELLED",
-       [KV_INVALID_ARGUMENT] = "INVALID_ARGUMENT",
-       [KV_DEADLINE_EXCEEDED] = "DEADLINE_EXCEEDED",
-       [KV_NOT_FOUND] = "NOT_FOUND",
-       [KV_ALREADY_EXISTS] = "ALREADY_EXISTS",
-       [KV_PERMISSION_DENIED] = "PERMISSION_DENIED",
-       [KV_RESOURCE_EXHAUSTED] = "RESOURCE_EXHAUSTED",
-       [KV_FAILED_PRECONDITION] = "FAILED_PRECONDITION",
-       [KV_ABORTED] = "ABORTED",
-       [KV_OUT_OF_RANGE] = "OUT_OF_RANGE",
-       [KV_UNIMPLEMENTED] = "UNIMPLEMENTED",
-       [KV_INTERNAL] = "INTERNAL",
-       [KV_UNAVAILABLE] = "UNAVAILABLE",
-       [KV_DATA_LOSS] = "DATA_LOSS",
-       [KV_UNAUTHENTICATED] = "UNAUTHENTICATED",
-   };
-   const size_t count = sizeof names / sizeof names[0];
-   return (size_t)code < count && names[code] ? names[code] : "UNKNOWN";
-}
-
 #define PROOF_SIZE 256
 
 static void write_proof(const struct kv_rpc_identity *identity, char text[PROOF_SIZE])
@@ -205,8 +181,8 @@ void kv_audit_answered(const struct kv_rpc_answer *answer)
    write_proof(kv_call_identity(answer->call), proof);
    if (answer->code == KV_UNAUTHENTICATED || answer->code == KV_PERMISSION_DENIED)
       kv_log(KV_LOG_WARNING, "audit: user=%s peer=%s%s method=%s outcome=%s", user, peer, proof,
-             answer->method->path, name_of(answer->code));
+             answer->method->path, kv_code_name(answer->code));
    else
       kv_log(KV_LOG_INFO, "audit: user=%s peer=%s%s method=%s arguments=%s outcome=%s", user, peer,
-             proof, answer->method->path, arguments, name_of(answer->code));
+             proof, answer->method->path, arguments, kv_code_name(answer->code));
 }

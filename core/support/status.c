@@ -14,6 +14,30 @@ __attribute__((format(printf, 4, 0))) static void fill_in(struct kv_status *stat
    vsnprintf(status->text, sizeof status->text, format, arguments);
 }
 
+const char *kv_code_name(enum kv_code code)
+{
+   static const char *const names[] = {
+       "OK",
+       "CANCELLED",
+       "UNKNOWN",
+       "INVALID_ARGUMENT",
+       "DEADLINE_EXCEEDED",
+       "NOT_FOUND",
+       "ALREADY_EXISTS",
+       "PERMISSION_DENIED",
+       "RESOURCE_EXHAUSTED",
+       "FAILED_PRECONDITION",
+       "ABORTED",
+       "OUT_OF_RANGE",
+       "UNIMPLEMENTED",
+       "INTERNAL",
+       "UNAVAILABLE",
+       "DATA_LOSS",
+       "UNAUTHENTICATED",
+   };
+   return code < sizeof names / sizeof *names ? names[code] : "UNKNOWN";
+}
+
 enum kv_code(kv_fail)(struct kv_status *status, enum kv_code code, const char *format, ...)
 {
    va_list arguments;

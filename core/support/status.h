@@ -30,6 +30,9 @@ enum kv_code {
    KV_UNAUTHENTICATED = 16,
 };
 
+/* As gRPC names it, "NOT_FOUND"; "UNKNOWN" for a code that gRPC does not have. */
+const char *kv_code_name(enum kv_code code);
+
 struct kv_status {
    enum kv_code code;
    const char *reason; /* for programs: UPPER_SNAKE_CASE, static; NULL: none */

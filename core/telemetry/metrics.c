@@ -33,7 +33,7 @@ static void put_call_counts(struct kv_exposition *page, const struct kv_telemetr
          if (figures.codes[code] > 0 || (code == KV_OK && i < telemetry->config.method_count))
             kv_exposition_sample(page,
                                  &(struct kv_labels){{{"method", telemetry->paths[i]},
-                                                      {"code", kv_telemetry_code(code)}}},
+                                                      {"code", kv_code_name((enum kv_code)code)}}},
                                  (double)figures.codes[code]);
    }
 }

@@ -89,7 +89,4 @@ double kv_snapshot_backup_age_s(const struct kv_snapshot *snapshot);
 char *kv_telemetry_metrics(const struct kv_telemetry *telemetry, size_t *size);
 char *kv_telemetry_status(const struct kv_telemetry *telemetry, size_t *size);
 
-/* The name of a code in gRPC, such as "NOT_FOUND". */
-const char *kv_telemetry_code(unsigned code);
-
 #endif

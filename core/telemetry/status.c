@@ -134,7 +134,7 @@ static void put_codes(FILE *out, const struct kv_call_figures *figures)
       if (figures->codes[i] == 0)
          continue;
       fputs(comma, out);
-      number(out, kv_telemetry_code(i), figures->codes[i]);
+      number(out, kv_code_name((enum kv_code)i), figures->codes[i]);
       comma = ",";
    }
    fputc('}', out);

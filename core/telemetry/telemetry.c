@@ -113,28 +113,6 @@ static const struct kv_http_page pages[] = {
 
 /* ---- Calls ---- */
 
-const char *kv_telemetry_code(unsigned code)
-{
-   static const char *const names[KV_CALL_CODES] = {"OK",
-                                                    "CANCELLED",
-                                                    "UNKNOWN",
-                                                    "INVALID_ARGUMENT",
-                                                    "DEADLINE_EXCEEDED",
-                                                    "NOT_FOUND",
-                                                    "ALREADY_EXISTS",
-                                                    "PERMISSION_DENIED",
-                                                    "RESOURCE_EXHAUSTED",
-                                                    "FAILED_PRECONDITION",
-                                                    "ABORTED",
-                                                    "OUT_OF_RANGE",
-                                                    "UNIMPLEMENTED",
-                                                    "INTERNAL",
-                                                    "UNAVAILABLE",
-                                                    "DATA_LOSS",
-                                                    "UNAUTHENTICATED"};
-   return names[code];
-}
-
 void kv_telemetry_answered(void *context, const struct kv_rpc_answer *answer)
 {
    const struct kv_telemetry *telemetry = context;
