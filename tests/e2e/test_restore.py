@@ -1,5 +1,4 @@
 """A backup put in place of the data of a running server: all of it or nothing, whatever happens."""
-import errno
 import os
 import resource
 import signal
@@ -9,84 +8,15 @@ import time
 
 import grpc
 
-import faults
 import harness
 from harness import BIN, PATIENCE, admin, kv
-
-MODES = {
-    "none": [],
-    "snapshot": ["snapshot_interval=1"],
-    "aof": ["aof_max_size=64K", "fsync=no"],
-    "hybrid": ["snapshot_interval=1", "fsync=no"],
-}
-PIECE = 100000
+from restores import PIECE, RestoreCase, wait_for
 
 ABORTED = grpc.StatusCode.ABORTED
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 DAMAGED = grpc.StatusCode.DATA_LOSS
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
-
-
-def messages(data, **questions):
-    """The messages of a Restore of a file."""
-    pieces = [data[at:at + PIECE] for at in range(0, len(data), PIECE)] or [b""]
-    yield admin.RestoreRequest(data=pieces[0], **questions)
-    for piece in pieces[1:]:
-        yield admin.RestoreRequest(data=piece)
-
-
-def wait_for(condition):
-    """Until it holds: for what no event tells of."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError("it never came about")
-        time.sleep(0.01)
-
-
-class RestoreCase(harness.Case):
-    def back_up(self, server):
-        return b"".join(message.data for message in
-                        server.admin.Backup(admin.BackupRequest(), timeout=PATIENCE))
-
-    def restore(self, server, data, **questions):
-        return server.admin.Restore(messages(data, **questions), timeout=PATIENCE)
-
-    def filled(self, mode="hybrid", entries=40, size=1000, **keywords):
-        server = self.start(mode=mode, options=MODES[mode], **keywords)
-        for i in range(entries):
-            server.set(f"{i:06}", bytes([i % 256]) * size)
-        return server
-
-    def backed_up(self, mode="hybrid", entries=40, size=1000, **keywords):
-        """A server whose data is another one by now; the backup, and what is in it."""
-        server = self.filled(mode, entries, size, **keywords)
-        wanted = server.scan()
-        data = self.back_up(server)
-        server.delete("000000")
-        server.set("other", b"data")
-        return server, data, wanted
-
-    def assert_nothing_is_left(self, server):
-        """Neither a file put aside nor a generation of the attempt, and the next one works."""
-        names = os.listdir(server.data)
-        self.assertEqual(len([name for name in names if name.startswith("gen-")]), 1, names)
-        self.assertEqual([name for name in names if not name.startswith("gen-")
-                          and name not in ("ACTIVE", "LOCK")], [])
-        wait_for(lambda: not self.put_aside(server))
-
-    def put_aside(self, server):
-        """Files in the data directory itself that have no name; plug-ins have some in theirs."""
-        found = []
-        for fd in os.scandir(f"/proc/{server.pid}/fd"):
-            try:
-                path = os.readlink(fd.path)
-            except FileNotFoundError:
-                continue
-            if os.path.dirname(path) == server.data and path.endswith(" (deleted)"):
-                found.append(path)
-        return found
 
 
 class Restored(RestoreCase):
@@ -471,119 +401,8 @@ class Refused(RestoreCase):
         self.assertEqual(self.start().scan(), before)
 
 
-class Faults(RestoreCase):
-    """What the disk and a kill can do, at each call that the restore makes."""
-
-    def start_with_shim(self, mode="hybrid", **keywords):
-        shim = faults.Shim(self.folder, os.path.join(self.folder, "data"))
-        server, data, wanted = self.backed_up(mode, entries=5, variables=shim.environment(), **keywords)
-        return shim, server, data, wanted
-
-    def test_a_kill_at_any_call_leaves_the_old_data_or_the_new(self):
-        shim, server, data, wanted = self.start_with_shim()
-        before = server.scan()
-        seen = set()
-        for kinds in ("open", "write", "fsync", "fdatasync", "rename", "unlink", "mkdir"):
-            for number in range(1, 200):
-                rule = shim.arm(kinds, number, "kill")
-                try:
-                    self.restore(server, data, replace_existing=True)
-                except grpc.RpcError:
-                    pass
-                if not rule.hits:
-                    shim.heal()
-                    break
-                server.wait_exit()
-                shim.heal()
-                server = self.start(variables=shim.environment())
-                found = server.scan()
-                self.assertIn(found, (before, wanted), (kinds, number))
-                seen.add(found == wanted)
-                self.assert_nothing_is_left(server)
-                server.set("other", b"data")
-                server.delete("000000")
-                if found == wanted:
-                    self.assertEqual(server.scan(), before)
-            else:
-                self.fail(f"{kinds}: there is no end")
-            self.assertEqual(server.scan(), wanted)
-            server.delete("000000")
-            server.set("other", b"data")
-        self.assertEqual(seen, {False, True})
-
-    def test_an_error_at_any_call_leaves_the_old_data_or_the_new(self):
-        shim, server, data, wanted = self.start_with_shim()
-        before = server.scan()
-        for kinds, error in (("open", errno.EIO), ("write", errno.ENOSPC), ("fsync", errno.EIO),
-                             ("fdatasync", errno.EIO), ("rename", errno.EIO), ("mkdir", errno.ENOSPC)):
-            for number in range(1, 200):
-                rule = shim.arm(kinds, number, "error", error)
-                failed = False
-                try:
-                    self.restore(server, data, replace_existing=True)
-                except grpc.RpcError as failure:
-                    failed = True
-                    self.assertTrue(failure.details())
-                hit = rule.hits
-                shim.heal()
-                self.assertEqual(server.scan(), before if failed else wanted, (kinds, number))
-                # It can be that the log was hit, so that a fresh generation comes first.
-                wait_for(lambda: self.writes(server))
-                self.assertEqual(server.scan(), before)
-                if not hit:
-                    break
-            else:
-                self.fail(f"{kinds}: there is no end")
-        server.kill9()
-        self.assertEqual(self.start().scan(), before)
-
-    def writes(self, server):
-        """Brings the data back to what it was."""
-        try:
-            server.delete("000000")
-            server.set("other", b"data")
-            return True
-        except grpc.RpcError:
-            return False
-
-    def test_a_kill_while_it_is_put_aside_leaves_no_file(self):
-        shim, server, data, wanted = self.start_with_shim()
-        before = server.scan()
-        rule = shim.arm("write", 1, "kill", match="/data/#")
-        with self.assertRaises(grpc.RpcError):
-            self.restore(server, data, replace_existing=True)
-        self.assertEqual(rule.hits, 1)
-        server.wait_exit()
-        again = self.start()
-        self.assertEqual(again.scan(), before)
-        self.assert_nothing_is_left(again)
-        self.restore(again, data, replace_existing=True)
-        self.assertEqual(again.scan(), wanted)
-
-    def test_a_cancel_when_all_has_been_sent_leaves_the_old_data(self):
-        shim, server, data, _ = self.start_with_shim("snapshot")
-        before = server.scan()
-        held = shim.arm("fsync", 1, "hold", match="gen-000002")
-        call = server.admin.Restore.future(messages(data, replace_existing=True), timeout=PATIENCE)
-        held.wait_held()
-        # Writes do not wait for its checkpoint.
-        server.set("meanwhile", b"1")
-        call.cancel()
-        # On one connection this comes behind the cancel, but for an engine that handles it later.
-        server.status()
-        held.disarm()
-
-        def ended():
-            try:
-                return self.restore(server, data, validate_only=True)
-            except grpc.RpcError as failure:
-                self.assertEqual(failure.code(), EXHAUSTED)
-                return None
-        wait_for(ended)
-        if harness.WIRE == "http2":
-            self.assertEqual(server.scan(), sorted([*before, ("meanwhile", b"1")]))
-            self.assertEqual(server.status().generation, 1)
-        self.assert_nothing_is_left(server)
+class Disk(RestoreCase):
+    """A disk that is full."""
 
     def test_a_limit_of_the_size_of_files(self):
         """As a full disk, for the file that is put aside and for the checkpoint."""
@@ -615,39 +434,6 @@ class Faults(RestoreCase):
         self.assertEqual(server.scan(), [("k", b"w")])
         self.assert_nothing_is_left(server)
         self.restore(server, self.back_up(server), replace_existing=True)
-
-    def test_a_slow_disk_holds_back_the_client(self):
-        shim = faults.Shim(self.folder, os.path.join(self.folder, "data"))
-        server = self.start(mode="none", variables=shim.environment())
-        server.set("k", b"v")
-        sent = [0]
-
-        def flood():
-            yield admin.RestoreRequest(data=b"x", replace_existing=True)
-            for _ in range(400):
-                yield admin.RestoreRequest(data=bytes(1000000))
-                sent[0] += 1
-        rule = shim.arm("write", 1, "hold", match="/data/#")
-        used = memory_of(server)
-        call = server.admin.Restore.future(flood(), timeout=PATIENCE)
-        rule.wait_held()
-        # The client goes on until nothing more fits anywhere.
-        count = -1
-        while count != sent[0]:
-            count = sent[0]
-            time.sleep(0.5)
-        self.assertLess(sent[0], 100)
-        self.assertLess(memory_of(server) - used, 60 << 20)
-        # Others are served meanwhile.
-        self.assertEqual(server.get("k"), b"v")
-        call.cancel()
-        rule.disarm()
-        self.assertEqual(server.get("k"), b"v")
-
-
-def memory_of(server):
-    with open(f"/proc/{server.pid}/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmRSS:"))
 
 
 class Client(RestoreCase):
