@@ -79,7 +79,9 @@ static struct kv_users *load(const char *path, struct kv_status *status)
 {
    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
    if (fd < 0) {
-      kv_fail_errno(status, errno, "cannot open the users file %s", path);
+      kv_fail_errno(status, errno,
+                    "cannot open the users file %s, which the server's user must be able to read",
+                    path);
       return NULL;
    }
    struct kv_users *users =

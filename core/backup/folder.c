@@ -21,6 +21,8 @@
 #define SUFFIX ".backup"
 #define UNFINISHED ".unfinished"
 #define MS_PER_S 1000
+/* By so much a clock may be set back while backups are made. */
+#define LATER_MS 60000
 
 struct kv_backup_folder {
    int fd;
@@ -126,14 +128,34 @@ static int is_backup(const struct dirent *entry)
    return parse_name(entry->d_name, &ms, &sequence);
 }
 
-/* All, oldest first. The caller frees each and the list. */
+/* Whether it counts: an empty file is none, whatever its name, and one from after now, when the
+ * clock was wrong, must not pass for the newest. */
+static bool counts(const struct kv_backup_folder *folder, const char *name, int64_t now_ms)
+{
+   struct stat info;
+   int64_t ms;
+   uint64_t sequence;
+   return parse_name(name, &ms, &sequence) && ms <= now_ms + LATER_MS &&
+          fstatat(folder->fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
+          info.st_size > 0;
+}
+
+/* All that count, oldest first. The caller frees each and the list. */
 static enum kv_code list(const struct kv_backup_folder *folder, struct dirent ***names, int *count,
                          struct kv_status *status)
 {
-   *count = scandirat(folder->fd, ".", names, is_backup, alphasort);
-   return *count >= 0
-              ? KV_OK
-              : kv_fail_errno(status, errno, "cannot read the backup directory %s", folder->path);
+   const int64_t now_ms = kv_clock_unix_ms();
+   int found = scandirat(folder->fd, ".", names, is_backup, alphasort);
+   *count = 0;
+   if (found < 0)
+      return kv_fail_errno(status, errno, "cannot read the backup directory %s", folder->path);
+   for (int i = 0; i < found; i++) {
+      if (counts(folder, (*names)[i]->d_name, now_ms))
+         (*names)[(*count)++] = (*names)[i];
+      else
+         free((*names)[i]);
+   }
+   return KV_OK;
 }
 
 static void free_list(struct dirent **names, int count)

@@ -4,6 +4,8 @@
  * Promises
  *  - A backup has its name only when it is complete, on stable storage, and was read back whole.
  *  - Only files of such names are ever removed, and never the newest.
+ *  - Files that are empty, or whose time is more than a minute ahead of the clock, are no backups
+ *    of its own: they are neither counted nor removed.
  *  - One server at a time has it: each would remove the backups of the other.
  *
  * The directory is the operator's to create; one that others can write is refused, since they could

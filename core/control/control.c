@@ -181,8 +181,8 @@ void kv_control_post(struct kv_control *control, struct kv_control_task *task)
 enum kv_code kv_control_refuse_replacing(uint64_t keys, struct kv_status *status)
 {
    return kv_fail(status, KV_FAILED_PRECONDITION,
-                  "the store has %" PRIu64 " keys, which would be replaced; ask for that in words "
-                  "(replace_existing; kvstore-cli restore FILE --replace-existing)",
+                  "the store has %" PRIu64 " keys, which would be replaced; to replace them, set "
+                  "replace_existing (kvstore-cli restore FILE --replace-existing)",
                   keys);
 }
 

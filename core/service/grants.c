@@ -140,11 +140,13 @@ enum kv_code kv_grants_check(const struct kv_user *user, const ProtobufCMessage 
       return KV_OK;
    if (rule && rule->need == KV_NEED_KEYS)
       return kv_fail_reason(status, KV_PERMISSION_DENIED, "PERMISSION_DENIED",
-                            "user \"%s\" has no grant that covers all keys of this call; the "
-                            "server's users file gives it one",
+                            "user \"%s\" has no grant that covers all keys of this call; to "
+                            "allow it, add read:PREFIX or write:PREFIX to its line in the server's "
+                            "users file",
                             kv_user_name(user));
-   return kv_fail_reason(status, KV_PERMISSION_DENIED, "PERMISSION_DENIED",
-                         "user \"%s\" is no admin, which this call needs; the server's users file "
-                         "makes it one",
-                         kv_user_name(user));
+   return kv_fail_reason(
+       status, KV_PERMISSION_DENIED, "PERMISSION_DENIED",
+       "user \"%s\" is no admin, which this call needs; to allow it, add admin to "
+       "its line in the server's users file",
+       kv_user_name(user));
 }

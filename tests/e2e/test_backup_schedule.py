@@ -1,6 +1,7 @@
 """The server's own backups: when they are made, which are kept, and what is said when they fail."""
 import os
 import subprocess
+import time
 
 import harness
 from harness import BIN, PATIENCE
@@ -69,10 +70,31 @@ class Schedule(harness.Case):
 
     def test_those_that_are_too_old_are_removed(self):
         old = "kvstore-20200101T000000Z-00000000000000000001.backup"
-        with open(os.path.join(self.backups, old), "w", encoding="ascii"):
-            pass
+        with open(os.path.join(self.backups, old), "w", encoding="ascii") as file:
+            file.write("old")
         self.begin("--backup-keep", "0", "--backup-keep-days", "30")
         wait_for(lambda: old not in self.names() and self.names())
+
+    def test_what_is_dated_ahead_of_the_clock_or_empty_is_no_backup_and_stays(self):
+        later = "kvstore-20991231T000000Z-00000000000000000009.backup"
+        empty = time.strftime("kvstore-%Y%m%dT%H%M%SZ-00000000000000000009.backup", time.gmtime())
+        for name, text in ((later, "later"), (empty, "")):
+            with open(os.path.join(self.backups, name), "w", encoding="ascii") as file:
+                file.write(text)
+        server = self.begin("--backup-interval", "1", "--backup-keep", "1")
+        seen = set()
+
+        def third():
+            status = server.status().backup
+            seen.update([status.last_good_file] if status.last_good_file else [])
+            self.assertNotIn(status.last_good_file, (later, empty))
+            server.set(f"{len(seen)}", b"v")
+            return len(seen) >= 3
+        wait_for(third)
+        server.stop()
+        self.assertLessEqual({later, empty}, set(self.names()))
+        self.assertEqual(len(self.names()), 3)
+        self.assertNotIn(later, server.log.text())
 
     def test_an_attempt_that_fails_is_logged_and_shown_and_keeps_the_old_one(self):
         server = self.begin("--backup-interval", "1")

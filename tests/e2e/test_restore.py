@@ -465,6 +465,12 @@ class Client(RestoreCase):
         self.assertEqual(done.stderr, b"")
         self.assertEqual(server.scan(), wanted)
 
+    def test_a_refusal_ends_the_sending_of_a_large_file(self):
+        server, data, _ = self.backed_up(entries=40, size=100000)
+        done = self.cli(server, "restore", self.file(data))
+        self.assertEqual(done.returncode, 64 + PRECONDITION.value[0], done.stderr)
+        self.assertIn(b"has 40 keys", done.stderr)
+
     def test_standard_input(self):
         server, data, wanted = self.backed_up()
         done = self.cli(server, "restore", "-", "--replace-existing", input=data)
