@@ -1,6 +1,7 @@
 #include "core/backup/content.h"
 
 #include "core/datadir/active_text.h"
+#include "core/support/utf8.h"
 #include "storage/backup.h"
 #include "storage/file.h"
 
@@ -49,6 +50,12 @@ static int take_header(void *context, const struct storage_backup_info *info, kv
    return KVS_OK;
 }
 
+/* As every key that a client has set: UTF-8 without NUL. What is sealed shows no key of a client's. */
+static bool is_text(struct kv_slice key)
+{
+   return kv_utf8_valid_size(key.data, key.size) == key.size && !memchr(key.data, '\0', key.size);
+}
+
 /* What is wrong with a record, or NULL. */
 static const char *find_fault(const struct reading *reading, const kvs_record *record)
 {
@@ -57,6 +64,8 @@ static const char *find_fault(const struct reading *reading, const kvs_record *r
       return "it has a key that expires, which this version cannot keep; use a newer one";
    if (key.size == 0 || key.size > KV_KEY_SIZE_MAX)
       return "it has a key that is not of 1 to 65536 bytes";
+   if (!reading->content->sealed && !is_text(key))
+      return "it has a key that is not UTF-8 without NUL, which no client could name";
    if (kv_slice_compare(key, kv_slice(reading->last, reading->last_size)) <= 0)
       return "its keys are not in ascending order, or one is there more than once";
    return NULL;

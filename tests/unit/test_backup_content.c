@@ -109,7 +109,7 @@ static void a_sound_file_is_loaded_at_its_sequence(void **state)
 {
    (void)state;
    read_both(&(struct file){.sequence = 7}, KV_OK, NULL);
-   read_both(&(struct file){{SET("a"), SET("a\0"), SET("b")}, 3, 7, false}, KV_OK, NULL);
+   read_both(&(struct file){{SET("a"), SET("a!"), SET("b")}, 3, 7, false}, KV_OK, NULL);
 }
 
 static void a_key_twice_or_out_of_order_is_damage(void **state)
@@ -127,11 +127,15 @@ static void what_cannot_be_kept_is_refused(void **state)
    file.records[1].expires_at_ms = 1;
    read_both(&file, KV_DATA_LOSS, "expires");
    static char large[KV_KEY_SIZE_MAX + 1];
+   memset(large, 'k', sizeof large);
    file = (struct file){{SET("")}, 1, 7, false};
    file.records[0].key = (kvs_bytes){large, sizeof large};
    read_both(&file, KV_DATA_LOSS, "65536");
    file.records[0].key.size--;
    read_both(&file, KV_OK, NULL);
+   read_both(&(struct file){{SET("a\0")}, 1, 7, false}, KV_DATA_LOSS, "UTF-8");
+   read_both(&(struct file){{SET("a"), SET("\xff")}, 2, 7, false}, KV_DATA_LOSS, "UTF-8");
+   read_both(&(struct file){{SET("\xc3\xa4")}, 1, 7, false}, KV_OK, NULL);
    read_both(&(struct file){.sequence = UINT64_MAX}, KV_DATA_LOSS, "out of range");
    read_both(&(struct file){.sequence = 7, .of_another_store = true}, KV_DATA_LOSS,
              "another store");
