@@ -44,7 +44,7 @@ static int receive(struct session *session, const char *path, uint64_t rate)
    struct transfer transfer = {0};
    progress_begin(&transfer.progress);
    if (backup_file_create(path, &transfer.file, &status) != KV_OK)
-      return session_fail(session, status.code, "%s", status.text);
+      return session_fail_local(session, "%s", status.text);
    Kvstore__V1__BackupRequest request = KVSTORE__V1__BACKUP_REQUEST__INIT;
    request.rate_bytes_per_second = rate;
    enum kv_code code = session_stream(session,

@@ -137,7 +137,11 @@ static enum kv_code open_file(struct upload *upload, const char *path, struct kv
    if (standard_input && isatty(STDIN_FILENO))
       return kv_fail(status, KV_FAILED_PRECONDITION,
                      "a backup is no text that can be typed; redirect standard input");
-   if (fstat(upload->fd, &file) == 0 && S_ISREG(file.st_mode))
+   if (fstat(upload->fd, &file) != 0)
+      return kv_fail_errno(status, errno, "cannot look at %s", path);
+   if (S_ISDIR(file.st_mode))
+      return kv_fail_errno(status, EISDIR, "cannot read %s", path);
+   if (S_ISREG(file.st_mode))
       upload->total = (uint64_t)file.st_size;
    return KV_OK;
 }
@@ -155,7 +159,7 @@ static int restore(struct session *session, const char *path, bool validate_only
    upload->request.replace_existing = replace_existing;
    int result = open_file(upload, path, &status) == KV_OK
                     ? send_file(session, upload)
-                    : session_fail(session, status.code, "%s", status.text);
+                    : session_fail_local(session, "%s", status.text);
    if (upload->fd > STDIN_FILENO)
       close(upload->fd);
    free(upload);

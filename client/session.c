@@ -234,18 +234,33 @@ int session_fail(const struct session *session, enum kv_code code, const char *f
    return session_report(session, code, &status);
 }
 
-int session_misuse(const struct session *session, const char *format, ...)
+__attribute__((format(printf, 2, 0))) static void report_text(const struct session *session,
+                                                              const char *format, va_list arguments)
 {
    char text[512];
-   va_list arguments;
-   va_start(arguments, format);
    vsnprintf(text, sizeof text, format, arguments);
-   va_end(arguments);
    begin_message(session);
    fputs("error: ", stderr);
    print_plain(stderr, kv_slice_of(text));
    fputc('\n', stderr);
+}
+
+int session_misuse(const struct session *session, const char *format, ...)
+{
+   va_list arguments;
+   va_start(arguments, format);
+   report_text(session, format, arguments);
+   va_end(arguments);
    return EXIT_USAGE;
+}
+
+int session_fail_local(const struct session *session, const char *format, ...)
+{
+   va_list arguments;
+   va_start(arguments, format);
+   report_text(session, format, arguments);
+   va_end(arguments);
+   return EXIT_LOCAL;
 }
 
 int session_misread(const struct session *session, const struct words_error *error)

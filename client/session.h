@@ -104,6 +104,11 @@ int session_report(const struct session *session, enum kv_code code,
 int session_fail(const struct session *session, enum kv_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Reports what the client itself could not do, a file that it cannot open for example (printf
+ * style), and returns EXIT_LOCAL. */
+int session_fail_local(const struct session *session, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* Reports a usage error (printf style) and returns EXIT_USAGE. */
 int session_misuse(const struct session *session, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -17,10 +17,10 @@
 
 static int report(const struct session *session, const struct kv_status *status)
 {
-   int result = session_misuse(session, "%s", status->text);
    if (status->code == KV_INVALID_ARGUMENT)
-      return result;
-   return status->code == KV_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_LOCAL;
+      return session_misuse(session, "%s", status->text);
+   int result = session_fail_local(session, "%s", status->text);
+   return status->code == KV_NOT_FOUND ? EXIT_NOT_FOUND : result;
 }
 
 /* A path or a name is a text without zero bytes. */

@@ -525,7 +525,7 @@ class Client(RestoreCase):
         self.assertIn(b"use another backup", done.stderr)
         for path in (os.path.join(self.folder, "missing"), self.folder):
             done = self.cli(server, "restore", path, "--replace-existing")
-            self.assertNotEqual(done.returncode, 0)
+            self.assertEqual(done.returncode, 3, "no failure of the server's")
             self.assertIn(path.encode(), done.stderr)
         self.assertEqual(self.cli(server, "restore", "x", "--force").returncode, 2)
         self.assertEqual(server.scan(), before)
