@@ -50,7 +50,8 @@ static int take_header(void *context, const struct storage_backup_info *info, kv
    return KVS_OK;
 }
 
-/* As every key that a client has set: UTF-8 without NUL. What is sealed shows no key of a client's. */
+/* As every key that a client has set: UTF-8 without NUL. What is sealed shows no key of a
+ * client's. */
 static bool is_text(struct kv_slice key)
 {
    return kv_utf8_valid_size(key.data, key.size) == key.size && !memchr(key.data, '\0', key.size);
