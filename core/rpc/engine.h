@@ -53,6 +53,12 @@ struct kv_engine {
    void (*send)(struct kv_call *call);
    /* Bidi: the handler is done with the last request; the next one may be delivered. */
    void (*read_next)(struct kv_call *call);
+   /* Streams: from now on the call waits in the turn (turn.h), and does not close meanwhile. Its
+    * worker's thread. */
+   void (*begin_wait)(struct kv_call *call);
+   /* It waits no longer. False when it has ended meanwhile: it closes, and must not be touched. Its
+    * worker's thread. */
+   bool (*end_wait)(struct kv_call *call);
    /* Releases the bytes of the request; not what is charged for them. */
    void (*drop_request)(struct kv_call *call);
    /* Unary: from now on call->cancelled is kept up to date. May be NULL where it always is. */

@@ -212,9 +212,12 @@ void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text);
 /* The text that kv_call_fail shows to the client in place of `text`. */
 void kv_call_shown(const struct kv_call *call, const char *text, char shown[KV_STATUS_TEXT_SIZE]);
 
-/* Unary, in the `request` handler of a slow call, or in `go_on`: gives the thread back, and has
- * go_on called at the end of the next turn. No other slow call of this worker is begun in between.
- * go_on should first ask kv_call_is_cancelled; a cancelled call still has to be ended. */
+/* In the `request` handler of a slow call, in `sent` or in `go_on`: gives the thread back, and has
+ * go_on called at the end of a later turn.
+ * Unary: of the next one; no other slow call of this worker is begun in between. go_on should first
+ * ask kv_call_is_cancelled; a cancelled call still has to be ended.
+ * Streams: slow calls of this worker take turns with it. `closed` comes in place of go_on when the
+ * call has ended meanwhile. Nothing may be being sent. */
 void kv_call_yield(struct kv_call *call, void (*go_on)(void *service, struct kv_call *call));
 
 /* Unary, in the `request` handler: from now on kv_call_is_cancelled knows whether the client has

@@ -1,6 +1,7 @@
 #include "core/rpc/turn.h"
 
 #include "core/rpc/call.h"
+#include "core/rpc/engine.h"
 #include "core/rpc/server.h"
 #include "core/support/clock.h"
 #include "core/support/invariant.h"
@@ -102,11 +103,22 @@ static void go_on(struct kv_call *call)
    kv_turn_handled(call);
 }
 
+static void go_on_with_stream(struct kv_call *call)
+{
+   if (call->engine->end_wait(call))
+      call->go_on(call->method->service, call);
+}
+
 void kv_call_yield(struct kv_call *call, void (*handler)(void *service, struct kv_call *call))
 {
-   KV_INVARIANT(call->method->kind == KV_RPC_UNARY && call->watched);
    call->go_on = handler;
-   kv_turn_go_on(call, go_on);
+   if (call->method->kind == KV_RPC_UNARY) {
+      KV_INVARIANT(call->watched);
+      kv_turn_go_on(call, go_on);
+   } else {
+      call->engine->begin_wait(call);
+      kv_turn_await(call, go_on_with_stream);
+   }
 }
 
 /* ---- The end ---- */

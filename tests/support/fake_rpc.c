@@ -284,7 +284,7 @@ bool kv_call_is_cancelled(const struct kv_call *call)
 
 void kv_call_yield(struct kv_call *call, void (*go_on)(void *service, struct kv_call *call))
 {
-   KV_INVARIANT(call->method->kind == KV_RPC_UNARY && call->method->slow);
+   KV_INVARIANT(call->method->slow && !call->sending);
    if (++call->yields == call->client.cancels_at_yield)
       call->cancelled = true;
    go_on(call->method->service, call);

@@ -202,6 +202,28 @@ static void look_at_gate(void *owner, struct kv_call *call)
       kv_call_yield(call, look_at_gate);
 }
 
+/* The same as a stream: it counts how often it goes on, and finishes. */
+static void look_at_gate_again(void *owner, struct kv_call *call)
+{
+   struct service *service = owner;
+   pthread_mutex_lock(&service->lock);
+   bool open = service->open;
+   pthread_mutex_unlock(&service->lock);
+   note(service, &service->counted);
+   if (open)
+      kv_call_finish(call);
+   else
+      kv_call_yield(call, look_at_gate_again);
+}
+
+static void come_to_gate_with_stream(void *owner, struct kv_call *call, struct kv_slice request)
+{
+   struct service *service = owner;
+   (void)request;
+   note(service, &service->requests);
+   look_at_gate_again(owner, call);
+}
+
 static void come_to_gate(void *owner, struct kv_call *call, struct kv_slice request)
 {
    struct service *service = owner;
@@ -299,6 +321,12 @@ struct kv_rpc *create_rpc(struct service *service)
        {.path = "/test.Test/Gate", .service = service, .request = wait_at_gate},
        {.path = "/test.Test/Slow", .slow = true, .service = service, .request = take_long},
        {.path = "/test.Test/Turns", .slow = true, .service = service, .request = come_to_gate},
+       {.path = "/test.Test/StreamTurns",
+        .kind = KV_RPC_SERVER_STREAM,
+        .slow = true,
+        .service = service,
+        .request = come_to_gate_with_stream,
+        .closed = stream_closed},
        {.path = "/test.Test/SlowCount",
         .kind = KV_RPC_SERVER_STREAM,
         .slow = true,

@@ -166,6 +166,44 @@ static void a_slow_call_that_is_cancelled_before_its_turn_is_never_begun(void **
    assert_int_equal(count_of(service, &service->requests), 1 + 2 + 1);
 }
 
+static void a_stream_that_hands_its_worker_back_lets_others_be_served(void **state)
+{
+   static const uint32_t three = 3;
+   struct world *world = *state;
+   struct service *service = &world->service;
+   struct caller waiting, slow;
+   begin_call(&waiting, world, "/test.Test/StreamTurns", kv_slice_of("x"));
+   await_count(service, &service->requests, 1);
+   for (unsigned i = 0; i < 200; i++)
+      assert_echoes(world, kv_slice_of("meanwhile"));
+   begin_call(&slow, world, "/test.Test/SlowCount", number(&three));
+   for (uint32_t i = 0; i < three; i++)
+      assert_receives(&slow, number(&i));
+   assert_ends(&slow, KV_OK, "");
+   open_gate(service);
+   assert_ends(&waiting, KV_OK, "");
+   await_count(service, &service->closed, 2);
+}
+
+/* It goes on again and again meanwhile. */
+static void
+a_stream_that_has_handed_its_worker_back_is_closed_once_when_it_is_cancelled(void **state)
+{
+   struct world *world = *state;
+   struct service *service = &world->service;
+   struct caller waiting;
+   begin_call(&waiting, world, "/test.Test/StreamTurns", kv_slice_of("x"));
+   await_count(service, &service->requests, 1);
+   grpc_call_cancel(waiting.call, NULL);
+   assert_ends(&waiting, KV_CANCELLED, NULL);
+   await_count(service, &service->closed, 1);
+   unsigned counted = count_of(service, &service->counted);
+   for (unsigned i = 0; i < 20; i++)
+      assert_echoes(world, kv_slice_of("still here"));
+   assert_int_equal(count_of(service, &service->counted), counted);
+   assert_int_equal(count_of(service, &service->closed), 1);
+}
+
 /* ---- Deadlines: of a client that does not look at them itself ---- */
 
 static const char DEADLINE_EXCEEDED[] = "grpc-status: 4";
@@ -254,6 +292,8 @@ int main(void)
        CASE(a_slow_call_that_hands_its_worker_back_lets_others_be_served),
        CASE(a_slow_call_learns_that_it_was_cancelled),
        CASE(a_slow_call_that_is_cancelled_before_its_turn_is_never_begun),
+       CASE(a_stream_that_hands_its_worker_back_lets_others_be_served),
+       CASE(a_stream_that_has_handed_its_worker_back_is_closed_once_when_it_is_cancelled),
        CASE(a_call_whose_deadline_has_passed_is_never_begun),
        CASE(a_call_that_its_handler_leaves_waiting_is_ended_by_its_deadline),
        CASE(a_reply_that_is_there_after_the_deadline_is_not_sent),

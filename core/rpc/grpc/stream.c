@@ -111,23 +111,35 @@ static void deliver(struct kv_grpc_call *call)
    }
 }
 
-/* Its turn counts as a batch, so that the call lives until then. */
-static void deliver_if_open(struct kv_grpc_call *call)
+static void handle_read(void *owner, bool ok)
 {
+   struct kv_grpc_call *call = owner;
+   (void)ok;
    pthread_mutex_lock(&call->stream_lock);
    if (batch_ended(call))
       deliver(call);
 }
 
-static void take_turn(struct kv_call *call)
+/* It counts as a batch, so that the call lives until then. */
+void kv_grpc_stream_begin_wait(struct kv_call *base)
 {
-   deliver_if_open(kv_grpc_call_of(call));
+   struct kv_grpc_call *call = kv_grpc_call_of(base);
+   pthread_mutex_lock(&call->stream_lock);
+   call->stream.batches++;
+   pthread_mutex_unlock(&call->stream_lock);
 }
 
-static void handle_read(void *call, bool ok)
+bool kv_grpc_stream_end_wait(struct kv_call *base)
 {
-   (void)ok;
-   deliver_if_open(call);
+   struct kv_grpc_call *call = kv_grpc_call_of(base);
+   pthread_mutex_lock(&call->stream_lock);
+   return batch_ended(call);
+}
+
+static void take_turn(struct kv_call *base)
+{
+   if (kv_grpc_stream_end_wait(base))
+      deliver(kv_grpc_call_of(base));
 }
 
 void kv_grpc_stream_open(struct kv_grpc_call *call, bool slow)
@@ -140,13 +152,13 @@ void kv_grpc_stream_open(struct kv_grpc_call *call, bool slow)
    const grpc_op op = kv_grpc_close_op(call);
    pthread_mutex_lock(&call->stream_lock);
    start(call, &op, 1, &call->closing);
-   if (slow)
-      call->stream.batches++;
    pthread_mutex_unlock(&call->stream_lock);
-   if (slow)
+   if (slow) {
+      kv_grpc_stream_begin_wait(&call->base);
       kv_turn_await(&call->base, take_turn);
-   else
+   } else {
       deliver(call);
+   }
 }
 
 void kv_grpc_stream_end(struct kv_grpc_call *call, enum kv_code code, const char *text)

@@ -16,7 +16,7 @@ struct kv_grpc_call;
 
 /* Of a call that is one; under the call's stream_lock. */
 struct kv_grpc_stream {
-   unsigned batches; /* in flight in gRPC */
+   unsigned batches; /* in flight in gRPC, and one while it waits in the turn */
    bool metadata_sent;
    bool send_in_flight;
    bool over;         /* finished, failed or cancelled: nothing more is sent or read */
@@ -34,5 +34,7 @@ void kv_grpc_stream_end(struct kv_grpc_call *call, enum kv_code code, const char
 /* For the engine's table. */
 void kv_grpc_stream_send(struct kv_call *call);
 void kv_grpc_stream_read_next(struct kv_call *call);
+void kv_grpc_stream_begin_wait(struct kv_call *call);
+bool kv_grpc_stream_end_wait(struct kv_call *call);
 
 #endif

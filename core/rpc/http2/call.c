@@ -342,14 +342,24 @@ static void deliver(struct kv_http2_call *call)
    }
 }
 
-static void take_turn(struct kv_call *base)
+void kv_http2_begin_wait(struct kv_call *base)
+{
+   kv_http2_call_of(base)->queued = true;
+}
+
+bool kv_http2_end_wait(struct kv_call *base)
 {
    struct kv_http2_call *call = kv_http2_call_of(base);
    call->queued = false;
-   if (call->stream != 0)
-      deliver(call);
-   else
+   if (call->stream == 0)
       note_done(call);
+   return call->stream != 0;
+}
+
+static void take_turn(struct kv_call *base)
+{
+   if (kv_http2_end_wait(base))
+      deliver(kv_http2_call_of(base));
 }
 
 void kv_http2_call_request(struct kv_http2_call *call, bool packed, size_t size)
@@ -363,7 +373,7 @@ void kv_http2_call_request(struct kv_http2_call *call, bool packed, size_t size)
    if (!call->base.given_to_handler)
       kv_call_arrived(&call->base, size);
    if (!call->base.given_to_handler && (call->base.method->slow || packed)) {
-      call->queued = true;
+      kv_http2_begin_wait(&call->base);
       kv_turn_await(&call->base, take_turn);
    } else {
       deliver(call);

@@ -102,6 +102,8 @@ bool kv_http2_add_metadata(struct kv_call *call, enum kv_rpc_metadata where, con
                            struct kv_slice value);
 enum kv_code kv_http2_join_request(struct kv_call *call, bool *ready, struct kv_slice *request,
                                    struct kv_status *status);
+void kv_http2_begin_wait(struct kv_call *call);
+bool kv_http2_end_wait(struct kv_call *call);
 void kv_http2_abort(struct kv_call *call, enum kv_code code, const char *text);
 
 #endif
