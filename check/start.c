@@ -13,7 +13,8 @@ static bool make_digest(struct kv_store *store, char text[KV_DIGEST_TEXT_SIZE])
       const struct kv_entry *entry;
       kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
       while ((entry = kv_cursor_next(&cursor)))
-         kv_digest_add(digest, kv_entry_key(entry), kv_entry_value(entry), 0);
+         kv_digest_add(digest, kv_entry_key(entry), kv_entry_value(entry),
+                       (uint64_t)kv_entry_expires_at(entry));
       kv_digest_text(digest, text);
    }
    if (view)

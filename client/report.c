@@ -218,7 +218,8 @@ static void print_difference(FILE *out, const Kvstore__V1__ShadowReport *report)
        [KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_UNSPECIFIED] = "",
        [KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_MISSING] = "is missing",
        [KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_EXTRA] = "should not be there",
-       [KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_VALUE] = "has another value",
+       [KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_VALUE] =
+           "has another value or time of expiry",
    };
    const Kvstore__V1__ShadowReport__Difference *first = report->first_difference;
    if (!first)

@@ -121,7 +121,8 @@ static int write_records(const struct kv_version *version, struct storage_backup
       const kvs_record record = {.sequence = kv_version_sequence(version),
                                  .kind = KVS_SET,
                                  .key = {key.data, key.size},
-                                 .value = {value.data, value.size}};
+                                 .value = {value.data, value.size},
+                                 .expires_at_ms = kv_entry_expires_at(entry)};
       code = storage_backup_add(writer, &record, error);
    }
    return code;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Of a sequence, so that those that follow fit: what the host takes from a plug-in, halved. */
-#define SEQUENCE_MAX (UINT64_MAX >> 2)
+#define SEQUENCE_MAX (KV_SEQUENCE_MAX >> 2)
 
 struct reading {
    const struct kv_backup_source *source;
@@ -39,7 +39,7 @@ static int take_header(void *context, const struct storage_backup_info *info, kv
       return storage_fail(error, KVS_CORRUPT, "the record of the mode in it: %s", status.text);
    if (memcmp(store_id, info->store_id, sizeof store_id) != 0)
       return storage_fail(error, KVS_CORRUPT, "the record of the mode in it is of another store");
-   if (info->sequence > SEQUENCE_MAX)
+   if (info->sequence > SEQUENCE_MAX || (info->sequence == 0 && info->keys > 0))
       return storage_fail(error, KVS_CORRUPT, "its version is out of range");
    memcpy(content->store_id, store_id, sizeof content->store_id);
    content->sequence = info->sequence;
@@ -61,8 +61,8 @@ static bool is_text(struct kv_slice key)
 static const char *find_fault(const struct reading *reading, const kvs_record *record)
 {
    const struct kv_slice key = kv_slice(record->key.data, record->key.size);
-   if (record->expires_at_ms != 0)
-      return "it has a key that expires, which this version cannot keep; use a newer one";
+   if (record->expires_at_ms < 0 || record->expires_at_ms > KV_EXPIRES_AT_MAX)
+      return "it has a key whose time of expiry is out of range";
    if (key.size == 0 || key.size > KV_KEY_SIZE_MAX)
       return "it has a key that is not of 1 to 65536 bytes";
    if (!reading->content->sealed && !is_text(key))
@@ -88,7 +88,8 @@ static int take_records(void *context, const kvs_record *records, size_t count, 
       reading->last_size = record->key.size;
       if (reading->transaction &&
           !kv_transaction_set(reading->transaction, kv_slice(record->key.data, record->key.size),
-                              kv_slice(record->value.data, record->value.size)))
+                              kv_slice(record->value.data, record->value.size),
+                              record->expires_at_ms, reading->content->sequence))
          return storage_fail(error, KVS_NO_SPACE, "out of memory for the data");
    }
    return KVS_OK;

@@ -95,12 +95,16 @@ static void drop_prepared(struct kv_operation *operation)
    operation->entry = NULL;
 }
 
-static bool evaluate_set(struct kv_operation *operation, struct kv_transaction *transaction)
+static bool evaluate_set(struct kv_operation *operation, struct kv_transaction *transaction,
+                         struct kv_effects *effects)
 {
+   if (!append_effect(effects, KVS_SET, operation))
+      return false;
    struct kv_entry *entry = operation->entry;
    operation->entry = NULL;
-   return entry ? kv_transaction_put(transaction, entry)
-                : kv_transaction_set(transaction, operation->key, operation->value);
+   const uint64_t sequence = effects->last_sequence;
+   return entry ? kv_transaction_put(transaction, entry, sequence)
+                : kv_transaction_set(transaction, operation->key, operation->value, 0, sequence);
 }
 
 static bool evaluate_operation(struct kv_operation *operation, struct kv_transaction *transaction,
@@ -123,7 +127,7 @@ static bool evaluate_operation(struct kv_operation *operation, struct kv_transac
          drop_prepared(operation);
          return true;
       }
-      return evaluate_set(operation, transaction) && append_effect(effects, KVS_SET, operation);
+      return evaluate_set(operation, transaction, effects);
    }
    return true;
 }
@@ -133,7 +137,7 @@ void kv_prepare(struct kv_submission *submission)
    for (size_t i = 0; i < submission->count; i++) {
       struct kv_operation *operation = &submission->operations[i];
       operation->entry = operation->kind == KV_OPERATION_SET
-                             ? kv_entry_create(operation->key, operation->value)
+                             ? kv_entry_create(operation->key, operation->value, 0)
                              : NULL;
    }
 }

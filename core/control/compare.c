@@ -12,8 +12,9 @@ struct side {
 static void advance(struct side *side)
 {
    side->entry = kv_cursor_next(&side->cursor);
-   if (side->entry) /* the store keeps nothing that expires */
-      kv_digest_add(side->digest, kv_entry_key(side->entry), kv_entry_value(side->entry), 0);
+   if (side->entry)
+      kv_digest_add(side->digest, kv_entry_key(side->entry), kv_entry_value(side->entry),
+                    (uint64_t)kv_entry_expires_at(side->entry));
 }
 
 static bool begin(struct side *side, const struct kv_version *version)
@@ -47,7 +48,8 @@ static void step(struct side *first, struct side *second, struct kv_comparison *
       note(comparison, KV_DIFFERENCE_MISSING, a);
    else if (order > 0)
       note(comparison, KV_DIFFERENCE_EXTRA, b);
-   else if (kv_slice_compare(kv_entry_value(a), kv_entry_value(b)) != 0)
+   else if (kv_slice_compare(kv_entry_value(a), kv_entry_value(b)) != 0 ||
+            kv_entry_expires_at(a) != kv_entry_expires_at(b))
       note(comparison, KV_DIFFERENCE_VALUE, a);
    if (order <= 0)
       advance(first);

@@ -16,7 +16,7 @@ enum kv_difference {
    KV_DIFFERENCE_NONE,
    KV_DIFFERENCE_MISSING,  /* only the first state has the key */
    KV_DIFFERENCE_EXTRA,    /* only the second one has it */
-   KV_DIFFERENCE_VALUE,    /* both have it, with different values */
+   KV_DIFFERENCE_VALUE,    /* both have it, with different values or times of expiry */
    KV_DIFFERENCE_SEQUENCE, /* the same entries, said to be of another sequence */
 };
 

@@ -186,6 +186,7 @@ enum kv_code kv_control_seal(struct kv_control *control, const struct kv_store_v
 struct kv_control_sealed {
    struct kv_control_request request; /* of the mode that did, where another one is in force here */
    const uint8_t *store_id;
+   uint64_t sequence;            /* nothing in it is above */
    const struct kv_inner *inner; /* hands it over */
 };
 /* Opens it into `transaction`. [control] */

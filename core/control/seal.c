@@ -1,5 +1,6 @@
 #include "core/control/seal.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static bool is_cancelled(void *inbox)
@@ -72,6 +73,10 @@ enum kv_code kv_unseal(const struct kv_managed *active, const struct kv_control_
       code = kv_instance_load(managed->instance, transaction, &sequence, status);
       kv_managed_close(managed);
    }
+   if (code == KV_OK && sequence > sealed->sequence)
+      code = kv_fail(status, KV_DATA_LOSS,
+                     "it gives data of version %" PRIu64 ", above %" PRIu64 " of the whole",
+                     sequence, sealed->sequence);
    kv_managed_discard(parts, generation, "a restore");
    return code;
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Far above any sequence that a store can reach, and far enough below the end to count on. */
-#define SEQUENCE_MAX (UINT64_MAX >> 1)
+#define SEQUENCE_MAX (KV_SEQUENCE_MAX >> 1)
 
 struct kv_instance {
    kvs_host host; /* first: the callbacks get back from it to the whole */
@@ -112,10 +112,12 @@ static const char *find_fault(const struct kv_instance *instance, const kvs_reco
       return "a record that neither sets nor deletes; it may be of a newer version";
    if (record->key.size == 0 || record->key.size > KV_KEY_SIZE_MAX || !record->key.data)
       return "a record whose key is not of 1 to 65536 bytes";
-   if (record->expires_at_ms != 0)
-      return "a record that expires; this server cannot keep such data, use a newer one";
+   if (record->expires_at_ms < 0 || record->expires_at_ms > KV_EXPIRES_AT_MAX)
+      return "a record whose time of expiry is out of range";
    if (record->kind == KVS_DELETE && record->value.size > 0)
       return "a record that deletes and has a value";
+   if (record->kind == KVS_DELETE && record->expires_at_ms != 0)
+      return "a record that deletes and expires";
    if (record->value.size > KV_VALUE_SIZE_MAX || (record->value.size > 0 && !record->value.data))
       return "a record whose value is too large or missing";
    return NULL;
@@ -127,7 +129,8 @@ static bool apply(struct kv_transaction *transaction, const kvs_record *record)
    bool existed;
    if (record->kind == KVS_DELETE)
       return kv_transaction_delete(transaction, key, &existed);
-   return kv_transaction_set(transaction, key, kv_slice(record->value.data, record->value.size));
+   return kv_transaction_set(transaction, key, kv_slice(record->value.data, record->value.size),
+                             record->expires_at_ms, record->sequence);
 }
 
 static bool is_given_up(const struct kv_instance *instance)
@@ -207,6 +210,7 @@ static size_t host_view_read(kvs_view *view, kvs_record *records, size_t capacit
           .kind = KVS_SET,
           .key = {key.data, key.size},
           .value = {value.data, value.size},
+          .expires_at_ms = kv_entry_expires_at(entry),
       };
    }
    return count;

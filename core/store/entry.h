@@ -1,7 +1,9 @@
 /*
  * A key with its value, or a separator between two subtrees: a key without a value. Key and value
  * lie in the one block behind a head of 12 bytes, so that a key of 16 and a value of 100 bytes fill
- * the 128 byte class of the common allocators.
+ * the 128 byte class of the common allocators. Only an entry that expires has its time, behind them.
+ *
+ * The birth of an entry says which change made it: it is the number of that change's sequence.
  *
  * Immutable once created, but for its birth (kv_transaction_put). Any thread.
  */
@@ -18,9 +20,23 @@
 
 struct kv_entry {
    struct kv_object object; /* own 16 bits: key size - 1 */
-   uint32_t value_size;
-   uint8_t bytes[]; /* key, then value */
+   uint32_t value_size;     /* and the top bit: whether it expires */
+   uint8_t bytes[];         /* key, value, and the 6 bytes of the time */
 };
+
+#define KV_ENTRY_EXPIRES (UINT32_C(1) << 31)
+
+static inline uint32_t kv_entry_value_size(const struct kv_entry *entry)
+{
+   return entry->value_size & ~KV_ENTRY_EXPIRES;
+}
+
+/* For finding the first of many: INT64_MAX when it never expires. */
+static inline int64_t kv_entry_expiry(const struct kv_entry *entry)
+{
+   int64_t expires_at = kv_entry_expires_at(entry);
+   return expires_at == 0 ? INT64_MAX : expires_at;
+}
 
 /* Prefetches a small entry that is about to be read. */
 static inline void kv_entry_prefetch(const struct kv_entry *entry)

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* With these a leaf's size just fits a class of the common allocators: 112, 160, 256, 320, 384,
+/* With these a leaf's size just fits a class of the common allocators: 128, 192, 256, 320, 384,
  * 448, 512, 640 and 768 bytes. */
-static const uint8_t leaf_capacities[] = {8, 12, 20, 24, 30, 36, 40, 52, KV_NODE_FANOUT};
+static const uint8_t leaf_capacities[] = {8, 14, 18, 24, 30, 34, 40, 50, KV_NODE_FANOUT};
 
 static uint32_t capacity_for(uint16_t level, uint32_t slots)
 {
@@ -34,6 +34,7 @@ struct kv_node *kv_node_create(uint64_t birth, uint16_t level, uint32_t slots)
    node->count = 0;
    node->capacity = (uint16_t)capacity;
    node->skip = 0;
+   node->expiry = INT64_MAX;
    return node;
 }
 
@@ -124,6 +125,8 @@ void kv_node_set_key(struct kv_node *node, uint32_t index, struct kv_entry *key)
 {
    KV_INVARIANT(index < node->count);
    fill(node, index, key);
+   if (node->level == 0)
+      kv_node_lower_expiry(node, kv_entry_expiry(key));
 }
 
 void kv_node_set_skip(struct kv_node *node, size_t skip)
@@ -151,6 +154,7 @@ void kv_node_insert(struct kv_node *node, uint32_t index, struct kv_entry *key,
       memmove(&children[index + 1], &children[index], behind * sizeof(struct kv_node *));
       children[index] = child;
    }
+   kv_node_lower_expiry(node, node->level > 0 ? child->expiry : kv_entry_expiry(key));
    node->count++;
 }
 
@@ -184,4 +188,5 @@ void kv_node_append(struct kv_node *node, const struct kv_node *from, uint32_t f
    for (uint32_t i = 0; node->skip != from->skip && i < added; i++)
       fill(node, node->count + i, kv_node_keys(from)[first + i]);
    node->count = (uint16_t)(node->count + added);
+   kv_node_lower_expiry(node, from->expiry);
 }

@@ -9,9 +9,13 @@
  * share: what the separators on both sides of it have in common. A leaf has only about the slots it
  * uses; an inner node always has all.
  *
+ * A node knows a lower bound of the times at which entries below it expire, so that those whose time
+ * has come are found without an index of their own. No change of a node raises it.
+ *
  * These functions change one node and own nothing: the tree and the retired lists decide who frees
  * what, and when. Only a node born in the running transaction may be changed, by the
- * writer; all others are immutable and may be read by any thread.
+ * writer; all others are immutable and may be read by any thread. The bound alone is the writer's,
+ * whoever uses the node.
  */
 #ifndef KV_STORE_NODE_H
 #define KV_STORE_NODE_H
@@ -29,6 +33,7 @@ struct kv_node {
    uint16_t count;
    uint16_t capacity; /* in slots; even, so that what follows the heads is aligned */
    uint16_t skip;     /* bytes; every key that can be in the node shares them */
+   int64_t expiry;    /* no entry below expires before; INT64_MAX: none expires */
    uint32_t heads[]; /* of the keys, from `skip` on; then the keys, then an inner node's children */
 };
 
@@ -86,5 +91,11 @@ void kv_node_remove(struct kv_node *node, uint32_t index);
 void kv_node_append(struct kv_node *node, const struct kv_node *from, uint32_t first);
 /* Changes what all keys in the node share. */
 void kv_node_set_skip(struct kv_node *node, size_t skip);
+/* Lowers the bound to `expiry`, if it is above. */
+static inline void kv_node_lower_expiry(struct kv_node *node, int64_t expiry)
+{
+   if (node->expiry > expiry)
+      node->expiry = expiry;
+}
 
 #endif

@@ -12,12 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* 2^47 versions: 44 years at 100,000 commits a second. Each process numbers from 1. */
+/* 44 years at 100,000 changes a second. */
 #define KV_BIRTH_MAX ((UINT64_C(1) << 47) - 1)
 
 struct kv_object {
-   /* The version it was born in << 17 | whether it is counted << 16 | 16 bits for the kind's own
-    * use */
+   /* The number of the version it was born in << 17 | whether it is counted << 16 | 16 bits for the
+    * kind's own use */
    uint64_t stamp;
 };
 

@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-#define FIRST_NUMBER 1 /* so that 0 lies before every version */
+/* Of sequence 0, so that 0 lies before every version. */
+#define FIRST_NUMBER 1
 
 struct kv_store *kv_store_create(void)
 {
@@ -79,15 +80,17 @@ struct kv_transaction *kv_store_begin_replacement(struct kv_store *store, struct
       kv_transaction_abort(transaction);
       return NULL;
    }
-   /* What is taken was born in the numbers of `other`. Were they above those of this store, a view
-    * of it could lose an object that it needs; below them it keeps some for longer. */
-   KV_INVARIANT(!taken->root || kv_object_birth(taken->root) <= transaction->birth);
+   /* What is taken was born in the numbers of `other`. Were one above the number that it is
+    * published with, a view of that could lose an object that it needs. Those below the numbers of
+    * the views that there are only keep their objects for longer. */
+   transaction->newest = kv_object_birth(taken);
    version->root = taken->root;
    version->count = taken->count;
+   version->hidden = taken->hidden;
    version->bytes = taken->bytes;
    transaction->since = 0;
    taken->root = NULL;
-   taken->count = taken->bytes = 0;
+   taken->count = taken->hidden = taken->bytes = 0;
    return transaction;
 }
 
@@ -104,15 +107,20 @@ void kv_transaction_prefetch(const struct kv_transaction *transaction, const str
 }
 
 bool kv_transaction_set(struct kv_transaction *transaction, struct kv_slice key,
-                        struct kv_slice value)
+                        struct kv_slice value, int64_t expires_at, uint64_t sequence)
 {
-   struct kv_entry *entry = kv_entry_create(key, value);
-   return entry && kv_transaction_put(transaction, entry);
+   struct kv_entry *entry = kv_entry_create(key, value, expires_at);
+   return entry && kv_transaction_put(transaction, entry, sequence);
 }
 
 uint64_t kv_transaction_count(const struct kv_transaction *transaction)
 {
    return transaction->version->count;
+}
+
+uint64_t kv_transaction_hidden_count(const struct kv_transaction *transaction)
+{
+   return kv_version_hidden_count(transaction->version);
 }
 
 uint64_t kv_transaction_bytes(const struct kv_transaction *transaction)
@@ -123,12 +131,20 @@ uint64_t kv_transaction_bytes(const struct kv_transaction *transaction)
 void kv_transaction_publish(struct kv_transaction *transaction, uint64_t sequence)
 {
    struct kv_store *store = transaction->store;
+   struct kv_version *version = transaction->version;
+   const uint64_t current = atomic_load_explicit(&store->number, memory_order_relaxed);
+   const uint64_t number = sequence + 1;
    /* One at a time: nothing was published since it was begun. */
-   KV_INVARIANT(transaction->birth ==
-                atomic_load_explicit(&store->number, memory_order_relaxed) + 1);
-   transaction->version->sequence = sequence;
-   atomic_store(&store->current, transaction->version);
-   atomic_store(&store->number, transaction->birth);
+   KV_INVARIANT(transaction->birth == current + 1);
+   if (number == current) {
+      KV_INVARIANT(version->root == atomic_load(&store->current)->root);
+      kv_transaction_abort(transaction);
+      return;
+   }
+   KV_INVARIANT(sequence <= KV_SEQUENCE_MAX && number > current && number >= transaction->newest);
+   kv_object_set_birth(&version->object, number);
+   atomic_store(&store->current, version);
+   atomic_store(&store->number, number);
    kv_reclaim_later(store, transaction);
 }
 
@@ -151,12 +167,17 @@ void kv_transaction_abort(struct kv_transaction *transaction)
 
 uint64_t kv_version_sequence(const struct kv_version *version)
 {
-   return version->sequence;
+   return kv_object_birth(version) - 1;
 }
 
 uint64_t kv_version_count(const struct kv_version *version)
 {
    return version->count;
+}
+
+uint64_t kv_version_hidden_count(const struct kv_version *version)
+{
+   return version->hidden;
 }
 
 uint64_t kv_version_bytes(const struct kv_version *version)

@@ -51,10 +51,16 @@ void kv_version_prefetch(const struct kv_version *version, const struct kv_slice
    }
 }
 
+/* Whether it was born in the transaction: its entries have the numbers of their changes. */
+static bool is_own(const struct kv_transaction *edit, const void *object)
+{
+   return kv_object_birth(object) >= edit->birth;
+}
+
 /* Frees or retires an object that the working version no longer uses. */
 static void discard(struct kv_transaction *edit, void *object)
 {
-   if (kv_object_birth(object) == edit->birth)
+   if (is_own(edit, object))
       kv_object_release(object);
    else
       kv_retired_push(&edit->retired, object);
@@ -68,7 +74,7 @@ static struct kv_node *writable(struct kv_transaction *edit, struct kv_node **li
    uint32_t wanted = node->count + more;
    if (wanted > KV_NODE_FANOUT)
       wanted = KV_NODE_FANOUT;
-   if (kv_object_birth(node) != edit->birth) {
+   if (!is_own(edit, node)) {
       fresh = kv_node_copy(node, edit->birth, wanted);
       if (fresh)
          kv_retired_push(&edit->retired, node);
@@ -155,9 +161,10 @@ static struct kv_node *raise_root(struct kv_transaction *edit)
 }
 
 /* The leaf for the key, writable and with space for it; NULL when memory runs out. Full nodes are
- * split on the way down, so that each has space for what a split below it adds. *last: no leaf
- * follows. */
-static struct kv_node *leaf_with_space(struct kv_transaction *edit, struct kv_slice key, bool *last)
+ * split on the way down, so that each has space for what a split below it adds, and none has a
+ * bound above `expiry`. *last: no leaf follows. */
+static struct kv_node *leaf_with_space(struct kv_transaction *edit, struct kv_slice key,
+                                       int64_t expiry, bool *last)
 {
    *last = true;
    if (!edit->version->root)
@@ -167,6 +174,7 @@ static struct kv_node *leaf_with_space(struct kv_transaction *edit, struct kv_sl
    if (node && must_split(node, key))
       node = raise_root(edit);
    while (node && node->level > 0) {
+      kv_node_lower_expiry(node, expiry);
       uint32_t index = kv_node_child(node, key);
       struct kv_node *child = writable(edit, &kv_node_children(node)[index], 1);
       if (child && must_split(child, key)) {
@@ -182,37 +190,49 @@ static struct kv_node *leaf_with_space(struct kv_transaction *edit, struct kv_sl
    return node;
 }
 
+/* A key of the server's own (store.h). */
+static bool is_hidden(const struct kv_entry *entry)
+{
+   return entry->bytes[0] == '\0';
+}
+
 static void insert(struct kv_transaction *edit, struct kv_node *leaf, uint32_t index,
                    struct kv_entry *entry)
 {
    kv_node_insert(leaf, index, entry, NULL);
    edit->version->count++;
-   edit->version->bytes += kv_entry_key(entry).size + entry->value_size;
+   edit->version->hidden += is_hidden(entry);
+   edit->version->bytes += kv_entry_key(entry).size + kv_entry_value_size(entry);
 }
 
-/* Whether the key comes after all others and the last leaf is known and has space for it: no search
- * is needed when keys are loaded in ascending order. */
-static bool goes_last(const struct kv_transaction *edit, struct kv_slice key)
+/* Whether the key comes after all others, the last leaf is known and has space for it, and no bound
+ * need be lowered: no search is needed when keys are loaded in ascending order. */
+static bool goes_last(const struct kv_transaction *edit, struct kv_slice key, int64_t expiry)
 {
    const struct kv_node *leaf = edit->last_leaf;
-   return leaf && leaf->count > 0 && leaf->count < leaf->capacity &&
+   return leaf && leaf->count > 0 && leaf->count < leaf->capacity && leaf->expiry <= expiry &&
           kv_entry_compare(kv_node_keys(leaf)[leaf->count - 1], key) < 0;
 }
 
-bool kv_transaction_put(struct kv_transaction *edit, struct kv_entry *entry)
+bool kv_transaction_put(struct kv_transaction *edit, struct kv_entry *entry, uint64_t sequence)
 {
-   struct kv_slice key = kv_entry_key(entry);
-   kv_object_set_birth(&entry->object, edit->birth);
+   const struct kv_slice key = kv_entry_key(entry);
+   const int64_t expiry = kv_entry_expiry(entry);
+   const uint64_t birth = sequence + 1;
+   KV_INVARIANT(birth >= edit->birth && sequence <= KV_SEQUENCE_MAX);
+   kv_object_set_birth(&entry->object, birth);
+   if (edit->newest < birth)
+      edit->newest = birth;
    if (!kv_retired_reserve(&edit->retired, RETIRED_PER_CHANGE)) {
       kv_object_release(entry);
       return false;
    }
-   if (goes_last(edit, key)) {
+   if (goes_last(edit, key, expiry)) {
       insert(edit, edit->last_leaf, edit->last_leaf->count, entry);
       return true;
    }
    bool last, equal;
-   struct kv_node *leaf = leaf_with_space(edit, key, &last);
+   struct kv_node *leaf = leaf_with_space(edit, key, expiry, &last);
    edit->last_leaf = last ? leaf : NULL;
    if (!leaf) {
       kv_object_release(entry);
@@ -223,8 +243,8 @@ bool kv_transaction_put(struct kv_transaction *edit, struct kv_entry *entry)
       insert(edit, leaf, index, entry);
       return true;
    }
-   edit->version->bytes += entry->value_size;
-   edit->version->bytes -= kv_node_keys(leaf)[index]->value_size;
+   edit->version->bytes += kv_entry_value_size(entry);
+   edit->version->bytes -= kv_entry_value_size(kv_node_keys(leaf)[index]);
    discard(edit, kv_node_keys(leaf)[index]);
    kv_node_set_key(leaf, index, entry);
    return true;
@@ -340,7 +360,8 @@ bool kv_transaction_delete(struct kv_transaction *edit, struct kv_slice key, boo
    struct kv_entry *entry = kv_node_keys(leaf)[index];
    kv_node_remove(leaf, index);
    edit->version->count--;
-   edit->version->bytes -= key.size + entry->value_size;
+   edit->version->hidden -= is_hidden(entry);
+   edit->version->bytes -= key.size + kv_entry_value_size(entry);
    discard(edit, entry);
 
    while (depth-- > 0) {
@@ -349,6 +370,48 @@ bool kv_transaction_delete(struct kv_transaction *edit, struct kv_slice key, boo
    }
    lower_root(edit);
    return true;
+}
+
+/* ---- Expiry ---- */
+
+int64_t kv_transaction_expires_first(const struct kv_transaction *transaction)
+{
+   const struct kv_node *root = transaction->version->root;
+   return root ? root->expiry : INT64_MAX;
+}
+
+/* Where nothing is due, the bound becomes exact: what is below the node is so for every version. */
+static const struct kv_entry *find_expired(struct kv_node *node, int64_t now_ms)
+{
+   int64_t first = INT64_MAX;
+   if (node->expiry > now_ms)
+      return NULL;
+   for (uint32_t i = 0; i < node->count; i++) {
+      int64_t expiry;
+      if (node->level > 0) {
+         struct kv_node *child = kv_node_children(node)[i];
+         const struct kv_entry *found = find_expired(child, now_ms); /* as deep as the tree */
+         if (found)
+            return found;
+         expiry = child->expiry;
+      } else {
+         const struct kv_entry *entry = kv_node_keys(node)[i];
+         expiry = kv_entry_expiry(entry);
+         if (expiry <= now_ms)
+            return entry;
+      }
+      if (first > expiry)
+         first = expiry;
+   }
+   node->expiry = first;
+   return NULL;
+}
+
+const struct kv_entry *kv_transaction_find_expired(struct kv_transaction *transaction,
+                                                   int64_t now_ms)
+{
+   struct kv_node *root = transaction->version->root;
+   return root ? find_expired(root, now_ms) : NULL;
 }
 
 /* ---- Freeing ---- */

@@ -20,10 +20,11 @@
 /* The working version of a transaction belongs to the writer; published, it never changes, and any
  * thread may read it for as long as it is pinned or held. */
 struct kv_version {
-   struct kv_object object; /* born in its own version, retired by the next one */
-   uint64_t sequence;
+   /* Born in its own version, retired by the next one; its number is its sequence + 1. */
+   struct kv_object object;
    struct kv_node *root; /* NULL: empty */
    uint64_t count;       /* keys */
+   uint64_t hidden;      /* of them */
    uint64_t bytes;       /* sum of key and value sizes */
 };
 
@@ -32,8 +33,9 @@ struct kv_transaction {
    struct kv_store *store;
    STAILQ_ENTRY(kv_transaction) queued; /* once committed (reclaim.h) */
    struct kv_version *version;          /* the working one */
-   uint64_t birth;                      /* its number */
-   uint64_t since;                      /* what was born from then on is its own */
+   uint64_t birth;  /* the number after the current one: what is born from then on is its own */
+   uint64_t since;  /* the same, and 0 when it is a replacement: all is its own */
+   uint64_t newest; /* birth of the newest entry; at most the number it is published with */
    struct kv_node *last_leaf; /* of the working version, if known and born in it; or NULL */
    struct kv_retired retired; /* what older versions still use and this one does not */
 };

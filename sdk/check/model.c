@@ -29,7 +29,7 @@ void model_apply(struct kv_store *store, const kvs_record *records, size_t count
       done = records[i].kind == KVS_DELETE
                  ? kv_transaction_delete(transaction, bytes_of(records[i].key), &existed)
                  : kv_transaction_set(transaction, bytes_of(records[i].key),
-                                      bytes_of(records[i].value));
+                                      bytes_of(records[i].value), 0, records[i].sequence);
    }
    if (!done)
       check_broken("no memory for the records");
@@ -63,7 +63,8 @@ struct kv_store *model_copy(struct kv_store *store)
       check_broken("no memory for a copy of the state");
    kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
    while ((entry = kv_cursor_next(&cursor)))
-      if (!kv_transaction_set(transaction, kv_entry_key(entry), kv_entry_value(entry)))
+      if (!kv_transaction_set(transaction, kv_entry_key(entry), kv_entry_value(entry),
+                              kv_entry_expires_at(entry), kv_entry_version(entry)))
          check_broken("no memory for a copy of the state");
    kv_transaction_commit(transaction, kv_version_sequence(kv_store_view_version(view)));
    kv_store_view_destroy(view);

@@ -18,7 +18,7 @@ struct spy {
     * size fail the case when they are called. */
    uint32_t host_size, host_minor;
    /* The time of expiry of a key: views give it, and what on_load hands over must have it. The
-    * store of this version keeps none. NULL: nothing expires. */
+    * models keep none. NULL: nothing expires. */
    int64_t (*expiry_of)(kvs_bytes key);
    /* Views give their records in memory that the next read reuses, as KVS_PLUGIN_COPIES allows. */
    bool reuses_view;

@@ -209,8 +209,12 @@ static bool stop_wanted(void *context)
    return control_script.stop_wanted;
 }
 
+/* With a store of its own, as a process that starts. */
 static void create_control(struct control_fixture *fixture)
 {
+   const struct kv_commit_options commit_options = {.workers = 1};
+   fixture->store = kv_store_create();
+   fixture->commit = kv_commit_create(fixture->store, &commit_options, &fixture->status);
    const struct kv_control_config config = {.directory = fixture->directory,
                                             .library = fixture->library,
                                             .store = fixture->store,
@@ -219,6 +223,13 @@ static void create_control(struct control_fixture *fixture)
                                                          .writable_changed = note_writable,
                                                          .stop_wanted = stop_wanted}};
    fixture->control = kv_control_create(&config, &fixture->status);
+}
+
+static void destroy_control(struct control_fixture *fixture)
+{
+   kv_control_destroy(fixture->control);
+   kv_commit_destroy(fixture->commit);
+   kv_store_destroy(fixture->store);
 }
 
 enum kv_code control_fixture_restart(struct control_fixture *fixture)
@@ -230,7 +241,7 @@ enum kv_code control_fixture_restart_as(struct control_fixture *fixture,
                                         const struct kv_control_request *choice)
 {
    control_fixture_stop(fixture);
-   kv_control_destroy(fixture->control);
+   destroy_control(fixture);
    create_control(fixture);
    enum kv_code code = kv_control_start(fixture->control, choice, &fixture->status);
    fixture->stopped = code != KV_OK;
@@ -253,9 +264,6 @@ int control_fixture_set_up(void **state)
    struct kv_status *status = &fixture->status;
    assert_int_equal(kv_data_directory_open(data, &fixture->directory, status), KV_OK);
    fixture->library = kv_plugin_library_create(plugins, status);
-   fixture->store = kv_store_create();
-   const struct kv_commit_options commit_options = {.workers = 1};
-   fixture->commit = kv_commit_create(fixture->store, &commit_options, status);
    create_control(fixture);
    fixture->writable = true;
    const struct kv_control_request choice = {.plugin = "scripted"};
@@ -281,9 +289,7 @@ int control_fixture_tear_down(void **state)
    control_script.checkpoint = KVS_OK;
    failing_syncs = 0;
    control_fixture_stop(fixture);
-   kv_control_destroy(fixture->control);
-   kv_commit_destroy(fixture->commit);
-   kv_store_destroy(fixture->store);
+   destroy_control(fixture);
    kv_plugin_library_destroy(fixture->library);
    kv_data_directory_close(fixture->directory);
    temporary_remove(&fixture->folder);

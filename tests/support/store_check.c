@@ -30,15 +30,25 @@ struct kv_slice store_numbered(char text[static 16], unsigned number)
    return kv_slice(text, (size_t)snprintf(text, 16, "key:%08u", number));
 }
 
+bool store_set(struct kv_transaction *transaction, struct kv_slice key, struct kv_slice value)
+{
+   return kv_transaction_set(transaction, key, value, 0, transaction->birth - 1);
+}
+
+void store_commit(struct kv_transaction *transaction)
+{
+   kv_transaction_commit(transaction, transaction->birth - 1);
+}
+
 void store_fill(struct kv_store *store, unsigned count)
 {
    char text[16];
    struct kv_transaction *transaction = kv_store_begin(store);
    for (unsigned i = 0; i < count; i++) {
       struct kv_slice key = store_numbered(text, 2 * i);
-      assert_true(kv_transaction_set(transaction, key, key));
+      assert_true(store_set(transaction, key, key));
    }
-   kv_transaction_commit(transaction, 1);
+   store_commit(transaction);
 }
 
 void store_delete_numbered(struct kv_transaction *transaction, unsigned number)
@@ -65,6 +75,10 @@ static void check_node(const struct kv_node *node, const struct kv_entry *low,
          assert_true(order < 0 || (order == 0 && previous == low));
       }
       previous = key;
+      if (node->level == 0) {
+         assert_true(node->expiry <= kv_entry_expiry(key));
+         shape->hidden += key->bytes[0] == '\0';
+      }
    }
    if (previous && high && node->count > 0)
       assert_true(kv_entry_compare(previous, kv_entry_key(high)) < 0 || previous == low);
@@ -77,6 +91,7 @@ static void check_node(const struct kv_node *node, const struct kv_entry *low,
    for (uint32_t i = 0; i < node->count; i++) {
       const struct kv_node *child = kv_node_children(node)[i];
       assert_int_equal(child->level + 1, node->level);
+      assert_true(node->expiry <= child->expiry);
       check_node(child, i > 0 ? kv_node_keys(node)[i] : low,
                  i + 1 < node->count ? kv_node_keys(node)[i + 1] : high, shape);
    }
@@ -88,5 +103,6 @@ struct store_shape store_check_tree(const struct kv_version *version)
    if (version->root)
       check_node(version->root, NULL, NULL, &shape);
    assert_int_equal(shape.slots, kv_version_count(version));
+   assert_int_equal(shape.hidden, kv_version_hidden_count(version));
    return shape;
 }

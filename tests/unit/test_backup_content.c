@@ -124,8 +124,14 @@ static void what_cannot_be_kept_is_refused(void **state)
 {
    (void)state;
    struct file file = {{SET("a"), SET("b")}, 2, 7, false};
-   file.records[1].expires_at_ms = 1;
-   read_both(&file, KV_DATA_LOSS, "expires");
+   file.records[1].expires_at_ms = -1;
+   read_both(&file, KV_DATA_LOSS, "time of expiry");
+   file.records[1].expires_at_ms = KV_EXPIRES_AT_MAX + 1;
+   read_both(&file, KV_DATA_LOSS, "time of expiry");
+   file.records[1].expires_at_ms = KV_EXPIRES_AT_MAX;
+   read_both(&file, KV_OK, NULL);
+   file.sequence = 0;
+   read_both(&file, KV_DATA_LOSS, "version is out of range");
    static char large[KV_KEY_SIZE_MAX + 1];
    memset(large, 'k', sizeof large);
    file = (struct file){{SET("")}, 1, 7, false};

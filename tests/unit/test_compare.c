@@ -16,8 +16,8 @@ static struct kv_store *store_of(const char *words, uint64_t sequence)
    assert_non_null(transaction);
    while (*words) {
       size_t key = strcspn(words, "="), value = strcspn(words + key + 1, " ");
-      assert_true(
-          kv_transaction_set(transaction, kv_slice(words, key), kv_slice(words + key + 1, value)));
+      assert_true(kv_transaction_set(transaction, kv_slice(words, key),
+                                     kv_slice(words + key + 1, value), 0, sequence));
       words += key + 1 + value;
       words += *words == ' ';
    }
@@ -84,6 +84,34 @@ static void the_lowest_key_that_differs_is_reported_and_all_are_counted(void **s
    }
 }
 
+static void another_time_of_expiry_is_another_value(void **state)
+{
+   (void)state;
+   static const int64_t times[] = {0, 1000, 2000};
+   struct kv_store *stores[3];
+   struct kv_store_view *views[3];
+   for (size_t i = 0; i < 3; i++) {
+      stores[i] = kv_store_create();
+      struct kv_transaction *transaction = kv_store_begin(stores[i]);
+      assert_true(kv_transaction_set(transaction, kv_slice_of("a"), kv_slice_of("1"), times[i], 1));
+      kv_transaction_commit(transaction, 1);
+      views[i] = kv_store_view_create(stores[i]);
+   }
+   for (size_t i = 0; i < 3; i++) {
+      for (size_t j = 0; j < 3; j++) {
+         struct kv_comparison comparison;
+         assert_true(kv_compare(kv_store_view_version(views[i]), kv_store_view_version(views[j]),
+                                &comparison));
+         assert_int_equal(comparison.difference, i == j ? KV_DIFFERENCE_NONE : KV_DIFFERENCE_VALUE);
+         assert_int_equal(strcmp(comparison.first_digest, comparison.second_digest) == 0, i == j);
+      }
+   }
+   for (size_t i = 0; i < 3; i++) {
+      kv_store_view_destroy(views[i]);
+      kv_store_destroy(stores[i]);
+   }
+}
+
 static void bytes_that_move_between_key_and_value_change_the_digest(void **state)
 {
    (void)state;
@@ -116,6 +144,7 @@ int main(void)
    const struct CMUnitTest tests[] = {
        cmocka_unit_test(equal_data_has_equal_digests_in_whatever_order_it_came),
        cmocka_unit_test(the_lowest_key_that_differs_is_reported_and_all_are_counted),
+       cmocka_unit_test(another_time_of_expiry_is_another_value),
        cmocka_unit_test(bytes_that_move_between_key_and_value_change_the_digest),
        cmocka_unit_test(another_sequence_is_a_difference_without_a_key),
        cmocka_unit_test(of_a_long_key_the_beginning_is_kept),

@@ -33,7 +33,7 @@ static struct kv_store *make_data(unsigned keys)
    for (unsigned i = 0; i < keys; i++) {
       char key[16];
       snprintf(key, sizeof key, "new%u", i);
-      assert_true(kv_transaction_set(transaction, kv_slice_of(key), kv_slice_of("2")));
+      assert_true(kv_transaction_set(transaction, kv_slice_of(key), kv_slice_of("2"), 0, 5));
    }
    kv_transaction_commit(transaction, 5);
    return data;

@@ -273,7 +273,9 @@ static void the_end_gives_up_a_load_and_what_is_there_stays(void **state)
    control_script.stop_in_load = control_script.stop_wanted = false;
    assert_int_equal(control_fixture_restart(fixture), KV_OK);
    assert_int_equal(control_fixture_generation(fixture), 1);
-   /* A stop of the server leaves its last checkpoint complete. */
+   /* A stop of the server leaves its last checkpoint complete. This plug-in has kept nothing. */
+   assert_int_equal(control_fixture_set(fixture, "a", "1"), KV_OK);
+   assert_int_equal(control_fixture_set(fixture, "b", "2"), KV_OK);
    control_script.stop_wanted = true;
    uint64_t sequence;
    assert_int_equal(control_fixture_save(fixture, &sequence), KV_OK);

@@ -31,7 +31,7 @@ static int set_up(void **state)
    assert_non_null(fixture.store);
    struct kv_transaction *first = kv_store_begin(fixture.store);
    assert_non_null(first);
-   assert_true(kv_transaction_set(first, kv_slice_of("old"), kv_slice_of("1")));
+   assert_true(kv_transaction_set(first, kv_slice_of("old"), kv_slice_of("1"), 0, 10));
    kv_transaction_commit(first, 10);
    fixture.transaction = kv_store_begin(fixture.store);
    assert_non_null(fixture.transaction);

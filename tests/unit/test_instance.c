@@ -108,9 +108,12 @@ static void reopen(struct fixture *fixture, const char *option, const char *valu
    assert_int_equal(open_faulty(fixture, option, value), KV_OK);
 }
 
-/* Loads into the store; nothing is published upon failure. */
+/* Loads into a new store; nothing is published upon failure. */
 static enum kv_code load(struct fixture *fixture)
 {
+   kv_store_destroy(fixture->store);
+   fixture->store = kv_store_create();
+   assert_non_null(fixture->store);
    struct kv_transaction *transaction = kv_store_begin(fixture->store);
    assert_non_null(transaction);
    enum kv_code code =
@@ -190,7 +193,7 @@ static void a_view_is_read_whole_and_in_order_in_small_steps(void **state)
    char key[16];
    for (int i = 9; i >= 0; i--) {
       snprintf(key, sizeof key, "k%d", i);
-      assert_true(kv_transaction_set(transaction, kv_slice_of(key), kv_slice_of("v")));
+      assert_true(kv_transaction_set(transaction, kv_slice_of(key), kv_slice_of("v"), 0, 40));
    }
    kv_transaction_commit(transaction, 40);
 
@@ -202,10 +205,6 @@ static void a_view_is_read_whole_and_in_order_in_small_steps(void **state)
    kv_instance_close(fixture->instance);
 
    assert_int_equal(open_with(fixture, "memory", NULL, 0), KV_OK);
-   transaction = kv_store_begin(fixture->store);
-   bool existed;
-   assert_true(kv_transaction_delete(transaction, kv_slice_of("k3"), &existed));
-   kv_transaction_commit(transaction, 41);
    assert_int_equal(load(fixture), KV_OK);
    assert_int_equal(fixture->sequence, 40);
    assert_store_holds(fixture, "k0=v k1=v k2=v k3=v k4=v k5=v k6=v k7=v k8=v k9=v ");
@@ -361,8 +360,11 @@ static void an_unacceptable_record_stops_the_load_whatever_the_plug_in_says(void
        {"no_key", "key is not of 1 to 65536 bytes"},
        {"long_key", "key is not of 1 to 65536 bytes"},
        {"kind", "neither sets nor deletes"},
-       {"expires", "a record that expires"},
+       {"expires_early", "time of expiry is out of range"},
+       {"expires_late", "time of expiry is out of range"},
+       {"delete_expires", "deletes and expires"},
        {"delete_with_value", "deletes and has a value"},
+       {"high_sequence", "sequence is out of range"},
    };
    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
       reopen(fixture, "record", cases[i].word);
@@ -374,6 +376,47 @@ static void an_unacceptable_record_stops_the_load_whatever_the_plug_in_says(void
    assert_int_equal(load(fixture), KV_OK);
    assert_int_equal(fixture->sequence, 7);
    assert_store_holds(fixture, "key=value ");
+}
+
+static void assert_entry(struct fixture *fixture, const char *key, uint64_t version,
+                         int64_t expires_at)
+{
+   struct kv_store_view *view = kv_store_view_create(fixture->store);
+   assert_non_null(view);
+   const struct kv_entry *entry = kv_version_find(kv_store_view_version(view), kv_slice_of(key));
+   assert_non_null(entry);
+   assert_int_equal(kv_entry_version(entry), version);
+   assert_true(kv_entry_expires_at(entry) == expires_at);
+   kv_store_view_destroy(view);
+}
+
+static void a_loaded_entry_has_the_sequence_and_the_expiry_of_its_record(void **state)
+{
+   struct fixture *fixture = *state;
+   const struct kv_mode_option options[] = {{"record", "expires"}, {"loaded_to", "9"}};
+   assert_int_equal(open_with(fixture, "faulty", options, 2), KV_OK);
+   assert_int_equal(load(fixture), KV_OK);
+   assert_int_equal(fixture->sequence, 9);
+   assert_entry(fixture, "key", 7, KV_EXPIRES_AT_MAX);
+}
+
+static void a_view_says_when_its_entries_expire(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_transaction *transaction = kv_store_begin(fixture->store);
+   assert_true(kv_transaction_set(transaction, kv_slice_of("expires"), kv_slice_of("v"), 77, 1));
+   assert_true(kv_transaction_set(transaction, kv_slice_of("stays"), kv_slice_of("v"), 0, 2));
+   kv_transaction_commit(transaction, 2);
+   assert_int_equal(open_with(fixture, "memory", NULL, 0), KV_OK);
+   assert_int_equal(kv_instance_load(fixture->instance, NULL, &fixture->sequence, &fixture->status),
+                    KV_OK);
+   assert_int_equal(tick(fixture, KVS_TICK_CHECKPOINT), KV_OK);
+   kv_instance_close(fixture->instance);
+
+   assert_int_equal(open_with(fixture, "memory", NULL, 0), KV_OK);
+   assert_int_equal(load(fixture), KV_OK);
+   assert_entry(fixture, "expires", 2, 77);
+   assert_entry(fixture, "stays", 2, 0);
 }
 
 static void the_declared_sequence_covers_all_records(void **state)
@@ -502,7 +545,7 @@ static void a_tick_describes_its_view(void **state)
 {
    struct fixture *fixture = *state;
    struct kv_transaction *transaction = kv_store_begin(fixture->store);
-   assert_true(kv_transaction_set(transaction, kv_slice_of("key"), kv_slice_of("value")));
+   assert_true(kv_transaction_set(transaction, kv_slice_of("key"), kv_slice_of("value"), 0, 12));
    kv_transaction_commit(transaction, 12);
    open_watcher(fixture);
    assert_int_equal(tick(fixture, KVS_TICK_SHUTDOWN), KV_OK);
@@ -540,6 +583,8 @@ int main(void)
        TEST(a_failure_without_a_reason_still_says_what_failed),
        TEST(garbage_in_an_error_text_does_no_harm),
        TEST(an_unacceptable_record_stops_the_load_whatever_the_plug_in_says),
+       TEST(a_loaded_entry_has_the_sequence_and_the_expiry_of_its_record),
+       TEST(a_view_says_when_its_entries_expire),
        TEST(the_declared_sequence_covers_all_records),
        TEST(a_fresh_directory_must_hand_over_nothing),
        TEST(a_plug_in_is_given_a_complete_host),

@@ -87,7 +87,8 @@ static void fill(struct fixture *fixture, unsigned count, size_t size)
    for (unsigned i = 0; i < count; i++) {
       char key[16];
       snprintf(key, sizeof key, "key %06u", i);
-      assert_true(kv_transaction_set(transaction, kv_slice_of(key), kv_slice(value, size)));
+      assert_true(
+          kv_transaction_set(transaction, kv_slice_of(key), kv_slice(value, size), 0, count));
    }
    kv_transaction_commit(transaction, count);
    free(value);

@@ -168,7 +168,8 @@ static void fill(struct service_fixture *fixture, unsigned count, size_t value_s
    for (unsigned i = 0; i < count; i++) {
       char key[16];
       snprintf(key, sizeof key, "key %06u", i);
-      assert_true(kv_transaction_set(transaction, kv_slice_of(key), kv_slice(large, value_size)));
+      assert_true(
+          kv_transaction_set(transaction, kv_slice_of(key), kv_slice(large, value_size), 0, count));
    }
    kv_transaction_commit(transaction, count);
 }

@@ -10,7 +10,7 @@
 
 static void set(struct kv_transaction *transaction, const char *key, const char *value)
 {
-   assert_true(kv_transaction_set(transaction, kv_slice_of(key), kv_slice_of(value)));
+   assert_true(store_set(transaction, kv_slice_of(key), kv_slice_of(value)));
 }
 
 static bool delete_key(struct kv_transaction *transaction, const char *key)
@@ -52,6 +52,9 @@ static void a_new_store_is_empty_at_sequence_0(void **state)
    kv_cursor_seek(&cursor, version, kv_slice(NULL, 0));
    assert_null(kv_cursor_next(&cursor));
    assert_null(kv_cursor_next(&cursor));
+   assert_null(kv_cursor_previous(&cursor));
+   kv_cursor_seek_before(&cursor, version, kv_slice(NULL, 0));
+   assert_null(kv_cursor_previous(&cursor));
    kv_store_view_destroy(view);
 }
 
@@ -92,6 +95,48 @@ static void an_aborted_transaction_leaves_no_trace(void **state)
    assert_value(version, "new", NULL);
    assert_int_equal(kv_version_count(version), 2);
    assert_int_equal(kv_version_sequence(version), 1);
+   kv_store_view_destroy(view);
+}
+
+static void an_unchanged_transaction_may_be_published_at_the_current_sequence(void **state)
+{
+   kv_transaction_commit(kv_store_begin(*state), 0);
+   struct kv_store_view *before = kv_store_view_create(*state);
+   assert_int_equal(kv_version_sequence(kv_store_view_version(before)), 0);
+   kv_store_view_destroy(before);
+   struct kv_transaction *transaction = kv_store_begin(*state);
+   set(transaction, "a", "1");
+   kv_transaction_commit(transaction, 5);
+   kv_transaction_commit(kv_store_begin(*state), 5);
+   kv_transaction_commit(kv_store_begin(*state), 9);
+   struct kv_store_view *after = kv_store_view_create(*state);
+   assert_int_equal(kv_version_sequence(kv_store_view_version(after)), 9);
+   assert_value(kv_store_view_version(after), "a", "1");
+   kv_store_view_destroy(after);
+}
+
+static void keys_that_begin_with_nul_are_counted_as_hidden(void **state)
+{
+   const struct kv_slice hidden = kv_slice("\0r", 2), other = kv_slice("\0", 1);
+   struct kv_transaction *transaction = kv_store_begin(*state);
+   assert_true(store_set(transaction, hidden, kv_slice_of("1")));
+   assert_true(store_set(transaction, hidden, kv_slice_of("2")));
+   assert_true(store_set(transaction, other, kv_slice_of("3")));
+   set(transaction, "a", "4");
+   assert_int_equal(kv_transaction_hidden_count(transaction), 2);
+   bool existed;
+   assert_true(kv_transaction_delete(transaction, other, &existed));
+   assert_true(delete_key(transaction, "a"));
+   assert_int_equal(kv_transaction_hidden_count(transaction), 1);
+   kv_transaction_abort(transaction);
+   transaction = kv_store_begin(*state);
+   assert_int_equal(kv_transaction_hidden_count(transaction), 0);
+   assert_true(store_set(transaction, hidden, kv_slice_of("1")));
+   set(transaction, "a", "4");
+   store_commit(transaction);
+   struct kv_store_view *view = kv_store_view_create(*state);
+   assert_int_equal(kv_version_hidden_count(kv_store_view_version(view)), 1);
+   assert_int_equal(kv_version_count(kv_store_view_version(view)), 2);
    kv_store_view_destroy(view);
 }
 
@@ -148,7 +193,7 @@ static void keys_come_in_the_order_of_unsigned_bytes(void **state)
    struct kv_transaction *transaction = kv_store_begin(*state);
    for (size_t i = 0; i < COUNT; i++) { /* 7 and the count have no common divisor */
       struct kv_slice key = ordered[i * 7 % COUNT];
-      assert_true(kv_transaction_set(transaction, key, key));
+      assert_true(store_set(transaction, key, key));
    }
    kv_transaction_commit(transaction, 1);
    struct kv_store_view *view = kv_store_view_create(*state);
@@ -182,6 +227,55 @@ static void a_cursor_begins_at_the_first_key_not_below_the_one_sought(void **sta
          assert_true(!there || store_same(kv_entry_key(entry), store_numbered(expected, next)));
       }
    }
+   kv_store_view_destroy(view);
+}
+
+static void assert_key(const struct kv_entry *entry, const unsigned *number)
+{
+   char text[16];
+   assert_int_equal(entry != NULL, number != NULL);
+   if (entry)
+      assert_true(store_same(kv_entry_key(entry), store_numbered(text, *number)));
+}
+
+static void a_cursor_goes_back_from_the_last_key_below_the_one_sought(void **state)
+{
+   enum { COUNT = 5000 };
+   store_fill(*state, COUNT);
+   struct kv_store_view *view = kv_store_view_create(*state);
+   for (unsigned i = 0; i <= 2 * COUNT; i++) {
+      char text[16];
+      struct kv_cursor cursor;
+      kv_cursor_seek_before(&cursor, kv_store_view_version(view), store_numbered(text, i));
+      unsigned above = (i + 1) & ~1u;
+      for (unsigned steps = 1; steps <= 2; steps++) {
+         unsigned number = above - 2 * steps;
+         assert_key(kv_cursor_previous(&cursor), above >= 2 * steps ? &number : NULL);
+      }
+   }
+   kv_store_view_destroy(view);
+}
+
+static void a_cursor_turns_around_anywhere_and_stays_at_the_ends(void **state)
+{
+   enum { COUNT = 1000 };
+   unsigned last = 2 * (COUNT - 1);
+   store_fill(*state, COUNT);
+   struct kv_store_view *view = kv_store_view_create(*state);
+   struct kv_cursor cursor;
+   kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
+   assert_key(kv_cursor_previous(&cursor), NULL);
+   for (unsigned i = 0; i <= last; i += 2) {
+      assert_key(kv_cursor_next(&cursor), &i);
+      assert_key(kv_cursor_previous(&cursor), &i);
+      assert_key(kv_cursor_next(&cursor), &i);
+   }
+   assert_key(kv_cursor_next(&cursor), NULL);
+   assert_key(kv_cursor_next(&cursor), NULL);
+   assert_key(kv_cursor_previous(&cursor), &last);
+   kv_cursor_seek_before(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
+   assert_key(kv_cursor_next(&cursor), NULL);
+   assert_key(kv_cursor_previous(&cursor), &last);
    kv_store_view_destroy(view);
 }
 
@@ -220,8 +314,8 @@ static void the_longest_key_and_the_empty_value_are_kept(void **state)
    struct kv_slice last = kv_slice(longest, sizeof longest),
                    before = kv_slice(longest, sizeof longest - 1);
    struct kv_transaction *transaction = kv_store_begin(*state);
-   assert_true(kv_transaction_set(transaction, last, kv_slice(NULL, 0)));
-   assert_true(kv_transaction_set(transaction, before, kv_slice("x", 1)));
+   assert_true(store_set(transaction, last, kv_slice(NULL, 0)));
+   assert_true(store_set(transaction, before, kv_slice("x", 1)));
    kv_transaction_commit(transaction, 1);
    struct kv_store_view *view = kv_store_view_create(*state);
    assert_true(store_holds(kv_store_view_version(view), last, kv_slice(NULL, 0)));
@@ -340,9 +434,13 @@ int main(void)
        STORE_TEST(a_new_store_is_empty_at_sequence_0),
        STORE_TEST(a_transaction_sees_its_own_changes_and_nobody_else_does),
        STORE_TEST(an_aborted_transaction_leaves_no_trace),
+       STORE_TEST(an_unchanged_transaction_may_be_published_at_the_current_sequence),
+       STORE_TEST(keys_that_begin_with_nul_are_counted_as_hidden),
        STORE_TEST(count_and_bytes_follow_sets_replaces_and_deletes),
        STORE_TEST(keys_come_in_the_order_of_unsigned_bytes),
        STORE_TEST(a_cursor_begins_at_the_first_key_not_below_the_one_sought),
+       STORE_TEST(a_cursor_goes_back_from_the_last_key_below_the_one_sought),
+       STORE_TEST(a_cursor_turns_around_anywhere_and_stays_at_the_ends),
        STORE_TEST(leaves_filled_in_ascending_order_stay_full),
        STORE_TEST(a_leaf_that_shrinks_is_merged_with_either_neighbour),
        STORE_TEST(the_longest_key_and_the_empty_value_are_kept),

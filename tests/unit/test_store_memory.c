@@ -87,7 +87,7 @@ static int destroy_store(void **state)
  * been freed. */
 static void assert_nothing_kept(struct kv_store *store)
 {
-   kv_transaction_commit(kv_store_begin(store), 1);
+   store_commit(kv_store_begin(store));
    assert_int_equal(blocks_in_use, 2); /* the store and its version */
 }
 
@@ -106,13 +106,13 @@ static void a_tree_emptied_in_any_order_keeps_nothing(void **state)
          if (j % 1000 == 0) {
             struct store_shape shape = store_check_tree(transaction->version);
             assert_true(shape.leaves <= 1 + shape.slots / 20);
-            kv_transaction_commit(transaction, j);
+            store_commit(transaction);
             transaction = kv_store_begin(*state);
          }
       }
       assert_int_equal(kv_transaction_count(transaction), 0);
       assert_int_equal(kv_transaction_bytes(transaction), 0);
-      kv_transaction_commit(transaction, COUNT);
+      store_commit(transaction);
       assert_nothing_kept(*state);
    }
 }
@@ -121,12 +121,12 @@ static void an_aborted_transaction_frees_what_it_made(void **state)
 {
    char text[16];
    store_fill(*state, 5000);
-   kv_transaction_commit(kv_store_begin(*state), 2);
+   store_commit(kv_store_begin(*state));
    long before = blocks_in_use;
    struct kv_transaction *transaction = kv_store_begin(*state);
    for (unsigned i = 0; i < 7000; i += 7) {
       store_delete_numbered(transaction, i & ~1u);
-      assert_true(kv_transaction_set(transaction, store_numbered(text, i + 1), kv_slice("new", 3)));
+      assert_true(store_set(transaction, store_numbered(text, i + 1), kv_slice("new", 3)));
    }
    kv_transaction_abort(transaction);
    assert_int_equal(blocks_in_use, before);
@@ -141,7 +141,7 @@ static void what_an_unpinned_version_used_is_freed_by_the_next_commit(void **sta
    for (unsigned i = 0; i < 1000; i++) {
       struct kv_transaction *transaction = kv_store_begin(*state);
       store_delete_numbered(transaction, 2 * i);
-      kv_transaction_commit(transaction, 2 + i);
+      store_commit(transaction);
    }
    assert_int_equal(store_check_tree(pinned).slots, 1000);
    kv_reader_unpin(reader);
@@ -155,21 +155,21 @@ static void a_held_view_costs_only_what_it_alone_needs(void **state)
    enum { COUNT = 1000 };
    uint64_t random_state = 42;
    store_fill(*state, COUNT);
-   kv_transaction_commit(kv_store_begin(*state), 2);
+   store_commit(kv_store_begin(*state));
    long alone = blocks_in_use;
    struct kv_store_view *view = kv_store_view_create(*state);
    for (unsigned i = 0; i < 20 * COUNT; i++) {
       char text[16];
       struct kv_transaction *transaction = kv_store_begin(*state);
       struct kv_slice key = store_numbered(text, store_random_below(&random_state, COUNT) * 2);
-      assert_true(kv_transaction_set(transaction, key, kv_slice(text, i % 16)));
-      kv_transaction_commit(transaction, 3 + i);
+      assert_true(store_set(transaction, key, kv_slice(text, i % 16)));
+      store_commit(transaction);
       /* At most twice the data, the view itself, and what the last transaction retired. */
       assert_true(blocks_in_use <= 2 * alone + 2 * COUNT / 50 + 16);
    }
    store_check_tree(kv_store_view_version(view));
    kv_store_view_destroy(view);
-   kv_transaction_commit(kv_store_begin(*state), 3);
+   store_commit(kv_store_begin(*state));
    assert_int_equal(blocks_in_use, alone);
 }
 
@@ -179,8 +179,8 @@ static void a_kept_entry_outlives_its_key_its_versions_and_the_store(void **stat
    const struct kv_slice key = kv_slice_of("key"), text = kv_slice(large, sizeof large);
    struct kv_store *other = kv_store_create();
    struct kv_transaction *transaction = kv_store_begin(other);
-   assert_true(kv_transaction_set(transaction, key, text));
-   kv_transaction_commit(transaction, 1);
+   assert_true(store_set(transaction, key, text));
+   store_commit(transaction);
    struct kv_reader *reader = kv_reader_create(other);
    const struct kv_entry *entry = kv_version_find(kv_reader_pin(reader), key);
    assert_non_null(entry);
@@ -191,9 +191,9 @@ static void a_kept_entry_outlives_its_key_its_versions_and_the_store(void **stat
 
    long kept = blocks_in_use;
    transaction = kv_store_begin(other);
-   assert_true(kv_transaction_set(transaction, key, kv_slice_of("small")));
-   kv_transaction_commit(transaction, 2);
-   kv_transaction_commit(kv_store_begin(other), 3);
+   assert_true(store_set(transaction, key, kv_slice_of("small")));
+   store_commit(transaction);
+   store_commit(kv_store_begin(other));
    assert_true(blocks_in_use >= kept);
    kv_store_destroy(other);
    kv_entry_release(entry);
@@ -209,16 +209,16 @@ static void values_that_nobody_keeps_are_freed_whatever_their_size(void **state)
    for (size_t size = KV_ENTRY_KEEP_MIN - 1; size <= sizeof large; size++) {
       for (unsigned i = 0; i < 3; i++) {
          struct kv_transaction *transaction = kv_store_begin(*state);
-         assert_true(kv_transaction_set(transaction, kv_slice_of("k"), kv_slice(large, size)));
+         assert_true(store_set(transaction, kv_slice_of("k"), kv_slice(large, size)));
          /* Replaced within its transaction, then aborted, committed, or deleted. */
-         assert_true(kv_transaction_set(transaction, kv_slice_of("k"), kv_slice(large, size)));
+         assert_true(store_set(transaction, kv_slice_of("k"), kv_slice(large, size)));
          bool existed;
          if (i == 2)
             assert_true(kv_transaction_delete(transaction, kv_slice_of("k"), &existed));
          if (i == 0)
             kv_transaction_abort(transaction);
          else
-            kv_transaction_commit(transaction, 1);
+            store_commit(transaction);
       }
       assert_nothing_kept(*state);
    }
@@ -236,41 +236,41 @@ static unsigned expected_number(unsigned key, uint64_t version)
 static void an_entry_created_ahead_is_freed_whether_it_is_put_or_released(void **state)
 {
    store_fill(*state, 100);
-   kv_transaction_commit(kv_store_begin(*state), 2);
+   store_commit(kv_store_begin(*state));
    long before = blocks_in_use;
    char text[16];
-   struct kv_entry *put = kv_entry_create(store_numbered(text, 8), kv_slice("ahead", 5));
-   struct kv_entry *undone = kv_entry_create(store_numbered(text, 9), kv_slice("undone", 6));
-   struct kv_entry *unused = kv_entry_create(store_numbered(text, 10), kv_slice("no", 2));
+   struct kv_entry *put = kv_entry_create(store_numbered(text, 8), kv_slice("ahead", 5), 0);
+   struct kv_entry *undone = kv_entry_create(store_numbered(text, 9), kv_slice("undone", 6), 0);
+   struct kv_entry *unused = kv_entry_create(store_numbered(text, 10), kv_slice("no", 2), 0);
    kv_entry_release(unused);
    kv_entry_release(NULL);
 
    struct kv_transaction *transaction = kv_store_begin(*state);
-   assert_true(kv_transaction_put(transaction, undone));
+   assert_true(kv_transaction_put(transaction, undone, 3));
    kv_transaction_abort(transaction);
    transaction = kv_store_begin(*state);
-   assert_true(kv_transaction_put(transaction, put));
+   assert_true(kv_transaction_put(transaction, put, 3));
    assert_true(store_holds(transaction->version, store_numbered(text, 8), kv_slice("ahead", 5)));
    assert_null(kv_version_find(transaction->version, store_numbered(text, 9)));
-   kv_transaction_commit(transaction, 3);
-   kv_transaction_commit(kv_store_begin(*state), 4);
+   store_commit(transaction);
+   store_commit(kv_store_begin(*state));
    assert_int_equal(blocks_in_use, before);
 }
 
 static void what_was_published_keeps_what_it_replaced_until_it_is_reclaimed(void **state)
 {
    store_fill(*state, 100);
-   kv_transaction_commit(kv_store_begin(*state), 2);
+   store_commit(kv_store_begin(*state));
    long before = blocks_in_use;
    for (uint64_t sequence = 3; sequence <= 5; sequence++) {
       char text[16];
       struct kv_transaction *transaction = kv_store_begin(*state);
-      assert_true(kv_transaction_set(transaction, store_numbered(text, 8), kv_slice("new", 3)));
+      assert_true(store_set(transaction, store_numbered(text, 8), kv_slice("new", 3)));
       kv_transaction_publish(transaction, sequence);
    }
    assert_true(blocks_in_use > before);
    kv_store_reclaim(*state);
-   kv_transaction_commit(kv_store_begin(*state), 6);
+   store_commit(kv_store_begin(*state));
    assert_int_equal(blocks_in_use, before);
 }
 
@@ -281,12 +281,14 @@ static void views_may_end_in_any_order(void **state)
    char text[16], expected[16];
    for (unsigned round = 0; round < 100; round++) {
       struct kv_store_view *views[VIEWS];
+      uint64_t first = 0;
       for (unsigned i = 0; i < VERSIONS; i++) {
          struct kv_transaction *transaction = kv_store_begin(*state);
          for (unsigned j = 0; j < KEYS; j += i + 1)
-            assert_true(kv_transaction_set(transaction, store_numbered(text, j),
-                                           store_numbered(expected, i)));
-         kv_transaction_commit(transaction, i);
+            assert_true(
+                store_set(transaction, store_numbered(text, j), store_numbered(expected, i)));
+         first = transaction->birth - 1 - i;
+         store_commit(transaction);
          views[2 * i] = kv_store_view_create(*state);
          views[2 * i + 1] = kv_store_view_create(*state);
       }
@@ -297,7 +299,7 @@ static void views_may_end_in_any_order(void **state)
          for (unsigned i = 0; i + 1 < left; i++) {
             const struct kv_version *version = kv_store_view_version(views[i]);
             unsigned j = store_random_below(&random_state, KEYS);
-            unsigned number = expected_number(j, kv_version_sequence(version));
+            unsigned number = expected_number(j, kv_version_sequence(version) - first);
             assert_true(
                 store_holds(version, store_numbered(text, j), store_numbered(expected, number)));
             store_check_tree(version);
@@ -307,7 +309,7 @@ static void views_may_end_in_any_order(void **state)
       bool existed;
       for (unsigned j = 0; j < KEYS; j++)
          assert_true(kv_transaction_delete(transaction, store_numbered(text, j), &existed));
-      kv_transaction_commit(transaction, VERSIONS);
+      store_commit(transaction);
       assert_nothing_kept(*state);
    }
 }
@@ -320,7 +322,7 @@ static bool change_much(struct kv_transaction *transaction)
    char text[16];
    bool existed;
    for (unsigned i = 0; i < 700; i++) {
-      if (!kv_transaction_set(transaction, store_numbered(text, i * 37 % 1000), kv_slice("new", 3)))
+      if (!store_set(transaction, store_numbered(text, i * 37 % 1000), kv_slice("new", 3)))
          return false;
    }
    for (unsigned i = 0; i < 900; i++) {
@@ -335,7 +337,7 @@ static void a_transaction_without_memory_can_be_aborted(void **state)
    enum { COUNT = 1000 };
    char text[16];
    store_fill(*state, COUNT / 2);
-   kv_transaction_commit(kv_store_begin(*state), 2);
+   store_commit(kv_store_begin(*state));
    long before = blocks_in_use;
    bool done = false;
    for (long allowed = 0; !done; allowed++) {
@@ -384,7 +386,7 @@ static void commit_and_the_end_of_a_view_need_no_memory(void **state)
    struct kv_transaction *transaction = kv_store_begin(*state);
    assert_true(change_much(transaction));
    allocations_left = 0;
-   kv_transaction_commit(transaction, 3);
+   store_commit(transaction);
    kv_store_view_destroy(newer);
    store_check_tree(kv_store_view_version(older));
    kv_store_view_destroy(older);
@@ -405,7 +407,7 @@ static void a_replacement_without_memory_changes_neither_store(void **state)
       transaction = kv_store_begin_replacement(*state, other);
       allocations_left = -1;
    }
-   kv_transaction_commit(transaction, 5);
+   store_commit(transaction);
    struct kv_store_view *view = kv_store_view_create(*state);
    assert_int_equal(store_check_tree(kv_store_view_version(view)).slots, 100);
    kv_store_view_destroy(view);

@@ -20,11 +20,16 @@ static int destroy_store(void **state)
    return 0;
 }
 
-enum { MODEL_KEYS = 6000, MODEL_VIEWS = 8, MODEL_KEY_SIZE_MAX = 40 };
+enum { MODEL_KEYS = 6000, MODEL_VIEWS = 8, MODEL_KEY_SIZE_MAX = 40, TIMES = 1000000 };
 
-/* values[i] is what key i holds: 0 nothing, else the number that the value is made from. */
+struct held {
+   uint32_t value; /* 0: nothing, else the number that the value is made from */
+   int64_t expires_at;
+   uint64_t version;
+};
+
 struct model {
-   uint32_t values[MODEL_KEYS];
+   struct held held[MODEL_KEYS]; /* by the number of the key */
 };
 
 struct model_key {
@@ -88,27 +93,53 @@ static struct kv_slice model_value(uint32_t (*buffer)[50], uint32_t number)
    return kv_slice(*buffer, 4 + number % 197);
 }
 
+static void check_entry(const struct model_test *test, const struct kv_entry *entry,
+                        const struct model *model, size_t index)
+{
+   uint32_t buffer[50];
+   const struct held *held = &model->held[index];
+   assert_int_equal(entry != NULL, held->value != 0);
+   if (!entry)
+      return;
+   assert_true(store_same(kv_entry_key(entry), model_key(test, index)));
+   assert_true(store_same(kv_entry_value(entry), model_value(&buffer, held->value)));
+   assert_true(kv_entry_expires_at(entry) == held->expires_at);
+   assert_int_equal(kv_entry_version(entry), held->version);
+}
+
+/* Both ways from the key `from`: to the end and back, then on to the beginning and back. */
+static void check_cursor(struct model_test *test, const struct kv_version *version,
+                         const struct model *model, size_t from)
+{
+   struct kv_cursor cursor;
+   kv_cursor_seek(&cursor, version, from > 0 ? model_key(test, from) : kv_slice(NULL, 0));
+   for (size_t i = from; i < MODEL_KEYS; i++)
+      if (model->held[i].value != 0)
+         check_entry(test, kv_cursor_next(&cursor), model, i);
+   assert_null(kv_cursor_next(&cursor));
+   for (size_t i = MODEL_KEYS; i-- > from;)
+      if (model->held[i].value != 0)
+         check_entry(test, kv_cursor_previous(&cursor), model, i);
+   if (store_random_below(&test->random_state, 2) == 0)
+      kv_cursor_seek_before(&cursor, version, model_key(test, from));
+   for (size_t i = from; i-- > 0;)
+      if (model->held[i].value != 0)
+         check_entry(test, kv_cursor_previous(&cursor), model, i);
+   assert_null(kv_cursor_previous(&cursor));
+   for (size_t i = 0; i < from; i++)
+      if (model->held[i].value != 0)
+         check_entry(test, kv_cursor_next(&cursor), model, i);
+   kv_cursor_seek_before(&cursor, version, kv_slice(NULL, 0));
+   assert_null(kv_cursor_next(&cursor));
+}
+
 static void check_version(struct model_test *test, const struct kv_version *version,
                           const struct model *model, size_t from)
 {
-   uint32_t buffer[50];
-   struct kv_cursor cursor;
-   kv_cursor_seek(&cursor, version, from > 0 ? model_key(test, from) : kv_slice(NULL, 0));
-   for (size_t i = from; i < MODEL_KEYS; i++) {
-      if (model->values[i] == 0)
-         continue;
-      const struct kv_entry *entry = kv_cursor_next(&cursor);
-      assert_non_null(entry);
-      assert_true(store_same(kv_entry_key(entry), model_key(test, i)));
-      assert_true(store_same(kv_entry_value(entry), model_value(&buffer, model->values[i])));
-   }
-   assert_null(kv_cursor_next(&cursor));
+   check_cursor(test, version, model, from);
    for (unsigned tries = 0; tries < 20; tries++) {
       size_t i = store_random_below(&test->random_state, MODEL_KEYS);
-      const struct kv_entry *entry = kv_version_find(version, model_key(test, i));
-      assert_int_equal(entry != NULL, model->values[i] != 0);
-      assert_true(!entry ||
-                  store_same(kv_entry_value(entry), model_value(&buffer, model->values[i])));
+      check_entry(test, kv_version_find(version, model_key(test, i)), model, i);
    }
 }
 
@@ -118,14 +149,60 @@ static void check_counters(const struct model_test *test, const struct kv_versio
    uint64_t count = 0, bytes = 0;
    uint32_t buffer[50];
    for (size_t i = 0; i < MODEL_KEYS; i++) {
-      if (model->values[i] == 0)
+      if (model->held[i].value == 0)
          continue;
       count++;
-      bytes += test->keys[i].size + model_value(&buffer, model->values[i]).size;
+      bytes += test->keys[i].size + model_value(&buffer, model->held[i].value).size;
    }
    assert_int_equal(kv_version_count(version), count);
    assert_int_equal(kv_version_bytes(version), bytes);
    store_check_tree(version);
+}
+
+static void delete_both(struct model_test *test, struct kv_transaction *transaction, size_t index)
+{
+   bool existed;
+   struct held *held = &test->working.held[index];
+   assert_true(kv_transaction_delete(transaction, model_key(test, index), &existed));
+   assert_int_equal(existed, held->value != 0);
+   *held = (struct held){0};
+}
+
+static void set_both(struct model_test *test, struct kv_transaction *transaction, size_t index,
+                     uint64_t sequence)
+{
+   uint32_t buffer[50];
+   struct held *held = &test->working.held[index];
+   held->value = 1 + store_random_below(&test->random_state, UINT32_MAX - 1);
+   held->expires_at = store_random_below(&test->random_state, 3) == 0
+                          ? 1 + store_random_below(&test->random_state, TIMES)
+                          : 0;
+   held->version = sequence;
+   assert_true(kv_transaction_set(transaction, model_key(test, index),
+                                  model_value(&buffer, held->value), held->expires_at, sequence));
+}
+
+/* Deletes up to `limit` of the keys whose time has come, in order. */
+static void expire_both(struct model_test *test, struct kv_transaction *transaction, int64_t now_ms,
+                        uint32_t limit)
+{
+   int64_t first = INT64_MAX;
+   for (size_t i = 0; i < MODEL_KEYS; i++) {
+      const struct held *held = &test->working.held[i];
+      if (held->expires_at > 0 && held->expires_at <= now_ms && limit > 0) {
+         check_entry(test, kv_transaction_find_expired(transaction, now_ms), &test->working, i);
+         delete_both(test, transaction, i);
+         limit--;
+      }
+      if (held->expires_at > 0 && held->expires_at < first)
+         first = held->expires_at;
+   }
+   assert_true(kv_transaction_expires_first(transaction) <= first);
+   if (first <= now_ms)
+      return;
+   assert_null(kv_transaction_find_expired(transaction, now_ms));
+   assert_true(kv_transaction_expires_first(transaction) > now_ms);
+   assert_true(kv_transaction_expires_first(transaction) <= first);
 }
 
 /* One transaction of up to `changes` changes, of which `deletes` in 100 are deletes. */
@@ -133,27 +210,26 @@ static void change_both(struct model_test *test, struct kv_store *store, uint32_
                         uint32_t deletes)
 {
    struct kv_transaction *transaction = kv_store_begin(store);
+   uint64_t sequence = test->sequence;
    test->working = test->now;
    for (uint32_t left = 1 + store_random_below(&test->random_state, changes); left > 0; left--) {
       size_t i = store_random_below(&test->random_state, MODEL_KEYS);
-      uint32_t buffer[50], *held = &test->working.values[i];
-      assert_int_equal(kv_transaction_find(transaction, model_key(test, i)) != NULL, *held != 0);
-      if (store_random_below(&test->random_state, 100) < deletes) {
-         bool existed;
-         assert_true(kv_transaction_delete(transaction, model_key(test, i), &existed));
-         assert_int_equal(existed, *held != 0);
-         *held = 0;
-      } else {
-         *held = 1 + store_random_below(&test->random_state, UINT32_MAX - 1);
-         assert_true(
-             kv_transaction_set(transaction, model_key(test, i), model_value(&buffer, *held)));
-      }
+      sequence += 1 + store_random_below(&test->random_state, 3);
+      check_entry(test, kv_transaction_find(transaction, model_key(test, i)), &test->working, i);
+      if (store_random_below(&test->random_state, 100) < deletes)
+         delete_both(test, transaction, i);
+      else
+         set_both(test, transaction, i, sequence);
    }
+   if (store_random_below(&test->random_state, 3) == 0)
+      expire_both(test, transaction, store_random_below(&test->random_state, TIMES / 2),
+                  store_random_below(&test->random_state, 200));
    if (store_random_below(&test->random_state, 4) == 0) {
       kv_transaction_abort(transaction);
       return;
    }
-   kv_transaction_commit(transaction, ++test->sequence);
+   test->sequence = sequence + store_random_below(&test->random_state, 2);
+   kv_transaction_commit(transaction, test->sequence);
    test->now = test->working;
 }
 

@@ -132,7 +132,7 @@ static void change_all(struct kv_transaction *transaction, uint64_t sequence)
       bool existed;
       if (holds(sequence, i))
          assert_true(kv_transaction_set(transaction, key_of(text, i),
-                                        kv_slice(&sequence, sizeof sequence)));
+                                        kv_slice(&sequence, sizeof sequence), 0, sequence));
       else
          assert_true(kv_transaction_delete(transaction, key_of(text, i), &existed));
    }

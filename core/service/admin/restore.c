@@ -173,6 +173,7 @@ static enum kv_code unseal(struct job *job, struct kv_transaction *transaction)
    const struct kv_control_sealed sealed = {
        .request = {content->active.plugin, content->active.options, content->active.option_count},
        .store_id = content->store_id,
+       .sequence = content->sequence,
        .inner = &inner};
    struct kv_status why;
    if (kv_control_unseal(job->service->config.control, &sealed, transaction, &why) != KV_OK)

@@ -34,7 +34,11 @@ enum record_fault {
    RECORD_LONG_KEY,
    RECORD_KIND,
    RECORD_EXPIRES,
+   RECORD_EXPIRES_EARLY,
+   RECORD_EXPIRES_LATE,
+   RECORD_DELETE_EXPIRES,
    RECORD_DELETE_WITH_VALUE,
+   RECORD_HIGH_SEQUENCE,
 };
 
 #define CODE_OPTION(hook)                                                                          \
@@ -58,7 +62,8 @@ static const kvs_option options[OPTION_COUNT] = {
                        .type = KVS_OPTION_CHOICE,
                        .default_value = "none",
                        .choices = "none|good|no_sequence|no_key|long_key|kind|expires|"
-                                  "delete_with_value",
+                                  "expires_early|expires_late|delete_expires|delete_with_value|"
+                                  "high_sequence",
                        .help = "what load hands over, whatever the host answers"},
     [OPTION_LOADED_TO] = {.name = "loaded_to",
                           .type = KVS_OPTION_INTEGER,
@@ -130,10 +135,24 @@ static void hand_over(struct faulty *faulty, enum record_fault fault, kvs_error 
       record.kind = 9;
       break;
    case RECORD_EXPIRES:
+      record.expires_at_ms = INT64_C(100000000000000);
+      break;
+   case RECORD_EXPIRES_EARLY:
+      record.expires_at_ms = -1;
+      break;
+   case RECORD_EXPIRES_LATE:
+      record.expires_at_ms = INT64_C(100000000000001);
+      break;
+   case RECORD_DELETE_EXPIRES:
+      record.kind = KVS_DELETE;
+      record.value.size = 0;
       record.expires_at_ms = 1;
       break;
    case RECORD_DELETE_WITH_VALUE:
       record.kind = KVS_DELETE;
+      break;
+   case RECORD_HIGH_SEQUENCE:
+      record.sequence = UINT64_C(1) << 47;
       break;
    }
    faulty->host->load(faulty->host, &record, 1, error);
