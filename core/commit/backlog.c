@@ -1,5 +1,7 @@
 #include "core/commit/backlog.h"
 
+#include "core/commit/decide.h"
+
 /* What committing an operation takes, in bytes to be written: its own, and a microsecond or two, in
  * which a disk writes a thousand. */
 #define OPERATION_COST ((size_t)1000)
@@ -11,6 +13,8 @@
 
 static size_t cost_of(const struct kv_operation *operation)
 {
+   if (operation->kind == KV_OPERATION_DELETE_RANGE)
+      return BATCH_COST; /* of a step, see steps.h */
    size_t value = operation->kind == KV_OPERATION_SET ? operation->value.size : 0;
    return OPERATION_COST + operation->key.size + value;
 }
@@ -96,16 +100,42 @@ struct kv_submission *kv_backlog_next(struct kv_backlog *backlog, struct kv_subm
    return batch.first;
 }
 
+/* What its last part has made of a submission; false: it is complete. */
+static bool go_on(struct kv_submission *submission)
+{
+   if (submission->count != 1 || submission->operations[0].kind != KV_OPERATION_DELETE_RANGE) {
+      submission->committed = submission->batch_end;
+      return submission->committed < submission->count;
+   }
+   struct kv_operation *range = &submission->operations[0];
+   range->number += submission->step_count;
+   bool given_up =
+       submission->unfinished && submission->cancelled && submission->cancelled(submission);
+   if (given_up)
+      kv_operation_refuse(range, KV_CANCELLED, NULL);
+   if (!submission->unfinished || given_up) {
+      submission->committed = 1;
+      return false;
+   }
+   range->key = submission->next_key;
+   submission->unfinished = false;
+   return true;
+}
+
 struct kv_submission *kv_backlog_settle(struct kv_backlog *backlog, struct kv_submission *batch)
 {
-   struct kv_submissions complete = {0}, rest = {0};
+   struct kv_submissions complete = {0}, rest = {0}, ranges = {0};
    struct kv_submission *next;
    for (struct kv_submission *each = batch; each; each = next) {
       next = each->next;
-      each->committed = each->batch_end;
-      kv_submissions_append(each->committed == each->count ? &complete : &rest, each);
+      if (!go_on(each))
+         kv_submissions_append(&complete, each);
+      else
+         kv_submissions_append(each->committed > 0 ? &rest : &ranges, each);
    }
-   kv_submissions_move(&rest, &backlog->large); /* the last of the batch: first in the next one */
+   /* The last of the batch is the first in the next one; a range lets others go first. */
+   kv_submissions_move(&rest, &backlog->large);
+   kv_submissions_move(&rest, &ranges);
    backlog->large = rest;
    return complete.first;
 }

@@ -25,12 +25,24 @@
 #include "core/commit/completer.h"
 #include "core/commit/pipeline.h"
 #include "core/support/cache_line.h"
+#include "core/support/clock.h"
 #include "core/support/invariant.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* How many of the keys whose time has come a batch deletes: about two milliseconds of work for the
+ * thread; a worker has others waiting. */
+#define EXPIRE_BY_THREAD 1000
+#define EXPIRE_BY_WORKER 100
+/* How long they wait for others to be deleted with, each time being a batch that a disk may have to
+ * sync; and how long after a failure. */
+#define EXPIRE_PAUSE_MS 100
+#define EXPIRE_RETRY_MS 1000
+/* The longest wait for a key's time to come: the clock that it goes by may be set. */
+#define EXPIRE_LOOK_MS 1000
 
 enum committer { NOBODY, WORKER, THREAD, CONTROL };
 
@@ -57,6 +69,8 @@ struct kv_commit {
    uint64_t queued;             /* how many those are */
    bool leftover;               /* the backlog holds some */
    bool prompt;                 /* no instance waits in on_write */
+   int64_t expires_first;       /* as the pipeline's */
+   uint64_t expire_after_ms;    /* not before that; monotonic */
    uint64_t batches;            /* that committers are done with */
    unsigned waiting;            /* workers that wait for another one to have committed */
    bool pause_wanted, stopping;
@@ -66,6 +80,13 @@ static bool has_work(const struct kv_commit *commit)
 {
    return commit->committer == NOBODY && !commit->pause_wanted &&
           (commit->leftover || commit->queue.first);
+}
+
+/* Whether keys may have to be deleted because their time has come. */
+static bool expiry_is_due(const struct kv_commit *commit)
+{
+   return commit->expires_first != INT64_MAX && commit->expires_first <= kv_clock_unix_ms() &&
+          commit->expire_after_ms <= kv_clock_monotonic_ms();
 }
 
 /* With the lock held. A worker that waits takes the work itself. */
@@ -86,11 +107,11 @@ static void cease(struct kv_commit *commit)
 /* Commits one batch of `taken` and of what is left over. Returns those that are complete, in the
  * order in which they were flushed: committed, or refused as *status says. */
 static struct kv_submission *commit_taken(struct kv_commit *commit, struct kv_submission *taken,
-                                          struct kv_status *status)
+                                          size_t expire, struct kv_status *status)
 {
    bool separate;
    struct kv_submission *batch = kv_backlog_next(&commit->backlog, taken);
-   status->code = kv_pipeline_commit(&commit->pipeline, batch, &separate, status);
+   status->code = kv_pipeline_commit(&commit->pipeline, batch, expire, &separate, status);
    if (status->code == KV_OK)
       return kv_backlog_settle(&commit->backlog, batch);
    if (separate) {
@@ -102,6 +123,22 @@ static struct kv_submission *commit_taken(struct kv_commit *commit, struct kv_su
    return batch;
 }
 
+/* With the lock held: when to look again for keys whose time has come, after a batch that was to
+ * delete so many. */
+static void note_expiry(struct kv_commit *commit, size_t expire, bool failed)
+{
+   if (commit->pipeline.expires_first < commit->expires_first)
+      pthread_cond_signal(&commit->work); /* the thread waits for a later time, or for none */
+   commit->expires_first = commit->pipeline.expires_first;
+   if (expire == 0)
+      return;
+   const uint64_t now_ms = kv_clock_monotonic_ms();
+   if (failed)
+      commit->expire_after_ms = now_ms + EXPIRE_RETRY_MS;
+   else if (commit->expires_first > kv_clock_unix_ms())
+      commit->expire_after_ms = now_ms + EXPIRE_PAUSE_MS;
+}
+
 /* With the lock held, but for the time that it takes: commits a batch as `committer`, which the
  * caller is no longer when it completes the submissions and reclaims what they have replaced. While
  * the thread has more to do, the completer does the former: the disk need not wait for that. */
@@ -109,18 +146,21 @@ static void commit_batch(struct kv_commit *commit, enum committer committer)
 {
    struct kv_submission *taken = commit->queue.first;
    struct kv_status status;
-   KV_INVARIANT(has_work(commit));
+   const size_t most = committer == THREAD ? EXPIRE_BY_THREAD : EXPIRE_BY_WORKER;
+   const size_t expire = expiry_is_due(commit) ? most : 0;
+   KV_INVARIANT(commit->committer == NOBODY && (has_work(commit) || expire > 0));
    commit->committer = committer;
    commit->queue = (struct kv_submissions){0};
    commit->queued = 0;
    pthread_mutex_unlock(&commit->lock);
 
-   struct kv_submission *batch = commit_taken(commit, taken, &status);
+   struct kv_submission *batch = commit_taken(commit, taken, expire, &status);
    const struct kv_status *failure = status.code == KV_OK ? NULL : &status;
    bool leftover = !kv_backlog_is_empty(&commit->backlog);
 
    pthread_mutex_lock(&commit->lock);
    commit->leftover = leftover;
+   note_expiry(commit, expire, failure);
    cease(commit);
    bool beside = committer == THREAD && has_work(commit) && batch;
    pthread_mutex_unlock(&commit->lock);
@@ -131,17 +171,36 @@ static void commit_batch(struct kv_commit *commit, enum committer committer)
    pthread_mutex_lock(&commit->lock);
 }
 
+/* With the lock held: waits for work, for the next key's time, or for a clock that was set. Where a
+ * worker commits just then it deletes some of those keys itself. */
+static void await_work(struct kv_commit *commit)
+{
+   if (commit->expires_first == INT64_MAX) {
+      pthread_cond_wait(&commit->work, &commit->lock);
+      return;
+   }
+   const int64_t left = commit->expires_first - kv_clock_unix_ms();
+   const uint64_t now_ms = kv_clock_monotonic_ms();
+   uint64_t until_ms = now_ms + EXPIRE_LOOK_MS;
+   if (left < EXPIRE_LOOK_MS)
+      until_ms = now_ms + (left > 0 ? (uint64_t)left : 1);
+   if (until_ms < commit->expire_after_ms)
+      until_ms = commit->expire_after_ms;
+   kv_clock_wait(&commit->work, &commit->lock, until_ms);
+}
+
 static void *run(void *argument)
 {
    struct kv_commit *commit = argument;
    pthread_mutex_lock(&commit->lock);
    for (;;) {
-      if (has_work(commit))
+      bool is_free = commit->committer == NOBODY && !commit->pause_wanted;
+      if (has_work(commit) || (is_free && !commit->stopping && expiry_is_due(commit)))
          commit_batch(commit, THREAD);
       else if (commit->stopping)
          break;
       else
-         pthread_cond_wait(&commit->work, &commit->lock);
+         await_work(commit);
    }
    pthread_mutex_unlock(&commit->lock);
    return NULL;
@@ -184,6 +243,11 @@ void kv_commit_flush(struct kv_commit *commit, unsigned worker)
    pthread_mutex_unlock(&commit->lock);
 }
 
+void kv_commit_keep_previous(struct kv_commit *commit, bool keep)
+{
+   atomic_store_explicit(&commit->pipeline.keep_replaced, keep, memory_order_relaxed);
+}
+
 void kv_commit_read_statistics(struct kv_commit *commit, struct kv_commit_statistics *statistics)
 {
    kv_pipeline_read_figures(&commit->pipeline, statistics);
@@ -213,8 +277,10 @@ struct kv_targets *kv_commit_pause(struct kv_commit *commit)
 
 void kv_commit_resume(struct kv_commit *commit)
 {
+   kv_pipeline_look(&commit->pipeline);
    pthread_mutex_lock(&commit->lock);
    commit->prompt = kv_targets_are_prompt(&commit->pipeline.targets);
+   commit->expires_first = commit->pipeline.expires_first;
    cease(commit);
    pthread_mutex_unlock(&commit->lock);
 }
@@ -252,7 +318,8 @@ struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commi
    }
    pthread_mutex_init(&commit->lock, NULL);
    pthread_cond_init(&commit->idle, NULL);
-   pthread_cond_init(&commit->work, NULL);
+   kv_clock_init_condition(&commit->work);
+   commit->expires_first = INT64_MAX;
    commit->prompt = true; /* there is no instance */
    commit->turns = create_turns(options->workers);
    const struct kv_data_limit limit = {options->memory_max, options->key_cost};

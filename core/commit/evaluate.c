@@ -1,93 +1,90 @@
 #include "core/commit/evaluate.h"
 
+#include "core/commit/compound.h"
+#include "core/commit/steps.h"
+
 #include <stdlib.h>
 
-void kv_effects_reset(struct kv_effects *effects, uint64_t sequence)
+/* ---- What all kinds share ---- */
+
+const struct kv_entry *kv_evaluation_find(const struct kv_evaluation *evaluation,
+                                          struct kv_slice key)
 {
-   effects->count = 0;
-   effects->last_sequence = sequence;
+   return kv_transaction_find(evaluation->transaction, key);
 }
 
-void kv_effects_deinit(struct kv_effects *effects)
+int64_t kv_evaluation_growth(const struct kv_evaluation *evaluation, const struct kv_entry *old,
+                             struct kv_slice key, size_t value_size)
 {
-   free(effects->records);
+   if (!old)
+      return (int64_t)(key.size + value_size + evaluation->limit.key_cost);
+   return (int64_t)value_size - (int64_t)kv_entry_value(old).size;
 }
 
-static bool append_effect(struct kv_effects *effects, uint32_t kind,
-                          const struct kv_operation *operation)
+bool kv_evaluation_exceeds(const struct kv_evaluation *evaluation, int64_t growth)
 {
-   if (effects->count == effects->capacity) {
-      size_t capacity = effects->capacity ? effects->capacity * 2 : 256;
-      kvs_record *records = reallocarray(effects->records, capacity, sizeof *records);
-      if (!records)
+   const struct kv_data_limit limit = evaluation->limit;
+   if (limit.bytes == 0 || growth <= 0)
+      return false;
+   uint64_t keys = limit.key_cost * kv_transaction_count(evaluation->transaction);
+   return kv_transaction_bytes(evaluation->transaction) + keys + (uint64_t)growth > limit.bytes;
+}
+
+bool kv_evaluation_remove(const struct kv_evaluation *evaluation, const struct kv_entry *entry,
+                          uint32_t flags)
+{
+   /* The entry may have been made in this batch; then it is freed here. */
+   const struct kv_slice key = kv_effects_copy(evaluation->effects, kv_entry_key(entry));
+   bool existed;
+   return key.data && kv_effects_delete(evaluation->effects, key, flags, entry) &&
+          kv_transaction_delete(evaluation->transaction, key, &existed);
+}
+
+static bool put(const struct kv_evaluation *evaluation, struct kv_slice key,
+                const struct kv_entry *old, const struct kv_decision *decision,
+                struct kv_entry *prepared)
+{
+   struct kv_effects *effects = evaluation->effects;
+   struct kv_slice value = decision->value;
+   if (decision->value_is_old) {
+      value = kv_effects_copy(effects, value);
+      if (!value.data)
          return false;
-      effects->records = records;
-      effects->capacity = capacity;
    }
-   kvs_record *record = &effects->records[effects->count++];
-   *record = (kvs_record){
-       .sequence = ++effects->last_sequence,
-       .kind = kind,
-       .key = {operation->key.data, operation->key.size},
-   };
-   if (kind == KVS_SET)
-      record->value = (kvs_bytes){operation->value.data, operation->value.size};
+   if (!kv_effects_set(effects, key, value, decision->expires_at, old)) {
+      kv_entry_release(prepared);
+      return false;
+   }
+   if (prepared)
+      return kv_transaction_put(evaluation->transaction, prepared, effects->last_sequence);
+   return kv_transaction_set(evaluation->transaction, key, value, decision->expires_at,
+                             effects->last_sequence);
+}
+
+bool kv_evaluation_apply(const struct kv_evaluation *evaluation, struct kv_slice key,
+                         const struct kv_entry *old, const struct kv_decision *decision,
+                         struct kv_entry *prepared, uint64_t *version)
+{
+   struct kv_effects *effects = evaluation->effects;
+   bool existed;
+   if (old && !kv_entry_is_live(old, evaluation->now_ms)) {
+      if (!kv_effects_delete(effects, key, KVS_RECORD_EXPIRED, old) ||
+          !kv_transaction_delete(evaluation->transaction, key, &existed)) {
+         kv_entry_release(prepared);
+         return false;
+      }
+      old = NULL;
+   }
+   if (decision->change == KV_CHANGE_PUT
+           ? !put(evaluation, key, old, decision, prepared)
+           : !kv_effects_delete(effects, key, 0, old) ||
+                 !kv_transaction_delete(evaluation->transaction, key, &existed))
+      return false;
+   *version = effects->last_sequence;
    return true;
 }
 
-/* By how much a set makes the data grow; 0 when it does not. */
-static uint64_t growth_of(const struct kv_operation *operation,
-                          const struct kv_transaction *transaction, uint64_t key_cost)
-{
-   if (operation->kind != KV_OPERATION_SET)
-      return 0;
-   const struct kv_entry *old = kv_transaction_find(transaction, operation->key);
-   if (!old)
-      return operation->key.size + operation->value.size + key_cost;
-   const size_t old_size = kv_entry_value(old).size;
-   return operation->value.size > old_size ? operation->value.size - old_size : 0;
-}
-
-static bool exceeds(struct kv_data_limit limit, uint64_t growth,
-                    const struct kv_transaction *transaction)
-{
-   uint64_t keys = limit.key_cost * kv_transaction_count(transaction);
-   return growth > 0 && kv_transaction_bytes(transaction) + keys + growth > limit.bytes;
-}
-
-/* Whether an atomic submission does not fit as a whole. A key that it sets twice counts twice:
- * close to the limit it may be refused although it would just have fitted. */
-static bool atomic_exceeds(const struct kv_submission *submission,
-                           const struct kv_transaction *transaction, struct kv_data_limit limit)
-{
-   uint64_t growth = 0;
-   for (size_t i = 0; i < submission->count; i++)
-      growth += growth_of(&submission->operations[i], transaction, limit.key_cost);
-   return exceeds(limit, growth, transaction);
-}
-
-/* A value that the submission has no memory for is refused: it is nobody else's failure. */
-static void evaluate_get(struct kv_operation *operation, const struct kv_transaction *transaction,
-                         struct kv_submission *submission)
-{
-   const struct kv_entry *entry = kv_transaction_find(transaction, operation->key);
-   operation->found = entry;
-   if (!entry)
-      return;
-   const struct kv_slice value = kv_entry_value(entry);
-   if (value.size > submission->result_max) {
-      operation->code = KV_RESOURCE_EXHAUSTED;
-      return;
-   }
-   /* A later write of the same batch may free the value. */
-   void *copy = kv_arena_copy(submission->arena, value.data, value.size);
-   if (copy) {
-      submission->result_max -= value.size;
-      operation->value = kv_slice(copy, value.size);
-   } else {
-      operation->code = KV_RESOURCE_EXHAUSTED;
-   }
-}
+/* ---- Single operations ---- */
 
 static void drop_prepared(struct kv_operation *operation)
 {
@@ -95,50 +92,86 @@ static void drop_prepared(struct kv_operation *operation)
    operation->entry = NULL;
 }
 
-static bool evaluate_set(struct kv_operation *operation, struct kv_transaction *transaction,
-                         struct kv_effects *effects)
+/* A set without terms need not look at what is there, unless somebody else wants it. */
+static bool is_blind(const struct kv_evaluation *evaluation, const struct kv_operation *operation)
 {
-   if (!append_effect(effects, KVS_SET, operation))
-      return false;
-   struct kv_entry *entry = operation->entry;
-   operation->entry = NULL;
-   const uint64_t sequence = effects->last_sequence;
-   return entry ? kv_transaction_put(transaction, entry, sequence)
-                : kv_transaction_set(transaction, operation->key, operation->value, 0, sequence);
+   return operation->kind == KV_OPERATION_SET && !operation->terms &&
+          evaluation->limit.bytes == 0 && !evaluation->effects->keeps_replaced &&
+          kv_transaction_expires_first(evaluation->transaction) > evaluation->now_ms;
 }
 
-static bool evaluate_operation(struct kv_operation *operation, struct kv_transaction *transaction,
-                               struct kv_data_limit limit, struct kv_submission *submission,
-                               struct kv_effects *effects)
+static void reset_results(struct kv_operation *operation)
 {
    operation->code = KV_OK;
-   switch (operation->kind) {
-   case KV_OPERATION_GET:
-      evaluate_get(operation, transaction, submission);
+   operation->reason = NULL;
+   operation->version = 0;
+   operation->expires_at = 0;
+   operation->previous = NULL;
+   operation->found = false;
+}
+
+static bool evaluate_operation(const struct kv_evaluation *evaluation,
+                               struct kv_submission *submission, struct kv_operation *operation)
+{
+   if (operation->kind == KV_OPERATION_DELETE_RANGE)
+      return kv_delete_range_step(evaluation, submission);
+   reset_results(operation);
+   const struct kv_entry *old =
+       is_blind(evaluation, operation) ? NULL : kv_evaluation_find(evaluation, operation->key);
+   const struct kv_state state =
+       kv_state_of(kv_entry_is_live(old, evaluation->now_ms) ? old : NULL);
+   const struct kv_decision decision = kv_decide(operation, &state, submission);
+   if (decision.change == KV_CHANGE_PUT &&
+       kv_evaluation_exceeds(
+           evaluation, kv_evaluation_growth(evaluation, old, operation->key, decision.value.size)))
+      kv_operation_refuse(operation, KV_RESOURCE_EXHAUSTED, KV_REASON_MEMORY_FULL);
+   if (decision.change == KV_CHANGE_NONE || operation->code != KV_OK) {
+      drop_prepared(operation);
       return true;
-   case KV_OPERATION_DELETE:
-      if (!kv_transaction_delete(transaction, operation->key, &operation->found))
-         return false;
-      return !operation->found || append_effect(effects, KVS_DELETE, operation);
-   case KV_OPERATION_SET:
-      if (limit.bytes > 0 &&
-          exceeds(limit, growth_of(operation, transaction, limit.key_cost), transaction)) {
-         operation->code = KV_RESOURCE_EXHAUSTED;
-         drop_prepared(operation);
-         return true;
-      }
-      return evaluate_set(operation, transaction, effects);
    }
-   return true;
+   struct kv_entry *prepared = operation->entry;
+   operation->entry = NULL;
+   return kv_evaluation_apply(evaluation, operation->key, old, &decision, prepared,
+                              &operation->version);
+}
+
+/* ---- Submissions ---- */
+
+/* Whether an atomic submission does not fit as a whole. A key that it sets twice counts twice:
+ * close to the limit it may be refused although it would just have fitted. */
+static bool atomic_exceeds(const struct kv_evaluation *evaluation,
+                           const struct kv_submission *submission)
+{
+   int64_t growth = 0;
+   for (size_t i = 0; i < submission->count; i++) {
+      const struct kv_operation *operation = &submission->operations[i];
+      if (operation->kind != KV_OPERATION_SET)
+         continue;
+      int64_t more =
+          kv_evaluation_growth(evaluation, kv_evaluation_find(evaluation, operation->key),
+                               operation->key, operation->value.size);
+      growth += more > 0 ? more : 0;
+   }
+   return kv_evaluation_exceeds(evaluation, growth);
+}
+
+/* Only where the expiry is known before the key has been looked at. */
+static bool may_prepare(const struct kv_operation *operation)
+{
+   return operation->kind == KV_OPERATION_SET &&
+          (!operation->terms || operation->terms->expiry.kind != KV_EXPIRY_KEEP);
 }
 
 void kv_prepare(struct kv_submission *submission)
 {
    for (size_t i = 0; i < submission->count; i++) {
       struct kv_operation *operation = &submission->operations[i];
-      operation->entry = operation->kind == KV_OPERATION_SET
-                             ? kv_entry_create(operation->key, operation->value, 0)
-                             : NULL;
+      const struct kv_terms *terms = operation->terms;
+      operation->entry = NULL;
+      if (may_prepare(operation) && !submission->compound)
+         operation->entry =
+             kv_entry_create(operation->key, operation->value,
+                             terms && terms->expiry.kind == KV_EXPIRY_AT ? terms->expiry.at_ms : 0);
    }
 }
 
@@ -158,46 +191,56 @@ size_t kv_operations_keys(const struct kv_operation *operations, size_t count,
    return count;
 }
 
-static void join_effects(kvs_record *records, size_t count)
+static void refuse_all(struct kv_submission *submission, enum kv_code code, const char *reason)
 {
-   for (size_t i = 0; i + 1 < count; i++)
-      records[i].flags |= KVS_RECORD_JOINED;
+   for (size_t i = submission->committed; i < submission->batch_end; i++) {
+      reset_results(&submission->operations[i]);
+      kv_operation_refuse(&submission->operations[i], code, reason);
+      drop_prepared(&submission->operations[i]);
+   }
+   if (submission->compound) {
+      submission->compound->code = code;
+      submission->compound->reason = reason;
+      submission->compound->failed = SIZE_MAX;
+   }
 }
 
-bool kv_evaluate(struct kv_submission *submission, struct kv_transaction *transaction,
-                 struct kv_data_limit limit, struct kv_effects *effects)
+bool kv_evaluate(const struct kv_evaluation *evaluation, struct kv_submission *submission)
 {
-   if (submission->atomic && limit.bytes > 0 && atomic_exceeds(submission, transaction, limit)) {
-      submission->refused = true;
-      kv_drop_prepared(submission);
+   submission->result_before = submission->result_max;
+   if (submission->durability > evaluation->offered) {
+      refuse_all(submission, KV_FAILED_PRECONDITION, KV_REASON_DURABILITY_NOT_OFFERED);
       return true;
    }
-   /* What fitted as a whole is not weighed again one by one. */
-   if (submission->atomic)
-      limit.bytes = 0;
-   size_t before = effects->count;
+   if (submission->compound)
+      return kv_compound_evaluate(evaluation, submission);
+   struct kv_evaluation own = *evaluation;
+   if (submission->atomic && own.limit.bytes > 0) {
+      if (atomic_exceeds(evaluation, submission)) {
+         submission->refused = true;
+         kv_drop_prepared(submission);
+         return true;
+      }
+      own.limit.bytes = 0; /* what fits as a whole is not weighed again one by one */
+   }
+   const size_t before = own.effects->count;
    struct kv_slice keys[KV_PREFETCH_KEYS_MAX];
    for (size_t i = submission->committed; i < submission->batch_end; i++) {
       if (submission->count > 1 && (i - submission->committed) % KV_PREFETCH_KEYS_MAX == 0)
          kv_transaction_prefetch(
-             transaction, keys,
+             own.transaction, keys,
              kv_operations_keys(&submission->operations[i], submission->batch_end - i, keys));
-      if (!evaluate_operation(&submission->operations[i], transaction, limit, submission, effects))
+      if (!evaluate_operation(&own, submission, &submission->operations[i]))
          return false;
    }
    if (submission->atomic)
-      join_effects(effects->records + before, effects->count - before);
+      kv_effects_join(own.effects, before);
    return true;
 }
 
 void kv_evaluate_again(struct kv_submission *submission)
 {
    submission->refused = false;
-   for (size_t i = submission->committed; i < submission->batch_end; i++) {
-      struct kv_operation *operation = &submission->operations[i];
-      if (operation->kind != KV_OPERATION_GET || operation->code != KV_OK || !operation->found)
-         continue;
-      submission->result_max += operation->value.size;
-      operation->value = kv_slice(NULL, 0);
-   }
+   submission->unfinished = false;
+   submission->result_max = submission->result_before;
 }

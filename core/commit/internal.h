@@ -2,7 +2,7 @@
 #ifndef KV_COMMIT_INTERNAL_H
 #define KV_COMMIT_INTERNAL_H
 
-#include "core/commit/evaluate.h"
+#include "core/commit/effects.h"
 #include "core/commit/targets.h"
 
 #include <pthread.h>
@@ -23,9 +23,18 @@ void kv_targets_init(struct kv_targets *targets, struct kv_store *store);
 void kv_targets_deinit(struct kv_targets *targets);
 /* Whether a batch can be committed. */
 enum kv_code kv_targets_check(const struct kv_targets *targets, struct kv_status *status);
-/* Gives a batch to the instances; KV_OK: it may be acknowledged. */
+/* The most durable that a batch can be. */
+enum kv_durability kv_targets_offer(const struct kv_targets *targets);
+/* Gives a batch to the instances, to be on stable storage if `synced`; KV_OK: it may be
+ * acknowledged. */
 enum kv_code kv_targets_write(struct kv_targets *targets, const struct kv_effects *effects,
-                              struct kv_status *status);
+                              bool synced, struct kv_status *status);
+/* How durable everything up to `sequence` is, which the active instance has taken; `synced`: it was
+ * told to sync that. */
+enum kv_durability kv_targets_reached(const struct kv_targets *targets, uint64_t sequence,
+                                      bool synced);
+/* Tells the observer of a batch that has been published. */
+void kv_targets_published(const struct kv_targets *targets, const struct kv_effects *effects);
 /* Reports a batch that the active instance had no space for. */
 void kv_targets_refused(const struct kv_targets *targets, const struct kv_status *status,
                         size_t changes);

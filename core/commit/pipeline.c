@@ -1,12 +1,17 @@
 #include "core/commit/pipeline.h"
 
+#include "core/commit/steps.h"
+#include "core/support/clock.h"
 #include "core/support/invariant.h"
 
 bool kv_pipeline_init(struct kv_pipeline *pipeline, struct kv_store *store,
                       struct kv_data_limit limit)
 {
-   *pipeline =
-       (struct kv_pipeline){.store = store, .limit = limit, .reader = kv_reader_create(store)};
+   *pipeline = (struct kv_pipeline){.store = store,
+                                    .limit = limit,
+                                    .expires_first = INT64_MAX,
+                                    .reader = kv_reader_create(store)};
+   kv_effects_init(&pipeline->effects);
    kv_targets_init(&pipeline->targets, store);
    return pipeline->reader;
 }
@@ -19,16 +24,31 @@ void kv_pipeline_deinit(struct kv_pipeline *pipeline)
    kv_targets_deinit(&pipeline->targets);
 }
 
-static enum kv_code evaluate_all(struct kv_pipeline *pipeline, struct kv_submission *batch,
-                                 struct kv_transaction *transaction, struct kv_status *status)
+static enum kv_code out_of_memory(struct kv_status *status)
 {
+   return kv_fail(status, KV_RESOURCE_EXHAUSTED,
+                  "the server is out of memory; nothing was changed");
+}
+
+/* *expired says how many keys were deleted as their time has come. */
+static enum kv_code evaluate_all(struct kv_pipeline *pipeline, struct kv_submission *batch,
+                                 struct kv_transaction *transaction, size_t expire, size_t *expired,
+                                 struct kv_status *status)
+{
+   const struct kv_evaluation evaluation = {.transaction = transaction,
+                                            .effects = &pipeline->effects,
+                                            .limit = pipeline->limit,
+                                            .now_ms = kv_clock_unix_ms(),
+                                            .offered = kv_targets_offer(&pipeline->targets)};
    const uint64_t before = kv_version_sequence(kv_reader_pin(pipeline->reader));
    kv_reader_unpin(pipeline->reader);
-   kv_effects_reset(&pipeline->effects, before);
+   kv_effects_reset(&pipeline->effects, before,
+                    atomic_load_explicit(&pipeline->keep_replaced, memory_order_relaxed));
    for (; batch; batch = batch->next)
-      if (!kv_evaluate(batch, transaction, pipeline->limit, &pipeline->effects))
-         return kv_fail(status, KV_RESOURCE_EXHAUSTED,
-                        "the server is out of memory; nothing was changed");
+      if (!kv_evaluate(&evaluation, batch))
+         return out_of_memory(status);
+   if (!kv_expire_step(&evaluation, expire, expired))
+      return out_of_memory(status);
    KV_INVARIANT(pipeline->effects.last_sequence == before + pipeline->effects.count);
    return KV_OK;
 }
@@ -37,9 +57,9 @@ static enum kv_code evaluate_all(struct kv_pipeline *pipeline, struct kv_submiss
  * it must not keep the others, least of all deletes, from being committed. True when each is to be
  * tried. */
 static bool try_separately(struct kv_pipeline *pipeline, struct kv_submission *batch,
-                           const struct kv_status *status)
+                           size_t expired, const struct kv_status *status)
 {
-   if (!batch->next) {
+   if (!batch || (!batch->next && expired == 0)) {
       kv_targets_refused(&pipeline->targets, status, pipeline->effects.count);
       return false;
    }
@@ -55,7 +75,7 @@ static void add(_Atomic uint64_t *counter, uint64_t value)
                          memory_order_relaxed);
 }
 
-static void count(struct kv_pipeline *pipeline, enum kv_code code, bool separate)
+static void count(struct kv_pipeline *pipeline, enum kv_code code, size_t expired, bool separate)
 {
    uint64_t changes = pipeline->effects.count;
    if (code != KV_OK && !separate)
@@ -63,6 +83,7 @@ static void count(struct kv_pipeline *pipeline, enum kv_code code, bool separate
    if (code != KV_OK || changes == 0)
       return;
    add(&pipeline->changes, changes);
+   add(&pipeline->expired, expired);
    add(&pipeline->buckets[kv_histogram_bucket(KV_BATCH_SHAPE, changes - 1)], 1);
 }
 
@@ -71,32 +92,74 @@ void kv_pipeline_read_figures(const struct kv_pipeline *pipeline,
 {
    statistics->failed_batches =
        atomic_load_explicit(&pipeline->failed_batches, memory_order_relaxed);
+   statistics->expired = atomic_load_explicit(&pipeline->expired, memory_order_relaxed);
    statistics->changes = atomic_load_explicit(&pipeline->changes, memory_order_relaxed);
    for (size_t i = 0; i < KV_BATCH_BUCKETS; i++)
       statistics->buckets[i] = atomic_load_explicit(&pipeline->buckets[i], memory_order_relaxed);
 }
 
-enum kv_code kv_pipeline_commit(struct kv_pipeline *pipeline, struct kv_submission *batch,
-                                bool *separate, struct kv_status *status)
+static bool wants_sync(const struct kv_submission *batch, enum kv_durability offered)
+{
+   for (; batch; batch = batch->next)
+      if (batch->durability == KV_DURABILITY_SYNCED && offered == KV_DURABILITY_SYNCED)
+         return true;
+   return false;
+}
+
+static void tell_reached(struct kv_submission *batch, enum kv_durability reached)
+{
+   for (; batch; batch = batch->next)
+      batch->reached = reached;
+}
+
+/* The batch has been evaluated: has it kept, and publishes it. */
+static enum kv_code write_and_publish(struct kv_pipeline *pipeline, struct kv_submission *batch,
+                                      struct kv_transaction *transaction, struct kv_status *status)
 {
    const struct kv_effects *effects = &pipeline->effects;
+   const bool synced = wants_sync(batch, kv_targets_offer(&pipeline->targets));
+   enum kv_code code = kv_targets_write(&pipeline->targets, effects, synced, status);
+   if (code != KV_OK) {
+      kv_transaction_abort(transaction);
+      return code;
+   }
+   pipeline->expires_first = kv_transaction_expires_first(transaction);
+   kv_transaction_publish(transaction, effects->last_sequence);
+   kv_targets_published(&pipeline->targets, effects);
+   tell_reached(batch, kv_targets_reached(&pipeline->targets, effects->last_sequence, synced));
+   return KV_OK;
+}
+
+enum kv_code kv_pipeline_commit(struct kv_pipeline *pipeline, struct kv_submission *batch,
+                                size_t expire, bool *separate, struct kv_status *status)
+{
+   const struct kv_effects *effects = &pipeline->effects;
+   size_t expired = 0;
    *separate = false;
    if (kv_targets_check(&pipeline->targets, status) != KV_OK)
       return status->code;
    struct kv_transaction *transaction = kv_store_begin(pipeline->store);
    if (!transaction)
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED,
-                     "the server is out of memory; nothing was changed");
+      return out_of_memory(status);
 
-   enum kv_code code = evaluate_all(pipeline, batch, transaction, status);
+   enum kv_code code = evaluate_all(pipeline, batch, transaction, expire, &expired, status);
    if (code == KV_OK && effects->count > 0) {
-      code = kv_targets_write(&pipeline->targets, effects, status);
-      *separate = code == KV_RESOURCE_EXHAUSTED && try_separately(pipeline, batch, status);
-   }
-   if (code == KV_OK && effects->count > 0)
-      kv_transaction_publish(transaction, effects->last_sequence);
-   else
+      code = write_and_publish(pipeline, batch, transaction, status);
+      *separate = code == KV_RESOURCE_EXHAUSTED && try_separately(pipeline, batch, expired, status);
+   } else {
+      pipeline->expires_first = kv_transaction_expires_first(transaction);
       kv_transaction_abort(transaction);
-   count(pipeline, code, *separate);
+      if (code == KV_OK)
+         tell_reached(batch, kv_targets_reached(&pipeline->targets, effects->last_sequence, false));
+   }
+   count(pipeline, code, expired, *separate);
    return code;
+}
+
+void kv_pipeline_look(struct kv_pipeline *pipeline)
+{
+   struct kv_transaction *transaction = kv_store_begin(pipeline->store);
+   pipeline->expires_first = transaction ? kv_transaction_expires_first(transaction) : 0;
+   if (transaction)
+      kv_transaction_abort(transaction);
 }

@@ -34,11 +34,26 @@ enum kv_code kv_targets_check(const struct kv_targets *targets, struct kv_status
    return targets->read_only.code;
 }
 
+enum kv_durability kv_targets_offer(const struct kv_targets *targets)
+{
+   return kv_instance_plugin(targets->active)->promise == KVS_DURABLE ? KV_DURABILITY_SYNCED
+                                                                      : KV_DURABILITY_MEMORY;
+}
+
+enum kv_durability kv_targets_reached(const struct kv_targets *targets, uint64_t sequence,
+                                      bool synced)
+{
+   if (kv_targets_offer(targets) < KV_DURABILITY_SYNCED)
+      return KV_DURABILITY_MEMORY;
+   return synced || kv_instance_synced(targets->active) >= sequence ? KV_DURABILITY_SYNCED
+                                                                    : KV_DURABILITY_WRITTEN;
+}
+
 static enum kv_code write_active(struct kv_targets *targets, const struct kv_effects *effects,
-                                 struct kv_status *status)
+                                 uint32_t flags, struct kv_status *status)
 {
    enum kv_code code =
-       kv_instance_write(targets->active, effects->records, effects->count, 0, status);
+       kv_instance_write(targets->active, effects->records, effects->count, flags, status);
    if (code == KV_OK || code == KV_RESOURCE_EXHAUSTED)
       return code;
    struct kv_status failure;
@@ -51,14 +66,22 @@ static enum kv_code write_active(struct kv_targets *targets, const struct kv_eff
 }
 
 enum kv_code kv_targets_write(struct kv_targets *targets, const struct kv_effects *effects,
-                              struct kv_status *status)
+                              bool synced, struct kv_status *status)
 {
    KV_INVARIANT(targets->active && effects->count > 0);
-   enum kv_code code = write_active(targets, effects, status);
+   enum kv_code code = write_active(targets, effects, synced ? KVS_WRITE_SYNC : 0, status);
    if (code == KV_OK && targets->standby && targets->standby_failure.code == KV_OK)
       (void)kv_instance_write(targets->standby, effects->records, effects->count,
                               targets->standby_flags, &targets->standby_failure);
    return code;
+}
+
+void kv_targets_published(const struct kv_targets *targets, const struct kv_effects *effects)
+{
+   if (targets->observer.published)
+      targets->observer.published(targets->observer.context, effects->records,
+                                  effects->keeps_replaced ? effects->replaced : NULL,
+                                  effects->count);
 }
 
 void kv_targets_refused(const struct kv_targets *targets, const struct kv_status *status,

@@ -66,6 +66,12 @@ void kv_commit_refuse_writes(struct kv_commit *commit, const struct kv_status *s
 /* Whether writes are refused after a failure; fills in `status` (may be NULL) when they are. */
 bool kv_commit_read_only(struct kv_commit *commit, struct kv_status *status);
 
+/* What a change has replaced. */
+struct kv_replaced {
+   bool existed;
+   struct kv_previous entry;
+};
+
 /* Called between two batches by whoever commits or changes the targets; must not block. */
 struct kv_commit_observer {
    void *context;
@@ -73,6 +79,10 @@ struct kv_commit_observer {
    void (*read_only_changed)(void *context, bool read_only);
    /* The active instance had no space for a batch of so many changes, as `status` says. */
    void (*refused)(void *context, const struct kv_status *status, size_t changes);
+   /* A batch has been published; nobody has been told. previous[i] is what records[i] has replaced;
+    * NULL: it is not kept (kv_commit_keep_previous). All of it is valid until this returns. */
+   void (*published)(void *context, const kvs_record *records, const struct kv_replaced *previous,
+                     size_t count);
 };
 /* At most one; before the first batch. */
 void kv_commit_observe(struct kv_commit *commit, const struct kv_commit_observer *observer);

@@ -334,6 +334,11 @@ const kvs_plugin *kv_instance_plugin(const struct kv_instance *instance)
    return instance->plugin;
 }
 
+uint64_t kv_instance_synced(const struct kv_instance *instance)
+{
+   return instance->timing ? kv_sync_timing_durable(kv_hook_timing_syncs(instance->timing)) : 0;
+}
+
 bool kv_instance_is_stacked(const struct kv_instance *instance)
 {
    return instance->stack && kv_plugin_stack_is_used(instance->stack);

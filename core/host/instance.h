@@ -76,6 +76,9 @@ enum kv_code kv_instance_write(struct kv_instance *instance, const kvs_record *r
 enum kv_code kv_instance_tick(struct kv_instance *instance, uint32_t reason,
                               const struct kv_store_view *view, struct kv_status *status);
 
+/* Everything up to here is on stable storage, as far as the plug-in tells (KVS_EXTENSION_SYNCS); 0:
+ * it has told nothing. Any thread. */
+uint64_t kv_instance_synced(const struct kv_instance *instance);
 const kvs_plugin *kv_instance_plugin(const struct kv_instance *instance);
 /* Whether it has another plug-in do the keeping. */
 bool kv_instance_is_stacked(const struct kv_instance *instance);

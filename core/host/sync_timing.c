@@ -64,6 +64,16 @@ void kv_sync_timing_written(struct kv_sync_timing *timing, uint64_t sequence)
    pthread_mutex_unlock(&timing->lock);
 }
 
+uint64_t kv_sync_timing_durable(struct kv_sync_timing *timing)
+{
+   if (!atomic_load_explicit(&timing->known, memory_order_relaxed))
+      return 0;
+   pthread_mutex_lock(&timing->lock);
+   uint64_t durable = timing->durable;
+   pthread_mutex_unlock(&timing->lock);
+   return durable;
+}
+
 void kv_sync_timing_read(struct kv_sync_timing *timing, struct kv_sync_figures *figures)
 {
    pthread_mutex_lock(&timing->lock);

@@ -30,6 +30,9 @@ const kvs_syncs *kv_sync_timing_extension(struct kv_sync_timing *timing);
 /* on_write has returned for all up to `sequence`. */
 void kv_sync_timing_written(struct kv_sync_timing *timing, uint64_t sequence);
 
+/* Everything up to here is durable; 0: nothing was told. */
+uint64_t kv_sync_timing_durable(struct kv_sync_timing *timing);
+
 void kv_sync_timing_read(struct kv_sync_timing *timing, struct kv_sync_figures *figures);
 
 #endif

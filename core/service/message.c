@@ -5,6 +5,8 @@
 #include "google/rpc/error_details.pb-c.h"
 #include "google/rpc/status.pb-c.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* What a decoded request may take in memory beyond its own size. It limits a message to some
@@ -103,11 +105,15 @@ void kv_message_reply(struct kv_call *call, const ProtobufCMessage *message)
       kv_call_reply(call);
 }
 
-/* Where there is no memory for it the client has code and text all the same. */
-static void add_reason(struct kv_call *call, const struct kv_status *status)
+/* Where there is no memory for it the client has code and text all the same. `metadata` may be
+ * NULL. */
+static void add_reason(struct kv_call *call, const struct kv_status *status,
+                       Google__Rpc__MapEntry *metadata)
 {
    Google__Rpc__ErrorInfo info = GOOGLE__RPC__ERROR_INFO__INIT;
    info.reason = kv_message_bytes(kv_slice_of(status->reason));
+   info.n_metadata = metadata ? 1 : 0;
+   info.metadata = &metadata;
    info.domain = kv_message_bytes(kv_slice_of("kvstore"));
    struct kv_builder builder = {.arena = kv_call_arena(call)};
    size_t info_size = google__rpc__error_info__get_packed_size(&info);
@@ -135,7 +141,19 @@ static void add_reason(struct kv_call *call, const struct kv_status *status)
 void kv_message_fail(struct kv_call *call, const struct kv_status *status)
 {
    if (status->reason)
-      add_reason(call, status);
+      add_reason(call, status, NULL);
+   kv_call_fail(call, status->code, status->text);
+}
+
+void kv_message_fail_numbered(struct kv_call *call, const struct kv_status *status,
+                              const char *name, uint64_t value)
+{
+   char digits[24];
+   snprintf(digits, sizeof digits, "%" PRIu64, value);
+   Google__Rpc__MapEntry metadata = GOOGLE__RPC__MAP_ENTRY__INIT;
+   metadata.key = kv_message_text(name);
+   metadata.value = kv_message_text(digits);
+   add_reason(call, status, &metadata);
    kv_call_fail(call, status->code, status->text);
 }
 

@@ -57,6 +57,10 @@ int kv_message_shown_size(ProtobufCBinaryData name);
 
 /* Fails the call with a status; its reason goes along as a google.rpc.ErrorInfo. */
 void kv_message_fail(struct kv_call *call, const struct kv_status *status);
+/* The same; `value`, in decimal digits, goes along in the ErrorInfo's metadata under `name`. The
+ * status has a reason. */
+void kv_message_fail_numbered(struct kv_call *call, const struct kv_status *status,
+                              const char *name, uint64_t value);
 /* Fails the call because memory runs out. */
 void kv_message_out_of_memory(struct kv_call *call);
 

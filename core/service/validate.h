@@ -11,6 +11,11 @@
 
 #include <stdint.h>
 
+/* The reason of a refusal for what is in the request. */
+#define KV_FIELD_INVALID "FIELD_INVALID"
+/* That of a value that is too large. */
+#define KV_VALUE_TOO_LARGE "VALUE_TOO_LARGE"
+
 /* `field` is the key's place in the request, e.g. "key" or "operations[3].set.key". */
 enum kv_code kv_validate_key(const char *field, struct kv_slice key, struct kv_status *status);
 enum kv_code kv_validate_value(const char *field, struct kv_slice value, uint64_t size_max,

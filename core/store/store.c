@@ -100,6 +100,11 @@ const struct kv_entry *kv_transaction_find(const struct kv_transaction *transact
    return kv_version_find(transaction->version, key);
 }
 
+const struct kv_version *kv_transaction_version(const struct kv_transaction *transaction)
+{
+   return transaction->version;
+}
+
 void kv_transaction_prefetch(const struct kv_transaction *transaction, const struct kv_slice *keys,
                              size_t count)
 {

@@ -92,6 +92,8 @@ struct kv_transaction *kv_store_begin_replacement(struct kv_store *store, struct
  * its end. */
 const struct kv_entry *kv_transaction_find(const struct kv_transaction *transaction,
                                            struct kv_slice key);
+/* The working version, to be read until the transaction's next change or its end. */
+const struct kv_version *kv_transaction_version(const struct kv_transaction *transaction);
 /* As kv_version_prefetch, in the working version. */
 void kv_transaction_prefetch(const struct kv_transaction *transaction, const struct kv_slice *keys,
                              size_t count);

@@ -91,6 +91,11 @@ typedef struct kvs_bytes {
  * and every effect that stands alone, has the flag clear. */
 #define KVS_RECORD_JOINED 1u
 
+/* kvs_record.flags: the key is deleted because its time had come, and by nobody. Only with
+ * KVS_DELETE. A plug-in that cannot keep it may drop it; none may add it. Since 1.2; an older
+ * plug-in passes over it. */
+#define KVS_RECORD_EXPIRED 2u
+
 /* One effect on one key: what became of it, never the command that caused it. */
 typedef struct kvs_record {
    uint64_t sequence;     /* strictly increasing through the store's life, from 1, gaps allowed */

@@ -1,6 +1,7 @@
 #include "core/commit/targets.h"
 
 #include "core/host/plugin_library.h"
+#include "core/support/clock.h"
 #include "tests/support/temporary.h"
 
 #include <setjmp.h>
@@ -35,6 +36,8 @@ struct fixture {
    atomic_uint failures;      /* how often writes began to be refused */
    atomic_uint repairs;       /* how often they were accepted again */
    atomic_ullong refusals;    /* changes that were reported as refused */
+   sem_t expired;             /* keys deleted as their time had come, one post each */
+   atomic_uint replaced;      /* records published with the entry that they replaced */
    struct kv_status status;
 };
 
@@ -49,6 +52,18 @@ static void count_refusal(void *context, const struct kv_status *status, size_t 
    struct fixture *fixture = context;
    assert_int_equal(status->code, KV_RESOURCE_EXHAUSTED);
    atomic_fetch_add(&fixture->refusals, changes);
+}
+
+static void note_published(void *context, const kvs_record *records,
+                           const struct kv_replaced *previous, size_t count)
+{
+   struct fixture *fixture = context;
+   for (size_t i = 0; i < count; i++) {
+      if (records[i].flags & KVS_RECORD_EXPIRED)
+         sem_post(&fixture->expired);
+      if (previous && previous[i].existed)
+         atomic_fetch_add(&fixture->replaced, 1);
+   }
 }
 
 static int set_up(void **state)
@@ -66,8 +81,11 @@ static int set_up(void **state)
    const struct kv_commit_options options = {.workers = SUBMITTERS};
    fixture.commit = kv_commit_create(fixture.store, &options, &fixture.status);
    assert_non_null(fixture.commit);
-   const struct kv_commit_observer observer = {
-       .context = &fixture, .read_only_changed = count_change, .refused = count_refusal};
+   const struct kv_commit_observer observer = {.context = &fixture,
+                                               .read_only_changed = count_change,
+                                               .refused = count_refusal,
+                                               .published = note_published};
+   sem_init(&fixture.expired, 0, 0);
    kv_commit_observe(fixture.commit, &observer);
    *state = &fixture;
    return 0;
@@ -82,6 +100,7 @@ static int tear_down(void **state)
       if (fixture->instances[i])
          kv_instance_close(fixture->instances[i]);
    kv_store_destroy(fixture->store);
+   sem_destroy(&fixture->expired);
    kv_plugin_library_destroy(fixture->library);
    temporary_remove(&fixture->plugins);
    return 0;
@@ -293,6 +312,12 @@ static void assert_kept(struct fixture *fixture, size_t number, const char *key,
    assert_version_has(kv_store_view_version(view), key, expected);
    kv_store_view_destroy(view);
    kv_store_destroy(store);
+}
+
+static bool is_unwanted(const struct kv_submission *submission)
+{
+   (void)submission;
+   return true;
 }
 
 /* ---- Tests ---- */
@@ -863,6 +888,103 @@ static void an_atomic_one_that_fails_has_changed_nothing(void **state)
    free(large);
 }
 
+/* Neither a write nor anything else makes the pipeline look. */
+static void keys_are_deleted_by_themselves_when_their_time_has_come(void **state)
+{
+   struct fixture *fixture = *state;
+   static const char *const names[] = {"memory", "prompt"};
+   for (size_t i = 0; i < 2; i++) {
+      set_targets(fixture, open_target(fixture, i, names[i], NULL, 0), NULL);
+      const struct kv_terms soon = {.expiry = {KV_EXPIRY_AT, kv_clock_unix_ms() + 20}};
+      struct write writes[3];
+      static const char *const keys[] = {"a", "b", "stays"};
+      for (size_t j = 0; j < 3; j++) {
+         prepare_set(&writes[j], keys[j], "v");
+         writes[j].operation.terms = j < 2 ? &soon : NULL;
+         submit(fixture, 0, &writes[j].submission);
+         assert_int_equal(await(&writes[j]), KV_OK);
+      }
+      await_within_patience(&fixture->expired);
+      await_within_patience(&fixture->expired);
+      kv_commit_set_active(fixture->commit, fixture->active); /* after the batch */
+      assert_readable(fixture, "a", NULL);
+      assert_readable(fixture, "b", NULL);
+      assert_readable(fixture, "stays", "v");
+      assert_kept(fixture, i, "a", NULL);
+      assert_kept(fixture, i, "stays", "v");
+   }
+}
+
+/* More of them than one batch deletes. */
+static void a_start_deletes_what_expired_meanwhile(void **state)
+{
+   struct fixture *fixture = *state;
+   const unsigned count = 2500;
+   struct kv_transaction *loaded = kv_store_begin(fixture->store);
+   assert_non_null(loaded);
+   for (unsigned i = 0; i < count; i++) {
+      char key[16];
+      snprintf(key, sizeof key, "%u", i);
+      assert_true(kv_transaction_set(loaded, kv_slice_of(key), kv_slice_of("v"), 1, i + 1));
+   }
+   kv_transaction_commit(loaded, count);
+   set_targets(fixture, open_target(fixture, 0, "memory", NULL, 0), NULL);
+   for (unsigned i = 0; i < count; i++)
+      await_within_patience(&fixture->expired);
+   struct kv_commit_statistics statistics;
+   kv_commit_set_active(fixture->commit, fixture->active);
+   kv_commit_read_statistics(fixture->commit, &statistics);
+   assert_int_equal(statistics.expired, count);
+   assert_int_equal(statistics.changes, count);
+}
+
+static void replaced_entries_are_told_once_somebody_wants_them(void **state)
+{
+   struct fixture *fixture = *state;
+   set_targets(fixture, open_target(fixture, 0, "memory", NULL, 0), NULL);
+   assert_int_equal(set(fixture, "k", "1"), KV_OK);
+   assert_int_equal(set(fixture, "k", "2"), KV_OK);
+   assert_int_equal(atomic_load(&fixture->replaced), 0);
+   kv_commit_keep_previous(fixture->commit, true);
+   assert_int_equal(set(fixture, "k", "3"), KV_OK);
+   assert_int_equal(set(fixture, "other", "3"), KV_OK);
+   assert_int_equal(atomic_load(&fixture->replaced), 1);
+}
+
+/* The range has more keys than one step deletes, and the write does not wait for all of it. */
+static void a_range_is_deleted_whole_or_until_nobody_wants_it(void **state)
+{
+   struct fixture *fixture = *state;
+   set_targets(fixture, open_target(fixture, 0, "memory", NULL, 0), NULL);
+   for (int wanted = 1; wanted >= 0; wanted--) {
+      struct kv_transaction *loaded = kv_store_begin(fixture->store);
+      uint64_t first = 0;
+      struct kv_store_view *view = kv_store_view_create(fixture->store);
+      first = kv_version_sequence(kv_store_view_version(view));
+      kv_store_view_destroy(view);
+      for (unsigned i = 0; i < 3000; i++) {
+         char key[16];
+         snprintf(key, sizeof key, "r%u", i);
+         assert_true(
+             kv_transaction_set(loaded, kv_slice_of(key), kv_slice_of("v"), 0, first + i + 1));
+      }
+      kv_transaction_commit(loaded, first + 3000);
+      struct kv_arena arena;
+      kv_arena_init(&arena);
+      struct write range;
+      prepare_set(&range, "r", "s");
+      range.operation.kind = KV_OPERATION_DELETE_RANGE;
+      range.submission.arena = &arena;
+      range.submission.cancelled = wanted ? NULL : is_unwanted;
+      submit(fixture, 0, &range.submission);
+      assert_int_equal(await(&range), KV_OK);
+      assert_int_equal(range.operation.number, wanted ? 3000 : 1000);
+      assert_int_equal(range.operation.code, wanted ? KV_OK : KV_CANCELLED);
+      assert_readable(fixture, "r0", NULL);
+      kv_arena_reset(&arena);
+   }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -890,6 +1012,10 @@ int main(void)
        TEST(a_large_submission_is_committed_whole),
        TEST(one_that_fails_midway_says_how_much_of_it_was_committed),
        TEST(an_atomic_one_that_fails_has_changed_nothing),
+       TEST(keys_are_deleted_by_themselves_when_their_time_has_come),
+       TEST(a_start_deletes_what_expired_meanwhile),
+       TEST(replaced_entries_are_told_once_somebody_wants_them),
+       TEST(a_range_is_deleted_whole_or_until_nobody_wants_it),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,7 +35,8 @@ static int set_up(void **state)
    kv_transaction_commit(first, 10);
    fixture.transaction = kv_store_begin(fixture.store);
    assert_non_null(fixture.transaction);
-   kv_effects_reset(&fixture.effects, 10);
+   kv_effects_init(&fixture.effects);
+   kv_effects_reset(&fixture.effects, 10, false);
    *state = &fixture;
    return 0;
 }
@@ -48,6 +49,17 @@ static int tear_down(void **state)
    kv_store_destroy(fixture->store);
    kv_arena_reset(&fixture->arena);
    return 0;
+}
+
+static bool evaluate(struct fixture *fixture, struct kv_submission *submission,
+                     struct kv_data_limit limit)
+{
+   const struct kv_evaluation evaluation = {.transaction = fixture->transaction,
+                                            .effects = &fixture->effects,
+                                            .limit = limit,
+                                            .now_ms = 1000,
+                                            .offered = KV_DURABILITY_SYNCED};
+   return kv_evaluate(&evaluation, submission);
 }
 
 static struct kv_operation set(const char *key, const char *value)
@@ -101,7 +113,7 @@ static void operations_see_those_before_them(void **state)
    struct kv_operation operations[] = {get("old"),     set("old", "2"), get("old"),
                                        delete ("old"), get("old"),      delete ("old")};
    struct kv_submission all = submission(fixture, operations, 6);
-   assert_true(kv_evaluate(&all, fixture->transaction, no_limit, &fixture->effects));
+   assert_true(evaluate(fixture, &all, no_limit));
    assert_value(&operations[0], "1");
    assert_value(&operations[2], "2");
    assert_true(operations[3].found);
@@ -115,7 +127,7 @@ static void only_what_changed_is_an_effect_each_with_a_sequence_of_its_own(void 
    struct kv_operation operations[] = {set("a", "1"), delete ("none"), get("a"), delete ("old"),
                                        set("b", "")};
    struct kv_submission all = submission(fixture, operations, 5);
-   assert_true(kv_evaluate(&all, fixture->transaction, no_limit, &fixture->effects));
+   assert_true(evaluate(fixture, &all, no_limit));
    assert_int_equal(fixture->effects.count, 3);
    assert_effect(&fixture->effects.records[0], 11, KVS_SET, "a", 0);
    assert_effect(&fixture->effects.records[1], 12, KVS_DELETE, "old", 0);
@@ -132,8 +144,8 @@ static void effects_of_an_atomic_submission_are_joined_but_not_to_the_next(void 
    atomic.atomic = true;
    struct kv_operation later[] = {set("c", "3")};
    struct kv_submission next = submission(fixture, later, 1);
-   assert_true(kv_evaluate(&atomic, fixture->transaction, no_limit, &fixture->effects));
-   assert_true(kv_evaluate(&next, fixture->transaction, no_limit, &fixture->effects));
+   assert_true(evaluate(fixture, &atomic, no_limit));
+   assert_true(evaluate(fixture, &next, no_limit));
    assert_int_equal(fixture->effects.count, 4);
    assert_effect(&fixture->effects.records[0], 11, KVS_SET, "a", KVS_RECORD_JOINED);
    assert_effect(&fixture->effects.records[1], 12, KVS_SET, "b", KVS_RECORD_JOINED);
@@ -149,7 +161,7 @@ static void only_what_exceeds_the_memory_limit_is_refused(void **state)
                                        set("long", "x")};
    struct kv_submission all = submission(fixture, operations, 4);
    kv_prepare(&all);
-   assert_true(kv_evaluate(&all, fixture->transaction, limit_of(8), &fixture->effects));
+   assert_true(evaluate(fixture, &all, limit_of(8)));
    assert_int_equal(operations[0].code, KV_RESOURCE_EXHAUSTED); /* 9 of 8 */
    assert_int_equal(operations[1].code, KV_OK);                 /* 7 of 8 */
    assert_int_equal(operations[2].code, KV_OK);                 /* 3 of 8 */
@@ -167,7 +179,7 @@ static void each_key_counts_its_cost_beside_its_bytes(void **state)
                                        set("k", "1234567"), delete ("old"), set("l", "")};
    struct kv_submission all = submission(fixture, operations, 6);
    const struct kv_data_limit limit = {.bytes = 31, .key_cost = 10};
-   assert_true(kv_evaluate(&all, fixture->transaction, limit, &fixture->effects));
+   assert_true(evaluate(fixture, &all, limit));
    const enum kv_code wanted[] = {KV_OK, KV_RESOURCE_EXHAUSTED, KV_OK, KV_RESOURCE_EXHAUSTED, KV_OK,
                                   KV_OK};
    for (size_t i = 0; i < 6; i++)
@@ -179,7 +191,7 @@ static void a_value_that_shrinks_fits_even_above_the_limit(void **state)
    struct fixture *fixture = *state;
    struct kv_operation operations[] = {set("old", "2"), set("old", "")};
    struct kv_submission all = submission(fixture, operations, 2);
-   assert_true(kv_evaluate(&all, fixture->transaction, limit_of(1), &fixture->effects));
+   assert_true(evaluate(fixture, &all, limit_of(1)));
    assert_int_equal(operations[0].code, KV_OK);
    assert_int_equal(operations[1].code, KV_OK);
 }
@@ -191,7 +203,7 @@ static void an_atomic_submission_that_exceeds_the_limit_is_refused_whole(void **
    struct kv_submission atomic = submission(fixture, operations, 2);
    atomic.atomic = true;
    kv_prepare(&atomic);
-   assert_true(kv_evaluate(&atomic, fixture->transaction, limit_of(8), &fixture->effects));
+   assert_true(evaluate(fixture, &atomic, limit_of(8)));
    assert_true(atomic.refused);
    assert_int_equal(fixture->effects.count, 0);
    assert_int_equal(kv_transaction_bytes(fixture->transaction), 4);
@@ -203,7 +215,7 @@ static void gets_are_refused_beyond_the_limit_on_results(void **state)
    struct kv_operation operations[] = {set("v", "12345"), get("v"), get("v"), get("old")};
    struct kv_submission all = submission(fixture, operations, 4);
    all.result_max = 6;
-   assert_true(kv_evaluate(&all, fixture->transaction, no_limit, &fixture->effects));
+   assert_true(evaluate(fixture, &all, no_limit));
    assert_value(&operations[1], "12345");
    assert_int_equal(operations[2].code, KV_RESOURCE_EXHAUSTED);
    assert_value(&operations[3], "1");
@@ -216,7 +228,7 @@ static void what_is_evaluated_again_has_its_whole_limit_on_results(void **state)
    struct kv_submission all = submission(fixture, operations, 4);
    all.result_max = 6;
    for (int i = 0; i < 3; i++) {
-      assert_true(kv_evaluate(&all, fixture->transaction, no_limit, &fixture->effects));
+      assert_true(evaluate(fixture, &all, no_limit));
       assert_value(&operations[1], "12345");
       assert_value(&operations[3], "1");
       assert_int_equal(all.result_max, 0);
@@ -231,7 +243,7 @@ static void a_value_got_outlives_its_being_overwritten(void **state)
    struct kv_operation operations[] = {set("k", "first"), get("k"), set("k", "second"),
                                        delete ("k")};
    struct kv_submission all = submission(fixture, operations, 4);
-   assert_true(kv_evaluate(&all, fixture->transaction, no_limit, &fixture->effects));
+   assert_true(evaluate(fixture, &all, no_limit));
    assert_value(&operations[1], "first");
 }
 
@@ -244,7 +256,7 @@ static void what_was_prepared_is_evaluated_alike_or_dropped(void **state)
    kv_prepare(&all);
    kv_drop_prepared(&all);
    kv_prepare(&all);
-   assert_true(kv_evaluate(&all, fixture->transaction, no_limit, &fixture->effects));
+   assert_true(evaluate(fixture, &all, no_limit));
    assert_true(operations[1].found);
    assert_value(&operations[3], "second");
    assert_int_equal(fixture->effects.count, 3);
