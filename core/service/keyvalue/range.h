@@ -8,16 +8,10 @@
 
 #include "core/access/users.h"
 #include "core/support/arena.h"
-#include "core/support/slice.h"
+#include "core/support/key_range.h"
 #include "core/support/status.h"
 
 #include "kvstore/v1/key_value.pb-c.h"
-
-/* The keys from `start` on and below `end`, compared as bytes; an empty end: no end. Neither need be
- * a key. */
-struct kv_key_range {
-   struct kv_slice start, end;
-};
 
 /* What a range holds: none of the server's own keys, and at least one that could be. `message` NULL:
  * all keys. INVALID_ARGUMENT names the field, which is in `field`, and what is wrong with it. What

@@ -1,0 +1,136 @@
+/*
+ * The latest changes of the store, in order: what a watch sends, and what one that comes back goes
+ * on with.
+ *
+ * Promises
+ *  - It holds every change above a version, the lowest one held, and takes no more memory than it
+ *    was given, but for one change that alone is larger.
+ *  - Who adds to it never waits: neither for a reader nor for a lock. What is added is seen when it
+ *    is published, all of a batch at once.
+ *  - A reader pins the place that it reads from; what lies there and behind it stays until it
+ *    unpins, although it may not be held any more. A reader is nothing but a pin: where nobody
+ *    reads, nothing is kept for anybody.
+ *
+ * Structure: segments, a list with the oldest first. The writer fills the newest one, and drops the
+ * oldest when the limit is reached. Values of KV_ENTRY_KEEP_MIN bytes or more are not copied: their
+ * entries are kept. A position is the number of a segment and an offset in it, so it is known for
+ * good whether what it names is held. A pin is a hazard pointer (Michael, "Hazard pointers: safe
+ * memory reclamation for lock-free objects", 2004) for a segment and all those behind it.
+ *
+ * Threads: begin, add, publish and the other functions of the writer: one at a time, as for the
+ * committer. Of a reader: its own. All else: any.
+ */
+#ifndef KV_HISTORY_H
+#define KV_HISTORY_H
+
+#include "core/store/store.h"
+#include "core/support/slice.h"
+#include "kvstore/plugin.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kv_history;
+struct kv_history_segment;
+
+#define KV_HISTORY_SIZE_MIN ((size_t)1024 * 1024)
+
+enum kv_change_kind {
+   KV_CHANGE_SET = 1,
+   KV_CHANGE_DELETE,
+   KV_CHANGE_EXPIRE,   /* deleted because its time had come */
+   KV_CHANGE_HIDDEN,   /* of a key of the server's own, or of none: it only takes up a version */
+   KV_CHANGE_REPLACED, /* other data took the place of all: what changed is not known */
+   KV_CHANGE_LOST,     /* what changed up to here is not held, for want of memory */
+};
+
+struct kv_change_value {
+   struct kv_slice bytes;
+   const struct kv_entry *entry; /* has the bytes, and may be kept; NULL: they are to be copied */
+};
+
+/* Its bytes are valid while its place is pinned. */
+struct kv_change {
+   uint64_t sequence;
+   enum kv_change_kind kind;
+   bool joined; /* belongs together with the next one */
+   struct kv_slice key;
+   struct kv_change_value value;
+   int64_t expires_at; /* Unix ms; 0: never */
+   bool knows_previous;
+   bool existed; /* what follows is what it replaced */
+   struct kv_change_value previous;
+   uint64_t previous_version;
+   int64_t previous_expires_at;
+};
+
+/* What a change has replaced, as who adds it knows it. */
+struct kv_history_previous {
+   bool existed;
+   struct kv_slice value;
+   uint64_t version;
+   int64_t expires_at;
+};
+
+/* Of at most `size` bytes, at least KV_HISTORY_SIZE_MIN, with readers 0 to `readers` - 1. It holds
+ * what comes after sequence 0. NULL when memory runs out. */
+struct kv_history *kv_history_create(size_t size, unsigned readers);
+/* When no reader has a pin. */
+void kv_history_destroy(struct kv_history *history);
+
+/* ---- The writer ---- */
+
+/* Drops all: what is added from now on are all changes above `sequence`. */
+void kv_history_begin(struct kv_history *history, uint64_t sequence);
+/* Adds a change, whose sequence is above that of the one before. `entry` has the value, or is NULL;
+ * it is kept where the value is large. `previous` NULL: it is not known. Where memory runs out the
+ * changes up to this one are not held any more. */
+void kv_history_add(struct kv_history *history, const kvs_record *record,
+                    const struct kv_entry *entry, const struct kv_history_previous *previous);
+/* The state has reached that sequence without a change, if it had not. */
+void kv_history_reach(struct kv_history *history, uint64_t sequence);
+/* Other data took the place of all, as of that sequence: nothing up to there is held any more. */
+void kv_history_replace(struct kv_history *history, uint64_t sequence);
+/* Has readers see what was added. */
+void kv_history_publish(struct kv_history *history);
+
+/* ---- Any thread ---- */
+
+/* Where the next change will be. */
+uint64_t kv_history_end(const struct kv_history *history);
+/* The sequence of the last change that was published. */
+uint64_t kv_history_last(const struct kv_history *history);
+/* The lowest version of which all changes from there on are held. */
+uint64_t kv_history_lowest(const struct kv_history *history);
+/* What it takes in memory. */
+size_t kv_history_bytes(const struct kv_history *history);
+
+/* ---- A reader ---- */
+
+/* Where the changes from `sequence` on begin. False when they are not all held. */
+bool kv_history_find(struct kv_history *history, unsigned reader, uint64_t sequence,
+                     uint64_t *position);
+
+/* A walk through changes; embedded by its user. */
+struct kv_history_cursor {
+   struct kv_history *history;
+   const struct kv_history_segment *segment;
+   unsigned reader;
+   size_t offset; /* in the segment, of the next change */
+   uint64_t end;  /* what is published after the walk began is not part of it */
+};
+
+/* Pins `position`, which the history has given, and begins there. False when it is not held any
+ * more: then nothing is pinned. One walk of a reader at a time. */
+bool kv_history_open(struct kv_history *history, unsigned reader, uint64_t position,
+                     struct kv_history_cursor *cursor);
+/* False at the end. */
+bool kv_history_next(struct kv_history_cursor *cursor, struct kv_change *change);
+/* Where the next change is, or will be. */
+uint64_t kv_history_position(const struct kv_history_cursor *cursor);
+/* How many bytes were added since then, of how many it may hold. */
+size_t kv_history_lag(const struct kv_history_cursor *cursor, size_t *limit);
+void kv_history_close(struct kv_history_cursor *cursor);
+
+#endif
