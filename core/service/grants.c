@@ -1,5 +1,7 @@
 #include "core/service/grants.h"
 
+#include "core/service/keyvalue/range.h"
+
 #include "health.pb-c.h"
 #include "kvstore.pb-c.h"
 #include "kvstore/v1/admin.pb-c.h"
@@ -68,6 +70,12 @@ static bool may_batch(const struct kv_user *user, const ProtobufCMessage *messag
    return true;
 }
 
+static bool may_scan_range(const struct kv_user *user, const ProtobufCMessage *message)
+{
+   const Kvstore__V1__ScanRequest *scan = (const Kvstore__V1__ScanRequest *)message;
+   return kv_range_may(user, KV_ROLE_READ, scan->range);
+}
+
 /* ---- The table ---- */
 
 struct rule {
@@ -84,6 +92,7 @@ static const struct rule rules[] = {
     {&kvstore__batch_request__descriptor, KV_NEED_KEYS, may_batch},
     {&kvstore__scan_request__descriptor, KV_NEED_KEYS, may_scan},
     {&kvstore__config_request__descriptor, KV_NEED_ADMIN, NULL},
+    {&kvstore__v1__scan_request__descriptor, KV_NEED_KEYS, may_scan_range},
     {&kvstore__v1__configure_request__descriptor, KV_NEED_ADMIN, NULL},
     {&kvstore__v1__list_plugins_request__descriptor, KV_NEED_ADMIN, NULL},
     {&kvstore__v1__save_request__descriptor, KV_NEED_ADMIN, NULL},

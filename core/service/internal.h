@@ -73,13 +73,9 @@ void kv_service_get(void *service, struct kv_call *call, struct kv_slice request
 void kv_service_del(void *service, struct kv_call *call, struct kv_slice request);
 /* batch.c */
 void kv_service_batch(void *service, struct kv_call *call, struct kv_slice request);
-/* scan.c */
+/* keys.c */
 void kv_service_keys(void *service, struct kv_call *call, struct kv_slice request);
 void kv_service_scan(void *service, struct kv_call *call, struct kv_slice request);
-void kv_service_scan_sent(void *service, struct kv_call *call);
-void kv_service_scan_closed(void *service, struct kv_call *call);
-size_t kv_service_scan_kept(void *service, struct kv_call *call);
-void kv_service_scan_resume(void *service, struct kv_call *call, char *text, size_t size);
 /* config.c */
 void kv_service_config(void *service, struct kv_call *call, struct kv_slice request);
 

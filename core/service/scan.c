@@ -1,246 +1,230 @@
-/* Keys and Scan: what the store holds, from one consistent view. */
-#include "core/service/internal.h"
-#include "core/service/validate.h"
+#include "core/service/scan.h"
+
+#include "core/service/keyvalue/page_token.h"
+#include "core/service/message.h"
+#include "core/service/writer.h"
 
 #include <stdio.h>
-#include <string.h>
 
-/* Of one message of a Scan, unless a single entry is larger: well below the 4 MiB that clients
- * accept by default. */
+/* Of one message, unless a single entry is larger: well below the 4 MiB that clients accept by
+ * default. */
 #define PART_SIZE ((size_t)256 * 1024)
 #define PART_ENTRIES 4096
-/* A gRPC message cannot be larger than its 32-bit length; stay clear of signed 32 bits. */
-#define REPLY_SIZE_MAX ((size_t)INT32_MAX - 1024)
 
-/* ---- Keys ---- */
-
-enum { KEYS_RESPONSE_KEYS = 1 }; /* its field number */
-
-/* Two walks over one view: the first measures the reply, the second writes it. A walk takes some
- * milliseconds at a time, so that the worker serves others in between and learns when the call has
- * been cancelled. */
-struct keys {
-   struct kv_store_view *view;
-   struct kv_cursor cursor;
-   size_t size; /* of the reply: measured so far, then all */
-   bool writing;
-   struct kv_writer writer;
-};
-
-#define KEYS_AT_ONCE 16384
-
-static void end_keys(struct kv_call *call, struct keys *keys, enum kv_code code, const char *text)
-{
-   kv_store_view_destroy(keys->view);
-   if (code == KV_OK)
-      kv_call_reply(call);
-   else
-      kv_call_fail(call, code, text);
-}
-
-static void begin_walk(struct keys *keys)
-{
-   kv_cursor_seek(&keys->cursor, kv_store_view_version(keys->view), kv_slice(NULL, 0));
-}
-
-/* Continues the walk; returns false at its end. */
-static bool walk_keys(struct keys *keys)
-{
-   for (int i = 0; i < KEYS_AT_ONCE; i++) {
-      const struct kv_entry *entry = kv_cursor_next(&keys->cursor);
-      if (!entry)
-         return false;
-      if (keys->writing)
-         kv_writer_bytes(&keys->writer, KEYS_RESPONSE_KEYS, kv_entry_key(entry));
-      else
-         keys->size += kv_field_size(kv_entry_key(entry).size);
-   }
-   return true;
-}
-
-static void continue_keys(void *context, struct kv_call *call)
-{
-   (void)context;
-   struct keys *keys = *kv_call_state(call);
-   if (kv_call_is_cancelled(call)) {
-      end_keys(call, keys, KV_CANCELLED, "the call has been cancelled");
-   } else if (walk_keys(keys)) {
-      kv_call_yield(call, continue_keys);
-   } else if (keys->writing) {
-      end_keys(call, keys, KV_OK, NULL);
-   } else if (keys->size > REPLY_SIZE_MAX) {
-      end_keys(call, keys, KV_RESOURCE_EXHAUSTED,
-               "the keys do not fit into one message; use Scan, which sends them in parts");
-   } else if (kv_writer_begin(&keys->writer, call, keys->size, 0)) {
-      keys->writing = true;
-      begin_walk(keys);
-      kv_call_yield(call, continue_keys);
-   } else {
-      kv_store_view_destroy(keys->view);
-   }
-}
-
-void kv_service_keys(void *context, struct kv_call *call, struct kv_slice request)
-{
-   struct kv_service *service = context;
-   if (!kv_service_request(service, call, &kvstore__keys_request__descriptor, request))
-      return;
-   struct keys *keys = kv_arena_alloc(kv_call_arena(call), sizeof *keys);
-   struct kv_store_view *view = keys ? kv_store_view_create(service->config.store) : NULL;
-   if (!view) {
-      kv_message_out_of_memory(call);
-      return;
-   }
-   *keys = (struct keys){.view = view};
-   begin_walk(keys);
-   *kv_call_state(call) = keys;
-   continue_keys(service, call);
-}
-
-/* ---- Scan ---- */
-
-/* Field numbers of ScanResponse and Entry. */
-enum { SCAN_RESPONSE_ENTRIES = 1, ENTRY_KEY = 1, ENTRY_VALUE = 2 };
+/* Field numbers of both ScanResponses and Entries; the old ones have the first ones only. */
+enum { RESPONSE_ENTRIES = 1, RESPONSE_VERSION = 2, RESPONSE_TOKEN = 3, RESPONSE_COUNT = 4 };
+enum { ENTRY_KEY = 1, ENTRY_VALUE = 2, ENTRY_VERSION = 3, ENTRY_EXPIRY = 4, ENTRY_OMITTED = 5 };
 
 struct scan {
-   struct kv_store_view *view;
-   struct kv_cursor cursor;
-   struct kv_slice prefix;
-   uint64_t left; /* entries still wanted */
-   bool keys_only;
-   const struct kv_entry *next;                  /* read, but not in a part yet; may be NULL */
-   size_t count;                                 /* of the entries of the part being sent */
-   const struct kv_entry *entries[PART_ENTRIES]; /* valid as long as the view */
+   struct kv_walk walk;
+   struct kv_scan_request request;
+   uint64_t version;
+   uint64_t left;                 /* entries still wanted */
+   uint64_t counted;              /* of KV_SCAN_COUNT */
+   const struct kv_entry *next;   /* found, but not in a part yet; may be NULL */
+   const struct kv_entry *last;   /* the last one in a part, or counted; may be NULL */
+   bool ended;                    /* no part follows */
+   bool has_more;                 /* the limit leaves out some */
+   size_t size, in_place;         /* of the entries of the part */
+   size_t count;                  /* of these: */
+   const struct kv_entry *part[]; /* being filled, or sent; valid as long as the view */
 };
 
-/* Reads scan->next, unless it has been read. */
-static bool read_next(struct scan *scan)
+/* ---- A part ---- */
+
+static bool omits_value(const struct scan *scan, const struct kv_entry *entry)
 {
-   if (scan->next)
-      return true;
-   const struct kv_entry *entry = scan->left > 0 ? kv_cursor_next(&scan->cursor) : NULL;
-   if (entry && kv_slice_begins_with(kv_entry_key(entry), scan->prefix))
-      scan->next = entry;
-   return scan->next;
+   const uint64_t max = scan->request.value_size_max;
+   return scan->request.projection != KV_SCAN_ENTRIES ||
+          (max > 0 && kv_entry_value(entry).size > max);
+}
+
+static uint64_t omitted_size(const struct scan *scan, const struct kv_entry *entry)
+{
+   return omits_value(scan, entry) ? kv_entry_value(entry).size : 0;
 }
 
 static size_t size_of_entry(const struct scan *scan, const struct kv_entry *entry)
 {
    size_t size = kv_field_size(kv_entry_key(entry).size);
-   return scan->keys_only ? size : size + kv_optional_field_size(kv_entry_value(entry).size);
+   if (!omits_value(scan, entry))
+      size += kv_optional_field_size(kv_entry_value(entry).size);
+   if (scan->request.v1)
+      size += kv_number_field_size(kv_entry_version(entry)) +
+              kv_number_field_size((uint64_t)kv_entry_expires_at(entry)) +
+              kv_number_field_size(omitted_size(scan, entry));
+   return size;
 }
 
-static bool encode_part(struct kv_call *call, const struct scan *scan, size_t size, size_t in_place)
+static void write_entry(struct kv_writer *writer, const struct scan *scan,
+                        const struct kv_entry *entry)
+{
+   kv_writer_message(writer, RESPONSE_ENTRIES, size_of_entry(scan, entry));
+   kv_writer_bytes(writer, ENTRY_KEY, kv_entry_key(entry));
+   if (!omits_value(scan, entry))
+      kv_writer_value(writer, ENTRY_VALUE, entry);
+   if (!scan->request.v1)
+      return;
+   kv_writer_number(writer, ENTRY_VERSION, kv_entry_version(entry));
+   kv_writer_number(writer, ENTRY_EXPIRY, (uint64_t)kv_entry_expires_at(entry));
+   kv_writer_number(writer, ENTRY_OMITTED, omitted_size(scan, entry));
+}
+
+/* The rest of a message of kvstore.v1. False when memory runs out: the call has been failed. */
+static bool take_token(struct kv_call *call, const struct scan *scan, struct kv_slice *token)
+{
+   *token = kv_slice(NULL, 0);
+   if (!scan->ended || !scan->has_more || !scan->request.v1)
+      return true;
+   *token =
+       kv_page_token_write(scan->request.digest, kv_entry_key(scan->last), kv_call_arena(call));
+   if (!token->data)
+      kv_message_out_of_memory(call);
+   return token->data;
+}
+
+static bool encode_part(struct kv_call *call, const struct scan *scan)
 {
    struct kv_writer writer;
-   if (!kv_writer_begin(&writer, call, size, in_place))
+   struct kv_slice token;
+   const uint64_t version = scan->request.v1 ? scan->version : 0;
+   const uint64_t counted = scan->ended ? scan->counted : 0;
+   if (!take_token(call, scan, &token))
       return false;
-   for (size_t i = 0; i < scan->count; i++) {
-      const struct kv_entry *entry = scan->entries[i];
-      kv_writer_message(&writer, SCAN_RESPONSE_ENTRIES, size_of_entry(scan, entry));
-      kv_writer_bytes(&writer, ENTRY_KEY, kv_entry_key(entry));
-      if (!scan->keys_only)
-         kv_writer_value(&writer, ENTRY_VALUE, entry);
-   }
+   const size_t size = scan->size + kv_number_field_size(version) +
+                       kv_optional_field_size(token.size) + kv_number_field_size(counted);
+   if (!kv_writer_begin(&writer, call, size, scan->in_place))
+      return false;
+   for (size_t i = 0; i < scan->count; i++)
+      write_entry(&writer, scan, scan->part[i]);
+   kv_writer_number(&writer, RESPONSE_VERSION, version);
+   kv_writer_bytes(&writer, RESPONSE_TOKEN, token);
+   kv_writer_number(&writer, RESPONSE_COUNT, counted);
    return kv_writer_end(&writer);
 }
 
-/* Sends the next part, or ends the call when there is none. */
-static void send_part(struct kv_call *call, struct scan *scan)
+/* ---- Filling it ---- */
+
+static void add(struct scan *scan, size_t size)
 {
-   size_t size = 0, in_place = 0;
-   scan->count = 0;
-   while (scan->count < PART_ENTRIES && read_next(scan)) {
-      size_t more = kv_field_size(size_of_entry(scan, scan->next));
-      if (size + more > PART_SIZE && scan->count > 0)
-         break;
-      size += more;
-      if (!scan->keys_only)
-         in_place += kv_in_place_size(scan->next);
-      scan->entries[scan->count++] = scan->next;
-      scan->next = NULL;
-      scan->left--;
-   }
-   if (scan->count == 0)
-      kv_call_finish(call);
-   else if (encode_part(call, scan, size, in_place))
-      kv_call_send(call);
+   const struct kv_entry *entry = scan->next;
+   scan->size += size;
+   if (!omits_value(scan, entry))
+      scan->in_place += kv_in_place_size(entry);
+   scan->part[scan->count++] = entry;
 }
 
-static struct scan *begin_scan(struct kv_service *service, struct kv_call *call,
-                               const Kvstore__ScanRequest *request)
+/* Takes scan->next into the part, or counts it; false when it belongs into the next part. */
+static bool take_next(struct scan *scan)
 {
-   struct scan *scan = kv_arena_alloc(kv_call_arena(call), sizeof *scan);
-   if (!scan)
-      return NULL;
-   scan->view = kv_store_view_create(service->config.store);
-   if (!scan->view)
-      return NULL;
-   scan->prefix = kv_service_bytes(request->prefix);
-   scan->left = request->limit ? request->limit : UINT64_MAX;
-   scan->keys_only = request->keys_only;
+   if (scan->request.projection == KV_SCAN_COUNT) {
+      scan->counted++;
+   } else {
+      const size_t size = kv_field_size(size_of_entry(scan, scan->next));
+      if (scan->count == PART_ENTRIES || (scan->count > 0 && scan->size + size > PART_SIZE))
+         return false;
+      add(scan, size);
+   }
+   scan->last = scan->next;
    scan->next = NULL;
-   scan->count = 0;
-   struct kv_slice start = kv_service_bytes(request->start);
-   kv_cursor_seek(&scan->cursor, kv_store_view_version(scan->view),
-                  kv_slice_compare(start, scan->prefix) > 0 ? start : scan->prefix);
-   return scan;
+   scan->left--;
+   return true;
 }
 
-void kv_service_scan(void *context, struct kv_call *call, struct kv_slice request)
+/* False when the stretch has ended before the part is known to be complete. */
+static bool fill_part(struct scan *scan)
 {
-   struct kv_service *service = context;
-   const Kvstore__ScanRequest *wanted =
-       kv_service_request(service, call, &kvstore__scan_request__descriptor, request);
-   if (!wanted)
-      return;
-   struct kv_status status;
-   if (kv_validate_prefix("prefix", kv_service_bytes(wanted->prefix), &status) != KV_OK ||
-       kv_validate_prefix("start", kv_service_bytes(wanted->start), &status) != KV_OK) {
-      kv_message_fail(call, &status);
-      return;
+   while (!scan->ended) {
+      if (scan->next) {
+         if (!take_next(scan))
+            return true;
+      } else if (scan->left == 0 && !scan->request.v1) {
+         scan->ended = true;
+      } else {
+         const enum kv_walk_found found = kv_walk_next(&scan->walk, &scan->next);
+         if (found == KV_WALK_STRETCH_END)
+            return false;
+         scan->has_more = found == KV_WALK_ENTRY && scan->left == 0;
+         scan->ended = found == KV_WALK_END || scan->has_more;
+      }
    }
-   kv_call_set_subject(call, kv_service_bytes(wanted->prefix));
-   struct scan *scan = begin_scan(service, call, wanted);
-   if (!scan) {
+   return true;
+}
+
+static void go_on(void *service, struct kv_call *call)
+{
+   struct scan *scan = *kv_call_state(call);
+   kv_walk_rest(&scan->walk);
+   if (!fill_part(scan))
+      kv_call_yield(call, go_on);
+   else if (scan->count == 0 && !scan->request.v1)
+      kv_call_finish(call);
+   else if (encode_part(call, scan))
+      kv_call_send(call);
+   (void)service;
+}
+
+/* ---- The stream ---- */
+
+void kv_scan_begin(struct kv_store *store, struct kv_call *call,
+                   const struct kv_scan_request *request)
+{
+   const bool is_small = request->limit > 0 && request->limit < PART_ENTRIES;
+   const size_t capacity = is_small ? (size_t)request->limit : PART_ENTRIES;
+   struct scan *scan = kv_message_alloc(call, sizeof *scan + capacity * sizeof *scan->part);
+   if (!scan)
+      return;
+   *scan =
+       (struct scan){.request = *request, .left = request->limit > 0 ? request->limit : UINT64_MAX};
+   if (!kv_walk_begin(&scan->walk, store, &request->range, request->descending)) {
       kv_message_out_of_memory(call);
       return;
    }
+   scan->version = kv_version_sequence(kv_store_view_version(scan->walk.view));
    *kv_call_state(call) = scan;
-   send_part(call, scan);
+   go_on(NULL, call);
 }
 
-void kv_service_scan_sent(void *context, struct kv_call *call)
+void kv_scan_sent(void *service, struct kv_call *call)
 {
-   (void)context;
-   send_part(call, *kv_call_state(call));
-}
-
-void kv_service_scan_closed(void *context, struct kv_call *call)
-{
-   (void)context;
    struct scan *scan = *kv_call_state(call);
-   if (scan)
-      kv_store_view_destroy(scan->view);
+   scan->count = scan->size = scan->in_place = 0;
+   if (scan->ended)
+      kv_call_finish(call);
+   else
+      go_on(service, call);
 }
 
-size_t kv_service_scan_kept(void *context, struct kv_call *call)
+void kv_scan_closed(void *service, struct kv_call *call)
 {
-   (void)context;
+   struct scan *scan = *kv_call_state(call);
+   (void)service;
+   if (scan)
+      kv_walk_end(&scan->walk);
+}
+
+size_t kv_scan_kept(void *service, struct kv_call *call)
+{
    const struct scan *scan = *kv_call_state(call);
-   return scan ? kv_store_view_kept(scan->view) : 0;
+   (void)service;
+   return scan ? kv_store_view_kept(scan->walk.view) : 0;
 }
 
 /* A part that is being sent may have arrived incompletely, so the client needs all of it again. */
-void kv_service_scan_resume(void *context, struct kv_call *call, char *text, size_t size)
+void kv_scan_resume(void *service, struct kv_call *call, char *text, size_t size)
 {
-   (void)context;
    const struct scan *scan = *kv_call_state(call);
+   (void)service;
    const bool sends = scan && scan->count > 0;
-   const struct kv_slice first = sends ? kv_entry_key(scan->entries[0]) : kv_slice(NULL, 0);
-   if (sends && first.size < size / 2)
-      snprintf(text, size, "; continue with start = \"%.*s\"", (int)first.size,
+   const struct kv_slice first = sends ? kv_entry_key(scan->part[0]) : kv_slice(NULL, 0);
+   const char *start = scan && scan->request.v1 ? "range.start" : "start";
+   if (scan && scan->request.projection == KV_SCAN_COUNT)
+      snprintf(text, size, "; count smaller ranges");
+   else if (scan && scan->request.descending)
+      snprintf(text, size, "; continue with range.end = the last key received");
+   else if (sends && first.size < size / 2)
+      snprintf(text, size, "; continue with %s = \"%.*s\"", start, (int)first.size,
                (const char *)first.data);
    else
-      snprintf(text, size, "; continue with start = the last key received");
+      snprintf(text, size, "; continue with %s = the last key received", start);
 }

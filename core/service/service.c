@@ -1,6 +1,8 @@
 #include "core/service/admin/admin.h"
 #include "core/service/guard.h"
+#include "core/service/keyvalue/keyvalue.h"
 #include "core/service/moved.h"
+#include "core/service/scan.h"
 
 #include "core/support/clock.h"
 
@@ -123,6 +125,7 @@ void kv_service_turn_end(void *context, unsigned worker)
 /* ---- Methods ---- */
 
 #define METHOD(name) "/kvstore.KeyValueStore/" name
+#define DATA(name) "/kvstore.v1.KeyValueService/" name
 #define ADMIN(name) "/kvstore.v1.AdminService/" name
 
 size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *methods)
@@ -138,10 +141,18 @@ size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *meth
         .kind = KV_RPC_SERVER_STREAM,
         .slow = true,
         .request = kv_service_scan,
-        .sent = kv_service_scan_sent,
-        .closed = kv_service_scan_closed,
-        .kept = kv_service_scan_kept,
-        .resume = kv_service_scan_resume},
+        .sent = kv_scan_sent,
+        .closed = kv_scan_closed,
+        .kept = kv_scan_kept,
+        .resume = kv_scan_resume},
+       {.path = DATA("Scan"),
+        .kind = KV_RPC_SERVER_STREAM,
+        .slow = true,
+        .request = kv_keyvalue_scan,
+        .sent = kv_scan_sent,
+        .closed = kv_scan_closed,
+        .kept = kv_scan_kept,
+        .resume = kv_scan_resume},
        {.path = ADMIN("Configure"), .request = kv_service_configure},
        {.path = ADMIN("ListPlugins"), .request = kv_service_list_plugins},
        {.path = ADMIN("Save"), .request = kv_service_save},

@@ -61,7 +61,7 @@ static int set_up(void **state)
    kv_service_set_loaded(fixture->service);
    size_t count = kv_service_methods(fixture->service, fixture->methods);
    for (size_t i = 0; i < count; i++)
-      if (strstr(fixture->methods[i].path, "/Scan"))
+      if (strcmp(fixture->methods[i].path, "/kvstore.KeyValueStore/Scan") == 0)
          fixture->scan = &fixture->methods[i];
    assert_non_null(fixture->scan);
    *state = fixture;
@@ -152,6 +152,29 @@ static void a_scan_of_nothing_or_that_is_refused_holds_no_view(void **state)
    fake_answer_deinit(&answer);
 }
 
+static void a_scan_shows_neither_hidden_keys_nor_those_whose_time_has_come(void **state)
+{
+   struct fixture *fixture = *state;
+   struct fake_answer answer;
+   struct kv_transaction *transaction = kv_store_begin(fixture->store);
+   const struct {
+      struct kv_slice key;
+      int64_t expires_at;
+   } entries[] = {{kv_slice("\0hidden", 7), 0}, {kv_slice("a", 1), 1}, {kv_slice("b", 1), 0}};
+   for (size_t i = 0; i < 3; i++)
+      assert_true(kv_transaction_set(transaction, entries[i].key, kv_slice("v", 1),
+                                     entries[i].expires_at, i + 1));
+   kv_transaction_commit(transaction, 3);
+   fake_call_run(fixture->scan, kv_slice(NULL, 0), NULL, &answer);
+   assert_int_equal(answer.count, 1);
+   assert_int_equal(answer.messages[0].size, 8);
+   assert_memory_equal(answer.messages[0].data,
+                       "\x0a\x06\x0a\x01"
+                       "b\x12\x01v",
+                       8);
+   fake_answer_deinit(&answer);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -161,6 +184,7 @@ int main(void)
        TEST(a_scan_that_is_cut_off_with_an_entry_held_back_holds_no_view),
        TEST(a_scan_that_is_cut_off_between_entries_holds_no_view),
        TEST(a_scan_of_nothing_or_that_is_refused_holds_no_view),
+       TEST(a_scan_shows_neither_hidden_keys_nor_those_whose_time_has_come),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

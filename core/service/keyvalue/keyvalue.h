@@ -1,0 +1,20 @@
+/* kvstore.v1.KeyValueService: its methods, each in the file of its name, and what these share. */
+#ifndef KV_KEYVALUE_H
+#define KV_KEYVALUE_H
+
+#include "core/service/internal.h"
+#include "core/service/keyvalue/range.h"
+
+#include "kvstore/v1/key_value.pb-c.h"
+
+/* What observers are to see of a call about a range; NULL: all keys. */
+static inline struct kv_slice kv_keyvalue_subject(const Kvstore__V1__KeyRange *range)
+{
+   if (!range)
+      return kv_slice(NULL, 0);
+   return kv_service_bytes(range->key.len > 0 ? range->key : range->prefix);
+}
+
+void kv_keyvalue_scan(void *service, struct kv_call *call, struct kv_slice request);
+
+#endif
