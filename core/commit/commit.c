@@ -281,6 +281,7 @@ void kv_commit_resume(struct kv_commit *commit)
    pthread_mutex_lock(&commit->lock);
    commit->prompt = kv_targets_are_prompt(&commit->pipeline.targets);
    commit->expires_first = commit->pipeline.expires_first;
+   pthread_cond_signal(&commit->work); /* the thread may wait for a later time, or for none */
    cease(commit);
    pthread_mutex_unlock(&commit->lock);
 }
