@@ -21,6 +21,7 @@ static kvs_plugin stand_in_plugin(const char *name)
        .version = "",
        .description = "",
        .promise = KVS_PERIODIC,
+       .flags = KVS_PLUGIN_COPIES | KVS_PLUGIN_VERSIONS,
    };
 }
 

@@ -21,6 +21,7 @@ struct reader {
    const char *path;
    const struct storage_backup_visitor *visitor;
    struct storage_backup_info info;
+   struct snapshot_records records;
    uint64_t offset, size;
    uint64_t keys, bytes; /* read so far */
    XXH3_state_t *hash;
@@ -88,17 +89,18 @@ static int read_header(struct reader *reader, kvs_error *error)
    if (memcmp(header, BACKUP_MAGIC, BACKUP_MAGIC_SIZE) != 0)
       return damaged(reader, 0, "this is not a backup of kvstore", error);
    uint32_t version = storage_get32(header + 8);
-   if (version != BACKUP_VERSION && version != BACKUP_VERSION_SEALED)
+   if (version < BACKUP_VERSION_PLAIN || version > BACKUP_VERSION_SEALED)
       return storage_fail(error, KVS_CORRUPT,
-                          "%s: has format version %" PRIu32 ", this program reads versions %u and "
+                          "%s: has format version %" PRIu32 ", this program reads versions %u to "
                           "%u; use the newer kvstore that wrote it",
-                          reader->path, version, BACKUP_VERSION, BACKUP_VERSION_SEALED);
-   reader->info.sealed = version == BACKUP_VERSION_SEALED;
+                          reader->path, version, BACKUP_VERSION_PLAIN, BACKUP_VERSION_SEALED);
+   reader->info.sealed = version == BACKUP_VERSION_SEALED || version == BACKUP_VERSION_PLAIN_SEALED;
+   reader->records.plain = version < BACKUP_VERSION;
    code = read_mode(reader, header, error);
    if (code != KVS_OK)
       return code;
    memcpy(reader->info.store_id, header + 16, sizeof reader->info.store_id);
-   reader->info.sequence = storage_get64(header + 32);
+   reader->info.sequence = reader->records.sequence = storage_get64(header + 32);
    reader->info.created_ms = (int64_t)storage_get64(header + 40);
    reader->info.keys = storage_get64(header + 48);
    reader->info.bytes = storage_get64(header + 56);
@@ -116,8 +118,9 @@ static int hand_on(struct reader *reader, uint64_t start, const uint8_t *at, siz
    const struct storage_backup_visitor *visitor = reader->visitor;
    size_t filled = 0;
    for (uint32_t i = 0; i < count; i++) {
-      if (!snapshot_get_record(&at, end, reader->info.sequence, &records[filled]))
-         return damaged(reader, start, "a record passes the end of its block", error);
+      const char *fault = snapshot_get_record(&reader->records, &at, end, &records[filled]);
+      if (fault)
+         return damaged(reader, start, fault, error);
       reader->keys++;
       reader->bytes += records[filled].key.size + records[filled].value.size;
       if (++filled < VISIT_BATCH && i + 1 < count)

@@ -3,7 +3,7 @@
  * docs/formats.md draws the bytes.
  *
  *   header  magic, version, store, sequence, time, totals, the mode with its options, own checksum
- *   blocks  as those of a snapshot
+ *   blocks  as those of a snapshot: each record has its own sequence, but for the older formats
  *   footer  number of records, and an XXH3 of 128 bits over the file before it
  *
  * Written front to back into a sink, so that it can go through a pipe. Whoever reads is handed
@@ -47,7 +47,8 @@ struct storage_backup_writer;
 int storage_backup_begin(const struct storage_backup_sink *sink,
                          const struct storage_backup_info *info,
                          struct storage_backup_writer **writer, kvs_error *error);
-/* A KVS_SET; keys must ascend. */
+/* A KVS_SET; keys must ascend. KVS_INVALID when its sequence is none of the store's up to that of the
+ * backup. */
 int storage_backup_add(struct storage_backup_writer *writer, const kvs_record *record,
                        kvs_error *error);
 /* Writes the rest. The records must be those that the header speaks of, else KVS_INVALID. */

@@ -8,8 +8,12 @@
 
 #define BACKUP_MAGIC "KVBAK\x89\r\n"
 #define BACKUP_MAGIC_SIZE 8u
-#define BACKUP_VERSION 1u
-#define BACKUP_VERSION_SEALED 2u
+/* Format versions: plain or sealed, as each has been since records have sequences of their own, and
+ * before. */
+#define BACKUP_VERSION 3u
+#define BACKUP_VERSION_SEALED 4u
+#define BACKUP_VERSION_PLAIN 1u
+#define BACKUP_VERSION_PLAIN_SEALED 2u
 #define BACKUP_HEADER_SIZE 72u /* the mode and a checksum follow */
 #define BACKUP_FOOTER_SIZE 48u
 #define BACKUP_FOOTER_MAGIC 0x4642564bu /* "KVBF" */

@@ -16,7 +16,7 @@ struct storage_backup_writer {
    struct storage_backup_sink sink;
    XXH3_state_t *hash;
    uint64_t offset;
-   uint64_t keys, bytes;                 /* that the header speaks of */
+   uint64_t sequence, keys, bytes;       /* that the header speaks of */
    uint64_t written_keys, written_bytes; /* that there are */
    uint8_t *block;                       /* records of the block being filled */
    size_t block_size, block_capacity;
@@ -69,6 +69,7 @@ int storage_backup_begin(const struct storage_backup_sink *sink,
       return storage_fail(error, KVS_NO_SPACE, NO_MEMORY);
    *created = (struct storage_backup_writer){.sink = *sink,
                                              .hash = XXH3_createState(),
+                                             .sequence = info->sequence,
                                              .keys = info->keys,
                                              .bytes = info->bytes,
                                              .block = malloc(STORAGE_SNAPSHOT_BLOCK_SIZE),
@@ -127,6 +128,9 @@ int storage_backup_add(struct storage_backup_writer *writer, const kvs_record *r
 {
    size_t size = snapshot_record_size(record);
    int code = KVS_OK;
+   if (record->sequence == 0 || record->sequence > writer->sequence)
+      return storage_fail(error, KVS_INVALID,
+                          "a record is of no sequence up to that of the backup");
    if (writer->block_size + size > STORAGE_SNAPSHOT_BLOCK_SIZE)
       code = flush_block(writer, error);
    if (code == KVS_OK)

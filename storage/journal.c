@@ -97,6 +97,14 @@ static int keep_space(struct storage_journal *journal, const kvs_tick *tick, kvs
    return code;
 }
 
+/* The log holds each change since the snapshot at `sequence`. */
+static void note_history(const kvs_host *host, uint64_t sequence)
+{
+   const kvs_history *history = host->extension(host, KVS_EXTENSION_HISTORY);
+   if (history)
+      history->complete_above(history, sequence);
+}
+
 int storage_journal_on_load(void *self, kvs_error *error)
 {
    struct storage_journal *journal = self;
@@ -106,6 +114,7 @@ int storage_journal_on_load(void *self, kvs_error *error)
    int code = storage_snapshot_set_load(journal->snapshots, false, &found, error);
    if (code != KVS_OK)
       return code;
+   note_history(journal->host, found.sequence);
    code = storage_log_load(journal->log, &found, &last_sequence, error);
    if (code != KVS_OK)
       return code;

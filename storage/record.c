@@ -19,6 +19,9 @@ enum {
 /* Offsets in an effect; key and value follow. */
 enum { AT_SEQUENCE = 0, AT_EXPIRES = 8, AT_KIND = 16, AT_KEY_SIZE = 20, AT_VALUE_SIZE = 24 };
 
+/* In place of a time of expiry: the effect deletes a key that has expired. */
+#define HAS_EXPIRED 1
+
 uint32_t storage_record_salt(const uint8_t store_id[16], uint64_t segment_number)
 {
    uint8_t number[8];
@@ -49,10 +52,17 @@ static uint8_t *put_bytes(uint8_t *to, kvs_bytes bytes)
    return to + bytes.size;
 }
 
+static uint64_t expiry_field(const kvs_record *effect)
+{
+   if (effect->kind == KVS_DELETE)
+      return effect->flags & KVS_RECORD_EXPIRED ? HAS_EXPIRED : 0;
+   return (uint64_t)effect->expires_at_ms;
+}
+
 static uint8_t *put_effect(uint8_t *to, const kvs_record *effect)
 {
    storage_put64(to + AT_SEQUENCE, effect->sequence);
-   storage_put64(to + AT_EXPIRES, (uint64_t)effect->expires_at_ms);
+   storage_put64(to + AT_EXPIRES, expiry_field(effect));
    storage_put32(to + AT_KIND, effect->kind);
    storage_put32(to + AT_KEY_SIZE, (uint32_t)effect->key.size);
    storage_put32(to + AT_VALUE_SIZE, (uint32_t)effect->value.size);
@@ -141,10 +151,15 @@ static size_t decode_effect(const uint8_t *from, size_t left, kvs_record *effect
    if (size > left || (kind != KVS_SET && kind != KVS_DELETE))
       return 0;
    const uint8_t *key = from + STORAGE_EFFECT_HEADER_SIZE;
+   const int64_t expiry = (int64_t)storage_get64(from + AT_EXPIRES);
+   const bool deletes = kind == KVS_DELETE;
+   if (deletes && expiry != 0 && expiry != HAS_EXPIRED)
+      return 0;
    *effect = (kvs_record){
        .sequence = storage_get64(from + AT_SEQUENCE),
        .kind = kind,
-       .expires_at_ms = (int64_t)storage_get64(from + AT_EXPIRES),
+       .flags = deletes && expiry == HAS_EXPIRED ? KVS_RECORD_EXPIRED : 0,
+       .expires_at_ms = deletes ? 0 : expiry,
        .key = {key, key_size},
        .value = {key + key_size, value_size},
    };
@@ -171,7 +186,7 @@ bool storage_record_decode_effects(const struct storage_record_header *header,
       previous = effects[i].sequence;
       at += size;
       if (i + 1 < header->effect_count)
-         effects[i].flags = KVS_RECORD_JOINED;
+         effects[i].flags |= KVS_RECORD_JOINED;
    }
    return at == header->payload_size &&
           (header->effect_count == 0 || effects[0].sequence == header->first_sequence);

@@ -222,7 +222,9 @@ static int take_effects(void *context, const kvs_record *effects, size_t count, 
                         kvs_error *error)
 {
    const struct recovery *recovery = context;
-   if (effects[count - 1].sequence <= recovery->base->sequence)
+   while (count > 0 && effects->sequence <= recovery->base->sequence)
+      effects++, count--;
+   if (count == 0)
       return KVS_OK;
    recovery->recovered->bytes += size;
    return recovery->host->load(recovery->host, effects, count, error);

@@ -20,7 +20,7 @@ struct reader {
    const char *path;
    int fd;
    bool check_only;
-   uint64_t sequence;
+   struct snapshot_records records;
    uint64_t offset, size;
    XXH3_state_t *hash;
    struct storage_buffer block;
@@ -60,15 +60,17 @@ static int read_header(struct reader *reader, kvs_error *error)
    if (storage_get32(header + 60) != storage_crc(0, header, 60))
       return damaged(reader, 0, "the header's checksum is wrong", error);
    uint32_t version = storage_get32(header + 8);
-   if (version != SNAPSHOT_VERSION)
-      return storage_fail(error, KVS_CORRUPT,
-                          "%s: has format version %" PRIu32
-                          ", this plug-in reads version %u; start the newer kvstore that wrote it",
-                          reader->path, version, SNAPSHOT_VERSION);
+   if (version < SNAPSHOT_VERSION_PLAIN || version > SNAPSHOT_VERSION)
+      return storage_fail(
+          error, KVS_CORRUPT,
+          "%s: has format version %" PRIu32
+          ", this plug-in reads versions %u to %u; start the newer kvstore that wrote it",
+          reader->path, version, SNAPSHOT_VERSION_PLAIN, SNAPSHOT_VERSION);
+   reader->records.plain = version == SNAPSHOT_VERSION_PLAIN;
    if (memcmp(header + 16, reader->host->store_id, 16) != 0)
       return storage_fail(error, KVS_CORRUPT, "%s: belongs to another store; remove it from here",
                           reader->path);
-   if (storage_get64(header + 32) != reader->sequence)
+   if (storage_get64(header + 32) != reader->records.sequence)
       return damaged(reader, 32, "its sequence is not the one in its name", error);
    XXH3_64bits_update(reader->hash, header, sizeof header);
    return KVS_OK;
@@ -81,8 +83,9 @@ static int hand_on(const struct reader *reader, uint64_t block_offset, const uin
    const uint8_t *end = at + size;
    size_t filled = 0;
    for (uint32_t i = 0; i < count; i++) {
-      if (!snapshot_get_record(&at, end, reader->sequence, &records[filled]))
-         return damaged(reader, block_offset, "a record passes the end of its block", error);
+      const char *fault = snapshot_get_record(&reader->records, &at, end, &records[filled]);
+      if (fault)
+         return damaged(reader, block_offset, fault, error);
       filled++;
       if ((filled == LOAD_BATCH || i + 1 == count) && !reader->check_only) {
          int code = reader->host->load(reader->host, records, filled, error);
@@ -170,7 +173,7 @@ int storage_snapshot_read(const kvs_host *host, const struct storage_folder *fol
    struct reader reader = {.host = host,
                            .path = path,
                            .check_only = check_only,
-                           .sequence = sequence,
+                           .records.sequence = sequence,
                            .hash = XXH3_createState()};
    if (!reader.hash)
       return storage_fail(error, KVS_NO_SPACE, "%s: no memory for a checksum", path);

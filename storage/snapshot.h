@@ -2,7 +2,8 @@
  * Snapshot files: all data at one sequence. docs/formats.md draws the bytes.
  *
  *   header  magic, version, store, sequence, time, own checksum
- *   blocks  some records each, with a header of its own: sizes, and the checksums of both parts
+ *   blocks  some records each, with a header of its own: sizes, and the checksums of both parts;
+ *           each record has its own sequence, but for those of format version 1
  *   footer  after the last block: totals, and an XXH3 over the file before it
  *
  * A block is used only when its checksums are right, so no flipped bit is ever handed on. A file
@@ -23,7 +24,7 @@
 #define STORAGE_SNAPSHOT_HEADER_SIZE 64u
 #define STORAGE_SNAPSHOT_BLOCK_HEADER_SIZE 24u
 #define STORAGE_SNAPSHOT_FOOTER_SIZE 40u
-#define STORAGE_SNAPSHOT_RECORD_HEADER_SIZE 16u
+#define STORAGE_SNAPSHOT_RECORD_HEADER_SIZE 24u
 /* The most bytes of records in a block, unless it holds a single larger one. */
 #define STORAGE_SNAPSHOT_BLOCK_SIZE ((size_t)128 * 1024)
 /* More than the largest possible record: limits what a reader allocates. */

@@ -6,7 +6,9 @@
 
 #define SNAPSHOT_MAGIC "KVSNAP\r\n"
 #define SNAPSHOT_MAGIC_SIZE 8u
-#define SNAPSHOT_VERSION 1u
+/* Records have sequences of their own; before, they had that of the file. */
+#define SNAPSHOT_VERSION 2u
+#define SNAPSHOT_VERSION_PLAIN 1u
 #define SNAPSHOT_BLOCK_MAGIC 0x4b4c424bu  /* "KBLK" */
 #define SNAPSHOT_FOOTER_MAGIC 0x444e454bu /* "KEND" */
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@
 struct writer {
    const char *path;
    int fd;
+   uint64_t sequence;
    uint64_t offset, written_back;
    struct storage_pace pace;
    XXH3_state_t *hash;
@@ -117,6 +119,12 @@ static int add_record(struct writer *writer, const kvs_record *record, kvs_error
 {
    size_t size = snapshot_record_size(record);
    int code = KVS_OK;
+   /* A reader would take it for damage, when the log has been removed. */
+   if (record->sequence == 0 || record->sequence > writer->sequence)
+      return storage_fail(error, KVS_IO,
+                          "%s: the view has a record of sequence %" PRIu64
+                          ", and is itself of %" PRIu64,
+                          writer->path, record->sequence, writer->sequence);
    if (writer->block_size + size > STORAGE_SNAPSHOT_BLOCK_SIZE)
       code = flush_block(writer, error);
    if (code == KVS_OK)
@@ -193,7 +201,8 @@ int storage_snapshot_write(const kvs_host *host, const kvs_tick *tick, uint64_t 
 {
    char path[PATH_MAX];
    storage_folder_path(folder, name, path);
-   struct writer writer = {.path = path, .hash = XXH3_createState()};
+   struct writer writer = {
+       .path = path, .sequence = tick->view_sequence, .hash = XXH3_createState()};
    if (!writer.hash)
       return storage_fail(error, KVS_NO_SPACE, "%s: no memory for a checksum", path);
    XXH3_64bits_reset(writer.hash);

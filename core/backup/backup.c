@@ -118,7 +118,7 @@ static int write_records(const struct kv_version *version, struct storage_backup
    kv_cursor_seek(&cursor, version, kv_slice(NULL, 0));
    while (code == KVS_OK && (entry = kv_cursor_next(&cursor))) {
       const struct kv_slice key = kv_entry_key(entry), value = kv_entry_value(entry);
-      const kvs_record record = {.sequence = kv_version_sequence(version),
+      const kvs_record record = {.sequence = kv_entry_version(entry),
                                  .kind = KVS_SET,
                                  .key = {key.data, key.size},
                                  .value = {value.data, value.size},

@@ -50,11 +50,12 @@ static int take_header(void *context, const struct storage_backup_info *info, kv
    return KVS_OK;
 }
 
-/* As every key that a client has set: UTF-8 without NUL. What is sealed shows no key of a
- * client's. */
-static bool is_text(struct kv_slice key)
+/* As every key that a client has set: UTF-8 without NUL. A key that begins with NUL is the server's
+ * own. What is sealed shows neither. */
+static bool is_known(struct kv_slice key)
 {
-   return kv_utf8_valid_size(key.data, key.size) == key.size && !memchr(key.data, '\0', key.size);
+   return *(const char *)key.data == '\0' ||
+          (kv_utf8_valid_size(key.data, key.size) == key.size && !memchr(key.data, '\0', key.size));
 }
 
 /* What is wrong with a record, or NULL. */
@@ -65,7 +66,7 @@ static const char *find_fault(const struct reading *reading, const kvs_record *r
       return "it has a key whose time of expiry is out of range";
    if (key.size == 0 || key.size > KV_KEY_SIZE_MAX)
       return "it has a key that is not of 1 to 65536 bytes";
-   if (!reading->content->sealed && !is_text(key))
+   if (!reading->content->sealed && !is_known(key))
       return "it has a key that is not UTF-8 without NUL, which no client could name";
    if (kv_slice_compare(key, kv_slice(reading->last, reading->last_size)) <= 0)
       return "its keys are not in ascending order, or one is there more than once";
@@ -89,7 +90,7 @@ static int take_records(void *context, const kvs_record *records, size_t count, 
       if (reading->transaction &&
           !kv_transaction_set(reading->transaction, kv_slice(record->key.data, record->key.size),
                               kv_slice(record->value.data, record->value.size),
-                              record->expires_at_ms, reading->content->sequence))
+                              record->expires_at_ms, record->sequence))
          return storage_fail(error, KVS_NO_SPACE, "out of memory for the data");
    }
    return KVS_OK;

@@ -1,5 +1,6 @@
 #include "core/host/instance.h"
 
+#include "core/host/loading.h"
 #include "core/host/stack.h"
 #include "core/host/sync_timing.h"
 #include "core/support/clock.h"
@@ -11,8 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Far above any sequence that a store can reach, and far enough below the end to count on. */
-#define SEQUENCE_MAX (KV_SEQUENCE_MAX >> 1)
+/* The extension, which leads back to the load. */
+struct history {
+   kvs_history extension; /* first */
+   struct kv_loading *loading;
+};
 
 struct kv_instance {
    kvs_host host; /* first: the callbacks get back from it to the whole */
@@ -22,14 +26,9 @@ struct kv_instance {
    char *directory;
    void *self; /* the plug-in's */
    struct kv_instance_observer observer;
-   struct kv_load_report *report;
    struct kv_hook_timing *timing;
-
-   /* While on_load runs; owned by the control thread. */
-   bool loading;
-   struct kv_transaction *transaction; /* NULL: nothing may be handed over */
-   uint64_t highest, declared;         /* sequences, of the records and by loaded_to */
-   struct kv_status refusal;           /* why what was handed over is not acceptable */
+   struct kv_loading loading; /* the control thread's */
+   struct history history;
 };
 
 struct kvs_view {
@@ -89,107 +88,33 @@ static enum kv_code translate(const struct kv_instance *instance, const char *ho
 
 /* ---- What the host offers: loading ---- */
 
-/* Remembers the first reason, so that a plug-in which goes on regardless does not get through. */
-static int refuse(struct kv_instance *instance, kvs_error *error, int result, enum kv_code code,
-                  const char *text, uint64_t sequence)
+static int host_load(const kvs_host *host, const kvs_record *records, size_t count,
+                     kvs_error *error)
 {
-   if (instance->refusal.code == KV_OK)
-      kv_fail(&instance->refusal, code, "plug-in %s: it handed over %s (sequence %" PRIu64 ")",
-              instance->plugin->name, text, sequence);
-   if (error)
-      snprintf(error->text, sizeof error->text, "%s (sequence %" PRIu64 ")", text, sequence);
-   return result;
+   return kv_loading_take(&instance_of(host)->loading, records, count, error);
 }
 
-/* What is wrong with a record handed over, or NULL. */
-static const char *find_fault(const struct kv_instance *instance, const kvs_record *record)
+static void host_load_note(const kvs_host *host, const kvs_load_note *note)
 {
-   if (!instance->transaction)
-      return "a record from a fresh directory";
-   if (record->sequence == 0 || record->sequence > SEQUENCE_MAX)
-      return "a record whose sequence is out of range";
-   if (record->kind != KVS_SET && record->kind != KVS_DELETE)
-      return "a record that neither sets nor deletes; it may be of a newer version";
-   if (record->key.size == 0 || record->key.size > KV_KEY_SIZE_MAX || !record->key.data)
-      return "a record whose key is not of 1 to 65536 bytes";
-   if (record->expires_at_ms < 0 || record->expires_at_ms > KV_EXPIRES_AT_MAX)
-      return "a record whose time of expiry is out of range";
-   if (record->kind == KVS_DELETE && record->value.size > 0)
-      return "a record that deletes and has a value";
-   if (record->kind == KVS_DELETE && record->expires_at_ms != 0)
-      return "a record that deletes and expires";
-   if (record->value.size > KV_VALUE_SIZE_MAX || (record->value.size > 0 && !record->value.data))
-      return "a record whose value is too large or missing";
-   return NULL;
+   kv_loading_note(&instance_of(host)->loading, note);
 }
 
-static bool apply(struct kv_transaction *transaction, const kvs_record *record)
+static void host_loaded_to(const kvs_host *host, uint64_t sequence)
 {
-   struct kv_slice key = kv_slice(record->key.data, record->key.size);
-   bool existed;
-   if (record->kind == KVS_DELETE)
-      return kv_transaction_delete(transaction, key, &existed);
-   return kv_transaction_set(transaction, key, kv_slice(record->value.data, record->value.size),
-                             record->expires_at_ms, record->sequence);
+   kv_loading_declare(&instance_of(host)->loading, sequence);
 }
+
+static void complete_above(const kvs_history *history, uint64_t sequence)
+{
+   kv_loading_begin_history(((const struct history *)history)->loading, sequence);
+}
+
+/* ---- What the host offers: everything else ---- */
 
 static bool is_given_up(const struct kv_instance *instance)
 {
    return instance->observer.give_up && instance->observer.give_up(instance->observer.context);
 }
-
-static int give_up(struct kv_instance *instance, kvs_error *error)
-{
-   if (instance->refusal.code == KV_OK)
-      kv_fail(&instance->refusal, KV_CANCELLED, "plug-in %s: its load was cancelled",
-              instance->plugin->name);
-   if (error)
-      snprintf(error->text, sizeof error->text, "the load was cancelled");
-   return KVS_IO;
-}
-
-static int host_load(const kvs_host *host, const kvs_record *records, size_t count,
-                     kvs_error *error)
-{
-   struct kv_instance *instance = instance_of(host);
-   if (!instance->loading)
-      return refuse(instance, error, KVS_INVALID, KV_INTERNAL, "records outside of on_load", 0);
-   if (is_given_up(instance))
-      return give_up(instance, error);
-   for (size_t i = 0; i < count; i++) {
-      const kvs_record *record = &records[i];
-      const char *fault = find_fault(instance, record);
-      if (fault)
-         return refuse(instance, error, KVS_CORRUPT,
-                       instance->transaction ? KV_DATA_LOSS : KV_INTERNAL, fault, record->sequence);
-      if (!apply(instance->transaction, record))
-         return refuse(instance, error, KVS_IO, KV_RESOURCE_EXHAUSTED,
-                       "more data than there is memory for", record->sequence);
-      if (record->sequence > instance->highest)
-         instance->highest = record->sequence;
-   }
-   if (instance->report)
-      kv_load_report_count(instance->report, count);
-   return instance->refusal.code == KV_OK ? KVS_OK : KVS_CORRUPT;
-}
-
-static void host_load_note(const kvs_host *host, const kvs_load_note *note)
-{
-   const struct kv_instance *instance = instance_of(host);
-   if (instance->loading && instance->report)
-      kv_load_report_note(instance->report, note);
-}
-
-static void host_loaded_to(const kvs_host *host, uint64_t sequence)
-{
-   struct kv_instance *instance = instance_of(host);
-   if (sequence > SEQUENCE_MAX)
-      refuse(instance, NULL, 0, KV_DATA_LOSS, "a state whose sequence is out of range", sequence);
-   else if (sequence > instance->declared)
-      instance->declared = sequence;
-}
-
-/* ---- What the host offers: everything else ---- */
 
 static size_t host_view_read(kvs_view *view, kvs_record *records, size_t capacity)
 {
@@ -200,13 +125,14 @@ static size_t host_view_read(kvs_view *view, kvs_record *records, size_t capacit
       view->cut_off = true;
       return 0;
    }
-   uint64_t sequence = kv_version_sequence(view->version);
+   const bool own = instance->plugin->flags & KVS_PLUGIN_VERSIONS;
+   const uint64_t sequence = kv_version_sequence(view->version);
    size_t count = 0;
    const struct kv_entry *entry;
    while (count < capacity && (entry = kv_cursor_next(&view->cursor))) {
       const struct kv_slice key = kv_entry_key(entry), value = kv_entry_value(entry);
       records[count++] = (kvs_record){
-          .sequence = sequence,
+          .sequence = own ? kv_entry_version(entry) : sequence,
           .kind = KVS_SET,
           .key = {key.data, key.size},
           .value = {value.data, value.size},
@@ -238,6 +164,8 @@ static const void *host_extension(const kvs_host *host, const char *name)
       return kv_plugin_stack_extension(instance->stack);
    if (instance->timing && strcmp(name, KVS_EXTENSION_SYNCS) == 0)
       return kv_sync_timing_extension(kv_hook_timing_syncs(instance->timing));
+   if (strcmp(name, KVS_EXTENSION_HISTORY) == 0)
+      return &instance->history.extension;
    return NULL;
 }
 
@@ -301,8 +229,13 @@ enum kv_code kv_instance_open(const struct kv_instance_config *config,
        .stack = stack,
        .directory = directory,
        .observer = config->observer,
-       .report = config->report,
        .timing = config->timing,
+       .loading = {.plugin = config->plugin,
+                   .observer = &created->observer,
+                   .report = config->report},
+       .history = {.extension = {.size = sizeof created->history.extension,
+                                 .complete_above = complete_above},
+                   .loading = &created->loading},
    };
    memcpy(created->host.store_id, config->store_id, sizeof created->host.store_id);
 
@@ -356,37 +289,22 @@ struct kv_hook_timing *kv_instance_timing(const struct kv_instance *instance)
 
 /* ---- Hooks ---- */
 
-/* The sequence that the recovered state has reached, from what the plug-in handed over. */
-static void settle_sequence(struct kv_instance *instance, uint64_t *sequence)
-{
-   if (instance->declared > 0 && !instance->transaction)
-      refuse(instance, NULL, 0, KV_INTERNAL, "a state from a fresh directory", instance->declared);
-   if (instance->declared > 0 && instance->declared < instance->highest)
-      refuse(instance, NULL, 0, KV_DATA_LOSS, "a record above the sequence that it declared",
-             instance->highest);
-   *sequence = instance->declared > 0 ? instance->declared : instance->highest;
-}
-
 enum kv_code kv_instance_load(struct kv_instance *instance, struct kv_transaction *transaction,
                               uint64_t *sequence, struct kv_status *status)
 {
    *sequence = 0;
    if (!instance->plugin->on_load)
       return KV_OK;
-   instance->transaction = transaction;
-   instance->loading = true;
+   kv_loading_begin(&instance->loading, transaction);
    kvs_error error;
    clear(&error);
    kv_hook_timing_begin(instance->timing, KV_HOOK_LOAD);
    int result = instance->plugin->on_load(instance->self, &error);
    kv_hook_timing_end(instance->timing, KV_HOOK_LOAD, result != KVS_OK);
-   instance->loading = false;
-
-   settle_sequence(instance, sequence);
-   instance->transaction = NULL;
+   kv_loading_end(&instance->loading, sequence);
    /* The host's own reason comes first: the plug-in's is at best an echo of it. */
-   if (instance->refusal.code != KV_OK) {
-      *status = instance->refusal;
+   if (instance->loading.refusal.code != KV_OK) {
+      *status = instance->loading.refusal;
       return status->code;
    }
    return translate(instance, "on_load", result, &error, status);

@@ -39,6 +39,13 @@ struct kv_instance_observer {
    bool (*give_up)(void *context);
    /* A hook has handed over, or taken, some records. Any thread. */
    void (*progress)(void *context);
+   /* The load goes on with the history of the data: `loaded` is called for each record from now on,
+    * and none above `sequence` is missing. When it is called again, it begins anew. Control thread,
+    * inside of kv_instance_load; without meaning if that fails. */
+   void (*complete_above)(void *context, uint64_t sequence);
+   /* The next change, in order, before it is made: `previous` is the entry that the key has until
+    * then, or NULL. Both are valid until it returns. As above. */
+   void (*loaded)(void *context, const kvs_record *record, const struct kv_entry *previous);
 };
 
 struct kv_instance_config {

@@ -142,7 +142,8 @@ struct Head { // of a block
 struct Entry { // of a record; key and value follow
    std::uint64_t sequence;
    std::int64_t expires_at_ms;
-   std::uint64_t key_size, value_size, kind;
+   std::uint64_t key_size, value_size;
+   std::uint32_t kind, flags;
 };
 
 std::uint64_t checksum(const std::uint8_t *data, std::size_t size)
@@ -169,7 +170,7 @@ class Block
    void add(const kvs_record &record)
    {
       const Entry entry{record.sequence, record.expires_at_ms, record.key.size, record.value.size,
-                        record.kind};
+                        record.kind, record.flags};
       append(bytes_, &entry, sizeof entry);
       append(bytes_, record.key.data, record.key.size);
       append(bytes_, record.value.data, record.value.size);
@@ -208,6 +209,7 @@ class Journal
             throw Failure{KVS_CORRUPT,
                           file.path().string() + ": damaged at offset 0; restore it from a backup"};
       }
+      begin_history(base);
       sequence = base;
       const std::vector<std::uint64_t> logs = find_logs();
       for (const std::uint64_t start : logs) {
@@ -289,6 +291,15 @@ class Journal
       end_ = 0;
    }
 
+   // What is loaded from here on is each change of the data, one after the other.
+   void begin_history(std::uint64_t base) const
+   {
+      const auto *history =
+          static_cast<const kvs_history *>(host_->extension(host_, KVS_EXTENSION_HISTORY));
+      if (history)
+         history->complete_above(history, base);
+   }
+
    // All batches of a log are at or below the start of the next one.
    void remove_logs(std::uint64_t covered) const
    {
@@ -327,7 +338,8 @@ class Journal
          data += sizeof entry;
          kvs_record record{};
          record.sequence = entry.sequence;
-         record.kind = static_cast<std::uint32_t>(entry.kind);
+         record.kind = entry.kind;
+         record.flags = entry.flags;
          record.expires_at_ms = entry.expires_at_ms;
          record.key = {data, entry.key_size};
          record.value = {data + entry.key_size, entry.value_size};
@@ -389,7 +401,7 @@ const kvs_plugin kvstore_plugin = {
     "1.0",
     "Logs each batch to a file; a checkpoint begins a new one",
     KVS_DURABLE,
-    0,       // flags
+    KVS_PLUGIN_VERSIONS,
     nullptr, // options
     0,
     open_journal,

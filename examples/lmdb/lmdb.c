@@ -2,7 +2,8 @@
  * lmdb: each batch is one transaction of an LMDB environment, which is durable when it commits.
  *
  * Databases
- *   data   key -> entry: struct head, the whole key, the value. The name of a key of up to
+ *   data   key -> entry: struct head, with the sequence of the last change, which is the key's
+ *          version, and the time of expiry; the whole key, the value. The name of a key of up to
  *          KEY_SIZE_MAX bytes is 'k' and the key; LMDB takes no longer ones, so those are named
  *          'h' and a hash of 128 bits.
  *   state  "store" -> the store's UUID; "sequence" -> the last one taken; "whole" -> exists when
@@ -395,7 +396,7 @@ KVS_EXPORT const kvs_plugin kvstore_plugin = {
     .version = "1.0",
     .description = "Keeps the data in an LMDB environment; each batch is a transaction",
     .promise = KVS_DURABLE,
-    .flags = KVS_PLUGIN_COPIES,
+    .flags = KVS_PLUGIN_COPIES | KVS_PLUGIN_VERSIONS,
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .open = open_lmdb,

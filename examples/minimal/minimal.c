@@ -10,8 +10,8 @@ struct minimal {
    const kvs_host *host;
    char path[4096], next[4096]; /* the file, and the one that will take its place */
 };
-struct head { uint8_t store_id[16]; uint64_t sequence, count; };        /* how the file begins */
-struct entry { uint64_t key_size, value_size; int64_t expires_at_ms; }; /* then key and value */
+struct head { uint8_t store_id[16]; uint64_t sequence, count; }; /* how the file begins */
+struct entry { uint64_t key_size : 17, sequence : 47, value_size; int64_t expires_at_ms; };
 
 static int fail(int code, const char *path, const char *reason, kvs_error *error)
 {
@@ -50,8 +50,9 @@ static int on_load(void *self, kvs_error *error)
       if (!bytes || fread(bytes, size, 1, file) != 1)
          code = fail(KVS_CORRUPT, minimal->path, "ends too early; restore a backup", error);
       else
-         code = host->load(host, &(kvs_record){head.sequence, KVS_SET, 0, entry.expires_at_ms,
-            {bytes, entry.key_size}, {bytes + entry.key_size, entry.value_size}}, 1, error);
+         code = host->load(host, &(kvs_record){entry.sequence ? entry.sequence : head.sequence,
+            KVS_SET, 0, entry.expires_at_ms, {bytes, entry.key_size},
+            {bytes + entry.key_size, entry.value_size}}, 1, error);
       free(bytes);
    }
    fclose(file);
@@ -77,12 +78,11 @@ static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
    memcpy(head.store_id, minimal->host->store_id, sizeof head.store_id);
    FILE *file = fopen(minimal->next, "wb");
    int good = file && fwrite(&head, sizeof head, 1, file) == 1;
-   while (good && minimal->host->view_read(tick->view, &record, 1) == 1) {
-      struct entry entry = {record.key.size, record.value.size, record.expires_at_ms};
-      good = fwrite(&entry, sizeof entry, 1, file) == 1 &&
+   while (good && minimal->host->view_read(tick->view, &record, 1) == 1)
+      good = fwrite(&(struct entry){record.key.size, record.sequence, record.value.size,
+                                    record.expires_at_ms}, sizeof(struct entry), 1, file) == 1 &&
              fwrite(record.key.data, record.key.size, 1, file) == 1 &&
              fwrite(record.value.data, 1, record.value.size, file) == record.value.size;
-   }
    good = good && fflush(file) == 0 && fsync(fileno(file)) == 0;
    good = (!file || fclose(file) == 0) && good && rename(minimal->next, minimal->path) == 0;
    int directory = good ? open(minimal->host->directory, O_RDONLY | O_DIRECTORY) : -1;
@@ -95,5 +95,5 @@ static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
 KVS_EXPORT const kvs_plugin kvstore_plugin = {.size = sizeof kvstore_plugin,
    .abi_major = KVS_ABI_MAJOR, .abi_minor = KVS_ABI_MINOR, .name = "minimal", .version = "1.0",
    .description = "Keeps all data in one file, written at each checkpoint",
-   .promise = KVS_PERIODIC, .flags = KVS_PLUGIN_PROMPT, .open = open_minimal, .on_load = on_load,
-   .on_write = on_write, .on_tick = on_tick, .close = free};
+   .promise = KVS_PERIODIC, .flags = KVS_PLUGIN_PROMPT | KVS_PLUGIN_VERSIONS, .open = open_minimal,
+   .on_load = on_load, .on_write = on_write, .on_tick = on_tick, .close = free};

@@ -8,6 +8,8 @@ pub const NO_SPACE: c_int = 2;
 pub const IO: c_int = 3;
 pub const CORRUPT: c_int = 4;
 pub const DURABLE: u32 = 2;
+/// A view gives each record its own sequence.
+pub const VERSIONS: u32 = 4;
 pub const TICK_PERIODIC: u32 = 1;
 
 #[repr(C)]

@@ -4,7 +4,7 @@
  *    sqlite3 -readonly data/gen-000001/kvstore.db 'select key, value from kv'
  *
  * Each batch is one transaction. Tables
- *   kv     key, value, expires_at_ms, sequence
+ *   kv     key, value, expires_at_ms, sequence (of the last change: the key's version)
  *   gone   the keys deleted while `whole` is not set, see below
  *   state  store (the UUID), sequence (the last one taken), whole (1: kv has all keys)
  *
@@ -351,6 +351,7 @@ KVS_EXPORT const kvs_plugin kvstore_plugin = {
     .version = "1.0",
     .description = "Keeps the data in a table of an SQLite database; each batch is a transaction",
     .promise = KVS_DURABLE,
+    .flags = KVS_PLUGIN_VERSIONS,
     .open = open_sqlite,
     .on_load = load_sqlite,
     .on_write = write_sqlite,

@@ -98,10 +98,13 @@ typedef struct kvs_bytes {
 
 /* One effect on one key: what became of it, never the command that caused it. */
 typedef struct kvs_record {
-   uint64_t sequence;     /* strictly increasing through the store's life, from 1, gaps allowed */
+   /* Strictly increasing through the store's life, from 1 to below 2^47, gaps allowed. That of the
+    * last effect on a key is the key's version, which clients see. */
+   uint64_t sequence;
    uint32_t kind;         /* KVS_SET or KVS_DELETE */
    uint32_t flags;        /* KVS_RECORD_* */
-   int64_t expires_at_ms; /* Unix time, 0 = never; always 0 for KVS_DELETE */
+   int64_t expires_at_ms; /* Unix time, 0 = never; always 0 for KVS_DELETE; kept as it is, also when
+                             it has passed: the host alone deletes what expires */
    kvs_bytes key;         /* 1 to 65,536 bytes */
    kvs_bytes value;       /* empty for KVS_DELETE */
 } kvs_record;
@@ -180,7 +183,8 @@ struct kvs_host {
    /* Hands `count` recovered effects to the host, in any number of calls. The host copies what it
     * keeps. Returns KVS_OK, or another code (text in `error`) upon which on_load must give up and
     * return that code. Effects are applied in the order given; a later effect on a key replaces an
-    * earlier one. [control, only inside on_load] */
+    * earlier one. Sequences need not ascend, as those of a checkpoint's records do not: see
+    * KVS_PLUGIN_VERSIONS. [control, only inside on_load] */
    int (*load)(const kvs_host *host, const kvs_record *records, size_t count, kvs_error *error);
 
    /* Declares the sequence that the recovered state has reached: at least that of every record
@@ -193,7 +197,7 @@ struct kvs_host {
     * as unsigned bytes), each KVS_SET. Returns how many; 0 = end, or the host has no more use for
     * this instance, whatever on_tick returns: it calls close next and removes the directory. Keys
     * and values stay valid until the hook that got the view returns. The sequence of each record is
-    * the view's. [control, only inside on_tick] */
+    * the view's, or with KVS_PLUGIN_VERSIONS its own. [control, only inside on_tick] */
    size_t (*view_read)(kvs_view *view, kvs_record *records, size_t capacity);
 
    /* Writes one line to the server's log, marked with the plug-in's name. [any] */
@@ -269,6 +273,14 @@ typedef struct kvs_tick {
  * view_read again. Whoever makes the records of a view, as a wrapper does, may then use their
  * memory once more. Since 1.1; an older host passes over it. */
 #define KVS_PLUGIN_COPIES 2u
+
+/* kvs_plugin.flags: the plug-in keeps the version of each key through a checkpoint. view_read gives
+ * each record its own sequence, that of the last effect on its key: from 1 to view_sequence, in no
+ * order, as records ascend by key. on_load hands each record back with that very sequence, and
+ * tells by loaded_to which one the state as a whole has reached. Without the flag both are the
+ * view's, and a key that was in a checkpoint has a newer version after a restart than before.
+ * Since 1.2; an older host passes over it and gives the view's sequence to all. */
+#define KVS_PLUGIN_VERSIONS 4u
 
 /* on_write flags: the batch must be on stable storage before on_write returns, whatever the
  * options say. */
@@ -368,6 +380,28 @@ struct kvs_syncs {
    /* A sync that took `ns` nanoseconds has just ended well: everything up to `sequence` is on
     * stable storage. [any, one call at a time] */
    void (*synced)(const kvs_syncs *syncs, uint64_t sequence, uint64_t ns);
+};
+
+/* ---- Extension: the history of the data ------------------------------------------------------ */
+
+/* Since 1.2. host->extension(host, KVS_EXTENSION_HISTORY) gives a kvs_history, valid until close
+ * returns. By it a plug-in that keeps each change, and not only what became of each key, tells from
+ * where on it hands over all of them. The host can then tell those who follow the data what has
+ * changed since a version before the restart. Who does not say so is thought to hand over a state.
+ */
+#define KVS_EXTENSION_HISTORY "kvstore.history/1"
+
+typedef struct kvs_history kvs_history;
+struct kvs_history {
+   uint32_t size;     /* sizeof(kvs_history) in the host's build */
+   uint32_t reserved; /* 0 */
+
+   /* What was loaded up to now is the state at `sequence`, or with 0 nothing. Every record that is
+    * loaded from now on is the next change of the data after that, in order, and none is missing:
+    * sequences are above `sequence` and strictly ascend, else the host refuses the load. Joined
+    * runs have their flags, and KVS_RECORD_EXPIRED is there where it was kept. A further call begins
+    * anew. [control, only inside on_load] */
+   void (*complete_above)(const kvs_history *history, uint64_t sequence);
 };
 
 /* The one exported symbol. This declaration exports it; a plug-in defines it, in C++ without

@@ -162,9 +162,9 @@ static int on_tick(void *self, const kvs_tick *tick, kvs_error *error)
    struct encrypt *encrypt = self;
    if (encrypt->spoiled)
       return refuse_spoiled(error);
-   bool copies = inner_plugin(encrypt->inner)->flags & KVS_PLUGIN_COPIES;
    kvs_view *view;
-   int code = view_create(encrypt->host, encrypt->seal, tick, copies, &view, error);
+   int code = view_create(encrypt->host, encrypt->seal, tick, inner_plugin(encrypt->inner)->flags,
+                          &view, error);
    if (code != KVS_OK)
       return code;
    kvs_tick sealed = {0};
@@ -186,6 +186,7 @@ KVS_EXPORT const kvs_plugin kvstore_plugin = {
     .version = "1.0.0",
     .description = "Encrypts everything that another plug-in keeps, with a key from a file",
     .promise = KVS_DURABLE,
+    .flags = KVS_PLUGIN_VERSIONS,
     .options = options,
     .option_count = OPTION_COUNT,
     .open = open_encrypt,

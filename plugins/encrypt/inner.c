@@ -58,8 +58,9 @@ static void host_wake(const kvs_host *host)
 /* Only what is known to show no plain data: a later extension may deal in keys and values. */
 static const void *host_extension(const kvs_host *host, const char *name)
 {
-   const bool shown =
-       strcmp(name, KVS_EXTENSION_STACK) == 0 || strcmp(name, KVS_EXTENSION_SYNCS) == 0;
+   const bool shown = strcmp(name, KVS_EXTENSION_STACK) == 0 ||
+                      strcmp(name, KVS_EXTENSION_SYNCS) == 0 ||
+                      strcmp(name, KVS_EXTENSION_HISTORY) == 0;
    return shown ? outer_of(host)->extension(outer_of(host), name) : NULL;
 }
 

@@ -17,6 +17,7 @@ struct entry {
    const void *key, *value; /* the host's, valid until the hook returns */
    uint64_t sizes;          /* of the value, and in the low bits of the key, less 1 */
    int64_t expires_at_ms;
+   uint64_t sequence;
 };
 
 struct kvs_view {
@@ -24,7 +25,7 @@ struct kvs_view {
    const struct seal *seal;
    kvs_view *outer; /* the host's */
    uint64_t sequence;
-   bool copies, collected;
+   bool copies, versions, collected;
    bool exceeded; /* the host's view holds more than its tick says */
    struct seal_nonce nonce;
    uint8_t *memory; /* first the entries, then what is sealed */
@@ -33,7 +34,7 @@ struct kvs_view {
    size_t expected, count, next;
 };
 
-int view_create(const kvs_host *host, const struct seal *seal, const kvs_tick *tick, bool copies,
+int view_create(const kvs_host *host, const struct seal *seal, const kvs_tick *tick, uint32_t flags,
                 kvs_view **view, kvs_error *error)
 {
    kvs_view *created = calloc(1, sizeof *created);
@@ -45,7 +46,8 @@ int view_create(const kvs_host *host, const struct seal *seal, const kvs_tick *t
        .seal = seal,
        .outer = tick->view,
        .sequence = tick->view_sequence,
-       .copies = copies,
+       .copies = flags & KVS_PLUGIN_COPIES,
+       .versions = flags & KVS_PLUGIN_VERSIONS,
        .memory_size = entries + tick->view_bytes + tick->view_count * SEAL_OVERHEAD + 1,
        .expected = tick->view_count,
    };
@@ -80,6 +82,7 @@ static size_t add(kvs_view *view, const kvs_record *record)
    entry->value = record->value.data;
    entry->sizes = (uint64_t)record->value.size << KEY_SIZE_BITS | (record->key.size - 1);
    entry->expires_at_ms = record->expires_at_ms;
+   entry->sequence = view->versions ? record->sequence : view->sequence;
    return record->key.size + record->value.size + SEAL_OVERHEAD;
 }
 
@@ -111,7 +114,7 @@ static void collect(kvs_view *view)
 static kvs_record seal_entry(kvs_view *view, const struct entry *entry)
 {
    const kvs_record record = {
-       .sequence = view->sequence,
+       .sequence = entry->sequence,
        .kind = KVS_SET,
        .expires_at_ms = entry->expires_at_ms,
        .key = {entry->key, (size_t)(entry->sizes & ((1u << KEY_SIZE_BITS) - 1)) + 1},

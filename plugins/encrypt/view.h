@@ -6,7 +6,7 @@
  * notes where each record is and its tag, and sorts. A tick in which the inner plug-in reads
  * nothing costs nothing.
  *
- * Memory: 56 bytes for each key, for sorting 16 more, and what is sealed: about 1 MiB, or the
+ * Memory: 64 bytes for each key, for sorting 16 more, and what is sealed: about 1 MiB, or the
  * largest record, when the inner plug-in copies (KVS_PLUGIN_COPIES), else all of it, since an inner
  * plug-in may rely on it until its hook returns. As a read has no way to fail, and a shortened view
  * would be taken for a whole one, all of it is reserved before the inner hook is called; only what
@@ -23,8 +23,9 @@
 
 #include <stdbool.h>
 
-/* KVS_NO_SPACE when memory runs out. `copies`: the reader has KVS_PLUGIN_COPIES. */
-int view_create(const kvs_host *host, const struct seal *seal, const kvs_tick *tick, bool copies,
+/* KVS_NO_SPACE when memory runs out. `flags` are the reader's: with KVS_PLUGIN_VERSIONS it gets each
+ * record's own sequence, as the host gives it, else that of the view. */
+int view_create(const kvs_host *host, const struct seal *seal, const kvs_tick *tick, uint32_t flags,
                 kvs_view **view, kvs_error *error);
 void view_destroy(kvs_view *view);
 

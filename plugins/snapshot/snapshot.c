@@ -144,7 +144,7 @@ KVS_EXPORT const kvs_plugin kvstore_plugin = {
     .description =
         "Writes all data to a file every so often; a crash loses what came after the last one",
     .promise = KVS_PERIODIC,
-    .flags = KVS_PLUGIN_PROMPT | KVS_PLUGIN_COPIES,
+    .flags = KVS_PLUGIN_PROMPT | KVS_PLUGIN_COPIES | KVS_PLUGIN_VERSIONS,
     .options = options,
     .option_count = OPTION_COUNT,
     .open = open_snapshot,

@@ -17,7 +17,7 @@
 void case_descriptor(const struct check_subject *subject)
 {
    const kvs_plugin *plugin = subject->plugin;
-   if (plugin->flags & ~(KVS_PLUGIN_PROMPT | KVS_PLUGIN_COPIES))
+   if (plugin->flags & ~(KVS_PLUGIN_PROMPT | KVS_PLUGIN_COPIES | KVS_PLUGIN_VERSIONS))
       check_fail("its flags 0x%x are not all known to ABI %d.%d", plugin->flags, KVS_ABI_MAJOR,
                  KVS_ABI_MINOR);
    if (plugin->version[0] == '\0' || plugin->description[0] == '\0')

@@ -10,6 +10,8 @@ GROWING = {
     "kvs_host": "uint64_t added; int (*added_function)(const kvs_host *host);",
     "kvs_tick": "uint64_t added;",
     "kvs_stack": "uint64_t added; int (*added_function)(const kvs_stack *stack);",
+    "kvs_syncs": "uint64_t added;",
+    "kvs_history": "uint64_t added;",
     "kvs_plugin": "int (*on_added)(void *self); uint64_t added;",
 }
 

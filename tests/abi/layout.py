@@ -2,7 +2,8 @@
 1 permits: structs that begin with their size may grow at their end, nothing else may change."""
 import xml.etree.ElementTree
 
-GROWING = ("kvs_error", "kvs_load_note", "kvs_host", "kvs_tick", "kvs_plugin", "kvs_stack")
+GROWING = ("kvs_error", "kvs_load_note", "kvs_host", "kvs_tick", "kvs_plugin", "kvs_stack",
+           "kvs_syncs", "kvs_history")
 
 
 class Layout:

@@ -31,7 +31,7 @@ INCOMPATIBLE = (
     ("a field removed", r"   int64_t now_ms;[^\n]*\n", ""),
     ("two fields changed places", r"(   uint64_t view_sequence;[^\n]*\n)(   uint64_t view_count;"
      r"[^\n]*\n)", r"\2\1"),
-    ("a narrower field", r"uint64_t sequence;     ", "uint32_t sequence;     "),
+    ("a narrower field", r"uint64_t sequence;(\n   uint32_t kind;)", r"uint32_t sequence;\1"),
     ("another parameter", r"\(\*wake\)\(const kvs_host \*host\)",
      "(*wake)(const kvs_host *host, int now)"),
     ("another result", r"size_t \(\*view_read\)", "uint32_t (*view_read)"),

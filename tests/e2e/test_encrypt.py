@@ -448,8 +448,8 @@ def snapshot_values(snapshot):
         at, end = at + 24, at + 24 + size
         while at < end:
             key, value = (int.from_bytes(content[at + where:at + where + 4], "little")
-                          for where in (8, 12))
-            at += 16 + key + value
+                          for where in (16, 20))
+            at += 24 + key + value
             yield content[at - value:at]
 
 

@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { RIGHT_CHECKSUMS = 1, RIGHT_FOOTER = 2 };
+enum { RIGHT_CHECKSUMS = 1, RIGHT_FOOTER = 2, OWN_SEQUENCES = 4 };
 
 struct totals {
    uint64_t records, end;
@@ -55,7 +55,7 @@ static void put_footer(uint8_t *file, const struct totals *totals)
 }
 
 /* `file` has space for a footer after its `size` bytes. Returns the new size. */
-static size_t repair(uint8_t *file, size_t size, bool with_footer)
+static size_t repair(uint8_t *file, size_t size, uint64_t choices)
 {
    if (size < BACKUP_HEADER_SIZE + BACKUP_CHECKSUM_SIZE)
       return size;
@@ -64,14 +64,14 @@ static size_t repair(uint8_t *file, size_t size, bool with_footer)
       mode = most;
    size_t begin = BACKUP_HEADER_SIZE + mode + BACKUP_CHECKSUM_SIZE;
    memcpy(file, BACKUP_MAGIC, BACKUP_MAGIC_SIZE);
-   storage_put32(file + 8, BACKUP_VERSION);
+   storage_put32(file + 8, choices & OWN_SEQUENCES ? BACKUP_VERSION : BACKUP_VERSION_PLAIN);
    storage_put32(file + 12, (uint32_t)mode);
    struct totals totals = repair_blocks(file, size, begin);
-   if (with_footer)
+   if (choices & RIGHT_FOOTER)
       storage_put64(file + 48, totals.records);
    storage_put32(file + begin - BACKUP_CHECKSUM_SIZE,
                  storage_crc(0, file, begin - BACKUP_CHECKSUM_SIZE));
-   if (!with_footer)
+   if (!(choices & RIGHT_FOOTER))
       return size;
    put_footer(file, &totals);
    return totals.end + BACKUP_FOOTER_SIZE;
@@ -155,8 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
    REQUIRE(file);
    if (input.size > 0)
       memcpy(file, input.data, input.size);
-   size_t file_size =
-       choices & RIGHT_CHECKSUMS ? repair(file, input.size, choices & RIGHT_FOOTER) : input.size;
+   size_t file_size = choices & RIGHT_CHECKSUMS ? repair(file, input.size, choices) : input.size;
    fuzz_write_file("backup", file, file_size);
    free(file);
 

@@ -41,7 +41,11 @@ static void check_effects(const struct storage_record_header *header, const uint
       const uint8_t *key = effect->key.data, *value = effect->value.data;
       REQUIRE(effect->sequence > previous);
       REQUIRE(effect->kind == KVS_SET || effect->kind == KVS_DELETE);
-      REQUIRE((effect->flags == KVS_RECORD_JOINED) == (i + 1 < header->effect_count));
+      REQUIRE(((effect->flags & KVS_RECORD_JOINED) != 0) == (i + 1 < header->effect_count));
+      if (effect->kind == KVS_DELETE)
+         REQUIRE(effect->expires_at_ms == 0);
+      else
+         REQUIRE(!(effect->flags & KVS_RECORD_EXPIRED));
       REQUIRE(key >= payload && key + effect->key.size == value);
       REQUIRE(value + effect->value.size <= payload + header->payload_size);
       previous = effect->sequence;
@@ -85,13 +89,16 @@ static void encode(struct fuzz_input input, struct storage_record_place place)
    uint64_t sequence = 0;
    while (count < EFFECTS_MAX && input.size > 0) {
       sequence += 1 + fuzz_take(&input, 2);
-      bool deletes = fuzz_take(&input, 1) % 4 == 0;
+      uint64_t chosen = fuzz_take(&input, 1);
+      bool deletes = chosen % 4 == 0;
       kvs_record *effect = &effects[count++];
       *effect = (kvs_record){.sequence = sequence, .kind = deletes ? KVS_DELETE : KVS_SET};
       effect->key = fuzz_take_bytes(&input, 1 + fuzz_take(&input, 1));
-      if (!deletes)
+      if (deletes)
+         effect->flags = chosen & 4 ? KVS_RECORD_EXPIRED : 0;
+      else
          effect->value = fuzz_take_bytes(&input, fuzz_take(&input, 1));
-      effect->flags = input.size > 0 && count < EFFECTS_MAX ? KVS_RECORD_JOINED : 0;
+      effect->flags |= input.size > 0 && count < EFFECTS_MAX ? KVS_RECORD_JOINED : 0;
    }
    size_t size = STORAGE_RECORD_HEADER_SIZE + storage_record_payload_size(effects, count);
    uint8_t *record = malloc(size);

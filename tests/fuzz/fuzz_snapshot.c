@@ -13,13 +13,13 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { RIGHT_CHECKSUMS = 1, RIGHT_FOOTER = 2 };
+enum { RIGHT_CHECKSUMS = 1, RIGHT_FOOTER = 2, OWN_SEQUENCES = 4 };
 #define SEQUENCE 77
 
-static void repair_header(uint8_t *file)
+static void repair_header(uint8_t *file, uint32_t version)
 {
    memcpy(file, SNAPSHOT_MAGIC, SNAPSHOT_MAGIC_SIZE);
-   storage_put32(file + 8, SNAPSHOT_VERSION);
+   storage_put32(file + 8, version);
    memcpy(file + 16, FUZZ_STORE_ID, 16);
    storage_put64(file + 32, SEQUENCE);
    storage_put32(file + 60, storage_crc(0, file, 60));
@@ -46,14 +46,14 @@ static size_t repair_blocks(uint8_t *file, size_t size, uint64_t *records)
 }
 
 /* `file` has space for a footer after its `size` bytes. Returns the new size. */
-static size_t repair(uint8_t *file, size_t size, bool with_footer)
+static size_t repair(uint8_t *file, size_t size, uint64_t choices)
 {
    if (size < STORAGE_SNAPSHOT_HEADER_SIZE)
       return size;
    uint64_t records;
-   repair_header(file);
+   repair_header(file, choices & OWN_SEQUENCES ? SNAPSHOT_VERSION : SNAPSHOT_VERSION_PLAIN);
    size_t end = repair_blocks(file, size, &records);
-   if (!with_footer)
+   if (!(choices & RIGHT_FOOTER))
       return size;
    uint8_t *footer = file + end;
    memset(footer, 0, STORAGE_SNAPSHOT_FOOTER_SIZE);
@@ -106,8 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
    REQUIRE(file);
    if (input.size > 0)
       memcpy(file, input.data, input.size);
-   size_t file_size =
-       choices & RIGHT_CHECKSUMS ? repair(file, input.size, choices & RIGHT_FOOTER) : input.size;
+   size_t file_size = choices & RIGHT_CHECKSUMS ? repair(file, input.size, choices) : input.size;
    fuzz_write_file("snapshot", file, file_size);
    free(file);
 
@@ -117,7 +116,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
    if (code == KVS_OK) {
       for (size_t i = 0; i < loaded.count; i++) {
          const kvs_record *record = &loaded.records[i];
-         REQUIRE(record->sequence == SEQUENCE && record->kind == KVS_SET && record->flags == 0);
+         REQUIRE(record->sequence > 0 && record->sequence <= SEQUENCE);
+         REQUIRE(record->kind == KVS_SET && record->flags == 0);
          REQUIRE(record->key.size > 0);
       }
       check_rewritten(&loaded);

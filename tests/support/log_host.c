@@ -70,10 +70,18 @@ static void wake(const kvs_host *host)
    atomic_fetch_add(&((struct log_host *)(uintptr_t)host)->wakes, 1);
 }
 
+static void complete_above(const kvs_history *history, uint64_t sequence)
+{
+   struct log_host *self =
+       (struct log_host *)((uintptr_t)history - offsetof(struct log_host, history));
+   self->history_begin = self->loaded_count;
+   self->history_sequence = sequence;
+}
+
 static const void *extension(const kvs_host *host, const char *name)
 {
-   (void)host, (void)name;
-   return NULL;
+   const struct log_host *self = (const struct log_host *)(uintptr_t)host;
+   return strcmp(name, KVS_EXTENSION_HISTORY) == 0 ? &self->history : NULL;
 }
 
 void log_host_init(struct log_host *host)
@@ -83,6 +91,8 @@ void log_host_init(struct log_host *host)
    snprintf(host->directory, sizeof host->directory, "%s/kvstore-log-XXXXXX",
             getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
    assert_non_null(mkdtemp(host->directory));
+   host->history_begin = SIZE_MAX;
+   host->history = (kvs_history){.size = sizeof host->history, .complete_above = complete_above};
    host->host = (kvs_host){.size = sizeof host->host,
                            .directory = host->directory,
                            .store_id = "store number one",
@@ -104,6 +114,7 @@ void log_host_forget(struct log_host *host)
    host->loaded = NULL;
    host->loaded_count = 0;
    host->loaded_to = 0;
+   host->history_begin = SIZE_MAX;
    host->warnings[0] = '\0';
 }
 

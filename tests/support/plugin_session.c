@@ -12,6 +12,7 @@ struct kvs_view {
    const kvs_record *records;
    size_t count, next;
    uint64_t sequence;
+   bool versions; /* each record has its own */
 };
 
 static size_t view_read(kvs_view *view, kvs_record *records, size_t capacity)
@@ -19,7 +20,8 @@ static size_t view_read(kvs_view *view, kvs_record *records, size_t capacity)
    size_t got = 0;
    while (got < capacity && view->next < view->count) {
       records[got] = view->records[view->next++];
-      records[got].sequence = view->sequence;
+      if (!view->versions)
+         records[got].sequence = view->sequence;
       records[got++].flags = 0;
    }
    return got;
@@ -81,6 +83,19 @@ const char *plugin_session_text(struct plugin_session *session)
       snprintf(session->text + used, sizeof session->text - used, "%.*s=%.*s ",
                (int)record->key.size, (const char *)record->key.data, (int)record->value.size,
                (const char *)record->value.data);
+   }
+   return session->text;
+}
+
+const char *plugin_session_details(struct plugin_session *session)
+{
+   session->text[0] = '\0';
+   for (size_t i = 0; i < session->model_count; i++) {
+      const kvs_record *record = &session->model[i];
+      size_t used = strlen(session->text);
+      snprintf(session->text + used, sizeof session->text - used, "%.*s@%llu/%lld ",
+               (int)record->key.size, (const char *)record->key.data,
+               (unsigned long long)record->sequence, (long long)record->expires_at_ms);
    }
    return session->text;
 }
@@ -173,8 +188,10 @@ int plugin_session_write(struct plugin_session *session, const char *key, const 
 
 int plugin_session_tick(struct plugin_session *session, uint32_t reason, uint64_t elapsed_ms)
 {
-   kvs_view view = {
-       .records = session->model, .count = session->model_count, .sequence = session->sequence};
+   kvs_view view = {.records = session->model,
+                    .count = session->model_count,
+                    .sequence = session->sequence,
+                    .versions = session->plugin->flags & KVS_PLUGIN_VERSIONS};
    session->now_ms += elapsed_ms;
    kvs_tick tick = {.size = sizeof tick,
                     .reason = reason,

@@ -41,5 +41,7 @@ int plugin_session_write_batch(struct plugin_session *session, const kvs_record 
 int plugin_session_tick(struct plugin_session *session, uint32_t reason, uint64_t elapsed_ms);
 /* "key=value " for all keys of the model, in order; valid until the next call. */
 const char *plugin_session_text(struct plugin_session *session);
+/* "key@sequence/expiry " in the same way. */
+const char *plugin_session_details(struct plugin_session *session);
 
 #endif

@@ -40,9 +40,13 @@ static int run_out_of_space(void *context, const void *data, size_t size, kvs_er
 }
 
 static const kvs_record records[] = {
-    {.kind = KVS_SET, .key = {"a", 1}, .value = {"1", 1}},
-    {.kind = KVS_SET, .key = {"b", 1}, .value = {NULL, 0}},
-    {.kind = KVS_SET, .key = {"c\0d", 3}, .value = {"value", 5}, .expires_at_ms = 77},
+    {.sequence = 42, .kind = KVS_SET, .key = {"a", 1}, .value = {"1", 1}},
+    {.sequence = 1, .kind = KVS_SET, .key = {"b", 1}, .value = {NULL, 0}},
+    {.sequence = 7,
+     .kind = KVS_SET,
+     .key = {"c\0d", 3},
+     .value = {"value", 5},
+     .expires_at_ms = 77},
 };
 
 static const struct storage_backup_info info = {
@@ -103,8 +107,9 @@ static int see_records(void *context, const kvs_record *found, size_t count, kvs
    (void)error;
    char *text = ((struct seen *)context)->text;
    for (size_t i = 0; i < count; i++)
-      sprintf(text + strlen(text), "%zu=%.*s/%lld ", found[i].key.size, (int)found[i].value.size,
-              (const char *)found[i].value.data, (long long)found[i].expires_at_ms);
+      sprintf(text + strlen(text), "%zu=%.*s/%lld@%llu ", found[i].key.size,
+              (int)found[i].value.size, (const char *)found[i].value.data,
+              (long long)found[i].expires_at_ms, (unsigned long long)found[i].sequence);
    return KVS_OK;
 }
 
@@ -131,7 +136,7 @@ static void what_is_written_is_read_back(void **state)
    assert_memory_equal(seen.info.store_id, info.store_id, 16);
    assert_int_equal(seen.info.sequence, 42);
    assert_int_equal(seen.info.created_ms, info.created_ms);
-   assert_string_equal(seen.text, "1=1/0 1=/0 3=value/77 ");
+   assert_string_equal(seen.text, "1=1/0@42 1=/0@1 3=value/77@7 ");
    assert_true(bytes.size <= storage_backup_size_limit(&info));
    free(bytes.data);
 }
@@ -157,7 +162,7 @@ static void a_file_of_sealed_records_has_a_format_of_its_own(void **state)
       bytes.size = 0;
       other.sealed = sealed;
       assert_int_equal(write_backup(&sink, &other, digest), KVS_OK);
-      assert_int_equal(bytes.data[8], sealed ? 2 : 1);
+      assert_int_equal(bytes.data[8], sealed ? 4 : 3);
       int fd = memfd_create("backup", MFD_CLOEXEC);
       assert_int_equal(write(fd, bytes.data, bytes.size), bytes.size);
       const struct storage_backup_visitor visitor = {&seen, see_sealed, NULL};
@@ -225,6 +230,30 @@ static void data_that_is_not_what_the_header_says_makes_no_backup(void **state)
    free(bytes.data);
 }
 
+static int try_sequence(uint64_t sequence)
+{
+   struct bytes bytes = {0};
+   kvs_error error = {.size = sizeof error};
+   struct storage_backup_writer *writer;
+   const struct storage_backup_sink sink = {collect, &bytes};
+   kvs_record record = records[0];
+   record.sequence = sequence;
+   assert_int_equal(storage_backup_begin(&sink, &info, &writer, &error), KVS_OK);
+   int code = storage_backup_add(writer, &record, &error);
+   storage_backup_writer_destroy(writer);
+   free(bytes.data);
+   return code;
+}
+
+static void a_record_of_a_sequence_that_the_backup_has_not_reached_makes_none(void **state)
+{
+   (void)state;
+   assert_int_equal(try_sequence(0), KVS_INVALID);
+   assert_int_equal(try_sequence(1), KVS_OK);
+   assert_int_equal(try_sequence(info.sequence), KVS_OK);
+   assert_int_equal(try_sequence(info.sequence + 1), KVS_INVALID);
+}
+
 int main(void)
 {
    const struct CMUnitTest tests[] = {
@@ -234,6 +263,7 @@ int main(void)
        cmocka_unit_test(a_file_of_any_other_size_is_refused),
        cmocka_unit_test(a_sink_without_space_ends_the_writing_at_any_byte),
        cmocka_unit_test(data_that_is_not_what_the_header_says_makes_no_backup),
+       cmocka_unit_test(a_record_of_a_sequence_that_the_backup_has_not_reached_makes_none),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,8 @@
 #include "core/backup/content.h"
 #include "core/backup/sealed.h"
 #include "core/datadir/active_text.h"
-#include "storage/backup.h"
+#include "storage/backup_layout.h"
+#include "storage/snapshot_block.h"
 #include "tests/support/temporary.h"
 
 #include <setjmp.h>
@@ -15,6 +16,9 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #define RECORDS_MAX 4
 
@@ -102,7 +106,7 @@ static void read_both(const struct file *file, enum kv_code expected, const char
 
 #define SET(the_key)                                                                               \
    {                                                                                               \
-      .kind = KVS_SET, .key = {the_key, sizeof(the_key) - 1}, .value = { "v", 1 }                  \
+      .sequence = 7, .kind = KVS_SET, .key = {the_key, sizeof(the_key) - 1}, .value = { "v", 1 }   \
    }
 
 static void a_sound_file_is_loaded_at_its_sequence(void **state)
@@ -130,8 +134,6 @@ static void what_cannot_be_kept_is_refused(void **state)
    read_both(&file, KV_DATA_LOSS, "time of expiry");
    file.records[1].expires_at_ms = KV_EXPIRES_AT_MAX;
    read_both(&file, KV_OK, NULL);
-   file.sequence = 0;
-   read_both(&file, KV_DATA_LOSS, "version is out of range");
    static char large[KV_KEY_SIZE_MAX + 1];
    memset(large, 'k', sizeof large);
    file = (struct file){{SET("")}, 1, 7, false};
@@ -140,11 +142,104 @@ static void what_cannot_be_kept_is_refused(void **state)
    file.records[0].key.size--;
    read_both(&file, KV_OK, NULL);
    read_both(&(struct file){{SET("a\0")}, 1, 7, false}, KV_DATA_LOSS, "UTF-8");
+   read_both(&(struct file){{SET("\0r\xff")}, 1, 7, false}, KV_OK, NULL);
    read_both(&(struct file){{SET("a"), SET("\xff")}, 2, 7, false}, KV_DATA_LOSS, "UTF-8");
    read_both(&(struct file){{SET("\xc3\xa4")}, 1, 7, false}, KV_OK, NULL);
    read_both(&(struct file){.sequence = UINT64_MAX}, KV_DATA_LOSS, "out of range");
    read_both(&(struct file){.sequence = 7, .of_another_store = true}, KV_DATA_LOSS,
              "another store");
+}
+
+/* ---- The format of before ---- */
+
+static uint8_t *append(uint8_t *to, const void *bytes, size_t size)
+{
+   memcpy(to, bytes, size);
+   return to + size;
+}
+
+/* A file of format version 1 by hand, after docs/formats.md: one record, "key" with "value". */
+static int make_plain(uint64_t sequence)
+{
+   static char plugin[] = "hybrid";
+   static const uint8_t store_id[KV_STORE_ID_SIZE] = "0123456789abcde";
+   const struct kv_active active = {.plugin = plugin, .generation = 3};
+   uint8_t file[1024] = BACKUP_MAGIC, checksum[4], block[24], record[24] = {0}, footer[48] = {0};
+   struct kv_status status;
+   XXH128_canonical_t digest;
+   size_t mode_size;
+   char *mode;
+   assert_int_equal(kv_active_encode(&active, store_id, &mode, &mode_size, &status), KV_OK);
+   storage_put32(file + 8, 1);
+   storage_put32(file + 12, (uint32_t)mode_size);
+   memcpy(file + 16, store_id, sizeof store_id);
+   storage_put64(file + 32, sequence);
+   storage_put64(file + 48, 1);
+   storage_put64(file + 56, 8);
+   uint8_t *at = append(file + 72, mode, mode_size);
+   storage_put32(checksum, storage_crc(0, file, (size_t)(at - file)));
+   at = append(at, checksum, sizeof checksum);
+   storage_put64(record, 77); /* expires */
+   storage_put32(record + 8, 3);
+   storage_put32(record + 12, 5);
+   memcpy(record + 16, "keyvalue", 8);
+   snapshot_put_block_header(block, 1, record, sizeof record, (uint64_t)(at - file));
+   at = append(append(at, block, sizeof block), record, sizeof record);
+   storage_put32(footer, BACKUP_FOOTER_MAGIC);
+   storage_put64(footer + 8, 1);
+   storage_put64(footer + 16, (uint64_t)(at - file));
+   XXH128_canonicalFromHash(&digest, XXH3_128bits(file, (size_t)(at - file)));
+   memcpy(footer + 24, digest.digest, sizeof digest.digest);
+   storage_put32(footer + 44, snapshot_place_crc(footer, 44, (uint64_t)(at - file)));
+   at = append(at, footer, sizeof footer);
+   int fd = memfd_create("backup", MFD_CLOEXEC);
+   assert_int_equal(write(fd, file, (size_t)(at - file)), at - file);
+   free(mode);
+   return fd;
+}
+
+static void in_a_file_of_the_format_of_before_all_are_of_its_version(void **state)
+{
+   (void)state;
+   struct kv_backup_source source = {make_plain(7), "the file", NULL, NULL};
+   struct kv_backup_content content;
+   struct kv_status status;
+   struct kv_store *store = kv_store_create();
+   assert_int_equal(kv_backup_load(&source, store, &content, &status), KV_OK);
+   struct kv_store_view *view = kv_store_view_create(store);
+   const struct kv_entry *entry = kv_version_find(kv_store_view_version(view), kv_slice_of("key"));
+   assert_non_null(entry);
+   assert_int_equal(kv_entry_version(entry), 7);
+   assert_int_equal(kv_entry_expires_at(entry), 77);
+   kv_store_view_destroy(view);
+   kv_store_destroy(store);
+   kv_backup_content_deinit(&content);
+   close(source.fd);
+   source.fd = make_plain(0);
+   assert_int_equal(kv_backup_check(&source, &content, &status), KV_DATA_LOSS);
+   assert_non_null(strstr(status.text, "version is out of range"));
+   kv_backup_content_deinit(&content);
+   close(source.fd);
+}
+
+static void each_record_is_loaded_with_its_own_version(void **state)
+{
+   (void)state;
+   struct file file = {{SET("a"), SET("b")}, 2, 7, false};
+   file.records[0].sequence = 1;
+   const struct kv_backup_source source = {.fd = make(&file), .name = "the file"};
+   struct kv_backup_content content;
+   struct kv_status status;
+   struct kv_store *store = kv_store_create();
+   assert_int_equal(kv_backup_load(&source, store, &content, &status), KV_OK);
+   struct kv_store_view *view = kv_store_view_create(store);
+   const struct kv_version *version = kv_store_view_version(view);
+   assert_int_equal(kv_entry_version(kv_version_find(version, kv_slice_of("a"))), 1);
+   assert_int_equal(kv_entry_version(kv_version_find(version, kv_slice_of("b"))), 7);
+   kv_store_view_destroy(view);
+   kv_store_destroy(store);
+   kv_backup_content_deinit(&content);
+   close(source.fd);
 }
 
 static bool give_up(void *context)
@@ -250,6 +345,8 @@ int main(void)
        cmocka_unit_test(a_sound_file_is_loaded_at_its_sequence),
        cmocka_unit_test(a_key_twice_or_out_of_order_is_damage),
        cmocka_unit_test(what_cannot_be_kept_is_refused),
+       cmocka_unit_test(in_a_file_of_the_format_of_before_all_are_of_its_version),
+       cmocka_unit_test(each_record_is_loaded_with_its_own_version),
        cmocka_unit_test(a_reading_that_is_given_up_leaves_nothing),
        cmocka_unit_test(a_view_that_breaks_its_promises_makes_no_backup),
    };

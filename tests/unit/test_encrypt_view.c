@@ -20,8 +20,10 @@ static size_t host_view_read(kvs_view *view, kvs_record *records, size_t capacit
    (void)view;
    size_t count = 0;
    for (; count < capacity && given < RECORDS; given++, count++)
-      records[count] = (kvs_record){
-          .sequence = 9, .kind = KVS_SET, .key = {keys[given], 1}, .value = {value, VALUE_SIZE}};
+      records[count] = (kvs_record){.sequence = 7 + given,
+                                    .kind = KVS_SET,
+                                    .key = {keys[given], 1},
+                                    .value = {value, VALUE_SIZE}};
    return count;
 }
 
@@ -39,7 +41,7 @@ static size_t read_through(uint64_t count, uint64_t bytes, size_t *opened, bool 
    kvs_error error = {.size = sizeof error};
    kvs_view *view;
    given = *opened = 0;
-   assert_int_equal(view_create(&host, seal, &tick, false, &view, &error), KVS_OK);
+   assert_int_equal(view_create(&host, seal, &tick, 0, &view, &error), KVS_OK);
    kvs_record record, plain;
    size_t came = 0;
    for (; view_read(view, &record, 1) == 1; came++) {
@@ -84,6 +86,36 @@ static void more_bytes_than_the_tick_says_give_one_record_that_does_not_open(voi
    assert_true(exceeded);
 }
 
+/* The sum of the sequences that a reader with these flags gets. */
+static uint64_t sum_of_sequences(uint32_t flags)
+{
+   static const uint8_t master[SEAL_MASTER_SIZE], store_id[16];
+   struct seal *seal = seal_create(master, store_id);
+   assert_non_null(seal);
+   const kvs_tick tick = {.size = sizeof tick,
+                          .view_sequence = 20,
+                          .view_count = RECORDS,
+                          .view_bytes = RECORDS * (VALUE_SIZE + 1)};
+   kvs_error error = {.size = sizeof error};
+   kvs_view *view;
+   kvs_record record;
+   uint64_t sum = 0;
+   given = 0;
+   assert_int_equal(view_create(&host, seal, &tick, flags, &view, &error), KVS_OK);
+   while (view_read(view, &record, 1) == 1)
+      sum += record.sequence;
+   view_destroy(view);
+   seal_destroy(seal);
+   return sum;
+}
+
+static void a_reader_gets_each_records_own_sequence_only_where_it_asks_for_it(void **state)
+{
+   (void)state;
+   assert_int_equal(sum_of_sequences(KVS_PLUGIN_COPIES), 3 * 20);
+   assert_int_equal(sum_of_sequences(KVS_PLUGIN_COPIES | KVS_PLUGIN_VERSIONS), 7 + 8 + 9);
+}
+
 int main(void)
 {
    if (sodium_init() < 0)
@@ -92,6 +124,7 @@ int main(void)
        cmocka_unit_test(gives_what_the_tick_says),
        cmocka_unit_test(more_keys_than_the_tick_says_give_one_record_that_does_not_open),
        cmocka_unit_test(more_bytes_than_the_tick_says_give_one_record_that_does_not_open),
+       cmocka_unit_test(a_reader_gets_each_records_own_sequence_only_where_it_asks_for_it),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

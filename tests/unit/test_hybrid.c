@@ -263,6 +263,91 @@ static void torn_end_after_a_snapshot_is_cut_off(void **state)
    assert_int_equal(log_host_count(&fixture->host, "aof", ".torn"), 1);
 }
 
+static void versions_and_times_of_expiry_survive_a_snapshot(void **state)
+{
+   struct fixture *fixture = *state;
+   open_well(fixture, "");
+   must_write(fixture, "c", "1");
+   kvs_record record = log_host_effect(2, "a", "2");
+   record.expires_at_ms = 4102444800000;
+   assert_int_equal(plugin_session_write_batch(&fixture->session, &record, 1, 0), KVS_OK);
+   must_write(fixture, "b", "3");
+   must_write(fixture, "gone", "4");
+   must_write(fixture, "gone", NULL);
+   must_tick(fixture, KVS_TICK_CHECKPOINT, 0);
+   must_write(fixture, "c", "6");
+   for (int i = 0; i < 2; i++) {
+      open_well(fixture, "");
+      assert_string_equal(plugin_session_details(&fixture->session),
+                          "a@2/4102444800000 b@3/0 c@6/0 ");
+      must_tick(fixture, KVS_TICK_CHECKPOINT, 0);
+   }
+}
+
+/* The text of what was loaded from where the history begins. */
+static const char *history_text(const struct fixture *fixture, char *text, size_t size)
+{
+   struct log_host part = fixture->host;
+   assert_true(part.history_begin <= part.loaded_count);
+   part.loaded += part.history_begin;
+   part.loaded_count -= part.history_begin;
+   return log_host_loaded_text(&part, text, size);
+}
+
+static void the_history_of_a_load_begins_behind_the_snapshot(void **state)
+{
+   struct fixture *fixture = *state;
+   char text[256];
+   open_well(fixture, "");
+   assert_int_equal(fixture->host.history_sequence, 0);
+   must_write(fixture, "a", "1");
+   must_write(fixture, "a", "2");
+   open_well(fixture, "");
+   assert_int_equal(fixture->host.history_sequence, 0);
+   assert_string_equal(history_text(fixture, text, sizeof text), "a=1 a=2 ");
+   must_tick(fixture, KVS_TICK_CHECKPOINT, 0);
+   must_write(fixture, "b", "3");
+   kvs_record record = log_host_effect(4, "a", NULL);
+   record.flags = KVS_RECORD_EXPIRED;
+   assert_int_equal(plugin_session_write_batch(&fixture->session, &record, 1, 0), KVS_OK);
+   open_well(fixture, "");
+   assert_int_equal(fixture->host.history_sequence, 2);
+   assert_string_equal(history_text(fixture, text, sizeof text), "b=3 a! ");
+   assert_int_equal(fixture->host.loaded[fixture->host.loaded_count - 1].flags, KVS_RECORD_EXPIRED);
+}
+
+/* No host takes a view in the middle of a run, but the history may not go back if one did. */
+static void of_a_run_that_a_snapshot_ends_in_only_the_rest_is_loaded(void **state)
+{
+   struct fixture *fixture = *state;
+   char text[256];
+   kvs_record run[] = {log_host_effect(1, "a", "1"), log_host_effect(2, "b", "2")};
+   run[0].flags = KVS_RECORD_JOINED;
+   open_well(fixture, "");
+   assert_int_equal(plugin_session_write_batch(&fixture->session, run, 2, 0), KVS_OK);
+   fixture->session.sequence = 1;
+   fixture->session.model_count = 1;
+   must_tick(fixture, KVS_TICK_CHECKPOINT, 0);
+   fixture->session.model_count = 2;
+   open_well(fixture, "");
+   assert_int_equal(fixture->host.history_sequence, 1);
+   assert_string_equal(history_text(fixture, text, sizeof text), "b=2 ");
+   assert_string_equal(plugin_session_details(&fixture->session), "a@1/0 b@2/0 ");
+}
+
+/* A snapshot of it would be taken for damage when the log is gone. */
+static void a_view_with_a_version_above_its_own_makes_no_snapshot(void **state)
+{
+   struct fixture *fixture = *state;
+   open_well(fixture, "");
+   must_write(fixture, "a", "1");
+   must_write(fixture, "b", "2");
+   fixture->session.sequence = 1; /* of the next tick's view, whose record of b is of 2 */
+   assert_int_equal(plugin_session_tick(&fixture->session, KVS_TICK_CHECKPOINT, 0), KVS_IO);
+   fixture->session.sequence = 2;
+   must_survive(fixture, "");
+}
+
 int main(void)
 {
    const struct CMUnitTest tests[] = {
@@ -277,6 +362,10 @@ int main(void)
        PLUGIN_CASE(damaged_newest_snapshot_is_refused_when_the_log_ends_before_it),
        PLUGIN_CASE(missing_log_beside_a_snapshot_is_refused),
        PLUGIN_CASE(torn_end_after_a_snapshot_is_cut_off),
+       PLUGIN_CASE(versions_and_times_of_expiry_survive_a_snapshot),
+       PLUGIN_CASE(the_history_of_a_load_begins_behind_the_snapshot),
+       PLUGIN_CASE(of_a_run_that_a_snapshot_ends_in_only_the_rest_is_loaded),
+       PLUGIN_CASE(a_view_with_a_version_above_its_own_makes_no_snapshot),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

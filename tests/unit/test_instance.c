@@ -27,6 +27,7 @@ struct fixture {
    bool give_up;
    struct kv_hook_timing *timing;
    uint64_t saved;
+   char history[128]; /* what was told of it */
 };
 
 static int set_up(void **state)
@@ -73,6 +74,21 @@ static bool is_given_up(void *context)
    return fixture->give_up;
 }
 
+static void note_history(void *context, uint64_t sequence)
+{
+   struct fixture *fixture = context;
+   sprintf(fixture->history + strlen(fixture->history), "above %u: ", (unsigned)sequence);
+}
+
+static void note_change(void *context, const kvs_record *record, const struct kv_entry *previous)
+{
+   struct fixture *fixture = context;
+   const struct kv_slice before = previous ? kv_entry_value(previous) : kv_slice_of("-");
+   sprintf(fixture->history + strlen(fixture->history), "%u %s=%s after %.*s, ",
+           (unsigned)record->sequence, (const char *)record->key.data,
+           (const char *)record->value.data, (int)before.size, (const char *)before.data);
+}
+
 static enum kv_code open_with(struct fixture *fixture, const char *name,
                               const struct kv_mode_option *options, size_t count)
 {
@@ -82,7 +98,9 @@ static enum kv_code open_with(struct fixture *fixture, const char *name,
        .observer = {.context = fixture,
                     .wake = count_wake,
                     .saved = note_saved,
-                    .give_up = is_given_up},
+                    .give_up = is_given_up,
+                    .complete_above = note_history,
+                    .loaded = note_change},
        .timing = fixture->timing,
    };
    assert_int_equal(
@@ -419,6 +437,37 @@ static void a_view_says_when_its_entries_expire(void **state)
    assert_entry(fixture, "stays", 2, 0);
 }
 
+static void a_history_is_shown_change_by_change_as_it_is_loaded(void **state)
+{
+   struct fixture *fixture = *state;
+   reopen(fixture, "record", "good");
+   assert_int_equal(load(fixture), KV_OK);
+   assert_string_equal(fixture->history, "");
+   reopen(fixture, "history", "whole");
+   assert_int_equal(load(fixture), KV_OK);
+   assert_string_equal(fixture->history, "above 1: 2 b=2 after -, 3 a=3 after 1, ");
+}
+
+static void a_history_that_begins_anew_replaces_the_one_before(void **state)
+{
+   struct fixture *fixture = *state;
+   reopen(fixture, "history", "twice");
+   assert_int_equal(load(fixture), KV_OK);
+   assert_string_equal(fixture->history,
+                       "above 0: 1 a=1 after -, above 1: 2 b=2 after -, 3 a=3 after 1, ");
+}
+
+static void a_history_that_is_none_stops_the_load(void **state)
+{
+   struct fixture *fixture = *state;
+   reopen(fixture, "history", "unordered");
+   assert_int_equal(load(fixture), KV_DATA_LOSS);
+   assert_non_null(strstr(fixture->status.text, "not after the one before it (sequence 2)"));
+   reopen(fixture, "history", "below");
+   assert_int_equal(load(fixture), KV_DATA_LOSS);
+   assert_non_null(strstr(fixture->status.text, "begins below what it continues"));
+}
+
 static void the_declared_sequence_covers_all_records(void **state)
 {
    struct fixture *fixture = *state;
@@ -585,6 +634,9 @@ int main(void)
        TEST(an_unacceptable_record_stops_the_load_whatever_the_plug_in_says),
        TEST(a_loaded_entry_has_the_sequence_and_the_expiry_of_its_record),
        TEST(a_view_says_when_its_entries_expire),
+       TEST(a_history_is_shown_change_by_change_as_it_is_loaded),
+       TEST(a_history_that_begins_anew_replaces_the_one_before),
+       TEST(a_history_that_is_none_stops_the_load),
        TEST(the_declared_sequence_covers_all_records),
        TEST(a_fresh_directory_must_hand_over_nothing),
        TEST(a_plug_in_is_given_a_complete_host),

@@ -37,7 +37,7 @@ struct sample {
 static void make_sample(struct sample *sample)
 {
    sample->effects[0] = effect(10, "alpha", "one", KVS_RECORD_JOINED);
-   sample->effects[1] = effect(12, "beta", NULL, KVS_RECORD_JOINED);
+   sample->effects[1] = effect(12, "beta", NULL, KVS_RECORD_JOINED | KVS_RECORD_EXPIRED);
    sample->effects[2] = effect(1ull << 40, "gamma", "", 0);
    sample->effects[0].expires_at_ms = 1234567890123;
    sample->effects[2].expires_at_ms = INT64_MAX;
@@ -88,6 +88,33 @@ static void run_of_effects_comes_back_as_written(void **state)
       assert_true(same_bytes(effects[i].key, sample.effects[i].key));
       assert_true(same_bytes(effects[i].value, sample.effects[i].value));
    }
+}
+
+/* A single delete whose field for the time of expiry is `field`. */
+static bool decode_delete(uint64_t field, kvs_record *decoded)
+{
+   struct storage_record_place place = {storage_record_salt(store, 1), 80};
+   struct storage_record_header header = {0};
+   kvs_record deletion = effect(3, "key", NULL, 0);
+   uint8_t bytes[128], *payload = bytes + STORAGE_RECORD_HEADER_SIZE;
+   storage_record_encode(bytes, place, &header, &deletion, 1);
+   assert_int_equal(storage_get64(payload + 8), 0);
+   storage_put64(payload + 8, field);
+   header.payload_crc = storage_crc(0, payload, header.payload_size);
+   return storage_record_decode_effects(&header, payload, decoded);
+}
+
+/* docs/formats.md; a delete that was written before it had a meaning there has 0. */
+static void a_delete_says_whether_its_key_had_expired(void **state)
+{
+   (void)state;
+   kvs_record decoded;
+   assert_true(decode_delete(0, &decoded));
+   assert_int_equal(decoded.flags, 0);
+   assert_true(decode_delete(1, &decoded));
+   assert_int_equal(decoded.flags, KVS_RECORD_EXPIRED);
+   assert_true(decoded.expires_at_ms == 0);
+   assert_false(decode_delete(2, &decoded));
 }
 
 static void mark_comes_back_as_written(void **state)
@@ -166,6 +193,7 @@ int main(void)
    const struct CMUnitTest tests[] = {
        cmocka_unit_test(checksum_is_crc32c),
        cmocka_unit_test(run_of_effects_comes_back_as_written),
+       cmocka_unit_test(a_delete_says_whether_its_key_had_expired),
        cmocka_unit_test(mark_comes_back_as_written),
        cmocka_unit_test(every_flipped_bit_is_noticed),
        cmocka_unit_test(record_counts_only_where_it_was_written),

@@ -148,7 +148,7 @@ static size_t read_one(kvs_view *view, kvs_record *records, size_t capacity)
    if (*left == 0)
       return 0;
    --*left;
-   records[0] = log_host_effect(0, "key", "value");
+   records[0] = log_host_effect(2, "key", "value");
    return 1;
 }
 

@@ -23,6 +23,7 @@ enum {
    OPTION_LOADED_TO,
    OPTION_TEXT,
    OPTION_SYNC,
+   OPTION_HISTORY,
    OPTION_COUNT
 };
 
@@ -76,6 +77,12 @@ static const kvs_option options[OPTION_COUNT] = {
                      .default_value = "told to fail",
                      .help = "the text of failures; \"garbage\" is bytes without an end"},
     [OPTION_SYNC] = CODE_OPTION(sync),
+    [OPTION_HISTORY] = {.name = "history",
+                        .type = KVS_OPTION_CHOICE,
+                        .default_value = "none",
+                        .choices = "none|whole|twice|unordered|below",
+                        .help =
+                            "how load hands over the keys a, b and a again, of sequences 1 to 3"},
 };
 
 struct faulty {
@@ -158,9 +165,31 @@ static void hand_over(struct faulty *faulty, enum record_fault fault, kvs_error 
    faulty->host->load(faulty->host, &record, 1, error);
 }
 
+enum history { HISTORY_NONE, HISTORY_WHOLE, HISTORY_TWICE, HISTORY_UNORDERED, HISTORY_BELOW };
+
+/* A state at sequence 1, and two changes. */
+static void hand_history(struct faulty *faulty, enum history how, kvs_error *error)
+{
+   static const kvs_record records[] = {
+       {.sequence = 1, .kind = KVS_SET, .key = {"a", 1}, .value = {"1", 1}},
+       {.sequence = 2, .kind = KVS_SET, .key = {"b", 1}, .value = {"2", 1}},
+       {.sequence = 3, .kind = KVS_SET, .key = {"a", 1}, .value = {"3", 1}}};
+   const kvs_host *host = faulty->host;
+   const kvs_history *history = host->extension(host, KVS_EXTENSION_HISTORY);
+   if (how == HISTORY_NONE)
+      return;
+   if (how == HISTORY_TWICE)
+      history->complete_above(history, 0);
+   host->load(host, &records[0], 1, error);
+   history->complete_above(history, how == HISTORY_BELOW ? 0 : 1);
+   host->load(host, &records[how == HISTORY_UNORDERED ? 2 : 1], 1, error);
+   host->load(host, &records[how == HISTORY_UNORDERED ? 1 : 2], 1, error);
+}
+
 static int load_faulty(void *self, kvs_error *error)
 {
    struct faulty *faulty = self;
+   hand_history(faulty, (enum history)faulty->settings[OPTION_HISTORY].integer, error);
    hand_over(faulty, (enum record_fault)faulty->settings[OPTION_RECORD].integer, error);
    int64_t loaded_to = faulty->settings[OPTION_LOADED_TO].integer;
    if (loaded_to != 0)
