@@ -1,6 +1,7 @@
 """The protocol as client authors use it: generators find the packages that their languages need,
 and the frozen part is unchanged."""
 import os
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -67,6 +68,86 @@ class Proto(unittest.TestCase):
                                  message.name)
         self.assertEqual([value for value in now.enum_type[0].value],
                          [value for value in frozen.enum_type[0].value])
+
+
+BUF = os.path.join(harness.ROOT, "build", "lint", "node_modules", ".bin", "buf")
+
+
+@unittest.skipUnless(os.path.exists(BUF), "scripts/lint, which installs buf, has not run")
+class EarlierCommits(unittest.TestCase):
+    """scripts/check-protos, in a repository of its own."""
+
+    PROTO = 'syntax = "proto3";\npackage test.v1;\nmessage Message {\n%s\n}\n'
+
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory(prefix="kvstore-proto-")
+        self.addCleanup(temporary.cleanup)
+        self.folder = os.path.join(temporary.name, "project")
+        os.makedirs(os.path.join(self.folder, "scripts"))
+        os.makedirs(os.path.join(self.folder, "proto"))
+        shutil.copy(os.path.join(harness.ROOT, "scripts", "check-protos"),
+                    os.path.join(self.folder, "scripts"))
+        shutil.copy(os.path.join(harness.ROOT, "buf.yaml"), self.folder)
+        self.git("init", "--quiet")
+        self.commit("string key = 1;", "the first")
+
+    def git(self, *arguments):
+        subprocess.run(["git", "-c", "user.name=test", "-c", "user.email=test@localhost", *arguments],
+                       cwd=self.folder, check=True, timeout=harness.PATIENCE,
+                       stdout=subprocess.DEVNULL)
+
+    def write(self, fields):
+        with open(os.path.join(self.folder, "proto", "test.proto"), "w", encoding="ascii") as file:
+            file.write(self.PROTO % fields)
+
+    def commit(self, fields, subject):
+        self.write(fields)
+        self.git("add", ".")
+        self.git("commit", "--quiet", "-m", subject)
+
+    def check(self, folder=None):
+        """Whether nothing was found, and what was printed."""
+        done = subprocess.run(["scripts/check-protos", BUF], cwd=folder or self.folder,
+                              capture_output=True, text=True, timeout=harness.PATIENCE, check=False)
+        self.assertIn(done.returncode, (0, 1), done.stderr)
+        return done.returncode == 0, done.stdout + done.stderr
+
+    def assertBreaks(self, *texts):
+        passed, text = self.check()
+        self.assertFalse(passed, "nothing was found")
+        for expected in texts:
+            self.assertIn(expected, text)
+
+    def test_first_commit_and_an_addition_break_nothing(self):
+        self.assertEqual(self.check(), (True, ""))
+        self.write("string key = 1; bytes value = 2;")
+        self.assertEqual(self.check(), (True, ""))
+        self.commit("string key = 1; bytes value = 2;", "more")
+        self.assertEqual(self.check(), (True, ""))
+
+    def test_change_that_is_not_committed_is_compared_with_the_last_commit(self):
+        self.write("string name = 1;")
+        self.assertBreaks("key", "name", "the first", "add instead")
+
+    def test_commit_is_compared_with_the_one_before_the_last_that_changed_the_files(self):
+        self.commit("string key = 2;", "renumbered")
+        self.assertBreaks("the first")
+        self.git("commit", "--quiet", "--allow-empty", "-m", "something else")
+        self.assertBreaks("the first")
+
+    def test_what_was_released_is_not_broken_in_steps_either(self):
+        self.git("tag", "v1.0.0")
+        self.commit("string key = 2;", "renumbered")
+        self.commit("string key = 2; bytes value = 3;", "more")
+        self.assertBreaks("the first")
+
+    def test_shallow_clone_is_refused_with_the_remedy(self):
+        self.commit("string key = 1; bytes value = 2;", "more")
+        shallow = f"{self.folder}-shallow"
+        self.git("clone", "--quiet", "--depth=1", f"file://{self.folder}", shallow)
+        passed, text = self.check(shallow)
+        self.assertFalse(passed)
+        self.assertIn("git fetch --unshallow", text)
 
 
 if __name__ == "__main__":
