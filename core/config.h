@@ -63,6 +63,7 @@ struct kv_config {
    uint64_t backup_keep, backup_keep_days; /* 0: no such limit */
    uint64_t backup_rate;                   /* bytes a second; 0: no limit */
    uint64_t hook_budget;                   /* seconds, of one write to the plug-in; 0: none */
+   uint64_t request_id_window;             /* seconds that a request with an id is remembered */
    uint64_t slow_ms;                       /* calls that take as long are kept; 0: none */
    enum kv_log_level log_level;
    enum kv_log_format log_format;

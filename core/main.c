@@ -170,6 +170,7 @@ static enum kv_code create_services(struct server *server, struct kv_status *sta
        .value_size_max = config->max_value_size,
        .message_size_max = config->max_message_size,
        .memory_max = config->max_memory,
+       .request_window_ms = (int64_t)config->request_id_window * 1000,
        .key_cost = config->key_cost,
        .memory_source = config->max_memory_given ? "max-memory" : config->memory_limit_file,
        .store_id = kv_data_directory_store_id(server->directory),

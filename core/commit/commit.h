@@ -79,6 +79,7 @@ struct kv_terms {
    struct kv_expiry expiry;
    int64_t delta, initial; /* INCREMENT */
    bool return_previous;   /* SET, DELETE */
+   bool omit_value;        /* GET: its size is the result, as `number` */
 };
 
 /* An entry as it was before an operation; in the submission's arena. */

@@ -64,7 +64,9 @@ static void decide_get(struct kv_operation *get, const struct kv_state *state,
       return;
    get->version = state->version;
    get->expires_at = state->expires_at;
-   if (!copy_for_answer(state->value, submission, &get->value))
+   if (get->terms && get->terms->omit_value)
+      get->number = (int64_t)state->value.size;
+   else if (!copy_for_answer(state->value, submission, &get->value))
       kv_operation_refuse(get, KV_RESOURCE_EXHAUSTED, KV_REASON_ANSWER_TOO_LARGE);
 }
 

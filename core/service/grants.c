@@ -1,10 +1,11 @@
 #include "core/service/grants.h"
 
-#include "core/service/keyvalue/range.h"
+#include "core/service/keyvalue/keys.h"
 
 #include "health.pb-c.h"
 #include "kvstore.pb-c.h"
 #include "kvstore/v1/admin.pb-c.h"
+#include "kvstore/v1/key_value.pb-c.h"
 #include "reflection.pb-c.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -70,12 +71,6 @@ static bool may_batch(const struct kv_user *user, const ProtobufCMessage *messag
    return true;
 }
 
-static bool may_scan_range(const struct kv_user *user, const ProtobufCMessage *message)
-{
-   const Kvstore__V1__ScanRequest *scan = (const Kvstore__V1__ScanRequest *)message;
-   return kv_range_may(user, KV_ROLE_READ, scan->range);
-}
-
 /* ---- The table ---- */
 
 struct rule {
@@ -91,8 +86,18 @@ static const struct rule rules[] = {
     {&kvstore__keys_request__descriptor, KV_NEED_KEYS, may_list},
     {&kvstore__batch_request__descriptor, KV_NEED_KEYS, may_batch},
     {&kvstore__scan_request__descriptor, KV_NEED_KEYS, may_scan},
+    {&kvstore__v1__get_request__descriptor, KV_NEED_KEYS, kv_keys_may_get},
+    {&kvstore__v1__set_request__descriptor, KV_NEED_KEYS, kv_keys_may_set},
+    {&kvstore__v1__delete_request__descriptor, KV_NEED_KEYS, kv_keys_may_delete},
+    {&kvstore__v1__increment_request__descriptor, KV_NEED_KEYS, kv_keys_may_increment},
+    {&kvstore__v1__set_expiry_request__descriptor, KV_NEED_KEYS, kv_keys_may_set_expiry},
+    {&kvstore__v1__delete_range_request__descriptor, KV_NEED_KEYS, kv_keys_may_delete_range},
+    {&kvstore__v1__batch_request__descriptor, KV_NEED_KEYS, kv_keys_may_batch},
+    {&kvstore__v1__transaction_request__descriptor, KV_NEED_KEYS, kv_keys_may_transact},
+    {&kvstore__v1__scan_request__descriptor, KV_NEED_KEYS, kv_keys_may_scan},
+    {&kvstore__v1__watch_request__descriptor, KV_NEED_KEYS, kv_keys_may_watch},
+    {&kvstore__v1__wait_durable_request__descriptor, KV_NEED_USER, NULL},
     {&kvstore__config_request__descriptor, KV_NEED_ADMIN, NULL},
-    {&kvstore__v1__scan_request__descriptor, KV_NEED_KEYS, may_scan_range},
     {&kvstore__v1__configure_request__descriptor, KV_NEED_ADMIN, NULL},
     {&kvstore__v1__list_plugins_request__descriptor, KV_NEED_ADMIN, NULL},
     {&kvstore__v1__save_request__descriptor, KV_NEED_ADMIN, NULL},

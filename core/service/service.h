@@ -31,6 +31,7 @@ struct kv_service_config {
    uint64_t value_size_max;   /* bytes */
    uint64_t message_size_max; /* bytes; also limits the values in the answer to one Batch */
    uint64_t memory_max;       /* as the commit pipeline has it, for texts */
+   int64_t request_window_ms; /* how long requests with an id are remembered */
    uint64_t key_cost;         /* the same */
    const char *memory_source; /* for GetStatus: where memory_max comes from; NULL: nowhere */
    const uint8_t *store_id;   /* 16 bytes; read once the data is loaded */
@@ -53,7 +54,7 @@ void kv_service_set_loaded(struct kv_service *service);
 void kv_service_drain(struct kv_service *service);
 
 /* Fills in the methods of the service; returns how many. At most KV_SERVICE_METHODS_MAX. */
-#define KV_SERVICE_METHODS_MAX 32
+#define KV_SERVICE_METHODS_MAX 48
 size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *methods);
 
 /* For kv_backup_schedule_start, with the service as context: a backup of now, which may wait for

@@ -82,9 +82,10 @@ def generate(folder, *names):
 SERVICE_PROTO = os.environ.get("KVSTORE_TEST_PROTO", os.path.join(ROOT, "proto", "kvstore.proto"))
 _name = os.path.basename(SERVICE_PROTO)[:-len(".proto")]
 kv, kv_grpc = generate(os.path.dirname(SERVICE_PROTO), _name)[_name]
-_stubs = generate(os.path.join(ROOT, "proto"), "kvstore/v1/admin", "health", "reflection",
+_stubs = generate(os.path.join(ROOT, "proto"), "kvstore/v1/admin", "kvstore/v1/key_value", "health", "reflection",
                   "reflection_v1alpha")
 admin, admin_grpc = _stubs["kvstore/v1/admin"]
+data, data_grpc = _stubs["kvstore/v1/key_value"]
 health, health_grpc = _stubs["health"]
 reflection, reflection_grpc = _stubs["reflection"]
 reflection_v1alpha, reflection_v1alpha_grpc = _stubs["reflection_v1alpha"]
@@ -180,6 +181,7 @@ class Server:
         self.channel = self.connect()
         self.stub = kv_grpc.KeyValueStoreStub(self.channel)
         self.admin = admin_grpc.AdminServiceStub(self.channel)
+        self.keyvalue = data_grpc.KeyValueServiceStub(self.channel)
 
     def _refused(self):
         code = self._ended()

@@ -58,6 +58,7 @@ struct service_fixture *service_fixture_create(const struct service_setup *setup
        .value_size_max = SERVICE_VALUE_MAX,
        .message_size_max = SERVICE_MESSAGE_MAX,
        .memory_max = setup->memory_max,
+       .request_window_ms = 60000,
        .store_id = kv_data_directory_store_id(fixture->directory),
        .directory = fixture->directory,
        .sender_timeout_ms = 60000,

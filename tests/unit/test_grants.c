@@ -11,6 +11,7 @@
 #include "health.pb-c.h"
 #include "kvstore.pb-c.h"
 #include "kvstore/v1/admin.pb-c.h"
+#include "kvstore/v1/key_value.pb-c.h"
 #include "reflection.pb-c.h"
 
 #include <setjmp.h>
@@ -26,6 +27,7 @@
 
 static const ProtobufCServiceDescriptor *const services[] = {
     &kvstore__key_value_store__descriptor,
+    &kvstore__v1__key_value_service__descriptor,
     &kvstore__v1__admin_service__descriptor,
     &grpc__health__v1__health__descriptor,
     &grpc__reflection__v1__server_reflection__descriptor,
@@ -40,6 +42,16 @@ union request {
    Kvstore__DelRequest del;
    Kvstore__ScanRequest scan;
    Kvstore__BatchRequest batch;
+   Kvstore__V1__GetRequest v1_get;
+   Kvstore__V1__SetRequest v1_set;
+   Kvstore__V1__DeleteRequest v1_delete;
+   Kvstore__V1__IncrementRequest v1_increment;
+   Kvstore__V1__SetExpiryRequest v1_set_expiry;
+   Kvstore__V1__DeleteRangeRequest v1_delete_range;
+   Kvstore__V1__BatchRequest v1_batch;
+   Kvstore__V1__TransactionRequest v1_transaction;
+   Kvstore__V1__ScanRequest v1_scan;
+   Kvstore__V1__WatchRequest v1_watch;
 };
 
 /* Behind an operation that everybody may do. */
@@ -47,6 +59,11 @@ struct made {
    union request request;
    Kvstore__Operation harmless, operation, *operations[2];
    union request part;
+   Kvstore__V1__Operation v1_harmless, v1_operation, *v1_operations[2];
+   Kvstore__V1__Condition condition;
+   Kvstore__V1__Comparison comparison, *comparisons[1];
+   Kvstore__V1__KeyRange range, all, *ranges[2];
+   Kvstore__V1__WatchRequest__Create create;
 };
 
 static void make_set(struct made *made, ProtobufCBinaryData key)
@@ -104,9 +121,197 @@ static void make_batch_del(struct made *made, ProtobufCBinaryData key)
    make_batch(made, KVSTORE__OPERATION__OPERATION_DEL);
 }
 
+/* ---- kvstore.v1.KeyValueService ---- */
+
+static void make_v1_get(struct made *made, ProtobufCBinaryData key)
+{
+   made->request.v1_get = (Kvstore__V1__GetRequest)KVSTORE__V1__GET_REQUEST__INIT;
+   made->request.v1_get.key = key;
+}
+
+static void make_v1_set(struct made *made, ProtobufCBinaryData key)
+{
+   made->request.v1_set = (Kvstore__V1__SetRequest)KVSTORE__V1__SET_REQUEST__INIT;
+   made->request.v1_set.key = key;
+}
+
+static void make_v1_set_previous(struct made *made, ProtobufCBinaryData key)
+{
+   make_v1_set(made, key);
+   made->request.v1_set.return_previous = true;
+}
+
+static Kvstore__V1__Condition *compare_value(struct made *made)
+{
+   made->condition = (Kvstore__V1__Condition)KVSTORE__V1__CONDITION__INIT;
+   made->condition.kind_case = KVSTORE__V1__CONDITION__KIND_VALUE;
+   return &made->condition;
+}
+
+static void make_v1_set_compared(struct made *made, ProtobufCBinaryData key)
+{
+   make_v1_set(made, key);
+   made->request.v1_set.condition = compare_value(made);
+}
+
+/* Of the version alone: the value stays unknown. */
+static void make_v1_set_versioned(struct made *made, ProtobufCBinaryData key)
+{
+   make_v1_set_compared(made, key);
+   made->condition.kind_case = KVSTORE__V1__CONDITION__KIND_VERSION;
+}
+
+static void make_v1_delete(struct made *made, ProtobufCBinaryData key)
+{
+   made->request.v1_delete = (Kvstore__V1__DeleteRequest)KVSTORE__V1__DELETE_REQUEST__INIT;
+   made->request.v1_delete.key = key;
+}
+
+static void make_v1_delete_previous(struct made *made, ProtobufCBinaryData key)
+{
+   make_v1_delete(made, key);
+   made->request.v1_delete.return_previous = true;
+}
+
+static void make_v1_delete_compared(struct made *made, ProtobufCBinaryData key)
+{
+   make_v1_delete(made, key);
+   made->request.v1_delete.condition = compare_value(made);
+}
+
+static void make_v1_increment(struct made *made, ProtobufCBinaryData key)
+{
+   made->request.v1_increment = (Kvstore__V1__IncrementRequest)KVSTORE__V1__INCREMENT_REQUEST__INIT;
+   made->request.v1_increment.key = key;
+}
+
+static void make_v1_set_expiry(struct made *made, ProtobufCBinaryData key)
+{
+   made->request.v1_set_expiry =
+       (Kvstore__V1__SetExpiryRequest)KVSTORE__V1__SET_EXPIRY_REQUEST__INIT;
+   made->request.v1_set_expiry.key = key;
+}
+
+static void make_v1_set_expiry_compared(struct made *made, ProtobufCBinaryData key)
+{
+   make_v1_set_expiry(made, key);
+   made->request.v1_set_expiry.condition = compare_value(made);
+}
+
+/* What range of keys the field makes; what ranges hold in full is tests/unit/test_key_range.c's. */
+static Kvstore__V1__KeyRange *make_range(struct made *made, const char *field,
+                                         ProtobufCBinaryData key)
+{
+   made->range = (Kvstore__V1__KeyRange)KVSTORE__V1__KEY_RANGE__INIT;
+   if (strcmp(field, "prefix") == 0)
+      made->range.prefix = key;
+   else
+      made->range.key = key;
+   return &made->range;
+}
+
+#define MAKE_RANGE(field)                                                                          \
+   static void make_v1_delete_range_##field(struct made *made, ProtobufCBinaryData key)            \
+   {                                                                                               \
+      made->request.v1_delete_range =                                                              \
+          (Kvstore__V1__DeleteRangeRequest)KVSTORE__V1__DELETE_RANGE_REQUEST__INIT;                \
+      made->request.v1_delete_range.range = make_range(made, #field, key);                         \
+   }                                                                                               \
+   static void make_v1_scan_##field(struct made *made, ProtobufCBinaryData key)                    \
+   {                                                                                               \
+      made->request.v1_scan = (Kvstore__V1__ScanRequest)KVSTORE__V1__SCAN_REQUEST__INIT;           \
+      made->request.v1_scan.range = make_range(made, #field, key);                                 \
+   }                                                                                               \
+   static void make_v1_watch_##field(struct made *made, ProtobufCBinaryData key)                   \
+   {                                                                                               \
+      made->request.v1_watch = (Kvstore__V1__WatchRequest)KVSTORE__V1__WATCH_REQUEST__INIT;        \
+      made->create = (Kvstore__V1__WatchRequest__Create)KVSTORE__V1__WATCH_REQUEST__CREATE__INIT;  \
+      made->request.v1_watch.kind_case = KVSTORE__V1__WATCH_REQUEST__KIND_CREATE;                  \
+      made->request.v1_watch.create = &made->create;                                               \
+      made->ranges[0] = make_range(made, #field, key);                                             \
+      made->create.ranges = made->ranges;                                                          \
+      made->create.n_ranges = 1;                                                                   \
+   }
+MAKE_RANGE(prefix)
+MAKE_RANGE(key)
+
+/* Puts the request made so far behind a harmless one of a list. */
+static void make_v1_list(struct made *made, Kvstore__V1__Operation__KindCase kind)
+{
+   made->part = made->request;
+   made->v1_harmless = made->v1_operation = (Kvstore__V1__Operation)KVSTORE__V1__OPERATION__INIT;
+   made->v1_operation.kind_case = kind;
+   made->v1_operation.set = &made->part.v1_set; /* all members of the union are pointers */
+   made->v1_operations[0] = &made->v1_harmless;
+   made->v1_operations[1] = &made->v1_operation;
+}
+
+static void make_v1_batch(struct made *made)
+{
+   made->request.v1_batch = (Kvstore__V1__BatchRequest)KVSTORE__V1__BATCH_REQUEST__INIT;
+   made->request.v1_batch.n_operations = 2;
+   made->request.v1_batch.operations = made->v1_operations;
+}
+
+static void make_v1_transaction(struct made *made, bool success)
+{
+   Kvstore__V1__TransactionRequest *request = &made->request.v1_transaction;
+   *request = (Kvstore__V1__TransactionRequest)KVSTORE__V1__TRANSACTION_REQUEST__INIT;
+   *(success ? &request->n_success : &request->n_failure) = 2;
+   *(success ? &request->success : &request->failure) = made->v1_operations;
+}
+
+#define MAKE_LISTED(name, kind)                                                                    \
+   static void make_v1_batch_##name(struct made *made, ProtobufCBinaryData key)                    \
+   {                                                                                               \
+      make_v1_##name(made, key);                                                                   \
+      make_v1_list(made, KVSTORE__V1__OPERATION__KIND_##kind);                                     \
+      make_v1_batch(made);                                                                         \
+   }                                                                                               \
+   static void make_v1_success_##name(struct made *made, ProtobufCBinaryData key)                  \
+   {                                                                                               \
+      make_v1_##name(made, key);                                                                   \
+      make_v1_list(made, KVSTORE__V1__OPERATION__KIND_##kind);                                     \
+      make_v1_transaction(made, true);                                                             \
+   }                                                                                               \
+   static void make_v1_failure_##name(struct made *made, ProtobufCBinaryData key)                  \
+   {                                                                                               \
+      make_v1_##name(made, key);                                                                   \
+      make_v1_list(made, KVSTORE__V1__OPERATION__KIND_##kind);                                     \
+      make_v1_transaction(made, false);                                                            \
+   }
+MAKE_LISTED(get, GET)
+MAKE_LISTED(set, SET)
+MAKE_LISTED(set_previous, SET)
+MAKE_LISTED(set_compared, SET)
+MAKE_LISTED(delete, DELETE)
+MAKE_LISTED(delete_previous, DELETE)
+MAKE_LISTED(increment, INCREMENT)
+MAKE_LISTED(set_expiry, SET_EXPIRY)
+MAKE_LISTED(set_expiry_compared, SET_EXPIRY)
+
+static void make_v1_comparison(struct made *made, ProtobufCBinaryData key)
+{
+   Kvstore__V1__TransactionRequest *request = &made->request.v1_transaction;
+   *request = (Kvstore__V1__TransactionRequest)KVSTORE__V1__TRANSACTION_REQUEST__INIT;
+   made->comparison = (Kvstore__V1__Comparison)KVSTORE__V1__COMPARISON__INIT;
+   made->comparison.key = key;
+   made->comparisons[0] = &made->comparison;
+   request->comparisons = made->comparisons;
+   request->n_comparisons = 1;
+}
+
+#define BOTH (KV_ROLE_READ | KV_ROLE_WRITE)
+#define LISTED(field, role, name)                                                                  \
+   {"kvstore.v1.BatchRequest.operations." field, role, make_v1_batch_##name},                      \
+       {"kvstore.v1.TransactionRequest.success." field, role, make_v1_success_##name},             \
+   {                                                                                               \
+      "kvstore.v1.TransactionRequest.failure." field, role, make_v1_failure_##name                 \
+   }
+
 static const struct {
    const char *field; /* from the request down */
-   enum kv_role role;
+   unsigned role;     /* all of these */
    void (*make)(struct made *made, ProtobufCBinaryData key);
 } requests[] = {
     {"kvstore.SetRequest.key", KV_ROLE_WRITE, make_set},
@@ -116,10 +321,46 @@ static const struct {
     {"kvstore.BatchRequest.operations.set.key", KV_ROLE_WRITE, make_batch_set},
     {"kvstore.BatchRequest.operations.get.key", KV_ROLE_READ, make_batch_get},
     {"kvstore.BatchRequest.operations.del.key", KV_ROLE_WRITE, make_batch_del},
+    {"kvstore.v1.GetRequest.key", KV_ROLE_READ, make_v1_get},
+    {"kvstore.v1.SetRequest.key", KV_ROLE_WRITE, make_v1_set},
+    {"kvstore.v1.SetRequest.key", BOTH, make_v1_set_previous},
+    {"kvstore.v1.SetRequest.key", BOTH, make_v1_set_compared},
+    {"kvstore.v1.SetRequest.key", KV_ROLE_WRITE, make_v1_set_versioned},
+    {"kvstore.v1.DeleteRequest.key", KV_ROLE_WRITE, make_v1_delete},
+    {"kvstore.v1.DeleteRequest.key", BOTH, make_v1_delete_previous},
+    {"kvstore.v1.DeleteRequest.key", BOTH, make_v1_delete_compared},
+    {"kvstore.v1.IncrementRequest.key", BOTH, make_v1_increment},
+    {"kvstore.v1.SetExpiryRequest.key", KV_ROLE_WRITE, make_v1_set_expiry},
+    {"kvstore.v1.SetExpiryRequest.key", BOTH, make_v1_set_expiry_compared},
+    {"kvstore.v1.DeleteRangeRequest.range.prefix", KV_ROLE_WRITE, make_v1_delete_range_prefix},
+    {"kvstore.v1.DeleteRangeRequest.range.key", KV_ROLE_WRITE, make_v1_delete_range_key},
+    {"kvstore.v1.ScanRequest.range.prefix", KV_ROLE_READ, make_v1_scan_prefix},
+    {"kvstore.v1.ScanRequest.range.key", KV_ROLE_READ, make_v1_scan_key},
+    {"kvstore.v1.WatchRequest.create.ranges.prefix", KV_ROLE_READ, make_v1_watch_prefix},
+    {"kvstore.v1.WatchRequest.create.ranges.key", KV_ROLE_READ, make_v1_watch_key},
+    LISTED("get.key", KV_ROLE_READ, get),
+    LISTED("set.key", KV_ROLE_WRITE, set),
+    LISTED("set.key", BOTH, set_previous),
+    LISTED("set.key", BOTH, set_compared),
+    LISTED("delete.key", KV_ROLE_WRITE, delete),
+    LISTED("delete.key", BOTH, delete_previous),
+    LISTED("increment.key", BOTH, increment),
+    LISTED("set_expiry.key", KV_ROLE_WRITE, set_expiry),
+    LISTED("set_expiry.key", BOTH, set_expiry_compared),
+    {"kvstore.v1.TransactionRequest.comparisons.key", KV_ROLE_READ, make_v1_comparison},
 };
 
 /* Only leaves out some of the keys that another field names. */
-static const char *const harmless_fields[] = {"kvstore.ScanRequest.start"};
+static const char *const harmless_fields[] = {
+    "kvstore.ScanRequest.start",
+    /* Alone or together they widen no range beyond what a grant must cover: test_key_range.c. */
+    "kvstore.v1.DeleteRangeRequest.range.start",
+    "kvstore.v1.DeleteRangeRequest.range.end",
+    "kvstore.v1.ScanRequest.range.start",
+    "kvstore.v1.ScanRequest.range.end",
+    "kvstore.v1.WatchRequest.create.ranges.start",
+    "kvstore.v1.WatchRequest.create.ranges.end",
+};
 
 /* ---- Users ---- */
 
@@ -186,8 +427,8 @@ static void every_field_with_a_key_needs_a_grant_of_its_role_that_covers_it(void
             const char *key = keys[k].key;
             memset(&made, 0, sizeof made);
             requests[i].make(&made, (ProtobufCBinaryData){strlen(key), (uint8_t *)key});
-            bool may =
-                (kinds[kind].roles & requests[i].role) != 0 && (kinds[kind].all || keys[k].inside);
+            bool may = (kinds[kind].roles & requests[i].role) == requests[i].role &&
+                       (kinds[kind].all || keys[k].inside);
             assert_answer(user, &made.request.base, may ? KV_OK : KV_PERMISSION_DENIED,
                           requests[i].field, kinds[kind].grants, key);
             assert_answer(NULL, &made.request.base, KV_UNAUTHENTICATED, requests[i].field, "nobody",
@@ -197,21 +438,43 @@ static void every_field_with_a_key_needs_a_grant_of_its_role_that_covers_it(void
    }
 }
 
-/* With no field filled in: what names no key is decided by the method alone. */
+/* With no field filled in, what names no key is decided by the method alone; what names one names the
+ * empty one, or all. */
+static const struct {
+   const char *request;
+   unsigned roles;
+} empty_requests[] = {
+    {"kvstore.SetRequest", KV_ROLE_WRITE},
+    {"kvstore.GetRequest", KV_ROLE_READ},
+    {"kvstore.DelRequest", KV_ROLE_WRITE},
+    {"kvstore.KeysRequest", KV_ROLE_READ},
+    {"kvstore.ScanRequest", KV_ROLE_READ},
+    {"kvstore.BatchRequest", 0},
+    {"kvstore.v1.GetRequest", KV_ROLE_READ},
+    {"kvstore.v1.SetRequest", KV_ROLE_WRITE},
+    {"kvstore.v1.DeleteRequest", KV_ROLE_WRITE},
+    {"kvstore.v1.IncrementRequest", BOTH},
+    {"kvstore.v1.SetExpiryRequest", KV_ROLE_WRITE},
+    {"kvstore.v1.DeleteRangeRequest", KV_ROLE_WRITE},
+    {"kvstore.v1.BatchRequest", 0},
+    {"kvstore.v1.TransactionRequest", 0},
+    {"kvstore.v1.ScanRequest", KV_ROLE_READ},
+    {"kvstore.v1.WatchRequest", 0},
+};
+
 static bool may_call(size_t kind, enum kv_need need, const char *request)
 {
-   bool names_one = strcmp(request, "kvstore.BatchRequest") != 0;
-   bool writes =
-       strcmp(request, "kvstore.SetRequest") == 0 || strcmp(request, "kvstore.DelRequest") == 0;
-   switch (need) {
-   case KV_NEED_ADMIN:
+   if (need == KV_NEED_ADMIN)
       return kinds[kind].admin;
-   case KV_NEED_KEYS: /* the empty key, or all keys */
-      return !names_one || (kinds[kind].all &&
-                            (kinds[kind].roles & (writes ? KV_ROLE_WRITE : KV_ROLE_READ)) != 0);
-   default:
+   if (need != KV_NEED_KEYS)
       return true;
+   for (size_t i = 0; i < COUNT(empty_requests); i++) {
+      const unsigned roles = empty_requests[i].roles;
+      if (strcmp(empty_requests[i].request, request) == 0)
+         return roles == 0 || (kinds[kind].all && (kinds[kind].roles & roles) == roles);
    }
+   fail_msg("say what an empty %s names", request);
+   return false;
 }
 
 static void check_method(const ProtobufCMethodDescriptor *method)

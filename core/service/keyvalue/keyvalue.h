@@ -1,4 +1,9 @@
-/* kvstore.v1.KeyValueService: its methods, each in the file of its name, and what these share. */
+/*
+ * kvstore.v1.KeyValueService: its methods, each in the file of its name (those that write one key in
+ * write.c). What they share is in operations.h, range.h and request_id.h.
+ *
+ * Threads: as for the handlers of calls (core/rpc/rpc.h).
+ */
 #ifndef KV_KEYVALUE_H
 #define KV_KEYVALUE_H
 
@@ -15,6 +20,13 @@ static inline struct kv_slice kv_keyvalue_subject(const Kvstore__V1__KeyRange *r
    return kv_service_bytes(range->key.len > 0 ? range->key : range->prefix);
 }
 
+void kv_keyvalue_get(void *service, struct kv_call *call, struct kv_slice request);
+void kv_keyvalue_set(void *service, struct kv_call *call, struct kv_slice request);
+void kv_keyvalue_delete(void *service, struct kv_call *call, struct kv_slice request);
+void kv_keyvalue_increment(void *service, struct kv_call *call, struct kv_slice request);
+void kv_keyvalue_set_expiry(void *service, struct kv_call *call, struct kv_slice request);
+void kv_keyvalue_batch(void *service, struct kv_call *call, struct kv_slice request);
+void kv_keyvalue_transaction(void *service, struct kv_call *call, struct kv_slice request);
 void kv_keyvalue_scan(void *service, struct kv_call *call, struct kv_slice request);
 
 #endif
