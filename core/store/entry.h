@@ -34,8 +34,7 @@ static inline uint32_t kv_entry_value_size(const struct kv_entry *entry)
 /* For finding the first of many: INT64_MAX when it never expires. */
 static inline int64_t kv_entry_expiry(const struct kv_entry *entry)
 {
-   int64_t expires_at = kv_entry_expires_at(entry);
-   return expires_at == 0 ? INT64_MAX : expires_at;
+   return entry->value_size & KV_ENTRY_EXPIRES ? kv_entry_expires_at(entry) : INT64_MAX;
 }
 
 /* Prefetches a small entry that is about to be read. */

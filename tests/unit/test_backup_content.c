@@ -1,4 +1,5 @@
 /* What of a backup file counts as sound beyond its checksums, and what loading it leaves. */
+#include "core/backup/backup.h"
 #include "core/backup/content.h"
 #include "core/backup/sealed.h"
 #include "core/datadir/active_text.h"
@@ -122,6 +123,52 @@ static void a_key_twice_or_out_of_order_is_damage(void **state)
    read_both(&(struct file){{SET("a"), SET("a")}, 2, 7, false}, KV_DATA_LOSS, "ascending");
    read_both(&(struct file){{SET("a"), SET("c"), SET("b")}, 3, 7, false}, KV_DATA_LOSS,
              "ascending");
+}
+
+static void assert_entry(struct kv_store *store, const char *key, int64_t expires_at)
+{
+   struct kv_store_view *view = kv_store_view_create(store);
+   const struct kv_entry *entry = kv_version_find(kv_store_view_version(view), kv_slice_of(key));
+   assert_non_null(entry);
+   assert_true(kv_entry_expires_at(entry) == expires_at);
+   assert_int_equal(kv_entry_version(entry), 7);
+   kv_store_view_destroy(view);
+}
+
+static enum kv_code write_on(void *context, const void *data, size_t size, struct kv_status *status)
+{
+   (void)status;
+   assert_int_equal(write(*(int *)context, data, size), (ssize_t)size);
+   return KV_OK;
+}
+
+static void a_key_keeps_its_time_of_expiry_from_file_to_file(void **state)
+{
+   (void)state;
+   struct file file = {{SET("a"), SET("b")}, 2, 7, false};
+   file.records[1].expires_at_ms = 1735689600000;
+   int fds[] = {make(&file), memfd_create("second", MFD_CLOEXEC)};
+   for (size_t i = 0; i < 2; i++) {
+      const struct kv_backup_source source = {.fd = fds[i], .name = "the file"};
+      struct kv_backup_content content;
+      struct kv_backup *backup;
+      struct kv_status status;
+      uint8_t digest[KV_BACKUP_DIGEST_SIZE];
+      struct kv_store *store = kv_store_create();
+      assert_int_equal(kv_backup_load(&source, store, &content, &status), KV_OK);
+      assert_entry(store, "a", 0);
+      assert_entry(store, "b", 1735689600000);
+      if (i == 0) {
+         const struct kv_backup_sink sink = {.context = &fds[1], .write = write_on};
+         assert_int_equal(
+             kv_backup_open(store, content.store_id, &content.active, &backup, &status), KV_OK);
+         assert_int_equal(kv_backup_write(backup, &sink, digest, &status), KV_OK);
+         kv_backup_close(backup);
+      }
+      kv_backup_content_deinit(&content);
+      kv_store_destroy(store);
+      close(fds[i]);
+   }
 }
 
 static void what_cannot_be_kept_is_refused(void **state)
@@ -344,6 +391,7 @@ int main(void)
    const struct CMUnitTest tests[] = {
        cmocka_unit_test(a_sound_file_is_loaded_at_its_sequence),
        cmocka_unit_test(a_key_twice_or_out_of_order_is_damage),
+       cmocka_unit_test(a_key_keeps_its_time_of_expiry_from_file_to_file),
        cmocka_unit_test(what_cannot_be_kept_is_refused),
        cmocka_unit_test(in_a_file_of_the_format_of_before_all_are_of_its_version),
        cmocka_unit_test(each_record_is_loaded_with_its_own_version),

@@ -126,7 +126,10 @@ static void an_aborted_transaction_frees_what_it_made(void **state)
    struct kv_transaction *transaction = kv_store_begin(*state);
    for (unsigned i = 0; i < 7000; i += 7) {
       store_delete_numbered(transaction, i & ~1u);
-      assert_true(store_set(transaction, store_numbered(text, i + 1), kv_slice("new", 3)));
+      /* Twice, each a change of its own. */
+      for (uint64_t change = 0; change < 2; change++)
+         assert_true(kv_transaction_set(transaction, store_numbered(text, i + 1),
+                                        kv_slice("new", 3), 0, transaction->birth + i + change));
    }
    kv_transaction_abort(transaction);
    assert_int_equal(blocks_in_use, before);
@@ -314,6 +317,36 @@ static void views_may_end_in_any_order(void **state)
    }
 }
 
+/* Sequences below, among and above those of the store that it is put into. */
+static void data_that_replaced_other_data_is_freed_with_its_last_view(void **state)
+{
+   enum { COUNT = 500 };
+   for (uint64_t first = 1; first <= 1000000; first *= 1000) {
+      char text[16];
+      bool existed;
+      struct kv_store *other = kv_store_create();
+      struct kv_transaction *transaction = kv_store_begin(other);
+      for (unsigned i = 0; i < COUNT; i++)
+         assert_true(kv_transaction_set(transaction, store_numbered(text, i), kv_slice(NULL, 0), 0,
+                                        first + i));
+      kv_transaction_commit(transaction, first + COUNT);
+      store_fill(*state, COUNT);
+      struct kv_store_view *before = kv_store_view_create(*state);
+      transaction = kv_store_begin_replacement(*state, other);
+      kv_transaction_commit(transaction, 2 * first + 10 * COUNT);
+      kv_store_destroy(other);
+      struct kv_store_view *after = kv_store_view_create(*state);
+      transaction = kv_store_begin(*state);
+      for (unsigned i = 0; i < COUNT; i++)
+         assert_true(kv_transaction_delete(transaction, store_numbered(text, i), &existed));
+      store_commit(transaction);
+      kv_store_view_destroy(after);
+      assert_int_equal(store_check_tree(kv_store_view_version(before)).slots, COUNT);
+      kv_store_view_destroy(before);
+      assert_nothing_kept(*state);
+   }
+}
+
 /* ---- Without memory ---- */
 
 /* Sets, replaces and deletes enough to split and merge; false when memory ran out. */
@@ -428,6 +461,7 @@ int main(void)
        STORE_TEST(an_entry_created_ahead_is_freed_whether_it_is_put_or_released),
        STORE_TEST(what_was_published_keeps_what_it_replaced_until_it_is_reclaimed),
        STORE_TEST(views_may_end_in_any_order),
+       STORE_TEST(data_that_replaced_other_data_is_freed_with_its_last_view),
        STORE_TEST(a_transaction_without_memory_can_be_aborted),
        STORE_TEST(a_store_reader_or_view_without_memory_is_null),
        STORE_TEST(commit_and_the_end_of_a_view_need_no_memory),
