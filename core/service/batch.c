@@ -185,11 +185,13 @@ static void read_all(struct kv_service *service, struct kv_call *call,
    const struct kv_version *version = kv_reader_pin(reader);
    size_t left = service->config.message_size_max;
    struct kv_slice keys[KV_PREFETCH_KEYS_MAX];
+   const int64_t now_ms = kv_clock_unix_ms();
    for (size_t i = 0; i < count; i++) {
       struct kv_operation *get = &operations[i];
       if (i % KV_PREFETCH_KEYS_MAX == 0)
          kv_version_prefetch(version, keys, kv_operations_keys(get, count - i, keys));
-      entries[i] = kv_version_find(version, get->key);
+      const struct kv_entry *entry = kv_version_find(version, get->key);
+      entries[i] = kv_entry_is_live(entry, now_ms) ? entry : NULL;
       get->found = entries[i];
       get->value = entries[i] ? kv_entry_value(entries[i]) : kv_slice(NULL, 0);
       if (get->value.size > left)

@@ -116,7 +116,7 @@ void kv_service_get(void *context, struct kv_call *call, struct kv_slice request
 
    kv_call_set_subject(call, key);
    struct kv_reader *reader = kv_service_reader(service, call);
-   const struct kv_entry *entry = kv_version_find(kv_reader_pin(reader), key);
+   const struct kv_entry *entry = kv_service_live(kv_version_find(kv_reader_pin(reader), key));
    bool encoded = encode_get(call, entry);
    kv_reader_unpin(reader);
    if (encoded)

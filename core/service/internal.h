@@ -8,6 +8,7 @@
 #include "core/service/message.h"
 #include "core/service/service.h"
 #include "core/service/writer.h"
+#include "core/support/clock.h"
 
 #include "kvstore.pb-c.h"
 
@@ -43,6 +44,15 @@ static inline struct kv_reader *kv_service_control_reader(struct kv_service *ser
 static inline struct kv_slice kv_service_bytes(ProtobufCBinaryData data)
 {
    return kv_slice(data.data, data.len);
+}
+
+/* The entry, or NULL when there is none or its time has come. The clock is asked only where there is
+ * an expiry. */
+static inline const struct kv_entry *kv_service_live(const struct kv_entry *entry)
+{
+   if (!entry || kv_entry_expires_at(entry) == 0)
+      return entry;
+   return kv_entry_is_live(entry, kv_clock_unix_ms()) ? entry : NULL;
 }
 
 /* A write in the commit pipeline; lives in the call's arena. */

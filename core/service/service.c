@@ -110,9 +110,9 @@ void kv_service_submit(struct kv_service *service, struct kv_call *call,
 void kv_service_fail_full(const struct kv_write *write, const char *field, const char *what)
 {
    struct kv_status status;
-   kv_fail(&status, KV_RESOURCE_EXHAUSTED,
-           "%s: the memory limit of %" PRIu64 " bytes (server setting max-memory) %s", field,
-           write->service->config.memory_max, what);
+   kv_fail_reason(&status, KV_RESOURCE_EXHAUSTED, KV_REASON_MEMORY_FULL,
+                  "%s: the memory limit of %" PRIu64 " bytes (server setting max-memory) %s", field,
+                  write->service->config.memory_max, what);
    kv_message_fail(write->call, &status);
 }
 

@@ -1,5 +1,8 @@
 #include "tests/support/service_fixture.h"
 
+#include "google/rpc/error_details.pb-c.h"
+#include "google/rpc/status.pb-c.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -109,7 +112,8 @@ int service_fixture_tear_down(void **state)
 
 const struct kv_rpc_method *service_method(const struct service_fixture *fixture, const char *name)
 {
-   static const char *const services[] = {"/kvstore.v1.AdminService/", "/kvstore.KeyValueStore/"};
+   static const char *const services[] = {"/kvstore.v1.AdminService/", "/kvstore.KeyValueStore/",
+                                          "/kvstore.v1."};
    for (size_t s = 0; s < sizeof services / sizeof *services; s++) {
       char path[64];
       snprintf(path, sizeof path, "%s%s", services[s], name);
@@ -164,20 +168,74 @@ void *service_reply(const struct service_fixture *fixture, const char *name,
    return message;
 }
 
+/* Runs a call that must fail like this. */
+static void run_refused(const struct service_fixture *fixture, const char *name,
+                        const ProtobufCMessage *request, enum kv_code code, va_list parts,
+                        struct fake_answer *answer)
+{
+   service_run(fixture, name, request, NULL, answer);
+   assert_int_equal(answer->count, 0);
+   if (answer->code != code)
+      fail_msg("%s: %d in place of %d: %s", name, answer->code, code, answer->text);
+   for (const char *part; (part = va_arg(parts, const char *));)
+      if (!strstr(answer->text, part))
+         fail_msg("%s: \"%s\" lacks \"%s\"", name, answer->text, part);
+}
+
 void service_refused(const struct service_fixture *fixture, const char *name,
                      const ProtobufCMessage *request, enum kv_code code, ...)
 {
    struct fake_answer answer;
-   service_run(fixture, name, request, NULL, &answer);
-   assert_int_equal(answer.count, 0);
-   if (answer.code != code)
-      fail_msg("%s: %d in place of %d: %s", name, answer.code, code, answer.text);
    va_list parts;
    va_start(parts, code);
-   for (const char *part; (part = va_arg(parts, const char *));)
-      if (!strstr(answer.text, part))
-         fail_msg("%s: \"%s\" lacks \"%s\"", name, answer.text, part);
+   run_refused(fixture, name, request, code, parts, &answer);
    va_end(parts);
+   fake_answer_deinit(&answer);
+}
+
+/* As name=value; "" when there is none. */
+static void show_metadata(const Google__Rpc__ErrorInfo *info, char *text, size_t size)
+{
+   text[0] = '\0';
+   assert_true(info->n_metadata <= 1);
+   if (info->n_metadata == 1)
+      snprintf(text, size, "%.*s=%.*s", (int)info->metadata[0]->key.len,
+               (const char *)info->metadata[0]->key.data, (int)info->metadata[0]->value.len,
+               (const char *)info->metadata[0]->value.data);
+}
+
+static void assert_details(const struct fake_answer *answer, const char *reason,
+                           const char *metadata)
+{
+   char text[128];
+   if (!answer->details)
+      fail_msg("no reason, in place of %s: %s", reason, answer->text);
+   Google__Rpc__Status *details =
+       google__rpc__status__unpack(NULL, answer->details_size, answer->details);
+   assert_non_null(details);
+   assert_int_equal(details->code, answer->code);
+   assert_int_equal(details->n_details, 1);
+   Google__Rpc__ErrorInfo *info = google__rpc__error_info__unpack(
+       NULL, details->details[0]->value.len, details->details[0]->value.data);
+   assert_non_null(info);
+   service_assert_text(info->domain, "kvstore");
+   service_assert_text(info->reason, reason);
+   show_metadata(info, text, sizeof text);
+   assert_string_equal(text, metadata ? metadata : "");
+   google__rpc__error_info__free_unpacked(info, NULL);
+   google__rpc__status__free_unpacked(details, NULL);
+}
+
+void service_refused_for(const struct service_fixture *fixture, const char *name,
+                         const ProtobufCMessage *request, enum kv_code code, const char *reason,
+                         const char *metadata, ...)
+{
+   struct fake_answer answer;
+   va_list parts;
+   va_start(parts, metadata);
+   run_refused(fixture, name, request, code, parts, &answer);
+   va_end(parts);
+   assert_details(&answer, reason, metadata);
    fake_answer_deinit(&answer);
 }
 

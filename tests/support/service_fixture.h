@@ -15,6 +15,7 @@
 
 #include "kvstore.pb-c.h"
 #include "kvstore/v1/admin.pb-c.h"
+#include "kvstore/v1/key_value.pb-c.h"
 
 #define SERVICE_SLOW_MS 100
 #define SERVICE_VALUE_MAX ((size_t)200 * 1024)
@@ -50,7 +51,8 @@ void service_fixture_destroy(struct service_fixture *fixture);
 int service_fixture_set_up(void **state);
 int service_fixture_tear_down(void **state);
 
-/* ---- Calls: by the method's name, e.g. "Set" ---- */
+/* ---- Calls: by the method's name, e.g. "Set" of the frozen service, "GetStatus" of the AdminService,
+ * or "KeyValueService/Set" ---- */
 
 const struct kv_rpc_method *service_method(const struct service_fixture *fixture, const char *name);
 /* Runs a call to its end; as fake_call_run. */
@@ -68,6 +70,11 @@ void *service_reply(const struct service_fixture *fixture, const char *name,
 void service_refused(const struct service_fixture *fixture, const char *name,
                      const ProtobufCMessage *request, enum kv_code code, ...)
     __attribute__((sentinel));
+
+/* The same; the ErrorInfo must have the reason, and `metadata` ("name=value"; NULL: none). */
+void service_refused_for(const struct service_fixture *fixture, const char *name,
+                         const ProtobufCMessage *request, enum kv_code code, const char *reason,
+                         const char *metadata, ...) __attribute__((sentinel));
 
 ProtobufCBinaryData service_text(const char *text);
 void service_assert_text(ProtobufCBinaryData field, const char *expected);

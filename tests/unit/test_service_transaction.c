@@ -1,0 +1,569 @@
+/* Transaction and Batch of kvstore.v1: results in order, what fails alone and what together. */
+#include "core/service/validate.h"
+#include "tests/support/keyvalue_calls.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+#define TRANSACTION_MAX 10000
+#define BATCH_MAX 100000
+
+/* ---- Requests ---- */
+
+/* Lists that are put together operation by operation; large. */
+struct list {
+   Kvstore__V1__Operation operations[BATCH_MAX + 1], *pointers[BATCH_MAX + 1];
+   size_t count;
+};
+static struct list then, otherwise;
+static Kvstore__V1__Comparison comparisons[8], *comparison_pointers[8];
+static Kvstore__V1__Condition conditions[8];
+static size_t comparison_count;
+
+static int set_up(void **state)
+{
+   then.count = otherwise.count = comparison_count = 0;
+   return keyvalue_set_up(state);
+}
+
+static void add(struct list *list, ProtobufCMessage *request)
+{
+   assert_true(list->count < COUNT(list->operations));
+   list->operations[list->count] = keyvalue_operation(request);
+   list->pointers[list->count] = &list->operations[list->count];
+   list->count++;
+}
+
+static void compare(const char *key, Kvstore__V1__Condition condition)
+{
+   const size_t i = comparison_count++;
+   kvstore__v1__comparison__init(&comparisons[i]);
+   conditions[i] = condition;
+   comparisons[i].key = service_text(key);
+   comparisons[i].condition = &conditions[i];
+   comparison_pointers[i] = &comparisons[i];
+}
+
+static Kvstore__V1__TransactionRequest transaction_of_all(void)
+{
+   Kvstore__V1__TransactionRequest request = KVSTORE__V1__TRANSACTION_REQUEST__INIT;
+   request.n_success = then.count;
+   request.success = then.pointers;
+   request.n_failure = otherwise.count;
+   request.failure = otherwise.pointers;
+   request.n_comparisons = comparison_count;
+   request.comparisons = comparison_pointers;
+   return request;
+}
+
+static Kvstore__V1__TransactionResponse *transact(const struct service_fixture *fixture)
+{
+   const Kvstore__V1__TransactionRequest request = transaction_of_all();
+   Kvstore__V1__TransactionResponse *reply =
+       service_reply(fixture, KEYVALUE("Transaction"), &request.base,
+                     &kvstore__v1__transaction_response__descriptor);
+   assert_int_equal(reply->n_results, reply->succeeded ? then.count : otherwise.count);
+   return reply;
+}
+
+static Kvstore__V1__BatchRequest batch_of_all(void)
+{
+   Kvstore__V1__BatchRequest request = KVSTORE__V1__BATCH_REQUEST__INIT;
+   request.n_operations = then.count;
+   request.operations = then.pointers;
+   return request;
+}
+
+static Kvstore__V1__BatchResponse *batch(const struct service_fixture *fixture)
+{
+   const Kvstore__V1__BatchRequest request = batch_of_all();
+   Kvstore__V1__BatchResponse *reply = service_reply(fixture, KEYVALUE("Batch"), &request.base,
+                                                     &kvstore__v1__batch_response__descriptor);
+   assert_int_equal(reply->n_results, then.count);
+   return reply;
+}
+
+static void release(void *reply)
+{
+   protobuf_c_message_free_unpacked(reply, NULL);
+}
+
+/* ---- Answers ---- */
+
+static void assert_got(const Kvstore__V1__OperationResult *result, const char *value,
+                       uint64_t version)
+{
+   assert_int_equal(result->kind_case, KVSTORE__V1__OPERATION_RESULT__KIND_GET);
+   if (value)
+      keyvalue_assert_is(result->get->entry, value, version, 0);
+   else
+      assert_null(result->get->entry);
+}
+
+static void assert_error(const Kvstore__V1__OperationResult *result, enum kv_code code,
+                         const char *reason, uint64_t current_version)
+{
+   assert_int_equal(result->kind_case, KVSTORE__V1__OPERATION_RESULT__KIND_ERROR);
+   assert_int_equal(result->error->code, code);
+   service_assert_text(result->error->reason, reason);
+   assert_int_equal(result->error->current_version, current_version);
+   assert_true(result->error->message.len > 0);
+}
+
+/* ---- Both ---- */
+
+static void each_kind_has_its_result_in_the_order_of_the_operations(void **state)
+{
+   Kvstore__V1__Expiry expiry = keyvalue_ttl(KEYVALUE_HOUR);
+   Kvstore__V1__GetRequest get = keyvalue_get_of("k"), size = keyvalue_get_of("k");
+   Kvstore__V1__SetRequest set = keyvalue_set_of("k", "7");
+   Kvstore__V1__IncrementRequest increment = keyvalue_increment_of("k", 5);
+   Kvstore__V1__SetExpiryRequest expire = keyvalue_set_expiry_of("k", &expiry);
+   Kvstore__V1__DeleteRequest delete = keyvalue_delete_of("k");
+   delete.return_previous = true;
+   size.omit_value = true;
+   ProtobufCMessage *const requests[] = {&get.base,       &set.base,    &get.base,
+                                         &increment.base, &size.base,   &expire.base,
+                                         &delete.base,    &delete.base, &get.base};
+   for (size_t i = 0; i < COUNT(requests); i++)
+      add(&then, requests[i]);
+   for (int atomic = 0; atomic < 2; atomic++) {
+      const uint64_t before = keyvalue_put(*state, "other", "x");
+      Kvstore__V1__TransactionResponse *transacted = atomic ? transact(*state) : NULL;
+      Kvstore__V1__BatchResponse *batched = atomic ? NULL : batch(*state);
+      Kvstore__V1__OperationResult **results = atomic ? transacted->results : batched->results;
+      assert_got(results[0], NULL, 0);
+      assert_int_equal(results[1]->kind_case, KVSTORE__V1__OPERATION_RESULT__KIND_SET);
+      assert_int_equal(results[1]->set->version, before + 1);
+      assert_int_equal(results[1]->set->durability, 0); /* the list has it */
+      assert_got(results[2], "7", before + 1);
+      assert_int_equal(results[3]->kind_case, KVSTORE__V1__OPERATION_RESULT__KIND_INCREMENT);
+      assert_int_equal(results[3]->increment->value, 12);
+      assert_int_equal(results[3]->increment->version, before + 2);
+      assert_int_equal(results[4]->get->entry->omitted_value_size, 2);
+      assert_int_equal(results[4]->get->entry->value.len, 0);
+      assert_int_equal(results[5]->kind_case, KVSTORE__V1__OPERATION_RESULT__KIND_SET_EXPIRY);
+      assert_int_equal(results[5]->set_expiry->version, before + 3);
+      assert_int_equal(results[6]->kind_case, KVSTORE__V1__OPERATION_RESULT__KIND_DELETE);
+      assert_true(results[6]->delete_->deleted);
+      assert_int_equal(results[6]->delete_->version, before + 4);
+      keyvalue_assert_is(results[6]->delete_->previous, "12", before + 3,
+                         KEYVALUE_NOW + KEYVALUE_HOUR);
+      assert_false(results[7]->delete_->deleted);
+      assert_null(results[7]->delete_->previous);
+      assert_got(results[8], NULL, 0);
+      if (atomic) {
+         assert_true(transacted->succeeded);
+         assert_int_equal(transacted->version, before + 4);
+         assert_int_equal(transacted->durability, KVSTORE__V1__DURABILITY__DURABILITY_MEMORY);
+         release(transacted);
+      } else {
+         assert_int_equal(batched->durability, KVSTORE__V1__DURABILITY__DURABILITY_MEMORY);
+         release(batched);
+      }
+   }
+}
+
+static void refuse_field(const struct service_fixture *fixture, const char *part)
+{
+   const Kvstore__V1__TransactionRequest transaction = transaction_of_all();
+   service_refused_for(fixture, KEYVALUE("Transaction"), &transaction.base, KV_INVALID_ARGUMENT,
+                       KV_FIELD_INVALID, NULL, part, NULL);
+}
+
+/* The part without the name of the list, which differs. */
+static void refuse_field_in_both(const struct service_fixture *fixture, const char *part)
+{
+   char whole[128];
+   snprintf(whole, sizeof whole, "success%s", part);
+   refuse_field(fixture, whole);
+   snprintf(whole, sizeof whole, "operations%s", part);
+   const Kvstore__V1__BatchRequest request = batch_of_all();
+   service_refused_for(fixture, KEYVALUE("Batch"), &request.base, KV_INVALID_ARGUMENT,
+                       KV_FIELD_INVALID, NULL, whole, NULL);
+}
+
+static void a_bad_operation_is_named_with_its_place_and_nothing_happens(void **state)
+{
+   Kvstore__V1__SetRequest good = keyvalue_set_of("good", "v"), bad = keyvalue_set_of("", "v");
+   Kvstore__V1__GetRequest get = keyvalue_get_of("a\xff");
+   Kvstore__V1__DeleteRequest delete = keyvalue_delete_of("");
+   Kvstore__V1__Expiry expiry = keyvalue_ttl(0);
+   Kvstore__V1__IncrementRequest increment = keyvalue_increment_of("n", 1);
+   Kvstore__V1__SetExpiryRequest expire = keyvalue_set_expiry_of("", NULL);
+   increment.expiry = &expiry;
+   const struct {
+      ProtobufCMessage *request;
+      const char *part;
+   } cases[] = {{&bad.base, "[1].set.key: is empty"},
+                {&get.base, "[1].get.key: byte 0xff at offset 1"},
+                {&delete.base, "[1].delete.key: is empty"},
+                {&increment.base, "[1].increment.expiry.ttl_ms: 0 given"},
+                {&expire.base, "[1].set_expiry.key: is empty"}};
+   add(&then, &good.base);
+   for (size_t i = 0; i < COUNT(cases); i++) {
+      then.count = 1;
+      add(&then, cases[i].request);
+      refuse_field_in_both(*state, cases[i].part);
+   }
+   then.operations[1] = (Kvstore__V1__Operation)KVSTORE__V1__OPERATION__INIT;
+   refuse_field_in_both(*state, "[1]: holds no operation; give get");
+   keyvalue_assert_entry(*state, "good", NULL, 0, 0);
+}
+
+static void one_of_several_has_neither_durability_nor_request_id_of_its_own(void **state)
+{
+   const Kvstore__V1__Durability memory = KVSTORE__V1__DURABILITY__DURABILITY_MEMORY;
+   Kvstore__V1__SetRequest set = keyvalue_set_of("k", "v");
+   Kvstore__V1__DeleteRequest delete = keyvalue_delete_of("k");
+   Kvstore__V1__IncrementRequest increment = keyvalue_increment_of("k", 1);
+   Kvstore__V1__SetExpiryRequest expire = keyvalue_set_expiry_of("k", NULL);
+   set.durability = delete.durability = increment.durability = expire.durability = memory;
+   const struct {
+      ProtobufCMessage *request;
+      const char *part;
+   } cases[] = {{&set.base, "[0].set.durability: "},
+                {&delete.base, "[0].delete.durability: "},
+                {&increment.base, "[0].increment.durability: "},
+                {&expire.base, "[0].set_expiry.durability: "}};
+   for (size_t i = 0; i < COUNT(cases); i++) {
+      then.count = 0;
+      add(&then, cases[i].request);
+      refuse_field_in_both(*state, cases[i].part);
+   }
+   set.durability = delete.durability = increment.durability = 0;
+   set.request_id = delete.request_id = increment.request_id = service_text("id");
+   static const char *const parts[] = {
+       "[0].set.request_id: ", "[0].delete.request_id: ", "[0].increment.request_id: "};
+   for (size_t i = 0; i < COUNT(parts); i++) {
+      then.count = 0;
+      add(&then, cases[i].request);
+      refuse_field_in_both(*state, parts[i]);
+   }
+}
+
+static void gets_alone_see_one_version_and_no_key_that_has_expired(void **state)
+{
+   Kvstore__V1__Expiry expiry = keyvalue_ttl(KEYVALUE_HOUR);
+   Kvstore__V1__SetRequest set = keyvalue_set_of("b", "brief");
+   set.expiry = &expiry;
+   const uint64_t version = keyvalue_put(*state, "a", "1");
+   release(keyvalue_set(*state, &set));
+   keyvalue_advance(KEYVALUE_HOUR);
+   Kvstore__V1__GetRequest a = keyvalue_get_of("a"), b = keyvalue_get_of("b");
+   add(&then, &a.base);
+   add(&then, &b.base);
+   add(&then, &a.base);
+   Kvstore__V1__TransactionResponse *transacted = transact(*state);
+   assert_true(transacted->succeeded);
+   assert_true(transacted->version > version);
+   assert_got(transacted->results[0], "1", version);
+   assert_got(transacted->results[1], NULL, 0);
+   assert_got(transacted->results[2], "1", version);
+   release(transacted);
+   Kvstore__V1__BatchResponse *batched = batch(*state);
+   assert_got(batched->results[0], "1", version);
+   assert_got(batched->results[1], NULL, 0);
+   assert_int_equal(batched->durability, 0);
+   release(batched);
+}
+
+/* The frozen service has batches as well. */
+static void a_frozen_batch_shows_no_key_that_has_expired(void **state)
+{
+   Kvstore__V1__Expiry expiry = keyvalue_ttl(KEYVALUE_HOUR);
+   Kvstore__V1__SetRequest set = keyvalue_set_of("k", "brief");
+   set.expiry = &expiry;
+   release(keyvalue_set(*state, &set));
+   Kvstore__GetRequest get = KVSTORE__GET_REQUEST__INIT;
+   Kvstore__DelRequest del = KVSTORE__DEL_REQUEST__INIT;
+   get.key = del.key = service_text("k");
+   Kvstore__Operation operations[2] = {KVSTORE__OPERATION__INIT, KVSTORE__OPERATION__INIT};
+   Kvstore__Operation *pointers[2] = {&operations[0], &operations[1]};
+   operations[0].operation_case = KVSTORE__OPERATION__OPERATION_GET;
+   operations[0].get = &get;
+   operations[1].operation_case = KVSTORE__OPERATION__OPERATION_DEL;
+   operations[1].del = &del;
+   Kvstore__BatchRequest request = KVSTORE__BATCH_REQUEST__INIT;
+   request.operations = pointers;
+   for (request.n_operations = 1; request.n_operations <= 2; request.n_operations++) {
+      for (int due = 0; due < (request.n_operations == 1 ? 2 : 1); due++) {
+         Kvstore__BatchResponse *reply =
+             service_reply(*state, "Batch", &request.base, &kvstore__batch_response__descriptor);
+         const bool expected = request.n_operations == 1 && due == 0;
+         assert_int_equal(reply->results[0]->get->found, expected);
+         if (request.n_operations == 2)
+            assert_false(reply->results[1]->del->success);
+         release(reply);
+         keyvalue_advance(KEYVALUE_HOUR);
+      }
+   }
+}
+
+/* ---- Transaction ---- */
+
+static void comparisons_choose_the_list_that_is_carried_out(void **state)
+{
+   const uint64_t version = keyvalue_put(*state, "k", "one");
+   Kvstore__V1__SetRequest yes = keyvalue_set_of("yes", "1"), no = keyvalue_set_of("no", "1");
+   Kvstore__V1__GetRequest get = keyvalue_get_of("k");
+   add(&then, &yes.base);
+   add(&otherwise, &get.base);
+   add(&otherwise, &no.base);
+   compare("k", keyvalue_version(version));
+   compare("k", keyvalue_value("one"));
+   compare("k", keyvalue_exists(true));
+   compare("missing", keyvalue_exists(false));
+   compare("missing", keyvalue_version(0));
+   Kvstore__V1__TransactionResponse *reply = transact(*state);
+   assert_true(reply->succeeded);
+   assert_int_equal(reply->version, version + 1);
+   assert_int_equal(reply->results[0]->set->version, version + 1);
+   release(reply);
+   keyvalue_assert_entry(*state, "no", NULL, 0, 0);
+   const Kvstore__V1__Condition wrong[] = {keyvalue_version(version + 1), keyvalue_value("on"),
+                                           keyvalue_exists(false)};
+   for (size_t i = 0; i < COUNT(wrong); i++) {
+      conditions[0] = wrong[i];
+      reply = transact(*state);
+      assert_false(reply->succeeded);
+      assert_got(reply->results[0], "one", version);
+      assert_int_equal(reply->results[1]->set->version, version + 2 + i);
+      assert_int_equal(reply->version, version + 2 + i);
+      release(reply);
+   }
+   keyvalue_assert_entry(*state, "yes", "1", version + 1, 0);
+}
+
+static void a_transaction_may_consist_of_comparisons_alone(void **state)
+{
+   const uint64_t version = keyvalue_put(*state, "k", "one");
+   compare("k", keyvalue_version(version));
+   for (int holds = 1; holds >= 0; holds--) {
+      Kvstore__V1__TransactionResponse *reply = transact(*state);
+      assert_int_equal(reply->succeeded, holds);
+      assert_int_equal(reply->version, version);
+      release(reply);
+      conditions[0] = keyvalue_version(version + 1);
+   }
+}
+
+static void refuse_operation(const struct service_fixture *fixture, enum kv_code code,
+                             const char *reason, const char *metadata, const char *part)
+{
+   const Kvstore__V1__TransactionRequest request = transaction_of_all();
+   service_refused_for(fixture, KEYVALUE("Transaction"), &request.base, code, reason, metadata,
+                       part, NULL);
+}
+
+static void an_operation_that_fails_makes_the_transaction_fail_without_a_trace(void **state)
+{
+   const uint64_t version = keyvalue_put(*state, "text", "x");
+   Kvstore__V1__SetRequest set = keyvalue_set_of("good", "v"), fails = keyvalue_set_of("text", "y");
+   Kvstore__V1__IncrementRequest increment = keyvalue_increment_of("text", 1);
+   Kvstore__V1__SetExpiryRequest expire = keyvalue_set_expiry_of("missing", NULL);
+   Kvstore__V1__Condition condition = keyvalue_exists(false);
+   fails.condition = &condition;
+   char metadata[64];
+   snprintf(metadata, sizeof metadata, "current_version=%llu", (unsigned long long)version);
+   const struct {
+      ProtobufCMessage *request;
+      enum kv_code code;
+      const char *reason, *metadata, *part;
+   } cases[] = {
+       {&fails.base, KV_FAILED_PRECONDITION, "CONDITION_NOT_MET", metadata,
+        "[1].set.condition.exists: "},
+       {&increment.base, KV_FAILED_PRECONDITION, "NOT_AN_INTEGER", NULL, "[1].increment.key: "},
+       {&expire.base, KV_NOT_FOUND, "KEY_NOT_FOUND", NULL, "[1].set_expiry.key: "}};
+   for (size_t i = 0; i < COUNT(cases); i++) {
+      char part[64];
+      then.count = otherwise.count = comparison_count = 0;
+      add(&then, &set.base);
+      add(&then, cases[i].request);
+      snprintf(part, sizeof part, "success%s", cases[i].part);
+      refuse_operation(*state, cases[i].code, cases[i].reason, cases[i].metadata, part);
+      add(&otherwise, &set.base);
+      add(&otherwise, cases[i].request);
+      compare("missing", keyvalue_exists(true));
+      snprintf(part, sizeof part, "failure%s", cases[i].part);
+      refuse_operation(*state, cases[i].code, cases[i].reason, cases[i].metadata, part);
+   }
+   keyvalue_assert_entry(*state, "good", NULL, 0, 0);
+   keyvalue_assert_entry(*state, "text", "x", version, 0);
+   assert_int_equal(keyvalue_put(*state, "next", "v"), version + 1);
+}
+
+static void an_operation_sees_what_stands_before_it(void **state)
+{
+   Kvstore__V1__Condition missing = keyvalue_exists(false), one = keyvalue_value("1");
+   Kvstore__V1__SetRequest first = keyvalue_set_of("k", "1"), second = keyvalue_set_of("k", "2");
+   first.condition = &missing;
+   second.condition = &one;
+   add(&then, &first.base);
+   add(&then, &second.base);
+   Kvstore__V1__TransactionResponse *reply = transact(*state);
+   keyvalue_assert_entry(*state, "k", "2", reply->version, 0);
+   assert_int_equal(reply->results[0]->set->version, reply->version - 1);
+   release(reply);
+}
+
+static void a_transaction_needs_something_and_has_a_limit(void **state)
+{
+   refuse_field(*state, "0 given together; 1 to 10000");
+   Kvstore__V1__SetRequest set = keyvalue_set_of("k", "v");
+   compare("k", keyvalue_exists(false));
+   for (size_t i = 0; i < TRANSACTION_MAX; i++)
+      add(i % 2 ? &then : &otherwise, &set.base);
+   refuse_field(*state, "10001 given together; 1 to 10000");
+   then.count--;
+   release(transact(*state));
+   comparison_count = 0;
+   then.count = otherwise.count = 0;
+   compare("", keyvalue_exists(true));
+   refuse_field(*state, "comparisons[0].key: is empty");
+   comparisons[0].key = service_text("k");
+   comparisons[0].condition = NULL;
+   refuse_field(*state, "comparisons[0].condition: is missing");
+   conditions[0] = (Kvstore__V1__Condition)KVSTORE__V1__CONDITION__INIT;
+   comparisons[0].condition = &conditions[0];
+   refuse_field(*state, "comparisons[0].condition: holds none");
+}
+
+/* With and without the pipeline. */
+static void an_answer_that_would_be_too_large_refuses_the_transaction(void **state)
+{
+   static const char half[SERVICE_MESSAGE_MAX / 2 + 1];
+   Kvstore__V1__SetRequest set = keyvalue_set_of("k", "");
+   set.value = (ProtobufCBinaryData){sizeof half, (uint8_t *)(uintptr_t)half};
+   release(keyvalue_set(*state, &set));
+   Kvstore__V1__GetRequest get = keyvalue_get_of("k"), size = keyvalue_get_of("k");
+   size.omit_value = true;
+   Kvstore__V1__SetRequest other = keyvalue_set_of("other", "v");
+   add(&then, &get.base);
+   add(&then, &size.base);
+   release(transact(*state));
+   add(&then, &get.base);
+   refuse_operation(*state, KV_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE", NULL, "too large");
+   then.count--;
+   add(&then, &other.base);
+   add(&then, &get.base);
+   refuse_operation(*state, KV_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE", NULL, "too large");
+   keyvalue_assert_entry(*state, "other", NULL, 0, 0);
+   Kvstore__V1__BatchResponse *reply = batch(*state);
+   assert_int_equal(reply->results[0]->get->entry->value.len, sizeof half);
+   assert_int_equal(reply->results[1]->get->entry->omitted_value_size, sizeof half);
+   assert_int_equal(reply->results[2]->kind_case, KVSTORE__V1__OPERATION_RESULT__KIND_SET);
+   assert_error(reply->results[3], KV_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE", 0);
+   release(reply);
+}
+
+static void what_the_mode_does_not_offer_refuses_the_whole(void **state)
+{
+   Kvstore__V1__SetRequest set = keyvalue_set_of("k", "v");
+   add(&then, &set.base);
+   Kvstore__V1__TransactionRequest transaction = transaction_of_all();
+   transaction.durability = KVSTORE__V1__DURABILITY__DURABILITY_SYNCED;
+   service_refused_for(*state, KEYVALUE("Transaction"), &transaction.base, KV_FAILED_PRECONDITION,
+                       "DURABILITY_NOT_OFFERED", NULL, "durability: SYNCED", NULL);
+   Kvstore__V1__BatchRequest request = batch_of_all();
+   request.durability = KVSTORE__V1__DURABILITY__DURABILITY_SYNCED;
+   service_refused_for(*state, KEYVALUE("Batch"), &request.base, KV_FAILED_PRECONDITION,
+                       "DURABILITY_NOT_OFFERED", NULL, "durability: SYNCED", NULL);
+   keyvalue_assert_entry(*state, "k", NULL, 0, 0);
+}
+
+/* ---- Batch ---- */
+
+static void operations_of_a_batch_fail_alone(void **state)
+{
+   const uint64_t version = keyvalue_put(*state, "text", "x");
+   Kvstore__V1__SetRequest first = keyvalue_set_of("a", "v"), last = keyvalue_set_of("b", "v"),
+                           fails = keyvalue_set_of("text", "y"),
+                           misses = keyvalue_set_of("gone", "y");
+   Kvstore__V1__Condition exists = keyvalue_exists(true), missing = keyvalue_exists(false);
+   fails.condition = &missing;
+   misses.condition = &exists;
+   Kvstore__V1__IncrementRequest increment = keyvalue_increment_of("text", 1);
+   Kvstore__V1__SetExpiryRequest expire = keyvalue_set_expiry_of("gone", NULL);
+   ProtobufCMessage *const requests[] = {&first.base,     &fails.base,  &misses.base,
+                                         &increment.base, &expire.base, &last.base};
+   for (size_t i = 0; i < COUNT(requests); i++)
+      add(&then, requests[i]);
+   Kvstore__V1__BatchResponse *reply = batch(*state);
+   assert_int_equal(reply->results[0]->set->version, version + 1);
+   assert_error(reply->results[1], KV_FAILED_PRECONDITION, "CONDITION_NOT_MET", version);
+   assert_error(reply->results[2], KV_FAILED_PRECONDITION, "CONDITION_NOT_MET", 0);
+   assert_error(reply->results[3], KV_FAILED_PRECONDITION, "NOT_AN_INTEGER", 0);
+   assert_error(reply->results[4], KV_NOT_FOUND, "KEY_NOT_FOUND", 0);
+   assert_int_equal(reply->results[5]->set->version, version + 2);
+   release(reply);
+}
+
+static void a_batch_needs_something_and_has_a_limit(void **state)
+{
+   Kvstore__V1__BatchRequest request = batch_of_all();
+   service_refused_for(*state, KEYVALUE("Batch"), &request.base, KV_INVALID_ARGUMENT,
+                       KV_FIELD_INVALID, NULL, "operations: 0 given; 1 to 100000", NULL);
+   Kvstore__V1__SetRequest set = keyvalue_set_of("k", "v");
+   for (size_t i = 0; i <= BATCH_MAX; i++)
+      add(&then, &set.base);
+   request = batch_of_all();
+   service_refused_for(*state, KEYVALUE("Batch"), &request.base, KV_INVALID_ARGUMENT,
+                       KV_FIELD_INVALID, NULL, "operations: 100001 given; 1 to 100000", NULL);
+   then.count--;
+   Kvstore__V1__BatchResponse *reply = batch(*state);
+   for (size_t i = 1; i < BATCH_MAX; i++)
+      assert_int_equal(reply->results[i]->set->version, reply->results[0]->set->version + i);
+   release(reply);
+}
+
+static void what_has_no_space_is_refused_alone_in_a_batch_and_whole_in_a_transaction(void **state)
+{
+   (void)state;
+   static const char value[600];
+   const struct service_setup setup = {.memory_max = 1000};
+   struct service_fixture *fixture = service_fixture_create(&setup);
+   then.count = otherwise.count = comparison_count = 0;
+   Kvstore__V1__SetRequest a = keyvalue_set_of("a", ""), b = keyvalue_set_of("b", "");
+   a.value = b.value = (ProtobufCBinaryData){sizeof value, (uint8_t *)(uintptr_t)value};
+   add(&then, &a.base);
+   add(&then, &b.base);
+   refuse_operation(fixture, KV_RESOURCE_EXHAUSTED, "MEMORY_FULL", NULL, "1000 bytes");
+   keyvalue_assert_entry(fixture, "a", NULL, 0, 0);
+   Kvstore__V1__BatchResponse *reply = batch(fixture);
+   assert_int_equal(reply->results[0]->kind_case, KVSTORE__V1__OPERATION_RESULT__KIND_SET);
+   assert_error(reply->results[1], KV_RESOURCE_EXHAUSTED, "MEMORY_FULL", 0);
+   release(reply);
+   service_fixture_destroy(fixture);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, service_fixture_tear_down)
+
+int main(void)
+{
+   const struct CMUnitTest tests[] = {
+       TEST(each_kind_has_its_result_in_the_order_of_the_operations),
+       TEST(a_bad_operation_is_named_with_its_place_and_nothing_happens),
+       TEST(one_of_several_has_neither_durability_nor_request_id_of_its_own),
+       TEST(gets_alone_see_one_version_and_no_key_that_has_expired),
+       TEST(a_frozen_batch_shows_no_key_that_has_expired),
+       TEST(comparisons_choose_the_list_that_is_carried_out),
+       TEST(a_transaction_may_consist_of_comparisons_alone),
+       TEST(an_operation_that_fails_makes_the_transaction_fail_without_a_trace),
+       TEST(an_operation_sees_what_stands_before_it),
+       TEST(a_transaction_needs_something_and_has_a_limit),
+       TEST(an_answer_that_would_be_too_large_refuses_the_transaction),
+       TEST(what_the_mode_does_not_offer_refuses_the_whole),
+       TEST(operations_of_a_batch_fail_alone),
+       TEST(a_batch_needs_something_and_has_a_limit),
+       cmocka_unit_test(what_has_no_space_is_refused_alone_in_a_batch_and_whole_in_a_transaction),
+   };
+   return cmocka_run_group_tests_name("service transaction", tests, NULL, NULL);
+}
