@@ -30,8 +30,50 @@ static enum kv_code out_of_memory(struct kv_status *status)
                   "the server is out of memory; nothing was changed");
 }
 
+static bool wants_sync(const struct kv_submission *batch, enum kv_durability offered)
+{
+   for (; batch; batch = batch->next)
+      if (batch->durability == KV_DURABILITY_SYNCED && offered == KV_DURABILITY_SYNCED)
+         return true;
+   return false;
+}
+
+/* Whether any of it will be answered with success. */
+static bool has_succeeded(const struct kv_submission *submission)
+{
+   if (submission->compound)
+      return submission->compound->code == KV_OK;
+   for (size_t i = submission->committed; i < submission->batch_end && !submission->refused; i++)
+      if (submission->operations[i].code == KV_OK)
+         return true;
+   return submission->count == 0;
+}
+
+/* A batch that changes nothing may still be the repetition of one that did, and whoever asks for
+ * SYNCED gets it: what is there is synced together with a record of the server's own. */
+static bool needs_mark(const struct kv_pipeline *pipeline, const struct kv_submission *batch,
+                       enum kv_durability offered)
+{
+   const uint64_t sequence = pipeline->effects.last_sequence;
+   if (pipeline->effects.count > 0 || offered < KV_DURABILITY_SYNCED)
+      return false;
+   for (; batch; batch = batch->next)
+      if (batch->durability == KV_DURABILITY_SYNCED && has_succeeded(batch))
+         return kv_targets_reached(&pipeline->targets, sequence, false) < KV_DURABILITY_SYNCED;
+   return false;
+}
+
+static bool mark(const struct kv_evaluation *evaluation)
+{
+   const struct kv_slice key = kv_slice(KV_SYNC_MARK, sizeof KV_SYNC_MARK - 1);
+   const struct kv_decision decision = {.change = KV_CHANGE_PUT, .value = kv_slice("", 0)};
+   uint64_t version;
+   return kv_evaluation_apply(evaluation, key, kv_evaluation_find(evaluation, key), &decision, NULL,
+                              &version);
+}
+
 /* *expired says how many keys were deleted as their time has come. */
-static enum kv_code evaluate_all(struct kv_pipeline *pipeline, struct kv_submission *batch,
+static enum kv_code evaluate_all(struct kv_pipeline *pipeline, struct kv_submission *first,
                                  struct kv_transaction *transaction, size_t expire, size_t *expired,
                                  struct kv_status *status)
 {
@@ -44,10 +86,12 @@ static enum kv_code evaluate_all(struct kv_pipeline *pipeline, struct kv_submiss
    kv_reader_unpin(pipeline->reader);
    kv_effects_reset(&pipeline->effects, before,
                     atomic_load_explicit(&pipeline->keep_replaced, memory_order_relaxed));
-   for (; batch; batch = batch->next)
-      if (!kv_evaluate(&evaluation, batch))
+   for (struct kv_submission *next = first; next; next = next->next)
+      if (!kv_evaluate(&evaluation, next))
          return out_of_memory(status);
    if (!kv_expire_step(&evaluation, expire, expired))
+      return out_of_memory(status);
+   if (needs_mark(pipeline, first, evaluation.offered) && !mark(&evaluation))
       return out_of_memory(status);
    KV_INVARIANT(pipeline->effects.last_sequence == before + pipeline->effects.count);
    return KV_OK;
@@ -96,14 +140,6 @@ void kv_pipeline_read_figures(const struct kv_pipeline *pipeline,
    statistics->changes = atomic_load_explicit(&pipeline->changes, memory_order_relaxed);
    for (size_t i = 0; i < KV_BATCH_BUCKETS; i++)
       statistics->buckets[i] = atomic_load_explicit(&pipeline->buckets[i], memory_order_relaxed);
-}
-
-static bool wants_sync(const struct kv_submission *batch, enum kv_durability offered)
-{
-   for (; batch; batch = batch->next)
-      if (batch->durability == KV_DURABILITY_SYNCED && offered == KV_DURABILITY_SYNCED)
-         return true;
-   return false;
 }
 
 static void tell_reached(struct kv_submission *batch, enum kv_durability reached)

@@ -235,6 +235,34 @@ static void an_answer_too_large_to_remember_refuses_the_request(void **state)
    release(keyvalue_delete(*state, &delete));
 }
 
+static void an_id_does_not_stand_in_for_durability(void **state)
+{
+   (void)state;
+   const struct kv_mode_option options[] = {{"fsync", "no"}};
+   const struct service_setup setup = {.mode = "aof", .options = options, .option_count = 1};
+   struct service_fixture *fixture = service_fixture_create(&setup);
+   Kvstore__V1__SetRequest set = keyvalue_set_of("k", "v");
+   set.request_id = service_text("id");
+   for (int i = 0; i < 2; i++) {
+      Kvstore__V1__SetResponse *reply = keyvalue_set(fixture, &set);
+      assert_int_equal(reply->durability, KVSTORE__V1__DURABILITY__DURABILITY_WRITTEN);
+      release(reply);
+   }
+   set.request_id = service_text("other");
+   set.durability = KVSTORE__V1__DURABILITY__DURABILITY_SYNCED;
+   for (int i = 0; i < 3; i++) {
+      Kvstore__V1__SetResponse *reply = keyvalue_set(fixture, &set);
+      assert_int_equal(reply->durability, KVSTORE__V1__DURABILITY__DURABILITY_SYNCED);
+      release(reply);
+   }
+   Kvstore__V1__DeleteRequest delete = keyvalue_delete_of("missing");
+   delete.durability = set.durability;
+   Kvstore__V1__DeleteResponse *deleted = keyvalue_delete(fixture, &delete);
+   assert_int_equal(deleted->durability, KVSTORE__V1__DURABILITY__DURABILITY_SYNCED);
+   release(deleted);
+   service_fixture_destroy(fixture);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, keyvalue_set_up, service_fixture_tear_down)
 
 int main(void)
@@ -249,6 +277,7 @@ int main(void)
        TEST(what_is_remembered_cannot_be_seen_by_clients),
        TEST(an_id_that_is_none_is_refused),
        TEST(an_answer_too_large_to_remember_refuses_the_request),
+       cmocka_unit_test(an_id_does_not_stand_in_for_durability),
    };
    return cmocka_run_group_tests_name("service request_id", tests, NULL, NULL);
 }
