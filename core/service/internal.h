@@ -5,6 +5,7 @@
 #include "core/control/shadow.h"
 #include "core/service/admin/jobs.h"
 #include "core/service/admin/monitor.h"
+#include "core/service/keyvalue/durable.h"
 #include "core/service/message.h"
 #include "core/service/service.h"
 #include "core/service/writer.h"
@@ -20,6 +21,7 @@ struct kv_service {
    uint64_t started_ms; /* monotonic */
    struct kv_jobs backups, restores;
    struct kv_monitors monitors;
+   struct kv_durable_waits durable_waits;
    struct kv_reader *readers[]; /* one a worker, then that of the control thread */
 };
 

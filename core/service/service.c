@@ -20,6 +20,7 @@ struct kv_service *kv_service_create(const struct kv_service_config *config,
       kv_jobs_init(&service->backups, KV_BACKUPS_MAX);
       kv_jobs_init(&service->restores, KV_RESTORES_MAX);
       kv_monitors_init(&service->monitors, config->observers->monitor);
+      kv_durable_waits_init(&service->durable_waits, config->control);
    }
    for (unsigned i = 0; service && i < threads; i++) {
       service->readers[i] = kv_reader_create(config->store);
@@ -38,6 +39,7 @@ void kv_service_destroy(struct kv_service *service)
    kv_jobs_deinit(&service->backups);
    kv_jobs_deinit(&service->restores);
    kv_monitors_deinit(&service->monitors);
+   kv_durable_waits_deinit(&service->durable_waits);
    for (unsigned i = 0; i <= service->config.workers && service->readers[i]; i++)
       kv_reader_destroy(service->readers[i]);
    free(service);
@@ -51,6 +53,7 @@ void kv_service_set_loaded(struct kv_service *service)
 void kv_service_drain(struct kv_service *service)
 {
    kv_monitors_drain(&service->monitors);
+   kv_durable_waits_drain(&service->durable_waits);
 }
 
 static void refuse_loading(const struct kv_service *service, struct kv_call *call)
@@ -145,6 +148,8 @@ size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *meth
         .closed = kv_scan_closed,
         .kept = kv_scan_kept,
         .resume = kv_scan_resume},
+       {.path = DATA("DeleteRange"), .slow = true, .request = kv_keyvalue_delete_range},
+       {.path = DATA("WaitDurable"), .request = kv_keyvalue_wait_durable},
        {.path = DATA("Scan"),
         .kind = KV_RPC_SERVER_STREAM,
         .slow = true,

@@ -27,6 +27,8 @@ void kv_keyvalue_increment(void *service, struct kv_call *call, struct kv_slice 
 void kv_keyvalue_set_expiry(void *service, struct kv_call *call, struct kv_slice request);
 void kv_keyvalue_batch(void *service, struct kv_call *call, struct kv_slice request);
 void kv_keyvalue_transaction(void *service, struct kv_call *call, struct kv_slice request);
+void kv_keyvalue_delete_range(void *service, struct kv_call *call, struct kv_slice request);
+void kv_keyvalue_wait_durable(void *service, struct kv_call *call, struct kv_slice request);
 void kv_keyvalue_scan(void *service, struct kv_call *call, struct kv_slice request);
 
 #endif
