@@ -112,6 +112,11 @@ static enum kv_code code_of(const struct reading *reading, int code)
    }
 }
 
+static const char *reason_of(int code)
+{
+   return code == KVS_CORRUPT ? "BACKUP_DAMAGED" : code == KVS_INVALID ? "BACKUP_INVALID" : NULL;
+}
+
 static enum kv_code read_file(struct reading *reading, struct kv_status *status)
 {
    const struct storage_backup_visitor visitor = {reading, take_header, take_records};
@@ -122,7 +127,9 @@ static enum kv_code read_file(struct reading *reading, struct kv_status *status)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the backup");
    int code = storage_backup_read(source->fd, source->name, &visitor, &error);
    free(reading->last);
-   return code == KVS_OK ? KV_OK : kv_fail(status, code_of(reading, code), "%s", error.text);
+   return code == KVS_OK
+              ? KV_OK
+              : kv_fail_reason(status, code_of(reading, code), reason_of(code), "%s", error.text);
 }
 
 enum kv_code kv_backup_check(const struct kv_backup_source *source,

@@ -28,7 +28,8 @@ static void set_read_only(struct kv_targets *targets, const struct kv_status *st
 enum kv_code kv_targets_check(const struct kv_targets *targets, struct kv_status *status)
 {
    if (!targets->active)
-      return kv_fail(status, KV_UNAVAILABLE, "the server has not loaded its data yet; try again");
+      return kv_fail_reason(status, KV_UNAVAILABLE, "LOADING",
+                            "the server has not loaded its data yet; try again");
    if (targets->read_only.code != KV_OK)
       *status = targets->read_only;
    return targets->read_only.code;
@@ -54,13 +55,17 @@ static enum kv_code write_active(struct kv_targets *targets, const struct kv_eff
 {
    enum kv_code code =
        kv_instance_write(targets->active, effects->records, effects->count, flags, status);
-   if (code == KV_OK || code == KV_RESOURCE_EXHAUSTED)
+   if (code == KV_OK)
+      return code;
+   status->reason = code == KV_RESOURCE_EXHAUSTED ? "STORAGE_FULL" : "READ_ONLY";
+   if (code == KV_RESOURCE_EXHAUSTED)
       return code;
    struct kv_status failure;
-   kv_fail(&failure, KV_UNAVAILABLE,
-           "writes are refused because the persistence plug-in failed (%s); reads go on; free some "
-           "space or repair the disk, then use Save or Configure to start a fresh generation",
-           status->text);
+   kv_fail_reason(
+       &failure, KV_UNAVAILABLE, "READ_ONLY",
+       "writes are refused because the persistence plug-in failed (%s); reads go on; free some "
+       "space or repair the disk, then use Save or Configure to start a fresh generation",
+       status->text);
    set_read_only(targets, &failure);
    return code;
 }

@@ -180,10 +180,11 @@ void kv_control_post(struct kv_control *control, struct kv_control_task *task)
 
 enum kv_code kv_control_refuse_replacing(uint64_t keys, struct kv_status *status)
 {
-   return kv_fail(status, KV_FAILED_PRECONDITION,
-                  "the store has %" PRIu64 " keys, which would be replaced; to replace them, set "
-                  "replace_existing (kvstore-cli restore FILE --replace-existing)",
-                  keys);
+   return kv_fail_reason(status, KV_FAILED_PRECONDITION, "STORE_NOT_EMPTY",
+                         "the store has %" PRIu64
+                         " keys, which would be replaced; to replace them, set "
+                         "replace_existing (kvstore-cli restore FILE --replace-existing)",
+                         keys);
 }
 
 /* ---- For tasks ---- */

@@ -103,12 +103,13 @@ void kv_inbox_post(struct kv_inbox *inbox, struct kv_control_task *task)
    if (!refused)
       return;
    if (ending)
-      kv_fail(&status, KV_UNAVAILABLE, ENDING_TEXT);
+      kv_fail_reason(&status, KV_UNAVAILABLE, "STOPPING", ENDING_TEXT);
    else
-      kv_fail(&status, KV_RESOURCE_EXHAUSTED,
-              "too many requests are waiting for the control thread (limits: %d in all, %d from "
-              "one connection); nothing was started; try again later",
-              KV_CONTROL_QUEUE_MAX, KV_CONTROL_QUEUE_CALLER_MAX);
+      kv_fail_reason(
+          &status, KV_RESOURCE_EXHAUSTED, "CONTROL_QUEUE_FULL",
+          "too many requests are waiting for the control thread (limits: %d in all, %d from "
+          "one connection); nothing was started; try again later",
+          KV_CONTROL_QUEUE_MAX, KV_CONTROL_QUEUE_CALLER_MAX);
    refuse(refused, &status);
 }
 
@@ -132,7 +133,7 @@ void kv_inbox_wind_down(struct kv_inbox *inbox, bool end)
    pthread_cond_signal(&inbox->changed);
    pthread_mutex_unlock(&inbox->lock);
    struct kv_status status;
-   kv_fail(&status, KV_UNAVAILABLE, ENDING_TEXT);
+   kv_fail_reason(&status, KV_UNAVAILABLE, "STOPPING", ENDING_TEXT);
    for (struct kv_control_task *task; (task = kv_control_queue_take(&waiting));)
       refuse(task, &status);
 }

@@ -32,9 +32,9 @@ static bool is_read_only(struct kv_mode *mode, struct kv_status *status)
    struct kv_status cause;
    if (kv_data_directory_check(config->directory, mode->active->generation, &cause) == KV_OK)
       return false;
-   kv_fail(status, KV_UNAVAILABLE,
-           "writes are refused because a restart would not find them (%s); reads go on",
-           cause.text);
+   kv_fail_reason(status, KV_UNAVAILABLE, "READ_ONLY",
+                  "writes are refused because a restart would not find them (%s); reads go on",
+                  cause.text);
    kv_commit_refuse_writes(config->commit, status);
    return true;
 }
@@ -107,10 +107,11 @@ enum kv_code kv_mode_save(struct kv_mode *mode, uint64_t *sequence, struct kv_st
    struct kv_shared_state *state = mode->parts->state;
    const kvs_plugin *plugin = kv_instance_plugin(mode->active->instance);
    if (plugin->promise == KVS_VOLATILE)
-      return kv_fail(status, KV_FAILED_PRECONDITION,
-                     "mode \"%s\" keeps nothing on disk; switch to another mode first, for example "
-                     "with: kvstore-cli configure hybrid",
-                     plugin->name);
+      return kv_fail_reason(
+          status, KV_FAILED_PRECONDITION, "MODE_KEEPS_NOTHING",
+          "mode \"%s\" keeps nothing on disk; switch to another mode first, for example "
+          "with: kvstore-cli configure hybrid",
+          plugin->name);
    struct kv_status failure;
    enum kv_code code;
    if (is_read_only(mode, &failure)) {
@@ -156,9 +157,10 @@ enum kv_code kv_mode_try(struct kv_mode *mode, const struct kv_control_request *
 
 static enum kv_code refuse_beside_shadow(struct kv_status *status)
 {
-   return kv_fail(status, KV_FAILED_PRECONDITION,
-                  "a shadow run is in progress, and nothing can be switched meanwhile; wait until "
-                  "it ends, or cancel its call");
+   return kv_fail_reason(
+       status, KV_FAILED_PRECONDITION, "SHADOW_RUN_IN_PROGRESS",
+       "a shadow run is in progress, and nothing can be switched meanwhile; wait until "
+       "it ends, or cancel its call");
 }
 
 enum kv_code kv_mode_configure(struct kv_mode *mode, const struct kv_control_request *request,

@@ -18,9 +18,10 @@ static enum kv_code open_wrapper(const struct kv_managed *active,
    if (code != KV_OK || kv_instance_is_stacked((*managed)->instance))
       return code;
    kv_managed_close(*managed);
-   return kv_fail(status, KV_DATA_LOSS,
-                  "plug-in %s seals nothing for another one, and so cannot open what was sealed",
-                  request->plugin);
+   return kv_fail_reason(
+       status, KV_DATA_LOSS, "BACKUP_DAMAGED",
+       "plug-in %s seals nothing for another one, and so cannot open what was sealed",
+       request->plugin);
 }
 
 static enum kv_code create_generation(const struct kv_managed *active, uint64_t *generation,
@@ -74,9 +75,9 @@ enum kv_code kv_unseal(const struct kv_managed *active, const struct kv_control_
       kv_managed_close(managed);
    }
    if (code == KV_OK && sequence > sealed->sequence)
-      code = kv_fail(status, KV_DATA_LOSS,
-                     "it gives data of version %" PRIu64 ", above %" PRIu64 " of the whole",
-                     sequence, sealed->sequence);
+      code = kv_fail_reason(status, KV_DATA_LOSS, "BACKUP_DAMAGED",
+                            "it gives data of version %" PRIu64 ", above %" PRIu64 " of the whole",
+                            sequence, sealed->sequence);
    kv_managed_discard(parts, generation, "a restore");
    return code;
 }

@@ -251,14 +251,15 @@ static enum kv_code check(const struct kv_shadow *shadow, struct kv_status *stat
 {
    struct kv_status failure;
    if (shadow->run)
-      return kv_fail(status, KV_FAILED_PRECONDITION,
-                     "a shadow run of %s is in progress; wait until it ends, or cancel its call",
-                     shadow->run->report.plugin);
+      return kv_fail_reason(
+          status, KV_FAILED_PRECONDITION, "SHADOW_RUN_IN_PROGRESS",
+          "a shadow run of %s is in progress; wait until it ends, or cancel its call",
+          shadow->run->report.plugin);
    if (kv_inbox_is_winding_down(shadow->parts->inbox))
-      return kv_fail(status, KV_UNAVAILABLE, "the server is stopping");
+      return kv_fail_reason(status, KV_UNAVAILABLE, "STOPPING", "the server is stopping");
    if (kv_commit_read_only(shadow->parts->config.commit, &failure))
-      return kv_fail(status, KV_FAILED_PRECONDITION, "no plug-in can be tried now: %s",
-                     failure.text);
+      return kv_fail_reason(status, KV_FAILED_PRECONDITION, "READ_ONLY",
+                            "no plug-in can be tried now: %s", failure.text);
    return KV_OK;
 }
 

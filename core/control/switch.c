@@ -115,8 +115,9 @@ static enum kv_code catch_up(struct candidate *candidate)
 static enum kv_code fail_cancelled(struct candidate *candidate)
 {
    if (kv_inbox_is_winding_down(candidate->parts->inbox))
-      return kv_fail(candidate->status, KV_UNAVAILABLE,
-                     "the server is stopping; the switch was cancelled, and the mode is unchanged");
+      return kv_fail_reason(
+          candidate->status, KV_UNAVAILABLE, "STOPPING",
+          "the server is stopping; the switch was cancelled, and the mode is unchanged");
    return kv_fail(candidate->status, KV_CANCELLED,
                   "the switch was cancelled by its callers, and the mode is unchanged");
 }
@@ -130,10 +131,11 @@ static void withdraw_record(struct candidate *candidate, struct kv_status *doubt
    if (settle_record(candidate->old, &status) == KV_OK)
       return;
    candidate->may_be_recorded = true;
-   kv_fail(doubt, KV_UNAVAILABLE,
-           "writes are refused because the record of the active mode could not be written (%s); "
-           "reads go on; repair the disk, then use Save or Configure",
-           status.text);
+   kv_fail_reason(
+       doubt, KV_UNAVAILABLE, "READ_ONLY",
+       "writes are refused because the record of the active mode could not be written (%s); "
+       "reads go on; repair the disk, then use Save or Configure",
+       status.text);
 }
 
 /* It is recorded. GetStatus shows the new mode before a write is acknowledged in it. */

@@ -188,9 +188,10 @@ static enum kv_code fail_unknown(const struct kv_plugin_library *library, const 
       used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "",
                                names.array[i]);
    free_names(&names);
-   return kv_fail(status, KV_NOT_FOUND,
-                  "there is no plug-in \"%s\" in the server's plug-in directories; known: %s", name,
-                  used > 0 ? list : "none");
+   return kv_fail_reason(
+       status, KV_NOT_FOUND, "PLUGIN_NOT_FOUND",
+       "there is no plug-in \"%s\" in the server's plug-in directories; known: %s", name,
+       used > 0 ? list : "none");
 }
 
 /* ---- The descriptor ---- */
@@ -287,7 +288,8 @@ static enum kv_code find_descriptor(const char *name, const struct kv_plugin_cod
                                : kv_fail(&reason, KV_FAILED_PRECONDITION,
                                          "it does not export the symbol %s", KVS_PLUGIN_SYMBOL);
    if (result != KV_OK)
-      return kv_fail(status, result, "plug-in %s cannot be used: %s", name, reason.text);
+      return kv_fail_reason(status, result, "PLUGIN_UNUSABLE", "plug-in %s cannot be used: %s",
+                            name, reason.text);
    *plugin = found;
    return KV_OK;
 }
@@ -336,10 +338,11 @@ static enum kv_code load_from(struct kv_plugin_library *library, const char *dir
    if (code != KV_OK) {
       /* The status may go to a client, which must not learn paths and owners. */
       kv_log(KV_LOG_WARNING, "plug-in %s: %s", name, status->text);
-      return kv_fail(status, code,
-                     "plug-in %s is not loaded: its file, or a directory above it, cannot be read "
-                     "or others could change it; the server's log says which",
-                     name);
+      return kv_fail_reason(
+          status, code, "PLUGIN_UNUSABLE",
+          "plug-in %s is not loaded: its file, or a directory above it, cannot be read "
+          "or others could change it; the server's log says which",
+          name);
    }
    code = load_file(library, name, &file, plugin, status);
    kv_trusted_file_close(&file);
@@ -352,10 +355,11 @@ enum kv_code kv_plugin_library_find(struct kv_plugin_library *library, const cha
    *plugin = NULL;
    if (!is_plugin_name(name)) {
       char shown[KV_TEXT_SHOWN_SIZE];
-      return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "\"%s\" is not the name of a plug-in: names are 1 to %d lower-case letters, "
-                     "digits, '-' and '_', never a path",
-                     kv_text_show(name, shown, sizeof shown), KV_PLUGIN_NAME_SIZE_MAX);
+      return kv_fail_reason(
+          status, KV_INVALID_ARGUMENT, "FIELD_INVALID",
+          "\"%s\" is not the name of a plug-in: names are 1 to %d lower-case letters, "
+          "digits, '-' and '_', never a path",
+          kv_text_show(name, shown, sizeof shown), KV_PLUGIN_NAME_SIZE_MAX);
    }
    for (size_t i = 0; i < library->accepted_count; i++)
       if (strcmp(library->accepted[i]->name, name) == 0) {

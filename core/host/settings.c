@@ -92,9 +92,10 @@ static enum kv_code set(const kvs_plugin *plugin, const kvs_option *option, cons
    setting->name = option->name;
    if (!check_value(option, value, &setting->integer)) {
       char allowed[ALLOWED_SIZE], shown[KV_TEXT_SHOWN_SIZE];
-      return kv_fail(status, KV_INVALID_ARGUMENT, "option %s of plug-in %s must be %s, not \"%s\"",
-                     option->name, plugin->name, describe_allowed(option, allowed),
-                     kv_text_show(value, shown, sizeof shown));
+      return kv_fail_reason(status, KV_INVALID_ARGUMENT, "OPTION_INVALID",
+                            "option %s of plug-in %s must be %s, not \"%s\"", option->name,
+                            plugin->name, describe_allowed(option, allowed),
+                            kv_text_show(value, shown, sizeof shown));
    }
    char decimal[24];
    if (option->type == KVS_OPTION_INTEGER || option->type == KVS_OPTION_SIZE) {
@@ -115,8 +116,8 @@ static enum kv_code fail_unknown(const kvs_plugin *plugin, const char *name,
    char shown[KV_TEXT_SHOWN_SIZE];
    kv_text_show(name, shown, sizeof shown);
    if (plugin->option_count == 0)
-      return kv_fail(status, KV_INVALID_ARGUMENT, "plug-in %s takes no options; leave out \"%s\"",
-                     plugin->name, shown);
+      return kv_fail_reason(status, KV_INVALID_ARGUMENT, "OPTION_INVALID",
+                            "plug-in %s takes no options; leave out \"%s\"", plugin->name, shown);
 
    char list[KV_STATUS_TEXT_SIZE] = "";
    size_t used = 0;
@@ -126,8 +127,9 @@ static enum kv_code fail_unknown(const kvs_plugin *plugin, const char *name,
                           plugin->options[i].name, describe_allowed(&plugin->options[i], allowed));
       used += (size_t)size;
    }
-   return kv_fail(status, KV_INVALID_ARGUMENT, "plug-in %s has no option \"%s\"; it has: %.500s",
-                  plugin->name, shown, list);
+   return kv_fail_reason(status, KV_INVALID_ARGUMENT, "OPTION_INVALID",
+                         "plug-in %s has no option \"%s\"; it has: %.500s", plugin->name, shown,
+                         list);
 }
 
 static enum kv_code check_names(const kvs_plugin *plugin, const struct kv_mode_option *options,
@@ -140,8 +142,8 @@ static enum kv_code check_names(const kvs_plugin *plugin, const struct kv_mode_o
       if (!known)
          return fail_unknown(plugin, options[i].name, status);
       if (kv_mode_option_find(options, i, options[i].name))
-         return kv_fail(status, KV_INVALID_ARGUMENT, "option %s is given twice; give it once",
-                        options[i].name);
+         return kv_fail_reason(status, KV_INVALID_ARGUMENT, "OPTION_INVALID",
+                               "option %s is given twice; give it once", options[i].name);
    }
    return KV_OK;
 }

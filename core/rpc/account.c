@@ -198,9 +198,10 @@ bool kv_share_take(struct kv_share *share, enum kv_claim claim, size_t size, siz
 
 enum kv_code kv_share_refusal(const struct kv_share *share, struct kv_status *status)
 {
-   return kv_fail(status, KV_RESOURCE_EXHAUSTED,
-                  "calls hold %zu of at most %zu bytes (server setting max-wire-memory), those of "
-                  "this connection %zu, which leaves it no space for more; have fewer or smaller "
-                  "calls in flight, and read their replies",
-                  kv_account_held(share->account), share->account->max, kv_share_held(share));
+   return kv_fail_reason(
+       status, KV_RESOURCE_EXHAUSTED, "WIRE_MEMORY_FULL",
+       "calls hold %zu of at most %zu bytes (server setting max-wire-memory), those of "
+       "this connection %zu, which leaves it no space for more; have fewer or smaller "
+       "calls in flight, and read their replies",
+       kv_account_held(share->account), share->account->max, kv_share_held(share));
 }

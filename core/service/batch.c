@@ -123,14 +123,15 @@ static enum kv_code take_operation(const struct kv_service *service,
       operation->key = kv_service_bytes(request->del->key);
       break;
    default:
-      return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "operations[%zu]: holds no operation; give set, get or del", index);
+      return kv_fail_reason(status, KV_INVALID_ARGUMENT, "FIELD_INVALID",
+                            "operations[%zu]: holds no operation; give set, get or del", index);
    }
    struct kv_status inner;
    if (kv_validate_key("key", operation->key, &inner) != KV_OK ||
        kv_validate_value("value", operation->value, service->config.value_size_max, &inner) !=
            KV_OK)
-      return kv_fail(status, inner.code, "operations[%zu].%s.%s", index, kind, inner.text);
+      return kv_fail_reason(status, inner.code, inner.reason, "operations[%zu].%s.%s", index, kind,
+                            inner.text);
    return KV_OK;
 }
 

@@ -62,9 +62,10 @@ static enum kv_code add_number(struct kv_call *call, struct kv_control_request *
                                const char *name, int64_t number, struct kv_status *status)
 {
    if (number < 0)
-      return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "%s: %" PRId64 " is negative; give a positive number, or 0 for the default",
-                     name, number);
+      return kv_fail_reason(status, KV_INVALID_ARGUMENT, "FIELD_INVALID",
+                            "%s: %" PRId64
+                            " is negative; give a positive number, or 0 for the default",
+                            name, number);
    if (number == 0)
       return KV_OK;
    char *text = kv_arena_alloc(kv_call_arena(call), NUMBER_TEXT_SIZE);
@@ -91,10 +92,11 @@ static enum kv_code map_mode(struct kv_call *call, const Kvstore__ConfigRequest 
    };
    size_t mode = (size_t)config->storage_mode;
    if (mode >= sizeof modes / sizeof *modes)
-      return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "storage_mode: %d is not a mode; give 0 (SNAPSHOT), 1 (AOF), 2 (HYBRID) or 3 "
-                     "(NON_PERSISTENT)",
-                     (int)config->storage_mode);
+      return kv_fail_reason(
+          status, KV_INVALID_ARGUMENT, "FIELD_INVALID",
+          "storage_mode: %d is not a mode; give 0 (SNAPSHOT), 1 (AOF), 2 (HYBRID) or 3 "
+          "(NON_PERSISTENT)",
+          (int)config->storage_mode);
    request->plugin = modes[mode].plugin;
 
    const struct {

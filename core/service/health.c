@@ -79,10 +79,11 @@ static void notify_all(struct kv_health *health)
 static void fail_unknown(struct kv_call *call, ProtobufCBinaryData name)
 {
    struct kv_status status;
-   kv_fail(&status, KV_NOT_FOUND,
-           "service: \"%.*s\" (%zu bytes) is unknown; ask for kvstore.KeyValueStore, or leave it "
-           "empty for the server as a whole",
-           kv_message_shown_size(name), (const char *)name.data, name.len);
+   kv_fail_reason(
+       &status, KV_NOT_FOUND, "SERVICE_UNKNOWN",
+       "service: \"%.*s\" (%zu bytes) is unknown; ask for kvstore.KeyValueStore, or leave it "
+       "empty for the server as a whole",
+       kv_message_shown_size(name), (const char *)name.data, name.len);
    kv_message_fail(call, &status);
 }
 

@@ -67,15 +67,17 @@ void *kv_message_decode_into(struct kv_arena *arena, struct kv_call *call,
    if (message)
       return message;
    if (decoding.has_too_many_parts)
-      kv_fail(status, KV_RESOURCE_EXHAUSTED,
-              "the request's %zu bytes have too many parts: decoding them would take more than %zu "
-              "bytes on top; send fewer at once",
-              request.size, DECODED_EXTRA_MAX);
+      kv_fail_reason(
+          status, KV_RESOURCE_EXHAUSTED, "TOO_MANY_PARTS",
+          "the request's %zu bytes have too many parts: decoding them would take more than %zu "
+          "bytes on top; send fewer at once",
+          request.size, DECODED_EXTRA_MAX);
    else if (decoding.exhausted)
       kv_call_exhausted(call, status);
    else
-      kv_fail(status, KV_INVALID_ARGUMENT, "the request's %zu bytes are not a valid %s message",
-              request.size, descriptor->name);
+      kv_fail_reason(status, KV_INVALID_ARGUMENT, "REQUEST_MALFORMED",
+                     "the request's %zu bytes are not a valid %s message", request.size,
+                     descriptor->name);
    return NULL;
 }
 

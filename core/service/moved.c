@@ -12,10 +12,10 @@ static void refuse(void *context, struct kv_call *call, struct kv_slice request)
    (void)request;
    const struct moved *moved = context;
    struct kv_status status;
-   kv_fail(&status, KV_UNIMPLEMENTED,
-           "%s has become %s; generate the client anew from "
-           "kvstore/v1/admin.proto",
-           moved->path + 1, moved->name);
+   kv_fail_reason(&status, KV_UNIMPLEMENTED, "METHOD_MOVED",
+                  "%s has become %s; generate the client anew from "
+                  "kvstore/v1/admin.proto",
+                  moved->path + 1, moved->name);
    kv_message_fail(call, &status);
 }
 

@@ -61,10 +61,11 @@ static void refuse_loading(const struct kv_service *service, struct kv_call *cal
    struct kv_status status;
    int percent = kv_load_report_percent(kv_control_load_report(service->config.control));
    if (percent < 0)
-      kv_fail(&status, KV_UNAVAILABLE, "the server is still loading its data; try again");
+      kv_fail_reason(&status, KV_UNAVAILABLE, "LOADING",
+                     "the server is still loading its data; try again");
    else
-      kv_fail(&status, KV_UNAVAILABLE, "the server is still loading its data, %d %%; try again",
-              percent);
+      kv_fail_reason(&status, KV_UNAVAILABLE, "LOADING",
+                     "the server is still loading its data, %d %%; try again", percent);
    kv_message_fail(call, &status);
 }
 

@@ -225,8 +225,8 @@ static enum kv_code begin(struct kv_service *service, struct kv_call *call, uint
                           struct kv_status *status)
 {
    if (!kv_jobs_enter(&service->backups))
-      return kv_fail(status, KV_RESOURCE_EXHAUSTED,
-                     "%d backups are in flight already; try again later", KV_BACKUPS_MAX);
+      return kv_fail_reason(status, KV_RESOURCE_EXHAUSTED, "TOO_MANY_BACKUPS",
+                            "%d backups are in flight already; try again later", KV_BACKUPS_MAX);
    struct job *job = create_job(service, call, rate, status);
    if (!job) {
       kv_jobs_make_place(&service->backups);

@@ -147,12 +147,14 @@ static enum kv_code take_shadow(const Kvstore__V1__ConfigureRequest *wanted,
    bool timed =
        wanted->shadow_time_case == KVSTORE__V1__CONFIGURE_REQUEST__SHADOW_TIME_SHADOW_SECONDS;
    if (!wanted->shadow && timed)
-      return kv_fail(status, KV_INVALID_ARGUMENT, "shadow_seconds: is given without shadow");
+      return kv_fail_reason(status, KV_INVALID_ARGUMENT, "FIELD_INVALID",
+                            "shadow_seconds: is given without shadow");
    if (!wanted->shadow)
       return KV_OK;
    if (timed && wanted->shadow_seconds > KV_SHADOW_SECONDS_MAX)
-      return kv_fail(status, KV_INVALID_ARGUMENT, "shadow_seconds: %" PRIu32 " is more than %d",
-                     wanted->shadow_seconds, KV_SHADOW_SECONDS_MAX);
+      return kv_fail_reason(status, KV_INVALID_ARGUMENT, "FIELD_INVALID",
+                            "shadow_seconds: %" PRIu32 " is more than %d", wanted->shadow_seconds,
+                            KV_SHADOW_SECONDS_MAX);
    configuration->shadow = (struct kv_shadow_request){
        .seconds = timed ? wanted->shadow_seconds : KV_SHADOW_SECONDS_DEFAULT,
        .is_cancelled = shadow_is_cancelled,
@@ -172,9 +174,9 @@ static enum kv_code take_text(struct kv_call *call, const char *field, ProtobufC
    struct kv_slice bytes = kv_service_bytes(data);
    size_t offset = kv_validate_text(bytes);
    if (offset < bytes.size)
-      return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "%s: byte 0x%02x at offset %zu is not allowed; give UTF-8 without NUL", field,
-                     data.data[offset], offset);
+      return kv_fail_reason(status, KV_INVALID_ARGUMENT, "FIELD_INVALID",
+                            "%s: byte 0x%02x at offset %zu is not allowed; give UTF-8 without NUL",
+                            field, data.data[offset], offset);
    char *copy = kv_arena_alloc(kv_call_arena(call), bytes.size + 1);
    if (!copy)
       return kv_call_exhausted(call, status);
@@ -190,8 +192,8 @@ static enum kv_code take_configure(struct kv_call *call,
                                    struct kv_control_request *request, struct kv_status *status)
 {
    if (wanted->plugin.len == 0)
-      return kv_fail(status, KV_INVALID_ARGUMENT,
-                     "plugin: is empty; give a name that ListPlugins shows");
+      return kv_fail_reason(status, KV_INVALID_ARGUMENT, "FIELD_INVALID",
+                            "plugin: is empty; give a name that ListPlugins shows");
    struct kv_mode_option *options =
        kv_arena_alloc(kv_call_arena(call), wanted->n_options * sizeof *options);
    if (!options)

@@ -42,10 +42,11 @@ static void check(void *context, const struct kv_control_state *state)
    if (!compute(state, text))
       check->code = kv_fail(check->status, KV_RESOURCE_EXHAUSTED, "out of memory");
    else if (check->etag.size != strlen(text) || memcmp(check->etag.data, text, strlen(text)) != 0)
-      check->code = kv_fail(check->status, KV_FAILED_PRECONDITION,
-                            "etag: the configuration is another one by now (plug-in %s, generation "
-                            "%" PRIu64 "); look at it with GetStatus, and give its etag",
-                            state->plugin->name, state->generation);
+      check->code =
+          kv_fail_reason(check->status, KV_FAILED_PRECONDITION, "ETAG_MISMATCH",
+                         "etag: the configuration is another one by now (plug-in %s, generation "
+                         "%" PRIu64 "); look at it with GetStatus, and give its etag",
+                         state->plugin->name, state->generation);
 }
 
 enum kv_code kv_service_check_etag(struct kv_control *control, struct kv_slice etag,

@@ -51,7 +51,7 @@ static void end_for_stop(struct kv_monitor_stream *stream)
 {
    struct kv_status status;
    atomic_store(&stream->ready, false);
-   kv_fail(&status, KV_UNAVAILABLE, "the server is stopping; try again");
+   kv_fail_reason(&status, KV_UNAVAILABLE, "STOPPING", "the server is stopping; try again");
    kv_message_fail(stream->call, &status);
 }
 
@@ -152,7 +152,8 @@ static enum kv_code begin(struct kv_monitors *monitors, const Kvstore__V1__Monit
                                             .key_prefix = kv_service_bytes(wanted->key_prefix),
                                             .failed_only = wanted->failed_only};
    if (monitors->draining)
-      return kv_fail(status, KV_UNAVAILABLE, "the server is stopping; try again");
+      return kv_fail_reason(status, KV_UNAVAILABLE, "STOPPING",
+                            "the server is stopping; try again");
    if (start(monitors, status) != KV_OK)
       return status->code;
    return kv_monitor_follow(monitors->monitor, &filter, &stream->follower, status);

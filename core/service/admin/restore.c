@@ -123,12 +123,13 @@ static enum kv_code check_memory(const struct job *job, uint64_t live, struct kv
    uint64_t limit = job->service->config.memory_max, restored = job->content.bytes;
    if (limit == 0 || (restored <= limit && live <= limit - restored))
       return KV_OK;
-   return kv_fail(status, KV_RESOURCE_EXHAUSTED,
-                  "the backup has %" PRIu64 " bytes of keys and values and the store %" PRIu64
-                  ", which are both in memory for a while, and the limit (server setting "
-                  "max-memory) is %" PRIu64 "; raise it, or restore offline with kvstore-check "
-                  "restore",
-                  restored, live, limit);
+   return kv_fail_reason(
+       status, KV_RESOURCE_EXHAUSTED, "MEMORY_FULL",
+       "the backup has %" PRIu64 " bytes of keys and values and the store %" PRIu64
+       ", which are both in memory for a while, and the limit (server setting "
+       "max-memory) is %" PRIu64 "; raise it, or restore offline with kvstore-check "
+       "restore",
+       restored, live, limit);
 }
 
 static enum kv_code check(struct job *job, struct kv_status *status)
@@ -177,12 +178,14 @@ static enum kv_code unseal(struct job *job, struct kv_transaction *transaction)
        .inner = &inner};
    struct kv_status why;
    if (kv_control_unseal(job->service->config.control, &sealed, transaction, &why) != KV_OK)
-      return kv_fail(&job->status, why.code, "the backup was sealed by mode %s: %s",
-                     content->active.plugin, why.text);
+      return kv_fail_reason(&job->status, why.code, why.reason,
+                            "the backup was sealed by mode %s: %s", content->active.plugin,
+                            why.text);
    if (kv_transaction_count(transaction) != content->keys)
-      return kv_fail(&job->status, KV_DATA_LOSS,
-                     "the backup has %" PRIu64 " keys, of which %" PRIu64 " open; use another one",
-                     content->keys, kv_transaction_count(transaction));
+      return kv_fail_reason(&job->status, KV_DATA_LOSS, "BACKUP_DAMAGED",
+                            "the backup has %" PRIu64 " keys, of which %" PRIu64
+                            " open; use another one",
+                            content->keys, kv_transaction_count(transaction));
    content->bytes = kv_transaction_bytes(transaction);
    return KV_OK;
 }
@@ -366,8 +369,8 @@ static struct job *begin(struct kv_service *service, struct kv_call *call,
        check_existing(service, call, status) != KV_OK)
       return NULL;
    if (!kv_jobs_enter(&service->restores)) {
-      kv_fail(status, KV_RESOURCE_EXHAUSTED,
-              "a restore is in flight already; try again when it has ended");
+      kv_fail_reason(status, KV_RESOURCE_EXHAUSTED, "RESTORE_IN_FLIGHT",
+                     "a restore is in flight already; try again when it has ended");
       return NULL;
    }
    struct job *job = create(service, call, first, status);
@@ -447,7 +450,8 @@ void kv_service_restore_half_closed(void *context, struct kv_call *call)
       pthread_mutex_unlock(&job->lock);
    } else if (kv_service_request(service, call, &kvstore__v1__restore_request__descriptor,
                                  kv_slice(NULL, 0))) {
-      kv_fail(&status, KV_INVALID_ARGUMENT, "the call has no message, and so no backup");
+      kv_fail_reason(&status, KV_INVALID_ARGUMENT, "FIELD_INVALID",
+                     "the call has no message, and so no backup");
       kv_message_fail(call, &status);
    }
 }
