@@ -188,7 +188,7 @@ static enum kv_code look_at(struct kv_store *store, uint64_t *sequence, uint64_t
    if (!view)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a view of the data");
    *sequence = kv_version_sequence(kv_store_view_version(view));
-   *keys = kv_version_count(kv_store_view_version(view));
+   *keys = kv_version_client_count(kv_store_view_version(view));
    kv_store_view_destroy(view);
    return KV_OK;
 }
@@ -229,7 +229,7 @@ static enum kv_code record_replacement(void *context, struct kv_status *doubt,
    struct candidate *candidate = context;
    struct kv_control_replacement *replacement = candidate->replacement;
    struct kv_store *store = candidate->parts->config.store;
-   uint64_t live;
+   uint64_t live = 0;
    enum kv_code code = look_at_live(candidate, &live);
    if (code == KV_OK && live >= replacement->sequence)
       code = checkpoint_replacement(candidate, live + 1);
@@ -272,7 +272,7 @@ static enum kv_code exchange(struct candidate *candidate)
 static enum kv_code take_over_with_data(struct candidate *candidate)
 {
    struct kv_control_replacement *replacement = candidate->replacement;
-   uint64_t live, own = 0, keys;
+   uint64_t live = 0, own = 0, keys;
    enum kv_code code = look_at_live(candidate, &live);
    if (code == KV_OK)
       code = look_at(replacement->data, &own, &keys, candidate->status);

@@ -166,6 +166,11 @@ uint64_t kv_version_sequence(const struct kv_version *version);
 uint64_t kv_version_count(const struct kv_version *version);
 /* How many of them begin with NUL: they belong to the server, no client can name them. */
 uint64_t kv_version_hidden_count(const struct kv_version *version);
+/* How many are the clients'. */
+static inline uint64_t kv_version_client_count(const struct kv_version *version)
+{
+   return kv_version_count(version) - kv_version_hidden_count(version);
+}
 /* Sum of key and value sizes. */
 uint64_t kv_version_bytes(const struct kv_version *version);
 

@@ -71,7 +71,7 @@ static void take_store(struct kv_telemetry *telemetry)
    struct kv_snapshot *snapshot = &telemetry->snapshot;
    const struct kv_version *version = kv_reader_pin(telemetry->reader);
    snapshot->sequence = kv_version_sequence(version);
-   snapshot->keys = kv_version_count(version);
+   snapshot->keys = kv_version_client_count(version);
    snapshot->bytes = kv_version_bytes(version);
    kv_reader_unpin(telemetry->reader);
 }

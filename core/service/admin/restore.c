@@ -111,7 +111,7 @@ static enum kv_code look_at_store(struct job *job, uint64_t *bytes, struct kv_st
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a view of the data");
    const struct kv_version *version = kv_store_view_version(view);
    job->replacement.began = kv_version_sequence(version);
-   job->replacement.replaced_keys = kv_version_count(version);
+   job->replacement.replaced_keys = kv_version_client_count(version);
    *bytes = kv_version_bytes(version);
    kv_store_view_destroy(view);
    return KV_OK;
@@ -322,7 +322,7 @@ static enum kv_code check_existing(struct kv_service *service, struct kv_call *c
                                    struct kv_status *status)
 {
    struct kv_reader *reader = kv_service_reader(service, call);
-   uint64_t keys = kv_version_count(kv_reader_pin(reader));
+   uint64_t keys = kv_version_client_count(kv_reader_pin(reader));
    kv_reader_unpin(reader);
    return keys == 0 ? KV_OK : kv_control_refuse_replacing(keys, status);
 }

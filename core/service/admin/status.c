@@ -188,7 +188,7 @@ static void report_store(struct kv_service *service, struct kv_call *call,
    struct kv_reader *reader = kv_service_reader(service, call);
    const struct kv_version *version = kv_reader_pin(reader);
    response->version = kv_version_sequence(version);
-   response->keys = kv_version_count(version);
+   response->keys = kv_version_client_count(version);
    response->bytes = kv_version_bytes(version);
    kv_reader_unpin(reader);
 }
