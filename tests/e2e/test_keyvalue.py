@@ -319,6 +319,18 @@ class Concurrent(KeyValueCase):
             for i in keys:
                 self.assertEqual(self.value(server, f"k{i}"), b"%d" % number)
 
+    def test_copies_of_a_request_at_the_same_time_are_carried_out_once(self):
+        server = self.start(mode="none")
+        sums = [[] for _ in range(self.THREADS)]
+
+        def work(stub, number):
+            for i in range(self.EACH):
+                request = data.IncrementRequest(key=f"n{i}", delta=1, request_id=f"id{i}")
+                sums[number].append(stub.Increment(request, timeout=PATIENCE).value)
+        self.run_all(server, work)
+        self.assertEqual(sums, [[1] * self.EACH] * self.THREADS)
+        self.assertEqual(server.status().keys, self.EACH)
+
     def test_readers_see_all_of_a_transaction_or_nothing(self):
         server = self.start(mode="none")
         ended = threading.Event()
