@@ -9,9 +9,9 @@
 #include <inttypes.h>
 
 #define LOOK_MS 20
-/* A mode that syncs by itself does so within a second (fsync=everysec) and what the disk takes. A
- * write that waits for longer is left to the operating system, or the disk has stalled. */
-#define PATIENCE_NS ((uint64_t)1500 * 1000 * 1000)
+/* A mode that tells of its syncs does them within a second (fsync=everysec) and what the disk takes.
+ * Where a write waits for much longer they have failed. */
+#define PATIENCE_NS ((uint64_t)5000 * 1000 * 1000)
 
 /* Lives in its call's arena. */
 struct kv_durable_wait {
@@ -50,6 +50,7 @@ static void visit(void *context, const struct kv_control_state *state)
 enum verdict {
    REACHED,
    TO_COME,  /* the mode will sync it */
+   TO_SYNC,  /* the mode syncs it when it is told to */
    TO_SAVE,  /* only a checkpoint makes it so */
    NO_OFFER, /* nothing does */
 };
@@ -64,7 +65,9 @@ static enum verdict judge(const struct durability *durability, const struct kv_d
       return REACHED;
    if (durability->synced >= wait->version)
       return REACHED;
-   return durability->lag_ns > 0 && durability->lag_ns < PATIENCE_NS ? TO_COME : TO_SAVE;
+   if (durability->lag_ns > 0)
+      return durability->lag_ns < PATIENCE_NS ? TO_COME : TO_SAVE;
+   return durability->promise == KVS_DURABLE ? TO_SYNC : TO_SAVE;
 }
 
 /* ---- Answers ---- */
@@ -76,13 +79,13 @@ static void reply(const struct kv_durable_wait *wait)
    kv_message_reply(wait->call, &response.base);
 }
 
-static void refuse_offer(const struct kv_durable_wait *wait)
+static void refuse_offer(struct kv_call *call)
 {
    struct kv_status status;
    kv_fail_reason(&status, KV_FAILED_PRECONDITION, KV_REASON_DURABILITY_NOT_OFFERED,
                   "durability: the active mode keeps nothing on disk; switch to another one, for "
                   "example with: kvstore-cli configure hybrid");
-   kv_message_fail(wait->call, &status);
+   kv_message_fail(call, &status);
 }
 
 static void refuse_stopping(struct kv_call *call)
@@ -100,8 +103,8 @@ static bool look_at(struct kv_durable_waits *waits, struct kv_durable_wait *wait
 {
    const enum verdict verdict = judge(durability, wait);
    const bool cancelled = kv_call_is_cancelled(wait->call);
-   if (!waits->draining && !cancelled && (verdict == TO_COME || verdict == TO_SAVE))
-      return verdict == TO_SAVE;
+   if (!waits->draining && !cancelled && verdict != REACHED && verdict != NO_OFFER)
+      return verdict != TO_COME;
    LIST_REMOVE(wait, others);
    if (verdict == REACHED)
       reply(wait);
@@ -110,7 +113,7 @@ static bool look_at(struct kv_durable_waits *waits, struct kv_durable_wait *wait
    else if (waits->draining)
       refuse_stopping(wait->call);
    else
-      refuse_offer(wait);
+      refuse_offer(wait->call);
    return false;
 }
 
@@ -245,6 +248,33 @@ static enum kv_code start(struct kv_durable_waits *waits, struct kv_status *stat
 
 /* ---- A call ---- */
 
+static void synced(struct kv_submission *submission, const struct kv_status *status)
+{
+   const struct kv_write *write = (struct kv_write *)submission;
+   const struct kv_durable_wait *wait = *kv_call_state(write->call);
+   if (status)
+      kv_message_fail(write->call, status);
+   else if (submission->reached < wait->durability)
+      refuse_offer(write->call); /* since a switch */
+   else
+      reply(wait);
+}
+
+/* A submission of nothing, which the pipeline has synced with all that was before. */
+static void sync_now(struct kv_service *service, struct kv_call *call,
+                     const struct kv_durable_wait *wanted)
+{
+   struct kv_durable_wait *wait = kv_message_alloc(call, sizeof *wait);
+   if (!wait)
+      return;
+   *wait = *wanted;
+   *kv_call_state(call) = wait;
+   kv_service_submit(service, call,
+                     &(struct kv_submission){.durability = wait->durability,
+                                             .arena = kv_call_arena(call),
+                                             .done = synced});
+}
+
 static void begin(struct kv_durable_waits *waits, struct kv_call *call,
                   const struct kv_durable_wait *wanted)
 {
@@ -307,7 +337,10 @@ void kv_keyvalue_wait_durable(void *context, struct kv_call *call, struct kv_sli
       reply(&wait);
       return;
    case NO_OFFER:
-      refuse_offer(&wait);
+      refuse_offer(call);
+      return;
+   case TO_SYNC:
+      sync_now(service, call, &wait);
       return;
    default:
       begin(&service->durable_waits, call, &wait);
