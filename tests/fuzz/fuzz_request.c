@@ -83,6 +83,7 @@ static void start_server(void)
        .value_size_max = CHECK_VALUE_MAX,
        .message_size_max = CHECK_MESSAGE_MAX,
        .memory_max = CHECK_MEMORY_MAX,
+       .request_window_ms = 60000,
        .store_id = kv_data_directory_store_id(directory),
        .directory = directory,
        .sender_timeout_ms = 1000,
@@ -122,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
       REQUIRE(copy);
       if (request.size > 0)
          memcpy(copy, request.data, request.size);
-      check_call(method, store, kv_slice(copy, request.size));
+      check_call(methods, method, store, kv_slice(copy, request.size));
       free(copy);
    }
    return 0;

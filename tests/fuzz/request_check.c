@@ -1,32 +1,36 @@
 #include "tests/fuzz/request_check.h"
 
 #include "core/service/validate.h"
-#include "tests/fuzz/request_model.h"
+#include "core/support/clock.h"
+#include "tests/fuzz/keyvalue_check.h"
 #include "tests/fuzz/support.h"
 
 #include "health.pb-c.h"
 #include "kvstore/v1/admin.pb-c.h"
+#include "kvstore/v1/key_value.pb-c.h"
 #include "reflection.pb-c.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
-/* One call that has ended, with the store as it was before and is now. */
-struct check {
-   const struct fake_answer *answer;
-   const void *request; /* decoded; NULL when it can not be */
-   void *reply;         /* of a successful unary call */
-   struct model *before;
-   const struct kv_version *now;
-};
+/* ---- The clock ---- */
 
-static struct kv_slice bytes_of(ProtobufCBinaryData data)
+/* Keys expire when the fuzzer says so. */
+static _Atomic int64_t now_ms = MODEL_NOW_MS;
+/* Added to the clock that the pauses between deletions of expired keys are measured with. */
+static _Atomic uint64_t skipped_ms;
+
+int64_t __wrap_kv_clock_unix_ms(void);
+int64_t __wrap_kv_clock_unix_ms(void)
 {
-   return kv_slice(data.data, data.len);
+   return atomic_load(&now_ms);
 }
 
-static bool same(struct kv_slice a, struct kv_slice b)
+uint64_t __real_kv_clock_monotonic_ms(void);
+uint64_t __wrap_kv_clock_monotonic_ms(void);
+uint64_t __wrap_kv_clock_monotonic_ms(void)
 {
-   return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+   return __real_kv_clock_monotonic_ms() + atomic_load(&skipped_ms);
 }
 
 static bool valid_key(ProtobufCBinaryData key)
@@ -169,7 +173,7 @@ static void check_keys(const struct check *check)
    const struct kv_entry *entry;
    size_t count = 0;
    REQUIRE(check->answer->code == KV_OK);
-   kv_cursor_seek(&cursor, check->now, kv_slice(NULL, 0));
+   kv_cursor_seek(&cursor, check->now, kv_slice_of("\x01")); /* behind the server's own keys */
    while ((entry = kv_cursor_next(&cursor))) {
       REQUIRE(count < reply->n_keys && same(bytes_of(reply->keys[count]), kv_entry_key(entry)));
       count++;
@@ -211,7 +215,8 @@ static void check_scan(const struct check *check)
    struct kv_cursor cursor;
    size_t count = 0;
    bool from_start = kv_slice_compare(start, bytes_of(scan->prefix)) > 0;
-   kv_cursor_seek(&cursor, check->now, from_start ? start : bytes_of(scan->prefix));
+   const struct kv_slice from = from_start ? start : bytes_of(scan->prefix);
+   kv_cursor_seek(&cursor, check->now, from.size > 0 ? from : kv_slice_of("\x01"));
    for (size_t i = 0; i < check->answer->count; i++)
       count += check_part(check, check->answer->messages[i], &cursor);
    if (scan->limit > 0 && count == scan->limit)
@@ -250,7 +255,8 @@ static void check_status(const struct check *check)
    REQUIRE(check->answer->code == KV_OK);
    REQUIRE(same(bytes_of(reply->plugin), kv_slice_of("none")) && !reply->read_only);
    REQUIRE(reply->version == check->before->sequence);
-   REQUIRE(reply->keys == check->before->count && reply->bytes == check->before->bytes);
+   REQUIRE(reply->keys == kv_version_client_count(check->now) &&
+           reply->bytes == check->before->bytes);
 }
 
 static void check_save(const struct check *check)
@@ -313,6 +319,12 @@ static void check_nothing(const struct check *check)
 #define SERVICE "/kvstore.KeyValueStore/"
 #define ADMIN "/kvstore.v1.AdminService/"
 #define HEALTH "/grpc.health.v1.Health/"
+#define DATA "/kvstore.v1.KeyValueService/"
+#define KEYVALUE(name, type, checks)                                                               \
+   {                                                                                               \
+      DATA name, &kvstore__v1__##type##_request__descriptor,                                       \
+          &kvstore__v1__##type##_response__descriptor, checks                                      \
+   }
 
 static const struct {
    const char *path;
@@ -359,7 +371,21 @@ static const struct {
     {ADMIN "Monitor", &kvstore__v1__monitor_request__descriptor, NULL, check_monitor},
     {ADMIN "ListHotPrefixes", &kvstore__v1__list_hot_prefixes_request__descriptor,
      &kvstore__v1__list_hot_prefixes_response__descriptor, check_hot_prefixes},
+    KEYVALUE("Get", get, check_keyvalue_get),
+    KEYVALUE("Set", set, check_keyvalue_set),
+    KEYVALUE("Delete", delete, check_keyvalue_delete),
+    KEYVALUE("Increment", increment, check_keyvalue_increment),
+    KEYVALUE("SetExpiry", set_expiry, check_keyvalue_set_expiry),
+    KEYVALUE("Batch", batch, check_keyvalue_batch),
+    KEYVALUE("Transaction", transaction, check_keyvalue_transaction),
+    {DATA "Scan", &kvstore__v1__scan_request__descriptor, NULL, check_keyvalue_scan},
+    KEYVALUE("DeleteRange", delete_range, check_keyvalue_delete_range),
+    KEYVALUE("WaitDurable", wait_durable, check_nothing),
+    {DATA "Watch", &kvstore__v1__watch_request__descriptor, NULL, check_nothing},
 };
+
+/* The first of kvstore.v1.KeyValueService. */
+enum { KIND_KEYVALUE = 24 };
 
 static size_t kind_of(const struct kv_rpc_method *method)
 {
@@ -385,7 +411,8 @@ void check_order(struct kv_rpc_method *methods, size_t count)
 static bool may_stay_open(const struct kv_rpc_method *method)
 {
    return strcmp(method->path, HEALTH "Watch") == 0 || strcmp(method->path, ADMIN "Backup") == 0 ||
-          strcmp(method->path, ADMIN "Restore") == 0 || strcmp(method->path, ADMIN "Monitor") == 0;
+          strcmp(method->path, ADMIN "Restore") == 0 ||
+          strcmp(method->path, ADMIN "Monitor") == 0 || strcmp(method->path, DATA "Watch") == 0;
 }
 
 static void check_answer(const struct kv_rpc_method *method, const struct fake_answer *answer)
@@ -400,7 +427,52 @@ static void check_answer(const struct kv_rpc_method *method, const struct fake_a
    REQUIRE(kv_validate_text(text) == text.size);
 }
 
-void check_call(const struct kv_rpc_method *method, struct kv_store *store, struct kv_slice request)
+/* ---- Keys that are due ---- */
+
+static const struct kv_rpc_method *find_del(const struct kv_rpc_method *methods)
+{
+   while (strcmp(methods->path, SERVICE "Del") != 0)
+      methods++;
+   return methods;
+}
+
+static bool has_due(struct kv_store *store)
+{
+   struct kv_store_view *view = kv_store_view_create(store);
+   REQUIRE(view);
+   struct kv_cursor cursor;
+   const struct kv_entry *entry;
+   kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
+   do
+      entry = kv_cursor_next(&cursor);
+   while (entry && kv_entry_is_live(entry, atomic_load(&now_ms)));
+   kv_store_view_destroy(view);
+   return entry;
+}
+
+/* Until the server has deleted them. Any write has it look for them, also that of a missing key. */
+static void await_deletions(const struct kv_rpc_method *del, struct kv_store *store)
+{
+   static const char deletes_nothing[] = "\x0a\x13"
+                                         "a key of the fuzzer";
+   while (has_due(store)) {
+      struct fake_answer answer;
+      atomic_fetch_add(&skipped_ms, 1000);
+      fake_call_run(del, kv_slice_of(deletes_nothing), NULL, &answer);
+      fake_answer_deinit(&answer);
+   }
+}
+
+static void finish(struct model *model, const struct kv_version *now)
+{
+   model_expire(model);
+   model_take_hidden(model, now);
+   REQUIRE(kv_version_sequence(now) >= model->sequence);
+   model->sequence = kv_version_sequence(now);
+}
+
+void check_call(const struct kv_rpc_method *methods, const struct kv_rpc_method *method,
+                struct kv_store *store, struct kv_slice request)
 {
    static struct model model; /* large */
    size_t kind = kind_of(method);
@@ -414,6 +486,7 @@ void check_call(const struct kv_rpc_method *method, struct kv_store *store, stru
            ? protobuf_c_message_unpack(kinds[kind].request, NULL, request.size, request.data)
            : NULL;
    fake_call_run(method, request, &client, &answer);
+   await_deletions(find_del(methods), store);
    struct kv_store_view *after = kv_store_view_create(store);
    REQUIRE(after);
    check_answer(method, &answer);
@@ -433,7 +506,10 @@ void check_call(const struct kv_rpc_method *method, struct kv_store *store, stru
       kinds[kind].check(&check);
    else
       REQUIRE(answer.code == KV_INVALID_ARGUMENT);
-   /* `model` has become what the store must be now; unchanged where the call was refused. */
+   /* `model` has become what the store must be now; unchanged where the call was refused. What is due
+    * is deleted, and what is remembered, in changes of their own. */
+   if (kind >= KIND_KEYVALUE)
+      finish(&model, check.now);
    REQUIRE(model_matches(&model, check.now));
 
    if (reply)
@@ -447,11 +523,13 @@ void check_call(const struct kv_rpc_method *method, struct kv_store *store, stru
 
 void check_empty_store(const struct kv_rpc_method *methods, struct kv_store *store)
 {
+   const struct kv_rpc_method *del = find_del(methods);
+   /* The server's own keys can only expire. */
+   atomic_store(&now_ms, KV_EXPIRES_AT_MAX + 1);
+   await_deletions(del, store);
+   atomic_store(&now_ms, MODEL_NOW_MS);
    struct kv_store_view *view = kv_store_view_create(store);
    REQUIRE(view);
-   const struct kv_rpc_method *del = methods;
-   while (strcmp(del->path, SERVICE "Del") != 0)
-      del++;
    struct kv_cursor cursor;
    const struct kv_entry *entry;
    kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
@@ -461,7 +539,7 @@ void check_empty_store(const struct kv_rpc_method *methods, struct kv_store *sto
       Kvstore__DelRequest message = KVSTORE__DEL_REQUEST__INIT;
       message.key = (ProtobufCBinaryData){key.size, (uint8_t *)(uintptr_t)key.data};
       size_t size = kvstore__del_request__pack(&message, request);
-      check_call(del, store, kv_slice(request, size));
+      check_call(methods, del, store, kv_slice(request, size));
    }
    kv_store_view_destroy(view);
 }

@@ -18,8 +18,8 @@ void check_empty_store(const struct kv_rpc_method *methods, struct kv_store *sto
 /* Sorts the methods by the numbers that they have in the corpus. */
 void check_order(struct kv_rpc_method *methods, size_t count);
 
-/* Makes one call and checks it. */
-void check_call(const struct kv_rpc_method *method, struct kv_store *store,
-                struct kv_slice request);
+/* Makes one call and checks it. `methods` as above. */
+void check_call(const struct kv_rpc_method *methods, const struct kv_rpc_method *method,
+                struct kv_store *store, struct kv_slice request);
 
 #endif
