@@ -436,6 +436,32 @@ static void a_transaction_needs_something_and_has_a_limit(void **state)
    refuse_field(*state, "comparisons[0].condition: holds none");
 }
 
+/* Others are committed in parts from some MiB on. */
+static void a_large_transaction_is_carried_out_once_and_as_a_whole(void **state)
+{
+   static const char value[SERVICE_VALUE_MAX];
+   Kvstore__V1__IncrementRequest increment = keyvalue_increment_of("n", 1);
+   Kvstore__V1__SetRequest set = keyvalue_set_of("k", "");
+   set.value = (ProtobufCBinaryData){sizeof value, (uint8_t *)(uintptr_t)value};
+   add(&then, &increment.base);
+   for (size_t i = 0; i < 60; i++)
+      add(&then, &set.base);
+   add(&then, &increment.base);
+   const uint64_t before = keyvalue_put(*state, "before", "v");
+   Kvstore__V1__TransactionResponse *reply = transact(*state);
+   assert_int_equal(reply->results[0]->increment->value, 1);
+   assert_int_equal(reply->results[61]->increment->value, 2);
+   assert_int_equal(reply->version, before + 62);
+   release(reply);
+   assert_int_equal(keyvalue_put(*state, "after", "v"), before + 63);
+   otherwise.count = then.count;
+   memcpy(otherwise.pointers, then.pointers, then.count * sizeof then.pointers[0]);
+   then.count = 0;
+   compare("n", keyvalue_value("other"));
+   release(transact(*state));
+   keyvalue_assert_entry(*state, "n", "4", before + 63 + 62, 0);
+}
+
 /* With and without the pipeline. */
 static void an_answer_that_would_be_too_large_refuses_the_transaction(void **state)
 {
@@ -559,6 +585,7 @@ int main(void)
        TEST(an_operation_that_fails_makes_the_transaction_fail_without_a_trace),
        TEST(an_operation_sees_what_stands_before_it),
        TEST(a_transaction_needs_something_and_has_a_limit),
+       TEST(a_large_transaction_is_carried_out_once_and_as_a_whole),
        TEST(an_answer_that_would_be_too_large_refuses_the_transaction),
        TEST(what_the_mode_does_not_offer_refuses_the_whole),
        TEST(operations_of_a_batch_fail_alone),
