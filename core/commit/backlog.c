@@ -15,7 +15,11 @@ static size_t cost_of(const struct kv_operation *operation)
 {
    if (operation->kind == KV_OPERATION_DELETE_RANGE)
       return BATCH_COST; /* of a step, see steps.h */
-   size_t value = operation->kind == KV_OPERATION_SET ? operation->value.size : 0;
+   size_t value = 0;
+   if (operation->kind == KV_OPERATION_SET)
+      value = operation->value.size;
+   else if (operation->kind == KV_OPERATION_SET_EXPIRY)
+      value = (size_t)operation->number;
    return OPERATION_COST + operation->key.size + value;
 }
 

@@ -92,6 +92,7 @@ struct kv_previous {
 /* Why an operation, or a compound, was refused; reasons for programs (docs/errors.md). */
 #define KV_REASON_MEMORY_FULL "MEMORY_FULL"                       /* RESOURCE_EXHAUSTED */
 #define KV_REASON_ANSWER_TOO_LARGE "ANSWER_TOO_LARGE"             /* RESOURCE_EXHAUSTED */
+#define KV_REASON_REQUEST_TOO_LARGE "REQUEST_TOO_LARGE"           /* RESOURCE_EXHAUSTED */
 #define KV_REASON_CONDITION_NOT_MET "CONDITION_NOT_MET"           /* FAILED_PRECONDITION */
 #define KV_REASON_NOT_AN_INTEGER "NOT_AN_INTEGER"                 /* FAILED_PRECONDITION */
 #define KV_REASON_INTEGER_OVERFLOW "INTEGER_OVERFLOW"             /* FAILED_PRECONDITION */
@@ -111,7 +112,9 @@ struct kv_operation {
     * was not met: the key's, 0 when it is missing. */
    uint64_t version;
    int64_t expires_at;                 /* GET, the result: Unix ms; 0: never */
-   int64_t number;                     /* the result: the sum; DELETE_RANGE: keys deleted so far */
+   /* The result: the sum; DELETE_RANGE: keys deleted so far. SET_EXPIRY, beforehand: how large the
+    * value is, about, which is written again. */
+   int64_t number;
    const struct kv_previous *previous; /* the result, where asked for; NULL: it was missing */
    struct kv_entry *entry;             /* private to the pipeline */
 };
@@ -178,8 +181,9 @@ struct kv_submission {
    enum kv_durability durability;
    enum kv_durability reached; /* the result: at least */
    struct kv_arena *arena; /* for results, and what SET_EXPIRY and INCREMENT store; NULL: of none */
-   size_t result_max; /* limit on the sum of the values got and of previous ones, in bytes. One that
-                       * would exceed it is refused with RESOURCE_EXHAUSTED */
+   size_t result_max; /* limit on the sum of the values got, of previous ones, and of those that
+                       * SET_EXPIRY writes again, in bytes. One that would exceed it is refused with
+                       * RESOURCE_EXHAUSTED */
    /* Called exactly once. `status` is NULL when the submission was committed; then each operation
     * has its own result. Otherwise only the first `committed` of them have; nothing of the others
     * happened. */

@@ -133,13 +133,20 @@ static struct kv_decision decide_increment(struct kv_operation *operation,
                                .expires_at = expiry_of(terms, state)};
 }
 
+/* The value is written again, so a small request may ask for as much as a large one could bring. */
 static struct kv_decision decide_set_expiry(struct kv_operation *operation,
-                                            const struct kv_state *state)
+                                            const struct kv_state *state,
+                                            struct kv_submission *submission)
 {
    if (!state->exists) {
       kv_operation_refuse(operation, KV_NOT_FOUND, KV_REASON_KEY_NOT_FOUND);
       return nothing;
    }
+   if (state->value.size > submission->result_max) {
+      kv_operation_refuse(operation, KV_RESOURCE_EXHAUSTED, KV_REASON_REQUEST_TOO_LARGE);
+      return nothing;
+   }
+   submission->result_max -= state->value.size;
    return (struct kv_decision){.change = KV_CHANGE_PUT,
                                .value = state->value,
                                .expires_at = expiry_of(operation->terms, state),
@@ -172,7 +179,7 @@ struct kv_decision kv_decide(struct kv_operation *operation, const struct kv_sta
    case KV_OPERATION_INCREMENT:
       return decide_increment(operation, state, submission);
    case KV_OPERATION_SET_EXPIRY:
-      return decide_set_expiry(operation, state);
+      return decide_set_expiry(operation, state, submission);
    default:
       KV_INVARIANT(false);
       return nothing;

@@ -87,13 +87,35 @@ void *kv_service_request(struct kv_service *service, struct kv_call *call,
 /* Up to this size they are part of what each call is charged. */
 #define ENTRIES_SIZE_MIN 4096
 
-static size_t size_of_entries(const struct kv_submission *submission)
+/* SET_EXPIRY: of the value that is there now, which will be copied and put again. */
+static size_t size_of_value(struct kv_service *service, const struct kv_call *call,
+                            struct kv_operation *operation)
+{
+   if (operation->kind == KV_OPERATION_SET)
+      return operation->value.size;
+   if (operation->kind != KV_OPERATION_SET_EXPIRY)
+      return 0;
+   struct kv_reader *reader = kv_service_reader(service, call);
+   const struct kv_entry *entry = kv_version_find(kv_reader_pin(reader), operation->key);
+   operation->number = entry ? (int64_t)kv_entry_value(entry).size : 0;
+   kv_reader_unpin(reader);
+   return 2 * (size_t)operation->number;
+}
+
+static bool makes_entry(const struct kv_operation *operation)
+{
+   return operation->kind == KV_OPERATION_SET || operation->kind == KV_OPERATION_INCREMENT ||
+          operation->kind == KV_OPERATION_SET_EXPIRY;
+}
+
+static size_t size_of_entries(struct kv_service *service, const struct kv_call *call,
+                              const struct kv_submission *submission)
 {
    size_t size = 0;
    for (size_t i = 0; i < submission->count; i++) {
-      const struct kv_operation *operation = &submission->operations[i];
-      if (operation->kind == KV_OPERATION_SET)
-         size += ENTRY_OVERHEAD + operation->key.size + operation->value.size;
+      struct kv_operation *operation = &submission->operations[i];
+      if (makes_entry(operation))
+         size += ENTRY_OVERHEAD + operation->key.size + size_of_value(service, call, operation);
    }
    return size;
 }
@@ -101,7 +123,7 @@ static size_t size_of_entries(const struct kv_submission *submission)
 void kv_service_submit(struct kv_service *service, struct kv_call *call,
                        const struct kv_submission *submission)
 {
-   size_t entries = size_of_entries(submission);
+   size_t entries = size_of_entries(service, call, submission);
    struct kv_write *write = kv_arena_alloc(kv_call_arena(call), sizeof *write);
    if (!write || (entries > ENTRIES_SIZE_MIN && !kv_call_take(call, entries))) {
       kv_message_out_of_memory(call);

@@ -204,6 +204,16 @@ class Expiry(KeyValueCase):
         self.expire(server, "k", expiry=data.Expiry(expire_time_ms=1))
         self.assertIsNone(self.get(server, "k"))
 
+    def test_expiry_of_a_value_above_the_limits_of_messages_is_set(self):
+        server = self.start(mode="aof")
+        value = os.urandom(3 << 20)
+        self.set(server, "k", value)
+        server.stop()
+        server = self.start(flags=["--max-value-size", "512K", "--max-message-size", "1M"])
+        self.expire(server, "k", expiry=data.Expiry(expire_time_ms=(at := now_ms() + HOUR)))
+        self.assertEqual(self.get(server, "k").expire_time_ms, at)
+        self.assertEqual(self.value(server, "k"), value)
+
     def test_a_key_expires_everywhere_at_its_time(self):
         server = self.start(mode="none")
         self.set(server, "stays", b"v")

@@ -124,6 +124,19 @@ static void bytes_count_as_operations_do(void **state)
    free_operations(&one, 1);
 }
 
+static void what_is_written_again_counts_like_what_is_sent(void **state)
+{
+   (void)state;
+   struct kv_backlog backlog = {0};
+   struct kv_submission large = submission_of(4, 0);
+   for (size_t i = 0; i < large.count; i++) {
+      large.operations[i].kind = KV_OPERATION_SET_EXPIRY;
+      large.operations[i].number = LARGE_VALUE;
+   }
+   assert_int_equal(operations_in(kv_backlog_next(&backlog, link_up(&large, 1))), 1);
+   free_operations(&large, 1);
+}
+
 static void a_single_operation_may_be_larger_than_a_batch(void **state)
 {
    (void)state;
@@ -199,6 +212,7 @@ int main(void)
        cmocka_unit_test(small_ones_overtake_large_ones),
        cmocka_unit_test(large_ones_that_fit_share_a_batch),
        cmocka_unit_test(bytes_count_as_operations_do),
+       cmocka_unit_test(what_is_written_again_counts_like_what_is_sent),
        cmocka_unit_test(a_single_operation_may_be_larger_than_a_batch),
        cmocka_unit_test(an_atomic_one_is_never_divided),
        cmocka_unit_test(a_compound_is_never_divided),

@@ -490,6 +490,47 @@ static void an_answer_that_would_be_too_large_refuses_the_transaction(void **sta
    release(reply);
 }
 
+/* A few bytes ask for as much to be written as the value has, each. */
+static void expiries_are_set_of_no_more_than_one_message_could_bring(void **state)
+{
+   static const char value[SERVICE_MESSAGE_MAX / 2];
+   Kvstore__V1__SetRequest set = keyvalue_set_of("k", "");
+   set.value = (ProtobufCBinaryData){sizeof value, (uint8_t *)(uintptr_t)value};
+   release(keyvalue_set(*state, &set));
+   Kvstore__V1__SetExpiryRequest expire = keyvalue_set_expiry_of("k", NULL);
+   add(&then, &expire.base);
+   add(&then, &expire.base);
+   release(transact(*state));
+   Kvstore__V1__BatchResponse *reply = batch(*state);
+   assert_int_equal(reply->results[1]->kind_case, KVSTORE__V1__OPERATION_RESULT__KIND_SET_EXPIRY);
+   release(reply);
+   add(&then, &expire.base);
+   refuse_operation(*state, KV_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", NULL, "fewer keys at once");
+   reply = batch(*state);
+   assert_int_equal(reply->results[1]->kind_case, KVSTORE__V1__OPERATION_RESULT__KIND_SET_EXPIRY);
+   assert_error(reply->results[2], KV_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", 0);
+   release(reply);
+}
+
+/* The account has nothing left. */
+static void what_is_written_again_is_charged_like_what_is_sent(void **state)
+{
+   static const char value[8192];
+   Kvstore__V1__SetRequest set = keyvalue_set_of("k", "");
+   Kvstore__V1__SetExpiryRequest expire = keyvalue_set_expiry_of("k", NULL);
+   struct fake_account account = {0};
+   const struct fake_client client = {.account = &account};
+   for (int large = 0; large < 2; large++) {
+      struct fake_answer answer;
+      set.value = (ProtobufCBinaryData){large ? sizeof value : 1, (uint8_t *)(uintptr_t)value};
+      release(keyvalue_set(*state, &set));
+      account = (struct fake_account){0};
+      service_run(*state, KEYVALUE("SetExpiry"), &expire.base, &client, &answer);
+      assert_int_equal(answer.code, large ? KV_RESOURCE_EXHAUSTED : KV_OK);
+      fake_answer_deinit(&answer);
+   }
+}
+
 static void what_the_mode_does_not_offer_refuses_the_whole(void **state)
 {
    Kvstore__V1__SetRequest set = keyvalue_set_of("k", "v");
@@ -587,6 +628,8 @@ int main(void)
        TEST(a_transaction_needs_something_and_has_a_limit),
        TEST(a_large_transaction_is_carried_out_once_and_as_a_whole),
        TEST(an_answer_that_would_be_too_large_refuses_the_transaction),
+       TEST(expiries_are_set_of_no_more_than_one_message_could_bring),
+       TEST(what_is_written_again_is_charged_like_what_is_sent),
        TEST(what_the_mode_does_not_offer_refuses_the_whole),
        TEST(operations_of_a_batch_fail_alone),
        TEST(a_batch_needs_something_and_has_a_limit),

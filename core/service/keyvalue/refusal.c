@@ -34,6 +34,27 @@ static void tell_condition(const struct kv_operation *operation, const char *pla
    }
 }
 
+/* Of a reason that says all there is to say. */
+static const char *text_of(const char *reason)
+{
+   static const struct {
+      const char *reason, *text;
+   } texts[] = {
+       {KV_REASON_ANSWER_TOO_LARGE,
+        "the values that this call returns are too large for one answer; "
+        "ask for fewer at once"},
+       {KV_REASON_REQUEST_TOO_LARGE, "the values of the keys whose expiry this call sets are too "
+                                     "large together, as they are written again; set it for fewer "
+                                     "keys at once"},
+       {KV_REASON_REQUEST_ID_REUSED, "request_id: belongs to another request that was carried out "
+                                     "already; give each request one of its own"},
+   };
+   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+      if (strcmp(texts[i].reason, reason) == 0)
+         return texts[i].text;
+   return reason;
+}
+
 void kv_refusal_status(const struct kv_service *service, enum kv_code code, const char *reason,
                        enum kv_durability durability, struct kv_status *status)
 {
@@ -44,10 +65,6 @@ void kv_refusal_status(const struct kv_service *service, enum kv_code code, cons
                      "the memory limit of %" PRIu64 " bytes (server setting max-memory) leaves no "
                      "space for it; delete keys or raise it",
                      service->config.memory_max);
-   else if (strcmp(reason, KV_REASON_ANSWER_TOO_LARGE) == 0)
-      kv_fail_reason(status, code, KV_REASON_ANSWER_TOO_LARGE,
-                     "the values that this call returns are too large for one answer; ask for "
-                     "fewer at once");
    else if (strcmp(reason, KV_REASON_DURABILITY_NOT_OFFERED) == 0)
       kv_fail_reason(
           status, code, KV_REASON_DURABILITY_NOT_OFFERED,
@@ -55,12 +72,8 @@ void kv_refusal_status(const struct kv_service *service, enum kv_code code, cons
           "its next checkpoint, if at all; ask for MEMORY, or have the server switch to a "
           "mode with a log",
           durability_names[durability]);
-   else if (strcmp(reason, KV_REASON_REQUEST_ID_REUSED) == 0)
-      kv_fail_reason(status, code, KV_REASON_REQUEST_ID_REUSED,
-                     "request_id: belongs to another request that was carried out already; give "
-                     "each request one of its own");
    else
-      kv_fail_reason(status, code, reason, "refused: %s", reason);
+      kv_fail_reason(status, code, reason, "%s", text_of(reason));
 }
 
 void kv_operation_status(const struct kv_service *service, const struct kv_operation *operation,

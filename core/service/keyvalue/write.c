@@ -103,6 +103,8 @@ static void submit(struct kv_service *service, struct kv_call *call,
       return;
    submission.operations[0] = *operation;
    kv_call_set_subject(call, operation->key);
+   if (operation->kind == KV_OPERATION_SET_EXPIRY)
+      submission.result_max = SIZE_MAX; /* what one key has may always be written again */
    if (asked->request_id.len > 0) {
       submission.compound = remember(service, call, asked);
       if (!submission.compound)
