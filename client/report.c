@@ -220,6 +220,7 @@ static void print_difference(FILE *out, const Kvstore__V1__ShadowReport *report)
        [KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_EXTRA] = "should not be there",
        [KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_VALUE] =
            "has another value or time of expiry",
+       [KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_VERSION] = "has another version",
    };
    const Kvstore__V1__ShadowReport__Difference *first = report->first_difference;
    if (!first)
@@ -227,7 +228,7 @@ static void print_difference(FILE *out, const Kvstore__V1__ShadowReport *report)
    print_field(out, "differences", "%" PRIu64 " key%s", report->differences,
                print_plural(report->differences));
    print_label(out, "first");
-   if (first->kind == KVSTORE__V1__SHADOW_REPORT__DIFFERENCE__KIND__KIND_VERSION) {
+   if (first->key_size == 0) {
       fputs("the data is the same, but not the sequence\n", out);
       return;
    }

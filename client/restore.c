@@ -1,5 +1,6 @@
 /* restore: sends a backup file, which the server puts in place of its data. */
 #include "client/commands.h"
+#include "client/print.h"
 #include "client/progress.h"
 #include "core/support/clock.h"
 
@@ -95,10 +96,10 @@ static void print_age(FILE *out, int64_t unix_ms)
 
 static void print(FILE *out, const Kvstore__V1__RestoreResponse *answer, bool validated)
 {
-   fprintf(out,
-           "%s %" PRIu64 " keys, %" PRIu64 " bytes: version %" PRIu64 " of a store in mode %.*s, ",
-           validated ? "sound:" : "restored", answer->keys, answer->bytes, answer->backup_version,
-           (int)answer->plugin.len, (const char *)answer->plugin.data);
+   fprintf(out, "%s %" PRIu64 " keys, %" PRIu64 " bytes: version %" PRIu64 " of a store in mode ",
+           validated ? "sound:" : "restored", answer->keys, answer->bytes, answer->backup_version);
+   print_plain(out, session_bytes(answer->plugin));
+   fputs(", ", out);
    print_age(out, answer->created_unix_ms);
    fputs(" old\n", out);
    if (validated && answer->replaced_keys > 0)

@@ -40,7 +40,8 @@ static void note(struct kv_comparison *comparison, enum kv_difference difference
 }
 
 /* Looks at the lower of both keys and steps over it. */
-static void step(struct side *first, struct side *second, struct kv_comparison *comparison)
+static void step(struct side *first, struct side *second, bool versions,
+                 struct kv_comparison *comparison)
 {
    const struct kv_entry *a = first->entry, *b = second->entry;
    int order = !b ? -1 : !a ? 1 : kv_slice_compare(kv_entry_key(a), kv_entry_key(b));
@@ -51,13 +52,15 @@ static void step(struct side *first, struct side *second, struct kv_comparison *
    else if (kv_slice_compare(kv_entry_value(a), kv_entry_value(b)) != 0 ||
             kv_entry_expires_at(a) != kv_entry_expires_at(b))
       note(comparison, KV_DIFFERENCE_VALUE, a);
+   else if (versions && kv_entry_version(a) != kv_entry_version(b))
+      note(comparison, KV_DIFFERENCE_VERSION, a);
    if (order <= 0)
       advance(first);
    if (order >= 0)
       advance(second);
 }
 
-bool kv_compare(const struct kv_version *first, const struct kv_version *second,
+bool kv_compare(const struct kv_version *first, const struct kv_version *second, bool versions,
                 struct kv_comparison *comparison)
 {
    struct side a = {0}, b = {0};
@@ -65,7 +68,7 @@ bool kv_compare(const struct kv_version *first, const struct kv_version *second,
    bool begun = begin(&a, first) && begin(&b, second);
    if (begun) {
       while (a.entry || b.entry)
-         step(&a, &b, comparison);
+         step(&a, &b, versions, comparison);
       kv_digest_text(a.digest, comparison->first_digest);
       kv_digest_text(b.digest, comparison->second_digest);
       if (comparison->differences == 0 && kv_version_sequence(first) != kv_version_sequence(second))

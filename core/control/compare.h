@@ -17,6 +17,7 @@ enum kv_difference {
    KV_DIFFERENCE_MISSING,  /* only the first state has the key */
    KV_DIFFERENCE_EXTRA,    /* only the second one has it */
    KV_DIFFERENCE_VALUE,    /* both have it, with different values or times of expiry */
+   KV_DIFFERENCE_VERSION,  /* both have it as the same, but of different versions */
    KV_DIFFERENCE_SEQUENCE, /* the same entries, said to be of another sequence */
 };
 
@@ -28,8 +29,9 @@ struct kv_comparison {
    size_t key_size; /* in full; only KV_COMPARISON_KEY_SIZE bytes of it are kept */
 };
 
-/* Returns false when memory runs out. */
-bool kv_compare(const struct kv_version *first, const struct kv_version *second,
+/* `versions`: those of the keys are compared, too; they are not in the digests. Returns false when
+ * memory runs out. */
+bool kv_compare(const struct kv_version *first, const struct kv_version *second, bool versions,
                 struct kv_comparison *comparison);
 
 #endif

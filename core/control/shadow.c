@@ -99,10 +99,12 @@ static enum kv_code begin(struct kv_shadow_run *run)
 static enum kv_code compare(struct kv_shadow_run *run, struct kv_store *second)
 {
    struct kv_shadow_report *report = &run->report;
+   const bool versions = kv_instance_plugin(run->managed->instance)->flags & KVS_PLUGIN_VERSIONS;
    struct kv_store_view *loaded = kv_store_view_create(second);
    uint64_t began_ms = kv_clock_monotonic_ms();
-   bool compared = loaded && kv_compare(kv_store_view_version(run->view),
-                                        kv_store_view_version(loaded), &report->comparison);
+   bool compared =
+       loaded && kv_compare(kv_store_view_version(run->view), kv_store_view_version(loaded),
+                            versions, &report->comparison);
    report->compare_ms = kv_clock_monotonic_ms() - began_ms;
    if (loaded) {
       const struct kv_version *version = kv_store_view_version(loaded);

@@ -85,7 +85,7 @@ static char *take_line(char **rest, const char *prefix)
 
 static bool parse_generation(const char *text, uint64_t *generation)
 {
-   return *text != '0' && kv_number_parse(text, generation);
+   return *text != '0' && kv_number_parse(text, generation) && *generation <= KV_GENERATION_MAX;
 }
 
 static bool add_option(struct kv_active *active, char *line)

@@ -32,12 +32,16 @@ struct kv_data_directory;
 
 #define KV_GENERATION_PATH_SIZE 4096
 
+/* More than there will be, and far enough below the end to count on: a record with a higher one was
+ * written by nobody. */
+#define KV_GENERATION_MAX (UINT64_MAX >> 1)
+
 /* The choice that a restart comes back to. */
 struct kv_active {
    char *plugin;
    struct kv_mode_option *options; /* all that are in force */
    size_t option_count;
-   uint64_t generation; /* from 1 */
+   uint64_t generation; /* from 1 to KV_GENERATION_MAX */
 };
 
 /* Frees the members and clears them. */

@@ -25,7 +25,7 @@ static bool parse_name(const char *name, uint64_t *number)
    if (strncmp(name, "gen-", strlen("gen-")) != 0)
       return false;
    *number = strtoull(name + strlen("gen-"), NULL, 10);
-   if (*number == 0)
+   if (*number == 0 || *number > KV_GENERATION_MAX)
       return false;
    kv_generation_name(*number, again);
    return strcmp(name, again) == 0;

@@ -8,8 +8,10 @@ import time
 
 import grpc
 
+import backup_files
 import harness
 from harness import BIN, PATIENCE, admin, kv
+import store_files
 from restores import PIECE, RestoreCase, wait_for
 
 ABORTED = grpc.StatusCode.ABORTED
@@ -272,6 +274,25 @@ class Refused(RestoreCase):
         server.set("other", b"again")
         return text
 
+    def test_numbers_that_no_store_reaches_are_damage(self):
+        server, data, _ = self.backed_up()
+        directory = os.path.join(self.folder, "restored")
+        for what, made in (("mode", backup_files.change(data, generation=str((1 << 64) - 1))),
+                           ("mode", backup_files.change(data, generation=str(1 << 63))),
+                           ("version is out of range", backup_files.change(data, sequence=1 << 47)),
+                           ("version is out of range", backup_files.change(data, sequence=(1 << 64) - 1)),
+                           ("sequence", backup_files.change(data, sequence=39))):
+            with self.subTest(what=what):
+                self.refused(DAMAGED, server, made, what, replace_existing=True)
+                path = os.path.join(self.folder, "crafted")
+                store_files.write(path, made)
+                done = store_files.run_check("restore", path, directory)
+                self.assertEqual(done.returncode, store_files.DAMAGED, done.stderr)
+                self.assertFalse(os.path.exists(directory))
+        # The same file with numbers that are possible is taken.
+        self.restore(server, backup_files.change(data, generation="7", sequence=41),
+                     replace_existing=True)
+
     def test_over_existing_data(self):
         server, data, wanted = self.backed_up()
         self.refused(PRECONDITION, server, data, "has 40 keys", "--replace-existing")
@@ -464,6 +485,20 @@ class Client(RestoreCase):
         self.assertIn(b"in place of 40 keys; the store goes on from version ", done.stdout)
         self.assertEqual(done.stderr, b"")
         self.assertEqual(server.scan(), wanted)
+
+    def test_control_characters_in_a_crafted_mode_are_shown_escaped(self):
+        server, data, _ = self.backed_up()
+        path = self.file(backup_files.change(data, plugin="hyb\x1b]0;rid"))
+        directory = os.path.join(self.folder, "restored")
+        for command in (["kvstore-cli", "-a", server.address, "restore", path, "--validate-only"],
+                        ["kvstore-check", "backup", path],
+                        ["kvstore-check", "restore", path, directory]):
+            done = subprocess.run([os.path.join(BIN, command[0]), *command[1:]],
+                                  capture_output=True, timeout=PATIENCE, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(b"mode hyb\\x1b]0;rid", done.stdout)
+            self.assertNotIn(b"\x1b", done.stdout + done.stderr)
+        self.assertEqual(store_files.check(directory)[0], store_files.SOUND)
 
     def test_a_refusal_ends_the_sending_of_a_large_file(self):
         server, data, _ = self.backed_up(entries=40, size=100000)

@@ -32,8 +32,8 @@ static struct kv_comparison compare_at(const char *first, uint64_t first_sequenc
    struct kv_store_view *views[] = {kv_store_view_create(stores[0]),
                                     kv_store_view_create(stores[1])};
    struct kv_comparison comparison;
-   assert_true(
-       kv_compare(kv_store_view_version(views[0]), kv_store_view_version(views[1]), &comparison));
+   assert_true(kv_compare(kv_store_view_version(views[0]), kv_store_view_version(views[1]), false,
+                          &comparison));
    for (int i = 0; i < 2; i++) {
       kv_store_view_destroy(views[i]);
       kv_store_destroy(stores[i]);
@@ -101,12 +101,40 @@ static void another_time_of_expiry_is_another_value(void **state)
       for (size_t j = 0; j < 3; j++) {
          struct kv_comparison comparison;
          assert_true(kv_compare(kv_store_view_version(views[i]), kv_store_view_version(views[j]),
-                                &comparison));
+                                true, &comparison));
          assert_int_equal(comparison.difference, i == j ? KV_DIFFERENCE_NONE : KV_DIFFERENCE_VALUE);
          assert_int_equal(strcmp(comparison.first_digest, comparison.second_digest) == 0, i == j);
       }
    }
    for (size_t i = 0; i < 3; i++) {
+      kv_store_view_destroy(views[i]);
+      kv_store_destroy(stores[i]);
+   }
+}
+
+static void versions_of_keys_are_compared_where_they_are_kept(void **state)
+{
+   (void)state;
+   struct kv_store *stores[2];
+   struct kv_store_view *views[2];
+   for (uint64_t i = 0; i < 2; i++) {
+      stores[i] = kv_store_create();
+      struct kv_transaction *transaction = kv_store_begin(stores[i]);
+      assert_true(kv_transaction_set(transaction, kv_slice_of("a"), kv_slice_of("1"), 0, 2));
+      assert_true(kv_transaction_set(transaction, kv_slice_of("b"), kv_slice_of("1"), 0, 3 + i));
+      kv_transaction_commit(transaction, 4);
+      views[i] = kv_store_view_create(stores[i]);
+   }
+   for (int kept = 0; kept < 2; kept++) {
+      struct kv_comparison comparison;
+      assert_true(kv_compare(kv_store_view_version(views[0]), kv_store_view_version(views[1]), kept,
+                             &comparison));
+      assert_int_equal(comparison.difference, kept ? KV_DIFFERENCE_VERSION : KV_DIFFERENCE_NONE);
+      assert_int_equal(comparison.differences, kept);
+      assert_int_equal(comparison.key_size, kept);
+      assert_string_equal(comparison.first_digest, comparison.second_digest);
+   }
+   for (size_t i = 0; i < 2; i++) {
       kv_store_view_destroy(views[i]);
       kv_store_destroy(stores[i]);
    }
@@ -145,6 +173,7 @@ int main(void)
        cmocka_unit_test(equal_data_has_equal_digests_in_whatever_order_it_came),
        cmocka_unit_test(the_lowest_key_that_differs_is_reported_and_all_are_counted),
        cmocka_unit_test(another_time_of_expiry_is_another_value),
+       cmocka_unit_test(versions_of_keys_are_compared_where_they_are_kept),
        cmocka_unit_test(bytes_that_move_between_key_and_value_change_the_digest),
        cmocka_unit_test(another_sequence_is_a_difference_without_a_key),
        cmocka_unit_test(of_a_long_key_the_beginning_is_kept),

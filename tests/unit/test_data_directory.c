@@ -564,6 +564,16 @@ static void an_empty_generation_is_no_data(void **state)
    assert_int_equal(create_generation(fixture, 0), 1);
 }
 
+static void a_directory_with_a_number_that_no_generation_reaches_is_none(void **state)
+{
+   struct fixture *fixture = *state;
+   char path[TEMPORARY_PATH_SIZE];
+   begin_store(fixture);
+   assert_int_equal(
+       mkdir(temporary_path(&fixture->parent, "data/gen-18446744073709551615", path), 0700), 0);
+   assert_int_equal(create_generation(fixture, 1), 2);
+}
+
 static void the_mark_of_the_first_start_goes_with_the_first_record(void **state)
 {
    struct fixture *fixture = *state;
@@ -687,6 +697,7 @@ int main(void)
        TEST(a_record_of_a_missing_generation_is_refused),
        TEST(an_unfinished_first_start_can_be_tried_again),
        TEST(an_empty_generation_is_no_data),
+       TEST(a_directory_with_a_number_that_no_generation_reaches_is_none),
        TEST(the_mark_of_the_first_start_goes_with_the_first_record),
        TEST(generations_get_numbers_above_all_that_exist),
        TEST(a_generation_is_removed_with_all_in_it),
