@@ -114,7 +114,7 @@ static enum kv_code code_of(const struct reading *reading, int code)
 
 static const char *reason_of(int code)
 {
-   return code == KVS_CORRUPT ? "BACKUP_DAMAGED" : code == KVS_INVALID ? "BACKUP_INVALID" : NULL;
+   return code == KVS_CORRUPT ? "BACKUP_DAMAGED" : NULL;
 }
 
 static enum kv_code read_file(struct reading *reading, struct kv_status *status)
