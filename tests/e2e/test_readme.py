@@ -83,10 +83,10 @@ class Readme(harness.Case):
         subprocess.run([sys.executable, "-m", "grpc_tools.protoc",
                         f"-I{os.path.join(ROOT, 'proto')}", "-I/usr/include",
                         f"--python_out={self.folder}", f"--grpc_python_out={self.folder}",
-                        "kvstore.proto"], check=True, capture_output=True, timeout=PATIENCE)
+                        "kvstore/v1/key_value.proto"], check=True, capture_output=True, timeout=PATIENCE)
         server.set("large", b"x" * (5 << 20))
         example = example.replace("127.0.0.1:50051", server.address)
-        example += 'print(len(kv.Get(m.GetRequest(key="large")).value))\n'
+        example += 'print(len(store.Get(kv.GetRequest(key="large")).entry.value))\n'
         done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True,
                               timeout=PATIENCE, check=False, cwd=self.folder,
                               env=harness.environment(PYTHONPATH=self.folder))
