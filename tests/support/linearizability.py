@@ -10,18 +10,14 @@ client's next step may come next, unless another step returned before it was inv
 point and state is tried once. The answer is the set
 of states possible at the end, empty when there is no explanation.
 
-A state is a sorted tuple of (key, value) pairs. An operation is one of
-
-  ("set", key, value)                 result None
-  ("delete", key)                     result: whether the key existed
-  ("get", key)                        result: the value, or None
-  ("scan", prefix, limit, keys_only)  result: keys or (key, value) pairs; limit 0: none
-"""
+States and operations are those of entries.py."""
 import dataclasses
 import math
 
+from entries import outcomes
+
 IN_DOUBT = math.inf
-EMPTY = ()
+READS = ("get", "scan", "read", "list")
 
 
 @dataclasses.dataclass
@@ -31,42 +27,28 @@ class Step:
     invoked: float
     returned: float = IN_DOUBT
     results: tuple = None  # None: not known
+    called_ms: int = 0  # Unix time, which expiries are judged by
+    answered_ms: float = IN_DOUBT
 
-    def answer(self, returned, results):
-        self.returned, self.results = returned, tuple(results)
+    def answer(self, returned, results, answered_ms=IN_DOUBT):
+        self.returned, self.results, self.answered_ms = returned, tuple(results), answered_ms
 
     def apply(self, state):
-        """The state after it; None if the results cannot have come from this state."""
-        contents = dict(state)
-        for number, operation in enumerate(self.operations):
-            result = _do(contents, *operation)
-            if self.results is not None and self.results[number] != result:
-                return None
-        return tuple(sorted(contents.items()))
+        """The states that may follow; none if the results cannot have come from this state."""
+        return set(outcomes(state, self.operations, self.results,
+                            (self.called_ms, self.answered_ms)))
 
     def known_at(self, moment):
         """The step as known at a moment: before it returned, its results were unknown."""
-        return self if self.returned <= moment else Step(self.operations, self.invoked)
+        if self.returned <= moment:
+            return self
+        return Step(self.operations, self.invoked, called_ms=self.called_ms)
 
     def __str__(self):
         if self.results is None:
             return "; ".join(f"{operation} -> ?" for operation in self.operations)
         return "; ".join(f"{operation} -> {result}"
                          for operation, result in zip(self.operations, self.results))
-
-
-def _do(contents, kind, key, *arguments):
-    if kind == "set":
-        contents[key] = arguments[0]
-        return None
-    if kind == "delete":
-        return contents.pop(key, None) is not None
-    if kind == "get":
-        return contents.get(key)
-    limit, keys_only = arguments  # scan; the key is its prefix
-    found = [(name, value) for name, value in sorted(contents.items()) if name.startswith(key)]
-    found = found[:limit] if limit else found
-    return tuple(name for name, _ in found) if keys_only else tuple(found)
 
 
 def final_states(clients, states):
@@ -88,10 +70,8 @@ def final_states(clients, states):
             ends.add(state)
         for client, step in enumerate(next_steps):
             if step and step.invoked <= first_return:
-                after = step.apply(state)
-                if after is not None:
-                    advanced = (*positions[:client], positions[client] + 1, *positions[client + 1:])
-                    waiting.append((advanced, after))
+                advanced = (*positions[:client], positions[client] + 1, *positions[client + 1:])
+                waiting += [(advanced, after) for after in step.apply(state)]
     return ends
 
 
@@ -115,7 +95,7 @@ def without_idle_reads(clients, states):
     """Removes each read without which there is still no explanation."""
     for steps in clients:
         for step in steps[:]:
-            if all(kind in ("get", "scan") for kind, *_ in step.operations):
+            if all(kind in READS for kind, *_ in step.operations):
                 index = next(at for at, other in enumerate(steps) if other is step)
                 del steps[index]
                 if final_states(clients, states):

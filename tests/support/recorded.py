@@ -1,7 +1,7 @@
 """What a restart must come back to: the mode last configured, or the one in doubt when the server
 died, and never an older sequence or generation."""
 
-DURABLE = ("aof", "hybrid")
+DURABLE = ("aof", "hybrid", "encrypt")  # encrypt: over one of the others
 
 
 class Recorded:

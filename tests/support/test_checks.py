@@ -8,8 +8,9 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "crash"))
 
 import trace
+from entries import EMPTY, Entry, State
 from history import Clients, Sequential
-from linearizability import EMPTY, Step, final_states, shortest_failure
+from linearizability import Step, final_states, shortest_failure
 from recorded import Recorded
 from values import decode, encode
 
@@ -118,8 +119,11 @@ class LinearizabilityTest(unittest.TestCase):
     def explain(self, *clients, states=(EMPTY,)):
         return final_states([list(steps) for steps in clients], set(states))
 
+    def values(self, *clients):
+        return {state.values() for state in self.explain(*clients)}
+
     def test_concurrent_writes_may_end_either_way(self):
-        ends = self.explain([step(("set", "a", "1"), 0, 10)], [step(("set", "a", "2"), 5, 15)])
+        ends = self.values([step(("set", "a", "1"), 0, 10)], [step(("set", "a", "2"), 5, 15)])
         self.assertEqual(ends, {(("a", "1"),), (("a", "2"),)})
 
     def test_a_read_after_a_write_must_find_it(self):
@@ -134,9 +138,9 @@ class LinearizabilityTest(unittest.TestCase):
 
     def test_a_step_in_doubt_may_never_happen_unless_someone_saw_it(self):
         write = step(("set", "a", "1"), 0)
-        self.assertEqual(self.explain([write]), {EMPTY, (("a", "1"),)})
+        self.assertEqual(self.values([write]), {(), (("a", "1"),)})
         read = step(("get", "a"), 10, 20, "1")
-        self.assertEqual(self.explain([write], [read]), {(("a", "1"),)})
+        self.assertEqual(self.values([write], [read]), {(("a", "1"),)})
 
     def test_atomic_operations_are_seen_together(self):
         both = Step((("set", "a", "1"), ("set", "b", "1")), 0)
@@ -154,7 +158,7 @@ class LinearizabilityTest(unittest.TestCase):
     def test_the_result_of_a_delete_is_checked(self):
         self.assertFalse(self.explain([step(("delete", "a"), 0, 1, True)]))
         self.assertFalse(self.explain([step(("delete", "a"), 0, 1, False)],
-                                      states=[(("a", "1"),)]))
+                                      states=[State((("a", Entry("1", (1, 1), (0, 0))),), 1)]))
 
     def test_the_shortest_failure_leaves_out_what_came_later_and_idle_reads(self):
         clients = [[step(("set", "a", "1"), 0, 10), step(("set", "b", "1"), 50, 60)],
@@ -162,6 +166,181 @@ class LinearizabilityTest(unittest.TestCase):
                     step(("get", "b"), 70, 80, "1")]]
         self.assertEqual([one.operations[0] for _, one in shortest_failure(clients, {EMPTY})],
                          [("set", "a", "1"), ("get", "a")])
+
+
+def at(operation, called, answered, result):
+    """A step that is called and answered at these Unix milliseconds."""
+    one = Step((operation,), called, called_ms=called)
+    if answered is not None:
+        one.answer(answered, (result,), answered)
+    return one
+
+
+class EntriesTest(unittest.TestCase):
+    """Histories of kvstore.v1, right ones and the same with one fault."""
+
+    def explained(self, *clients):
+        return final_states([list(steps) for steps in clients], {EMPTY})
+
+    def put(self, number, called, answered, version, key="a", expiry=None, condition=None):
+        result = version if isinstance(version, tuple) else ("ok", version, None)
+        return at(("put", key, f"v{number}", expiry, condition, False), called, answered,
+                  version and result)
+
+    def read(self, called, entry, key="a"):
+        return at(("read", key), called, called + 1, entry)
+
+    def test_a_version_is_told_the_same_everywhere(self):
+        write = self.put(1, 0, 1, 5)
+        self.assertTrue(self.explained([write, self.read(2, ("v1", 5, 0))]))
+        self.assertFalse(self.explained([write, self.read(2, ("v1", 6, 0))]))
+        listed = ("list", "", False, 0)
+        self.assertTrue(self.explained([write, at(listed, 2, 3, (5, (("a", "v1", 5, 0),)))]))
+        self.assertFalse(self.explained([write, at(listed, 2, 3, (5, (("a", "v1", 4, 0),)))]))
+
+    def test_versions_only_grow(self):
+        self.assertTrue(self.explained([self.put(1, 0, 1, 5), self.put(2, 2, 3, 6, "b")]))
+        self.assertFalse(self.explained([self.put(1, 0, 1, 5), self.put(2, 2, 3, 5, "b")]))
+        self.assertFalse(self.explained([self.put(1, 0, 1, 5), self.put(2, 2, 3, 4, "b")]))
+        # That one of a write without an answer is between those of its neighbours.
+        lost = Step((("put", "b", "v2", None, None, False),), 2, called_ms=2)
+        for version, later, right in ((5, 8, False), (6, 8, True), (9, 8, False), (9, 10, True)):
+            with self.subTest(version=version, later=later):
+                self.assertEqual(bool(self.explained(
+                    [self.put(1, 0, 1, 5)], [lost],
+                    [self.read(4, ("v2", version, 0), "b"), self.put(3, 6, 7, later, "c")])), right)
+
+    def test_a_scan_is_not_of_a_version_below_what_was_written(self):
+        write = self.put(1, 0, 1, 5)
+        for version, right in ((4, False), (5, True), (7, True)):
+            scan = at(("list", "", False, 0), 2, 3, (version, (("a", "v1", 5, 0),)))
+            self.assertEqual(bool(self.explained([write, scan])), right)
+
+    def test_a_condition_decides(self):
+        first, refused = self.put(1, 0, 1, 5), ("refused", "CONDITION_NOT_MET", 5)
+        for condition, result, right in (
+                (("exists", False), ("ok", 6, None), False), (("exists", False), refused, True),
+                (("exists", True), ("ok", 6, None), True), (("exists", True), refused, False),
+                (("version", 5), ("ok", 6, None), True), (("version", 5), refused, False),
+                (("version", 4), ("ok", 6, None), False), (("version", 4), refused, True),
+                (("version", 0), ("ok", 6, None), False),
+                (("version", 4), ("refused", "CONDITION_NOT_MET", 3), False),
+                (("value", "v1"), ("ok", 6, None), True), (("value", "v2"), refused, True),
+                (("value", "v2"), ("ok", 6, None), False)):
+            with self.subTest(condition=condition, result=result):
+                second = self.put(2, 2, 3, result, condition=condition)
+                self.assertEqual(bool(self.explained([first, second])), right)
+
+    def test_two_swaps_from_one_version_cannot_both_succeed(self):
+        first = self.put(1, 0, 1, 5)
+        swaps = [self.put(2, 2, 9, 6, condition=("version", 5)),
+                 self.put(3, 2, 9, 7, condition=("version", 5))]
+        self.assertFalse(self.explained([first, swaps[0]], [swaps[1]]))
+
+    def test_the_entry_before_a_write_is_checked(self):
+        first = self.put(1, 0, 1, 5)
+        for before, right in ((("v1", 5, 0), True), (("v1", 4, 0), False), (("v0", 5, 0), False),
+                              (None, False), (("v1", 5, 9), False)):
+            with self.subTest(before):
+                second = at(("put", "a", "v2", None, None, True), 2, 3, ("ok", 6, before))
+                self.assertEqual(bool(self.explained([first, second])), right)
+                second = at(("remove", "a", None, True), 2, 3, ("ok", True, 6, before))
+                self.assertEqual(bool(self.explained([first, second])), right)
+
+    def test_no_increment_is_lost(self):
+        add = ("add", "n", 2, 10, None)
+        both = [[at(add, 0, 9, ("ok", 12, 1))], [at(add, 0, 9, ("ok", 14, 2))]]
+        self.assertTrue(self.explained(*both))
+        both[1] = [at(add, 0, 9, ("ok", 12, 2))]
+        self.assertFalse(self.explained(*both))
+        self.assertTrue(self.explained([self.put(1, 0, 1, 1, "n"),
+                                        at(add, 2, 3, ("refused", "NOT_AN_INTEGER", None))]))
+        self.assertFalse(self.explained([at(add, 2, 3, ("refused", "NOT_AN_INTEGER", None))]))
+
+    def test_a_key_is_there_until_its_expiry_and_not_after_it(self):
+        write = self.put(1, 0, 1, 5, expiry=("at", 50))
+        for called, entry, right in ((10, ("v1", 5, 50), True), (10, None, False),
+                                     (49, ("v1", 5, 50), True), (49, None, True),
+                                     (50, ("v1", 5, 50), False), (50, None, True),
+                                     (10, ("v1", 5, 51), False)):
+            with self.subTest(called=called, entry=entry):
+                self.assertEqual(bool(self.explained([write, self.read(called, entry)])), right)
+
+    def test_an_expired_key_does_not_come_back(self):
+        write = self.put(1, 0, 1, 5, expiry=("at", 50))
+        self.assertFalse(self.explained([write, self.read(60, None), self.read(62, ("v1", 5, 50))]))
+        conditional = self.put(2, 60, 61, 6, condition=("exists", True))
+        self.assertFalse(self.explained([write, conditional]))
+
+    def test_a_time_to_live_counts_within_the_call(self):
+        write = self.put(1, 0, 10, 5, expiry=("ttl", 100))
+        for expiry, right in ((99, False), (100, True), (110, True), (111, False)):
+            self.assertEqual(bool(self.explained([write, self.read(20, ("v1", 5, expiry))])), right)
+        self.assertFalse(self.explained([write, self.read(20, ("v1", 5, 103)),
+                                         self.read(30, ("v1", 5, 104))]))
+
+    def test_an_expiry_is_kept_only_where_it_is_asked_for(self):
+        write = self.put(1, 0, 1, 5, expiry=("at", 50))
+        for expiry, found, right in ((("keep",), 50, True), (("keep",), 0, False), (None, 0, True),
+                                     (None, 50, False)):
+            again = self.put(2, 2, 3, 6, expiry=expiry)
+            self.assertEqual(bool(self.explained([write, again, self.read(4, ("v2", 6, found))])),
+                             right)
+
+    def transact(self, called, result, comparisons=(("a", ("exists", True)),)):
+        return at(("transact", tuple(comparisons),
+                   (("put", "a", "v2", None, None, False), ("put", "b", "v2", None, None, False)),
+                   (("read", "a"), ("read", "b"))), called, called + 1, result)
+
+    def test_a_transaction_takes_the_branch_that_its_comparisons_choose(self):
+        done = ("ok", True, 7, (("ok", 6, None), ("ok", 7, None)))
+        otherwise = ("ok", False, 5, (("v1", 5, 0), None))
+        write = self.put(1, 0, 1, 5)
+        self.assertTrue(self.explained([write, self.transact(2, done)]))
+        self.assertFalse(self.explained([write, self.transact(2, otherwise)]))
+        missing = [("a", ("exists", False))]
+        self.assertTrue(self.explained([write, self.transact(2, otherwise, missing)]))
+        self.assertFalse(self.explained([write, self.transact(2, done, missing)]))
+        self.assertFalse(self.explained([write, self.transact(
+            2, ("ok", False, 4, (("v1", 5, 0), None)), missing)]))
+
+    def test_half_of_a_transaction_is_never_seen(self):
+        both = at(("transact", (), (("put", "a", "v1", None, None, False),
+                                    ("put", "b", "v1", None, None, False)), ()), 0, 100,
+                  ("ok", True, 2, (("ok", 1, None), ("ok", 2, None))))
+        reads = [self.read(10, ("v1", 1, 0)), self.read(20, None, "b")]
+        self.assertFalse(self.explained([both], reads))
+        self.assertTrue(self.explained([both], reads[::-1]))
+
+    def test_gets_of_a_transaction_are_of_one_version(self):
+        writer = [self.put(1, 10, 20, 1), self.put(1, 30, 40, 2, "b")]
+        reads = ("transact", (), (("read", "a"), ("read", "b")), ())
+        torn = at(reads, 0, 100, ("ok", True, 2, (None, ("v1", 2, 0))))
+        self.assertFalse(self.explained(writer, [torn]))
+
+    def test_a_refused_transaction_has_changed_nothing(self):
+        write = ("put", "a", "v1", None, None, False)
+        refused = at(("transact", (), (write, ("add", "a", 1, 0, None)), ()), 0, 1,
+                     ("refused", "NOT_AN_INTEGER", None))
+        self.assertTrue(self.explained([refused, self.read(2, None)]))
+        self.assertFalse(self.explained([refused, self.read(2, ("v1", 1, 0))]))
+
+    def test_a_repeated_request_gets_the_first_answer_and_changes_nothing(self):
+        add = ("once", "id", ("add", "n", 1, 0, None))
+        first = at(add, 0, 1, ("ok", 1, 5))
+        self.assertTrue(self.explained([first, at(add, 2, 3, ("ok", 1, 5)),
+                                        self.read(4, ("1", 5, 0), "n")]))
+        self.assertFalse(self.explained([first, at(add, 2, 3, ("ok", 2, 6))]))
+        self.assertFalse(self.explained([first, at(add, 2, 3, ("ok", 1, 6))]))
+        self.assertFalse(self.explained([first, at(add, 2, 3, ("ok", 1, 5)),
+                                         self.read(4, ("2", 6, 0), "n")]))
+
+    def test_a_repetition_of_a_request_without_an_answer_carries_it_out_once(self):
+        add = ("once", "id", ("add", "n", 1, 0, None))
+        lost = [Step((add,), 0, called_ms=0)]
+        again = at(add, 10, 11, ("ok", 1, 5))
+        self.assertTrue(self.explained(lost, [again, self.read(12, ("1", 5, 0), "n")]))
+        self.assertFalse(self.explained(lost, [again, self.read(12, ("2", 6, 0), "n")]))
 
 
 class ValuesTest(unittest.TestCase):
