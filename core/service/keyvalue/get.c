@@ -1,8 +1,6 @@
 #include "core/service/keyvalue/keyvalue.h"
 #include "core/service/keyvalue/operations.h"
 
-#include "core/support/clock.h"
-
 /* `entry` NULL: the key is missing. */
 static bool encode(struct kv_call *call, struct kv_operation *get, const struct kv_entry *entry)
 {
@@ -32,10 +30,7 @@ void kv_keyvalue_get(void *context, struct kv_call *call, struct kv_slice reques
    }
    kv_call_set_subject(call, get.key);
    struct kv_reader *reader = kv_service_reader(service, call);
-   const struct kv_entry *entry = kv_version_find(kv_reader_pin(reader), get.key);
-   /* The clock is asked only where there is an expiry. */
-   if (entry && kv_entry_expires_at(entry) != 0 && !kv_entry_is_live(entry, kv_clock_unix_ms()))
-      entry = NULL;
+   const struct kv_entry *entry = kv_service_live(kv_version_find(kv_reader_pin(reader), get.key));
    bool encoded = encode(call, &get, entry);
    kv_reader_unpin(reader);
    if (encoded)

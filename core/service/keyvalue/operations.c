@@ -13,13 +13,27 @@
 
 /* ---- From requests ---- */
 
+/* Where a field is, is spelt out for a refusal alone. */
 static enum kv_code take_key(const struct kv_taking *taking, ProtobufCBinaryData key,
                              struct kv_operation *operation, struct kv_status *status)
 {
+   operation->key = kv_service_bytes(key);
+   if (kv_validate_key("key", operation->key, status) == KV_OK)
+      return KV_OK;
    char field[KV_PLACE_SIZE + 8];
    snprintf(field, sizeof field, "%skey", taking->place);
-   operation->key = kv_service_bytes(key);
    return kv_validate_key(field, operation->key, status);
+}
+
+static enum kv_code check_value(const struct kv_taking *taking, struct kv_slice value,
+                                struct kv_status *status)
+{
+   const uint64_t size_max = taking->service->config.value_size_max;
+   if (kv_validate_value("value", value, size_max, status) == KV_OK)
+      return KV_OK;
+   char field[KV_PLACE_SIZE + 8];
+   snprintf(field, sizeof field, "%svalue", taking->place);
+   return kv_validate_value(field, value, size_max, status);
 }
 
 /* The operation's own, with nothing asked; NULL with `status`. */
@@ -124,13 +138,10 @@ enum kv_code kv_take_get(const struct kv_taking *taking, const Kvstore__V1__GetR
 enum kv_code kv_take_set(const struct kv_taking *taking, const Kvstore__V1__SetRequest *set,
                          struct kv_operation *operation, struct kv_status *status)
 {
-   char field[KV_PLACE_SIZE + 8];
    *operation =
        (struct kv_operation){.kind = KV_OPERATION_SET, .value = kv_service_bytes(set->value)};
-   snprintf(field, sizeof field, "%svalue", taking->place);
    if (take_key(taking, set->key, operation, status) != KV_OK ||
-       kv_validate_value(field, operation->value, taking->service->config.value_size_max, status) !=
-           KV_OK)
+       check_value(taking, operation->value, status) != KV_OK)
       return status->code;
    if (!set->condition && !set->expiry && !set->return_previous)
       return KV_OK;
@@ -255,10 +266,13 @@ enum kv_code kv_take_operation(const struct kv_taking *taking, size_t index,
    if (!kind)
       return INVALID("%s[%zu]: holds no operation; give get, set, delete, increment or set_expiry",
                      taking->place, index);
-   snprintf(place, sizeof place, "%s[%zu].%s.", taking->place, index, kind);
    struct kv_taking own = *taking;
+   own.place = "";
+   if (take_kind(&own, message, operation, status) == KV_OK)
+      return KV_OK;
+   snprintf(place, sizeof place, "%s[%zu].%s.", taking->place, index, kind);
    own.place = place;
-   return take_kind(&own, message, operation, status);
+   return take_kind(&own, message, operation, status); /* refused again, with its place */
 }
 
 enum kv_code kv_take_durability(Kvstore__V1__Durability asked, enum kv_durability *durability,

@@ -166,25 +166,32 @@ static void read_all(struct kv_service *service, struct kv_call *call,
 
 /* ---- The request ---- */
 
+static enum kv_code take_comparison(const struct kv_taking *taking,
+                                    const Kvstore__V1__Comparison *comparison,
+                                    struct kv_requirement *requirement, struct kv_status *status)
+{
+   char field[KV_PLACE_SIZE + 8];
+   snprintf(field, sizeof field, "%skey", taking->place);
+   *requirement = (struct kv_requirement){.key = kv_service_bytes(comparison->key)};
+   if (kv_validate_key(field, requirement->key, status) != KV_OK)
+      return status->code;
+   if (!comparison->condition)
+      return kv_fail_reason(status, KV_INVALID_ARGUMENT, KV_FIELD_INVALID,
+                            "%scondition: is missing; give exists, version or value",
+                            taking->place);
+   return kv_take_condition(taking, comparison->condition, &requirement->condition, status);
+}
+
 static enum kv_code take_comparisons(const struct kv_taking *taking,
                                      const Kvstore__V1__TransactionRequest *message,
                                      struct kv_requirement *requirements, struct kv_status *status)
 {
    for (size_t i = 0; i < message->n_comparisons; i++) {
-      const Kvstore__V1__Comparison *comparison = message->comparisons[i];
-      char place[KV_PLACE_SIZE], field[KV_PLACE_SIZE + 8];
+      char place[KV_PLACE_SIZE];
       snprintf(place, sizeof place, "comparisons[%zu].", i);
-      snprintf(field, sizeof field, "%skey", place);
       struct kv_taking own = *taking;
       own.place = place;
-      requirements[i] = (struct kv_requirement){.key = kv_service_bytes(comparison->key)};
-      if (kv_validate_key(field, requirements[i].key, status) != KV_OK)
-         return status->code;
-      if (!comparison->condition)
-         return kv_fail_reason(status, KV_INVALID_ARGUMENT, KV_FIELD_INVALID,
-                               "%scondition: is missing; give exists, version or value", place);
-      if (kv_take_condition(&own, comparison->condition, &requirements[i].condition, status) !=
-          KV_OK)
+      if (take_comparison(&own, message->comparisons[i], &requirements[i], status) != KV_OK)
          return status->code;
    }
    return KV_OK;
