@@ -1,5 +1,5 @@
 /*
- * On gRPC's C core: /kvstore.KeyValueStore/Set and /Get, with the same queues, threads, pre-posted
+ * On gRPC's C core: Set and Get of both data services, with the same queues, threads, pre-posted
  * calls and channel arguments as core/rpc/grpc, and nothing above them.
  */
 #include "bench/empty/wire.h"
@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define METHODS 2
+#define METHODS 4
 #define CALLS_PER_METHOD                                                                           \
    64 /* on each queue; unlike an accept slot of core/rpc/grpc, taken until answered */
 
@@ -116,8 +116,9 @@ static grpc_server *create_server(void *methods[METHODS])
        integer(GRPC_ARG_HTTP2_BDP_PROBE, 0),
        integer(GRPC_ARG_ENABLE_CHANNELZ, 0),
    };
-   static const char *const paths[METHODS] = {"/kvstore.KeyValueStore/Set",
-                                              "/kvstore.KeyValueStore/Get"};
+   static const char *const paths[METHODS] = {
+       "/kvstore.KeyValueStore/Set", "/kvstore.KeyValueStore/Get",
+       "/kvstore.v1.KeyValueService/Set", "/kvstore.v1.KeyValueService/Get"};
    grpc_server *server = grpc_server_create(
        &(grpc_channel_args){.num_args = sizeof args / sizeof args[0], .args = args}, NULL);
    for (size_t i = 0; i < METHODS; i++)

@@ -1,7 +1,8 @@
 #include "bench/load/call.h"
 
+#include "bench/load/message.h"
+
 #include <grpc/byte_buffer.h>
-#include <grpc/byte_buffer_reader.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,29 +65,11 @@ void call_start(struct call *call, const struct workload_request *request,
    grpc_byte_buffer_destroy(message);
 }
 
-/* Returns false when the message cannot be read. */
-static bool read_message(struct call *call)
+static bool add_message(void *context, struct kv_slice message)
 {
-   grpc_byte_buffer_reader reader;
-   if (!grpc_byte_buffer_reader_init(&reader, call->message))
-      return false;
-   /* Most are one piece, which is read in place. */
-   grpc_slice *piece = NULL;
-   grpc_slice whole = grpc_empty_slice();
-   if (grpc_byte_buffer_reader_peek(&reader, &piece) &&
-       GRPC_SLICE_LENGTH(*piece) < grpc_byte_buffer_length(call->message)) {
-      grpc_byte_buffer_reader_destroy(&reader);
-      grpc_byte_buffer_reader_init(&reader, call->message);
-      whole = grpc_byte_buffer_reader_readall(&reader);
-      piece = &whole;
-   }
-   struct kv_slice bytes = kv_slice("", 0);
-   if (piece)
-      bytes = kv_slice(GRPC_SLICE_START_PTR(*piece), GRPC_SLICE_LENGTH(*piece));
-   bool good = reply_add(&call->reply, call->request.method, bytes);
-   grpc_slice_unref(whole);
-   grpc_byte_buffer_reader_destroy(&reader);
-   return good;
+   struct call *call = context;
+   return reply_add(&call->reply, call->request.method, message, call->changed,
+                    call->changed_context);
 }
 
 /* Reads what was received, if anything; a reply that cannot be read makes the call fail. */
@@ -94,7 +77,8 @@ static void take_message(struct call *call)
 {
    if (!call->message)
       return;
-   if (!read_message(call) && call->reply.errors[GRPC_STATUS_INTERNAL]++ == 0)
+   if (!message_read(call->message, add_message, call) &&
+       call->reply.errors[GRPC_STATUS_INTERNAL]++ == 0)
       snprintf(call->reply.error_text, sizeof call->reply.error_text,
                "the reply cannot be decoded");
    grpc_byte_buffer_destroy(call->message);

@@ -25,6 +25,8 @@ struct call {
    uint64_t due_ns;
    bool counted;
    struct call *next_idle;
+   reply_change_fn *changed; /* NULL, or is told of each change that the answer acknowledges */
+   void *changed_context;
 
    /* Of the last call, once it has ended. */
    struct workload_request request;

@@ -14,7 +14,7 @@
 
 /* ---- Connecting ---- */
 
-static grpc_channel *open_channel(const struct driver_target *target)
+grpc_channel *driver_open_channel(const struct driver_target *target)
 {
    /* Without features that cost time in each call. */
    const grpc_arg more[] = {
@@ -55,7 +55,7 @@ static bool connect_all(struct driver *driver, char failure[CHANNEL_TEXT_SIZE])
    bool ready = true;
    for (unsigned i = 0; ready && i < driver->target.connections; i++) {
       struct call_target *target = &driver->channels[i];
-      target->channel = open_channel(&driver->target);
+      target->channel = driver_open_channel(&driver->target);
       target->metadata = &driver->token;
       target->metadata_count = credentials_authorization(driver->target.credentials) ? 1 : 0;
       for (size_t method = 0; method < WORKLOAD_METHODS; method++)
@@ -149,11 +149,18 @@ void driver_reset_counts(struct driver_counts *counts)
    *counts = (struct driver_counts){.latency = latency};
 }
 
+void driver_result_deinit(struct driver_result *result)
+{
+   latencies_destroy(result->counts.latency);
+   latencies_destroy(result->delays);
+}
+
 static void add_counts(struct driver_counts *to, const struct driver_counts *from)
 {
    to->calls += from->calls;
    to->operations += from->operations;
    to->missing += from->missing;
+   to->conflicts += from->conflicts;
    for (size_t code = 0; code < REPLY_CODES; code++) {
       to->errors[code] += from->errors[code];
       if (!to->error_texts[code][0])
@@ -256,6 +263,8 @@ static void measure(struct run *run, driver_interval_fn *on_interval, void *cont
    run->start_ns = driver_now_ns() + load->warm_up_ns;
    run->end_ns = load->duration_ns ? run->start_ns + load->duration_ns : UINT64_MAX;
    result->start_unix_ms = kv_clock_unix_ms() + (int64_t)(load->warm_up_ns / 1000000);
+   if (run->watchers)
+      watchers_begin(run->watchers, run->start_ns);
    run_begin(run);
    bool ended = false;
    double from = 0;
@@ -268,6 +277,8 @@ static void measure(struct run *run, driver_interval_fn *on_interval, void *cont
       from = result->seconds;
    }
    run_finish(run);
+   if (run->watchers)
+      run_end_watch(run, result);
 }
 
 enum kv_code driver_run(struct driver *driver, const struct driver_load *load,
@@ -277,13 +288,17 @@ enum kv_code driver_run(struct driver *driver, const struct driver_load *load,
    struct run run = {0};
    struct driver_counts interval = {.latency = latencies_create()};
    *result = (struct driver_result){.counts.latency = latencies_create()};
-   bool good = run_init(&run, driver, load) && interval.latency && result->counts.latency;
-   if (good)
+   enum kv_code code = KV_OK;
+   if (!run_init(&run, driver, load) || !interval.latency || !result->counts.latency)
+      code = kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
+   if (code == KV_OK)
+      code = run_watch(&run, status);
+   if (code == KV_OK)
       measure(&run, on_interval, context, &interval, result);
+   run_close_watch(&run);
    run_deinit(&run);
    latencies_destroy(interval.latency);
-   if (good)
-      return KV_OK;
-   latencies_destroy(result->counts.latency);
-   return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
+   if (code != KV_OK)
+      driver_result_deinit(result);
+   return code;
 }

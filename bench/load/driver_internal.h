@@ -4,6 +4,7 @@
 
 #include "bench/load/call.h"
 #include "bench/load/driver.h"
+#include "bench/load/watchers.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -41,6 +42,11 @@ struct run {
    pthread_t pacer; /* starts the calls of an open loop */
    struct workload *pacer_workload;
 
+   struct delays *delays; /* of the watchers, if there are any */
+   struct watchers *watchers;
+   grpc_channel **watch_channels;
+   size_t watch_channel_count;
+
    pthread_mutex_t lock;
    pthread_cond_t changed;
    struct call *first_idle, *last_idle; /* under the lock, as the next two */
@@ -49,7 +55,14 @@ struct run {
 };
 
 uint64_t driver_now_ns(void);
+struct timespec driver_timespec_of(uint64_t ns);
+/* Ends the process when it cannot. */
+void driver_start_thread(pthread_t *thread, void *(*function)(void *), void *argument);
+/* A channel to the target that shares its connection with none. */
+grpc_channel *driver_open_channel(const struct driver_target *target);
 void driver_reset_counts(struct driver_counts *counts);
+void driver_count_error(struct driver_counts *counts, size_t code, uint64_t times,
+                        const char *text);
 
 /* Starts the threads of a run whose parts are there. */
 void run_begin(struct run *run);
@@ -57,5 +70,12 @@ void run_begin(struct run *run);
 bool run_await(struct run *run, uint64_t until_ns);
 /* Ends the threads, after that. */
 void run_finish(struct run *run);
+
+/* Opens the watches of the load, if it has any. */
+enum kv_code run_watch(struct run *run, struct kv_status *status);
+/* Waits until they have all that the run has changed, and adds what they saw to the result. */
+void run_end_watch(struct run *run, struct driver_result *result);
+/* Closes them, also after a failure of run_watch. */
+void run_close_watch(struct run *run);
 
 #endif

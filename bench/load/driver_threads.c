@@ -18,7 +18,7 @@ uint64_t driver_now_ns(void)
    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-static struct timespec timespec_of(uint64_t ns)
+struct timespec driver_timespec_of(uint64_t ns)
 {
    return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
 }
@@ -80,7 +80,7 @@ static void set_over(struct run *run)
 
 /* ---- Ending a call ---- */
 
-static void count_error(struct driver_counts *counts, size_t code, uint64_t times, const char *text)
+void driver_count_error(struct driver_counts *counts, size_t code, uint64_t times, const char *text)
 {
    counts->errors[code] += times;
    if (!counts->error_texts[code][0])
@@ -91,8 +91,29 @@ static void count_failed_call(struct driver_counts *counts, const struct call *c
 {
    char *text = grpc_slice_to_c_string(call->details);
    grpc_status_code code = call->code < REPLY_CODES ? call->code : GRPC_STATUS_UNKNOWN;
-   count_error(counts, (size_t)code, 1, text);
+   driver_count_error(counts, (size_t)code, 1, text);
    gpr_free(text);
+}
+
+/* Whether the server has refused a change because the key was no longer as a call had seen it. */
+static bool is_conflict(const struct call *call)
+{
+   return call->request.conditional && call->code == GRPC_STATUS_FAILED_PRECONDITION;
+}
+
+/* What the answer has shown of its key. */
+static void learn(struct run *run, const struct call *call)
+{
+   switch (call->request.method) {
+   case WORKLOAD_CALL_SET:
+   case WORKLOAD_CALL_GET:
+   case WORKLOAD_CALL_DEL:
+      workload_learn(run->source, call->request.key,
+                     call->code == GRPC_STATUS_OK ? call->reply.version : WORKLOAD_UNKNOWN);
+      break;
+   default:
+      break;
+   }
 }
 
 static void count(struct worker *worker, const struct call *call)
@@ -102,14 +123,17 @@ static void count(struct worker *worker, const struct call *call)
    pthread_mutex_lock(&worker->lock);
    counts->calls++;
    latencies_record(counts->latency, latency);
-   if (call->code != GRPC_STATUS_OK) {
+   if (is_conflict(call)) {
+      counts->operations++;
+      counts->conflicts++;
+   } else if (call->code != GRPC_STATUS_OK) {
       count_failed_call(counts, call);
    } else {
       counts->operations += call->reply.results;
       counts->missing += call->reply.missing;
       for (size_t code = 0; call->reply.error_text[0] && code < REPLY_CODES; code++)
          if (call->reply.errors[code])
-            count_error(counts, code, call->reply.errors[code], call->reply.error_text);
+            driver_count_error(counts, code, call->reply.errors[code], call->reply.error_text);
    }
    pthread_mutex_unlock(&worker->lock);
 }
@@ -129,6 +153,7 @@ static void *work(void *argument)
       struct call *call = call_take(&event);
       if (!call)
          continue;
+      learn(run, call);
       if (call->counted)
          count(worker, call);
       call_release(call);
@@ -139,7 +164,7 @@ static void *work(void *argument)
 
 static void sleep_until(uint64_t due_ns)
 {
-   struct timespec due = timespec_of(due_ns);
+   struct timespec due = driver_timespec_of(due_ns);
    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
       ;
 }
@@ -163,7 +188,7 @@ static void *pace(void *argument)
    return NULL;
 }
 
-static void start_thread(pthread_t *thread, void *(*function)(void *), void *argument)
+void driver_start_thread(pthread_t *thread, void *(*function)(void *), void *argument)
 {
    int error = pthread_create(thread, NULL, function, argument);
    if (error != 0) {
@@ -184,14 +209,14 @@ void run_begin(struct run *run)
    }
    run->over = closed;
    for (unsigned i = 0; i < threads; i++)
-      start_thread(&run->workers[i].thread, work, &run->workers[i]);
+      driver_start_thread(&run->workers[i].thread, work, &run->workers[i]);
    if (!closed)
-      start_thread(&run->pacer, pace, run);
+      driver_start_thread(&run->pacer, pace, run);
 }
 
 bool run_await(struct run *run, uint64_t until_ns)
 {
-   struct timespec until = timespec_of(until_ns);
+   struct timespec until = driver_timespec_of(until_ns);
    pthread_mutex_lock(&run->lock);
    int error = 0;
    while (error == 0 && !(run->over && run->idle_count == run->call_count))

@@ -1,5 +1,6 @@
 /* kvstore-bench: reads the options, fills, loads, prints. */
 #include "bench/load/output.h"
+#include "bench/load/request.h"
 #include "core/support/standard_files.h"
 
 #include <errno.h>
@@ -57,12 +58,12 @@ static int fill(const struct options *options, struct driver *driver)
 {
    struct driver_load load = {.plan = options->load.plan, .interval_ns = 1000000000};
    struct workload_plan *plan = &load.plan;
-   plan->scan = false;
    memset(plan->weights, 0, sizeof plan->weights);
    plan->weights[WORKLOAD_SET] = 1;
    plan->distribution = WORKLOAD_SEQUENTIAL;
    plan->limit = plan->keys;
-   plan->batch = FILL_MESSAGE_SIZE / (plan->value_size_max + WORKLOAD_KEY_SIZE) + 1;
+   plan->atomic = false;
+   plan->batch = FILL_MESSAGE_SIZE / (plan->value_size_max + REQUEST_KEY_SIZE) + 1;
    if (plan->batch > FILL_BATCH_MAX)
       plan->batch = FILL_BATCH_MAX;
    struct kv_status status;
@@ -77,7 +78,7 @@ static int fill(const struct options *options, struct driver *driver)
               result.seconds);
    if (failed)
       output_table(stderr, options, &result);
-   latencies_destroy(result.counts.latency);
+   driver_result_deinit(&result);
    return failed ? EXIT_FAILED : EXIT_DONE;
 }
 
@@ -103,7 +104,7 @@ static int measure(const struct options *options, struct driver *driver, FILE *c
    else
       output_table(stdout, options, &result);
    int code = driver_errors(&result.counts) > 0 ? EXIT_FAILED : EXIT_DONE;
-   latencies_destroy(result.counts.latency);
+   driver_result_deinit(&result);
    return code;
 }
 

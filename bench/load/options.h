@@ -6,14 +6,17 @@
 
 #include <stdio.h>
 
+#define OPTIONS_SERVICE "/kvstore.v1.KeyValueService/"
 #define OPTIONS_CONNECTIONS_MAX 10000
 #define OPTIONS_STREAMS_MAX 100000
-#define OPTIONS_BATCH_MAX 1000000
+#define OPTIONS_BATCH_MAX 100000
+#define OPTIONS_TRANSACTION_MAX 10000
+#define OPTIONS_WATCHERS_MAX 100000
 
 struct options {
    struct driver_target target;
    struct driver_load load;
-   bool fill, by_requests, json, help, version;
+   bool fill, scan, by_requests, json, help, version;
    const char *csv; /* file name, or NULL */
    struct credentials_options credentials;
 };

@@ -20,9 +20,9 @@ static const double curve[] = {0,      0.1,    0.2,    0.3,     0.4,     0.5,   
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static double us(const struct driver_counts *counts, double quantile)
+static double us(const struct latencies *latencies, double quantile)
 {
-   return (double)latencies_quantile(counts->latency, quantile) / 1000;
+   return (double)latencies_quantile(latencies, quantile) / 1000;
 }
 
 static double per_second(uint64_t count, double seconds)
@@ -35,6 +35,15 @@ static double per_second(uint64_t count, double seconds)
 static void print_count(FILE *file, const char *what, uint64_t count, double seconds)
 {
    fprintf(file, "%-12s %12" PRIu64 "  %12.1f/s\n", what, count, per_second(count, seconds));
+}
+
+static void print_times(FILE *file, const char *what, const struct latencies *latencies)
+{
+   fprintf(file, "%-12s %12s us\n", what, "");
+   fprintf(file, "  %-10s %12.1f\n", "mean", latencies_mean(latencies) / 1000);
+   for (size_t i = 0; i < COUNT(percentiles); i++)
+      fprintf(file, "  %-10s %12.1f\n", percentiles[i].name,
+              us(latencies, percentiles[i].quantile));
 }
 
 void output_table(FILE *file, const struct options *options, const struct driver_result *result)
@@ -50,15 +59,17 @@ void output_table(FILE *file, const struct options *options, const struct driver
    print_count(file, "calls", counts->calls, result->seconds);
    print_count(file, "operations", counts->operations, result->seconds);
    fprintf(file, "%-12s %12" PRIu64 "\n", "not found", counts->missing);
+   fprintf(file, "%-12s %12" PRIu64 "\n", "conflicts", counts->conflicts);
    fprintf(file, "%-12s %12" PRIu64 "\n", "errors", driver_errors(counts));
    for (size_t code = 0; code < REPLY_CODES; code++)
       if (counts->errors[code])
          fprintf(file, "  %s %" PRIu64 ", the first: %s\n", kv_code_name((enum kv_code)code),
                  counts->errors[code], counts->error_texts[code]);
-   fprintf(file, "latency      %12s us\n", "");
-   fprintf(file, "  %-10s %12.1f\n", "mean", latencies_mean(counts->latency) / 1000);
-   for (size_t i = 0; i < COUNT(percentiles); i++)
-      fprintf(file, "  %-10s %12.1f\n", percentiles[i].name, us(counts, percentiles[i].quantile));
+   print_times(file, "latency", counts->latency);
+   if (!result->delays)
+      return;
+   print_count(file, "events", result->events, result->watch_seconds);
+   print_times(file, "delay", result->delays);
 }
 
 /* ---- JSON ---- */
@@ -79,15 +90,34 @@ static void print_errors(FILE *file, const struct driver_counts *counts)
    fputs("},\n", file);
 }
 
-static void print_latency(FILE *file, const struct driver_counts *counts)
+static void print_quantiles(FILE *file, const struct latencies *latencies)
 {
-   fprintf(file, "  \"latency_us\": {\"mean\": %.1f", latencies_mean(counts->latency) / 1000);
+   fprintf(file, "{\"mean\": %.1f", latencies_mean(latencies) / 1000);
    for (size_t i = 0; i < COUNT(percentiles); i++)
-      fprintf(file, ", \"%s\": %.1f", percentiles[i].name, us(counts, percentiles[i].quantile));
-   fputs("},\n  \"latency_curve\": [", file);
+      fprintf(file, ", \"%s\": %.1f", percentiles[i].name, us(latencies, percentiles[i].quantile));
+   fputc('}', file);
+}
+
+static void print_latency(FILE *file, const struct latencies *latencies)
+{
+   fputs("  \"latency_us\": ", file);
+   print_quantiles(file, latencies);
+   fputs(",\n  \"latency_curve\": [", file);
    for (size_t i = 0; i < COUNT(curve); i++)
-      fprintf(file, "%s[%g, %.1f]", i ? ", " : "", 100 * curve[i], us(counts, curve[i]));
+      fprintf(file, "%s[%g, %.1f]", i ? ", " : "", 100 * curve[i], us(latencies, curve[i]));
    fputs("]\n", file);
+}
+
+static void print_watch(FILE *file, const struct options *options,
+                        const struct driver_result *result)
+{
+   fprintf(file,
+           "  \"watchers\": %u, \"events\": %" PRIu64 ", \"events_per_second\": %.1f, "
+           "\"delays\": %" PRIu64 ",\n  \"delay_us\": ",
+           options->load.watchers, result->events,
+           per_second(result->events, result->watch_seconds), latencies_count(result->delays));
+   print_quantiles(file, result->delays);
+   fputs(",\n", file);
 }
 
 void output_json(FILE *file, const struct options *options, const struct driver_result *result,
@@ -100,14 +130,17 @@ void output_json(FILE *file, const struct options *options, const struct driver_
            ",\n  \"connections\": %u, \"streams\": %u, \"threads\": %u, \"rate\": %g,\n"
            "  \"start_unix_ms\": %" PRId64 ", \"seconds\": %.6f, \"generator_cpu_seconds\": %.3f,\n"
            "  \"calls\": %" PRIu64 ", \"operations\": %" PRIu64 ", \"not_found\": %" PRIu64 ",\n"
+           "  \"conflicts\": %" PRIu64 ",\n"
            "  \"calls_per_second\": %.1f, \"operations_per_second\": %.1f,\n",
            options->target.connections, options->target.streams, options->target.threads,
            options->load.rate, result->start_unix_ms, result->seconds, generator_seconds,
-           counts->calls, counts->operations, counts->missing,
+           counts->calls, counts->operations, counts->missing, counts->conflicts,
            per_second(counts->calls, result->seconds),
            per_second(counts->operations, result->seconds));
    print_errors(file, counts);
-   print_latency(file, counts);
+   if (result->delays)
+      print_watch(file, options, result);
+   print_latency(file, counts->latency);
    fputs("}\n", file);
 }
 
@@ -115,7 +148,7 @@ void output_json(FILE *file, const struct options *options, const struct driver_
 
 void output_csv_head(FILE *file)
 {
-   fputs("from_s,to_s,calls,operations,not_found,errors", file);
+   fputs("from_s,to_s,calls,operations,not_found,conflicts,errors", file);
    for (size_t i = 0; i < COUNT(percentiles); i++)
       fprintf(file, ",%s_us", percentiles[i].name);
    fputc('\n', file);
@@ -123,10 +156,11 @@ void output_csv_head(FILE *file)
 
 void output_csv_row(FILE *file, double from, double to, const struct driver_counts *counts)
 {
-   fprintf(file, "%.6f,%.6f,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64, from, to, counts->calls,
-           counts->operations, counts->missing, driver_errors(counts));
+   fprintf(file, "%.6f,%.6f,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64, from, to,
+           counts->calls, counts->operations, counts->missing, counts->conflicts,
+           driver_errors(counts));
    for (size_t i = 0; i < COUNT(percentiles); i++)
-      fprintf(file, ",%.1f", us(counts, percentiles[i].quantile));
+      fprintf(file, ",%.1f", us(counts->latency, percentiles[i].quantile));
    fputc('\n', file);
 }
 
@@ -135,6 +169,6 @@ void output_progress(FILE *file, double from, double to, const struct driver_cou
    fprintf(file,
            "%8.1f s  %10.0f operations/s  p50 %8.1f us  p99 %8.1f us  max %8.1f us  %" PRIu64
            " errors\n",
-           to, per_second(counts->operations, to - from), us(counts, 0.5), us(counts, 0.99),
-           us(counts, 1), driver_errors(counts));
+           to, per_second(counts->operations, to - from), us(counts->latency, 0.5),
+           us(counts->latency, 0.99), us(counts->latency, 1), driver_errors(counts));
 }

@@ -1,134 +1,257 @@
 #include "bench/load/reply.h"
 
+#include "bench/load/fields.h"
+
 #include <stdio.h>
 
-struct field {
-   uint64_t number;
-   uint64_t integer;        /* of a varint */
-   struct kv_slice content; /* of a field with a length */
+/* The fields of the messages that are read. */
+enum {
+   GET_ENTRY = 1,
+   ENTRY_VERSION = 3,
+   SET_VERSION = 1,
+   DELETE_DELETED = 1,
+   DELETE_VERSION = 2,
+   INCREMENT_VERSION = 2,
+   SCAN_ENTRIES = 1,
+   BATCH_RESULTS = 1,
+   TRANSACTION_RESULTS = 2,
+   RESULT_GET = 1,
+   RESULT_SET = 2,
+   RESULT_DELETE = 3,
+   RESULT_INCREMENT = 4,
+   RESULT_ERROR = 6,
+   ERROR_CODE = 1,
+   ERROR_MESSAGE = 3,
+   WATCH_VERSION = 2,
+   WATCH_CREATED = 3,
+   WATCH_EVENTS = 4,
+   WATCH_ENDED = 7,
+   EVENTS_EVENT = 1,
+   EVENT_ENTRY = 2,
+   ENDED_CODE = 1,
+   ENDED_MESSAGE = 3,
 };
 
-struct reader {
-   const uint8_t *at, *end;
-   bool broken;
+/* What is read on the way to a reply. */
+struct reading {
+   struct reply *reply;
+   reply_change_fn *changed;
+   void *context;
 };
 
-static struct reader reader_of(struct kv_slice message)
+/* The integer in field `number`, 0 if it is not there; false when the message is malformed. */
+static bool read_number(struct kv_slice message, uint64_t number, uint64_t *integer)
 {
-   const uint8_t *data = message.data;
-   return (struct reader){.at = data, .end = data + message.size};
-}
-
-static uint64_t read_varint(struct reader *reader)
-{
-   uint64_t number = 0;
-   for (unsigned shift = 0; shift < 64 && reader->at < reader->end; shift += 7) {
-      uint8_t byte = *reader->at++;
-      number |= (uint64_t)(byte & 127) << shift;
-      if (byte < 128)
-         return number;
-   }
-   reader->broken = true;
-   return 0;
-}
-
-/* Returns false at the end, or if the message is malformed. */
-static bool read_field(struct reader *reader, struct field *field)
-{
-   if (reader->at == reader->end)
-      return false;
-   uint64_t tag = read_varint(reader);
-   *field = (struct field){.number = tag >> 3};
-   uint64_t number = read_varint(reader);
-   switch (tag & 7) {
-   case 0:
-      field->integer = number;
-      break;
-   case 2:
-      if (number > (uint64_t)(reader->end - reader->at))
-         reader->broken = true;
-      else
-         field->content = kv_slice(reader->at, (size_t)number);
-      reader->at += reader->broken ? 0 : number;
-      break;
-   default:
-      reader->broken = true;
-   }
-   return !reader->broken;
-}
-
-/* Whether the flag in field `number` is set. */
-static bool read_flag(struct reader *reader, uint64_t number)
-{
-   bool set = false;
-   for (struct field field; read_field(reader, &field);)
+   struct field_reader reader = field_reader_of(message);
+   *integer = 0;
+   for (struct field field; field_read(&reader, &field);)
       if (field.number == number)
-         set = field.integer != 0;
-   return set;
-}
-
-/* GetResponse has its `found` in field 2, DelResponse its `success` in field 1. */
-static bool add_existence(struct reply *reply, struct kv_slice message, uint64_t flag)
-{
-   struct reader reader = reader_of(message);
-   reply->missing += !read_flag(&reader, flag);
+         *integer = field.integer;
    return !reader.broken;
 }
 
-static bool add_error(struct reply *reply, struct kv_slice message)
+static void note_change(const struct reading *reading, uint64_t version)
 {
-   struct reader reader = reader_of(message);
-   uint64_t code = 0;
-   struct kv_slice text = kv_slice("", 0);
-   for (struct field field; read_field(&reader, &field);) {
-      if (field.number == 1)
-         code = field.integer;
-      else if (field.number == 2)
-         text = field.content;
+   if (version > reading->reply->last_change)
+      reading->reply->last_change = version;
+   if (version > 0 && reading->changed)
+      reading->changed(reading->context, version);
+}
+
+/* An answer to a get says something only of a key that is there; so do those of the frozen
+ * service. */
+static bool add_get(const struct reading *reading, struct kv_slice message)
+{
+   struct reply *reply = reading->reply;
+   struct field_reader reader = field_reader_of(message);
+   reply->missing += message.size == 0;
+   reply->version = 0;
+   for (struct field field; field_read(&reader, &field);)
+      if (field.number == GET_ENTRY)
+         read_number(field.content, ENTRY_VERSION, &reply->version);
+   return !reader.broken;
+}
+
+static bool add_set(const struct reading *reading, struct kv_slice message)
+{
+   bool good = read_number(message, SET_VERSION, &reading->reply->version);
+   note_change(reading, reading->reply->version);
+   return good;
+}
+
+static bool add_delete(const struct reading *reading, struct kv_slice message)
+{
+   uint64_t deleted, version;
+   bool good = read_number(message, DELETE_DELETED, &deleted) &&
+               read_number(message, DELETE_VERSION, &version);
+   if (!good)
+      return false;
+   reading->reply->missing += !deleted;
+   reading->reply->version = 0;
+   note_change(reading, version);
+   return true;
+}
+
+static bool add_increment(const struct reading *reading, struct kv_slice message)
+{
+   uint64_t version;
+   if (!read_number(message, INCREMENT_VERSION, &version))
+      return false;
+   note_change(reading, version);
+   return true;
+}
+
+/* Reads a code and a text from the fields of these numbers. */
+static bool read_failure(struct kv_slice message, uint64_t code_field, uint64_t text_field,
+                         uint64_t *code, struct kv_slice *text)
+{
+   struct field_reader reader = field_reader_of(message);
+   *code = 0;
+   *text = kv_slice("", 0);
+   for (struct field field; field_read(&reader, &field);) {
+      if (field.number == code_field)
+         *code = field.integer;
+      else if (field.number == text_field && field.content.data)
+         *text = field.content;
    }
+   return !reader.broken;
+}
+
+static bool add_error(const struct reading *reading, struct kv_slice message)
+{
+   struct reply *reply = reading->reply;
+   uint64_t code;
+   struct kv_slice text;
+   bool good = read_failure(message, ERROR_CODE, ERROR_MESSAGE, &code, &text);
    reply->errors[code < REPLY_CODES ? code : 2]++;
    if (!reply->error_text[0])
       snprintf(reply->error_text, sizeof reply->error_text, "%.*s", (int)text.size,
                (const char *)text.data);
-   return !reader.broken;
+   return good;
 }
 
-static bool add_result(struct reply *reply, struct kv_slice message)
+static bool add_result(const struct reading *reading, struct kv_slice message)
 {
-   struct reader reader = reader_of(message);
+   struct field_reader reader = field_reader_of(message);
    bool good = true;
-   for (struct field field; good && read_field(&reader, &field);) {
-      if (field.number == 2)
-         good = add_existence(reply, field.content, 2);
-      else if (field.number == 3)
-         good = add_existence(reply, field.content, 1);
-      else if (field.number == 4)
-         good = add_error(reply, field.content);
+   for (struct field field; good && field_read(&reader, &field);) {
+      switch (field.number) {
+      case RESULT_GET:
+         good = add_get(reading, field.content);
+         break;
+      case RESULT_SET:
+         good = add_set(reading, field.content);
+         break;
+      case RESULT_DELETE:
+         good = add_delete(reading, field.content);
+         break;
+      case RESULT_INCREMENT:
+         good = add_increment(reading, field.content);
+         break;
+      case RESULT_ERROR:
+         good = add_error(reading, field.content);
+         break;
+      default:
+         break;
+      }
    }
    return good && !reader.broken;
 }
 
-bool reply_add(struct reply *reply, enum workload_method method, struct kv_slice message)
+/* Counts the fields `number` of a message, and reads them as results if they are. */
+static bool add_list(const struct reading *reading, struct kv_slice message, uint64_t number,
+                     bool results)
 {
-   struct reader reader = reader_of(message);
+   struct field_reader reader = field_reader_of(message);
    bool good = true;
+   for (struct field field; good && field_read(&reader, &field);) {
+      if (field.number != number)
+         continue;
+      reading->reply->results++;
+      if (results)
+         good = add_result(reading, field.content);
+   }
+   return good && !reader.broken;
+}
+
+bool reply_add(struct reply *reply, enum workload_method method, struct kv_slice message,
+               reply_change_fn *changed, void *context)
+{
+   const struct reading reading = {reply, changed, context};
+   switch (method) {
+   case WORKLOAD_CALL_BATCH:
+      return add_list(&reading, message, BATCH_RESULTS, true);
+   case WORKLOAD_CALL_TRANSACTION:
+      return add_list(&reading, message, TRANSACTION_RESULTS, true);
+   case WORKLOAD_CALL_SCAN:
+      return add_list(&reading, message, SCAN_ENTRIES, false);
+   default:
+      break;
+   }
+   reply->results++;
    switch (method) {
    case WORKLOAD_CALL_GET:
+      return add_get(&reading, message);
    case WORKLOAD_CALL_DEL:
-      reply->results++;
-      return add_existence(reply, message, method == WORKLOAD_CALL_GET ? 2 : 1);
-   case WORKLOAD_CALL_BATCH:
-   case WORKLOAD_CALL_SCAN:
-      for (struct field field; good && read_field(&reader, &field);) {
-         if (field.number != 1)
-            continue;
-         reply->results++;
-         if (method == WORKLOAD_CALL_BATCH)
-            good = add_result(reply, field.content);
-      }
-      return good && !reader.broken;
+      return add_delete(&reading, message);
+   case WORKLOAD_CALL_INCR:
+      return add_increment(&reading, message);
    default:
-      reply->results++;
-      return true;
+      return add_set(&reading, message);
    }
+}
+
+static bool read_event(struct kv_slice message, reply_change_fn *event, void *context)
+{
+   struct field_reader reader = field_reader_of(message);
+   uint64_t version = 0;
+   for (struct field field; field_read(&reader, &field);)
+      if (field.number == EVENT_ENTRY && !read_number(field.content, ENTRY_VERSION, &version))
+         return false;
+   event(context, version);
+   return !reader.broken;
+}
+
+static bool read_events(struct reply_watch *reply, struct kv_slice message, reply_change_fn *event,
+                        void *context)
+{
+   struct field_reader reader = field_reader_of(message);
+   bool good = true;
+   for (struct field field; good && field_read(&reader, &field);) {
+      if (field.number != EVENTS_EVENT)
+         continue;
+      reply->events++;
+      good = read_event(field.content, event, context);
+   }
+   return good && !reader.broken;
+}
+
+bool reply_read_watch(struct reply_watch *reply, struct kv_slice message, reply_change_fn *event,
+                      void *context)
+{
+   struct field_reader reader = field_reader_of(message);
+   struct kv_slice text;
+   bool good = true;
+   *reply = (struct reply_watch){0};
+   for (struct field field; good && field_read(&reader, &field);) {
+      switch (field.number) {
+      case WATCH_VERSION:
+         reply->version = field.integer;
+         break;
+      case WATCH_CREATED:
+         reply->created = true;
+         break;
+      case WATCH_EVENTS:
+         good = read_events(reply, field.content, event, context);
+         break;
+      case WATCH_ENDED:
+         reply->ended = true;
+         good = read_failure(field.content, ENDED_CODE, ENDED_MESSAGE, &reply->code, &text);
+         snprintf(reply->text, sizeof reply->text, "%.*s", (int)text.size, (const char *)text.data);
+         break;
+      default:
+         break;
+      }
+   }
+   return good && !reader.broken;
 }

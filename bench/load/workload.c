@@ -1,5 +1,7 @@
 #include "bench/load/workload.h"
 
+#include "bench/load/request.h"
+
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -18,21 +20,16 @@ struct workload_source {
    struct zipf zipf;
    uint8_t *pool; /* random bytes for values */
    atomic_uint_least64_t taken;
-   atomic_uint_least64_t next_key; /* of the sequential distribution */
-};
-
-struct operation {
-   enum workload_kind kind;
-   uint64_t key;
-   const uint8_t *value;
-   size_t value_size;
+   atomic_uint_least64_t next_key;  /* of the sequential distribution */
+   atomic_uint_least64_t *versions; /* of each key, plus one; 0: unknown. NULL: nobody asks */
 };
 
 struct workload {
    struct workload_source *source;
    uint64_t random;
    struct workload_request request;
-   struct operation operations[]; /* of the request */
+   struct request_scan scan;              /* of the request, if it is one */
+   struct request_operation operations[]; /* or these */
 };
 
 /* ---- Random numbers ---- */
@@ -119,66 +116,95 @@ static enum workload_kind choose_kind(struct workload *workload)
    return kind;
 }
 
-static void choose_operation(struct workload *workload, struct operation *operation)
+static void fill_set(struct workload *workload, struct request_operation *operation)
 {
    const struct workload_source *source = workload->source;
    const struct workload_plan *plan = &source->plan;
-   *operation = (struct operation){.kind = choose_kind(workload), .key = choose_key(workload)};
-   if (operation->kind != WORKLOAD_SET)
-      return;
+   operation->kind = REQUEST_SET;
    size_t spread = plan->value_size_max - plan->value_size_min;
    operation->value_size = plan->value_size_min;
    if (spread > 0)
       operation->value_size += (size_t)random_below(&workload->random, spread + 1);
    operation->value = source->pool + random_below(&workload->random, POOL_SLACK);
+   operation->ttl_ms = plan->ttl_ms_min;
+   if (plan->ttl_ms_max > plan->ttl_ms_min)
+      operation->ttl_ms += random_below(&workload->random, plan->ttl_ms_max - plan->ttl_ms_min + 1);
 }
 
-/* ---- Writing protobuf ---- */
-
-enum { WIRE_VARINT = 0, WIRE_LENGTH = 2 };
-
-static size_t varint_size(uint64_t number)
+static void fill_cas(struct workload *workload, struct request_operation *operation)
 {
-   size_t size = 1;
-   for (; number > 127; number >>= 7)
-      size++;
-   return size;
+   uint64_t known = atomic_load(&workload->source->versions[operation->key]);
+   operation->kind = REQUEST_GET;
+   if (known == 0)
+      return;
+   fill_set(workload, operation);
+   operation->conditional = true;
+   operation->version = known - 1;
 }
 
-static size_t field_size(size_t content)
+/* Chooses all of an operation but a scan. */
+static void choose_operation(struct workload *workload, enum workload_kind kind,
+                             struct request_operation *operation)
 {
-   return 1 + varint_size(content) + content;
+   *operation = (struct request_operation){.key = choose_key(workload)};
+   switch (kind) {
+   case WORKLOAD_GET:
+      operation->kind = REQUEST_GET;
+      break;
+   case WORKLOAD_DEL:
+      operation->kind = REQUEST_DEL;
+      break;
+   case WORKLOAD_INCR:
+      operation->kind = REQUEST_INCR;
+      break;
+   case WORKLOAD_CAS:
+      fill_cas(workload, operation);
+      break;
+   default:
+      fill_set(workload, operation);
+   }
 }
 
-static uint8_t *put_head(uint8_t *at, unsigned number, uint64_t length)
+static struct workload_request choose_scan(struct workload *workload)
 {
-   *at++ = (uint8_t)(number << 3 | WIRE_LENGTH);
-   for (; length > 127; length >>= 7)
-      *at++ = (uint8_t)(length | 128);
-   *at++ = (uint8_t)length;
-   return at;
+   const struct workload_plan *plan = &workload->source->plan;
+   workload->scan = (struct request_scan){.limit = plan->scan_entries,
+                                          .key = plan->scan_entries ? choose_key(workload) : 0,
+                                          .keys_only = plan->keys_only,
+                                          .descending = plan->descending};
+   return (struct workload_request){
+       .method = WORKLOAD_CALL_SCAN, .operations = 1, .size = request_scan_size(&workload->scan)};
 }
 
-/* Set, Get and Del have their key in field 1, Set its value in field 2. */
-static size_t operation_size(const struct operation *operation)
+static struct workload_request choose_single(struct workload *workload)
 {
-   size_t size = field_size(WORKLOAD_KEY_SIZE);
-   return operation->value_size > 0 ? size + field_size(operation->value_size) : size;
+   static const enum workload_method methods[] = {[REQUEST_SET] = WORKLOAD_CALL_SET,
+                                                  [REQUEST_GET] = WORKLOAD_CALL_GET,
+                                                  [REQUEST_DEL] = WORKLOAD_CALL_DEL,
+                                                  [REQUEST_INCR] = WORKLOAD_CALL_INCR};
+   enum workload_kind kind = choose_kind(workload);
+   if (kind == WORKLOAD_SCAN)
+      return choose_scan(workload);
+   struct request_operation *operation = &workload->operations[0];
+   choose_operation(workload, kind, operation);
+   return (struct workload_request){.method = methods[operation->kind],
+                                    .operations = 1,
+                                    .size = request_operation_size(operation),
+                                    .key = operation->key,
+                                    .conditional = operation->conditional};
 }
 
-static uint8_t *put_operation(uint8_t *at, const struct operation *operation)
+static struct workload_request choose_list(struct workload *workload, size_t count)
 {
-   at = put_head(at, 1, WORKLOAD_KEY_SIZE);
-   memcpy(at, "key:", 4);
-   uint64_t rest = operation->key;
-   for (size_t i = WORKLOAD_KEY_SIZE; i-- > 4; rest /= 10)
-      at[i] = (uint8_t)('0' + rest % 10);
-   at += WORKLOAD_KEY_SIZE;
-   if (operation->value_size == 0)
-      return at;
-   at = put_head(at, 2, operation->value_size);
-   memcpy(at, operation->value, operation->value_size);
-   return at + operation->value_size;
+   const struct workload_plan *plan = &workload->source->plan;
+   struct workload_request request = {.method = plan->atomic ? WORKLOAD_CALL_TRANSACTION
+                                                             : WORKLOAD_CALL_BATCH,
+                                      .operations = count};
+   for (size_t i = 0; i < count; i++) {
+      choose_operation(workload, choose_kind(workload), &workload->operations[i]);
+      request.size += request_item_size(&workload->operations[i]);
+   }
+   return request;
 }
 
 /* ---- Interface ---- */
@@ -197,6 +223,14 @@ struct workload_source *workload_source_create(const struct workload_plan *plan)
       uint64_t random = random_next(&state);
       memcpy(pool + i, &random, 8);
    }
+   if (plan->weights[WORKLOAD_CAS] > 0) {
+      source->versions = calloc((size_t)plan->keys, sizeof *source->versions);
+      if (!source->versions) {
+         free(pool);
+         free(source);
+         return NULL;
+      }
+   }
    source->plan = *plan;
    source->pool = pool;
    for (size_t i = 0; i < WORKLOAD_KINDS; i++)
@@ -207,8 +241,10 @@ struct workload_source *workload_source_create(const struct workload_plan *plan)
 
 void workload_source_destroy(struct workload_source *source)
 {
-   if (source)
-      free(source->pool);
+   if (!source)
+      return;
+   free(source->versions);
+   free(source->pool);
    free(source);
 }
 
@@ -232,11 +268,6 @@ void workload_destroy(struct workload *workload)
 bool workload_next(struct workload *workload, struct workload_request *request)
 {
    const struct workload_plan *plan = &workload->source->plan;
-   if (plan->scan) {
-      *request = workload->request =
-          (struct workload_request){.method = WORKLOAD_CALL_SCAN, .size = plan->keys_only ? 2 : 0};
-      return true;
-   }
    size_t count = plan->batch ? plan->batch : 1;
    if (plan->limit > 0) {
       uint64_t taken = atomic_fetch_add(&workload->source->taken, count);
@@ -245,32 +276,31 @@ bool workload_next(struct workload *workload, struct workload_request *request)
       if (count > plan->limit - taken)
          count = (size_t)(plan->limit - taken);
    }
-   *request = (struct workload_request){.method = WORKLOAD_CALL_BATCH, .operations = count};
-   for (size_t i = 0; i < count; i++) {
-      choose_operation(workload, &workload->operations[i]);
-      size_t size = operation_size(&workload->operations[i]);
-      request->size += plan->batch ? field_size(field_size(size)) : size;
-   }
-   if (!plan->batch)
-      request->method = (enum workload_method)workload->operations[0].kind;
-   workload->request = *request;
+   workload->request = plan->batch ? choose_list(workload, count) : choose_single(workload);
+   *request = workload->request;
    return true;
 }
 
 void workload_write(const struct workload *workload, uint8_t *message)
 {
-   if (workload->request.method == WORKLOAD_CALL_SCAN) {
-      if (workload->request.size > 0)
-         memcpy(message, (uint8_t[]){3 << 3 | WIRE_VARINT, true}, 2); /* keys_only */
-      return;
+   switch (workload->request.method) {
+   case WORKLOAD_CALL_SCAN:
+      request_put_scan(message, &workload->scan);
+      break;
+   case WORKLOAD_CALL_BATCH:
+   case WORKLOAD_CALL_TRANSACTION:
+      for (size_t i = 0; i < workload->request.operations; i++)
+         message = request_put_item(
+             message, workload->source->plan.atomic ? REQUEST_TRANSACTION : REQUEST_BATCH,
+             &workload->operations[i]);
+      break;
+   default:
+      request_put_operation(message, &workload->operations[0]);
    }
-   for (size_t i = 0; i < workload->request.operations; i++) {
-      const struct operation *operation = &workload->operations[i];
-      if (workload->request.method == WORKLOAD_CALL_BATCH) {
-         size_t size = operation_size(operation);
-         message = put_head(message, 1, field_size(size));
-         message = put_head(message, (unsigned)operation->kind + 1, size);
-      }
-      message = put_operation(message, operation);
-   }
+}
+
+void workload_learn(struct workload_source *source, uint64_t key, uint64_t version)
+{
+   if (source->versions)
+      atomic_store(&source->versions[key], version + 1);
 }

@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 
 import grpc
 
@@ -109,6 +110,65 @@ class Bench(harness.Case):
         self.assertEqual((result["operations"], result["not_found"]), (60, 20))
         self.assertEqual(self.server.status().keys, 0)
 
+    def test_counters_are_keys_of_their_own(self):
+        result = self.json("--fill", "--requests", "60", "--keys", "1", "--mix", "incr=1,set=1")
+        self.assertEqual((result["errors"], self.server.status().version), ({}, 61))
+        entries = dict(self.server.scan())
+        self.assertEqual(list(entries), ["key:000000000000", "num:000000000000"])
+        self.assertLess(0, int(entries["num:000000000000"]))
+
+    def test_a_transaction_counts_its_operations(self):
+        result = self.json("--requests", "20", "--transaction", "30", "--mix", "set=1")
+        self.assertEqual((result["calls"], result["operations"]), (20, 600))
+        self.assertEqual(self.server.status().version, 600)
+        result = self.json("--requests", "20", "--transaction", "30", "--mix", "get=1,del=1",
+                           "--keys", "1000000")
+        self.assertEqual(result["operations"], 600)
+        self.assertLess(0, result["not_found"])
+
+    def test_a_lone_cas_never_meets_a_conflict_and_many_on_one_key_do(self):
+        flags = ("--mix", "cas=1", "--requests", "300")
+        alone = self.json(*flags, "-c", "1", "-s", "1", "--keys", "10")
+        self.assertEqual((alone["conflicts"], alone["errors"]), (0, {}))
+        # All keys were missing: the first call of each was a get that found nothing.
+        self.assertEqual(alone["not_found"], 10)
+        self.assertEqual(self.server.status().version, 290)
+        # Each call does one thing: it sees the version, or sets, or fails to.
+        together = self.json(*flags, "-c", "4", "-s", "16", "--keys", "1")
+        self.assertLess(0, together["conflicts"])
+        self.assertEqual((together["operations"], together["errors"]), (300, {}))
+        changed = self.server.status().version - 290
+        self.assertLessEqual(changed, 300 - together["conflicts"])
+        self.assertLess(0, changed)
+
+    def test_what_is_set_with_a_ttl_expires(self):
+        self.bench("--fill", "--requests", "0", "--keys", "1000", "--ttl", "0.001-0.002")
+        give_up = time.monotonic() + PATIENCE
+        while self.server.status().keys:
+            self.assertLess(time.monotonic(), give_up)
+            time.sleep(0.01)
+        self.bench("--fill", "--requests", "0", "--keys", "1000", "--ttl", "1e9")
+        self.assertEqual(self.server.status().keys, 1000)
+
+    def test_scans_in_a_mix_begin_at_a_key_and_end_at_their_limit(self):
+        result = self.json("--fill", "--requests", "20", "--keys", "1000", "--mix", "scan=1",
+                           "--distribution", "sequential", "--scan-limit", "300")
+        self.assertEqual((result["calls"], result["operations"]), (20, 20 * 300))
+        result = self.json("--requests", "20", "--keys", "1000", "--mix", "scan=1", "--reverse",
+                           "--distribution", "sequential", "--scan-limit", "300")
+        # Backwards from key i there are i + 1.
+        self.assertEqual(result["operations"], sum(range(1, 21)))
+        result = self.json("--requests", "5", "--keys", "1000", "--scan", "--reverse")
+        self.assertEqual(result["operations"], 5 * 1000)
+
+    def test_the_frozen_service_can_be_measured_as_another_server(self):
+        flags = ("--set-method", "/kvstore.KeyValueStore/Set", "--get-method",
+                 "/kvstore.KeyValueStore/Get", "--requests", "100", "--keys", "1000")
+        result = self.json(*flags, "--mix", "get=1")
+        self.assertEqual((result["operations"], result["not_found"]), (100, 100))
+        result = self.json("--fill", *flags)
+        self.assertEqual((result["operations"], result["not_found"]), (100, 0))
+
     def test_a_scan_counts_the_entries(self):
         for flag in ("--scan", "--scan=keys"):
             with self.subTest(flag):
@@ -173,6 +233,11 @@ class Bench(harness.Case):
     def test_wrong_use_is_refused_with_2(self):
         for flags in (["--mix", "set"], ["--mix", "set=0"], ["--keys", "0"], ["--rate", "-1"],
                       ["--distribution", "even"], ["--value-size", "9-3"], ["--batch", "x"],
+                      ["--batch", "100001"], ["--transaction", "10001"], ["--ttl", "0"],
+                      ["--ttl", "5-1"], ["--ttl", "1s"], ["--mix", "cas"], ["--mix", "ca=1"],
+                      ["--batch", "5", "--mix", "cas=1"], ["--transaction", "5", "--scan"],
+                      ["--mix", "cas=1", "--keys", "100000001"], ["--watch-keys", "5"],
+                      ["--watchers", "0"],
                       ["--requests", "0"], ["--requests"], ["--nonsense"], ["extra"],
                       ["--streams", "100001"], ["-a", "localhost"]):
             with self.subTest(flags):

@@ -1,14 +1,16 @@
 /* What the load generator asks: its messages are read back with protobuf-c, its random choices are
  * counted.
  */
-#include "bench/load/reply.h"
-#include "kvstore.pb-c.h"
+#include "bench/load/request.h"
+#include "bench/load/workload.h"
+#include "kvstore/v1/key_value.pb-c.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -51,8 +53,8 @@ static uint8_t *next(struct fixture *fixture, struct workload_request *request)
 
 static unsigned long number_of(ProtobufCBinaryData key)
 {
-   char text[WORKLOAD_KEY_SIZE + 1] = {0};
-   assert_int_equal(key.len, WORKLOAD_KEY_SIZE);
+   char text[REQUEST_KEY_SIZE + 1] = {0};
+   assert_int_equal(key.len, REQUEST_KEY_SIZE);
    memcpy(text, key.data, key.len);
    char *rest;
    assert_memory_equal(text, "key:", 4);
@@ -68,11 +70,11 @@ static unsigned long next_set(struct fixture *fixture, size_t low, size_t high)
    uint8_t *message = next(fixture, &request);
    assert_int_equal(request.method, WORKLOAD_CALL_SET);
    assert_int_equal(request.operations, 1);
-   Kvstore__SetRequest *set = kvstore__set_request__unpack(NULL, request.size, message);
+   Kvstore__V1__SetRequest *set = kvstore__v1__set_request__unpack(NULL, request.size, message);
    assert_non_null(set);
    assert_in_range(set->value.len, low, high);
    unsigned long number = number_of(set->key);
-   kvstore__set_request__free_unpacked(set, NULL);
+   kvstore__v1__set_request__free_unpacked(set, NULL);
    free(message);
    return number;
 }
@@ -106,22 +108,23 @@ static void a_batch_holds_its_operations_in_the_mix_asked_for(void **state)
    struct workload_request request;
    uint8_t *message = next(&fixture, &request);
    assert_int_equal(request.method, WORKLOAD_CALL_BATCH);
-   Kvstore__BatchRequest *batch = kvstore__batch_request__unpack(NULL, request.size, message);
+   Kvstore__V1__BatchRequest *batch =
+       kvstore__v1__batch_request__unpack(NULL, request.size, message);
    assert_non_null(batch);
    assert_int_equal(batch->n_operations, 10000);
-   unsigned kinds[4] = {0};
+   unsigned kinds[6] = {0};
    for (size_t i = 0; i < batch->n_operations; i++) {
-      const Kvstore__Operation *operation = batch->operations[i];
-      kinds[operation->operation_case]++;
-      if (operation->operation_case == KVSTORE__OPERATION__OPERATION_SET)
+      const Kvstore__V1__Operation *operation = batch->operations[i];
+      kinds[operation->kind_case]++;
+      if (operation->kind_case == KVSTORE__V1__OPERATION__KIND_SET)
          assert_int_equal(operation->set->value.len, 10);
-      if (operation->operation_case == KVSTORE__OPERATION__OPERATION_GET)
+      if (operation->kind_case == KVSTORE__V1__OPERATION__KIND_GET)
          number_of(operation->get->key);
    }
-   assert_in_range(kinds[KVSTORE__OPERATION__OPERATION_SET], 5800, 6200);
-   assert_in_range(kinds[KVSTORE__OPERATION__OPERATION_GET], 2800, 3200);
-   assert_in_range(kinds[KVSTORE__OPERATION__OPERATION_DEL], 850, 1150);
-   kvstore__batch_request__free_unpacked(batch, NULL);
+   assert_in_range(kinds[KVSTORE__V1__OPERATION__KIND_SET], 5800, 6200);
+   assert_in_range(kinds[KVSTORE__V1__OPERATION__KIND_GET], 2800, 3200);
+   assert_in_range(kinds[KVSTORE__V1__OPERATION__KIND_DELETE], 850, 1150);
+   kvstore__v1__batch_request__free_unpacked(batch, NULL);
    free(message);
    end(&fixture);
 }
@@ -155,12 +158,13 @@ static void a_limited_sequential_workload_meets_every_key_once(void **state)
    unsigned long expected = 0;
    struct workload_request request;
    for (uint8_t *message; (message = next(&fixture, &request)) != NULL; free(message)) {
-      Kvstore__BatchRequest *batch = kvstore__batch_request__unpack(NULL, request.size, message);
+      Kvstore__V1__BatchRequest *batch =
+          kvstore__v1__batch_request__unpack(NULL, request.size, message);
       assert_non_null(batch);
       assert_int_equal(batch->n_operations, request.operations);
       for (size_t i = 0; i < batch->n_operations; i++)
          assert_int_equal(number_of(batch->operations[i]->set->key), expected++);
-      kvstore__batch_request__free_unpacked(batch, NULL);
+      kvstore__v1__batch_request__free_unpacked(batch, NULL);
    }
    assert_int_equal(expected, KEYS);
    end(&fixture);
@@ -232,49 +236,177 @@ static void the_same_seed_asks_the_same_and_another_thread_something_else(void *
    end(&second);
 }
 
-/* ---- Replies ---- */
+/* ---- Expiry, conditions, ranges ---- */
 
-static struct reply read_batch(Kvstore__OperationResult **results, size_t count)
+static Kvstore__V1__SetRequest *next_conditional(struct fixture *fixture, uint64_t *key)
 {
-   Kvstore__BatchResponse response = KVSTORE__BATCH_RESPONSE__INIT;
-   response.results = results;
-   response.n_results = count;
-   uint8_t bytes[1024];
-   size_t size = kvstore__batch_response__pack(&response, bytes);
-   struct reply reply = {0};
-   assert_true(reply_add(&reply, WORKLOAD_CALL_BATCH, kv_slice(bytes, size)));
-   for (size_t cut = 1; cut < size; cut++)
-      reply_add(&(struct reply){0}, WORKLOAD_CALL_BATCH, kv_slice(bytes, cut));
-   assert_false(reply_add(&(struct reply){0}, WORKLOAD_CALL_BATCH, kv_slice(bytes, size - 1)));
-   return reply;
+   struct workload_request request;
+   uint8_t *message = next(fixture, &request);
+   assert_int_equal(request.method, WORKLOAD_CALL_SET);
+   assert_true(request.conditional);
+   Kvstore__V1__SetRequest *set = kvstore__v1__set_request__unpack(NULL, request.size, message);
+   assert_non_null(set);
+   assert_int_equal(set->condition->kind_case, KVSTORE__V1__CONDITION__KIND_VERSION);
+   assert_int_equal(set->value.len, 10);
+   assert_int_equal(number_of(set->key), request.key);
+   *key = request.key;
+   free(message);
+   return set;
 }
 
-static void results_of_a_batch_are_counted_by_what_they_say(void **state)
+static void a_cas_asks_for_a_version_then_sets_on_condition_that_it_is_still_that(void **state)
 {
    (void)state;
-   Kvstore__GetResponse found = KVSTORE__GET_RESPONSE__INIT, missing = found;
-   found.found = true;
-   found.value = (ProtobufCBinaryData){.len = 3, .data = (uint8_t *)"abc"};
-   Kvstore__DelResponse deleted = KVSTORE__DEL_RESPONSE__INIT;
-   Kvstore__OperationError error = KVSTORE__OPERATION_ERROR__INIT;
-   error.code = 8;
-   error.message = (ProtobufCBinaryData){.len = 4, .data = (uint8_t *)"full"};
-   Kvstore__OperationResult results[4];
-   for (size_t i = 0; i < 4; i++)
-      kvstore__operation_result__init(&results[i]);
-   results[0].result_case = results[1].result_case = KVSTORE__OPERATION_RESULT__RESULT_GET;
-   results[0].get = &found;
-   results[1].get = &missing;
-   results[2].result_case = KVSTORE__OPERATION_RESULT__RESULT_DEL;
-   results[2].del = &deleted;
-   results[3].result_case = KVSTORE__OPERATION_RESULT__RESULT_ERROR;
-   results[3].error = &error;
-   struct reply reply = read_batch(
-       (Kvstore__OperationResult *[]){results, results + 1, results + 2, results + 3}, 4);
-   assert_int_equal(reply.results, 4);
-   assert_int_equal(reply.missing, 2);
-   assert_int_equal(reply.errors[8], 1);
-   assert_string_equal(reply.error_text, "full");
+   struct fixture fixture;
+   struct workload_plan plan = plain;
+   plan.keys = 1;
+   plan.weights[WORKLOAD_SET] = 0;
+   plan.weights[WORKLOAD_CAS] = 1;
+   start(&fixture, plan);
+   /* Of a missing key, of one that is there, and after it turned out to be another. */
+   const uint64_t versions[] = {0, 7, UINT64_C(1) << 47};
+   for (size_t i = 0; i < 3; i++) {
+      struct workload_request request;
+      assert_true(workload_next(fixture.workload, &request));
+      assert_int_equal(request.method, WORKLOAD_CALL_GET);
+      assert_false(request.conditional);
+      workload_learn(fixture.source, request.key, versions[i]);
+      uint64_t key;
+      Kvstore__V1__SetRequest *set = next_conditional(&fixture, &key);
+      assert_int_equal(set->condition->version, versions[i]);
+      kvstore__v1__set_request__free_unpacked(set, NULL);
+      workload_learn(fixture.source, key, WORKLOAD_UNKNOWN);
+   }
+   end(&fixture);
+}
+
+static void what_is_set_expires_when_it_should(void **state)
+{
+   (void)state;
+   struct fixture fixture;
+   struct workload_plan plan = plain;
+   plan.ttl_ms_min = 100;
+   plan.ttl_ms_max = 300;
+   start(&fixture, plan);
+   uint64_t low = UINT64_MAX, high = 0;
+   for (unsigned i = 0; i < 1000; i++) {
+      struct workload_request request;
+      uint8_t *message = next(&fixture, &request);
+      Kvstore__V1__SetRequest *set = kvstore__v1__set_request__unpack(NULL, request.size, message);
+      assert_non_null(set);
+      assert_int_equal(set->expiry->time_case, KVSTORE__V1__EXPIRY__TIME_TTL_MS);
+      uint64_t ttl_ms = (uint64_t)set->expiry->ttl_ms;
+      low = ttl_ms < low ? ttl_ms : low;
+      high = ttl_ms > high ? ttl_ms : high;
+      kvstore__v1__set_request__free_unpacked(set, NULL);
+      free(message);
+   }
+   assert_in_range(low, 100, 110);
+   assert_in_range(high, 290, 300);
+   end(&fixture);
+}
+
+static void a_transaction_holds_its_operations_without_comparisons(void **state)
+{
+   (void)state;
+   struct fixture fixture;
+   struct workload_plan plan = plain;
+   plan.weights[WORKLOAD_INCR] = 1;
+   plan.batch = 100;
+   plan.atomic = true;
+   start(&fixture, plan);
+   struct workload_request request;
+   uint8_t *message = next(&fixture, &request);
+   assert_int_equal(request.method, WORKLOAD_CALL_TRANSACTION);
+   Kvstore__V1__TransactionRequest *transaction =
+       kvstore__v1__transaction_request__unpack(NULL, request.size, message);
+   assert_non_null(transaction);
+   assert_int_equal(transaction->n_success, 100);
+   assert_int_equal(transaction->n_comparisons + transaction->n_failure, 0);
+   unsigned increments = 0;
+   for (size_t i = 0; i < 100; i++) {
+      const Kvstore__V1__Operation *operation = transaction->success[i];
+      if (operation->kind_case != KVSTORE__V1__OPERATION__KIND_INCREMENT)
+         continue;
+      increments++;
+      assert_int_equal(operation->increment->delta, 1);
+      assert_memory_equal(operation->increment->key.data, "num:", 4);
+   }
+   assert_in_range(increments, 30, 70);
+   kvstore__v1__transaction_request__free_unpacked(transaction, NULL);
+   free(message);
+   end(&fixture);
+}
+
+static Kvstore__V1__ScanRequest *next_scan(struct workload_plan plan)
+{
+   struct fixture fixture;
+   plan.weights[WORKLOAD_SET] = 0;
+   plan.weights[WORKLOAD_SCAN] = 1;
+   start(&fixture, plan);
+   struct workload_request request;
+   uint8_t *message = next(&fixture, &request);
+   assert_int_equal(request.method, WORKLOAD_CALL_SCAN);
+   Kvstore__V1__ScanRequest *scan = kvstore__v1__scan_request__unpack(NULL, request.size, message);
+   assert_non_null(scan);
+   assert_int_equal(scan->range->prefix.len, 4);
+   free(message);
+   end(&fixture);
+   return scan;
+}
+
+static void scans_are_of_all_keys_or_of_some_from_one_on(void **state)
+{
+   (void)state;
+   struct workload_plan plan = plain;
+   Kvstore__V1__ScanRequest *scan = next_scan(plan);
+   assert_int_equal(scan->limit, 0);
+   assert_int_equal(scan->range->start.len + scan->range->end.len, 0);
+   assert_false(scan->descending);
+   assert_int_equal(scan->projection,
+                    KVSTORE__V1__SCAN_REQUEST__PROJECTION__PROJECTION_UNSPECIFIED);
+   kvstore__v1__scan_request__free_unpacked(scan, NULL);
+
+   plan.scan_entries = 300;
+   scan = next_scan(plan);
+   assert_int_equal(scan->limit, 300);
+   assert_in_range(number_of(scan->range->start), 0, KEYS - 1);
+   assert_int_equal(scan->range->end.len, 0);
+   kvstore__v1__scan_request__free_unpacked(scan, NULL);
+
+   plan.descending = plan.keys_only = true;
+   scan = next_scan(plan);
+   assert_true(scan->descending);
+   assert_int_equal(scan->projection, KVSTORE__V1__SCAN_REQUEST__PROJECTION__PROJECTION_KEYS);
+   assert_in_range(number_of(scan->range->end), 1, KEYS);
+   assert_int_equal(scan->range->start.len, 0);
+   kvstore__v1__scan_request__free_unpacked(scan, NULL);
+}
+
+static Kvstore__V1__WatchRequest *read_watch(uint64_t first, uint64_t end)
+{
+   uint8_t message[REQUEST_WATCH_SIZE_MAX];
+   size_t size = request_write_watch(message, first, end, UINT32_MAX);
+   assert_in_range(size, 1, REQUEST_WATCH_SIZE_MAX);
+   Kvstore__V1__WatchRequest *watch = kvstore__v1__watch_request__unpack(NULL, size, message);
+   assert_non_null(watch);
+   assert_int_equal(watch->kind_case, KVSTORE__V1__WATCH_REQUEST__KIND_CREATE);
+   assert_int_equal(watch->create->n_ranges, 1);
+   assert_true(watch->create->omit_values);
+   assert_int_equal(watch->create->progress_interval_ms, UINT32_MAX);
+   return watch;
+}
+
+static void watches_are_of_all_keys_or_of_neighbours(void **state)
+{
+   (void)state;
+   Kvstore__V1__WatchRequest *watch = read_watch(0, 0);
+   assert_int_equal(watch->create->ranges[0]->prefix.len, 4);
+   kvstore__v1__watch_request__free_unpacked(watch, NULL);
+   watch = read_watch(7, 12);
+   assert_int_equal(number_of(watch->create->ranges[0]->start), 7);
+   assert_int_equal(number_of(watch->create->ranges[0]->end), 12);
+   kvstore__v1__watch_request__free_unpacked(watch, NULL);
 }
 
 int main(void)
@@ -287,7 +419,11 @@ int main(void)
        cmocka_unit_test(uniform_keys_are_met_alike),
        cmocka_unit_test(zipfian_keys_follow_their_law),
        cmocka_unit_test(the_same_seed_asks_the_same_and_another_thread_something_else),
-       cmocka_unit_test(results_of_a_batch_are_counted_by_what_they_say),
+       cmocka_unit_test(a_cas_asks_for_a_version_then_sets_on_condition_that_it_is_still_that),
+       cmocka_unit_test(what_is_set_expires_when_it_should),
+       cmocka_unit_test(a_transaction_holds_its_operations_without_comparisons),
+       cmocka_unit_test(scans_are_of_all_keys_or_of_some_from_one_on),
+       cmocka_unit_test(watches_are_of_all_keys_or_of_neighbours),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }
