@@ -2,15 +2,21 @@
 are compared with what it had promised.
 
 A cycle: the server starts (and is killed while it starts, now and then), is checked, then clients
-write keys of their own and read each other's while an administrator saves, changes options and
-switches to other modes and back, until SIGKILL. What a restart must have:
+write keys of their own and read each other's, by the frozen service and by kvstore.v1 (keyvalue.py),
+while an administrator saves, changes options and switches to other modes and back, until SIGKILL. What
+a restart must have:
 
   aof, hybrid   all that was answered, and all that anyone had read
   snapshot      a consistent cut of the histories, not older than the last checkpoint: Save, or the
                 switch to it, which loses nothing that was answered in a durable mode before
   none          nothing
+
+Whatever is there has the version and the expiry it was given, a transaction is there whole or not at
+all, and no key comes back after its expiry. A client repeats a request that has an id after the
+restart: it has the first answer if its effect is there, and is carried out otherwise.
 """
 import collections
+import os
 import random
 import shutil
 import sys
@@ -24,6 +30,8 @@ import grpc
 import harness
 from harness import PATIENCE, admin, kv
 from history import Clients
+from keyvalue import (Defect, Knowledge, Writer, counter_of, repeat, scan, unix_ms,
+                      without_expiring)
 from recorded import DURABLE, Recorded
 from values import encode
 
@@ -46,11 +54,11 @@ COMBINATIONS = {
     "snapshot": ("snapshot", {}),
     **{f"{mode} {fsync}": (mode, {"fsync": fsync})
        for mode in ("aof", "hybrid") for fsync in ("always", "everysec", "no")},
+    "encrypt aof always": ("encrypt", {"inner": "aof", "inner_options":
+                                       "fsync=always,aof_max_size=4096"}),
+    "encrypt hybrid everysec": ("encrypt", {"inner": "hybrid", "inner_options":
+                                            "fsync=everysec,max_snapshots=2"}),
 }
-
-
-class Defect(Exception):
-    """The server broke a promise."""
 
 
 def random_options(rng, plugin, fixed=()):
@@ -67,7 +75,7 @@ def random_options(rng, plugin, fixed=()):
 
 
 def keys_of(client):
-    return [f"{client}/{number}" for number in range(KEYS_PER_CLIENT)]
+    return [*(f"{client}/{number}" for number in range(KEYS_PER_CLIENT)), counter_of(client)]
 
 
 class Load:
@@ -129,25 +137,41 @@ class Load:
     # ---- Clients ----
 
     def _write_and_read(self, rng, client):
-        stub = harness.kv_grpc.KeyValueStoreStub(self.server.connect())
+        channel = self.server.connect()
+        stub = harness.kv_grpc.KeyValueStoreStub(channel)
+        writer = Writer(self.storm, harness.data_grpc.KeyValueServiceStub(channel), client, rng)
         while not self.killed:
-            if rng.random() < 0.2:
+            draw = rng.random()
+            if draw < 0.2:
                 self._read(rng, stub)
+            elif draw < 0.3:
+                writer.write_expiring()
             else:
-                self._write(rng, stub, client)
+                self._write(rng, stub, writer, client)
 
     def _watch(self, rng):
         """Reads all the time, even while writes wait for the disk: what it has seen must stay."""
-        stub = harness.kv_grpc.KeyValueStoreStub(self.server.connect())
+        channel = self.server.connect()
+        stub = harness.kv_grpc.KeyValueStoreStub(channel)
+        stub_of_v1 = harness.data_grpc.KeyValueServiceStub(channel)
         while not self.killed:
             self._read(rng, stub)
-            floors = self.storm.clients.floors()
-            found = {entry.key: entry.value
-                     for part in stub.Scan(kv.ScanRequest(), timeout=PATIENCE)
-                     for entry in part.entries}
+            floors, living = self.storm.clients.floors(), list(self.storm.known.living)
+            entries, called_ms = None, unix_ms()
+            if rng.random() < 0.5:
+                entries = scan(stub_of_v1)[0]
+                found = {key: entry.value for key, entry in entries.items()}
+            else:
+                found = {entry.key: entry.value
+                         for part in stub.Scan(kv.ScanRequest(), timeout=PATIENCE)
+                         for entry in part.entries}
+            self.storm.known.take_expiring(found, called_ms, unix_ms(), living)
             for client in range(CLIENTS):
                 for key in keys_of(client):
-                    self._compare("Scan", key, found.pop(key, None), floors[client])
+                    value = found.pop(key, None)
+                    self._compare("Scan", key, value, floors[client])
+                    if entries and value is not None:
+                        self.storm.known.check_entry(key, entries[key])
             if found:
                 raise Defect(f"Scan found keys that nobody wrote: {sorted(found)[:5]}")
             # What was answered while a durable mode was active outlives a switch to a weaker one.
@@ -167,22 +191,38 @@ class Load:
             raise Defect(f"{call} found {value and value[:40]} at {key}, which is older than write "
                          f"{floor} of its client, or none of its writes")
 
-    def _write(self, rng, stub, client):
+    def _write(self, rng, stub, writer, client):
         clients, history = self.storm.clients, self.storm.clients.histories[client]
-        pairs = []
-        for key in rng.sample(keys_of(client), rng.choice((1, 1, 1, 2, 4))):
+        pairs, by_v1 = self._pairs(rng, client), rng.random() < 0.6
+        if by_v1 and rng.random() < 0.25:
+            counter = counter_of(client)
+            pairs = [(counter, str(int(history.latest(counter) or 0) + 1).encode())]
+        clients.begin(client, pairs)
+        if by_v1:
+            writer.write(pairs)
+            self.storm.counts["of v1"] += 1
+        else:
+            self.storm.known.last[client] = None
+            self._write_frozen(stub, pairs)
+        history.acknowledge()
+        self.storm.counts["writes"] += 1
+
+    def _pairs(self, rng, client):
+        history, pairs = self.storm.clients.histories[client], []
+        keys = keys_of(client)[:KEYS_PER_CLIENT]
+        for key in rng.sample(keys, rng.choice((1, 1, 1, 2, 4))):
             present = history.latest(key) is not None
             deleted = present and rng.random() < 0.2
             pairs.append((key, None if deleted else self.storm.new_value(rng, client)))
-        clients.begin(client, pairs)
+        return pairs
+
+    def _write_frozen(self, stub, pairs):
         if len(pairs) > 1:
             self._batch(stub, pairs)
         elif pairs[0][1] is not None:
             stub.Set(kv.SetRequest(key=pairs[0][0], value=pairs[0][1]), timeout=PATIENCE)
         elif not stub.Del(kv.DelRequest(key=pairs[0][0]), timeout=PATIENCE).success:
             raise Defect(f"Del {pairs[0][0]} found nothing to delete")
-        history.acknowledge()
-        self.storm.counts["writes"] += 1
 
     @staticmethod
     def _batch(stub, pairs):
@@ -244,16 +284,24 @@ class Storm:
         self.name = name
         self.seed = seed
         self.keep = keep  # the data directories of failures
-        self.plugin, self.fixed = COMBINATIONS[name]
         self.folder = tempfile.mkdtemp(prefix="kvstore-storm-")
+        self.plugin, self.fixed = COMBINATIONS[name]
+        if self.plugin == "encrypt":
+            self.fixed = {**self.fixed, "key_file": self._make_key()}
         self.counter = 0  # of values, so that no two are the same
         self.failures = []
         self.counts = collections.Counter()
         self.rng = None
         self.data = None  # the data directory in use
         self.logs = []  # of the server's last runs
-        self.clients = self.recorded = None
+        self.clients = self.recorded = self.known = None
         self.kept = None  # of each client's writes, those answered in a durable mode
+
+    def _make_key(self):
+        path = os.path.join(self.folder, "key")
+        with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(os.urandom(32))
+        return path
 
     def new_value(self, rng, client):
         self.counter += 1
@@ -342,20 +390,37 @@ class Storm:
         status, found = server.status(), dict(server.scan())
         if first:
             self.clients, self.recorded = Clients(CLIENTS), Recorded(status)
-            self.kept = [0] * CLIENTS
+            self.kept, self.known = [0] * CLIENTS, Knowledge()
             if status.plugin != self.plugin or found:
                 raise Defect(f"a fresh store is in mode {status.plugin} and holds {found}")
             return
+        self._count_doubts(status)
+        living = self.known.living if status.plugin in DURABLE else ()
+        entries, called_ms, answered_ms = scan(server.keyvalue)
+        expiring = self.known.take_expiring({key: entry.value for key, entry in entries.items()},
+                                            called_ms, answered_ms, living)
+        found = without_expiring(found)
+        error = self.recorded.restarted(status) or self._lost(status.plugin, found)
+        if error:
+            raise Defect(error)
+        entries = without_expiring(entries)
+        if {key: entry.value for key, entry in entries.items()} != found:
+            raise Defect("the services show different entries")
+        for key, entry in entries.items():
+            self.known.check_entry(key, entry)
+        last = self.known.last
+        self.known.restarted(found, expiring)
+        self.recorded.new_life()
+        self.clients.rebase(found)
+        self.kept = [0] * CLIENTS
+        self.known.last = last
+        repeat(self, server.keyvalue, entries, status.version)
+
+    def _count_doubts(self, status):
         doubtful = sum(len(one.writes) - one.acknowledged for one in self.clients.histories)
         self.counts["writes in doubt"] += doubtful
         self.counts["switches in doubt"] += self.recorded.doubt is not None
         self.counts["of them recorded"] += status.generation > self.recorded.generation
-        error = self.recorded.restarted(status) or self._lost(status.plugin, found)
-        if error:
-            raise Defect(error)
-        self.recorded.new_life()
-        self.clients.rebase(found)
-        self.kept = [0] * CLIENTS
 
     def _lost(self, plugin, found):
         if plugin == "none":

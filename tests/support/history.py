@@ -47,6 +47,12 @@ class Sequential:
         """The value that the last write gave the key; None when there is none."""
         return self._values(key)[-1][1]
 
+    def before(self, key):
+        """Its value before the write that has begun last."""
+        values = self._values(key)
+        is_written = values[-1][0] == len(self.writes) > self.acknowledged
+        return values[-2 if is_written else -1][1]
+
     def states(self):
         """The state after 0, 1, 2, ... writes; the same dictionary each time."""
         state = dict(self.base)

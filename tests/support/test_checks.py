@@ -5,8 +5,10 @@ import tempfile
 import types
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "crash"))
+sys.path[:0] = [os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), folder)
+                for folder in ("crash", "storm")]
 
+import keyvalue
 import trace
 from entries import EMPTY, Entry, State
 from history import Clients, Sequential
@@ -55,6 +57,54 @@ class HistoryTest(unittest.TestCase):
         history.reject()
         self.assertFalse(history.accepts("a", 2, history.floor()))
         self.assertIsNotNone(history.check({"a": 2}, 1))
+
+
+    def test_the_value_before_the_write_in_flight_is_known(self):
+        history = answered([[("a", 1)]])
+        self.assertEqual(history.before("a"), 1)
+        history.begin([("a", 2), ("b", 2)])
+        self.assertEqual((history.before("a"), history.before("b")), (1, None))
+        history.acknowledge()
+        self.assertEqual((history.before("a"), history.latest("a")), (2, 2))
+
+
+class KnowledgeTest(unittest.TestCase):
+    """What a storm knows of versions and expiries."""
+
+    def setUp(self):
+        self.known = keyvalue.Knowledge()
+
+    def entry(self, value=b"x", version=5, expire_time_ms=0):
+        return types.SimpleNamespace(value=value, version=version, expire_time_ms=expire_time_ms)
+
+    def test_a_value_has_one_version(self):
+        self.known.wrote("a", b"x", 5)
+        self.known.check_entry("a", self.entry())
+        with self.assertRaisesRegex(keyvalue.Defect, "has version 6; it was written as 5"):
+            self.known.check_entry("a", self.entry(version=6))
+        self.known.check_entry("b", self.entry())  # seen before it was answered
+        with self.assertRaises(keyvalue.Defect):
+            self.known.check_entry("b", self.entry(version=4))
+
+    def test_a_value_keeps_its_expiry(self):
+        self.known.expiries["a", b"x"] = 9
+        self.known.check_entry("a", self.entry(expire_time_ms=9))
+        with self.assertRaisesRegex(keyvalue.Defect, "expires at 0 instead of 9"):
+            self.known.check_entry("a", self.entry())
+
+    def test_a_key_is_found_until_its_expiry_and_not_after_it(self):
+        key = "t/50/0.1"
+        value = encode(key, 20)
+        for called, answered, there, right in ((49, 60, True, True), (50, 60, True, False),
+                                               (10, 49, False, False), (10, 50, False, True)):
+            with self.subTest(called=called, answered=answered, there=there):
+                found = {key: value} if there else {}
+                try:
+                    self.known.take_expiring(found, called, answered, [key])
+                    passed = True
+                except keyvalue.Defect:
+                    passed = False
+                self.assertEqual(passed, right)
 
 
 class CutTest(unittest.TestCase):
