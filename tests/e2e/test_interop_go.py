@@ -14,8 +14,8 @@ import interop
 IDLE_CASE = "keepalive"
 CASES = ("unary", "server_stream", "client_stream", "bidi", "large_messages", "large_windows",
          "compressed", "metadata", "status_text", "deadline", "cancellation", "unimplemented",
-         "thousand_calls", "thousand_streams", "frozen_service", "health_watch",
-         "health_probe", "reflection")
+         "thousand_calls", "thousand_streams", "frozen_service", "data_service",
+         "health_watch", "health_probe", "reflection")
 
 # Debian's by their paths: others may come first in PATH.
 GO, PROTOC, PROTOC_GEN_GO = "/usr/bin/go", "/usr/bin/protoc", "/usr/bin/protoc-gen-go"
@@ -41,6 +41,10 @@ def build():
     # The generator of Debian's grpc-go is older than Debian's google/protobuf/empty.proto.
     generate(os.path.join(package, "frozen"), os.path.dirname(os.path.abspath(__file__)), "frozen",
              mapped=",Mgoogle/protobuf/empty.proto=github.com/golang/protobuf/ptypes/empty")
+    generate(os.path.join(folder, "src-data"), os.path.join(harness.ROOT, "proto"),
+             "kvstore/v1/key_value")
+    # The place that the file itself names for Go.
+    shutil.copytree(os.path.join(folder, "src-data", "kvstore"), package, dirs_exist_ok=True)
     program = os.path.join(folder, "client")
     subprocess.run([GO, "build", "-o", program, "."], check=True,
                    cwd=os.path.join(interop.FOLDER, "go"),

@@ -11,6 +11,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
+const protobuf = require('protobufjs');
 
 const [address, folder, ...secure] = process.argv.slice(2);
 const options = {keepCase: true, longs: String, enums: String, defaults: true, oneofs: true};
@@ -63,6 +64,44 @@ async function checkStore() {
    assert.equal((await call(client, 'Del', {key: 'from node ü'})).success, true);
    assert.equal((await call(client, 'Del', {key: 'from node ü'})).success, false);
    assert.equal(await code(call(client, 'Set', {key: '', value})), grpc.status.INVALID_ARGUMENT);
+   client.close();
+}
+
+// The ErrorInfo of a failure.
+function infoOf(error) {
+   const root = new protobuf.Root();
+   root.resolvePath = (_, name) => path.join(folder, name);
+   root.loadSync(['google/rpc/status.proto', 'google/rpc/error_details.proto']);
+   const [packed] = error.metadata.get('grpc-status-details-bin');
+   const [detail] = root.lookupType('google.rpc.Status').decode(packed).details;
+   return root.lookupType('google.rpc.ErrorInfo').decode(detail.value);
+}
+
+async function checkKeyValue() {
+   const client = connect(load('kvstore/v1/key_value.proto').kvstore.v1.KeyValueService);
+   const value = Buffer.from([0, 255]);
+   const {version} = await call(client, 'Set', {key: 'node/ü', value, expiry: {ttl_ms: 3600000}});
+   const {entry} = await call(client, 'Get', {key: 'node/ü'});
+   assert.deepEqual([entry.value, entry.version], [value, version]);
+   assert.ok(BigInt(entry.expire_time_ms) > BigInt(Date.now()), entry.expire_time_ms);
+   const stale = call(client, 'Set', {key: 'node/ü', value, condition: {version: '1000000'}});
+   const refused = await stale.then(() => assert.fail('a stale version was taken'), (error) => error);
+   assert.equal(refused.code, grpc.status.FAILED_PRECONDITION);
+   const {reason, metadata} = infoOf(refused);
+   assert.deepEqual([reason, metadata], ['CONDITION_NOT_MET', {current_version: version}]);
+   const limit = (2n ** 63n - 1n).toString();
+   const sum = await call(client, 'Increment', {key: 'node/n', initial: limit, delta: '-1'});
+   assert.equal(sum.value, (BigInt(limit) - 1n).toString());
+   const done = await call(client, 'Transaction', {
+      comparisons: [{key: 'node/ü', condition: {version}}],
+      success: [{get: {key: 'node/ü'}}, {delete: {key: 'node/n'}}]});
+   assert.equal(done.succeeded, true);
+   assert.deepEqual(done.results.map((result) => result.kind), ['get', 'delete']);
+   const keys = [];
+   for await (const part of client.Scan({range: {prefix: 'node/'}, projection: 'PROJECTION_KEYS'}))
+      keys.push(...part.entries.map((found) => found.key));
+   assert.deepEqual(keys, ['node/ü']);
+   assert.equal((await call(client, 'DeleteRange', {range: {prefix: 'node/'}})).count, '1');
    client.close();
 }
 
@@ -136,6 +175,7 @@ function varint(number) {
 
 async function main() {
    await checkStore();
+   await checkKeyValue();
    await checkHealth();
    await checkReflection();
    console.log('all answers are right');

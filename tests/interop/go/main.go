@@ -39,6 +39,7 @@ var cases = map[string]func(context.Context, *world) error{
 	"thousand_streams": thousandStreams,
 	"keepalive":        keepalivePings,
 	"frozen_service":   frozenService,
+	"data_service":     dataService,
 	"health_watch":     healthWatch,
 	"health_probe":     healthProbe,
 	"reflection":       reflection,
