@@ -3,6 +3,7 @@
 #include "core/control/mode.h"
 #include "core/control/seal.h"
 #include "core/control/start.h"
+#include "core/host/sync_timing.h"
 #include "core/support/clock.h"
 #include "core/support/invariant.h"
 
@@ -171,6 +172,29 @@ void kv_control_inspect(struct kv_control *control,
                         void *context)
 {
    kv_shared_state_inspect(control->parts.state, visit, context);
+}
+
+static void see_durability(void *context, const struct kv_control_state *state)
+{
+   struct kv_control_durability *durability = context;
+   *durability = (struct kv_control_durability){.promise = state->plugin ? state->plugin->promise
+                                                                         : KVS_VOLATILE,
+                                                .synced = state->last_save_sequence};
+   if (!state->timing)
+      return;
+   struct kv_sync_timing *timing = kv_hook_timing_syncs(state->timing);
+   struct kv_sync_figures figures;
+   kv_sync_timing_read(timing, &figures);
+   durability->lag_ns = figures.known ? figures.lag_ns : 0;
+   const uint64_t synced = kv_sync_timing_durable(timing);
+   if (synced > durability->synced)
+      durability->synced = synced;
+}
+
+void kv_control_read_durability(struct kv_control *control,
+                                struct kv_control_durability *durability)
+{
+   kv_control_inspect(control, see_durability, durability);
 }
 
 void kv_control_post(struct kv_control *control, struct kv_control_task *task)

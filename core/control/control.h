@@ -18,8 +18,8 @@
  * The data path (commit) never waits for the control thread, but while it changes the targets of
  * commit between two batches (core/commit/targets.h).
  *
- * Threads: kv_control_post, kv_control_inspect, kv_control_hooks and kv_control_wind_down from any
- * thread. What is marked [control] may be called only inside a posted task. The others on the
+ * Threads: kv_control_post, kv_control_inspect, kv_control_read_durability, kv_control_hooks and
+ * kv_control_wind_down from any thread. What is marked [control] may be called only inside a posted task. The others on the
  * thread that owns the object.
  */
 #ifndef KV_CONTROL_H
@@ -149,6 +149,15 @@ void kv_control_hooks(struct kv_control *control, bool all,
 void kv_control_inspect(struct kv_control *control,
                         void (*visit)(void *context, const struct kv_control_state *state),
                         void *context);
+
+/* How durable it is what the active instance has taken. */
+struct kv_control_durability {
+   uint32_t promise; /* KVS_VOLATILE, ... */
+   uint64_t synced;  /* everything up to here is on stable storage */
+   uint64_t lag_ns; /* how long the oldest write has waited for the mode's own sync; 0: none does */
+};
+void kv_control_read_durability(struct kv_control *control,
+                                struct kv_control_durability *durability);
 
 /* Whether a switch to it could begin: checks plug-in and options by what the plug-in declares, and
  * opens an instance in a directory of its own, which is removed again. Only that shows what a

@@ -1,7 +1,6 @@
 /* WaitDurable: answered when everything up to a version is as durable as asked. */
 #include "core/service/keyvalue/durable.h"
 
-#include "core/host/sync_timing.h"
 #include "core/service/keyvalue/keyvalue.h"
 #include "core/service/keyvalue/operations.h"
 #include "core/support/clock.h"
@@ -24,29 +23,6 @@ struct kv_durable_wait {
 
 /* ---- How durable what is ---- */
 
-struct durability {
-   uint32_t promise; /* of the active mode: KVS_VOLATILE, ... */
-   uint64_t synced;  /* everything up to here is on stable storage */
-   uint64_t lag_ns; /* how long the oldest write has waited for the mode's own sync; 0: none does */
-};
-
-static void visit(void *context, const struct kv_control_state *state)
-{
-   struct durability *durability = context;
-   *durability =
-       (struct durability){.promise = state->plugin ? state->plugin->promise : KVS_VOLATILE,
-                           .synced = state->last_save_sequence};
-   if (!state->timing)
-      return;
-   struct kv_sync_timing *timing = kv_hook_timing_syncs(state->timing);
-   struct kv_sync_figures figures;
-   kv_sync_timing_read(timing, &figures);
-   durability->lag_ns = figures.known ? figures.lag_ns : 0;
-   const uint64_t synced = kv_sync_timing_durable(timing);
-   if (synced > durability->synced)
-      durability->synced = synced;
-}
-
 enum verdict {
    REACHED,
    TO_COME,  /* the mode will sync it */
@@ -55,7 +31,8 @@ enum verdict {
    NO_OFFER, /* nothing does */
 };
 
-static enum verdict judge(const struct durability *durability, const struct kv_durable_wait *wait)
+static enum verdict judge(const struct kv_control_durability *durability,
+                          const struct kv_durable_wait *wait)
 {
    if (wait->durability == KV_DURABILITY_MEMORY)
       return REACHED;
@@ -99,7 +76,7 @@ static void refuse_stopping(struct kv_call *call)
 
 /* Answers the call if it need not wait further. Else says whether a save is needed. */
 static bool look_at(struct kv_durable_waits *waits, struct kv_durable_wait *wait,
-                    const struct durability *durability)
+                    const struct kv_control_durability *durability)
 {
    const enum verdict verdict = judge(durability, wait);
    const bool cancelled = kv_call_is_cancelled(wait->call);
@@ -120,12 +97,12 @@ static bool look_at(struct kv_durable_waits *waits, struct kv_durable_wait *wait
 /* Returns whether a save is to be posted. While a call waits there is an active instance. */
 static bool look(struct kv_durable_waits *waits)
 {
-   struct durability durability;
+   struct kv_control_durability durability;
    struct kv_durable_wait *next;
    bool to_save = false;
    if (LIST_EMPTY(&waits->waits))
       return false;
-   kv_control_inspect(waits->control, visit, &durability);
+   kv_control_read_durability(waits->control, &durability);
    for (struct kv_durable_wait *wait = LIST_FIRST(&waits->waits); wait; wait = next) {
       next = LIST_NEXT(wait, others);
       if (look_at(waits, wait, &durability) && !waits->saving)
@@ -330,8 +307,8 @@ void kv_keyvalue_wait_durable(void *context, struct kv_call *call, struct kv_sli
       kv_message_fail(call, &status);
       return;
    }
-   struct durability durability;
-   kv_control_inspect(service->config.control, visit, &durability);
+   struct kv_control_durability durability;
+   kv_control_read_durability(service->config.control, &durability);
    switch (judge(&durability, &wait)) {
    case REACHED:
       reply(&wait);
