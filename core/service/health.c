@@ -31,10 +31,15 @@ struct kv_health {
 
 static enum kv_health_service find_service(ProtobufCBinaryData name)
 {
-   static const char *const names[KV_HEALTH_SERVICES] = {"", "kvstore.KeyValueStore"};
-   for (int i = 0; i < KV_HEALTH_SERVICES; i++)
-      if (strlen(names[i]) == name.len && (name.len == 0 || !memcmp(names[i], name.data, name.len)))
-         return (enum kv_health_service)i;
+   static const struct {
+      const char *name;
+      enum kv_health_service service;
+   } known[] = {{"", KV_HEALTH_SERVER},
+                {"kvstore.v1.KeyValueService", KV_HEALTH_STORE},
+                {"kvstore.KeyValueStore", KV_HEALTH_STORE}};
+   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+      if (kv_slice_compare(kv_slice_of(known[i].name), kv_slice(name.data, name.len)) == 0)
+         return known[i].service;
    return KV_HEALTH_SERVICES;
 }
 
@@ -81,8 +86,8 @@ static void fail_unknown(struct kv_call *call, ProtobufCBinaryData name)
    struct kv_status status;
    kv_fail_reason(
        &status, KV_NOT_FOUND, "SERVICE_UNKNOWN",
-       "service: \"%.*s\" (%zu bytes) is unknown; ask for kvstore.KeyValueStore, or leave it "
-       "empty for the server as a whole",
+       "service: \"%.*s\" (%zu bytes) is unknown; ask for kvstore.v1.KeyValueService, or leave "
+       "it empty for the server as a whole",
        kv_message_shown_size(name), (const char *)name.data, name.len);
    kv_message_fail(call, &status);
 }

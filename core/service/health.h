@@ -2,8 +2,8 @@
  * grpc.health.v1: whether the server works and its store accepts writes, by one answer or by a
  * watch.
  *
- * Two services are known: "" (the process serves calls) and "kvstore.KeyValueStore" (writes are
- * accepted). Both are NOT_SERVING until they are set.
+ * Known are "" (the process serves calls), and "kvstore.v1.KeyValueService" and
+ * "kvstore.KeyValueStore" (writes are accepted). All are NOT_SERVING until they are set.
  *
  * Threads: kv_health_set and kv_health_drain from any thread.
  */
@@ -19,7 +19,7 @@ struct kv_health;
 
 enum kv_health_service {
    KV_HEALTH_SERVER, /* "" */
-   KV_HEALTH_STORE,  /* "kvstore.KeyValueStore" */
+   KV_HEALTH_STORE,  /* the services of the data */
    KV_HEALTH_SERVICES,
 };
 

@@ -17,6 +17,7 @@ static const char *const services[] = {
     "grpc.reflection.v1alpha.ServerReflection",
     "kvstore.KeyValueStore",
     "kvstore.v1.AdminService",
+    "kvstore.v1.KeyValueService",
 };
 #define SERVICES (sizeof services / sizeof *services)
 

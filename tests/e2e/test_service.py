@@ -419,7 +419,7 @@ class Health(harness.Case):
     def test_check_answers_for_the_server_and_the_service(self):
         server = self.start(mode="none")
         stub = health_grpc.HealthStub(server.channel)
-        for service in ("", "kvstore.KeyValueStore"):
+        for service in ("", "kvstore.v1.KeyValueService", "kvstore.KeyValueStore"):
             answer = stub.Check(health.HealthCheckRequest(service=service), timeout=PATIENCE)
             self.assertEqual(answer.status, SERVING)
         self.assertFails(Code.NOT_FOUND, lambda: stub.Check(
@@ -436,7 +436,7 @@ class Health(harness.Case):
         server = self.start(mode="hybrid")
         stub = health_grpc.HealthStub(server.channel)
         watches = [stub.Watch(health.HealthCheckRequest(service=service), timeout=PATIENCE)
-                   for service in ("", "kvstore.KeyValueStore")]
+                   for service in ("", "kvstore.v1.KeyValueService", "kvstore.KeyValueStore")]
         for watch in watches:
             self.assertEqual(next(watch).status, SERVING)
         server.terminate()
@@ -511,7 +511,7 @@ class Health(harness.Case):
 class Reflection(harness.Case):
     SERVICES = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
                 "grpc.reflection.v1alpha.ServerReflection", "kvstore.KeyValueStore",
-                "kvstore.v1.AdminService"]
+                "kvstore.v1.AdminService", "kvstore.v1.KeyValueService"]
     VERSIONS = [(reflection, reflection_grpc), (reflection_v1alpha, reflection_v1alpha_grpc)]
 
     def setUp(self):
@@ -548,6 +548,12 @@ class Reflection(harness.Case):
                 self.assertEqual(methods[:5], ["Set", "Get", "Del", "Keys", "Config"])
                 self.assertIn("google/protobuf/empty.proto", files)
 
+    def test_the_data_is_described_by_service_method_and_message(self):
+        for symbol in ("kvstore.v1.KeyValueService", "kvstore.v1.KeyValueService.Watch",
+                       "kvstore.v1.WatchRequest.Create", "kvstore.v1.Event.Kind"):
+            answer, = self.ask(self.VERSIONS[0], {"file_containing_symbol": symbol})
+            self.assertEqual(list(self.files(answer)), ["kvstore/v1/key_value.proto"], symbol)
+
     def test_the_administration_is_described_by_service_method_and_message(self):
         for symbol in ("kvstore.v1.AdminService", "kvstore.v1.AdminService.GetStatus",
                        "kvstore.v1.ShadowReport.Difference.Kind", "kvstore.v1.GetStatusResponse"):
@@ -555,7 +561,8 @@ class Reflection(harness.Case):
             self.assertEqual(list(self.files(answer)), ["kvstore/v1/admin.proto"], symbol)
 
     def test_what_is_described_is_what_the_proto_says(self):
-        for name, messages in (("kvstore.proto", kv), ("kvstore/v1/admin.proto", admin)):
+        for name, messages in (("kvstore.proto", kv), ("kvstore/v1/admin.proto", admin),
+                               ("kvstore/v1/key_value.proto", harness.data)):
             with self.subTest(name=name):
                 self.check_described(name, messages)
 
