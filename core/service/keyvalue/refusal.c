@@ -41,8 +41,8 @@ static const char *text_of(const char *reason)
       const char *reason, *text;
    } texts[] = {
        {KV_REASON_ANSWER_TOO_LARGE,
-        "the values that this call returns are too large for one answer; "
-        "ask for fewer at once"},
+        "the values that this call returns are too large for one answer, or above the 64 KiB that "
+        "are remembered with a request_id; ask for fewer at once"},
        {KV_REASON_REQUEST_TOO_LARGE, "the values of the keys whose expiry this call sets are too "
                                      "large together, as they are written again; set it for fewer "
                                      "keys at once"},
