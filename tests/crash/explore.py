@@ -177,7 +177,8 @@ class Explorer:
         outcome = self._outcomes.get(digest)
         if outcome is None:
             self._place.put(state)
-            outcome = look(self._place.folder)
+            outcome = look(self._place.folder, requests=[
+                request for _, *request, _ in self._promise.requests])
             self._outcomes[digest] = outcome
             self.result.states += 1
             if expected.check(outcome) is None:
@@ -203,7 +204,7 @@ class Explorer:
         second = look(self._place.folder)
         state_then = dict(first.state)
         if first.plugin in ("aof", "hybrid", "encrypt"):
-            state_then[PROBE[0]] = PROBE[1]
+            state_then[PROBE[0]] = first.written
         self.result.again += 1
         if second.refused or second.state != freeze(state_then):
             self._fail(state, cut, kind, what, "the start after the next one, with one more write, "

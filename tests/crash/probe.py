@@ -2,14 +2,14 @@
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 
-from harness import (CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, admin, admin_grpc, environment, kv,
-                     kv_grpc, wire_flags)
+from harness import (CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, admin, admin_grpc, data, data_grpc,
+                     environment, kv, kv_grpc, wire_flags)
 from promise import freeze
-from recording import wait_ready
+from recording import Entry, wait_ready
 
 PROBE = ("probe", b"written after the crash")
 
@@ -22,11 +22,14 @@ class Outcome:
     plugin: str = ""
     options: dict = None
     generation: int = 0
+    version: int = 0
+    written: Entry = None  # of PROBE
+    repeated: list = field(default_factory=list)  # the version that each request was answered
 
 
-def look(folder, write=False, **extra):
-    """The outcome of a start on folder/disk; with `write`, one more write is acknowledged. Then the
-    server is killed."""
+def look(folder, write=False, requests=(), **extra):
+    """The outcome of a start on folder/disk; with `write`, one more write is acknowledged. `requests`
+    are sent again. Then the server is killed."""
     address = f"unix:{folder}/socket"
     process = subprocess.Popen([SERVER, "--listen", address, "--plugin-dir", PLUGINS,
                                 "--data-dir", os.path.join(folder, "disk", "data"), *wire_flags()],
@@ -38,18 +41,32 @@ def look(folder, write=False, **extra):
             if not ready:
                 return Outcome(True, log)
             with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-                stub = kv_grpc.KeyValueStoreStub(channel)
-                pairs = [(entry.key, entry.value)
-                         for part in stub.Scan(kv.ScanRequest(), timeout=PATIENCE)
-                         for entry in part.entries]
+                stub = data_grpc.KeyValueServiceStub(channel)
+                pairs = scan(stub)
+                frozen = [(entry.key, entry.value)
+                          for part in kv_grpc.KeyValueStoreStub(channel).Scan(
+                              kv.ScanRequest(), timeout=PATIENCE)
+                          for entry in part.entries]
+                if frozen != [(key, entry.value) for key, entry in pairs]:
+                    raise AssertionError(f"the services differ: {frozen} and {pairs}")
                 status = admin_grpc.AdminServiceStub(channel).GetStatus(
                     admin.GetStatusRequest(), timeout=PATIENCE)
+                outcome = Outcome(False, log, freeze(pairs), status.plugin, dict(status.options),
+                                  status.generation, status.version)
                 if write:
-                    stub.Set(kv.SetRequest(key=PROBE[0], value=PROBE[1]), timeout=PATIENCE)
-                return Outcome(False, log, freeze(pairs), status.plugin, dict(status.options),
-                               status.generation)
+                    version = stub.Set(data.SetRequest(key=PROBE[0], value=PROBE[1]),
+                                       timeout=PATIENCE).version
+                    outcome.written = Entry(PROBE[1], version)
+                outcome.repeated = [getattr(stub, method)(request, timeout=PATIENCE).version
+                                    for method, request in requests]
+                return outcome
         finally:
             process.kill()
+
+
+def scan(stub):
+    return [(entry.key, Entry(entry.value, entry.version, entry.expire_time_ms))
+            for part in stub.Scan(data.ScanRequest(), timeout=PATIENCE) for entry in part.entries]
 
 
 class Place:

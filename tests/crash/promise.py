@@ -4,7 +4,7 @@ There are two kinds of crash: of the process alone (PROCESS), after which everyt
 is there, and of the machine (POWER), after which only what was synced is certain."""
 import os
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trace as t
 from recording import MARK_SIZE, is_log
@@ -62,6 +62,7 @@ class Promise:
         self._modes = self._find_modes()
         self._writes = []
         self._states = [freeze({})]
+        self.requests = []  # (number of the write, method, request, version answered)
         self._floors = []  # (cut, count): from the cut on the first `count` writes are kept
         self._follow(recording)
 
@@ -104,6 +105,8 @@ class Promise:
                     if value is not None:
                         state[key] = value
                 self._add(self._write(sent, acknowledged), state)
+                if call.repeatable:
+                    self.requests.append((len(self._writes), *call.repeatable))
             elif call.what == "save":
                 self._floors.append((acknowledged, self._acknowledged(sent)))
             elif call.what == "configure":
@@ -185,11 +188,12 @@ class Promise:
         if any(later.acknowledged <= cut for later in self._modes[found[0] + 1:]):
             fault = f"a later mode than {plugin} of generation {generation} was acknowledged"
         if plugin == "none":
-            return Expected(mode, self._states, [self._states[0]], fault)
+            return Expected(mode, self._states, [self._states[0]], fault, requests=self.requests)
         floor = max([self._floor(cut, kind), *(earlier.floor for earlier in
                                                self._modes[:found[0] + 1])])
         limit = sum(write.sent <= cut for write in self._writes)
-        return Expected(mode, self._states, self._states[floor:limit + 1], fault, floor, limit)
+        return Expected(mode, self._states, self._states[floor:limit + 1], fault, floor, limit,
+                        self.requests)
 
     def _floor(self, cut, kind):
         floor = max([count for since, count in self._floors if since <= cut], default=0)
@@ -207,6 +211,19 @@ class Expected:
     fault: str  # wrong whatever the server serves
     floor: int = 0
     limit: int = 0
+    requests: list = field(default_factory=list)
+
+    def _check_repeated(self, outcome):
+        """A request whose write is there has its first answer; any other is carried out now."""
+        count = self.floor + self.states.index(outcome.state)
+        for (number, method, request, first), version in zip(self.requests, outcome.repeated):
+            if number <= count and version != first:
+                return (f"write {number} is there as version {first}, and its repetition, a "
+                        f"{method}, was answered version {version}")
+            if number > count and version <= outcome.version:
+                return (f"write {number} is not there, and its repetition, a {method}, was answered "
+                        f"version {version} as if it were; the store had version {outcome.version}")
+        return None
 
     def check(self, outcome):
         """None, or what is wrong with it."""
@@ -219,7 +236,7 @@ class Expected:
             return (f"it came back as {outcome.plugin} {outcome.options} of generation "
                     f"{outcome.generation} instead of {self.mode}")
         if outcome.state in self.states:
-            return None
+            return self._check_repeated(outcome)
         if outcome.state in self.history:
             return (f"it has the first {self.history.index(outcome.state)} writes; promised are at "
                     f"least {self.floor}, begun were {self.limit}")

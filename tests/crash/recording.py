@@ -9,25 +9,41 @@ from dataclasses import dataclass, field
 import grpc
 
 import trace as t
-from harness import (CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, admin, admin_grpc, environment, kv,
-                     kv_grpc, wire_flags)
+from harness import (CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, admin, admin_grpc, data, data_grpc,
+                     environment, kv, kv_grpc, wire_flags)
 
 # Two connections, so that writes go on while a switch is in progress.
 DATA, ADMIN = 0, 1
 KEYS = [f"key-{number}" for number in range(10)]
+COUNTER = "number"
+# Expiries: of keys that stay, and of those that go.
+FAR_MS = 4_000_000_000_000
+EXPIRES_IN_MS = 3
+# Which stub has the calls of a request.
+SERVICES = {kv.SetRequest.__module__: 0, admin.SaveRequest.__module__: 1,
+            data.SetRequest.__module__: 2}
 VALUE_SIZES = [0, 1, 30, 200, 700, 1500, 4000, 20000]
 MARK_SIZE = 44  # of a record without effects, see docs/formats.md
 
 
 @dataclass
 class Call:
-    """A request to the server: "write" with its pairs, "save", "configure" or "other"."""
+    """A request to the server: "write" with its pairs of a key and an entry, None where it is deleted
+    or expires before anyone looks; "save", "configure" or "other"."""
     what: str
     run: int
     connection: int
     number: int  # among the calls of its connection
     sent_size: int  # of the trace, before the call
     pairs: list = field(default_factory=list)
+    repeatable: tuple = None  # of a write with a request_id: the method, the request, its answer
+
+
+@dataclass(frozen=True)
+class Entry:
+    value: bytes
+    version: int
+    expire_time_ms: int = 0
 
 
 def wait_ready(process):
@@ -65,7 +81,8 @@ class Recording:
         self._numbers = [0, 0]
         address = f"unix:{self._folder}/socket-{self.runs}"
         command = [SERVER, "--listen", address, "--plugin-dir", PLUGINS,
-                   "--data-dir", os.path.join(self.disk, "data"), *wire_flags()]
+                   "--data-dir", os.path.join(self.disk, "data"), "--request-id-window", "86400",
+                   *wire_flags()]
         if mode:
             command += ["--mode", mode]
         for option in options:
@@ -80,8 +97,8 @@ class Recording:
             raise AssertionError(f"the server did not start:\n{log}")
         self._channels = [grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
                           for _ in (DATA, ADMIN)]
-        self._stubs = [(kv_grpc.KeyValueStoreStub(channel), admin_grpc.AdminServiceStub(channel))
-                       for channel in self._channels]
+        self._stubs = [(kv_grpc.KeyValueStoreStub(channel), admin_grpc.AdminServiceStub(channel),
+                        data_grpc.KeyValueServiceStub(channel)) for channel in self._channels]
         for connection in (DATA, ADMIN):  # answered first: the first in the trace
             self._call("other", connection, "GetStatus", admin.GetStatusRequest())
 
@@ -125,56 +142,124 @@ class Recording:
     def _size(self):
         return os.path.getsize(self.trace_path)
 
-    def _begin(self, what, connection, method, request, pairs=()):
-        call = Call(what, self.runs, connection, self._numbers[connection], self._size(),
-                    list(pairs))
+    def _begin(self, what, connection, method, request):
+        """Returns the call, and its answer when that is there."""
+        call = Call(what, self.runs, connection, self._numbers[connection], self._size())
         self._numbers[connection] += 1
         self.calls.append(call)
-        stub = next(stub for stub in self._stubs[connection] if hasattr(stub, method))
-        return getattr(stub, method).future(request, timeout=PATIENCE, wait_for_ready=True)
+        stub = self._stubs[connection][SERVICES[type(request).__module__]]
+        return call, getattr(stub, method).future(request, timeout=PATIENCE, wait_for_ready=True)
 
     def _call(self, *arguments):
-        return self._begin(*arguments).result()
+        return self._begin(*arguments)[1].result()
+
+    def _write(self, method, request):
+        call, answer = self._begin("write", DATA, method, request)
+        self._writes += 1
+        return call, answer.result()
+
+    def _wrote(self, call, pairs):
+        call.pairs = pairs
+        for key, entry in pairs:
+            (self._present.add if entry else self._present.discard)(key)
+
+    # ---- Writes of the frozen service, which does not tell the version ----
 
     def _value(self):
         size = self._random.choice(VALUE_SIZES)
         return (f"{self._writes}:".encode() + self._random.randbytes(size))[:size]
 
+    def _entry(self, key):
+        found = self._call("other", DATA, "Get", data.GetRequest(key=key)).entry
+        return Entry(found.value, found.version, found.expire_time_ms)
+
     def set(self, key=None):
-        key = key or self._random.choice(KEYS)
-        value = self._value()
-        self._writes += 1
-        self._present.add(key)
-        self._call("write", DATA, "Set", kv.SetRequest(key=key, value=value), [(key, value)])
+        key, value = key or self._random.choice(KEYS), self._value()
+        call, _ = self._write("Set", kv.SetRequest(key=key, value=value))
+        self._wrote(call, [(key, self._entry(key))])
 
     def delete(self):
         key = self._random.choice(sorted(self._present))
-        self._writes += 1
-        self._present.discard(key)
-        self._call("write", DATA, "Del", kv.DelRequest(key=key), [(key, None)])
+        call, _ = self._write("Del", kv.DelRequest(key=key))
+        self._wrote(call, [(key, None)])
 
     def batch(self):
-        pairs = []
-        for key in self._random.sample(KEYS, 3):
-            remove = key in self._present and self._random.random() < 0.4
-            pairs.append((key, None if remove else self._value()))
-            (self._present.discard if remove else self._present.add)(key)
-        self._writes += 1
+        pairs = self._some_pairs()
         operations = [kv.Operation(set=kv.SetRequest(key=key, value=value)) if value is not None
                       else kv.Operation(**{"del": kv.DelRequest(key=key)}) for key, value in pairs]
-        self._call("write", DATA, "Batch", kv.BatchRequest(operations=operations, atomic=True),
-                   pairs)
+        call, _ = self._write("Batch", kv.BatchRequest(operations=operations, atomic=True))
+        self._wrote(call, [(key, None if value is None else self._entry(key))
+                           for key, value in pairs])
+
+    def _some_pairs(self):
+        return [(key, None if key in self._present and self._random.random() < 0.4
+                 else self._value()) for key in self._random.sample(KEYS, 3)]
+
+    # ---- Writes of kvstore.v1 ----
+
+    def _expiry(self):
+        """Far away, or none."""
+        return (data.Expiry(expire_time_ms=FAR_MS + self._writes) if self._random.random() < 0.4
+                else None)
+
+    def _id(self):
+        return f"{self.runs}/{self._writes}"
+
+    def put(self):
+        key = self._random.choice(KEYS)
+        request = data.SetRequest(key=key, value=self._value(), expiry=self._expiry(),
+                                  condition=data.Condition(exists=key in self._present))
+        call, answer = self._write("Set", request)
+        self._wrote(call, [(key, Entry(request.value, answer.version,
+                                       request.expiry.expire_time_ms))])
+
+    def put_expiring(self):
+        """A key that is gone by the time when anyone looks."""
+        key, soon_ms = self._random.choice(KEYS), time.time_ns() // 1_000_000 + EXPIRES_IN_MS
+        call, _ = self._write("Set", data.SetRequest(
+            key=key, value=self._value(), expiry=data.Expiry(expire_time_ms=soon_ms)))
+        self._wrote(call, [(key, None)])
+        while time.time_ns() // 1_000_000 <= soon_ms:
+            time.sleep(0.001)
+
+    def expire(self):
+        key = self._random.choice(sorted(self._present))
+        expiry = data.Expiry(expire_time_ms=FAR_MS + self._writes)
+        before = self._entry(key)
+        call, answer = self._write("SetExpiry", data.SetExpiryRequest(
+            key=key, expiry=expiry, condition=data.Condition(version=before.version)))
+        self._wrote(call, [(key, Entry(before.value, answer.version, expiry.expire_time_ms))])
+
+    def increment(self):
+        request = data.IncrementRequest(key=COUNTER, delta=3, request_id=self._id())
+        call, answer = self._write("Increment", request)
+        self._wrote(call, [(COUNTER, Entry(str(answer.value).encode(), answer.version))])
+        call.repeatable = "Increment", request, answer.version
+
+    def transaction(self):
+        pairs = self._some_pairs()
+        operations = [data.Operation(set=data.SetRequest(key=key, value=value, expiry=self._expiry()))
+                      if value is not None
+                      else data.Operation(delete=data.DeleteRequest(key=key)) for key, value in pairs]
+        request = data.TransactionRequest(
+            comparisons=[data.Comparison(key=COUNTER, condition=data.Condition(version=1 << 46))],
+            success=[data.Operation(set=data.SetRequest(key=COUNTER, value=b"never"))],
+            failure=operations, request_id=self._id())
+        call, answer = self._write("Transaction", request)
+        self._wrote(call, [
+            (key, None if value is None else
+             Entry(value, result.set.version, operation.set.expiry.expire_time_ms))
+            for (key, value), operation, result in zip(pairs, operations, answer.results)])
+        call.repeatable = "Transaction", request, answer.version
 
     def write(self, count):
         """A mixture of writes."""
         for _ in range(count):
-            kind = self._random.random()
-            if kind < 0.2 and self._present:
-                self.delete()
-            elif kind < 0.4:
-                self.batch()
-            else:
-                self.set()
+            self._random.choices((self.delete if self._present else self.set, self.batch, self.set,
+                                  self.put, self.put_expiring,
+                                  self.expire if self._present - {COUNTER} else self.put,
+                                  self.increment, self.transaction),
+                                 (10, 10, 20, 15, 10, 10, 10, 15))[0]()
 
     def save(self):
         self._call("save", DATA, "Save", admin.SaveRequest())
@@ -184,11 +269,11 @@ class Recording:
                    admin.ConfigureRequest(plugin=plugin, options=options))
 
     def configure_while_writing(self, plugin, **options):
-        switch = self._begin("configure", ADMIN, "Configure",
-                             admin.ConfigureRequest(plugin=plugin, options=options))
+        _, switch = self._begin("configure", ADMIN, "Configure",
+                                admin.ConfigureRequest(plugin=plugin, options=options))
         count = 0
         while count < 4 or (not switch.done() and count < 12):
-            self.set()
+            self._random.choice((self.set, self.put, self.increment, self.transaction))()
             count += 1
         switch.result()
 
