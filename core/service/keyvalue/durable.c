@@ -68,7 +68,7 @@ static void refuse_offer(struct kv_call *call)
 static void refuse_stopping(struct kv_call *call)
 {
    struct kv_status status;
-   kv_fail(&status, KV_UNAVAILABLE, "the server is stopping; try again");
+   kv_fail_reason(&status, KV_UNAVAILABLE, "STOPPING", "the server is stopping; try again");
    kv_message_fail(call, &status);
 }
 
@@ -215,7 +215,8 @@ void kv_durable_waits_deinit(struct kv_durable_waits *waits)
 static enum kv_code start(struct kv_durable_waits *waits, struct kv_status *status)
 {
    if (waits->draining)
-      return kv_fail(status, KV_UNAVAILABLE, "the server is stopping; try again");
+      return kv_fail_reason(status, KV_UNAVAILABLE, "STOPPING",
+                            "the server is stopping; try again");
    int error = waits->started ? 0 : pthread_create(&waits->thread, NULL, run, waits);
    if (error != 0)
       return kv_fail_errno(status, error, "cannot start the thread that waits for syncs");
