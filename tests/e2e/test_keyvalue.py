@@ -397,6 +397,24 @@ class Crash(KeyValueCase):
         server.kill9()
         return last
 
+    def test_a_snapshot_holds_all_of_a_transaction_or_nothing(self):
+        """Taken while others are carried out."""
+        server = self.start(mode="snapshot")
+        for round_ in range(3):
+            self.transact(server, *(setting(key, b"0") for key in "abc"))
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                saving = pool.submit(server.save)
+                for number in range(1, 1 << 30):
+                    self.transact(server, *(setting(key, b"%d" % number) for key in "abc"))
+                    if saving.done():
+                        break
+                saving.result()
+            server.kill9()
+            server = self.start()
+            values = {self.value(server, key) for key in "abc"}
+            self.assertEqual(len(values), 1, values)
+            self.assertNotEqual(values, {None})
+
     def test_a_repeated_request_gets_the_first_answer_after_kill_9(self):
         for mode, options in LOGS:
             with self.subTest(mode=mode, options=options):
@@ -459,6 +477,14 @@ class Window(KeyValueCase):
         self.assertEqual(server.keys(), ["k"])
         self.assertEqual(server.scan(), [("k", b"v")])
         self.assertEqual(server.status().keys, 1)
+
+    def test_a_request_is_remembered_over_a_switch_of_the_mode(self):
+        server = self.start(mode="none")
+        version = self.increment(server, "n", request_id="a").version
+        for mode in ("aof", "hybrid", "none"):
+            server.configure(mode)
+            answer = self.increment(server, "n", request_id="a")
+            self.assertEqual((answer.value, answer.version), (1, version), mode)
 
     def test_requests_of_other_users_are_not_meant(self):
         path = os.path.join(self.folder, "users")
