@@ -317,6 +317,12 @@ void kv_call_read_next(struct kv_call *call)
    call->engine->read_next(call);
 }
 
+void kv_call_notify(struct kv_call *call)
+{
+   KV_INVARIANT(call->method->notified);
+   call->engine->notify(call);
+}
+
 void kv_call_finish(struct kv_call *call)
 {
    KV_INVARIANT(call->method->kind != KV_RPC_UNARY);

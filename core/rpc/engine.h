@@ -59,6 +59,8 @@ struct kv_engine {
    /* It waits no longer. False when it has ended meanwhile: it closes, and must not be touched. Its
     * worker's thread. */
    bool (*end_wait)(struct kv_call *call);
+   /* Streams: has the worker call `notified`, unless the call has ended by then. */
+   void (*notify)(struct kv_call *call);
    /* Releases the bytes of the request; not what is charged for them. */
    void (*drop_request)(struct kv_call *call);
    /* Unary: from now on call->cancelled is kept up to date. May be NULL where it always is. */

@@ -57,6 +57,9 @@ struct kv_rpc_method {
    void (*sent)(void *service, struct kv_call *call);
    /* Bidi only: the client will send no more. */
    void (*half_closed)(void *service, struct kv_call *call);
+   /* Streams only, may be NULL: kv_call_notify has been called since the last time. Not after the
+    * handler has ended the call. */
+   void (*notified)(void *service, struct kv_call *call);
    /* Streams only, may be NULL: the call is over (finished, failed or cancelled); release what
     * belongs to it. No other handler follows, and the call must not be touched afterwards. Called
     * exactly once for each stream whose `request` or `half_closed` was called. */
@@ -274,6 +277,9 @@ bool kv_call_is_cancelled(const struct kv_call *call);
 void kv_call_send(struct kv_call *call);
 /* Bidi: lets the next request in. */
 void kv_call_read_next(struct kv_call *call);
+/* Streams: has `notified` called soon on the worker's thread. Any thread, also while another one uses
+ * the call, between `request` and `closed`. */
+void kv_call_notify(struct kv_call *call);
 /* Streams: ends the call with status OK after what was sent. */
 void kv_call_finish(struct kv_call *call);
 

@@ -292,6 +292,58 @@ static void stream_closed(void *service, struct kv_call *call)
    note(service, &((struct service *)service)->closed);
 }
 
+/* Of a stream that sends the number of the last notification when the message before has left. */
+struct ear {
+   bool sending, has_more;
+};
+
+static void hear(void *owner, struct kv_call *call)
+{
+   struct service *service = owner;
+   struct ear *ear = *kv_call_state(call);
+   service->notified_on = pthread_self();
+   note(service, &service->notified);
+   ear->has_more = ear->sending;
+   if (ear->sending)
+      return;
+   ear->sending = true;
+   put_message(call, kv_slice(&service->notified, sizeof service->notified));
+   kv_call_send(call);
+}
+
+static void listen_for_notifications(void *service, struct kv_call *call, struct kv_slice request)
+{
+   struct ear *ear = kv_arena_alloc(kv_call_arena(call), sizeof *ear);
+   *ear = (struct ear){0};
+   *kv_call_state(call) = ear;
+   hold(service, call, request);
+   kv_call_read_next(call);
+}
+
+static void heard(void *owner, struct kv_call *call)
+{
+   const struct service *service = owner;
+   struct ear *ear = *kv_call_state(call);
+   ear->sending = ear->has_more;
+   ear->has_more = false;
+   if (!ear->sending)
+      return;
+   put_message(call, kv_slice(&service->notified, sizeof service->notified));
+   kv_call_send(call);
+}
+
+/* Nobody may notify it any more. */
+static void let_go(void *owner, struct kv_call *call)
+{
+   struct service *service = owner;
+   pthread_mutex_lock(&service->lock);
+   for (size_t i = 0; i < service->held_count; i++)
+      if (service->held[i] == call)
+         service->held[i] = NULL;
+   pthread_mutex_unlock(&service->lock);
+   note(service, &service->closed);
+}
+
 static void set_gate(struct service *service, bool open)
 {
    pthread_mutex_lock(&service->lock);
@@ -352,6 +404,14 @@ struct kv_rpc *create_rpc(struct service *service)
         .sent = chat_sent,
         .half_closed = chat_half_closed,
         .closed = stream_closed},
+       {.path = "/test.Test/Listen",
+        .kind = KV_RPC_BIDI,
+        .service = service,
+        .request = listen_for_notifications,
+        .sent = heard,
+        .half_closed = chat_half_closed,
+        .notified = hear,
+        .closed = let_go},
        {.path = "/test.Test/ChatInPieces",
         .kind = KV_RPC_BIDI,
         .service = service,

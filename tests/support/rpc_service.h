@@ -20,7 +20,8 @@
 struct service {
    pthread_mutex_t lock;
    pthread_cond_t changed;
-   unsigned requests, half_closed, closed, released;
+   unsigned requests, half_closed, closed, released, notified;
+   pthread_t notified_on;
    struct kv_call *held[MANY_CALLS]; /* calls that a test answers itself */
    size_t held_count;
    struct kv_call *unanswered[MANY_CALLS]; /* of one worker: until its turn ends */

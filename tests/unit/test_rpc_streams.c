@@ -1,5 +1,6 @@
 #include "tests/support/rpc_fixture.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -117,6 +118,59 @@ static void a_bidi_call_whose_client_vanishes_is_closed(void **state)
    await_count(&world->service, &world->service.closed, 1);
 }
 
+static void a_stream_that_is_notified_hears_it_on_its_worker(void **state)
+{
+   struct world *world = *state;
+   struct service *service = &world->service;
+   struct caller caller = open_call(world, "/test.Test/Listen");
+   await_status_from_now(&caller);
+   send_message(&caller, kv_slice_of("x"));
+   await_count(service, &service->requests, 1);
+   for (uint32_t i = 1; i <= 100; i++) {
+      kv_call_notify(service->held[0]);
+      assert_receives(&caller, number(&i));
+      assert_false(pthread_equal(service->notified_on, pthread_self()));
+   }
+   half_close(&caller);
+   assert_ends(&caller, KV_OK, "");
+   await_count(service, &service->closed, 1);
+}
+
+/* As whoever notifies does: under a lock that `closed` takes, too. */
+static void *notify_until_closed(void *argument)
+{
+   struct service *service = argument;
+   for (bool open = true; open;) {
+      pthread_mutex_lock(&service->lock);
+      open = service->held[0];
+      if (open)
+         kv_call_notify(service->held[0]);
+      pthread_mutex_unlock(&service->lock);
+      sched_yield(); /* to `closed`, which waits for the lock */
+   }
+   return NULL;
+}
+
+static void a_stream_may_be_notified_until_it_is_closed(void **state)
+{
+   struct world *world = *state;
+   struct service *service = &world->service;
+   pthread_t thread;
+   for (unsigned round = 1; round <= 20; round++) {
+      struct caller caller = open_call(world, "/test.Test/Listen");
+      await_status_from_now(&caller);
+      send_message(&caller, kv_slice_of("x"));
+      await_count(service, &service->requests, round);
+      assert_int_equal(pthread_create(&thread, NULL, notify_until_closed, service), 0);
+      assert_non_null(receive_message(&caller));
+      grpc_call_cancel(caller.call, NULL);
+      assert_ends(&caller, KV_CANCELLED, NULL);
+      await_count(service, &service->closed, round);
+      pthread_join(thread, NULL);
+      service->held_count = 0;
+   }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, rpc_set_up, rpc_tear_down)
 
 int main(void)
@@ -130,6 +184,8 @@ int main(void)
        CASE(a_conversation_may_have_thousands_of_messages),
        CASE(a_bidi_call_without_any_message_is_half_closed_at_once),
        CASE(a_bidi_call_whose_client_vanishes_is_closed),
+       CASE(a_stream_that_is_notified_hears_it_on_its_worker),
+       CASE(a_stream_may_be_notified_until_it_is_closed),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -259,6 +259,7 @@ const struct kv_engine kv_engine_grpc = {
     .end = kv_grpc_end,
     .send = kv_grpc_stream_send,
     .read_next = kv_grpc_stream_read_next,
+    .notify = kv_grpc_stream_notify,
     .begin_wait = kv_grpc_stream_begin_wait,
     .end_wait = kv_grpc_stream_end_wait,
     .drop_request = kv_grpc_drop_request,

@@ -142,13 +142,36 @@ static void take_turn(struct kv_call *base)
       deliver(kv_grpc_call_of(base));
 }
 
+static void handle_notified(void *owner, bool ok)
+{
+   struct kv_grpc_call *call = owner;
+   (void)ok;
+   pthread_mutex_lock(&call->stream_lock);
+   call->stream.notification_in_flight = false;
+   if (batch_ended(call))
+      call->base.method->notified(call->base.method->service, &call->base);
+}
+
+/* A batch without operations ends at once: it comes out of the worker's queue. */
+void kv_grpc_stream_notify(struct kv_call *base)
+{
+   struct kv_grpc_call *call = kv_grpc_call_of(base);
+   pthread_mutex_lock(&call->stream_lock);
+   if (!call->stream.over && !call->stream.notification_in_flight) {
+      call->stream.notification_in_flight = true;
+      start(call, NULL, 0, &call->stream.notified);
+   }
+   pthread_mutex_unlock(&call->stream_lock);
+}
+
 void kv_grpc_stream_open(struct kv_grpc_call *call, bool slow)
 {
    call->closing = (struct kv_grpc_event){handle_closing, call};
    call->stream = (struct kv_grpc_stream){.status_text = grpc_empty_slice(),
                                           .sent = {handle_sent, call},
                                           .ended = {handle_ended, call},
-                                          .read = {handle_read, call}};
+                                          .read = {handle_read, call},
+                                          .notified = {handle_notified, call}};
    const grpc_op op = kv_grpc_close_op(call);
    pthread_mutex_lock(&call->stream_lock);
    start(call, &op, 1, &call->closing);

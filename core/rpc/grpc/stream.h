@@ -23,7 +23,8 @@ struct kv_grpc_stream {
    bool status_waits; /* `status_code` goes out when the send in flight is done */
    enum kv_code status_code;
    grpc_slice status_text;
-   struct kv_grpc_event sent, ended, read;
+   bool notification_in_flight;
+   struct kv_grpc_event sent, ended, read, notified;
 };
 
 /* On the worker's thread. */
@@ -34,6 +35,7 @@ void kv_grpc_stream_end(struct kv_grpc_call *call, enum kv_code code, const char
 /* For the engine's table. */
 void kv_grpc_stream_send(struct kv_call *call);
 void kv_grpc_stream_read_next(struct kv_call *call);
+void kv_grpc_stream_notify(struct kv_call *call);
 void kv_grpc_stream_begin_wait(struct kv_call *call);
 bool kv_grpc_stream_end_wait(struct kv_call *call);
 

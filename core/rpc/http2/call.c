@@ -195,6 +195,8 @@ static void do_asked(struct kv_http2_call *call, unsigned what)
       kv_http2_request_next(call);
    if (what & KV_HTTP2_END)
       do_end(call);
+   if ((what & KV_HTTP2_NOTIFY) && call->stream != 0 && !atomic_load(&call->over))
+      call->base.method->notified(call->base.method->service, &call->base);
 }
 
 /* Once `asked` is 0 another thread may bring the call again, and then has call->next. */
@@ -243,6 +245,14 @@ void kv_http2_read_next(struct kv_call *base)
       return;
    kv_call_forget_request(base);
    ask(call, KV_HTTP2_READ_NEXT);
+}
+
+/* Never at once: who notifies may hold what the handler needs. */
+void kv_http2_notify(struct kv_call *base)
+{
+   struct kv_http2_call *call = kv_http2_call_of(base);
+   if (atomic_fetch_or(&call->asked, KV_HTTP2_NOTIFY) == 0)
+      kv_http2_worker_bring(kv_http2_call_worker(call), call);
 }
 
 void kv_http2_end(struct kv_call *base, enum kv_code code, const char *text)

@@ -24,8 +24,8 @@ struct kv_http2_worker;
 /* What a call in flight takes, here and in nghttp2, with a small request and reply. */
 #define KV_HTTP2_CALL_COST ((size_t)8 * 1024)
 
-/* Of `asked`: what a handler has asked for. */
-enum { KV_HTTP2_SEND = 1, KV_HTTP2_READ_NEXT = 2, KV_HTTP2_END = 4 };
+/* Of `asked`: what a handler, or who notifies it, has asked for. */
+enum { KV_HTTP2_SEND = 1, KV_HTTP2_READ_NEXT = 2, KV_HTTP2_END = 4, KV_HTTP2_NOTIFY = 8 };
 
 /* Metadata for the client, as it is on the wire; at most so much of it. */
 #define KV_HTTP2_ADDED_MAX 32
@@ -96,6 +96,7 @@ bool kv_http2_insert(struct kv_call *call, size_t at, struct kv_slice bytes,
 void kv_http2_end(struct kv_call *call, enum kv_code code, const char *text);
 void kv_http2_send(struct kv_call *call);
 void kv_http2_read_next(struct kv_call *call);
+void kv_http2_notify(struct kv_call *call);
 void kv_http2_drop_request(struct kv_call *call);
 size_t kv_http2_metadata(struct kv_call *call, const char *name, struct kv_slice *value);
 bool kv_http2_add_metadata(struct kv_call *call, enum kv_rpc_metadata where, const char *name,

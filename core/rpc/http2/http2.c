@@ -140,6 +140,7 @@ const struct kv_engine kv_engine_http2 = {
     .end = kv_http2_end,
     .send = kv_http2_send,
     .read_next = kv_http2_read_next,
+    .notify = kv_http2_notify,
     .begin_wait = kv_http2_begin_wait,
     .end_wait = kv_http2_end_wait,
     .drop_request = kv_http2_drop_request,
