@@ -43,7 +43,8 @@ struct kv_config {
    uint64_t max_message_size; /* bytes, of one request */
    uint64_t max_memory;       /* bytes of keys and values; 0 = no limit */
    uint64_t max_wire_memory;  /* bytes that calls may hold */
-   bool max_memory_given, max_wire_memory_given;
+   uint64_t watch_history;    /* bytes of changes held for watches */
+   bool max_memory_given, max_wire_memory_given, watch_history_given;
    uint64_t key_cost; /* what each key counts in max_memory beside its own bytes */
    /* Of the whole process, see memory.h; 0 and NULL: none. */
    uint64_t memory_limit;

@@ -90,10 +90,14 @@ static enum kv_code apply_memory(struct reading *reading, const struct setting *
                                  char *value)
 {
    struct kv_config *config = reading->config;
-   if (reading->source > SOURCE_DEFAULT)
-      *(setting->offset == offsetof(struct kv_config, max_memory)
-            ? &config->max_memory_given
-            : &config->max_wire_memory_given) = true;
+   if (reading->source > SOURCE_DEFAULT &&
+       setting->offset == offsetof(struct kv_config, max_memory))
+      config->max_memory_given = true;
+   else if (reading->source > SOURCE_DEFAULT &&
+            setting->offset == offsetof(struct kv_config, watch_history))
+      config->watch_history_given = true;
+   else if (reading->source > SOURCE_DEFAULT)
+      config->max_wire_memory_given = true;
    return apply_size(reading, setting, value);
 }
 
@@ -235,6 +239,10 @@ const struct setting kv_config_settings[] = {
      "limit on the memory held by the calls of all clients; less where a control group limits "
      "memory",
      apply_memory, MEMBER(max_wire_memory), 1024, UINT64_MAX >> 1, false},
+    {"watch-history", "SIZE", "64M",
+     "memory for the latest changes, which a watch that comes back goes on with; less where a "
+     "control group limits memory",
+     apply_memory, MEMBER(watch_history), MEGABYTE, 1024 * 1024 * MEGABYTE, false},
     {"reader-timeout", "SECONDS", "30",
      "how long a call may wait for a client that does not read its reply, or send its request",
      apply_number, MEMBER(reader_timeout), 1, 86400, false},

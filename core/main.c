@@ -27,6 +27,7 @@
 #include "core/support/log.h"
 #include "core/support/standard_files.h"
 #include "core/telemetry/telemetry.h"
+#include "core/watch/watchers.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -53,6 +54,8 @@ struct server {
    struct kv_data_directory *directory;
    struct kv_store *store;
    struct kv_commit *commit;
+   struct kv_history *history;
+   struct kv_watchers *watchers;
    struct kv_health *health;
    struct kv_observers observers;
    struct kv_control *control;
@@ -108,6 +111,17 @@ static void probe(void *context)
 
 /* ---- Up ---- */
 
+/* Each worker reads the history for its streams, and the thread of the watchers for itself. */
+static enum kv_code create_watchers(struct server *server, struct kv_status *status)
+{
+   const unsigned workers = (unsigned)server->config->workers;
+   server->history = kv_history_create(server->config->watch_history, workers + 1);
+   if (!server->history)
+      return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the history of changes");
+   server->watchers = kv_watchers_create(server->history, workers, status);
+   return server->watchers ? KV_OK : status->code;
+}
+
 static enum kv_code create_store(struct server *server, struct kv_status *status)
 {
    const struct kv_config *config = server->config;
@@ -121,13 +135,14 @@ static enum kv_code create_store(struct server *server, struct kv_status *status
    if (!server->commit)
       return status->code;
    server->health = kv_health_create(status);
-   if (!server->health)
+   if (!server->health || create_watchers(server, status) != KV_OK)
       return status->code;
    const struct kv_control_config control = {
        .directory = server->directory,
        .library = server->library,
        .store = server->store,
        .commit = server->commit,
+       .watchers = server->watchers,
        .observer = {.context = server,
                     .writable_changed = on_writable_changed,
                     .stop_wanted = stop_wanted,
@@ -166,6 +181,7 @@ static enum kv_code create_services(struct server *server, struct kv_status *sta
        .store = server->store,
        .commit = server->commit,
        .control = server->control,
+       .watchers = server->watchers,
        .workers = (unsigned)config->workers,
        .value_size_max = config->max_value_size,
        .message_size_max = config->max_message_size,
@@ -231,6 +247,7 @@ static enum kv_code create_telemetry(struct server *server, const struct kv_rpc_
        .store = server->store,
        .commit = server->commit,
        .control = server->control,
+       .watchers = server->watchers,
        .backups = server->backups,
        .tls = server->tls,
        .memory_max = config->max_memory,
@@ -481,6 +498,10 @@ static void destroy(struct server *server)
    kv_stop_report_with(server->stop, NULL, NULL);
    if (server->control)
       kv_control_destroy(server->control);
+   if (server->watchers)
+      kv_watchers_destroy(server->watchers);
+   if (server->history)
+      kv_history_destroy(server->history);
    if (server->health)
       kv_health_destroy(server->health);
    if (server->store)

@@ -183,6 +183,8 @@ void kv_memory_limit_find(const char *root, struct kv_memory_limit *limit)
  * allocator rounds up. Some 40 bytes where keys and values are small. */
 #define KEY_COST 48
 
+#define HISTORY_MIN ((uint64_t)1024 * 1024) /* as the setting has it */
+
 void kv_memory_share(const struct kv_memory_limit *limit, struct kv_config *config)
 {
    if (limit->bytes == 0)
@@ -193,11 +195,13 @@ void kv_memory_share(const struct kv_memory_limit *limit, struct kv_config *conf
       config->max_wire_memory = limit->bytes / 4 > config->max_message_size
                                     ? limit->bytes / 4
                                     : config->max_message_size; /* at least, see config.c */
+   if (!config->watch_history_given && limit->bytes / 16 < config->watch_history)
+      config->watch_history = limit->bytes / 16 > HISTORY_MIN ? limit->bytes / 16 : HISTORY_MIN;
    if (config->max_memory_given)
       return;
    /* The other half is for what checkpoints keep of data that has been overwritten. */
-   uint64_t left =
-       limit->bytes > config->max_wire_memory ? limit->bytes - config->max_wire_memory : 0;
+   const uint64_t taken = config->max_wire_memory + config->watch_history;
+   const uint64_t left = limit->bytes > taken ? limit->bytes - taken : 0;
    config->max_memory = left / 2 > limit->bytes / 8 ? left / 2 : limit->bytes / 8;
    config->key_cost = KEY_COST;
 }

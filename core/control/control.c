@@ -16,6 +16,7 @@
 
 struct kv_control {
    struct kv_control_parts parts;
+   struct kv_changes changes;
    pthread_t thread;
    bool running; /* the thread does */
 
@@ -43,6 +44,13 @@ static void note_refusal(void *context, const struct kv_status *status, size_t c
    kv_shared_state_note_refusal(control->parts.state, status, changes);
 }
 
+static void note_changes(void *context, const kvs_record *records,
+                         const struct kv_replaced *previous, size_t count)
+{
+   struct kv_control *control = context;
+   kv_changes_publish(&control->changes, records, previous, count);
+}
+
 /* ---- Life ---- */
 
 struct kv_control *kv_control_create(const struct kv_control_config *config,
@@ -58,8 +66,10 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
        .inbox = kv_inbox_create(),
        .state = kv_shared_state_create(),
        .load_report = kv_load_report_create(),
+       .changes = &control->changes,
    };
-   if (!control->parts.inbox || !control->parts.state || !control->parts.load_report)
+   if (!kv_changes_init(&control->changes, config->watchers, config->store) ||
+       !control->parts.inbox || !control->parts.state || !control->parts.load_report)
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the control plane");
    else
       control->parts.watchdog = kv_watchdog_create(config->hook_budget_ms * NS_PER_MS, status);
@@ -69,8 +79,10 @@ struct kv_control *kv_control_create(const struct kv_control_config *config,
    }
    control->shadow = (struct kv_shadow){.parts = &control->parts};
    control->mode = (struct kv_mode){.parts = &control->parts, .shadow = &control->shadow};
-   const struct kv_commit_observer observer = {
-       .context = control, .read_only_changed = note_read_only, .refused = note_refusal};
+   const struct kv_commit_observer observer = {.context = control,
+                                               .read_only_changed = note_read_only,
+                                               .refused = note_refusal,
+                                               .published = config->watchers ? note_changes : NULL};
    kv_commit_observe(config->commit, &observer);
    return control;
 }
@@ -94,6 +106,7 @@ void kv_control_destroy(struct kv_control *control)
       kv_shared_state_destroy(control->parts.state);
    if (control->parts.inbox)
       kv_inbox_destroy(control->parts.inbox);
+   kv_changes_deinit(&control->changes);
    free(control);
 }
 

@@ -32,6 +32,7 @@
 #include "core/host/plugin_library.h"
 #include "core/store/store.h"
 #include "core/support/status.h"
+#include "core/watch/watchers.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -56,6 +57,7 @@ struct kv_control_config {
    struct kv_plugin_library *library;
    struct kv_store *store;
    struct kv_commit *commit;
+   struct kv_watchers *watchers; /* who are told every change; NULL: nobody */
    struct kv_control_observer observer;
    uint64_t hook_budget_ms; /* of on_write, see core/host/hook_timing.h; 0: no hook is overdue */
 };

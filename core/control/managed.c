@@ -42,6 +42,18 @@ static void note_progress(void *context)
       observer->progress(observer->context);
 }
 
+static void begin_history(void *context, uint64_t sequence)
+{
+   const struct kv_managed *managed = context;
+   kv_changes_begin(managed->parts->changes, sequence);
+}
+
+static void load_change(void *context, const kvs_record *record, const struct kv_entry *previous)
+{
+   const struct kv_managed *managed = context;
+   kv_changes_load(managed->parts->changes, record, previous);
+}
+
 /* ---- Opening and closing ---- */
 
 enum kv_code kv_managed_settings(const struct kv_control_parts *parts,
@@ -75,6 +87,10 @@ static enum kv_code open_instance(struct kv_managed *managed, const struct kv_ma
                                                     .awaited = is_awaited,
                                                     .give_up = is_given_up,
                                                     .progress = note_progress};
+   if (use->is_active) {
+      config->observer.complete_above = begin_history;
+      config->observer.loaded = load_change;
+   }
    enum kv_code code = kv_instance_open(config, &managed->instance, status);
    config->directory = NULL; /* the path ends with this function */
    return code;

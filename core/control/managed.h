@@ -7,6 +7,7 @@
 #ifndef KV_MANAGED_H
 #define KV_MANAGED_H
 
+#include "core/control/changes.h"
 #include "core/control/control.h"
 #include "core/control/inbox.h"
 #include "core/control/state.h"
@@ -21,6 +22,7 @@ struct kv_control_parts {
    struct kv_inbox *inbox;
    struct kv_shared_state *state;
    struct kv_load_report *load_report; /* of the start */
+   struct kv_changes *changes;
 };
 
 struct kv_managed {
@@ -37,7 +39,7 @@ struct kv_managed {
 /* How an instance is opened. */
 struct kv_managed_use {
    bool resumed;   /* the directory has been in use before */
-   bool is_active; /* its checkpoints are those of the store */
+   bool is_active; /* its checkpoints are those of the store, and its history is that of the data */
    /* As in struct kv_instance_observer. */
    bool (*give_up)(void *context);
    void *give_up_context;

@@ -78,6 +78,7 @@ static enum kv_code load_data(const struct kv_control_parts *parts, struct kv_ma
    result.keys = kv_transaction_count(transaction);
    result.bytes = kv_transaction_bytes(transaction);
    kv_transaction_commit(transaction, result.sequence);
+   kv_changes_loaded(parts->changes, result.sequence);
    kv_load_report_finish(parts->load_report, &result);
    return KV_OK;
 }

@@ -249,6 +249,7 @@ static enum kv_code record_replacement(void *context, struct kv_status *doubt,
       return code;
    }
    kv_transaction_publish(transaction, replacement->sequence);
+   kv_changes_replaced(candidate->parts->changes, replacement->sequence);
    note_taken_over(candidate, replacement->sequence);
    return KV_OK;
 }

@@ -22,6 +22,7 @@ struct kv_service {
    struct kv_jobs backups, restores;
    struct kv_monitors monitors;
    struct kv_durable_waits durable_waits;
+   struct kv_watch_part *watch_parts; /* one a worker (keyvalue/watch.h) */
    struct kv_reader *readers[]; /* one a worker, then that of the control thread */
 };
 

@@ -1,6 +1,7 @@
 #include "core/service/admin/admin.h"
 #include "core/service/guard.h"
 #include "core/service/keyvalue/keyvalue.h"
+#include "core/service/keyvalue/watch.h"
 #include "core/service/moved.h"
 #include "core/service/scan.h"
 
@@ -8,6 +9,18 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+
+static bool create_for_workers(struct kv_service *service)
+{
+   const struct kv_service_config *config = &service->config;
+   for (unsigned i = 0; i <= config->workers; i++) {
+      service->readers[i] = kv_reader_create(config->store);
+      if (!service->readers[i])
+         return false;
+   }
+   service->watch_parts = calloc(config->workers, sizeof *service->watch_parts);
+   return service->watch_parts;
+}
 
 struct kv_service *kv_service_create(const struct kv_service_config *config,
                                      struct kv_status *status)
@@ -22,12 +35,9 @@ struct kv_service *kv_service_create(const struct kv_service_config *config,
       kv_monitors_init(&service->monitors, config->observers->monitor);
       kv_durable_waits_init(&service->durable_waits, config->control);
    }
-   for (unsigned i = 0; service && i < threads; i++) {
-      service->readers[i] = kv_reader_create(config->store);
-      if (!service->readers[i]) {
-         kv_service_destroy(service);
-         service = NULL;
-      }
+   if (service && !create_for_workers(service)) {
+      kv_service_destroy(service);
+      service = NULL;
    }
    if (!service)
       kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the service");
@@ -42,6 +52,7 @@ void kv_service_destroy(struct kv_service *service)
    kv_durable_waits_deinit(&service->durable_waits);
    for (unsigned i = 0; i <= service->config.workers && service->readers[i]; i++)
       kv_reader_destroy(service->readers[i]);
+   free(service->watch_parts);
    free(service);
 }
 
@@ -53,6 +64,7 @@ void kv_service_set_loaded(struct kv_service *service)
 void kv_service_drain(struct kv_service *service)
 {
    kv_monitors_drain(&service->monitors);
+   kv_watchers_drain(service->config.watchers);
    kv_durable_waits_drain(&service->durable_waits);
 }
 
@@ -188,6 +200,15 @@ size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *meth
        {.path = DATA("SetExpiry"), .request = kv_keyvalue_set_expiry},
        {.path = DATA("Batch"), .compound = true, .request = kv_keyvalue_batch},
        {.path = DATA("Transaction"), .compound = true, .request = kv_keyvalue_transaction},
+       {.path = DATA("Watch"),
+        .kind = KV_RPC_BIDI,
+        .request = kv_keyvalue_watch,
+        .sent = kv_keyvalue_watch_sent,
+        .half_closed = kv_keyvalue_watch_half_closed,
+        .notified = kv_keyvalue_watch_notified,
+        .closed = kv_keyvalue_watch_closed,
+        .kept = kv_keyvalue_watch_kept,
+        .resume = kv_keyvalue_watch_resume},
        {.path = ADMIN("Configure"), .request = kv_service_configure},
        {.path = ADMIN("ListPlugins"), .request = kv_service_list_plugins},
        {.path = ADMIN("Save"), .request = kv_service_save},

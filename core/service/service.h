@@ -15,6 +15,7 @@
 #include "core/observe/observe.h"
 #include "core/rpc/rpc.h"
 #include "core/store/store.h"
+#include "core/watch/watchers.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@ struct kv_service_config {
    struct kv_store *store;
    struct kv_commit *commit;
    struct kv_control *control;
+   struct kv_watchers *watchers; /* of whose history each worker is a reader, by its number */
    unsigned workers;          /* of core/rpc */
    uint64_t value_size_max;   /* bytes */
    uint64_t message_size_max; /* bytes; also limits the values in the answer to one Batch */

@@ -78,6 +78,22 @@ static void put_wire(struct kv_exposition *page, const struct kv_rpc_statistics 
                        "Limit on that memory (setting max-wire-memory).", (double)wire->memory_max);
 }
 
+static void put_watches(struct kv_exposition *page, const struct kv_watch_figures *watches)
+{
+   kv_exposition_gauge(page, "kvstore_watches", "Watches now.", (double)watches->watches);
+   kv_exposition_counter(page, "kvstore_watch_events_total", "Events sent to watches.",
+                         (double)watches->events);
+   kv_exposition_counter(page, "kvstore_watches_too_slow_total",
+                         "Watches ended because their clients read too slowly.",
+                         (double)watches->ended_slow);
+   kv_exposition_gauge(page, "kvstore_watch_history_bytes",
+                       "Memory that the latest changes take (setting watch-history).",
+                       (double)watches->history_bytes);
+   kv_exposition_gauge(page, "kvstore_watch_history_lowest_version",
+                       "Lowest version that a watch can start from.",
+                       (double)watches->history_lowest);
+}
+
 static void put_tls(struct kv_exposition *page, const struct kv_tls_statistics *tls)
 {
    kv_exposition_counter(page, "kvstore_tls_handshakes_total", "TLS handshakes completed.",
@@ -245,6 +261,7 @@ char *kv_telemetry_metrics(const struct kv_telemetry *telemetry, size_t *size)
    put_call_counts(&page, telemetry);
    put_call_times(&page, telemetry);
    put_wire(&page, &snapshot->wire);
+   put_watches(&page, &snapshot->watches);
    if (snapshot->has_tls)
       put_tls(&page, &snapshot->tls);
    put_store(&page, telemetry);

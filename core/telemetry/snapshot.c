@@ -94,6 +94,7 @@ void kv_snapshot_take(struct kv_telemetry *telemetry)
    kv_process_read(&snapshot->process);
    kv_rpc_read_statistics(telemetry->rpc, &snapshot->wire);
    kv_commit_read_statistics(config->commit, &snapshot->commit);
+   kv_watchers_read_figures(config->watchers, &snapshot->watches);
    if (snapshot->stage != KV_TELEMETRY_LOADING)
       snapshot->load = kv_load_report_result(report);
    take_store(telemetry);

@@ -37,6 +37,7 @@ struct kv_snapshot {
    struct kv_process_figures process;
    struct kv_rpc_statistics wire;
    struct kv_commit_statistics commit;
+   struct kv_watch_figures watches;
    struct kv_load_result load;
    uint64_t sequence, keys, bytes;
    bool read_only;

@@ -23,6 +23,7 @@
 #include "core/observe/hot.h"
 #include "core/rpc/rpc.h"
 #include "core/store/store.h"
+#include "core/watch/watchers.h"
 
 #include <stdbool.h>
 
@@ -33,6 +34,7 @@ struct kv_telemetry_config {
    struct kv_store *store;
    struct kv_commit *commit;
    struct kv_control *control;
+   struct kv_watchers *watchers;
    struct kv_backup_schedule *backups; /* NULL: the server makes none */
    struct kv_tls *tls;                 /* NULL: none */
    uint64_t memory_max;                /* as in kv_commit_options */

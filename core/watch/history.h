@@ -23,8 +23,7 @@
 #ifndef KV_HISTORY_H
 #define KV_HISTORY_H
 
-#include "core/store/store.h"
-#include "core/support/slice.h"
+#include "core/watch/change.h"
 #include "kvstore/plugin.h"
 
 #include <stdbool.h>
@@ -35,35 +34,6 @@ struct kv_history;
 struct kv_history_segment;
 
 #define KV_HISTORY_SIZE_MIN ((size_t)1024 * 1024)
-
-enum kv_change_kind {
-   KV_CHANGE_SET = 1,
-   KV_CHANGE_DELETE,
-   KV_CHANGE_EXPIRE,   /* deleted because its time had come */
-   KV_CHANGE_HIDDEN,   /* of a key of the server's own, or of none: it only takes up a version */
-   KV_CHANGE_REPLACED, /* other data took the place of all: what changed is not known */
-   KV_CHANGE_LOST,     /* what changed up to here is not held, for want of memory */
-};
-
-struct kv_change_value {
-   struct kv_slice bytes;
-   const struct kv_entry *entry; /* has the bytes, and may be kept; NULL: they are to be copied */
-};
-
-/* Its bytes are valid while its place is pinned. */
-struct kv_change {
-   uint64_t sequence;
-   enum kv_change_kind kind;
-   bool joined; /* belongs together with the next one */
-   struct kv_slice key;
-   struct kv_change_value value;
-   int64_t expires_at; /* Unix ms; 0: never */
-   bool knows_previous;
-   bool existed; /* what follows is what it replaced */
-   struct kv_change_value previous;
-   uint64_t previous_version;
-   int64_t previous_expires_at;
-};
 
 /* What a change has replaced, as who adds it knows it. */
 struct kv_history_previous {

@@ -13,6 +13,7 @@ import grpc
 
 import harness
 import reasons
+from watching import Stream
 from harness import PATIENCE, admin, data, health, health_grpc, kv
 
 PAGE = os.path.join(harness.ROOT, "docs", "errors.md")
@@ -68,6 +69,10 @@ class Page(harness.Case):
                          ("CONDITION_NOT_MET", {"current_version": "0"}))
 
 
+def grpc_code(number):
+    return next(code.name for code in grpc.StatusCode if code.value[0] == number)
+
+
 class ReasonCase(harness.Case):
     documented = reasons_of_page()
 
@@ -83,6 +88,12 @@ class ReasonCase(harness.Case):
         self.assertEqual(sorted(metadata), names)
         for text in texts:
             self.assertIn(text, error.details())
+
+    def assertEnds(self, reason, answer):
+        """That the server has ended a watch as the page says."""
+        self.assertEqual(answer.ended.reason, reason, answer)
+        self.assertIn(grpc_code(answer.ended.code), self.documented[reason][0])
+        self.assertTrue(answer.ended.message)
 
     def raw(self, server, path, request):
         return server.channel.unary_unary(path, request_serializer=bytes,
@@ -378,6 +389,43 @@ class Administration(ReasonCase):
             except grpc.RpcError as error:
                 if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
                     raise
+
+
+class Watches(ReasonCase):
+    def test_versions_that_the_server_does_not_have(self):
+        server = self.start(mode="none")
+        with Stream(server) as stream:
+            self.assertEnds("VERSION_NOT_HELD", stream.create("", start_version=2))
+
+    def test_client_that_does_not_read(self):
+        server = self.start(mode="none", flags=["--watch-history", "1M"])
+        with Stream(server, reads=False) as stream:
+            stream.ask("")
+            stream.await_created()
+            for _ in range(300):
+                server.set("k", bytes(60000))
+            stream.read()
+            self.assertEnds("WATCH_TOO_SLOW", stream.until_ended())
+
+    def test_other_data_in_place_of_all(self):
+        server = self.start(mode="none")
+        backup = b"".join(part.data for part in server.admin.Backup(admin.BackupRequest(), timeout=PATIENCE))
+        with Stream(server) as stream:
+            stream.create("")
+            server.admin.Restore(iter([admin.RestoreRequest(data=backup, replace_existing=True)]),
+                                 timeout=PATIENCE)
+            self.assertEnds("STORE_REPLACED", stream.until_ended())
+
+    def test_cancel_of_what_is_not_there(self):
+        with Stream(self.start(mode="none")) as stream:
+            stream.cancel(1)
+            self.assertEnds("WATCH_NOT_FOUND", stream.until_ended())
+
+    def test_more_watches_than_a_stream_may_have(self):
+        with Stream(self.start(mode="none")) as stream:
+            for watch_id in range(1000):
+                stream.create("", watch_id=watch_id)
+            self.assertEnds("TOO_MANY_WATCHES", stream.create("", watch_id=1000))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ struct kv_call {
    /* Handlers may answer from other threads. */
    pthread_mutex_t lock;
    pthread_cond_t changed;
-   bool sending, reading, ended;
+   bool sending, reading, notified, ended;
    bool watched;
    struct fake_client client;
    atomic_bool cancelled;
@@ -288,6 +288,14 @@ void kv_call_yield(struct kv_call *call, void (*go_on)(void *service, struct kv_
    if (++call->yields == call->client.cancels_at_yield)
       call->cancelled = true;
    go_on(call->method->service, call);
+}
+
+void kv_call_notify(struct kv_call *call)
+{
+   pthread_mutex_lock(&call->lock);
+   call->notified = true;
+   pthread_cond_signal(&call->changed);
+   pthread_mutex_unlock(&call->lock);
 }
 
 void kv_call_finish(struct kv_call *call)

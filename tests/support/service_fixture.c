@@ -31,7 +31,8 @@ static void create_control(struct service_fixture *fixture, struct kv_status *st
    const struct kv_control_config config = {.directory = fixture->directory,
                                             .library = fixture->library,
                                             .store = fixture->store,
-                                            .commit = fixture->commit};
+                                            .commit = fixture->commit,
+                                            .watchers = fixture->watchers};
    fixture->control = kv_control_create(&config, status);
    assert_non_null(fixture->control);
 }
@@ -50,6 +51,10 @@ struct service_fixture *service_fixture_create(const struct service_setup *setup
    const struct kv_commit_options options = {.workers = 1, .memory_max = setup->memory_max};
    fixture->commit = kv_commit_create(fixture->store, &options, &status);
    assert_true(fixture->library && fixture->store && fixture->commit);
+   fixture->history = kv_history_create(KV_HISTORY_SIZE_MIN, 2);
+   assert_non_null(fixture->history);
+   fixture->watchers = kv_watchers_create(fixture->history, 1, &status);
+   assert_non_null(fixture->watchers);
    create_control(fixture, &status);
    fixture->private_paths[0] = fixture->folder.path;
    assert_int_equal(kv_observers_init(&fixture->observers, SERVICE_SLOW_MS, 1, &status), KV_OK);
@@ -57,6 +62,7 @@ struct service_fixture *service_fixture_create(const struct service_setup *setup
        .store = fixture->store,
        .commit = fixture->commit,
        .control = fixture->control,
+       .watchers = fixture->watchers,
        .workers = 1,
        .value_size_max = SERVICE_VALUE_MAX,
        .message_size_max = SERVICE_MESSAGE_MAX,
@@ -88,6 +94,8 @@ void service_fixture_destroy(struct service_fixture *fixture)
    kv_observers_deinit(&fixture->observers);
    kv_control_destroy(fixture->control);
    kv_commit_destroy(fixture->commit);
+   kv_watchers_destroy(fixture->watchers);
+   kv_history_destroy(fixture->history);
    kv_store_destroy(fixture->store);
    kv_plugin_library_destroy(fixture->library);
    kv_data_directory_close(fixture->directory);

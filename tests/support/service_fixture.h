@@ -27,6 +27,8 @@ struct service_fixture {
    struct kv_plugin_library *library;
    struct kv_store *store;
    struct kv_commit *commit;
+   struct kv_history *history;
+   struct kv_watchers *watchers;
    struct kv_control *control;
    bool control_started;
    struct kv_observers observers;

@@ -161,6 +161,8 @@ static void share(struct fixture *fixture, uint64_t limit)
    fixture->config.max_message_size = 80 * MIB;
    if (!fixture->config.max_wire_memory_given)
       fixture->config.max_wire_memory = 512 * MIB;
+   if (!fixture->config.watch_history_given)
+      fixture->config.watch_history = 64 * MIB;
    kv_memory_share(&fixture->limit, &fixture->config);
 }
 
@@ -177,14 +179,16 @@ static void without_a_limit_the_defaults_stay(void **state)
 static void data_and_calls_get_their_shares_of_the_limit(void **state)
 {
    static const struct {
-      uint64_t limit, data, wire;
-   } cases[] = {
-       {16384, 7936, 512}, {1024, 384, 256}, {256, 88, 80}, {100, 12, 80}, {40, 5, 80}}; /* MiB */
+      uint64_t limit, data, wire, history;
+   } cases[] = {{16384, 7904, 512, 64}, /* MiB */
+                {1024, 352, 256, 64},   {256, 80, 80, 16}, {100, 12, 80, 6},
+                {40, 5, 80, 2},         {8, 1, 80, 1}};
    struct fixture *fixture = *state;
    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
       share(fixture, cases[i].limit * MIB);
       assert_int_equal(fixture->config.max_memory / MIB, cases[i].data);
       assert_int_equal(fixture->config.max_wire_memory / MIB, cases[i].wire);
+      assert_int_equal(fixture->config.watch_history / MIB, cases[i].history);
       assert_int_equal(fixture->config.key_cost, 48);
       assert_string_equal(fixture->config.memory_limit_file, "/f");
    }
@@ -202,8 +206,13 @@ static void settings_that_were_given_stay(void **state)
    fixture->config.max_wire_memory_given = true;
    fixture->config.max_wire_memory = 156 * MIB;
    share(fixture, 256 * MIB);
-   assert_int_equal(fixture->config.max_memory, 50 * MIB);
+   assert_int_equal(fixture->config.max_memory, 42 * MIB);
    assert_int_equal(fixture->config.max_wire_memory, 156 * MIB);
+   fixture->config.watch_history_given = true;
+   fixture->config.watch_history = 40 * MIB;
+   share(fixture, 256 * MIB);
+   assert_int_equal(fixture->config.max_memory, 32 * MIB);
+   assert_int_equal(fixture->config.watch_history, 40 * MIB);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

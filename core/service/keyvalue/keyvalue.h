@@ -29,6 +29,13 @@ void kv_keyvalue_batch(void *service, struct kv_call *call, struct kv_slice requ
 void kv_keyvalue_transaction(void *service, struct kv_call *call, struct kv_slice request);
 void kv_keyvalue_delete_range(void *service, struct kv_call *call, struct kv_slice request);
 void kv_keyvalue_wait_durable(void *service, struct kv_call *call, struct kv_slice request);
+void kv_keyvalue_watch(void *service, struct kv_call *call, struct kv_slice request);
+void kv_keyvalue_watch_sent(void *service, struct kv_call *call);
+void kv_keyvalue_watch_half_closed(void *service, struct kv_call *call);
+void kv_keyvalue_watch_notified(void *service, struct kv_call *call);
+void kv_keyvalue_watch_closed(void *service, struct kv_call *call);
+size_t kv_keyvalue_watch_kept(void *service, struct kv_call *call);
+void kv_keyvalue_watch_resume(void *service, struct kv_call *call, char *text, size_t size);
 void kv_keyvalue_scan(void *service, struct kv_call *call, struct kv_slice request);
 
 #endif
