@@ -10,8 +10,16 @@ void kv_effects_init(struct kv_effects *effects)
 
 void kv_effects_deinit(struct kv_effects *effects)
 {
+   kv_effects_drop(effects);
    free(effects->records);
    free(effects->replaced);
+   free(effects->kept);
+}
+
+void kv_effects_drop(struct kv_effects *effects)
+{
+   while (effects->kept_count > 0)
+      kv_entry_release(effects->kept[--effects->kept_count]);
    kv_arena_reset(&effects->arena);
 }
 
@@ -20,7 +28,7 @@ void kv_effects_reset(struct kv_effects *effects, uint64_t sequence, bool keep_r
    effects->count = 0;
    effects->last_sequence = sequence;
    effects->keeps_replaced = keep_replaced;
-   kv_arena_reset(&effects->arena);
+   kv_effects_drop(effects);
 }
 
 static bool grow(struct kv_effects *effects)
@@ -44,7 +52,7 @@ static bool note_replaced(struct kv_effects *effects, const struct kv_entry *old
    *replaced = (struct kv_replaced){.existed = old};
    if (!old)
       return true;
-   const struct kv_slice value = kv_effects_copy(effects, kv_entry_value(old));
+   const struct kv_slice value = kv_effects_keep_value(effects, old);
    replaced->entry = (struct kv_previous){
        .value = value, .version = kv_entry_version(old), .expires_at = kv_entry_expires_at(old)};
    return value.data;
@@ -90,4 +98,22 @@ struct kv_slice kv_effects_copy(struct kv_effects *effects, struct kv_slice byte
    /* Of an empty one, too, data says that it could be made. */
    void *copy = kv_arena_copy(&effects->arena, bytes.size > 0 ? bytes.data : "", bytes.size);
    return kv_slice(copy, copy ? bytes.size : 0);
+}
+
+struct kv_slice kv_effects_keep_value(struct kv_effects *effects, const struct kv_entry *entry)
+{
+   const struct kv_slice value = kv_entry_value(entry);
+   if (value.size < KV_ENTRY_KEEP_MIN)
+      return kv_effects_copy(effects, value);
+   if (effects->kept_count == effects->kept_capacity) {
+      size_t capacity = effects->kept_capacity ? effects->kept_capacity * 2 : 16;
+      const struct kv_entry **kept = reallocarray(effects->kept, capacity, sizeof *kept);
+      if (!kept)
+         return kv_slice(NULL, 0);
+      effects->kept = kept;
+      effects->kept_capacity = capacity;
+   }
+   kv_entry_keep(entry);
+   effects->kept[effects->kept_count++] = entry;
+   return value;
 }

@@ -47,7 +47,7 @@ static bool put(const struct kv_evaluation *evaluation, struct kv_slice key,
    struct kv_effects *effects = evaluation->effects;
    struct kv_slice value = decision->value;
    if (decision->value_is_old) {
-      value = kv_effects_copy(effects, value);
+      value = kv_effects_keep_value(effects, old);
       if (!value.data)
          return false;
    }

@@ -189,6 +189,7 @@ enum kv_code kv_pipeline_commit(struct kv_pipeline *pipeline, struct kv_submissi
          tell_reached(batch, kv_targets_reached(&pipeline->targets, effects->last_sequence, false));
    }
    count(pipeline, code, expired, *separate);
+   kv_effects_drop(&pipeline->effects); /* large values would stay until the next batch */
    return code;
 }
 

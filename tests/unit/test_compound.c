@@ -208,6 +208,33 @@ static void a_previous_value_without_space_for_it_keeps_the_write_from_happening
    assert_int_equal(fixture->effects.count, 0);
 }
 
+/* The last change frees the entry that the one before it has made. */
+static void large_values_that_are_replaced_are_kept_and_not_copied(void **state)
+{
+   struct fixture *fixture = *state;
+   static char large[KV_ENTRY_KEEP_MIN];
+   memset(large, 'x', sizeof large);
+   assert_true(kv_transaction_set(fixture->transaction, kv_slice_of("large"),
+                                  kv_slice(large, sizeof large), 0, BASE + 1));
+   kv_effects_reset(&fixture->effects, BASE + 1, true);
+   const void *stored =
+       kv_entry_value(kv_transaction_find(fixture->transaction, kv_slice_of("large"))).data;
+   const struct kv_terms terms = {.expiry = {KV_EXPIRY_AT, 9000}};
+   struct kv_operation operations[] = {operation(KV_OPERATION_SET_EXPIRY, "large", "", &terms),
+                                       operation(KV_OPERATION_DELETE, "large", "", NULL)};
+   struct kv_submission all = submission(fixture, operations, 2);
+   all.result_max = sizeof large;
+   evaluate(fixture, &all);
+   const struct kv_effects *effects = &fixture->effects;
+   assert_ptr_equal(effects->records[0].value.data, stored);
+   assert_ptr_equal(effects->replaced[0].entry.value.data, stored);
+   assert_ptr_not_equal(effects->replaced[1].entry.value.data, stored);
+   for (size_t i = 0; i < 2; i++) {
+      assert_int_equal(effects->replaced[i].entry.value.size, sizeof large);
+      assert_memory_equal(effects->replaced[i].entry.value.data, large, sizeof large);
+   }
+}
+
 /* ---- Increments ---- */
 
 static void an_increment_adds_to_a_decimal_number(void **state)
@@ -528,6 +555,7 @@ int main(void)
    const struct CMUnitTest tests[] = {
        TEST(a_condition_decides_whether_a_write_happens),
        TEST(the_previous_entry_is_returned_when_asked_for),
+       TEST(large_values_that_are_replaced_are_kept_and_not_copied),
        TEST(a_previous_value_without_space_for_it_keeps_the_write_from_happening),
        TEST(an_increment_adds_to_a_decimal_number),
        TEST(what_is_no_number_or_would_overflow_is_not_incremented),
