@@ -26,6 +26,11 @@ void case_sizes(const struct check_subject *subject);
 void case_binary(const struct check_subject *subject);
 void case_expiry(const struct check_subject *subject);
 
+/* cases_versions.c: versions, what has expired, history */
+void case_versions(const struct check_subject *subject);
+void case_expired(const struct check_subject *subject);
+void case_history(const struct check_subject *subject);
+
 /* cases_tick.c: checkpoints, threads, switches */
 void case_checkpoint(const struct check_subject *subject);
 void case_shutdown(const struct check_subject *subject);

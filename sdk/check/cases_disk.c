@@ -72,14 +72,15 @@ static void check_kept(struct disk *disk, const char *what)
    }
    char difference[512];
    driver_open(driver);
-   if (!model_equal(expected, driver->store, difference, sizeof difference)) {
+   if (!model_equal(driver->subject->plugin, expected, driver->store, difference,
+                    sizeof difference)) {
       uint64_t sequence = model_sequence(expected);
       struct batch batch = {0};
       batch_add_group(&batch, &sequence, &disk->workload, disk->next_group - 1);
       model_apply(expected, batch.records, batch.count);
       batch_deinit(&batch);
       char other[512];
-      if (!model_equal(expected, driver->store, other, sizeof other))
+      if (!model_equal(driver->subject->plugin, expected, driver->store, other, sizeof other))
          check_fail("after %s: %s", what, difference);
    }
    kv_store_destroy(expected);
@@ -147,7 +148,8 @@ static void check_state(struct disk *disk, uint64_t least, const char *what)
       check_fail("after %s it came back with sequence %" PRIu64
                  ", which is within a joined run or beyond the last batch",
                  what, sequence);
-   if (!model_equal(model.store, disk->driver.store, difference, sizeof difference))
+   if (!model_equal(disk->driver.subject->plugin, model.store, disk->driver.store, difference,
+                    sizeof difference))
       check_fail("after %s: %s", what, difference);
    model_end(&model);
 }

@@ -70,7 +70,8 @@ static void check_rest(struct crash *crash, struct model *model, uint64_t least,
       check_fail("killed %s, it came back with sequence %" PRIu64 ", which is in the middle of a "
                  "joined run: of its records either all are kept or none",
                  when, sequence);
-   if (!model_equal(model->store, driver.store, difference, sizeof difference))
+   if (!model_equal(crash->subject->plugin, model->store, driver.store, difference,
+                    sizeof difference))
       check_fail("killed %s, it came back with another state than the one at the sequence that it "
                  "declares (%" PRIu64 "): %s",
                  when, sequence, difference);

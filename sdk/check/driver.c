@@ -30,6 +30,16 @@ void driver_begin(struct driver *driver, const struct check_subject *subject, co
    driver_open(driver);
 }
 
+void driver_begin_observed(struct driver *driver, const struct check_subject *subject,
+                           const char *name)
+{
+   const struct kv_instance_observer *observer = driver->observer;
+   init(driver, subject);
+   driver->observer = observer;
+   driver_make_directory(subject, name, driver->directory);
+   driver_open(driver);
+}
+
 void driver_begin_over(struct driver *driver, const struct check_subject *subject,
                        const char *directory, bool resumed)
 {
@@ -68,6 +78,8 @@ static enum kv_code open_instance(struct driver *driver, struct kv_status *statu
        .directory = driver->directory,
        .resumed = driver->resumed,
    };
+   if (driver->observer)
+      config.observer = *driver->observer;
    memcpy(config.store_id, driver->store_id, sizeof config.store_id);
    check_step("in open");
    return kv_instance_open(&config, &driver->instance, status);
@@ -230,7 +242,8 @@ void driver_open_and_compare(struct driver *driver, struct kv_store *expected, c
 {
    char difference[512];
    driver_open(driver);
-   if (!model_equal(expected, driver->store, difference, sizeof difference))
+   if (!model_equal(driver->subject->plugin, expected, driver->store, difference,
+                    sizeof difference))
       check_fail("after %s: %s", what, difference);
    uint64_t sequence = model_sequence(driver->store), must = model_sequence(expected);
    if (sequence != must)

@@ -20,7 +20,8 @@ struct driver {
    uint8_t store_id[16];
    struct kv_store *store; /* what was acknowledged, or loaded */
    struct kv_instance *instance;
-   bool resumed; /* an instance has been in use over the directory */
+   bool resumed;                                /* an instance has been in use over the directory */
+   const struct kv_instance_observer *observer; /* of each instance; NULL: none */
 };
 
 /* A directory in the workspace, as the host makes one: empty, mode 0700. */
@@ -29,6 +30,9 @@ void driver_make_directory(const struct check_subject *subject, const char *name
 
 /* A driver over a fresh directory `name`, with an instance opened and loaded. */
 void driver_begin(struct driver *driver, const struct check_subject *subject, const char *name);
+/* The same with driver->observer, which the caller has set. */
+void driver_begin_observed(struct driver *driver, const struct check_subject *subject,
+                           const char *name);
 /* The same over a directory that may hold data; `resumed` says whether an instance was in use
  * there.
  */
@@ -63,7 +67,8 @@ void driver_tick_view(struct driver *driver, uint32_t reason, const struct kv_st
 /* Closes as far as the promise goes (a checkpoint first, unless it is KVS_DURABLE), opens again,
  * and compares: state and sequence must be what was acknowledged. */
 void driver_reload(struct driver *driver);
-/* Opens again what is closed and compares with `expected`; `what` completes "after ...". */
+/* Opens again what is closed and compares with `expected`, with versions where the plug-in keeps
+ * them; `what` completes "after ...". */
 void driver_open_and_compare(struct driver *driver, struct kv_store *expected, const char *what);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "core/support/text.h"
 #include "sdk/check/check.h"
+#include "sdk/check/spy.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,6 +21,12 @@ static struct kv_slice bytes_of(kvs_bytes bytes)
    return kv_slice(bytes.data, bytes.size);
 }
 
+/* A case whose records have times that no host gives leaves them to the spy. */
+static int64_t expiry_of(const kvs_record *record)
+{
+   return spy.expiry_of ? 0 : record->expires_at_ms;
+}
+
 void model_apply(struct kv_store *store, const kvs_record *records, size_t count)
 {
    struct kv_transaction *transaction = kv_store_begin(store);
@@ -29,7 +36,8 @@ void model_apply(struct kv_store *store, const kvs_record *records, size_t count
       done = records[i].kind == KVS_DELETE
                  ? kv_transaction_delete(transaction, bytes_of(records[i].key), &existed)
                  : kv_transaction_set(transaction, bytes_of(records[i].key),
-                                      bytes_of(records[i].value), 0, records[i].sequence);
+                                      bytes_of(records[i].value), expiry_of(&records[i]),
+                                      records[i].sequence);
    }
    if (!done)
       check_broken("no memory for the records");
@@ -87,6 +95,25 @@ static const char *show(struct kv_slice bytes, char shown[SHOWN_SIZE])
    return kv_text_show(text, shown, SHOWN_SIZE);
 }
 
+/* As versions do: `exact`, or up to `highest`. */
+struct versions {
+   bool exact;
+   uint64_t highest;
+};
+
+static bool differ_in_version(const struct versions *versions, const struct kv_entry *written,
+                              const struct kv_entry *read, char *difference, size_t size)
+{
+   char shown[SHOWN_SIZE];
+   const uint64_t expected = kv_entry_version(written), found = kv_entry_version(read);
+   if (versions->exact ? found == expected : found >= expected && found <= versions->highest)
+      return false;
+   snprintf(difference, size,
+            "key \"%s\" has sequence %" PRIu64 ", and its last change was of %" PRIu64,
+            show(kv_entry_key(written), shown), found, expected);
+   return true;
+}
+
 static bool differ_in_value(const struct kv_entry *written, const struct kv_entry *read,
                             char *difference, size_t size)
 {
@@ -100,14 +127,18 @@ static bool differ_in_value(const struct kv_entry *written, const struct kv_entr
       snprintf(difference, size,
                "key \"%s\" has a value of %zu bytes, as written, but with other bytes",
                show(key, shown), found.size);
+   else if (kv_entry_expires_at(written) != kv_entry_expires_at(read))
+      snprintf(difference, size,
+               "key \"%s\" has expires_at_ms %" PRId64 ", and was written with %" PRId64,
+               show(key, shown), kv_entry_expires_at(read), kv_entry_expires_at(written));
    else
       return false;
    return true;
 }
 
 /* One step of both cursors, which stand at the same key or at an end. */
-static bool find_difference(struct kv_cursor *expected, struct kv_cursor *found, bool *ended,
-                            char *difference, size_t size)
+static bool find_difference(const struct versions *versions, struct kv_cursor *expected,
+                            struct kv_cursor *found, bool *ended, char *difference, size_t size)
 {
    char shown[SHOWN_SIZE];
    const struct kv_entry *written = kv_cursor_next(expected), *read = kv_cursor_next(found);
@@ -118,7 +149,8 @@ static bool find_difference(struct kv_cursor *expected, struct kv_cursor *found,
                : !read  ? -1
                         : kv_slice_compare(kv_entry_key(written), kv_entry_key(read));
    if (order == 0)
-      return differ_in_value(written, read, difference, size);
+      return differ_in_value(written, read, difference, size) ||
+             differ_in_version(versions, written, read, difference, size);
    if (order < 0)
       snprintf(difference, size, "key \"%s\" is missing", show(kv_entry_key(written), shown));
    else
@@ -127,15 +159,19 @@ static bool find_difference(struct kv_cursor *expected, struct kv_cursor *found,
    return true;
 }
 
-bool model_equal(struct kv_store *expected, struct kv_store *found, char *difference, size_t size)
+bool model_equal(const kvs_plugin *plugin, struct kv_store *expected, struct kv_store *found,
+                 char *difference, size_t size)
 {
    struct kv_store_view *views[2] = {view_of(expected), view_of(found)};
    struct kv_cursor cursors[2];
    for (int i = 0; i < 2; i++)
       kv_cursor_seek(&cursors[i], kv_store_view_version(views[i]), kv_slice(NULL, 0));
+   const struct versions versions = {.exact = plugin->flags & KVS_PLUGIN_VERSIONS,
+                                     .highest =
+                                         kv_version_sequence(kv_store_view_version(views[1]))};
    bool ended = false, different = false;
    while (!ended && !different)
-      different = find_difference(&cursors[0], &cursors[1], &ended, difference, size);
+      different = find_difference(&versions, &cursors[0], &cursors[1], &ended, difference, size);
    kv_store_view_destroy(views[0]);
    kv_store_view_destroy(views[1]);
    return !different;

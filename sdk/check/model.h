@@ -18,8 +18,11 @@ struct kv_store *model_create(void);
 void model_apply(struct kv_store *store, const kvs_record *records, size_t count);
 uint64_t model_sequence(struct kv_store *store);
 struct kv_store *model_copy(struct kv_store *store);
-/* False, and the first difference in words. */
-bool model_equal(struct kv_store *expected, struct kv_store *found, char *difference, size_t size);
+/* False, and the first difference in words. Versions of `found` must be those of `expected`; where
+ * the plug-in that gave it back keeps none through a checkpoint (KVS_PLUGIN_VERSIONS), they may be
+ * above, up to the sequence of the whole. */
+bool model_equal(const kvs_plugin *plugin, struct kv_store *expected, struct kv_store *found,
+                 char *difference, size_t size);
 
 /* The state that a workload has made after some number of groups. */
 struct model {

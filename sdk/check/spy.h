@@ -31,7 +31,7 @@ struct spy {
    uint64_t refuse_load_at;
    int refuse_load_with;
    bool load_refused;
-   /* The table has no function that a host may leave NULL. */
+   /* The table has no function that a host may leave NULL, and no extension but that for stacks. */
    bool bare_host;
    /* Each record that on_load hands over, in order. May be NULL. */
    void (*loaded)(const kvs_record *record);

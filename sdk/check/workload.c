@@ -15,6 +15,9 @@ uint64_t workload_random(uint64_t *state)
    return mixed ^ (mixed >> 31);
 }
 
+/* 2100; a quarter of the sets expire some time after. */
+#define FAR_MS INT64_C(4102444800000)
+
 static void *copy(const void *data, size_t size)
 {
    void *bytes = malloc(size > 0 ? size : 1);
@@ -50,6 +53,8 @@ static void add_random(struct batch *batch, uint64_t *sequence, const struct wor
        snprintf(key, sizeof key, "key-%04u", (unsigned)(workload_random(state) % workload->keys));
    if (workload_random(state) % 8 == 0) {
       batch_add(batch, sequence, KVS_DELETE, key, (size_t)key_size, NULL, 0);
+      batch->records[batch->count - 1].flags =
+          workload_random(state) % 2 == 0 ? KVS_RECORD_EXPIRED : 0;
       return;
    }
    size_t size = workload_random(state) % (workload->value_max + 1);
@@ -61,6 +66,9 @@ static void add_random(struct batch *batch, uint64_t *sequence, const struct wor
       memcpy(value + i, &random, sizeof random);
    }
    batch_add(batch, sequence, KVS_SET, key, (size_t)key_size, value, size);
+   if (workload_random(state) % 4 == 0)
+      batch->records[batch->count - 1].expires_at_ms =
+          FAR_MS + (int64_t)(workload_random(state) % FAR_MS);
    free(value);
 }
 
@@ -75,7 +83,7 @@ void batch_add_group(struct batch *batch, uint64_t *sequence, const struct workl
    for (size_t i = 0; i < count; i++) {
       add_random(batch, sequence, workload, &state);
       if (i + 1 < count)
-         batch->records[batch->count - 1].flags = KVS_RECORD_JOINED;
+         batch->records[batch->count - 1].flags |= KVS_RECORD_JOINED;
    }
 }
 

@@ -71,6 +71,9 @@ enum {
    CRASHES_AT_UNLOAD,
    HANGS,
    RACES,
+   FORGETS_VERSIONS,
+   EXPIRES_ALL,
+   MERGES_CHANGES,
 };
 
 enum { OPTION_LEVEL };
@@ -108,7 +111,7 @@ struct entry {
    uint64_t sequence;
    int64_t expires_at_ms;
    uint64_t key_size, value_size;
-   uint32_t kind, reserved;
+   uint32_t kind, flags;
 };
 
 __attribute__((format(printf, 3, 4))) static int fail(kvs_error *error, int code,
@@ -181,7 +184,8 @@ static bool put_record(struct buffer *buffer, const kvs_record *record)
                                .expires_at_ms = FAULTS(FORGETS_EXPIRY) ? 0 : record->expires_at_ms,
                                .key_size = record->key.size,
                                .value_size = size_kept(record->value),
-                               .kind = record->kind};
+                               .kind = record->kind,
+                               .flags = record->flags};
    return put(buffer, &entry, sizeof entry) && put(buffer, record->key.data, entry.key_size) &&
           put(buffer, record->value.data, entry.value_size);
 }
@@ -305,6 +309,26 @@ static int open_log(struct journal *journal, uint64_t start)
 
 /* ---- Loading ------------------------------------------------------------------------------- */
 
+static void mark_expired(kvs_record *record)
+{
+#ifdef KVS_RECORD_EXPIRED
+   if (FAULTS(EXPIRES_ALL) && record->kind == KVS_DELETE)
+      record->flags |= KVS_RECORD_EXPIRED;
+#else
+   (void)record;
+#endif
+}
+
+/* The fault: of several changes of a key in one batch, the last one is enough for the state. */
+static bool is_merged(const kvs_record *records, size_t i, size_t count)
+{
+   for (size_t j = i + 1; FAULTS(MERGES_CHANGES) && j < count; j++)
+      if (records[j].key.size == records[i].key.size &&
+          memcmp(records[j].key.data, records[i].key.data, records[i].key.size) == 0)
+         return true;
+   return false;
+}
+
 static int load_entries(const struct journal *journal, const uint8_t *data, size_t size,
                         uint64_t after, kvs_error *error)
 {
@@ -325,9 +349,11 @@ static int load_entries(const struct journal *journal, const uint8_t *data, size
       records = grown;
       records[count++] = (kvs_record){.sequence = entry.sequence,
                                       .kind = entry.kind,
+                                      .flags = entry.flags,
                                       .expires_at_ms = entry.expires_at_ms,
                                       .key = {key, entry.key_size},
                                       .value = {value, entry.value_size}};
+      mark_expired(&records[count - 1]);
       data += whole;
       size -= whole;
    }
@@ -336,7 +362,7 @@ static int load_entries(const struct journal *journal, const uint8_t *data, size
       kept = 1000;
    for (size_t i = 0; code == KVS_OK && i < kept; i++) {
       const kvs_record *record = &records[FAULTS(WRONG_ORDER) ? kept - 1 - i : i];
-      if (record->sequence > after)
+      if (record->sequence > after && !is_merged(records, i, kept))
          code = host->load(host, record, 1, error);
       if (FAULTS(GOES_ON_LOADING))
          code = KVS_OK;
@@ -427,6 +453,22 @@ static void note_load(const struct journal *journal)
       host->load_note(host, &note);
 }
 
+/* What follows the base is each change of the data, if the header knows of such a thing. */
+static void begin_history(const struct journal *journal, uint64_t sequence)
+{
+#ifdef KVS_EXTENSION_HISTORY
+   const kvs_history *history =
+       FAULTS(WRONG_ORDER) || FAULTS(DECLARES_LAST) || FAULTS(KEEPS_REFUSED) ||
+               FAULTS(KEEPS_REFUSED_FOR_TICK)
+           ? NULL
+           : journal->host->extension(journal->host, KVS_EXTENSION_HISTORY);
+   if (history)
+      history->complete_above(history, sequence);
+#else
+   (void)journal, (void)sequence;
+#endif
+}
+
 static int load_journal(void *self, kvs_error *error)
 {
    struct journal *journal = self;
@@ -437,6 +479,8 @@ static int load_journal(void *self, kvs_error *error)
    int code = load_base(journal, &sequence, error);
    if (code == KVS_OK && sequence == 0 && FAULTS(CRASHES_ON_EMPTY))
       abort();
+   if (code == KVS_OK)
+      begin_history(journal, sequence);
    if (code == KVS_OK)
       code = load_logs(journal, &sequence, error);
    journal->sequence = sequence;
@@ -553,8 +597,8 @@ static bool replace_file(const struct journal *journal, const char *name, const 
           (sync_directory(journal) || FAULTS(IGNORES_FAILED_SYNC_OF_BASE));
 }
 
-#ifdef KVS_PLUGIN_COPIES
-#define FLAGS (FAULTS(KEEPS_VIEW) ? KVS_PLUGIN_COPIES : 0)
+#ifdef KVS_PLUGIN_VERSIONS
+#define FLAGS (KVS_PLUGIN_VERSIONS | (FAULTS(KEEPS_VIEW) ? KVS_PLUGIN_COPIES : 0))
 #else
 #define FLAGS 0
 #endif
@@ -617,6 +661,8 @@ static bool encode_view(const struct journal *journal, const kvs_tick *tick, str
       before = record.key;
       if (FAULTS(ABORTS_ON_VIEW) && ++count > tick->view_count)
          abort();
+      if (FAULTS(FORGETS_VERSIONS))
+         record.sequence = tick->view_sequence;
       good = put_record(buffer, &record);
    }
    if (good)
