@@ -187,7 +187,8 @@ static enum kv_code read_back(const struct copy *copy, const char *path, struct 
    enum kv_code code = start_try(path, &copy->recovery->place, copy->store_id, &again, status);
    if (code == KV_OK &&
        (again.outcome != START_REACHES || strcmp(again.digest, wanted->digest) != 0 ||
-        again.sequence != wanted->sequence || again.keys != wanted->keys))
+        strcmp(again.versions, wanted->versions) != 0 || again.sequence != wanted->sequence ||
+        again.keys != wanted->keys))
       code = kv_fail(status, KV_DATA_LOSS, "the copy reads back differently: %s",
                      again.outcome == START_REFUSED ? again.refusal.text
                                                     : "the state is a different one");

@@ -3,23 +3,28 @@
 #include "check/stand_in.h"
 #include "storage/key_check.h"
 
-static bool make_digest(struct kv_store *store, char text[KV_DIGEST_TEXT_SIZE])
+/* One over keys and versions as well, which the digest that is shown does not cover. */
+static bool make_digests(struct kv_store *store, struct start *start)
 {
-   struct kv_digest *digest = kv_digest_create();
+   struct kv_digest *digest = kv_digest_create(), *versions = kv_digest_create();
    struct kv_store_view *view = kv_store_view_create(store);
-   bool made = digest && view;
+   bool made = digest && versions && view;
    if (made) {
       struct kv_cursor cursor;
       const struct kv_entry *entry;
       kv_cursor_seek(&cursor, kv_store_view_version(view), kv_slice(NULL, 0));
-      while ((entry = kv_cursor_next(&cursor)))
+      while ((entry = kv_cursor_next(&cursor))) {
          kv_digest_add(digest, kv_entry_key(entry), kv_entry_value(entry),
                        (uint64_t)kv_entry_expires_at(entry));
-      kv_digest_text(digest, text);
+         kv_digest_add(versions, kv_entry_key(entry), kv_slice(NULL, 0), kv_entry_version(entry));
+      }
+      kv_digest_text(digest, start->digest);
+      kv_digest_text(versions, start->versions);
    }
    if (view)
       kv_store_view_destroy(view);
    kv_digest_destroy(digest);
+   kv_digest_destroy(versions);
    return made;
 }
 
@@ -34,7 +39,7 @@ bool start_describe(struct kv_store *store, struct start *start)
    start->keys = kv_version_count(version);
    start->bytes = kv_version_bytes(version);
    kv_store_view_destroy(view);
-   return make_digest(store, start->digest);
+   return make_digests(store, start);
 }
 
 /* KV_OK also when the load is refused. */

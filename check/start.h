@@ -24,6 +24,7 @@ struct start {
    struct kv_status refusal; /* what the server would say */
    uint64_t sequence, keys, bytes;
    char digest[KV_DIGEST_TEXT_SIZE];
+   char versions[KV_DIGEST_TEXT_SIZE]; /* a digest of theirs, to compare two states */
    struct kv_load_report *report; /* what would be cut off and passed over; NULL before a load */
 };
 

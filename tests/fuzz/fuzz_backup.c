@@ -140,7 +140,9 @@ static void require_same(struct kv_store *a, struct kv_store *b)
       again = kv_cursor_next(&other);
       REQUIRE(!entry == !again);
       REQUIRE(!entry || (kv_slice_compare(kv_entry_key(entry), kv_entry_key(again)) == 0 &&
-                         kv_slice_compare(kv_entry_value(entry), kv_entry_value(again)) == 0));
+                         kv_slice_compare(kv_entry_value(entry), kv_entry_value(again)) == 0 &&
+                         kv_entry_version(entry) == kv_entry_version(again) &&
+                         kv_entry_expires_at(entry) == kv_entry_expires_at(again)));
    } while (entry);
    kv_store_view_destroy(first);
    kv_store_view_destroy(second);

@@ -25,13 +25,13 @@ def check(*arguments):
     return result.returncode, json.loads(result.stdout) if result.stdout else None
 
 
-def digest(entries):
-    """Of pairs of key (text) and value, as docs/kvstore-check.md defines it."""
+def digest(entries, expiries=None):
+    """Of pairs of key (text) and value, as docs/kvstore-check.md defines it; `expiries` by key."""
     hashed = xxhash.xxh3_128()
     for key, value in sorted((key.encode(), value) for key, value in entries):
         for part in (key, value):
             hashed.update(len(part).to_bytes(8, "little") + part)
-        hashed.update(bytes(8))  # never expires
+        hashed.update((expiries or {}).get(key.decode(), 0).to_bytes(8, "little"))
     return hashed.hexdigest()
 
 
