@@ -1,5 +1,6 @@
 """kvstore-bench against the real server: it counts what the server has seen. And the servers that
 it is compared with: they answer each call with an empty message."""
+import concurrent.futures
 import csv
 import json
 import os
@@ -13,7 +14,7 @@ import time
 import grpc
 
 import harness
-from harness import BIN, PATIENCE, ROOT, environment, kv, kv_grpc
+from harness import BIN, PATIENCE, ROOT, data, environment, kv, kv_grpc
 
 sys.path.insert(0, os.path.join(ROOT, "bench"))
 from reporting.http2 import (  # noqa: E402  pylint: disable=wrong-import-position
@@ -160,6 +161,64 @@ class Bench(harness.Case):
         self.assertEqual(result["operations"], sum(range(1, 21)))
         result = self.json("--requests", "5", "--keys", "1000", "--scan", "--reverse")
         self.assertEqual(result["operations"], 5 * 1000)
+
+    def test_watchers_see_every_change_of_the_run_and_tell_its_delay(self):
+        result = self.json("--requests", "500", "--mix", "set=1", "--keys", "50", "--watchers", "3")
+        self.assertEqual((result["watchers"], result["events"], result["errors"]), (3, 1500, {}))
+        # Each event has a delay: the answer to its write has come, too.
+        self.assertEqual(result["delays"], 1500)
+        self.assertLess(0, result["delay_us"]["max"])
+        for flag in ("--batch", "--transaction"):
+            result = self.json("--requests", "20", flag, "30", "--mix", "set=1", "--watchers", "1")
+            self.assertEqual((result["events"], result["delays"]), (600, 600))
+        self.assertIn("events", self.bench("--requests", "10", "--watchers", "1").stdout)
+
+    def test_watchers_of_some_keys_see_those_alone(self):
+        flags = ("--requests", "100", "--mix", "set=1", "--keys", "100", "--distribution",
+                 "sequential")
+        # Ten of ten keys each see all between them; then two have the same ten; more than one
+        # connection carries them.
+        for watchers, events in (("10", 100), ("1", 10), ("11", 110), ("1100", 11000)):
+            with self.subTest(watchers):
+                result = self.json(*flags, "--watchers", watchers, "--watch-keys", "10")
+                self.assertEqual((result["events"], result["errors"]), (events, {}))
+
+    def test_a_watch_that_ends_is_an_error(self):
+        def set_key(_, context):
+            del context
+            return data.SetResponse(version=5)
+
+        def watch(_, context):
+            yield data.WatchResponse(created=data.WatchResponse.Created())
+            yield data.WatchResponse(ended=data.WatchResponse.Ended(code=8, message="too slow"))
+
+        server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(
+            "kvstore.v1.KeyValueService", {
+                "Set": grpc.unary_unary_rpc_method_handler(
+                    set_key, data.SetRequest.FromString, data.SetResponse.SerializeToString),
+                "Watch": grpc.stream_stream_rpc_method_handler(
+                    watch, data.WatchRequest.FromString, data.WatchResponse.SerializeToString)})])
+        address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        server.start()
+        self.addCleanup(server.stop, None)
+        result = json.loads(self.bench("--requests", "5", "--mix", "set=1", "--watchers", "1",
+                                       "--json", address=address, code=1).stdout)
+        self.assertEqual(result["operations"], 5)
+        self.assertIn("a watch has ended: too slow",
+                      result["errors"]["RESOURCE_EXHAUSTED"]["first"])
+
+    def test_without_an_answer_to_a_watch_nothing_is_measured(self):
+        users = os.path.join(self.folder, "users")
+        with open(users, "w", encoding="utf-8") as file:
+            file.write(f"bench write:key: uid={os.getuid()}\n")
+        self.start("guarded", mode="none", listen=f"unix:{self.folder}/socket",
+                   flags=("--users", users))
+        done = self.bench("--requests", "5", "--mix", "set=1", "--watchers", "1", code=1,
+                          address=f"unix:{self.folder}/socket")
+        self.assertIn("a watch has ended: ", done.stderr)
+        self.assertIn("bench", done.stderr)
+        self.assertEqual(done.stdout, "")
 
     def test_the_frozen_service_can_be_measured_as_another_server(self):
         flags = ("--set-method", "/kvstore.KeyValueStore/Set", "--get-method",
