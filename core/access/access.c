@@ -179,6 +179,11 @@ bool kv_access_still_knows(const struct kv_access *access, const struct kv_proof
           known->size == token.size && is_same_secret(known->token, token.data, token.size);
 }
 
+uint64_t kv_access_edition(const struct kv_access *access)
+{
+   return atomic_load(&access->number);
+}
+
 static const struct kv_user *find(const struct kv_users *users, const struct kv_proof *proof)
 {
    const struct kv_user *user = NULL;

@@ -44,6 +44,8 @@ const struct kv_user *kv_access_identify(struct kv_access *access, const struct 
 /* Whether that is known as it is: kv_access_identify would have nothing to find out. */
 bool kv_access_still_knows(const struct kv_access *access, const struct kv_proof *proof,
                            const struct kv_known *known);
+/* Changes with the users. Not 0. */
+uint64_t kv_access_edition(const struct kv_access *access);
 /* What is said of a token that is nobody's. */
 enum kv_code kv_access_refuse_token(struct kv_status *status);
 /* NULL: nothing. */

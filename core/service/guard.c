@@ -88,6 +88,13 @@ static void log_refusal(const struct kv_call *call, const ProtobufCMessageDescri
    kv_log(KV_LOG_WARNING, "refused a %s from %s: %s", descriptor->name, peer, status->text);
 }
 
+static void log_end(const struct kv_call *call, const struct kv_status *status)
+{
+   char peer[KV_RPC_PEER_SIZE];
+   kv_call_peer(call, peer);
+   kv_log(KV_LOG_WARNING, "ended a stream from %s: %s", peer, status->text);
+}
+
 static void refuse(struct kv_call *call, const ProtobufCMessageDescriptor *descriptor,
                    const struct kv_status *status)
 {
@@ -144,6 +151,20 @@ void kv_guard_destroy(struct kv_guard *guard)
 {
    kv_guesses_destroy(guard->guesses);
    free(guard);
+}
+
+uint64_t kv_guard_edition(const struct kv_guard *guard)
+{
+   return guard ? kv_access_edition(guard->access) : 0;
+}
+
+const struct kv_user *kv_guard_identify(struct kv_guard *guard, struct kv_call *call,
+                                        struct kv_status *status)
+{
+   const struct kv_user *user = identify(guard, call, status);
+   if (!user)
+      log_end(call, status);
+   return user;
 }
 
 void *kv_guard_request(struct kv_guard *guard, struct kv_call *call,

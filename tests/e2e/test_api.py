@@ -27,8 +27,6 @@ class Page(harness.Case):
         server = self.start(mode="hybrid")
         names = {}
         for i, block in enumerate(blocks):
-            if "store.Watch" in block:  # not served yet
-                continue
             exec(compile(block.replace("localhost:50051", server.address), f"example {i + 1}", "exec"), names)
         names["channel"].close()
 

@@ -1,4 +1,6 @@
 """Ways around a grant in the data API: none leads to a key, a value, a count, or the knowledge that a key exists."""
+import queue
+
 import grpc
 
 import harness
@@ -17,7 +19,7 @@ def set_to(key, value=b"new", **fields):
     return data.Operation(set=data.SetRequest(key=key, value=value, **fields))
 
 
-class Around(AccessCase):
+class GrantsCase(AccessCase):
     def setUp(self):
         super().setUp()
         for name, *grants in (("ann", "readwrite:app/"), ("writer", "write:app/"), ("reader", "read:app/"),
@@ -32,6 +34,8 @@ class Around(AccessCase):
         answer = getattr(self.store, method)(request, metadata=bearer(self.tokens[user]), timeout=PATIENCE)
         return list(answer) if method == "Scan" else answer
 
+
+class Around(GrantsCase):
     def fails(self, code, method, user, request):
         """Its error."""
         with self.assertRaises(grpc.RpcError) as caught:
@@ -143,6 +147,76 @@ class Around(AccessCase):
         self.assertEqual(self.call("Increment", "ann", request), first)
         self.denied("Increment", request, "other")
         self.assertEqual(self.call("Increment", "all", request).value, 2)  # another user's: a request of its own
+
+
+class Watching(GrantsCase):
+    def watch(self, user):
+        """The stream, and what sends a request on it."""
+        requests = queue.SimpleQueue()
+        stream = self.store.Watch(iter(requests.get, None), metadata=bearer(self.tokens[user]), timeout=PATIENCE)
+        self.addCleanup(requests.put, None)
+        self.addCleanup(stream.cancel)
+        return stream, lambda watch_id, *prefixes, **fields: requests.put(data.WatchRequest(
+            create=data.WatchRequest.Create(
+                watch_id=watch_id, ranges=[data.KeyRange(prefix=prefix) for prefix in prefixes], **fields)))
+
+    def kind(self, stream):
+        answer = next(stream)
+        return answer.watch_id, answer.WhichOneof("kind")
+
+    def set(self, key, value=b"new"):
+        self.call("Set", "all", data.SetRequest(key=key, value=value))
+
+    def keys_of_next(self, stream):
+        return [event.entry.key for event in next(stream).events.events]
+
+    def test_each_watch_of_a_stream_needs_a_grant_for_all_its_ranges(self):
+        for prefixes in (["secret/"], [""], ["app"], ["app/", "secret/"]):
+            for fields in ({}, {"initial_state": True}, {"start_version": 1}, {"previous_values": True}):
+                stream, create = self.watch("ann")
+                create(1, "app/")
+                self.assertEqual(self.kind(stream), (1, "created"))
+                create(2, *prefixes, **fields)
+                with self.assertRaises(grpc.RpcError) as caught:
+                    next(stream)
+                self.assertEqual(caught.exception.code(), DENIED)
+
+    def test_watch_ends_when_its_user_may_no_longer_read_and_the_others_go_on(self):
+        ann, create = self.watch("ann")
+        create(1, "app/")
+        all_keys, create_all = self.watch("all")
+        create_all(1, "")
+        for stream in (ann, all_keys):
+            self.assertEqual(self.kind(stream), (1, "created"))
+        self.set("app/1")
+        for stream in (ann, all_keys):
+            self.assertEqual(self.keys_of_next(stream), ["app/1"])
+        self.user("ann", "readwrite:other/", proof=self.lines["ann"].split()[-1])
+        self.write()
+        self.reload(self.server, "read the users file")
+        self.set("app/1", b"unseen")
+        ended = next(ann)
+        self.assertEqual((ended.watch_id, ended.ended.code, ended.ended.reason),
+                         (1, DENIED.value[0], "PERMISSION_DENIED"))
+        create(2, "other/")  # the stream goes on
+        self.assertEqual(self.kind(ann), (2, "created"))
+        self.set("other/1")
+        self.assertEqual(self.keys_of_next(ann), ["other/1"])
+        self.assertEqual(self.keys_of_next(all_keys), ["app/1"])
+        self.assertEqual(self.keys_of_next(all_keys), ["other/1"])
+
+    def test_stream_of_a_user_who_was_removed_ends(self):
+        ann, create = self.watch("ann")
+        create(1, "app/")
+        self.assertEqual(self.kind(ann), (1, "created"))
+        del self.lines["ann"]
+        self.write()
+        self.reload(self.server, "read the users file")
+        self.set("app/1", b"unseen")
+        with self.assertRaises(grpc.RpcError) as caught:
+            next(ann)
+        self.assertEqual((caught.exception.code(), reason_of(caught.exception)[0]),
+                         (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_UNKNOWN"))
 
 
 if __name__ == "__main__":

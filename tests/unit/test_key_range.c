@@ -105,6 +105,8 @@ static void the_servers_own_keys_are_in_no_range(void **state)
 static void a_grant_must_cover_all_keys_of_a_range(void **state)
 {
    (void)state;
+   struct kv_arena arena;
+   kv_arena_init(&arena);
    const struct {
       const char *grant, *prefix, *start, *end, *key;
       bool may;
@@ -132,10 +134,15 @@ static void a_grant_must_cover_all_keys_of_a_range(void **state)
       const struct kv_user *user = kv_users_of_uid(users, 1);
       if (kv_range_may(user, KV_ROLE_READ, &message) != cases[i].may)
          fail_msg("case %zu", i);
+      struct kv_key_range range;
+      assert_int_equal(kv_range_resolve("range", &message, &arena, &range, &status), KV_OK);
+      if (kv_key_range_may(user, KV_ROLE_READ, &range) != cases[i].may)
+         fail_msg("case %zu, resolved", i);
       assert_false(kv_range_may(user, KV_ROLE_WRITE, &message));
       assert_int_equal(kv_range_may(user, KV_ROLE_READ, NULL), cases[i].grant[0] == '*');
       kv_users_destroy(users);
    }
+   kv_arena_reset(&arena);
 }
 
 int main(void)

@@ -111,15 +111,22 @@ static size_t common_size(struct kv_slice start, struct kv_slice end)
    return size + is_next;
 }
 
+bool kv_key_range_may(const struct kv_user *user, enum kv_role role,
+                      const struct kv_key_range *range)
+{
+   size_t size = range->end.size > 0 ? common_size(range->start, range->end) : 0;
+   return kv_user_may(user, role, kv_slice(range->start.data, size));
+}
+
 bool kv_range_may(const struct kv_user *user, enum kv_role role,
                   const Kvstore__V1__KeyRange *message)
 {
    if (!message)
       return kv_user_may(user, role, kv_slice(NULL, 0));
-   const struct kv_slice start = bytes_of(message->start), end = bytes_of(message->end);
+   const struct kv_key_range range = {bytes_of(message->start), bytes_of(message->end)};
    /* Each that is set holds all keys of the range by itself. */
    if (message->key.len > 0)
       return kv_user_may(user, role, bytes_of(message->key));
    return kv_user_may(user, role, bytes_of(message->prefix)) ||
-          (end.size > 0 && kv_user_may(user, role, kv_slice(start.data, common_size(start, end))));
+          kv_key_range_may(user, role, &range);
 }

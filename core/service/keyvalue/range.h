@@ -23,4 +23,8 @@ enum kv_code kv_range_resolve(const char *field, const Kvstore__V1__KeyRange *me
 bool kv_range_may(const struct kv_user *user, enum kv_role role,
                   const Kvstore__V1__KeyRange *message);
 
+/* The same for a range that was resolved. */
+bool kv_key_range_may(const struct kv_user *user, enum kv_role role,
+                      const struct kv_key_range *range);
+
 #endif

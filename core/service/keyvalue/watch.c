@@ -4,6 +4,8 @@
  * one message, and the position of each of its watches. */
 #include "core/service/keyvalue/watch.h"
 
+#include "core/service/guard.h"
+#include "core/service/keyvalue/range.h"
 #include "core/service/validate.h"
 #include "core/support/clock.h"
 
@@ -121,7 +123,11 @@ static void send_end(struct kv_stream_watch *watch)
 {
    struct kv_watch_stream *stream = watch->stream;
    struct kv_watch_end end = {.start_version = 0};
-   if (watch->ending == KV_WATCH_REPLACED) {
+   if (watch->ending == KV_WATCH_DENIED) {
+      kv_fail_reason(&end.status, KV_PERMISSION_DENIED, "PERMISSION_DENIED",
+                     "the users file has changed, and no longer has a grant that covers all ranges "
+                     "of this watch; to allow it, add read:PREFIX to the user's line");
+   } else if (watch->ending == KV_WATCH_REPLACED) {
       kv_fail_reason(&end.status, KV_ABORTED, "STORE_REPLACED",
                      "a restore has put other data in place of all; watch again with the initial "
                      "state");
@@ -182,6 +188,38 @@ static void step_all(struct kv_watch_stream *stream)
    }
 }
 
+/* ---- What users may still watch ---- */
+
+static bool may_watch(const struct kv_user *user, const struct kv_stream_watch *watch)
+{
+   for (size_t i = 0; i < kv_range_set_count(watch->watch.set); i++) {
+      const struct kv_key_range range = kv_range_set_at(watch->watch.set, i);
+      if (!kv_key_range_may(user, KV_ROLE_READ, &range))
+         return false;
+   }
+   return true;
+}
+
+/* A stream may outlive what its user may do. False with `status`: nobody is known by its proof. */
+static bool check_users(struct kv_watch_stream *stream, struct kv_status *status)
+{
+   struct kv_guard *guard = stream->service->config.guard;
+   const uint64_t users = kv_guard_edition(guard);
+   if (users == stream->users)
+      return true;
+   const struct kv_user *user = kv_guard_identify(guard, stream->call, status);
+   if (!user)
+      return false;
+   struct kv_stream_watch *watch;
+   LIST_FOREACH (watch, &stream->watches, others)
+      if (!may_watch(user, watch)) {
+         watch->ending = KV_WATCH_DENIED;
+         activate(watch);
+      }
+   stream->users = users;
+   return true;
+}
+
 static void work(struct kv_watch_stream *stream)
 {
    struct kv_status status;
@@ -195,6 +233,10 @@ static void work(struct kv_watch_stream *stream)
    }
    if (stream->sending)
       return;
+   if (!check_users(stream, &status)) {
+      fail(stream, &status);
+      return;
+   }
    take_told(stream);
    if (stream->owes_answer)
       send_answer(stream);

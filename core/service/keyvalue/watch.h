@@ -36,6 +36,7 @@ enum kv_watch_ending {
    KV_WATCH_GOES_ON,
    KV_WATCH_TOO_SLOW, /* the history does not have what it was to be sent next, or not for long */
    KV_WATCH_REPLACED, /* other data took the place of all */
+   KV_WATCH_DENIED,   /* its user may no longer read all of its ranges */
 };
 
 struct kv_watch_stream;
@@ -75,6 +76,7 @@ struct kv_watch_stream {
    unsigned count;
    size_t size;       /* bytes of all watches */
    uint64_t examined; /* what is not told of up to here is of no concern */
+   uint64_t users;    /* the edition by which its user may watch (guard.h) */
    bool sending;      /* a message has not left yet */
    bool half_closed, over;
 
