@@ -301,7 +301,9 @@ static void hear(void *owner, struct kv_call *call)
 {
    struct service *service = owner;
    struct ear *ear = *kv_call_state(call);
+   pthread_mutex_lock(&service->lock);
    service->notified_on = pthread_self();
+   pthread_mutex_unlock(&service->lock);
    note(service, &service->notified);
    ear->has_more = ear->sending;
    if (ear->sending)

@@ -129,7 +129,9 @@ static void a_stream_that_is_notified_hears_it_on_its_worker(void **state)
    for (uint32_t i = 1; i <= 100; i++) {
       kv_call_notify(service->held[0]);
       assert_receives(&caller, number(&i));
+      pthread_mutex_lock(&service->lock);
       assert_false(pthread_equal(service->notified_on, pthread_self()));
+      pthread_mutex_unlock(&service->lock);
    }
    half_close(&caller);
    assert_ends(&caller, KV_OK, "");
@@ -167,7 +169,9 @@ static void a_stream_may_be_notified_until_it_is_closed(void **state)
       assert_ends(&caller, KV_CANCELLED, NULL);
       await_count(service, &service->closed, round);
       pthread_join(thread, NULL);
+      pthread_mutex_lock(&service->lock);
       service->held_count = 0;
+      pthread_mutex_unlock(&service->lock);
    }
 }
 
