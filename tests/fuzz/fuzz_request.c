@@ -41,15 +41,27 @@ static const char *copy_plugin(char path[FUZZ_PATH_SIZE])
    return fuzz_path("plugins", path);
 }
 
-static struct kv_control *start_control(struct kv_commit *commit,
+static struct kv_watchers *start_watchers(struct kv_status *status)
+{
+   struct kv_history *history = kv_history_create(KV_HISTORY_SIZE_MIN, 2);
+   REQUIRE(history);
+   struct kv_watchers *watchers = kv_watchers_create(history, 1, status);
+   REQUIRE(watchers);
+   return watchers;
+}
+
+static struct kv_control *start_control(struct kv_commit *commit, struct kv_watchers *watchers,
                                         struct kv_data_directory *directory,
                                         struct kv_status *status)
 {
    char plugins[FUZZ_PATH_SIZE];
    struct kv_plugin_library *library = kv_plugin_library_create(copy_plugin(plugins), status);
    REQUIRE(library);
-   const struct kv_control_config config = {
-       .directory = directory, .library = library, .store = store, .commit = commit};
+   const struct kv_control_config config = {.directory = directory,
+                                            .library = library,
+                                            .store = store,
+                                            .commit = commit,
+                                            .watchers = watchers};
    struct kv_control *control = kv_control_create(&config, status);
    REQUIRE(control);
    const struct kv_control_request choice = {.plugin = "none"};
@@ -75,10 +87,12 @@ static void start_server(void)
    REQUIRE(kv_data_directory_open(fuzz_path("data", data), &directory, &status) == KV_OK);
    static struct kv_observers observers;
    REQUIRE(kv_observers_init(&observers, 0, 1, &status) == KV_OK);
+   struct kv_watchers *watchers = start_watchers(&status);
    const struct kv_service_config config = {
        .store = store,
        .commit = commit,
-       .control = start_control(commit, directory, &status),
+       .control = start_control(commit, watchers, directory, &status),
+       .watchers = watchers,
        .workers = 1,
        .value_size_max = CHECK_VALUE_MAX,
        .message_size_max = CHECK_MESSAGE_MAX,
