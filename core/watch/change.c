@@ -22,6 +22,9 @@ struct head {
    uint8_t kind, flags;
 };
 _Static_assert(sizeof(struct head) == 24, "the head has no padding");
+_Static_assert(sizeof(struct head) + 5 * sizeof(uint64_t) + KV_CHANGE_ALIGNMENT - 1 <
+                   KV_CHANGE_HEAD_MAX,
+               "a head with all words behind it, aligned");
 
 static const uint8_t *get_word(const uint8_t *at, void *word)
 {
@@ -79,12 +82,7 @@ static struct head head_of(const struct kv_change *change)
    return head;
 }
 
-size_t kv_change_size(const struct kv_change *change)
-{
-   return head_of(change).size;
-}
-
-void kv_change_write(void *record, const struct kv_change *change)
+size_t kv_change_write(void *record, const struct kv_change *change)
 {
    const struct head built = head_of(change), *head = &built;
    uint8_t *at = record;
@@ -101,10 +99,11 @@ void kv_change_write(void *record, const struct kv_change *change)
    if (head->flags & PREVIOUS_KEPT)
       at = put_word(at, &change->previous.entry);
    if (!has_key(change->kind))
-      return;
+      return head->size;
    at = put_bytes(at, change->key);
    at = put_bytes(at, kv_slice(change->value.bytes.data, head->value_size));
    put_bytes(at, kv_slice(change->previous.bytes.data, head->previous_size));
+   return head->size;
 }
 
 size_t kv_change_read(const void *record, struct kv_change *change)

@@ -46,9 +46,17 @@ struct kv_change {
    int64_t previous_expires_at;
 };
 
-/* What it takes when it is written. */
-size_t kv_change_size(const struct kv_change *change);
-void kv_change_write(void *record, const struct kv_change *change);
+/* What it takes at most when it is written, beside the bytes of key and values. */
+#define KV_CHANGE_HEAD_MAX ((size_t)72)
+static inline size_t kv_change_size_max(const struct kv_change *change)
+{
+   return KV_CHANGE_HEAD_MAX + change->key.size +
+          (change->value.entry ? 0 : change->value.bytes.size) +
+          (change->previous.entry ? 0 : change->previous.bytes.size);
+}
+
+/* Returns its size. */
+size_t kv_change_write(void *record, const struct kv_change *change);
 /* Returns its size. What it gives lies in the record, and in entries that are kept. */
 size_t kv_change_read(const void *record, struct kv_change *change);
 

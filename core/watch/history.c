@@ -241,17 +241,17 @@ static bool needs_segment(const struct kv_history *history, size_t size)
 
 static void add(struct kv_history *history, struct kv_change *change)
 {
-   const size_t size = kv_change_size(change);
+   const size_t size_max = kv_change_size_max(change);
    struct kv_history_segment *segment = history->newest;
    KV_INVARIANT(change->sequence > history->last_added);
-   if (needs_segment(history, size)) {
-      if (!extend(history, size)) {
+   if (needs_segment(history, size_max)) {
+      if (!extend(history, size_max)) {
          lose(history, change);
          return;
       }
       segment = history->newest;
    }
-   kv_change_write(segment->data + segment->used, change);
+   const size_t size = kv_change_write(segment->data + segment->used, change);
    segment->used += size;
    history->added_so_far += size;
    history->last_added = change->sequence;
