@@ -37,6 +37,9 @@
  * thread; a worker has others waiting. */
 #define EXPIRE_BY_THREAD 1000
 #define EXPIRE_BY_WORKER 100
+/* Between two batches that delete such keys alone: a log is given no more of them than a disk writes
+ * beside its syncs, 30 MiB a second, and a processor is left to the calls. */
+#define EXPIRE_REST_MS 1
 /* How long they wait for others to be deleted with, each time being a batch that a disk may have to
  * sync; and how long after a failure. */
 #define EXPIRE_PAUSE_MS 100
@@ -137,6 +140,8 @@ static void note_expiry(struct kv_commit *commit, size_t expire, bool failed)
       commit->expire_after_ms = now_ms + EXPIRE_RETRY_MS;
    else if (commit->expires_first > kv_clock_unix_ms())
       commit->expire_after_ms = now_ms + EXPIRE_PAUSE_MS;
+   else
+      commit->expire_after_ms = now_ms + EXPIRE_REST_MS;
 }
 
 /* With the lock held, but for the time that it takes: commits a batch as `committer`, which the
