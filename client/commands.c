@@ -1,6 +1,7 @@
 #include "client/commands.h"
 
 #include "client/print.h"
+#include "client/transaction.h"
 #include "client/words.h"
 
 #include <string.h>
@@ -17,12 +18,45 @@ static int command_exit(struct session *session, const struct kv_slice *argument
 }
 
 static const struct command commands[] = {
-    {"set", "set KEY VALUE", "store a value", 2, 2, command_set},
-    {"get", "get KEY", "print a value", 1, 1, command_get},
-    {"del", "del KEY [KEY...]", "delete keys", 1, ANY, command_del},
+    {"set",
+     "set KEY VALUE [--ttl DURATION | --expire-at TIME | --keep-ttl] [--if-absent | --if-present | "
+     "--if-version N | --if-value VALUE] [--previous] [--durability LEVEL] [--request-id ID]",
+     "store a value; with --previous, print the one that it replaces", 2, 16, command_set},
+    {"get", "get KEY [-v]", "print a value; with -v also version, expiry and size", 1, 2,
+     command_get},
+    {"mget", "mget KEY [KEY...]", "print keys and values, all at one version", 1, 10000,
+     command_mget},
+    {"del",
+     "del KEY [KEY...] | KEY [--if-version N | --if-value VALUE] [--previous] [--durability LEVEL] "
+     "[--request-id ID] | --prefix PREFIX [--yes] | --range START END [--yes]",
+     "delete keys, or after a question all keys of a range", 1, ANY, command_del},
+    {"incr",
+     "incr KEY [N] [--initial N] [--ttl DURATION | --expire-at TIME] [--durability LEVEL] "
+     "[--request-id ID]",
+     "add 1 or N to a whole number, and print the sum", 1, 12, command_incr},
+    {"decr", "decr KEY [N] [as incr]", "subtract 1 or N", 1, 12, command_decr},
+    {"expire", "expire KEY DURATION | TIME [--if-version N] [--durability LEVEL]",
+     "have a key expire after a time, as 90s or 1h30m, or at one", 2, 8, command_expire},
+    {"persist", "persist KEY [--if-version N] [--durability LEVEL]", "have a key never expire", 1,
+     7, command_persist},
+    {"ttl", "ttl KEY", "print how long a key has left; in a pipe in milliseconds, or -1 for never",
+     1, 1, command_ttl},
     {"keys", "keys [PREFIX]", "list keys in byte order", 0, 1, command_keys},
-    {"scan", "scan [PREFIX] [LIMIT]", "list keys and values, separated by tabs", 0, 2,
-     command_scan},
+    {"scan",
+     "scan [PREFIX] [LIMIT] [--start KEY] [--end KEY] [--reverse] [--limit N] [--keys-only] "
+     "[--count] [--value-max SIZE] [--page TOKEN]",
+     "list keys and values, separated by tabs", 0, 16, command_scan},
+    {"watch",
+     "watch [PREFIX...] [--key KEY] [--range START END] [--from VERSION | --initial] [--previous] "
+     "[--keys-only] [--json]",
+     "show changes as they happen, until ^C; goes on by itself after a break", 0, ANY,
+     command_watch},
+    {"txn", "txn [FILE] [--durability LEVEL] [--request-id ID]",
+     "carry out several commands at once, on conditions; see help txn", 0, 5, command_txn},
+    {"wait", "wait [VERSION] [--durability LEVEL]",
+     "wait until all changes up to now, or to a version, are on stable storage, or as LEVEL says: "
+     "memory, written, synced",
+     0, 3, command_wait},
     {"config",
      "config NON_PERSISTENT | SNAPSHOT <interval> <max> | AOF <max_size> | "
      "HYBRID <interval> <max> <max_size>",
@@ -97,6 +131,8 @@ static int command_help(struct session *session, const struct kv_slice *argument
    if (!command)
       return unknown(session, arguments[0]);
    fprintf(session->out, "%s\n   %s\n", command->usage, command->help);
+   if (command->run == command_txn)
+      fputs(transaction_help, session->out);
    return EXIT_DONE;
 }
 

@@ -40,7 +40,10 @@ int data_show_del(struct session *session, struct kv_slice key, bool existed);
 
 /* ---- The handlers, in data.c and server.c ---- */
 
-command_fn command_set, command_get, command_del, command_keys, command_scan;
+command_fn command_set, command_get, command_del, command_mget, command_incr, command_decr;
+command_fn command_expire, command_persist, command_ttl, command_wait;
+/* ranges.c, transaction.c and watch.c */
+command_fn command_keys, command_scan, command_txn, command_watch;
 command_fn command_config, command_configure, command_plugins, command_save, command_status;
 command_fn command_health;
 /* backup.c, calls.c, restore.c and user.c */

@@ -1,8 +1,12 @@
 /* The commands that read and write keys. */
 #include "client/commands.h"
+#include "client/operation.h"
 #include "client/print.h"
+#include "client/ranges.h"
 #include "client/words.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <kvstore.pb-c.h>
 #include <stdlib.h>
 
@@ -13,9 +17,47 @@ int data_show_set(struct session *session, const ProtobufCMessage *answer, const
    return EXIT_DONE;
 }
 
+/* What the frozen calls cannot say is said to kvstore.v1. */
+static int run_operation(struct session *session, const char *name,
+                         const struct kv_slice *arguments, size_t count, bool *plain)
+{
+   char error[OPERATION_TEXT_SIZE];
+   struct operation operation;
+   if (plain)
+      *plain = false;
+   struct kv_slice *words = calloc(count + 1, sizeof *words);
+   if (!words)
+      return session_local_failure("cannot read the command", ENOMEM);
+   words[0] = kv_slice_of(name);
+   memcpy(words + 1, arguments, count * sizeof *words);
+   int result = EXIT_DONE;
+   if (!operation_read(&operation, words, count + 1, error))
+      result = session_misuse(session, "%s", error);
+   else if (!plain || !operation.is_plain)
+      result = operation_run(session, &operation);
+   if (plain)
+      *plain = result == EXIT_DONE && operation.is_plain;
+   free(words);
+   return result;
+}
+
+#define OPERATION_COMMAND(name)                                                                    \
+   int command_##name(struct session *session, const struct kv_slice *arguments, size_t count)     \
+   {                                                                                               \
+      return run_operation(session, #name, arguments, count, NULL);                                \
+   }
+OPERATION_COMMAND(incr)
+OPERATION_COMMAND(decr)
+OPERATION_COMMAND(expire)
+OPERATION_COMMAND(persist)
+OPERATION_COMMAND(ttl)
+
 int command_set(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   (void)count;
+   bool plain;
+   int result = run_operation(session, "set", arguments, count, &plain);
+   if (!plain)
+      return result;
    Kvstore__SetRequest request = KVSTORE__SET_REQUEST__INIT;
    request.key = session_field(arguments[0]);
    request.value = session_field(arguments[1]);
@@ -49,7 +91,10 @@ static int show_get(struct session *session, const ProtobufCMessage *answer, con
 
 int command_get(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   (void)count;
+   bool plain;
+   int result = run_operation(session, "get", arguments, count, &plain);
+   if (!plain)
+      return result;
    Kvstore__GetRequest request = KVSTORE__GET_REQUEST__INIT;
    request.key = session_field(arguments[0]);
    return session_call(session,
@@ -84,7 +129,7 @@ int data_show_del(struct session *session, struct kv_slice key, bool existed)
    return result;
 }
 
-int command_del(struct session *session, const struct kv_slice *arguments, size_t count)
+static int delete_each(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    size_t deleted = 0;
    int result = EXIT_DONE;
@@ -104,104 +149,106 @@ int command_del(struct session *session, const struct kv_slice *arguments, size_
    return result;
 }
 
-/* ---- Many keys ---- */
-
-static void print_key(const struct session *session, struct kv_slice key)
+/* Several keys, or one with options, or a range. */
+int command_del(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   if (session->terminal)
-      print_text(session->out, key);
-   else
-      fwrite(key.data, 1, key.size, session->out);
-   fputc('\n', session->out);
+   if (words_same(arguments[0], "--"))
+      return count > 1 ? delete_each(session, arguments + 1, count - 1)
+                       : session_misuse(session, "usage: del -- KEY [KEY...]");
+   if (ranges_is_option(arguments[0]))
+      return ranges_delete(session, arguments, count);
+   if (count > 1 && kv_slice_begins_with(arguments[1], kv_slice_of("--")))
+      return run_operation(session, "del", arguments, count, NULL);
+   return delete_each(session, arguments, count);
 }
 
-static enum kv_code print_keys(void *context, const ProtobufCMessage *answer,
-                               struct kv_status *status)
-{
-   (void)status;
-   const Kvstore__ScanResponse *part = (const Kvstore__ScanResponse *)answer;
-   for (size_t i = 0; i < part->n_entries; i++)
-      print_key(context, session_bytes(part->entries[i]->key));
-   return KV_OK;
-}
+/* ---- Several keys at one version ---- */
 
-static enum kv_code print_entries(void *context, const ProtobufCMessage *answer,
-                                  struct kv_status *status)
+static int show_several(struct session *session, const ProtobufCMessage *message,
+                        const void *context)
 {
-   (void)status;
-   FILE *out = ((struct session *)context)->out;
-   const Kvstore__ScanResponse *part = (const Kvstore__ScanResponse *)answer;
-   for (size_t i = 0; i < part->n_entries; i++) {
-      print_word(out, session_bytes(part->entries[i]->key));
-      fputc('\t', out);
-      print_word(out, session_bytes(part->entries[i]->value));
-      fputc('\n', out);
+   const struct kv_slice *keys = context;
+   const Kvstore__V1__TransactionResponse *answer =
+       (const Kvstore__V1__TransactionResponse *)message;
+   int result = EXIT_DONE;
+   for (size_t i = 0; i < answer->n_results; i++) {
+      const Kvstore__V1__GetResponse *got = answer->results[i]->get;
+      if (answer->results[i]->kind_case != KVSTORE__V1__OPERATION_RESULT__KIND_GET || !got->entry) {
+         session_not_found(session, keys[i]);
+         result = EXIT_NOT_FOUND;
+         continue;
+      }
+      print_word(session->out, keys[i]);
+      fputc('\t', session->out);
+      print_word(session->out, session_bytes(got->entry->value));
+      fputc('\n', session->out);
    }
-   return KV_OK;
+   return result;
 }
 
-static enum kv_code scan(struct session *session, const Kvstore__ScanRequest *request,
-                         session_answer_fn *on_answer, struct kv_status *status)
+int command_mget(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   return session_stream(session,
-                         SESSION_REQUEST(SESSION_DATA "Scan", SESSION_SLOW, *request,
-                                         kvstore__scan_response__descriptor),
-                         on_answer, session, status);
-}
-
-static int by_bytes(const void *left, const void *right)
-{
-   const ProtobufCBinaryData *a = left, *b = right;
-   int order = memcmp(a->data, b->data, a->len < b->len ? a->len : b->len);
-   return order != 0 ? order : (a->len > b->len) - (a->len < b->len);
-}
-
-static int show_keys(struct session *session, const ProtobufCMessage *message, const void *context)
-{
-   const struct kv_slice *prefix = context;
-   const Kvstore__KeysResponse *answer = (const Kvstore__KeysResponse *)message;
-   if (answer->n_keys > 0)
-      qsort(answer->keys, answer->n_keys, sizeof *answer->keys, by_bytes);
-   for (size_t i = 0; i < answer->n_keys; i++) {
-      struct kv_slice key = session_bytes(answer->keys[i]);
-      if (key.size >= prefix->size && memcmp(key.data, prefix->data, prefix->size) == 0)
-         print_key(session, key);
+   struct several {
+      Kvstore__V1__Operation operation;
+      Kvstore__V1__GetRequest get;
+   } *several = calloc(count, sizeof *several);
+   Kvstore__V1__Operation **operations = calloc(count, sizeof(Kvstore__V1__Operation *));
+   int result = EXIT_LOCAL;
+   if (!several || !operations) {
+      result = session_local_failure("cannot ask for so many keys", ENOMEM);
+      goto out;
    }
+   for (size_t i = 0; i < count; i++) {
+      kvstore__v1__operation__init(&several[i].operation);
+      kvstore__v1__get_request__init(&several[i].get);
+      several[i].get.key = session_field(arguments[i]);
+      several[i].operation.kind_case = KVSTORE__V1__OPERATION__KIND_GET;
+      several[i].operation.get = &several[i].get;
+      operations[i] = &several[i].operation;
+   }
+   Kvstore__V1__TransactionRequest request = KVSTORE__V1__TRANSACTION_REQUEST__INIT;
+   request.success = operations;
+   request.n_success = count;
+   result = session_call(session,
+                         SESSION_REQUEST(SESSION_KEYS "Transaction", SESSION_QUICK, request,
+                                         kvstore__v1__transaction_response__descriptor),
+                         show_several, arguments);
+out:
+   free(several);
+   free(operations);
+   return result;
+}
+
+/* ---- Durability ---- */
+
+static int show_durable(struct session *session, const ProtobufCMessage *message,
+                        const void *context)
+{
+   const Kvstore__V1__WaitDurableResponse *answer =
+       (const Kvstore__V1__WaitDurableResponse *)message;
+   (void)context;
+   fprintf(session->out, "%" PRIu64 "\n", answer->version);
    return EXIT_DONE;
 }
 
-/* For a server that knows only the five frozen calls. */
-static int list_without_scan(struct session *session, struct kv_slice prefix)
+int command_wait(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   Kvstore__KeysRequest request = KVSTORE__KEYS_REQUEST__INIT;
+   Kvstore__V1__WaitDurableRequest request = KVSTORE__V1__WAIT_DURABLE_REQUEST__INIT;
+   for (size_t i = 0; i < count; i++) {
+      struct kv_slice value;
+      int64_t version;
+      if (operation_option(arguments, count, &i, "--durability", &value)) {
+         if (!operation_durability(value, &request.durability))
+            return session_misuse(session, "--durability is one of memory, written, synced");
+      } else if (words_integer(arguments[i], 0, INT64_MAX, &version)) {
+         request.version = (uint64_t)version;
+      } else {
+         return session_misuse(session,
+                               "usage: wait [VERSION] [--durability memory|written|synced]");
+      }
+   }
    return session_call(session,
-                       SESSION_REQUEST(SESSION_DATA "Keys", SESSION_SLOW, request,
-                                       kvstore__keys_response__descriptor),
-                       show_keys, &prefix);
-}
-
-int command_keys(struct session *session, const struct kv_slice *arguments, size_t count)
-{
-   struct kv_slice prefix = count > 0 ? arguments[0] : kv_slice("", 0);
-   Kvstore__ScanRequest request = KVSTORE__SCAN_REQUEST__INIT;
-   request.prefix = session_field(prefix);
-   request.keys_only = true;
-   struct kv_status status;
-   enum kv_code code = scan(session, &request, print_keys, &status);
-   if (code == KV_UNIMPLEMENTED)
-      return list_without_scan(session, prefix);
-   return session_report(session, code, &status);
-}
-
-int command_scan(struct session *session, const struct kv_slice *arguments, size_t count)
-{
-   Kvstore__ScanRequest request = KVSTORE__SCAN_REQUEST__INIT;
-   if (count > 0)
-      request.prefix = session_field(arguments[0]);
-   int64_t limit = 0;
-   if (count > 1 && !words_integer(arguments[1], 0, INT64_MAX, &limit))
-      return session_misuse(session, "LIMIT must be a whole number, 0 for no limit");
-   request.limit = (uint64_t)limit;
-   struct kv_status status;
-   return session_report(session, scan(session, &request, print_entries, &status), &status);
+                       SESSION_REQUEST(SESSION_KEYS "WaitDurable", SESSION_SLOW, request,
+                                       kvstore__v1__wait_durable_response__descriptor),
+                       show_durable, NULL);
 }

@@ -24,6 +24,8 @@ struct editor {
    History *history;
    struct history_file *file; /* NULL: no history is kept */
    const char *prompt;
+   bool asking;  /* for an answer to a command, which is no line of its own */
+   bool dropped; /* by ^C */
 };
 
 static char *prompt_of(EditLine *line)
@@ -38,13 +40,16 @@ static char *prompt_of(EditLine *line)
 static unsigned char drop_line(EditLine *line, int key)
 {
    (void)key;
+   struct editor *editor;
+   el_get(line, EL_CLIENTDATA, &editor);
    const LineInfo *info = el_line(line);
    el_cursor(line, (int)(info->lastchar - info->cursor));
    fputs("^C\n", stdout);
    fflush(stdout);
    info = el_line(line);
    el_deletestr(line, (int)(info->lastchar - info->buffer));
-   return CC_REDISPLAY;
+   editor->dropped = true;
+   return editor->asking ? CC_EOF : CC_REDISPLAY;
 }
 
 /* Stops all programs of the terminal's job, as ^Z does. */
@@ -104,6 +109,10 @@ static bool is_text(const char *before, size_t size)
 static unsigned char complete(EditLine *line, int key)
 {
    (void)key;
+   struct editor *editor;
+   el_get(line, EL_CLIENTDATA, &editor);
+   if (editor->asking)
+      return CC_ERROR;
    const LineInfo *info = el_line(line);
    const char *start = info->buffer;
    if (info->cursor - start >= 5 && strncasecmp(start, "help ", 5) == 0)
@@ -224,18 +233,39 @@ void editor_destroy(struct editor *editor)
    free(editor);
 }
 
-const char *editor_read(struct editor *editor, size_t *size)
+/* A line with its newline. */
+static const char *get_line(struct editor *editor, size_t *size)
 {
    int length = 0;
    const char *line;
+   editor->dropped = false;
    do
       line = el_gets(editor->line, &length);
    while (!line && length < 0 && errno == EINTR);
-   if (!line || length <= 0) {
-      fputc('\n', stdout);
-      return NULL;
+   if (line && length > 0) {
+      *size = (size_t)length - (line[length - 1] == '\n');
+      return line;
    }
-   remember(editor, line);
-   *size = (size_t)length - (line[length - 1] == '\n');
+   if (!editor->dropped)
+      fputc('\n', stdout);
+   return NULL;
+}
+
+const char *editor_read(struct editor *editor, size_t *size)
+{
+   const char *line = get_line(editor, size);
+   if (line)
+      remember(editor, line);
+   return line;
+}
+
+const char *editor_ask(struct editor *editor, const char *question, size_t *size)
+{
+   const char *prompt = editor->prompt;
+   editor->prompt = question;
+   editor->asking = true;
+   const char *line = get_line(editor, size);
+   editor->asking = false;
+   editor->prompt = prompt;
    return line;
 }

@@ -18,5 +18,8 @@ void editor_destroy(struct editor *editor);
 
 /* The next line without its newline, valid until the next call; NULL at the end of input. */
 const char *editor_read(struct editor *editor, size_t *size);
+/* The same for the answer to a question of a command, with no place in the history; NULL also where
+ * ^C declines to answer. */
+const char *editor_ask(struct editor *editor, const char *question, size_t *size);
 
 #endif

@@ -55,7 +55,8 @@ static void print_help(void)
        "\\t \\\\ \\\" \\xHH, '...' takes every character literally. A word that begins with #\n"
        "starts a comment.\n\n"
        "Exit codes: 0 success, 1 key or user not found, 2 usage error, 3 input, output or memory\n"
-       "failed, 4 shadow run failed or differed, 64 + code gRPC error (78: cannot connect).\n",
+       "failed, 4 shadow run failed or differed, 5 what a txn says must hold does not, 64 + code\n"
+       "gRPC error (73: a condition was not met, 78: cannot connect).\n",
        stdout);
 }
 
@@ -203,6 +204,7 @@ static int run_prompt(struct session *session)
    struct editor *editor = editor_create(PROMPT);
    if (!editor)
       return pipe_run(session);
+   session->editor = editor;
    size_t size;
    for (const char *line; !session->ended && (line = editor_read(editor, &size)) != NULL;) {
       session->cut = false;
@@ -214,6 +216,7 @@ static int run_prompt(struct session *session)
       if (session->cut && result == EXIT_DONE)
          fputs("\nerror: interrupted; the rest of the answer is not shown\n", stderr);
    }
+   session->editor = NULL;
    editor_destroy(editor);
    return EXIT_DONE;
 }
@@ -255,6 +258,7 @@ static int run_with(const struct settings *settings, const struct credentials *c
                                            : run_once(&session, settings);
    if (prompt && session.out)
       fclose(session.out);
+   free(session.asked);
    connection_destroy(session.connection);
    return result;
 }

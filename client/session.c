@@ -1,5 +1,6 @@
 #include "client/session.h"
 
+#include "client/editor.h"
 #include "client/print.h"
 
 #include <stdarg.h>
@@ -286,6 +287,29 @@ void session_not_found(const struct session *session, struct kv_slice key)
    fputs("(not found) ", stderr);
    print_text(stderr, key);
    fputc('\n', stderr);
+}
+
+/* ---- Questions ---- */
+
+bool session_has_person(const struct session *session)
+{
+   return isatty(STDIN_FILENO) && session->line == 0;
+}
+
+const char *session_ask(struct session *session, const char *question, size_t *size)
+{
+   fflush(session->out);
+   if (session->editor)
+      return editor_ask(session->editor, question, size);
+   fputs(question, stderr);
+   fflush(stderr);
+   ssize_t length = getline(&session->asked, &session->asked_capacity, stdin);
+   if (length < 0)
+      return NULL;
+   *size = (size_t)length;
+   if (length > 0 && session->asked[length - 1] == '\n')
+      --*size;
+   return session->asked;
 }
 
 /* ---- Message fields ---- */

@@ -21,6 +21,7 @@ enum exit_code {
    EXIT_USAGE = 2,
    EXIT_LOCAL = 3,      /* the client itself failed: memory, input, output */
    EXIT_DIFFERENT = 4,  /* a shadow run failed, or gave back other data */
+   EXIT_NOT_MET = 5,    /* a transaction's comparisons did not all hold */
    EXIT_GRPC_BASE = 64, /* + the gRPC status code */
 };
 
@@ -35,14 +36,19 @@ struct session {
    int64_t timeout_ms; /* of every call, 0: none; negative: the default of each command */
    size_t line;        /* number of the line in a pipe, for messages; 0: none */
    bool ended;         /* by the `exit` command */
+
+   struct editor *editor; /* of the prompt; NULL: there is none */
+   char *asked;           /* the answer to the last question; the session's */
+   size_t asked_capacity;
 };
 
 /* Quick calls have a default deadline; those that may write or send the whole store have one only
  * if the user sets it. */
 enum session_pace { SESSION_QUICK, SESSION_SLOW };
 
-/* The services. */
+/* The services; the frozen one is what plain commands use, so that they work with every server. */
 #define SESSION_DATA "/kvstore.KeyValueStore/"
+#define SESSION_KEYS "/kvstore.v1.KeyValueService/"
 #define SESSION_ADMIN "/kvstore.v1.AdminService/"
 
 struct session_request {
@@ -118,6 +124,12 @@ int session_misread(const struct session *session, const struct words_error *err
 
 /* Reports a failure of the client itself and returns EXIT_LOCAL. */
 int session_local_failure(const char *what, int reason);
+
+/* Whether a person is there to answer. */
+bool session_has_person(const struct session *session);
+/* Asks the person: the line typed, without its newline, valid until the next question; NULL where
+ * none is. */
+const char *session_ask(struct session *session, const char *question, size_t *size);
 
 /* Says that a key is missing: at a terminal as the answer, else on standard error. */
 void session_not_found(const struct session *session, struct kv_slice key);

@@ -1,0 +1,306 @@
+#include "client/ranges.h"
+
+#include "client/commands.h"
+#include "client/operation.h"
+#include "client/print.h"
+#include "client/words.h"
+
+#include "core/support/size.h"
+
+#include <inttypes.h>
+#include <kvstore.pb-c.h>
+#include <stdlib.h>
+
+/* ---- Ranges ---- */
+
+bool ranges_is_option(struct kv_slice word)
+{
+   return words_same(word, "--prefix") || words_same(word, "--range") ||
+          kv_slice_begins_with(word, kv_slice_of("--prefix="));
+}
+
+bool ranges_take(const struct kv_slice *words, size_t count, size_t *at,
+                 Kvstore__V1__KeyRange *range)
+{
+   struct kv_slice value;
+   kvstore__v1__key_range__init(range);
+   if (operation_option(words, count, at, "--prefix", &value)) {
+      range->prefix = session_field(value);
+      return true;
+   }
+   if (!words_same(words[*at], "--range") || *at + 2 >= count)
+      return false;
+   range->start = session_field(words[*at + 1]);
+   range->end = session_field(words[*at + 2]);
+   *at += 2;
+   return true;
+}
+
+/* ---- Listing ---- */
+
+static void print_key(const struct session *session, struct kv_slice key)
+{
+   if (session->terminal)
+      print_text(session->out, key);
+   else
+      fwrite(key.data, 1, key.size, session->out);
+   fputc('\n', session->out);
+}
+
+/* What is asked for, and what the last message said. */
+struct listing {
+   struct session *session;
+   const Kvstore__V1__ScanRequest *request;
+   bool plain_keys; /* as `keys` shows them: bytes as they are */
+   uint64_t count;
+   char *page; /* where to go on, as one word; NULL: that was all */
+};
+
+static void show_entry(const struct listing *listing, const Kvstore__V1__Entry *entry)
+{
+   FILE *out = listing->session->out;
+   if (listing->plain_keys) {
+      print_key(listing->session, session_bytes(entry->key));
+      return;
+   }
+   print_word(out, session_bytes(entry->key));
+   if (listing->request->projection ==
+       KVSTORE__V1__SCAN_REQUEST__PROJECTION__PROJECTION_UNSPECIFIED) {
+      fputc('\t', out);
+      if (entry->omitted_value_size > 0)
+         fprintf(out, "(%" PRIu64 " bytes left out)", entry->omitted_value_size);
+      else
+         print_word(out, session_bytes(entry->value));
+   }
+   fputc('\n', out);
+}
+
+static enum kv_code show_part(void *context, const ProtobufCMessage *message,
+                              struct kv_status *status)
+{
+   struct listing *listing = context;
+   const Kvstore__V1__ScanResponse *part = (const Kvstore__V1__ScanResponse *)message;
+   for (size_t i = 0; i < part->n_entries; i++)
+      show_entry(listing, part->entries[i]);
+   listing->count = part->count;
+   if (part->next_page_token.len == 0)
+      return KV_OK;
+   listing->page = strndup((const char *)part->next_page_token.data, part->next_page_token.len);
+   return listing->page ? KV_OK : kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+static enum kv_code list(struct listing *listing, struct kv_status *status)
+{
+   return session_stream(listing->session,
+                         SESSION_REQUEST(SESSION_KEYS "Scan", SESSION_SLOW, *listing->request,
+                                         kvstore__v1__scan_response__descriptor),
+                         show_part, listing, status);
+}
+
+/* ---- keys ---- */
+
+static int by_bytes(const void *left, const void *right)
+{
+   return kv_slice_compare(session_bytes(*(const ProtobufCBinaryData *)left),
+                           session_bytes(*(const ProtobufCBinaryData *)right));
+}
+
+static int show_keys(struct session *session, const ProtobufCMessage *message, const void *context)
+{
+   const struct kv_slice *prefix = context;
+   const Kvstore__KeysResponse *answer = (const Kvstore__KeysResponse *)message;
+   if (answer->n_keys > 0)
+      qsort(answer->keys, answer->n_keys, sizeof *answer->keys, by_bytes);
+   for (size_t i = 0; i < answer->n_keys; i++) {
+      struct kv_slice key = session_bytes(answer->keys[i]);
+      if (kv_slice_begins_with(key, *prefix))
+         print_key(session, key);
+   }
+   return EXIT_DONE;
+}
+
+/* For a server that knows only the five frozen calls. */
+static int list_without_scan(struct session *session, struct kv_slice prefix)
+{
+   Kvstore__KeysRequest request = KVSTORE__KEYS_REQUEST__INIT;
+   return session_call(session,
+                       SESSION_REQUEST(SESSION_DATA "Keys", SESSION_SLOW, request,
+                                       kvstore__keys_response__descriptor),
+                       show_keys, &prefix);
+}
+
+int command_keys(struct session *session, const struct kv_slice *arguments, size_t count)
+{
+   struct kv_slice prefix = count > 0 ? arguments[0] : kv_slice("", 0);
+   Kvstore__V1__KeyRange range = KVSTORE__V1__KEY_RANGE__INIT;
+   Kvstore__V1__ScanRequest request = KVSTORE__V1__SCAN_REQUEST__INIT;
+   range.prefix = session_field(prefix);
+   request.range = &range;
+   request.projection = KVSTORE__V1__SCAN_REQUEST__PROJECTION__PROJECTION_KEYS;
+   struct listing listing = {.session = session, .request = &request, .plain_keys = true};
+   struct kv_status status;
+   enum kv_code code = list(&listing, &status);
+   if (code == KV_UNIMPLEMENTED)
+      return list_without_scan(session, prefix);
+   return session_report(session, code, &status);
+}
+
+/* ---- scan ---- */
+
+static bool read_limit(struct kv_slice word, uint64_t *limit)
+{
+   int64_t number;
+   if (!words_integer(word, 0, INT64_MAX, &number))
+      return false;
+   *limit = (uint64_t)number;
+   return true;
+}
+
+static bool read_size(struct kv_slice word, uint64_t *bytes)
+{
+   return kv_size_parse(word.data, bytes); /* words end with a NUL */
+}
+
+/* One option of scan; false: it is none, or its value is wrong, as *wrong says. */
+static bool take_scan_option(const struct kv_slice *words, size_t count, size_t *at,
+                             Kvstore__V1__ScanRequest *request, const char **wrong)
+{
+   struct kv_slice value;
+   *wrong = NULL;
+   if (words_same(words[*at], "--reverse")) {
+      request->descending = true;
+   } else if (words_same(words[*at], "--keys-only")) {
+      request->projection = KVSTORE__V1__SCAN_REQUEST__PROJECTION__PROJECTION_KEYS;
+   } else if (words_same(words[*at], "--count")) {
+      request->projection = KVSTORE__V1__SCAN_REQUEST__PROJECTION__PROJECTION_COUNT;
+   } else if (operation_option(words, count, at, "--start", &value)) {
+      request->range->start = session_field(value);
+   } else if (operation_option(words, count, at, "--end", &value)) {
+      request->range->end = session_field(value);
+   } else if (operation_option(words, count, at, "--page", &value)) {
+      request->page_token = session_field(value);
+   } else if (operation_option(words, count, at, "--limit", &value)) {
+      *wrong = read_limit(value, &request->limit) ? NULL : "--limit must be a whole number";
+   } else if (operation_option(words, count, at, "--value-max", &value)) {
+      *wrong = read_size(value, &request->value_size_max)
+                   ? NULL
+                   : "--value-max must be a size in bytes, such as 4K";
+   } else {
+      return false;
+   }
+   return *wrong == NULL;
+}
+
+int command_scan(struct session *session, const struct kv_slice *arguments, size_t count)
+{
+   Kvstore__V1__KeyRange range = KVSTORE__V1__KEY_RANGE__INIT;
+   Kvstore__V1__ScanRequest request = KVSTORE__V1__SCAN_REQUEST__INIT;
+   request.range = &range;
+   size_t positions = 0;
+   for (size_t i = 0; i < count; i++) {
+      const char *wrong;
+      if (kv_slice_begins_with(arguments[i], kv_slice_of("--"))) {
+         if (!take_scan_option(arguments, count, &i, &request, &wrong))
+            return session_misuse(session, "%s",
+                                  wrong ? wrong
+                                        : "an option is unknown or lacks its value; see "
+                                          "help scan");
+      } else if (positions == 0) {
+         range.prefix = session_field(arguments[i]);
+         positions++;
+      } else if (positions++ > 1 || !read_limit(arguments[i], &request.limit)) {
+         return session_misuse(session, "LIMIT must be a whole number, 0 for no limit");
+      }
+   }
+   struct listing listing = {.session = session, .request = &request};
+   struct kv_status status;
+   int result = session_report(session, list(&listing, &status), &status);
+   if (result == EXIT_DONE &&
+       request.projection == KVSTORE__V1__SCAN_REQUEST__PROJECTION__PROJECTION_COUNT)
+      fprintf(session->out, "%" PRIu64 "\n", listing.count);
+   if (result == EXIT_DONE && listing.page) {
+      fflush(session->out);
+      fprintf(stderr, "there is more: go on with --page %s\n", listing.page);
+   }
+   free(listing.page);
+   return result;
+}
+
+/* ---- del --prefix, --range ---- */
+
+static enum kv_code delete_range(struct session *session,
+                                 const Kvstore__V1__DeleteRangeRequest *request, uint64_t *count,
+                                 struct kv_status *status)
+{
+   ProtobufCMessage *answer;
+   enum kv_code code =
+       session_try(session,
+                   SESSION_REQUEST(SESSION_KEYS "DeleteRange", SESSION_SLOW, *request,
+                                   kvstore__v1__delete_range_response__descriptor),
+                   &answer, status);
+   if (code != KV_OK)
+      return code;
+   *count = ((const Kvstore__V1__DeleteRangeResponse *)answer)->count;
+   protobuf_c_message_free_unpacked(answer, NULL);
+   return KV_OK;
+}
+
+/* Whether the person at the terminal says yes. */
+static bool confirms(struct session *session, uint64_t count)
+{
+   char question[64];
+   size_t size;
+   snprintf(question, sizeof question, "delete %" PRIu64 " key%s? [y/N] ", count,
+            print_plural(count));
+   const char *answer = session_ask(session, question, &size);
+   return answer &&
+          (words_same(kv_slice(answer, size), "y") || words_same(kv_slice(answer, size), "yes"));
+}
+
+static int delete_confirmed(struct session *session, Kvstore__V1__DeleteRangeRequest *request,
+                            bool asks)
+{
+   struct kv_status status;
+   uint64_t count;
+   if (asks) {
+      request->validate_only = true;
+      enum kv_code code = delete_range(session, request, &count, &status);
+      if (code != KV_OK)
+         return session_report(session, code, &status);
+      if (count > 0 && !confirms(session, count)) {
+         fputs("nothing was deleted\n", stderr);
+         return EXIT_NOT_FOUND;
+      }
+      request->validate_only = false;
+   }
+   enum kv_code code = delete_range(session, request, &count, &status);
+   if (code != KV_OK)
+      return session_report(session, code, &status);
+   fprintf(session->out, session->terminal ? "(%" PRIu64 " deleted)\n" : "%" PRIu64 "\n", count);
+   return count > 0 ? EXIT_DONE : EXIT_NOT_FOUND;
+}
+
+int ranges_delete(struct session *session, const struct kv_slice *arguments, size_t count)
+{
+   Kvstore__V1__KeyRange range;
+   Kvstore__V1__DeleteRangeRequest request = KVSTORE__V1__DELETE_RANGE_REQUEST__INIT;
+   size_t at = 0;
+   bool yes = false;
+   if (!ranges_take(arguments, count, &at, &range))
+      return session_misuse(session, "usage: del --prefix PREFIX [--yes] | --range START END "
+                                     "[--yes]");
+   request.range = &range;
+   while (++at < count) {
+      struct kv_slice value;
+      if (words_same(arguments[at], "--yes"))
+         yes = true;
+      else if (!operation_option(arguments, count, &at, "--durability", &value) ||
+               !operation_durability(value, &request.durability))
+         return session_misuse(session, "a range takes --yes and --durability "
+                                        "memory|written|synced");
+   }
+   if (!yes && !session_has_person(session))
+      return session_misuse(session, "--yes is missing: it deletes all keys of the range, and "
+                                     "nobody is there to ask");
+   return delete_confirmed(session, &request, !yes);
+}

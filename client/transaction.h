@@ -1,0 +1,52 @@
+/*
+ * Transactions as people write them, one part a line: what must hold, `then` what to do, `else` what
+ * to do otherwise.
+ *
+ *    version account 7        # or: exists KEY, missing KEY, value KEY VALUE
+ *    then
+ *    set account 10
+ *    else
+ *    get account
+ *
+ * Without anything that must hold, `then` may be left out.
+ *
+ * One thread.
+ */
+#ifndef CLIENT_TRANSACTION_H
+#define CLIENT_TRANSACTION_H
+
+#include "client/session.h"
+#include "client/words.h"
+
+#include <kvstore/v1/key_value.pb-c.h>
+
+/* For `help txn`. */
+extern const char transaction_help[];
+
+struct transaction;
+
+/* NULL when memory runs out. */
+struct transaction *transaction_create(void);
+void transaction_destroy(struct transaction *transaction);
+
+#define TRANSACTION_TEXT_SIZE 320
+
+enum transaction_line {
+   TRANSACTION_MORE,    /* it was taken, or is empty */
+   TRANSACTION_SEND,    /* `commit` */
+   TRANSACTION_DISCARD, /* `abort` */
+   TRANSACTION_WRONG,   /* the text says why */
+};
+
+/* Takes a line, without the newline. */
+enum transaction_line transaction_add(struct transaction *transaction, const char *line,
+                                      size_t size, char error[TRANSACTION_TEXT_SIZE]);
+
+/* Fills in what was taken; valid as long as the transaction. */
+void transaction_fill(const struct transaction *transaction,
+                      Kvstore__V1__TransactionRequest *request);
+/* Shows the answer; returns the exit code. */
+int transaction_show(struct session *session, const struct transaction *transaction,
+                     const Kvstore__V1__TransactionResponse *answer);
+
+#endif

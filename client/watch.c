@@ -1,0 +1,261 @@
+/* The command watch: changes as they happen. */
+#include "client/commands.h"
+#include "client/operation.h"
+#include "client/print.h"
+#include "client/ranges.h"
+#include "client/words.h"
+
+#include "core/support/json.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <kvstore/v1/key_value.pb-c.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define RANGES_MAX 100
+#define PROGRESS_MS 1000
+/* Before it connects again. */
+#define PAUSE_MS 500
+
+struct watching {
+   struct session *session;
+   Kvstore__V1__WatchRequest__Create create;
+   Kvstore__V1__KeyRange ranges[RANGES_MAX], *pointers[RANGES_MAX];
+   bool keys_only, json;
+   bool begun;               /* the server has taken it once */
+   uint64_t version;         /* everything up to here has been shown */
+   enum kv_code ended;       /* by the server, other than by a break; KV_OK: it was not */
+   struct kv_status failure; /* then */
+};
+
+/* ---- Changes ---- */
+
+static const char *name_of(Kvstore__V1__Event__Kind kind)
+{
+   switch (kind) {
+   case KVSTORE__V1__EVENT__KIND__KIND_SET:
+      return "set";
+   case KVSTORE__V1__EVENT__KIND__KIND_DELETE:
+      return "delete";
+   case KVSTORE__V1__EVENT__KIND__KIND_EXPIRE:
+      return "expire";
+   default:
+      return "unknown";
+   }
+}
+
+static void show_line(const struct watching *watching, const Kvstore__V1__Event *event)
+{
+   FILE *out = watching->session->out;
+   fprintf(out, "%" PRIu64 "\t%s\t", event->entry->version, name_of(event->kind));
+   print_word(out, session_bytes(event->entry->key));
+   if (!watching->keys_only && event->kind == KVSTORE__V1__EVENT__KIND__KIND_SET) {
+      fputc('\t', out);
+      print_word(out, session_bytes(event->entry->value));
+   }
+   if (event->previous) {
+      fputs("\tprevious ", out);
+      print_word(out, session_bytes(event->previous->value));
+   }
+   fputc('\n', out);
+}
+
+/* Values may be any bytes, which JSON cannot say: base64, as protobuf's JSON has them. */
+static void print_base64(FILE *out, struct kv_slice bytes)
+{
+   static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+   const unsigned char *data = bytes.data;
+   for (size_t i = 0; i < bytes.size; i += 3) {
+      const size_t left = bytes.size - i;
+      const unsigned group = (unsigned)data[i] << 16 | (left > 1 ? (unsigned)data[i + 1] << 8 : 0) |
+                             (left > 2 ? data[i + 2] : 0);
+      fputc(digits[group >> 18], out);
+      fputc(digits[group >> 12 & 63], out);
+      fputc(left > 1 ? digits[group >> 6 & 63] : '=', out);
+      fputc(left > 2 ? digits[group & 63] : '=', out);
+   }
+}
+
+static void show_json(const struct watching *watching, const Kvstore__V1__Event *event)
+{
+   FILE *out = watching->session->out;
+   fprintf(out, "{\"version\":%" PRIu64 ",\"kind\":\"%s\",\"key\":", event->entry->version,
+           name_of(event->kind));
+   kv_json_write(out, session_bytes(event->entry->key));
+   if (event->kind == KVSTORE__V1__EVENT__KIND__KIND_SET) {
+      fprintf(out, ",\"expireTimeMs\":%" PRId64, event->entry->expire_time_ms);
+      if (!watching->keys_only) {
+         fputs(",\"value\":\"", out);
+         print_base64(out, session_bytes(event->entry->value));
+         fputc('"', out);
+      }
+   }
+   if (event->previous) {
+      fprintf(out, ",\"previousVersion\":%" PRIu64 ",\"previousValue\":\"",
+              event->previous->version);
+      print_base64(out, session_bytes(event->previous->value));
+      fputc('"', out);
+   }
+   fputs("}\n", out);
+}
+
+/* ---- Messages ---- */
+
+static void take_end(struct watching *watching, const Kvstore__V1__WatchResponse__Ended *ended)
+{
+   watching->ended = (enum kv_code)ended->code;
+   kv_fail(&watching->failure, watching->ended, "%.*s", (int)ended->message.len,
+           (const char *)ended->message.data);
+   /* A slow reader is told where to go on. */
+   if (ended->start_version > 0 && watching->ended != KV_OK) {
+      watching->version = ended->start_version - 1;
+      watching->ended = KV_OK;
+   }
+}
+
+static enum kv_code take(void *context, const ProtobufCMessage *message, struct kv_status *status)
+{
+   struct watching *watching = context;
+   const Kvstore__V1__WatchResponse *answer = (const Kvstore__V1__WatchResponse *)message;
+   switch (answer->kind_case) {
+   case KVSTORE__V1__WATCH_RESPONSE__KIND_CREATED:
+      if (!watching->begun && watching->session->terminal)
+         fputs("following; ^C ends it\n", stderr);
+      watching->begun = true;
+      break;
+   case KVSTORE__V1__WATCH_RESPONSE__KIND_EVENTS:
+      for (size_t i = 0; i < answer->events->n_events; i++)
+         (watching->json ? show_json : show_line)(watching, answer->events->events[i]);
+      break;
+   case KVSTORE__V1__WATCH_RESPONSE__KIND_INITIAL_DONE:
+      if (watching->session->terminal)
+         fputs("(all that was there)\n", stderr);
+      watching->create.initial_state = false;
+      break;
+   case KVSTORE__V1__WATCH_RESPONSE__KIND_ENDED:
+      take_end(watching, answer->ended);
+      return KV_OK;
+   default:
+      break;
+   }
+   if (!watching->create.initial_state && answer->version > watching->version)
+      watching->version = answer->version;
+   if (fflush(watching->session->out) != 0)
+      return kv_fail(status, KV_CANCELLED, "cannot write to standard output");
+   return KV_OK;
+}
+
+static enum kv_code watch_once(struct watching *watching, struct kv_status *status)
+{
+   Kvstore__V1__WatchRequest request = KVSTORE__V1__WATCH_REQUEST__INIT;
+   request.kind_case = KVSTORE__V1__WATCH_REQUEST__KIND_CREATE;
+   request.create = &watching->create;
+   if (watching->version > 0)
+      watching->create.start_version = watching->version + 1;
+   return session_stream(watching->session,
+                         SESSION_REQUEST(SESSION_KEYS "Watch", SESSION_SLOW, request,
+                                         kvstore__v1__watch_response__descriptor),
+                         take, watching, status);
+}
+
+/* Until ^C, a failure that stays, or what the server says to be the end. A break is mended: the
+ * changes since come first. */
+static int follow(struct watching *watching)
+{
+   const struct session *session = watching->session;
+   struct kv_status status;
+   for (;;) {
+      enum kv_code code = watch_once(watching, &status);
+      if (connection_interrupted(session->connection)) {
+         watching->session->cut = false;
+         if (session->terminal)
+            fputc('\n', stderr); /* the terminal has shown ^C on this line */
+         return EXIT_DONE;
+      }
+      if (code == KV_OK && watching->ended != KV_OK)
+         return session_report(session, watching->ended, &watching->failure);
+      if (code != KV_OK && (code != KV_UNAVAILABLE || !watching->begun))
+         return session_report(session, code, &status);
+      if (code != KV_OK) {
+         fprintf(stderr, "(the connection broke; trying again from version %" PRIu64 ")\n",
+                 watching->version + 1);
+         nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
+      }
+   }
+}
+
+/* ---- Arguments ---- */
+
+static bool add_range(struct watching *watching, const Kvstore__V1__KeyRange *range)
+{
+   const size_t index = watching->create.n_ranges;
+   if (index == RANGES_MAX)
+      return false;
+   watching->ranges[index] = *range;
+   watching->pointers[index] = &watching->ranges[index];
+   watching->create.n_ranges++;
+   return true;
+}
+
+/* One argument; false: it is none, or lacks a word. */
+static bool take_argument(struct watching *watching, const struct kv_slice *words, size_t count,
+                          size_t *at)
+{
+   Kvstore__V1__KeyRange range = KVSTORE__V1__KEY_RANGE__INIT;
+   struct kv_slice value;
+   int64_t version;
+   if (words_same(words[*at], "--initial")) {
+      watching->create.initial_state = true;
+   } else if (words_same(words[*at], "--previous")) {
+      watching->create.previous_values = true;
+   } else if (words_same(words[*at], "--keys-only")) {
+      watching->keys_only = true;
+      watching->create.omit_values = true;
+   } else if (words_same(words[*at], "--json")) {
+      watching->json = true;
+   } else if (operation_option(words, count, at, "--from", &value)) {
+      if (!words_integer(value, 1, INT64_MAX, &version))
+         return false;
+      watching->version = (uint64_t)version - 1;
+      watching->create.start_version = (uint64_t)version;
+   } else if (operation_option(words, count, at, "--key", &value)) {
+      range.key = session_field(value);
+      return add_range(watching, &range);
+   } else if (ranges_is_option(words[*at])) {
+      return ranges_take(words, count, at, &range) && add_range(watching, &range);
+   } else if (kv_slice_begins_with(words[*at], kv_slice_of("--"))) {
+      return false;
+   } else {
+      range.prefix = session_field(words[*at]);
+      return add_range(watching, &range);
+   }
+   return true;
+}
+
+int command_watch(struct session *session, const struct kv_slice *arguments, size_t count)
+{
+   struct watching *watching = calloc(1, sizeof *watching);
+   if (!watching)
+      return session_local_failure("cannot watch", ENOMEM);
+   watching->session = session;
+   kvstore__v1__watch_request__create__init(&watching->create);
+   watching->create.ranges = watching->pointers;
+   watching->create.watch_id = 1;
+   watching->create.progress_interval_ms = PROGRESS_MS;
+   int result = EXIT_DONE;
+   for (size_t i = 0; i < count && result == EXIT_DONE; i++)
+      if (!take_argument(watching, arguments, count, &i))
+         result = session_misuse(session,
+                                 "argument %zu is not understood, or lacks its value; see "
+                                 "help watch (at most %d ranges)",
+                                 i + 1, RANGES_MAX);
+   if (result == EXIT_DONE && watching->create.n_ranges == 0) {
+      const Kvstore__V1__KeyRange all = KVSTORE__V1__KEY_RANGE__INIT;
+      add_range(watching, &all);
+   }
+   if (result == EXIT_DONE)
+      result = follow(watching);
+   free(watching);
+   return result;
+}
