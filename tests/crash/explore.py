@@ -10,7 +10,7 @@ import trace as t
 from disk import Disk, State, Write
 from probe import PROBE, Place, look
 from promise import POWER, PROCESS, Promise, freeze
-from recording import Recording
+from recording import Recording, is_log
 from workloads import WORKLOADS
 
 ACTIVE = "data/ACTIVE"
@@ -123,8 +123,8 @@ class Explorer:
                                  "not what is in the directory")
 
     def _pass(self, number):
-        """One pass through all moments: first the extreme states, then systematic choices, then
-        random ones."""
+        """One pass through all moments: first the extreme states and batches that lack their end, then
+        systematic choices, then random ones."""
         disk = Disk(self._root)
         likely = self._budget / (len(self._events) * STATES_PER_CUT) if number == 1 else 1
         for cut, event in enumerate(self._events, 1):
@@ -134,8 +134,12 @@ class Explorer:
             if number > 0 and random_state.random() > likely * weight:
                 disk.take(event)
                 continue
-            if number == 1 and event.kind == t.WRITE:
-                self._partial_write(disk, event, cut, random_state)
+            if number == 0 and event.kind == t.WRITE and is_log(event.path):
+                # Of what is written at once, all but the last record is whole.
+                self._partial_write(disk, event, cut, len(event.data) - 1)
+            if number == 1 and event.kind == t.WRITE and not self._spent():
+                self._partial_write(disk, event, cut,
+                                    random_state.randrange(1, max(2, len(event.data))))
             disk.take(event)
             if event.kind == t.SYNC_BEGIN:
                 continue
@@ -155,11 +159,10 @@ class Explorer:
             choose = chooser(choice, f"{self._seed}/{number}/{cut}")
             self._try(disk, choose, cut, POWER, f"pass {number}: {choice}")
 
-    def _partial_write(self, disk, event, cut, random_state):
+    def _partial_write(self, disk, event, cut, size):
         """The process dies during a write: only its beginning is there."""
-        if len(event.data) < 2 or self._spent():
+        if len(event.data) < 2:
             return
-        size = random_state.randrange(1, len(event.data))
         tree = dict(disk.state(_choose_all).tree)
         path = os.path.relpath(event.path, self._root)
         content = bytearray(tree[path])

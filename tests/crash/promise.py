@@ -241,4 +241,4 @@ class Expected:
             return (f"it has the first {self.history.index(outcome.state)} writes; promised are at "
                     f"least {self.floor}, begun were {self.limit}")
         return (f"what it shows, {len(outcome.state)} keys, is no state that ever was: "
-                f"{sorted((key, value[:12]) for key, value in outcome.state)[:6]}")
+                f"{sorted((key, entry.version, entry.value[:12]) for key, entry in outcome.state)[:6]}")
