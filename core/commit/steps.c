@@ -68,7 +68,9 @@ bool kv_delete_range_step(const struct kv_evaluation *evaluation, struct kv_subm
       operation->version = evaluation->effects->last_sequence;
    }
    kv_effects_join(evaluation->effects, first);
-   return !more || go_on_after(keys[count - 1], submission);
+   if (more && !go_on_after(keys[count - 1], submission))
+      kv_operation_refuse(operation, KV_RESOURCE_EXHAUSTED, NULL); /* the rest of it */
+   return true;
 }
 
 bool kv_expire_step(const struct kv_evaluation *evaluation, size_t max, size_t *count)

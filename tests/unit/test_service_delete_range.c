@@ -226,6 +226,42 @@ static void a_deletion_that_was_carried_out_is_answered_whatever_memory_there_is
    fake_answer_deinit(&answer);
 }
 
+static bool refuse_memory(void *context, size_t size)
+{
+   (void)context, (void)size;
+   return false;
+}
+
+/* Where to go on is kept in the call's memory. The others of its batches do not suffer from it. */
+static void a_call_without_memory_to_go_on_says_what_was_deleted(void **state)
+{
+   struct service_fixture *fixture = *state;
+   static char key[3001];
+   struct kv_transaction *transaction = kv_store_begin(fixture->store);
+   memset(key, 'k', sizeof key);
+   for (unsigned i = 0; i < 2000; i++) {
+      snprintf(key + 2990, 11, "%010u", i);
+      assert_true(kv_transaction_set(transaction, kv_slice(key, 3000), kv_slice_of("v"), 0, i + 1));
+   }
+   kv_transaction_commit(transaction, 2000);
+   range_type range = INIT_RANGE;
+   request_type request = INIT_REQUEST;
+   request.range = &range;
+   struct fake_answer answer;
+   struct kv_call *call =
+       service_begin(fixture, "KeyValueService/DeleteRange", &request.base, &answer);
+   kv_arena_ask(kv_call_arena(call), refuse_memory, NULL);
+   while (kv_arena_alloc(kv_call_arena(call), 64))
+      ;
+   service_set(fixture, "other", "v"); /* in the batch of the first step */
+   fake_call_wait(call);
+   fake_call_end(call);
+   assert_int_equal(answer.code, KV_RESOURCE_EXHAUSTED);
+   assert_non_null(strstr(answer.text, "keys of the range have been deleted"));
+   assert_in_range(count_of(fixture), 2, 1999);
+   fake_answer_deinit(&answer);
+}
+
 static void a_failure_between_two_steps_says_what_was_deleted(void **state)
 {
    const struct kv_mode_option options[] = {{"write", "io"}, {"healthy_writes", "2"}};
@@ -255,6 +291,7 @@ int main(void)
        TEST(a_large_range_is_deleted_in_steps),
        TEST(a_call_that_is_cancelled_stops_between_two_steps_and_says_how_far_it_came),
        cmocka_unit_test(keys_whose_time_has_come_are_not_counted),
+       TEST(a_call_without_memory_to_go_on_says_what_was_deleted),
        cmocka_unit_test(a_failure_between_two_steps_says_what_was_deleted),
        TEST(a_durability_that_the_mode_does_not_offer_is_refused),
        TEST(a_deletion_that_was_carried_out_is_answered_whatever_memory_there_is),

@@ -42,6 +42,8 @@ static void done(struct kv_submission *submission, const struct kv_status *statu
       kv_message_fail(write->call, status);
    } else if (range->code == KV_CANCELLED) {
       fail_in_part(write->call, range, KV_CANCELLED, NULL, "the call has been cancelled");
+   } else if (range->code != KV_OK && range->number > 0) {
+      fail_in_part(write->call, range, range->code, range->reason, "the call's memory is used up");
    } else if (range->code != KV_OK) {
       kv_fail_operation(write->service, write->call, range, "", submission->durability);
    } else {
