@@ -83,6 +83,16 @@ class Terminal:
         flags = termios.tcgetattr(self.slave)[3]
         return bool(flags & termios.ICANON) and bool(flags & termios.ECHO)
 
+    def type_control(self, key):
+        """Types ^C or ^D as a key of a prompt: once the program has made it one, which it does only
+        after it has shown the prompt."""
+        deadline = time.monotonic() + PATIENCE
+        while termios.tcgetattr(self.slave)[3] & termios.ISIG:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the terminal still sends signals:\n{self.tail()}")
+            time.sleep(0.001)
+        self.type(key)
+
     def close(self):
         if self.process.poll() is None:
             self.process.kill()
