@@ -55,6 +55,8 @@ static bool note_replaced(struct kv_effects *effects, const struct kv_entry *old
    const struct kv_slice value = kv_effects_keep_value(effects, old);
    replaced->entry = (struct kv_previous){
        .value = value, .version = kv_entry_version(old), .expires_at = kv_entry_expires_at(old)};
+   if (value.size >= KV_ENTRY_KEEP_MIN)
+      replaced->kept = old;
    return value.data;
 }
 

@@ -69,6 +69,7 @@ bool kv_commit_read_only(struct kv_commit *commit, struct kv_status *status);
 /* What a change has replaced. */
 struct kv_replaced {
    bool existed;
+   const struct kv_entry *kept; /* has the value, which is large, and may be kept; else NULL */
    struct kv_previous entry;
 };
 

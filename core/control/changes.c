@@ -54,8 +54,11 @@ void kv_changes_publish(struct kv_changes *changes, const kvs_record *records,
          continue;
       }
       const struct kv_previous *entry = &previous[i].entry;
-      const struct kv_history_previous replaced = {previous[i].existed, entry->value,
-                                                   entry->version, entry->expires_at};
+      const struct kv_history_previous replaced = {.existed = previous[i].existed,
+                                                   .value = entry->value,
+                                                   .entry = previous[i].kept,
+                                                   .version = entry->version,
+                                                   .expires_at = entry->expires_at};
       add(changes, &records[i], &replaced);
    }
    publish(changes);
@@ -76,6 +79,7 @@ void kv_changes_load(struct kv_changes *changes, const kvs_record *record,
    struct kv_history_previous replaced = {.existed = previous};
    if (previous) {
       replaced.value = kv_entry_value(previous);
+      replaced.entry = previous;
       replaced.version = kv_entry_version(previous);
       replaced.expires_at = kv_entry_expires_at(previous);
    }

@@ -276,6 +276,7 @@ static void set_previous(struct kv_change *change, const struct kv_history_previ
    if (!previous->existed)
       return;
    change->previous.bytes = previous->value;
+   change->previous.entry = previous->entry;
    change->previous_version = previous->version;
    change->previous_expires_at = previous->expires_at;
 }

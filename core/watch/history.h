@@ -39,6 +39,7 @@ struct kv_history_segment;
 struct kv_history_previous {
    bool existed;
    struct kv_slice value;
+   const struct kv_entry *entry; /* has the value, and may be kept where that is large; or NULL */
    uint64_t version;
    int64_t expires_at;
 };

@@ -70,7 +70,7 @@ static struct kv_history_cursor open_at(struct kv_history *history, uint64_t seq
 static void a_change_comes_back_as_it_was_added(void **state)
 {
    struct kv_history *history = *state;
-   const struct kv_history_previous previous = {true, kv_slice_of("before"), 3, 77};
+   const struct kv_history_previous previous = {true, kv_slice_of("before"), NULL, 3, 77};
    const struct kv_history_previous missing = {.existed = false};
    kvs_record record = set_record(5, "k", "value", 5);
    record.expires_at_ms = 99;
@@ -206,15 +206,18 @@ static void a_large_value_is_kept_with_its_entry_and_counts(void **state)
    memset(value, 'x', LARGE);
    struct kv_entry *entry = kv_entry_create(kv_slice_of("k"), kv_slice(value, LARGE), 0);
    kvs_record record = set_record(1, "k", value, LARGE);
-   const struct kv_history_previous previous = {true, kv_slice(value, LARGE), 1, 0};
+   const struct kv_history_previous previous = {true, kv_slice(value, LARGE), NULL, 1, 0};
+   const struct kv_history_previous kept = {true, kv_slice(value, LARGE), entry, 1, 0};
    const size_t before = kv_history_bytes(history);
    kv_history_add(history, &record, entry, NULL);
    record.sequence = 2;
    kv_history_add(history, &record, NULL, &previous);
+   record.sequence = 3;
+   kv_history_add(history, &record, NULL, &kept);
    kv_history_publish(history);
    kv_entry_release(entry);
    free(value);
-   assert_true(kv_history_bytes(history) >= before + 3 * LARGE);
+   assert_true(kv_history_bytes(history) >= before + 5 * LARGE);
    struct kv_history_cursor cursor = open_at(history, 1);
    struct kv_change change;
    assert_true(kv_history_next(&cursor, &change));
@@ -224,9 +227,11 @@ static void a_large_value_is_kept_with_its_entry_and_counts(void **state)
    assert_non_null(change.value.entry);
    assert_non_null(change.previous.entry);
    assert_int_equal(((const char *)change.previous.bytes.data)[LARGE - 1], 'x');
+   assert_true(kv_history_next(&cursor, &change));
+   assert_ptr_equal(change.previous.entry, entry);
    kv_history_close(&cursor);
-   fill(history, 3, 3000); /* they give way like all others */
-   assert_true(kv_history_lowest(history) > 2);
+   fill(history, 4, 3000); /* they give way like all others */
+   assert_true(kv_history_lowest(history) > 3);
    assert_true(kv_history_bytes(history) <= KV_HISTORY_SIZE_MIN);
 }
 
@@ -260,7 +265,8 @@ static void the_largest_key_and_values_that_are_copied_fit(void **state)
                               .kind = KVS_SET,
                               .key = {bytes, KV_KEY_SIZE_MAX},
                               .value = {bytes, KV_ENTRY_KEEP_MIN - 1}};
-   const struct kv_history_previous previous = {true, kv_slice(bytes, KV_ENTRY_KEEP_MIN - 1), 1, 1};
+   const struct kv_history_previous previous = {true, kv_slice(bytes, KV_ENTRY_KEEP_MIN - 1), NULL,
+                                                1, 1};
    kv_history_add(history, &record, NULL, &previous);
    kv_history_publish(history);
    struct kv_history_cursor cursor = open_at(history, 1);
