@@ -12,8 +12,8 @@
 
 /* Whether a word begins a range of keys: --prefix or --range. */
 bool ranges_is_option(struct kv_slice word);
-/* Where words[*at] begins a range, fills it in and moves on to its last word. False: it does not, or
- * lacks a word. */
+/* Where words[*at] begins a range, fills it in and moves on to its last word. False: it does not,
+ * or lacks a word. */
 bool ranges_take(const struct kv_slice *words, size_t count, size_t *at,
                  Kvstore__V1__KeyRange *range);
 /* del --prefix or --range: asks first where a person types, and wants --yes where nobody does. */

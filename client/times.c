@@ -88,19 +88,27 @@ static int64_t take_fraction(const char **at)
    return ms;
 }
 
+static bool take_two_digits(const char **at, int64_t max, int64_t *number)
+{
+   if (!isdigit((unsigned char)(*at)[0]) || !isdigit((unsigned char)(*at)[1]))
+      return false;
+   *number = ((*at)[0] - '0') * 10 + ((*at)[1] - '0');
+   *at += 2;
+   return *number <= max;
+}
+
 /* "Z" or "+01:00" into seconds east. */
 static bool take_offset(const char *at, int64_t *seconds)
 {
-   unsigned hours, minutes;
-   char sign;
-   int end = 0;
+   int64_t hours, minutes;
    *seconds = 0;
    if (strcmp(at, "Z") == 0 || strcmp(at, "z") == 0)
       return true;
-   if (sscanf(at, "%c%2u:%2u%n", &sign, &hours, &minutes, &end) != 3 || at[end] != '\0' ||
-       (sign != '+' && sign != '-') || hours > 23 || minutes > 59)
+   const char sign = *at++;
+   if ((sign != '-' && sign != '+') || !take_two_digits(&at, 23, &hours) || *at++ != ':' ||
+       !take_two_digits(&at, 59, &minutes) || *at != '\0')
       return false;
-   *seconds = (int64_t)(hours * 3600 + minutes * 60) * (sign == '-' ? -1 : 1);
+   *seconds = (hours * 3600 + minutes * 60) * (sign == '-' ? -1 : 1);
    return true;
 }
 

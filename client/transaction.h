@@ -1,6 +1,6 @@
 /*
- * Transactions as people write them, one part a line: what must hold, `then` what to do, `else` what
- * to do otherwise.
+ * Transactions as people write them, one part a line: what must hold, `then` what to do, `else`
+ * what to do otherwise.
  *
  *    version account 7        # or: exists KEY, missing KEY, value KEY VALUE
  *    then

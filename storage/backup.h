@@ -47,8 +47,8 @@ struct storage_backup_writer;
 int storage_backup_begin(const struct storage_backup_sink *sink,
                          const struct storage_backup_info *info,
                          struct storage_backup_writer **writer, kvs_error *error);
-/* A KVS_SET; keys must ascend. KVS_INVALID when its sequence is none of the store's up to that of the
- * backup. */
+/* A KVS_SET; keys must ascend. KVS_INVALID when its sequence is none of the store's up to that of
+ * the backup. */
 int storage_backup_add(struct storage_backup_writer *writer, const kvs_record *record,
                        kvs_error *error);
 /* Writes the rest. The records must be those that the header speaks of, else KVS_INVALID. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define METHOD(name) (OPTIONS_SERVICE name)
 #define VALUE_SIZE_MAX ((uint64_t)1 << 30)
 #define CALLS_IN_FLIGHT_MAX 1000000
 #define TTL_SECONDS_MAX 1e10
@@ -283,14 +284,14 @@ static void set_defaults(struct options *options)
        .target = {.address = address && address[0] ? address : ADDRESS_DEFAULT,
                   .connections = 8,
                   .streams = 16,
-                  .methods = {[WORKLOAD_CALL_SET] = OPTIONS_SERVICE "Set",
-                              [WORKLOAD_CALL_GET] = OPTIONS_SERVICE "Get",
-                              [WORKLOAD_CALL_DEL] = OPTIONS_SERVICE "Delete",
-                              [WORKLOAD_CALL_INCR] = OPTIONS_SERVICE "Increment",
-                              [WORKLOAD_CALL_SCAN] = OPTIONS_SERVICE "Scan",
-                              [WORKLOAD_CALL_BATCH] = OPTIONS_SERVICE "Batch",
-                              [WORKLOAD_CALL_TRANSACTION] = OPTIONS_SERVICE "Transaction"},
-                  .watch_method = OPTIONS_SERVICE "Watch",
+                  .methods = {[WORKLOAD_CALL_SET] = METHOD("Set"),
+                              [WORKLOAD_CALL_GET] = METHOD("Get"),
+                              [WORKLOAD_CALL_DEL] = METHOD("Delete"),
+                              [WORKLOAD_CALL_INCR] = METHOD("Increment"),
+                              [WORKLOAD_CALL_SCAN] = METHOD("Scan"),
+                              [WORKLOAD_CALL_BATCH] = METHOD("Batch"),
+                              [WORKLOAD_CALL_TRANSACTION] = METHOD("Transaction")},
+                  .watch_method = METHOD("Watch"),
                   .timeout_ms = 60000},
        .load = {.plan = {.weights = {[WORKLOAD_SET] = 50, [WORKLOAD_GET] = 50},
                          .keys = 100000,

@@ -37,8 +37,8 @@
  * thread; a worker has others waiting. */
 #define EXPIRE_BY_THREAD 1000
 #define EXPIRE_BY_WORKER 100
-/* Between two batches that delete such keys alone: a log is given no more of them than a disk writes
- * beside its syncs, 30 MiB a second, and a processor is left to the calls. */
+/* Between two batches that delete such keys alone: a log is given no more of them than a disk
+ * writes beside its syncs, 30 MiB a second, and a processor is left to the calls. */
 #define EXPIRE_REST_MS 1
 /* How long they wait for others to be deleted with, each time being a batch that a disk may have to
  * sync; and how long after a failure. */

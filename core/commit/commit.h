@@ -16,9 +16,9 @@
  *
  * `done`: that worker's in kv_commit_flush, or one of the pipeline. It must not block.
  *
- * Keys whose time has come are deleted by the thread of the pipeline, a bounded number in each batch,
- * as records like all others. An operation sees them as missing, whether they are deleted yet or
- * not, by the clock at the beginning of its batch.
+ * Keys whose time has come are deleted by the thread of the pipeline, a bounded number in each
+ * batch, as records like all others. An operation sees them as missing, whether they are deleted
+ * yet or not, by the clock at the beginning of its batch.
  *
  * A submission waits for the batch in flight, and while the control thread changes the instances
  * (targets.h), which may take an fsync of the ACTIVE record, or a checkpoint.
@@ -111,7 +111,7 @@ struct kv_operation {
    /* The result. GET: of the entry. A write: of its change, 0 when it made none. Where a condition
     * was not met: the key's, 0 when it is missing. */
    uint64_t version;
-   int64_t expires_at;                 /* GET, the result: Unix ms; 0: never */
+   int64_t expires_at; /* GET, the result: Unix ms; 0: never */
    /* The result: the sum; DELETE_RANGE: keys deleted so far. SET_EXPIRY, beforehand: how large the
     * value is, about, which is written again. */
    int64_t number;

@@ -113,30 +113,32 @@ static int64_t growth_of(const struct plan *plan, const struct kv_operation *ope
    return is - was;
 }
 
+/* What is there of a key whose place that is; *is_due: its time has come, so that it is missing. */
+static struct kv_state stored_of(const struct plan *plan, struct kv_slice key, uint32_t place,
+                                 bool *is_due)
+{
+   const struct kv_state stored = place != 0
+                                      ? plan->planned[place - 1].after
+                                      : kv_state_of(kv_evaluation_find(plan->evaluation, key));
+   *is_due =
+       stored.exists && stored.expires_at != 0 && stored.expires_at <= plan->evaluation->now_ms;
+   return stored;
+}
+
 /* False when it is refused. */
 static bool plan_operation(struct plan *plan, size_t index)
 {
+   static const struct kv_state missing;
    struct kv_operation *operation = &plan->operations[index];
    uint32_t *place = place_of(plan, operation->key);
-   struct kv_state state, stored = {0};
-   bool is_due = false;
-   if (*place != 0) {
-      state = stored = plan->planned[*place - 1].after;
-      if (state.expires_at != 0 && state.expires_at <= plan->evaluation->now_ms) {
-         is_due = true;
-         state = (struct kv_state){0};
-      }
-   } else {
-      const struct kv_entry *entry = kv_evaluation_find(plan->evaluation, operation->key);
-      stored = kv_state_of(entry);
-      is_due = entry && !kv_entry_is_live(entry, plan->evaluation->now_ms);
-      state = is_due ? (struct kv_state){0} : stored;
-   }
+   bool is_due;
+   const struct kv_state stored = stored_of(plan, operation->key, *place, &is_due);
    operation->code = KV_OK;
    operation->reason = NULL;
    operation->version = 0;
    operation->previous = NULL;
-   struct kv_decision decision = kv_decide(operation, &state, plan->submission);
+   struct kv_decision decision =
+       kv_decide(operation, is_due ? &missing : &stored, plan->submission);
    if (operation->code != KV_OK)
       return refuse(plan->submission, operation->code, operation->reason, index);
    if (!keep_value(plan, &decision))

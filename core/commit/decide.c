@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define INTEGER_SIZE_MAX 20 /* of -9223372036854775808 */
 
@@ -101,11 +102,10 @@ static bool read_integer(struct kv_slice text, int64_t *number)
       return false;
    memcpy(copy, text.data, text.size);
    copy[text.size] = '\0';
-   int size = 0;
-   if (sscanf(copy, "%" SCNd64 "%n", number, &size) != 1 || (size_t)size != text.size)
-      return false;
-   snprintf(back, sizeof back, "%" PRId64, *number);
-   return strcmp(copy, back) == 0;
+   /* What does not fit is not the same when it is written back. */
+   *number = strtoll(copy, NULL, 10);
+   const int size = snprintf(back, sizeof back, "%" PRId64, *number);
+   return (size_t)size == text.size && memcmp(copy, back, text.size) == 0;
 }
 
 static struct kv_decision decide_increment(struct kv_operation *operation,
@@ -113,6 +113,7 @@ static struct kv_decision decide_increment(struct kv_operation *operation,
                                            struct kv_submission *submission)
 {
    const struct kv_terms *terms = operation->terms;
+   KV_INVARIANT(terms);
    int64_t from = terms->initial;
    if (state->exists && !read_integer(state->value, &from)) {
       kv_operation_refuse(operation, KV_FAILED_PRECONDITION, KV_REASON_NOT_AN_INTEGER);

@@ -1,6 +1,6 @@
 /*
- * What an operation makes of a key: pure decisions on the state that the key has, before anything is
- * changed. The results of the operation are filled in, but for the version of a change, which is
+ * What an operation makes of a key: pure decisions on the state that the key has, before anything
+ * is changed. The results of the operation are filled in, but for the version of a change, which is
  * known when it is made.
  *
  * Threads: the committer alone. Memory comes from the submission's arena.

@@ -1,6 +1,6 @@
 /*
- * The effects of one batch: the records that plug-ins are given, and, where somebody wants them, the
- * entries that they have replaced.
+ * The effects of one batch: the records that plug-ins are given, and, where somebody wants them,
+ * the entries that they have replaced.
  *
  * A record's key and value point into its submission, or into the memory of the effects; they are
  * valid until it is dropped.

@@ -7,7 +7,8 @@
 
 #include <pthread.h>
 
-/* A key of the server's own (store.h): its put brings a sync where there is nothing else to write. */
+/* A key of the server's own (store.h): its put brings a sync where there is nothing else to
+ * write. */
 #define KV_SYNC_MARK "\0s"
 
 /* The committer's, or, while it is paused, the control thread's. */

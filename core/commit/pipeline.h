@@ -31,9 +31,9 @@ bool kv_pipeline_init(struct kv_pipeline *pipeline, struct kv_store *store,
                       struct kv_data_limit limit);
 void kv_pipeline_deinit(struct kv_pipeline *pipeline);
 
-/* Commits a batch, or changes nothing and says why; `batch` may be NULL. With it at most `expire` of
- * the keys whose time has come are deleted. *separate: the active instance has no space for all of
- * it, and each submission is to be tried as a batch of its own. */
+/* Commits a batch, or changes nothing and says why; `batch` may be NULL. With it at most `expire`
+ * of the keys whose time has come are deleted. *separate: the active instance has no space for all
+ * of it, and each submission is to be tried as a batch of its own. */
 enum kv_code kv_pipeline_commit(struct kv_pipeline *pipeline, struct kv_submission *batch,
                                 size_t expire, bool *separate, struct kv_status *status);
 /* Looks at the store, which others may have filled: between two batches. */

@@ -11,8 +11,8 @@
 
 /* The next step of the DELETE_RANGE that is the submission's only operation: one unit. Fills in the
  * submission's step_count, and `unfinished` with next_key where the range may have more; where the
- * submission's arena has no memory for that, the operation is refused with what is left of it. False
- * as kv_evaluate. */
+ * submission's arena has no memory for that, the operation is refused with what is left of it.
+ * False as kv_evaluate. */
 bool kv_delete_range_step(const struct kv_evaluation *evaluation, struct kv_submission *submission);
 /* Deletes at most so many of the keys whose time has come, each a unit, and says how many. False as
  * kv_evaluate. */

@@ -19,8 +19,8 @@
  * commit between two batches (core/commit/targets.h).
  *
  * Threads: kv_control_post, kv_control_inspect, kv_control_read_durability, kv_control_hooks and
- * kv_control_wind_down from any thread. What is marked [control] may be called only inside a posted task. The others on the
- * thread that owns the object.
+ * kv_control_wind_down from any thread. What is marked [control] may be called only inside a posted
+ * task. The others on the thread that owns the object.
  */
 #ifndef KV_CONTROL_H
 #define KV_CONTROL_H

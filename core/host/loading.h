@@ -3,7 +3,8 @@
  * the store's first version, and shown to whoever follows the changes of the data.
  *
  * Promises
- *  - Nothing that the store could not keep, or that breaks what the ABI says of a load, gets in; the
+ *  - Nothing that the store could not keep, or that breaks what the ABI says of a load, gets in;
+ *    the
  *    first such thing fails the load, whatever the plug-in makes of the refusal.
  *
  * Threads: the control thread, inside of kv_instance_load.
@@ -31,8 +32,8 @@ struct kv_loading {
 };
 
 void kv_loading_begin(struct kv_loading *loading, struct kv_transaction *transaction);
-/* Checks the whole, and gives the sequence that the state has reached. loading->refusal says whether
- * all is well. */
+/* Checks the whole, and gives the sequence that the state has reached. loading->refusal says
+ * whether all is well. */
 void kv_loading_end(struct kv_loading *loading, uint64_t *sequence);
 
 /* As host->load, host->loaded_to, host->load_note, and kvs_history.complete_above. */

@@ -277,8 +277,8 @@ bool kv_call_is_cancelled(const struct kv_call *call);
 void kv_call_send(struct kv_call *call);
 /* Bidi: lets the next request in. */
 void kv_call_read_next(struct kv_call *call);
-/* Streams: has `notified` called soon on the worker's thread. Any thread, also while another one uses
- * the call, between `request` and `closed`. */
+/* Streams: has `notified` called soon on the worker's thread. Any thread, also while another one
+ * uses the call, between `request` and `closed`. */
 void kv_call_notify(struct kv_call *call);
 /* Streams: ends the call with status OK after what was sent. */
 void kv_call_finish(struct kv_call *call);

@@ -31,7 +31,8 @@ void kv_guard_destroy(struct kv_guard *guard);
 void *kv_guard_request(struct kv_guard *guard, struct kv_call *call,
                        const ProtobufCMessageDescriptor *descriptor, struct kv_slice request);
 
-/* For streams that go on for long. A number that changes with the users; 0: there is no users file. */
+/* For streams that go on for long. A number that changes with the users; 0: there is no users
+ * file. */
 uint64_t kv_guard_edition(const struct kv_guard *guard);
 /* Who makes the call, by the users of now; or NULL with `status`, and that has been logged. */
 const struct kv_user *kv_guard_identify(struct kv_guard *guard, struct kv_call *call,

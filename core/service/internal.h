@@ -23,7 +23,7 @@ struct kv_service {
    struct kv_monitors monitors;
    struct kv_durable_waits durable_waits;
    struct kv_watch_part *watch_parts; /* one a worker (keyvalue/watch.h) */
-   struct kv_reader *readers[]; /* one a worker, then that of the control thread */
+   struct kv_reader *readers[];       /* one a worker, then that of the control thread */
 };
 
 /* The start of every handler: the decoded request, or NULL and the call has been failed, because
@@ -49,8 +49,8 @@ static inline struct kv_slice kv_service_bytes(ProtobufCBinaryData data)
    return kv_slice(data.data, data.len);
 }
 
-/* The entry, or NULL when there is none or its time has come. The clock is asked only where there is
- * an expiry. */
+/* The entry, or NULL when there is none or its time has come. The clock is asked only where there
+ * is an expiry. */
 static inline const struct kv_entry *kv_service_live(const struct kv_entry *entry)
 {
    if (!entry || kv_entry_expires_at(entry) == 0)

@@ -6,6 +6,7 @@
 #include "core/service/scan.h"
 
 #include "core/support/clock.h"
+#include "core/support/invariant.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 static bool create_for_workers(struct kv_service *service)
 {
    const struct kv_service_config *config = &service->config;
+   KV_INVARIANT(config->workers > 0);
    for (unsigned i = 0; i <= config->workers; i++) {
       service->readers[i] = kv_reader_create(config->store);
       if (!service->readers[i])

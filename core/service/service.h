@@ -29,15 +29,15 @@ struct kv_service_config {
    struct kv_commit *commit;
    struct kv_control *control;
    struct kv_watchers *watchers; /* of whose history each worker is a reader, by its number */
-   unsigned workers;          /* of core/rpc */
-   uint64_t value_size_max;   /* bytes */
-   uint64_t message_size_max; /* bytes; also limits the values in the answer to one Batch */
-   uint64_t memory_max;       /* as the commit pipeline has it, for texts */
-   int64_t request_window_ms; /* how long requests with an id are remembered */
-   uint64_t key_cost;         /* the same */
-   const char *memory_source; /* for GetStatus: where memory_max comes from; NULL: nowhere */
-   const uint8_t *store_id;   /* 16 bytes; read once the data is loaded */
-   struct kv_guard *guard;    /* who may call; NULL: everybody */
+   unsigned workers;             /* of core/rpc */
+   uint64_t value_size_max;      /* bytes */
+   uint64_t message_size_max;    /* bytes; also limits the values in the answer to one Batch */
+   uint64_t memory_max;          /* as the commit pipeline has it, for texts */
+   int64_t request_window_ms;    /* how long requests with an id are remembered */
+   uint64_t key_cost;            /* the same */
+   const char *memory_source;    /* for GetStatus: where memory_max comes from; NULL: nowhere */
+   const uint8_t *store_id;      /* 16 bytes; read once the data is loaded */
+   struct kv_guard *guard;       /* who may call; NULL: everybody */
    const struct kv_data_directory *directory; /* where a backup lies while it is restored */
    int64_t sender_timeout_ms;          /* how long a Restore waits for its client's next message */
    struct kv_observers *observers;     /* slow calls, monitors and hot prefixes, which it shows */

@@ -1,7 +1,8 @@
 /*
  * A key with its value, or a separator between two subtrees: a key without a value. Key and value
  * lie in the one block behind a head of 12 bytes, so that a key of 16 and a value of 100 bytes fill
- * the 128 byte class of the common allocators. Only an entry that expires has its time, behind them.
+ * the 128 byte class of the common allocators. Only an entry that expires has its time, behind
+ * them.
  *
  * The birth of an entry says which change made it: it is the number of that change's sequence.
  *

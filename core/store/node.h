@@ -9,8 +9,8 @@
  * share: what the separators on both sides of it have in common. A leaf has only about the slots it
  * uses; an inner node always has all.
  *
- * A node knows a lower bound of the times at which entries below it expire, so that those whose time
- * has come are found without an index of their own. No change of a node raises it.
+ * A node knows a lower bound of the times at which entries below it expire, so that those whose
+ * time has come are found without an index of their own. No change of a node raises it.
  *
  * These functions change one node and own nothing: the tree and the retired lists decide who frees
  * what, and when. Only a node born in the running transaction may be changed, by the

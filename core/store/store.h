@@ -107,8 +107,8 @@ bool kv_transaction_set(struct kv_transaction *transaction, struct kv_slice key,
                         struct kv_slice value, int64_t expires_at, uint64_t sequence);
 /* *existed says whether the key was there. Returns as kv_transaction_put. */
 bool kv_transaction_delete(struct kv_transaction *transaction, struct kv_slice key, bool *existed);
-/* No entry of the working version expires before; INT64_MAX: none expires. The bound may be too low,
- * but after kv_transaction_find_expired has found none it lies above its `now_ms`. */
+/* No entry of the working version expires before; INT64_MAX: none expires. The bound may be too
+ * low, but after kv_transaction_find_expired has found none it lies above its `now_ms`. */
 int64_t kv_transaction_expires_first(const struct kv_transaction *transaction);
 /* The entry with the lowest key among those that are not live at `now_ms`, or NULL. Valid as
  * kv_transaction_find says. Does not look where none can be: finding and deleting all that expire

@@ -24,8 +24,8 @@
 
 struct kv_range_set;
 
-/* A set that has all keys of the ranges, which are copied, but none that begins with NUL. `owner` is
- * given back when it is found. NULL when memory runs out. */
+/* A set that has all keys of the ranges, which are copied, but none that begins with NUL. `owner`
+ * is given back when it is found. NULL when memory runs out. */
 struct kv_range_set *kv_range_set_create(const struct kv_key_range *ranges, size_t count,
                                          void *owner);
 /* It must not be in an index. */

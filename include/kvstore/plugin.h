@@ -399,8 +399,8 @@ struct kvs_history {
    /* What was loaded up to now is the state at `sequence`, or with 0 nothing. Every record that is
     * loaded from now on is the next change of the data after that, in order, and none is missing:
     * sequences are above `sequence` and strictly ascend, else the host refuses the load. Joined
-    * runs have their flags, and KVS_RECORD_EXPIRED is there where it was kept. A further call begins
-    * anew. [control, only inside on_load] */
+    * runs have their flags, and KVS_RECORD_EXPIRED is there where it was kept. A further call
+    * begins anew. [control, only inside on_load] */
    void (*complete_above)(const kvs_history *history, uint64_t sequence);
 };
 

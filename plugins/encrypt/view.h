@@ -23,8 +23,8 @@
 
 #include <stdbool.h>
 
-/* KVS_NO_SPACE when memory runs out. `flags` are the reader's: with KVS_PLUGIN_VERSIONS it gets each
- * record's own sequence, as the host gives it, else that of the view. */
+/* KVS_NO_SPACE when memory runs out. `flags` are the reader's: with KVS_PLUGIN_VERSIONS it gets
+ * each record's own sequence, as the host gives it, else that of the view. */
 int view_create(const kvs_host *host, const struct seal *seal, const kvs_tick *tick, uint32_t flags,
                 kvs_view **view, kvs_error *error);
 void view_destroy(kvs_view *view);

@@ -4,8 +4,6 @@ import struct
 import subprocess
 import time
 
-import grpc
-
 import harness
 from harness import PATIENCE, data, kv
 from store_files import files_below, read

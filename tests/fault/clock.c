@@ -1,9 +1,9 @@
 /*
  * A wall clock that a test sets: preloaded, it stands in front of clock_gettime. The file named by
  * TEST_CLOCK has two signed numbers of 64 bits that the test may change at any time: by how many
- * milliseconds the clock is ahead, and the Unix time in milliseconds at which it stands still (0: it
- * runs). All other clocks are the system's, and so is that of libraries: gRPC waits on conditions by
- * it.
+ * milliseconds the clock is ahead, and the Unix time in milliseconds at which it stands still (0:
+ * it runs). All other clocks are the system's, and so is that of libraries: gRPC waits on
+ * conditions by it.
  */
 #include <fcntl.h>
 #include <link.h>

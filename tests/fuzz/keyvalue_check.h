@@ -1,7 +1,7 @@
 /*
- * What each call of kvstore.v1.KeyValueService must do to a store: the checks of request_check.c for
- * them. What may be refused for want of memory or for its content, they only require to have changed
- * nothing; whatever is answered with OK must be what the model says.
+ * What each call of kvstore.v1.KeyValueService must do to a store: the checks of request_check.c
+ * for them. What may be refused for want of memory or for its content, they only require to have
+ * changed nothing; whatever is answered with OK must be what the model says.
  */
 #ifndef FUZZ_KEYVALUE_CHECK_H
 #define FUZZ_KEYVALUE_CHECK_H

@@ -506,8 +506,8 @@ void check_call(const struct kv_rpc_method *methods, const struct kv_rpc_method 
       kinds[kind].check(&check);
    else
       REQUIRE(answer.code == KV_INVALID_ARGUMENT);
-   /* `model` has become what the store must be now; unchanged where the call was refused. What is due
-    * is deleted, and what is remembered, in changes of their own. */
+   /* `model` has become what the store must be now; unchanged where the call was refused. What is
+    * due is deleted, and what is remembered, in changes of their own. */
    if (kind >= KIND_KEYVALUE)
       finish(&model, check.now);
    REQUIRE(model_matches(&model, check.now));

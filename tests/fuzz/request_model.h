@@ -1,7 +1,7 @@
 /*
  * A model of the store, simple enough to verify by reading: a list of pairs that evaluates
- * operations one by one under the limits of request_check.h. None of its keys is due: request_check.c
- * waits until those are deleted.
+ * operations one by one under the limits of request_check.h. None of its keys is due:
+ * request_check.c waits until those are deleted.
  */
 #ifndef FUZZ_REQUEST_MODEL_H
 #define FUZZ_REQUEST_MODEL_H

@@ -1,6 +1,6 @@
 /*
- * Calls of kvstore.v1.KeyValueService on a service fixture, with a clock of the test's own: link with
- * --wrap=kv_clock_unix_ms.
+ * Calls of kvstore.v1.KeyValueService on a service fixture, with a clock of the test's own: link
+ * with --wrap=kv_clock_unix_ms.
  *
  * Threads: the test's.
  */

@@ -53,8 +53,8 @@ void service_fixture_destroy(struct service_fixture *fixture);
 int service_fixture_set_up(void **state);
 int service_fixture_tear_down(void **state);
 
-/* ---- Calls: by the method's name, e.g. "Set" of the frozen service, "GetStatus" of the AdminService,
- * or "KeyValueService/Set" ---- */
+/* ---- Calls: by the method's name, e.g. "Set" of the frozen service, "GetStatus" of the
+ * AdminService, or "KeyValueService/Set" ---- */
 
 const struct kv_rpc_method *service_method(const struct service_fixture *fixture, const char *name);
 /* Runs a call to its end; as fake_call_run. */

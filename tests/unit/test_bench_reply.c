@@ -22,8 +22,8 @@ static void on_change(void *context, uint64_t version)
    changes->versions[changes->count++] = version;
 }
 
-/* Reads a message as it is, and everything that a cut can leave of it, which must not fail otherwise
- * than by false. */
+/* Reads a message as it is, and everything that a cut can leave of it, which must not fail
+ * otherwise than by false. */
 static struct reply read_reply(enum workload_method method, const ProtobufCMessage *message,
                                struct changes *changes)
 {

@@ -14,8 +14,8 @@
 #define NOW 5000
 #define BASE 10 /* the sequence of the state that batches build on */
 
-/* An open transaction over a store that holds old=1 (version 7), number=41 (8), and due=x (9), whose
- * time came at 4000. */
+/* An open transaction over a store that holds old=1 (version 7), number=41 (8), and due=x (9),
+ * whose time came at 4000. */
 struct fixture {
    struct kv_store *store;
    struct kv_transaction *transaction;
@@ -278,6 +278,18 @@ static void what_is_no_number_or_would_overflow_is_not_incremented(void **state)
                                                     : KV_REASON_NOT_AN_INTEGER);
       assert_slice(kv_entry_value(find(fixture, "k")), values[i]);
    }
+}
+
+static void a_number_with_something_behind_it_is_none(void **state)
+{
+   struct fixture *fixture = *state;
+   const struct kv_terms terms = {.delta = 1};
+   struct kv_operation operations[] = {set("k", "5", NULL),
+                                       operation(KV_OPERATION_INCREMENT, "k", "", &terms)};
+   operations[0].value = kv_slice("5\0x", 3);
+   struct kv_submission all = submission(fixture, operations, 2);
+   evaluate(fixture, &all);
+   assert_int_equal(operations[1].code, KV_FAILED_PRECONDITION);
 }
 
 /* ---- Expiry ---- */
@@ -559,6 +571,7 @@ int main(void)
        TEST(a_previous_value_without_space_for_it_keeps_the_write_from_happening),
        TEST(an_increment_adds_to_a_decimal_number),
        TEST(what_is_no_number_or_would_overflow_is_not_incremented),
+       TEST(a_number_with_something_behind_it_is_none),
        TEST(a_write_sets_keeps_or_clears_the_expiry),
        TEST(a_key_whose_time_has_come_is_missing_and_deleted_before_it_is_written),
        TEST(keys_whose_time_has_come_are_deleted_in_steps),

@@ -438,8 +438,8 @@ static void every_field_with_a_key_needs_a_grant_of_its_role_that_covers_it(void
    }
 }
 
-/* With no field filled in, what names no key is decided by the method alone; what names one names the
- * empty one, or all. */
+/* With no field filled in, what names no key is decided by the method alone; what names one names
+ * the empty one, or all. */
 static const struct {
    const char *request;
    unsigned roles;

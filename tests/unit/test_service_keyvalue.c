@@ -1,4 +1,5 @@
-/* Get, Set, Delete, Increment and SetExpiry of kvstore.v1: what each answers, and how it refuses. */
+/* Get, Set, Delete, Increment and SetExpiry of kvstore.v1: what each answers, and how it
+ * refuses. */
 #include "core/service/validate.h"
 #include "core/store/store.h"
 #include "tests/support/keyvalue_calls.h"

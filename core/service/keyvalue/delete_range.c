@@ -141,7 +141,7 @@ void kv_keyvalue_delete_range(void *context, struct kv_call *call, struct kv_sli
       return;
    struct kv_key_range range;
    struct kv_status status;
-   enum kv_durability durability;
+   enum kv_durability durability = KV_DURABILITY_DEFAULT;
    if (check(wanted, kv_call_arena(call), &range, &durability, &status) != KV_OK) {
       kv_message_fail(call, &status);
       return;

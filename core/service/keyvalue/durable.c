@@ -8,8 +8,8 @@
 #include <inttypes.h>
 
 #define LOOK_MS 20
-/* A mode that tells of its syncs does them within a second (fsync=everysec) and what the disk takes.
- * Where a write waits for much longer they have failed. */
+/* A mode that tells of its syncs does them within a second (fsync=everysec) and what the disk
+ * takes. Where a write waits for much longer they have failed. */
 #define PATIENCE_NS ((uint64_t)5000 * 1000 * 1000)
 
 /* Lives in its call's arena. */

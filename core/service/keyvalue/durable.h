@@ -1,8 +1,8 @@
 /*
  * The calls of WaitDurable that wait. One thread looks after all of them every 20 ms, as a sync of
- * the mode or a checkpoint may have covered their versions, the mode may have been switched, or they
- * may have been cancelled; it is started with the first of them, and sleeps while there is none. Where
- * a mode makes checkpoints alone it has one made for all that need it.
+ * the mode or a checkpoint may have covered their versions, the mode may have been switched, or
+ * they may have been cancelled; it is started with the first of them, and sleeps while there is
+ * none. Where a mode makes checkpoints alone it has one made for all that need it.
  *
  * Threads: any.
  */

@@ -1,6 +1,6 @@
 /*
- * kvstore.v1.KeyValueService: its methods, each in the file of its name (those that write one key in
- * write.c). What they share is in operations.h, range.h and request_id.h.
+ * kvstore.v1.KeyValueService: its methods, each in the file of its name (those that write one key
+ * in write.c). What they share is in operations.h, range.h and request_id.h.
  *
  * Threads: as for the handlers of calls (core/rpc/rpc.h).
  */

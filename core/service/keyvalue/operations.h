@@ -1,6 +1,6 @@
 /*
- * The operations on one key, between their messages and the pipeline: the same alone, in a Batch and
- * in a Transaction.
+ * The operations on one key, between their messages and the pipeline: the same alone, in a Batch
+ * and in a Transaction.
  *
  * Threads: as for the call.
  */

@@ -13,9 +13,9 @@
 
 #include "kvstore/v1/key_value.pb-c.h"
 
-/* What a range holds: none of the server's own keys, and at least one that could be. `message` NULL:
- * all keys. INVALID_ARGUMENT names the field, which is in `field`, and what is wrong with it. What
- * is resolved lives as long as message and arena. */
+/* What a range holds: none of the server's own keys, and at least one that could be. `message`
+ * NULL: all keys. INVALID_ARGUMENT names the field, which is in `field`, and what is wrong with it.
+ * What is resolved lives as long as message and arena. */
 enum kv_code kv_range_resolve(const char *field, const Kvstore__V1__KeyRange *message,
                               struct kv_arena *arena, struct kv_key_range *range,
                               struct kv_status *status);

@@ -6,7 +6,8 @@
 #include <sodium.h>
 #include <string.h>
 
-/* "\0r", then the hash of caller, kind of request and id: one that no caller can have meet another's. */
+/* "\0r", then the hash of caller, kind of request and id: one that no caller can have meet
+ * another's. */
 #define KEY_PREFIX_SIZE 2
 #define HASH_SIZE crypto_generichash_BYTES
 #define KEY_SIZE (KEY_PREFIX_SIZE + HASH_SIZE)

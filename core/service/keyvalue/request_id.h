@@ -1,6 +1,6 @@
 /*
- * Requests that are remembered with their answers, so that sending one again is safe: under a key of
- * the server's own, which stands for caller, method and request_id, until the window has passed.
+ * Requests that are remembered with their answers, so that sending one again is safe: under a key
+ * of the server's own, which stands for caller, method and request_id, until the window has passed.
  *
  * Threads: as for the call.
  */
@@ -12,8 +12,8 @@
 /* Bytes of a request_id, at most. */
 #define KV_REQUEST_ID_MAX ((size_t)64)
 
-/* How the request is remembered; lives as long as the call. NULL with `status`: INVALID_ARGUMENT, or
- * there is no memory. */
+/* How the request is remembered; lives as long as the call. NULL with `status`: INVALID_ARGUMENT,
+ * or there is no memory. */
 const struct kv_remembered *
 kv_request_remember(const struct kv_service *service, struct kv_call *call, struct kv_slice id,
                     const ProtobufCMessage *request,

@@ -538,8 +538,11 @@ void kv_keyvalue_watch_closed(void *context, struct kv_call *call)
    struct kv_watch_stream *stream = *kv_call_state(call);
    if (!stream)
       return;
-   while (!LIST_EMPTY(&stream->watches))
-      remove_watch(LIST_FIRST(&stream->watches));
+   struct kv_stream_watch *next;
+   for (struct kv_stream_watch *watch = LIST_FIRST(&stream->watches); watch; watch = next) {
+      next = LIST_NEXT(watch, others);
+      remove_watch(watch);
+   }
    kv_watch_group_deinit(&stream->group);
    free(stream);
 }
