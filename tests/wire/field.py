@@ -75,8 +75,10 @@ class Field:
             credentials = grpc.ssl_channel_credentials(authority.bytes()[0])
             self.tls = ssl.create_default_context(cafile=root)
             self.tls.set_alpn_protocols(["h2"])
+        # What the server keeps for watches is no memory of clients.
         self.server = harness.Server(os.path.join(folder, "data"), mode="none", wire=wire,
-                                     flags=["--shutdown-grace-ms", "500", *flags],
+                                     flags=["--shutdown-grace-ms", "500", "--watch-history", "1M",
+                                            *flags],
                                      credentials=credentials)
         self.wire = wire
         self.full = full
