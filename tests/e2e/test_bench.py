@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 import grpc
@@ -184,12 +185,16 @@ class Bench(harness.Case):
                 self.assertEqual((result["events"], result["errors"]), (events, {}))
 
     def test_a_watch_that_ends_is_an_error(self):
+        measuring = threading.Event()
+
         def set_key(_, context):
             del context
+            measuring.set()
             return data.SetResponse(version=5)
 
         def watch(_, context):
             yield data.WatchResponse(created=data.WatchResponse.Created())
+            measuring.wait(PATIENCE)  # one that ends before would be no part of the measurement
             yield data.WatchResponse(ended=data.WatchResponse.Ended(code=8, message="too slow"))
 
         server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
