@@ -150,13 +150,13 @@ class Field:
     @contextlib.contextmanager
     def overload(self):
         """Clients ask for more than max-wire-memory, together or with one message: the C core then
-        closes connections that are idle, which may hit a call of a well-behaved client."""
-        self.witness.repeat_unavailable(self.wire == "grpc")
+        closes idle connections and resets streams, which may hit a call of a well-behaved client."""
+        self.witness.repeat_shed(self.wire == "grpc")
         try:
             yield
         finally:
             self.witness.goes_on(1)
-            self.witness.repeat_unavailable(False)
+            self.witness.repeat_shed(False)
 
     def await_descriptors(self):
         await_level("the number of descriptors", self.process.descriptors, self.descriptors)

@@ -46,8 +46,8 @@ class Witness:
         answered now."""
         return self.ask("measured")
 
-    def repeat_unavailable(self, repeats):
-        """Whether calls that are UNAVAILABLE are made again."""
+    def repeat_shed(self, repeats):
+        """Whether calls that the server ended to shed load are made again."""
         self.ask("repeat", int(repeats))
 
     def end(self):
@@ -79,9 +79,9 @@ def field(number, data):
 class Client(threading.Thread):
     """The child's side. The messages are made by hand: generating stubs would take half a second."""
 
-    def __init__(self, channel, unavailable):
+    def __init__(self, channel, shed):
         super().__init__(daemon=True)
-        self.unavailable = unavailable
+        self.shed = shed
         self.set = channel.unary_unary(SERVICE + "Set")
         self.get = channel.unary_unary(SERVICE + "Get")
         self.changed = threading.Condition()
@@ -117,7 +117,7 @@ class Client(threading.Thread):
             try:
                 return method(request, timeout=PATIENCE)
             except Exception as error:  # noqa: B902
-                if not (self.repeats and self.unavailable(error)):
+                if not (self.repeats and self.shed(error)):
                     raise
             finally:
                 with self.changed:
@@ -156,8 +156,12 @@ class Client(threading.Thread):
 def main():
     import grpc  # pylint: disable=import-outside-toplevel
 
-    def is_unavailable(error):
-        return isinstance(error, grpc.RpcError) and error.code() == grpc.StatusCode.UNAVAILABLE
+    def was_shed(error):
+        """Its connection was closed, or its stream was reset with ENHANCE_YOUR_CALM."""
+        return isinstance(error, grpc.RpcError) and (
+            error.code() == grpc.StatusCode.UNAVAILABLE or
+            error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and
+            error.details() == "Received RST_STREAM with error code 11")
     options = [("grpc.enable_http_proxy", 0)]
     if len(sys.argv) > 2:
         with open(sys.argv[2], "rb") as file:
@@ -166,7 +170,7 @@ def main():
     else:
         opened = grpc.insecure_channel(sys.argv[1], options=options)
     with opened as channel:
-        client = Client(channel, is_unavailable)
+        client = Client(channel, was_shed)
         client.start()
         for line in sys.stdin:
             words = line.split()
