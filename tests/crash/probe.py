@@ -43,11 +43,8 @@ def look(folder, write=False, requests=(), **extra):
             with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
                 stub = data_grpc.KeyValueServiceStub(channel)
                 pairs = scan(stub)
-                frozen = [(entry.key, entry.value)
-                          for part in kv_grpc.KeyValueStoreStub(channel).Scan(
-                              kv.ScanRequest(), timeout=PATIENCE)
-                          for entry in part.entries]
-                if frozen != [(key, entry.value) for key, entry in pairs]:
+                frozen = read_frozen(kv_grpc.KeyValueStoreStub(channel))
+                if frozen != {key: entry.value for key, entry in pairs}:
                     raise AssertionError(f"the services differ: {frozen} and {pairs}")
                 status = admin_grpc.AdminServiceStub(channel).GetStatus(
                     admin.GetStatusRequest(), timeout=PATIENCE)
@@ -62,6 +59,11 @@ def look(folder, write=False, requests=(), **extra):
                 return outcome
         finally:
             process.kill()
+
+
+def read_frozen(stub):
+    return {key: stub.Get(kv.GetRequest(key=key), timeout=PATIENCE).value
+            for key in stub.Keys(kv.KeysRequest(), timeout=PATIENCE).keys}
 
 
 def scan(stub):

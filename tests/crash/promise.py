@@ -100,11 +100,12 @@ class Promise:
             sent = self._trace.cut_at_size(call.sent_size)
             acknowledged = replies[call.run][call.connection][call.number]
             if call.what == "write":
-                for key, value in call.pairs:
-                    state.pop(key, None)
-                    if value is not None:
-                        state[key] = value
-                self._add(self._write(sent, acknowledged), state)
+                for pairs in call.steps:
+                    for key, value in pairs:
+                        state.pop(key, None)
+                        if value is not None:
+                            state[key] = value
+                    self._add(self._write(sent, acknowledged), state)
                 if call.repeatable:
                     self.requests.append((len(self._writes), *call.repeatable))
             elif call.what == "save":

@@ -28,14 +28,15 @@ MARK_SIZE = 44  # of a record without effects, see docs/formats.md
 
 @dataclass
 class Call:
-    """A request to the server: "write" with its pairs of a key and an entry, None where it is deleted
-    or expires before anyone looks; "save", "configure" or "other"."""
+    """A request to the server: "write", "save", "configure" or "other". A write takes effect in steps,
+    one after another, each at once: a list of pairs of a key and an entry, None where it is deleted or
+    expires before anyone looks."""
     what: str
     run: int
     connection: int
     number: int  # among the calls of its connection
     sent_size: int  # of the trace, before the call
-    pairs: list = field(default_factory=list)
+    steps: list = field(default_factory=list)
     repeatable: tuple = None  # of a write with a request_id: the method, the request, its answer
 
 
@@ -159,15 +160,20 @@ class Recording:
         return call, answer.result()
 
     def _wrote(self, call, pairs):
-        call.pairs = pairs
+        """What the call, or the next step of it, has done."""
+        call.steps.append(pairs)
         for key, entry in pairs:
             (self._present.add if entry else self._present.discard)(key)
-
-    # ---- Writes of the frozen service, which does not tell the version ----
 
     def _value(self):
         size = self._random.choice(VALUE_SIZES)
         return (f"{self._writes}:".encode() + self._random.randbytes(size))[:size]
+
+    def _some_pairs(self):
+        return [(key, None if key in self._present and self._random.random() < 0.4
+                 else self._value()) for key in self._random.sample(KEYS, 3)]
+
+    # ---- Writes of the frozen service, which does not tell the version ----
 
     def _entry(self, key):
         found = self._call("other", DATA, "Get", data.GetRequest(key=key)).entry
@@ -182,18 +188,6 @@ class Recording:
         key = self._random.choice(sorted(self._present))
         call, _ = self._write("Del", kv.DelRequest(key=key))
         self._wrote(call, [(key, None)])
-
-    def batch(self):
-        pairs = self._some_pairs()
-        operations = [kv.Operation(set=kv.SetRequest(key=key, value=value)) if value is not None
-                      else kv.Operation(**{"del": kv.DelRequest(key=key)}) for key, value in pairs]
-        call, _ = self._write("Batch", kv.BatchRequest(operations=operations, atomic=True))
-        self._wrote(call, [(key, None if value is None else self._entry(key))
-                           for key, value in pairs])
-
-    def _some_pairs(self):
-        return [(key, None if key in self._present and self._random.random() < 0.4
-                 else self._value()) for key in self._random.sample(KEYS, 3)]
 
     # ---- Writes of kvstore.v1 ----
 
@@ -236,20 +230,34 @@ class Recording:
         self._wrote(call, [(COUNTER, Entry(str(answer.value).encode(), answer.version))])
         call.repeatable = "Increment", request, answer.version
 
+    def _operations(self, pairs):
+        return [data.Operation(set=data.SetRequest(key=key, value=value, expiry=self._expiry()))
+                if value is not None
+                else data.Operation(delete=data.DeleteRequest(key=key)) for key, value in pairs]
+
+    @staticmethod
+    def _entries(pairs, operations, results):
+        return [(key, None if value is None else
+                 Entry(value, result.set.version, operation.set.expiry.expire_time_ms))
+                for (key, value), operation, result in zip(pairs, operations, results)]
+
+    def batch(self):
+        """Its operations are independent: a crash may come between any two of them."""
+        pairs = self._some_pairs()
+        operations = self._operations(pairs)
+        call, answer = self._write("Batch", data.BatchRequest(operations=operations))
+        for pair in self._entries(pairs, operations, answer.results):
+            self._wrote(call, [pair])
+
     def transaction(self):
         pairs = self._some_pairs()
-        operations = [data.Operation(set=data.SetRequest(key=key, value=value, expiry=self._expiry()))
-                      if value is not None
-                      else data.Operation(delete=data.DeleteRequest(key=key)) for key, value in pairs]
+        operations = self._operations(pairs)
         request = data.TransactionRequest(
             comparisons=[data.Comparison(key=COUNTER, condition=data.Condition(version=1 << 46))],
             success=[data.Operation(set=data.SetRequest(key=COUNTER, value=b"never"))],
             failure=operations, request_id=self._id())
         call, answer = self._write("Transaction", request)
-        self._wrote(call, [
-            (key, None if value is None else
-             Entry(value, result.set.version, operation.set.expiry.expire_time_ms))
-            for (key, value), operation, result in zip(pairs, operations, answer.results)])
+        self._wrote(call, self._entries(pairs, operations, answer.results))
         call.repeatable = "Transaction", request, answer.version
 
     def write(self, count):
@@ -259,7 +267,7 @@ class Recording:
                                   self.put, self.put_expiring,
                                   self.expire if self._present - {COUNTER} else self.put,
                                   self.increment, self.transaction),
-                                 (10, 10, 20, 15, 10, 10, 10, 15))[0]()
+                                 (10, 10, 15, 15, 10, 10, 10, 20))[0]()
 
     def save(self):
         self._call("save", DATA, "Save", admin.SaveRequest())

@@ -101,7 +101,7 @@ def workload(client, setting):
     for i, size in enumerate((0, 900, 1500, 2500)):
         client.set(f"a{i}", bytes([65 + i]) * size)
     client.delete("a1")
-    client.batch([("a0", None), ("b0", b"1" * 700), ("b1", b"2" * 700)])
+    client.transaction([("a0", None), ("b0", b"1" * 700), ("b1", b"2" * 700)])
     client.save()
     client.set("c0", b"3" * 2000)
     client.configure(other)

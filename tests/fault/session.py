@@ -119,13 +119,14 @@ class Session:
                            lambda: self.server.stub.Del(harness.kv.DelRequest(key=key),
                                                         timeout=harness.PATIENCE))
 
-    def batch(self, pairs):
-        kv = harness.kv
-        operations = [kv.Operation(set=kv.SetRequest(key=key, value=value)) if value is not None
-                      else kv.Operation(**{"del": kv.DelRequest(key=key)}) for key, value in pairs]
-        request = kv.BatchRequest(operations=operations, atomic=True)
-        return self._write("batch", pairs,
-                           lambda: self.server.stub.Batch(request, timeout=harness.PATIENCE))
+    def transaction(self, pairs):
+        data = harness.data
+        operations = [data.Operation(set=data.SetRequest(key=key, value=value))
+                      if value is not None
+                      else data.Operation(delete=data.DeleteRequest(key=key)) for key, value in pairs]
+        request = data.TransactionRequest(success=operations)
+        return self._write("transaction", pairs, lambda: self.server.keyvalue.Transaction(
+            request, timeout=harness.PATIENCE))
 
     def save(self):
         if self.mode == "none":

@@ -172,7 +172,7 @@ class Client:
     def request(self, kind, operations):
         operations = [self._resolved(operation) for operation in operations]
         model = tuple(modelled(operation) for operation in operations)
-        # A batch that is not atomic promises each of its operations, in order.
+        # A batch promises each of its operations, in order.
         groups = [(operation,) for operation in model] if kind == "batch" else [model]
         invoked, called_ms = time.monotonic_ns(), unix_ms()
         steps = [Step(group, invoked, called_ms=called_ms) for group in groups]
@@ -180,10 +180,8 @@ class Client:
         self.unanswered = operations[0] if operations[0][0] == "once" else None
         if kind == "single":
             results = (self._single(operations[0]),)
-        elif operations[0][0] in OF_V1:
-            results = self._batch_of_v1(operations)
         else:
-            results = self._batch(kind, operations)
+            results = self._batch(operations)
         returned, answered_ms = time.monotonic_ns(), unix_ms()
         self.unanswered = None
         for step in steps:
@@ -282,24 +280,24 @@ class Client:
     def _scan(self, prefix, limit, keys_only):
         if keys_only and not prefix and not limit:
             return tuple(self.stub.Keys(kv.KeysRequest(), timeout=PATIENCE).keys)
-        request = kv.ScanRequest(prefix=prefix, limit=limit, keys_only=keys_only)
-        entries = [entry for part in self.stub.Scan(request, timeout=PATIENCE)
+        projection = data.ScanRequest.PROJECTION_KEYS if keys_only else 0
+        request = data.ScanRequest(range=data.KeyRange(prefix=prefix), limit=limit,
+                                   projection=projection)
+        entries = [entry for part in self.v1.Scan(request, timeout=PATIENCE)
                    for entry in part.entries]
         if keys_only:
             return tuple(entry.key for entry in entries)
         return tuple((entry.key, named(entry.value)) for entry in entries)
 
-    # ---- Batches ----
-
-    def _batch_of_v1(self, operations):
+    def _batch(self, operations):
         request = data.BatchRequest(operations=map(in_list, operations))
         results = self.v1.Batch(request, timeout=PATIENCE).results
         if len(results) != len(operations):
             raise Violation(f"a batch of {len(operations)} operations has {len(results)} results")
-        return tuple(self._result_of_v1(*pair) for pair in zip(operations, results))
+        return tuple(self._batch_result(*pair) for pair in zip(operations, results))
 
     @staticmethod
-    def _result_of_v1(operation, result):
+    def _batch_result(operation, result):
         if result.WhichOneof("kind") != "error":
             return result_of(operation, getattr(result, result.WhichOneof("kind")))
         error = result.error
@@ -307,27 +305,3 @@ class Client:
             raise Violation(f"an operation of a batch failed: {error}")
         told_version = error.current_version if error.reason == "CONDITION_NOT_MET" else None
         return "refused", error.reason, told_version
-
-    def _batch(self, kind, operations):
-        request = kv.BatchRequest(atomic=kind == "atomic")
-        for name, key, *arguments in operations:
-            operation = request.operations.add()
-            if name == "set":
-                operation.set.key, operation.set.value = key, arguments[0]
-            else:
-                getattr(operation, "del" if name == "delete" else "get").key = key
-        results = self.stub.Batch(request, timeout=PATIENCE).results
-        if len(results) != len(operations):
-            raise Violation(f"a batch of {len(operations)} operations has {len(results)} results")
-        return tuple(self._batch_result(result) for result in results)
-
-    @staticmethod
-    def _batch_result(result):
-        which = result.WhichOneof("result")
-        if which == "get":
-            return named(result.get.value) if result.get.found else None
-        if which == "del":
-            return getattr(result, "del").success
-        if which != "set":
-            raise Violation(f"an operation of a batch failed: {result.error.message}")
-        return None

@@ -15,13 +15,14 @@ STEPS = (2, 7)  # of a client in a round
 ADMINISTERED = (0, 0, 0, 1, 2)
 SIZES = (0, 20, 300)
 MODES = (*harness.MODES, "encrypt")
-# How often a request is a single operation, a scan, or else a batch.
+# How often a request is a single operation, a scan, or else a batch or a transaction.
 SHARES = (0.7, 0.15)
 # In some scenarios one key in the middle has a value so large that a Scan takes several messages;
-# one client scans all the time, while the others write single operations and batches.
+# one client scans all the time, while the others write single operations, batches and transactions.
 LARGE_KEY, LARGE_SIZE = "b", 400_000
 SHARES_BESIDE_SCANS = (0.4, 0)
-SCAN_ALL = ("scan", "", 0, False)
+# By the frozen service, which shows keys alone, and by kvstore.v1.
+KEYS_ALL, LIST_ALL = ("scan", "", 0, True), ("list", "", False, 0)
 # Some expire while they are in flight, some during a round, some never.
 TIMES_MS = (1, 5, 30, 200, 3_600_000)
 DELTAS = (1, 1, 5, -3, 0, 2**63 - 1, -(2**63))
@@ -58,12 +59,12 @@ class Generator:
 
     def scripts(self, clients):
         """What each client does in a round: a list of (kind, operations), the kind one of single,
-        batch, atomic."""
+        batch."""
         shares = SHARES_BESIDE_SCANS if self.large else SHARES
         scripts = [[self._request(*shares) for _ in range(self.rng.randint(*STEPS))]
                    for _ in range(clients)]
         if self.large:
-            scripts[0] = [("single", [SCAN_ALL])] * len(scripts[0])
+            scripts[0] = [("single", [LIST_ALL])] * len(scripts[0])
         return scripts
 
     def administration(self):
@@ -82,11 +83,9 @@ class Generator:
             flag = self.rng.random() < 0.5
             return "single", [("list", prefix, flag, limit) if v1
                               else ("scan", prefix, limit, flag)]
-        count = self.rng.randint(2, 4)
         if v1:
-            return "batch", [self._operation_of_v1() for _ in range(count)]
-        kind = self.rng.choice(("batch", "atomic", "atomic"))
-        return kind, [self._operation() for _ in range(count)]
+            return "batch", [self._operation_of_v1() for _ in range(self.rng.randint(2, 4))]
+        return "single", [self._transaction()]
 
     # ---- The frozen service ----
 

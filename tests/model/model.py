@@ -2,7 +2,7 @@
 time.
 
 A scenario is the life of one data directory in rounds. In a round, concurrent clients do sets,
-deletes, reads, batches and scans on few keys, in the frozen service and in kvstore.v1, there also
+deletes and reads on few keys, in the frozen service and in kvstore.v1, there also batches, scans,
 increments, transactions, conditions, expiries and requests that they repeat, while an administrator
 saves and switches modes. A
 round ends quietly, with an orderly stop or with kill -9, the latter two possibly in the middle.
@@ -23,7 +23,7 @@ import grpc
 import harness
 from client import Client, Violation, unix_ms
 from entries import EMPTY, without_expired
-from generator import LARGE_KEY, SCAN_ALL, Generator
+from generator import KEYS_ALL, LARGE_KEY, LIST_ALL, Generator
 from harness import PATIENCE
 from linearizability import final_states, shortest_failure
 from recorded import DURABLE, Recorded
@@ -31,7 +31,6 @@ from recorded import DURABLE, Recorded
 CLIENTS = 4
 QUIET, STOP, KILL = "quiet", "stop", "kill"
 ENDINGS = (QUIET,) * 8 + (STOP, KILL)
-LIST_ALL = ("list", "", False, 0)
 
 
 class Scenario:
@@ -113,7 +112,7 @@ class Scenario:
         if self.errors:
             raise Violation(self.errors[0])
         if not middle:
-            clients[0].request("single", [SCAN_ALL])
+            clients[0].request("single", [KEYS_ALL])
             clients[0].request("single", [LIST_ALL])
         self._explain([client.steps for client in clients])
         if ending != QUIET:
@@ -182,7 +181,7 @@ class Scenario:
             raise Violation(f"after {ending}: {error}")
         if status.plugin == "none":
             self.states = {EMPTY}
-        self._ask(SCAN_ALL)
+        self._ask(KEYS_ALL)
         self._ask(LIST_ALL)
         if status.plugin == "none":
             self._ask(self.generator.set(LARGE_KEY))

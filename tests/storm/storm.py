@@ -30,8 +30,7 @@ import grpc
 import harness
 from harness import PATIENCE, admin, kv
 from history import Clients
-from keyvalue import (Defect, Knowledge, Writer, counter_of, repeat, scan, unix_ms,
-                      without_expiring)
+from keyvalue import Defect, Knowledge, Writer, counter_of, repeat, scan, without_expiring
 from recorded import DURABLE, Recorded
 from values import encode
 
@@ -157,20 +156,14 @@ class Load:
         while not self.killed:
             self._read(rng, stub)
             floors, living = self.storm.clients.floors(), list(self.storm.known.living)
-            entries, called_ms = None, unix_ms()
-            if rng.random() < 0.5:
-                entries = scan(stub_of_v1)[0]
-                found = {key: entry.value for key, entry in entries.items()}
-            else:
-                found = {entry.key: entry.value
-                         for part in stub.Scan(kv.ScanRequest(), timeout=PATIENCE)
-                         for entry in part.entries}
-            self.storm.known.take_expiring(found, called_ms, unix_ms(), living)
+            entries, called_ms, answered_ms = scan(stub_of_v1)
+            found = {key: entry.value for key, entry in entries.items()}
+            self.storm.known.take_expiring(found, called_ms, answered_ms, living)
             for client in range(CLIENTS):
                 for key in keys_of(client):
                     value = found.pop(key, None)
                     self._compare("Scan", key, value, floors[client])
-                    if entries and value is not None:
+                    if value is not None:
                         self.storm.known.check_entry(key, entries[key])
             if found:
                 raise Defect(f"Scan found keys that nobody wrote: {sorted(found)[:5]}")
@@ -193,7 +186,8 @@ class Load:
 
     def _write(self, rng, stub, writer, client):
         clients, history = self.storm.clients, self.storm.clients.histories[client]
-        pairs, by_v1 = self._pairs(rng, client), rng.random() < 0.6
+        pairs = self._pairs(rng, client)
+        by_v1 = len(pairs) > 1 or rng.random() < 0.5
         if by_v1 and rng.random() < 0.25:
             counter = counter_of(client)
             pairs = [(counter, str(int(history.latest(counter) or 0) + 1).encode())]
@@ -216,26 +210,13 @@ class Load:
             pairs.append((key, None if deleted else self.storm.new_value(rng, client)))
         return pairs
 
-    def _write_frozen(self, stub, pairs):
-        if len(pairs) > 1:
-            self._batch(stub, pairs)
-        elif pairs[0][1] is not None:
-            stub.Set(kv.SetRequest(key=pairs[0][0], value=pairs[0][1]), timeout=PATIENCE)
-        elif not stub.Del(kv.DelRequest(key=pairs[0][0]), timeout=PATIENCE).success:
-            raise Defect(f"Del {pairs[0][0]} found nothing to delete")
-
     @staticmethod
-    def _batch(stub, pairs):
-        request = kv.BatchRequest(atomic=True)
-        for key, value in pairs:
-            operation = request.operations.add()
-            if value is None:
-                getattr(operation, "del").key = key
-            else:
-                operation.set.key, operation.set.value = key, value
-        for result in stub.Batch(request, timeout=PATIENCE).results:
-            if result.WhichOneof("result") == "error":
-                raise Defect(f"an operation of a batch failed: {result.error.message}")
+    def _write_frozen(stub, pairs):
+        [(key, value)] = pairs
+        if value is not None:
+            stub.Set(kv.SetRequest(key=key, value=value), timeout=PATIENCE)
+        elif not stub.Del(kv.DelRequest(key=key), timeout=PATIENCE).success:
+            raise Defect(f"Del {key} found nothing to delete")
 
     # ---- The administrator ----
 
@@ -387,7 +368,7 @@ class Storm:
         return server
 
     def _check(self, server, first):
-        status, found = server.status(), dict(server.scan())
+        status, found = server.status(), {key: server.get(key) for key in server.keys()}
         if first:
             self.clients, self.recorded = Clients(CLIENTS), Recorded(status)
             self.kept, self.known = [0] * CLIENTS, Knowledge()
