@@ -105,7 +105,7 @@ def slow(_, server):
 @contextlib.contextmanager
 def busy(lab, server):
     """A client that always has many calls in flight on one connection."""
-    with subprocess.Popen([*loads.h2load_command(lab, server, "Set", 1, STREAMS), "-D", "3600"],
+    with subprocess.Popen([*loads.h2load_command(lab, server, loads.request("Set"), 1, STREAMS), "-D", "3600"],
                           stdout=subprocess.DEVNULL) as load:
         try:
             yield

@@ -279,14 +279,19 @@ def index(section):
 
 
 def scan(section):
-    """All of a million keys to one client, written in C."""
+    """All of a million keys to one client, written in C; and backwards."""
     lab = section.lab
     server = lab.kvstore("none")
     loads.fill(lab, server)
+    ways = {"values": ("--scan",), "keys": ("--scan=keys",), "backwards": ("--scan", "--reverse"),
+            "keys backwards": ("--scan=keys", "--reverse")}
     figures = section.alternate("scan, keys/s", {
-        flag: lambda flag=flag: loads.bench(lab, server, flag, "-c", 1, "-s", 1, "-n",
-                                            4)["operations_per_second"]
-        for flag in ("--scan", "--scan=keys")})
-    for flag, what in (("--scan", "with values"), ("--scan=keys", "keys only")):
-        rate = median(figures[flag])
+        name: lambda flags=flags: loads.bench(lab, server, *flags, "-c", 1, "-s", 1, "-n",
+                                              4)["operations_per_second"]
+        for name, flags in ways.items()})
+    for name, what in (("values", "with values"), ("keys", "keys only")):
+        rate = median(figures[name])
         section.target(f"Scan of 10^6 keys, {what}", f"{short(rate)}/s", "1.5 M/s", rate / 1.5e6, 1)
+    for name, forwards in (("backwards", "values"), ("keys backwards", "keys")):
+        section.compare(f"Scan of 10^6 {forwards}: backwards / forwards", "/s", figures[name],
+                        figures[forwards], 0.9)

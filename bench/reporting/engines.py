@@ -40,7 +40,13 @@ class Contender:
 
 
 def by_h2load(lab, server, cpus=None):
-    return Contender(server, lambda *load: loads.h2load(lab, server, *load, cpus=cpus))
+    return Contender(server, lambda method, *load: loads.h2load(
+        lab, server, loads.request(method), *load, cpus=cpus))
+
+
+def by_call(lab, server, call):
+    """Always the same call, whatever the method is named."""
+    return Contender(server, lambda _, *load: loads.h2load(lab, server, call, *load))
 
 
 def by_redis_benchmark(server):

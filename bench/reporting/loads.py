@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import sys
+import typing
 
 from reporting.lab import pinned
 
@@ -74,17 +75,27 @@ def field(number, data):
     return bytes([number << 3 | 2]) + varint(len(data)) + data
 
 
-def h2load_command(lab, server, method, connections, streams, value_size=VALUE_SIZE):
-    """Always with the same key: the load is on the wire, not on the index."""
+class Request(typing.NamedTuple):
+    """A unary call: what h2load sends again and again."""
+    path: str
+    message: bytes
+
+
+def request(method, value_size=VALUE_SIZE):
+    """Of the old service, always with the same key: the load is on the wire, not on the index."""
     message = field(1, b"key:%012d" % 1)
     if method == "Set":
         message += field(2, b"v" * value_size)
-    path = os.path.join(lab.folder, method)
+    return Request(SERVICE + method, message)
+
+
+def h2load_command(lab, server, call, connections, streams):
+    path = os.path.join(lab.folder, "message")
     with open(path, "wb") as file:
-        file.write(b"\0" + struct.pack(">I", len(message)) + message)
+        file.write(b"\0" + struct.pack(">I", len(call.message)) + call.message)
     return ["h2load", "-c", str(connections), "-m", str(streams), "-d", path,
             "-H", "content-type: application/grpc", "-H", "te: trailers",
-            f"{'https' if server.authority else 'http'}://{server.address}{SERVICE}{method}"]
+            f"{'https' if server.authority else 'http'}://{server.address}{call.path}"]
 
 
 def message_bytes(output):
@@ -93,12 +104,14 @@ def message_bytes(output):
     return int(re.search(r"\((\d+)\) data$", output, re.MULTILINE).group(1))
 
 
-def h2load(lab, server, method, requests, connections, streams, cpus=None, value_size=VALUE_SIZE):
-    """Calls a second."""
-    output = run(pinned([*h2load_command(lab, server, method, connections, streams, value_size),
-                         "-n", str(requests)], cpus))
-    received = message_bytes(output)
-    if f"{requests} succeeded" not in output or received < 5 * requests or received % requests:
+def h2load(lab, server, call, requests, connections, streams, cpus=None):
+    """Calls a second. Every answer must be as large as that to a call before: versions in it only
+    grow."""
+    expected = message_bytes(run([*h2load_command(lab, server, call, 1, 1), "-n", "1"]))
+    output = run(pinned([*h2load_command(lab, server, call, connections, streams), "-n",
+                         str(requests)], cpus))
+    if f"{requests} succeeded" not in output or expected < 5 or \
+            message_bytes(output) < expected * requests:
         sys.exit(f"h2load: not all requests succeeded:\n{output}")
     return float(re.search(r"([\d.]+) req/s", output).group(1))
 
@@ -109,8 +122,8 @@ def h2load_crowd(lab, server, requests, connections):
     path = os.path.join(lab.folder, "calls")
     if os.path.exists(path):
         os.unlink(path)  # h2load appends
-    output = run([*h2load_command(lab, server, "Set", connections, 1), "-n", str(requests),
-                  f"--log-file={path}"])
+    output = run([*h2load_command(lab, server, request("Set"), connections, 1), "-n",
+                  str(requests), f"--log-file={path}"])
     with open(path) as file:
         calls = [line.split() for line in file]
     return message_bytes(output) // 5, sorted(int(us) for _, status, us in calls if status != "-1")
@@ -128,13 +141,15 @@ def redis_benchmark(server, kind, requests, pipeline=100, clients=4, keys=KEYS):
     return float(row[1]), float(row[6]) * 1000
 
 
-def fill_redis(server, keys=KEYS):
+def fill_redis(server, keys=KEYS, prefix=b"key:", expire_time_ms=None):
     value = b"v" * VALUE_SIZE
+    words, until = (b"*5", b"$4\r\nPXAT\r\n$13\r\n%d\r\n" % expire_time_ms) \
+        if expire_time_ms else (b"*3", b"")
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         for first in range(0, keys, 1000):
             connection.sendall(b"".join(
-                b"*3\r\n$3\r\nSET\r\n$16\r\nkey:%012d\r\n$%d\r\n%s\r\n" % (i, VALUE_SIZE, value)
-                for i in range(first, first + 1000)))
+                b"%s\r\n$3\r\nSET\r\n$16\r\n%s%012d\r\n$%d\r\n%s\r\n%s" %
+                (words, prefix, i, VALUE_SIZE, value, until) for i in range(first, first + 1000)))
             left = 5 * 1000
             while left > 0:
                 left -= len(connection.recv(left))

@@ -34,7 +34,9 @@ TITLES = {"wire": "Calls", "sync": "Durability", "batch": "Batches",
           "connections": "Many connections", "workers": "Workers", "tls": "TLS",
           "peers": "Other servers, latency",
           "snapshot": "During a snapshot", "recovery": "Recovery", "memory": "Memory and snapshots",
-          "scale": "Growth of the key space", "index": "The index", "scan": "Scans"}
+          "scale": "Growth of the key space", "index": "The index", "scan": "Scans",
+          "conditions": "Versions and conditions", "transactions": "Transactions",
+          "watch": "Watches", "expiry": "Expiry"}
 
 
 def table(head, rows):

@@ -3,7 +3,7 @@ import ssl
 
 from reporting import loads
 from reporting.connections import CROWD, allow_files, idle_bytes
-from reporting.engines import SHAPES, by_h2load, race
+from reporting.engines import SHAPES, by_call, by_h2load, race
 from reporting.section import column, median, ratio
 from reporting.svg import short
 
@@ -41,17 +41,11 @@ def calls(section, servers):
             yield row(f"{method} {name}: calls/s, a call", figures)
 
 
-def load(lab, server, *what, value_size=loads.VALUE_SIZE):
-    """As of a contender; `what`: method, calls, connections and calls in flight on each."""
-    before = server.cpu_seconds()
-    rate = loads.h2load(lab, server, *what, value_size=value_size)
-    return {"rate": rate, "cpu_us": (server.cpu_seconds() - before) / what[1] * 1e6}
-
-
-def alternate(section, servers, text, *what, **keywords):
+def alternate(section, servers, text, call, calls, *shape):
+    contenders = {name: by_call(section.lab, server, call) for name, server in servers.items()}
     return section.alternate(text, {
-        name: lambda server=server: load(section.lab, server, *what, **keywords)
-        for name, server in servers.items()})
+        name: lambda one=one: one.measure(call.path, calls, shape)
+        for name, one in contenders.items()})
 
 
 def large(section, servers):
@@ -59,8 +53,8 @@ def large(section, servers):
     megabytes."""
     for method in ("Set", "Get"):
         yield row(f"{method} of 1 MB, 4x2: MB/s, a call",
-                  alternate(section, servers, f"{method} of 1 MB", method, LARGE_CALLS, 4, 2,
-                            value_size=LARGE_SIZE))
+                  alternate(section, servers, f"{method} of 1 MB",
+                            loads.request(method, LARGE_SIZE), LARGE_CALLS, 4, 2))
 
 
 def handshakes(section, servers):
@@ -69,7 +63,8 @@ def handshakes(section, servers):
     for server in servers.values():
         loads.fill(section.lab, server, 2)
     return row("new connections with a call: connections/s, a connection",
-               alternate(section, servers, "new connections", "Get", HANDSHAKES, HANDSHAKES, 1))
+               alternate(section, servers, "new connections", loads.request("Get"), HANDSHAKES,
+                         HANDSHAKES, 1))
 
 
 def idle(section):
