@@ -546,6 +546,23 @@ static void what_the_mode_does_not_offer_refuses_the_whole(void **state)
    keyvalue_assert_entry(*state, "k", NULL, 0, 0);
 }
 
+static void gets_alone_are_as_durable_as_is_asked_for(void **state)
+{
+   keyvalue_put(*state, "k", "v");
+   Kvstore__V1__GetRequest get = keyvalue_get_of("k");
+   add(&then, &get.base);
+   Kvstore__V1__TransactionRequest request = transaction_of_all();
+   request.durability = KVSTORE__V1__DURABILITY__DURABILITY_MEMORY;
+   Kvstore__V1__TransactionResponse *response =
+       service_reply(*state, KEYVALUE("Transaction"), &request.base,
+                     &kvstore__v1__transaction_response__descriptor);
+   assert_int_equal(response->durability, KVSTORE__V1__DURABILITY__DURABILITY_MEMORY);
+   release(response);
+   request.durability = KVSTORE__V1__DURABILITY__DURABILITY_SYNCED;
+   service_refused_for(*state, KEYVALUE("Transaction"), &request.base, KV_FAILED_PRECONDITION,
+                       "DURABILITY_NOT_OFFERED", NULL, "durability: SYNCED", NULL);
+}
+
 /* ---- Batch ---- */
 
 static void operations_of_a_batch_fail_alone(void **state)
@@ -631,6 +648,7 @@ int main(void)
        TEST(expiries_are_set_of_no_more_than_one_message_could_bring),
        TEST(what_is_written_again_is_charged_like_what_is_sent),
        TEST(what_the_mode_does_not_offer_refuses_the_whole),
+       TEST(gets_alone_are_as_durable_as_is_asked_for),
        TEST(operations_of_a_batch_fail_alone),
        TEST(a_batch_needs_something_and_has_a_limit),
        cmocka_unit_test(what_has_no_space_is_refused_alone_in_a_batch_and_whole_in_a_transaction),

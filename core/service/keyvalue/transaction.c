@@ -256,9 +256,11 @@ refused:
    return false;
 }
 
-static bool only_gets(const struct kv_submission *submission)
+/* Whether it is nothing but reading, which has nothing to wait for. */
+static bool only_reads(const struct kv_submission *submission)
 {
-   if (submission->compound->comparison_count > 0 || submission->compound->request)
+   if (submission->compound->comparison_count > 0 || submission->compound->request ||
+       submission->durability != KV_DURABILITY_DEFAULT)
       return false;
    for (size_t i = 0; i < submission->count; i++)
       if (submission->operations[i].kind != KV_OPERATION_GET)
@@ -283,7 +285,7 @@ void kv_keyvalue_transaction(void *context, struct kv_call *call, struct kv_slic
       kv_call_set_subject(call, submission.operations[0].key);
    else
       kv_call_set_subject(call, submission.compound->comparisons[0].key);
-   if (only_gets(&submission))
+   if (only_reads(&submission))
       read_all(service, call, &submission);
    else
       kv_service_submit(service, call, &submission);

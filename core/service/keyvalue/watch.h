@@ -99,6 +99,21 @@ enum kv_watch_step {
    KV_WATCH_MORE,    /* there may be more, but it has taken long enough */
 };
 
+/* ---- watch_list.c: the watches of a stream ---- */
+
+/* Carries out a request, and notes the answer in `stream`. A failure is not one of a watch: it
+ * fails the call. */
+enum kv_code kv_watch_stream_take(struct kv_watch_stream *stream,
+                                  const Kvstore__V1__WatchRequest *request,
+                                  struct kv_status *status);
+/* Activates the watches that the thread of core/watch has found something for. */
+void kv_watch_stream_take_told(struct kv_watch_stream *stream);
+/* Puts it last among those that may have something to send, unless it is one of them. */
+void kv_stream_watch_activate(struct kv_stream_watch *watch);
+void kv_stream_watch_deactivate(struct kv_stream_watch *watch);
+/* Ends and frees it. */
+void kv_stream_watch_remove(struct kv_stream_watch *watch);
+
 /* ---- watch_part.c: messages ---- */
 
 /* The next changes that the watch wants, or its end. */
