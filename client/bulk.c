@@ -2,7 +2,7 @@
 
 #include "client/commands.h"
 
-#include <kvstore.pb-c.h>
+#include <kvstore/v1/key_value.pb-c.h>
 #include <stdlib.h>
 
 /* Large enough to share a round trip and a disk sync among many, small enough that other clients do
@@ -13,11 +13,11 @@
 struct item {
    struct words words;
    size_t line;
-   Kvstore__Operation operation;
+   Kvstore__V1__Operation operation;
    union {
-      Kvstore__SetRequest set;
-      Kvstore__GetRequest get;
-      Kvstore__DelRequest del;
+      Kvstore__V1__SetRequest set;
+      Kvstore__V1__GetRequest get;
+      Kvstore__V1__DeleteRequest delete;
    };
 };
 
@@ -26,7 +26,7 @@ struct bulk {
    size_t count, bytes;
    bool unsupported; /* by the server */
    struct item items[OPERATIONS_MAX];
-   Kvstore__Operation *operations[OPERATIONS_MAX];
+   Kvstore__V1__Operation *operations[OPERATIONS_MAX];
 };
 
 struct bulk *bulk_create(struct session *session)
@@ -52,20 +52,20 @@ void bulk_destroy(struct bulk *bulk)
 
 /* ---- Adding ---- */
 
-static Kvstore__Operation__OperationCase kind_of(const struct words *words)
+static Kvstore__V1__Operation__KindCase kind_of(const struct words *words)
 {
    if (words->count == 3 && words_same(words->items[0], "set"))
-      return KVSTORE__OPERATION__OPERATION_SET;
+      return KVSTORE__V1__OPERATION__KIND_SET;
    if (words->count == 2 && words_same(words->items[0], "get"))
-      return KVSTORE__OPERATION__OPERATION_GET;
+      return KVSTORE__V1__OPERATION__KIND_GET;
    if (words->count == 2 && words_same(words->items[0], "del"))
-      return KVSTORE__OPERATION__OPERATION_DEL;
-   return KVSTORE__OPERATION__OPERATION__NOT_SET;
+      return KVSTORE__V1__OPERATION__KIND_DELETE;
+   return KVSTORE__V1__OPERATION__KIND__NOT_SET;
 }
 
-static bool is_read(Kvstore__Operation__OperationCase kind)
+static bool is_read(Kvstore__V1__Operation__KindCase kind)
 {
-   return kind == KVSTORE__OPERATION__OPERATION_GET;
+   return kind == KVSTORE__V1__OPERATION__KIND_GET;
 }
 
 static size_t size_of(const struct words *words)
@@ -76,40 +76,40 @@ static size_t size_of(const struct words *words)
 static void fill(struct item *item)
 {
    const struct kv_slice *words = item->words.items;
-   switch (item->operation.operation_case) {
-   case KVSTORE__OPERATION__OPERATION_SET:
-      kvstore__set_request__init(&item->set);
+   switch (item->operation.kind_case) {
+   case KVSTORE__V1__OPERATION__KIND_SET:
+      kvstore__v1__set_request__init(&item->set);
       item->set.key = session_field(words[1]);
       item->set.value = session_field(words[2]);
       item->operation.set = &item->set;
       break;
-   case KVSTORE__OPERATION__OPERATION_GET:
-      kvstore__get_request__init(&item->get);
+   case KVSTORE__V1__OPERATION__KIND_GET:
+      kvstore__v1__get_request__init(&item->get);
       item->get.key = session_field(words[1]);
       item->operation.get = &item->get;
       break;
    default:
-      kvstore__del_request__init(&item->del);
-      item->del.key = session_field(words[1]);
-      item->operation.del = &item->del;
+      kvstore__v1__delete_request__init(&item->delete);
+      item->delete.key = session_field(words[1]);
+      item->operation.delete_ = &item->delete;
       break;
    }
 }
 
 bool bulk_add(struct bulk *bulk, const struct words *words, size_t line)
 {
-   Kvstore__Operation__OperationCase kind = kind_of(words);
-   if (bulk->unsupported || kind == KVSTORE__OPERATION__OPERATION__NOT_SET ||
+   Kvstore__V1__Operation__KindCase kind = kind_of(words);
+   if (bulk->unsupported || kind == KVSTORE__V1__OPERATION__KIND__NOT_SET ||
        bulk->count == OPERATIONS_MAX)
       return false;
    size_t size = size_of(words);
    if (bulk->count > 0 && (bulk->bytes + size > BYTES_MAX ||
-                           is_read(bulk->items[0].operation.operation_case) != is_read(kind)))
+                           is_read(bulk->items[0].operation.kind_case) != is_read(kind)))
       return false;
    struct item *item = &bulk->items[bulk->count];
    *item = (struct item){.words = *words, .line = line};
-   kvstore__operation__init(&item->operation);
-   item->operation.operation_case = kind;
+   kvstore__v1__operation__init(&item->operation);
+   item->operation.kind_case = kind;
    fill(item);
    bulk->operations[bulk->count++] = &item->operation;
    bulk->bytes += size;
@@ -143,34 +143,34 @@ static int run_one_by_one(struct bulk *bulk)
 }
 
 static int show_result(struct bulk *bulk, const struct item *item,
-                       const Kvstore__OperationResult *result)
+                       const Kvstore__V1__OperationResult *result)
 {
    struct session *session = bulk->session;
    const struct kv_slice key = item->words.items[1];
    session->line = item->line;
-   switch (result->result_case) {
-   case KVSTORE__OPERATION_RESULT__RESULT_SET:
+   switch (result->kind_case) {
+   case KVSTORE__V1__OPERATION_RESULT__KIND_SET:
       return data_show_set(session, NULL, NULL);
-   case KVSTORE__OPERATION_RESULT__RESULT_GET:
-      return data_show_get(session, key, result->get);
-   case KVSTORE__OPERATION_RESULT__RESULT_DEL:
-      return data_show_del(session, key, result->del->success);
+   case KVSTORE__V1__OPERATION_RESULT__KIND_GET:
+      return data_show_get(session, key, result->get->entry ? &result->get->entry->value : NULL);
+   case KVSTORE__V1__OPERATION_RESULT__KIND_DELETE:
+      return data_show_del(session, key, result->delete_->deleted);
    default:
       break;
    }
    /* A value too large for the batch's reply is asked for alone. */
-   if (is_read(item->operation.operation_case))
+   if (is_read(item->operation.kind_case))
       return run_alone(bulk, item);
-   if (result->result_case != KVSTORE__OPERATION_RESULT__RESULT_ERROR)
+   if (result->kind_case != KVSTORE__V1__OPERATION_RESULT__KIND_ERROR)
       return session_fail(session, KV_INTERNAL, "the server gave no result for this line");
    return session_fail(session, (enum kv_code)result->error->code, "%.*s",
                        (int)result->error->message.len, (const char *)result->error->message.data);
 }
 
-static int show_results(struct bulk *bulk, const Kvstore__BatchResponse *answer)
+static int show_results(struct bulk *bulk, const Kvstore__V1__BatchResponse *answer)
 {
    int first_failure = EXIT_DONE;
-   static const Kvstore__OperationResult none = KVSTORE__OPERATION_RESULT__INIT;
+   static const Kvstore__V1__OperationResult none = KVSTORE__V1__OPERATION_RESULT__INIT;
    for (size_t i = 0; i < bulk->count; i++)
       note(&first_failure,
            show_result(bulk, &bulk->items[i], i < answer->n_results ? answer->results[i] : &none));
@@ -200,23 +200,23 @@ static int report_for_each(struct bulk *bulk, const struct kv_status *status)
 
 static int run_together(struct bulk *bulk)
 {
-   Kvstore__BatchRequest request = KVSTORE__BATCH_REQUEST__INIT;
+   Kvstore__V1__BatchRequest request = KVSTORE__V1__BATCH_REQUEST__INIT;
    request.n_operations = bulk->count;
    request.operations = bulk->operations;
    ProtobufCMessage *answer;
    struct kv_status status;
    enum kv_code code = session_try(bulk->session,
-                                   SESSION_REQUEST(SESSION_DATA "Batch", SESSION_QUICK, request,
-                                                   kvstore__batch_response__descriptor),
+                                   SESSION_REQUEST(SESSION_KEYS "Batch", SESSION_QUICK, request,
+                                                   kvstore__v1__batch_response__descriptor),
                                    &answer, &status);
    if (code == KV_OK) {
-      int result = show_results(bulk, (const Kvstore__BatchResponse *)answer);
+      int result = show_results(bulk, (const Kvstore__V1__BatchResponse *)answer);
       protobuf_c_message_free_unpacked(answer, NULL);
       return result;
    }
    bulk->unsupported = code == KV_UNIMPLEMENTED;
    bool again = connection_reached(bulk->session->connection) &&
-                (is_refusal(code) || is_read(bulk->items[0].operation.operation_case));
+                (is_refusal(code) || is_read(bulk->items[0].operation.kind_case));
    return again ? run_one_by_one(bulk) : report_for_each(bulk, &status);
 }
 

@@ -7,7 +7,7 @@
 
 #include "client/session.h"
 
-#include <kvstore.pb-c.h>
+#include <protobuf-c/protobuf-c.h>
 #include <stdio.h>
 
 typedef int command_fn(struct session *session, const struct kv_slice *arguments, size_t count);
@@ -35,7 +35,8 @@ void commands_print_help(FILE *out);
 /* ---- Show the answer to one operation; return the exit code ---- */
 
 session_show_fn data_show_set;
-int data_show_get(struct session *session, struct kv_slice key, const Kvstore__GetResponse *answer);
+/* `value` is NULL when the key is missing. */
+int data_show_get(struct session *session, struct kv_slice key, const ProtobufCBinaryData *value);
 int data_show_del(struct session *session, struct kv_slice key, bool existed);
 
 /* ---- The handlers, in data.c and server.c ---- */

@@ -67,26 +67,27 @@ int command_set(struct session *session, const struct kv_slice *arguments, size_
                        data_show_set, NULL);
 }
 
-int data_show_get(struct session *session, struct kv_slice key, const Kvstore__GetResponse *answer)
+int data_show_get(struct session *session, struct kv_slice key, const ProtobufCBinaryData *value)
 {
-   /* A server that knows only the five frozen calls does not send `found`. */
-   if (!answer->found && answer->value.len == 0) {
+   if (!value) {
       session_not_found(session, key);
       return EXIT_NOT_FOUND;
    }
    if (session->terminal)
-      print_text(session->out, session_bytes(answer->value));
-   else if (answer->value.len > 0)
-      fwrite(answer->value.data, 1, answer->value.len, session->out);
+      print_text(session->out, session_bytes(*value));
+   else if (value->len > 0)
+      fwrite(value->data, 1, value->len, session->out);
    if (!session->no_newline)
       fputc('\n', session->out);
    return EXIT_DONE;
 }
 
-static int show_get(struct session *session, const ProtobufCMessage *answer, const void *key)
+static int show_get(struct session *session, const ProtobufCMessage *message, const void *key)
 {
-   return data_show_get(session, *(const struct kv_slice *)key,
-                        (const Kvstore__GetResponse *)answer);
+   const Kvstore__GetResponse *answer = (const Kvstore__GetResponse *)message;
+   /* The first servers did not send `found`. */
+   const bool found = answer->found || answer->value.len > 0;
+   return data_show_get(session, *(const struct kv_slice *)key, found ? &answer->value : NULL);
 }
 
 int command_get(struct session *session, const struct kv_slice *arguments, size_t count)

@@ -46,8 +46,9 @@ class Requests(harness.Case):
         self.assertEqual(self.server.get("kept"), b"value")
 
     def raw(self, method, request):
-        service = "kvstore.v1.AdminService" if method in ADMIN_METHODS else "kvstore.KeyValueStore"
-        call = self.server.channel.unary_unary(f"/{service}/{method}")
+        service = http2.ADMIN if method in ADMIN_METHODS else http2.SERVICE
+        call = self.server.channel.unary_unary(
+            method if method.startswith("/") else service + method)
         return call(request, timeout=PATIENCE)
 
     def test_an_empty_key_is_refused(self):
@@ -62,7 +63,7 @@ class Requests(harness.Case):
                        lambda: self.server.delete("k" * 65537)):
             self.assertFails(Code.INVALID_ARGUMENT, method, "key", "65536", "65537")
         self.assertFails(Code.INVALID_ARGUMENT, lambda: self.server.scan(prefix="k" * 65537),
-                         "prefix", "65536", "65537")
+                         "range.prefix", "65536", "65537")
         self.check_unchanged()
         self.server.set("k" * 65536, b"v")
         self.assertEqual(self.server.get("k" * 65536), b"v")
@@ -98,8 +99,8 @@ class Requests(harness.Case):
         self.check_unchanged()
 
     def test_a_message_that_cannot_be_decoded_is_refused(self):
-        for method in ("Set", "Get", "Del", "Keys", "Config", "Configure", "ListPlugins", "Batch",
-                       "Save", "GetStatus"):
+        for method in ("Set", "Get", "Del", "Keys", "Config", "Configure", "ListPlugins", "Save",
+                       "GetStatus", http2.KEYVALUE + "Batch", http2.KEYVALUE + "Transaction"):
             with self.subTest(method=method):
                 self.assertFails(Code.INVALID_ARGUMENT, lambda: self.raw(method, b"\x0a\xff\xff"))
         self.check_unchanged()
@@ -399,9 +400,7 @@ class Connections(harness.Case):
         self.random = random.Random(self.seed)
         print(f"KVSTORE_TEST_SEED={self.seed}")
         self.server = self.start(mode="none")
-        operations = [kv.Operation(set=kv.SetRequest(key=f"k{i:04}", value=b"v" * 10000))
-                      for i in range(1000)]
-        self.server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
+        self.server.fill((f"k{i:04}", b"v" * 10000) for i in range(1000))
         # A plug-in's private copy stays open from its first use.
         self.server.admin.ListPlugins(admin.ListPluginsRequest(), timeout=PATIENCE)
         self.before = descriptors(self.server.pid)
@@ -451,16 +450,15 @@ class Connections(harness.Case):
         self.check_recovered()
 
     def test_clients_that_vanish_in_the_middle_of_a_call_do_no_harm(self):
-        service, administration = "/kvstore.KeyValueStore/", "/kvstore.v1.AdminService/"
-        write = (service + "Set", kv.SetRequest(key="k0001", value=b"w" * 10000))
-        gets = kv.BatchRequest(operations=[kv.Operation(get=kv.GetRequest(key=f"k{i:04}"))
-                                           for i in range(1000)])
+        write = (http2.SERVICE + "Set", kv.SetRequest(key="k0001", value=b"w" * 10000))
+        gets = harness.data.BatchRequest(
+            operations=[harness.getting(f"k{i:04}") for i in range(1000)])
         calls = [
-            [(service + "Scan", kv.ScanRequest()), write, write, write],
-            [(service + "Batch", gets), (service + "Keys", kv.KeysRequest()), write],
-            [(administration + "Configure", admin.ConfigureRequest(plugin="aof")),
-             (administration + "Configure", admin.ConfigureRequest(plugin="none")),
-             (administration + "Save", admin.SaveRequest()), write],
+            [(http2.KEYVALUE + "Scan", harness.data.ScanRequest()), write, write, write],
+            [(http2.KEYVALUE + "Batch", gets), (http2.SERVICE + "Keys", kv.KeysRequest()), write],
+            [(http2.ADMIN + "Configure", admin.ConfigureRequest(plugin="aof")),
+             (http2.ADMIN + "Configure", admin.ConfigureRequest(plugin="none")),
+             (http2.ADMIN + "Save", admin.SaveRequest()), write],
             [("/grpc.health.v1.Health/Watch", harness.health.HealthCheckRequest()), write,
              ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
               harness.reflection.ServerReflectionRequest(list_services="*"))],
@@ -483,7 +481,7 @@ class Connections(harness.Case):
 
     def test_calls_that_are_cancelled_do_no_harm(self):
         for i in range(100):
-            scan = self.server.stub.Scan(kv.ScanRequest())
+            scan = self.server.keyvalue.Scan(harness.data.ScanRequest())
             if i % 2:
                 next(scan)
             scan.cancel()

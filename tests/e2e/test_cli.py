@@ -7,9 +7,10 @@ import socket
 import subprocess
 
 import grpc
+from google.protobuf import empty_pb2
 
 import harness
-from harness import PATIENCE, kv
+from harness import PATIENCE, data, kv
 
 
 class ClientCase(harness.Case):
@@ -222,11 +223,10 @@ class Client(ClientCase):
             self.assertEqual(server.get("k"), b"%d" % restart)
 
     def test_a_hundred_thousand_keys_pass(self):
-        operations = [kv.Operation(set=kv.SetRequest(key=f"{i:06}" + "k" * 60, value=b"v"))
-                      for i in range(100000)]
-        self.server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
+        keys = [f"{i:06}" + "k" * 60 for i in range(100000)]
+        self.server.fill((key, b"v") for key in keys)
         lines = self.check(["keys"]).stdout.splitlines()
-        self.assertEqual(lines, [operation.set.key.encode() for operation in operations])
+        self.assertEqual(lines, [key.encode() for key in keys])
 
 
 def silent_listener(case, host="127.0.0.1", port=0):
@@ -284,12 +284,13 @@ class Connecting(ClientCase):
 
 
 class Foreign:
-    """A server that implements only the calls given, by name, and counts them."""
+    """A server that implements only the calls given, by name, and counts them: Batch of
+    KeyValueService, the others of the frozen service."""
 
     def __init__(self, case, **calls):
         self.counts = {}
         types = {"Set": kv.SetRequest, "Get": kv.GetRequest, "Del": kv.DelRequest,
-                 "Batch": kv.BatchRequest}
+                 "Batch": data.BatchRequest}
 
         def counted(name, answer):
             def call(request, context):
@@ -299,9 +300,11 @@ class Foreign:
                 call, types[name].FromString, lambda message: message.SerializeToString())
 
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
-        self.server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(
-            "kvstore.KeyValueStore",
-            {name: counted(name, answer) for name, answer in calls.items()})])
+        handlers = {name: counted(name, answer) for name, answer in calls.items()}
+        batch = {name: handlers.pop(name) for name in ("Batch",) if name in handlers}
+        self.server.add_generic_rpc_handlers([
+            grpc.method_handlers_generic_handler("kvstore.KeyValueStore", handlers),
+            grpc.method_handlers_generic_handler("kvstore.v1.KeyValueService", batch)])
         self.address = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
         self.server.start()
         case.addCleanup(self.server.stop, None)
@@ -394,16 +397,16 @@ class Pipes(ClientCase):
         self.assertEqual(server.keys(), ["a", "c"])
 
     def test_a_server_without_batch_is_asked_line_by_line(self):
-        data = {}
+        values = {}
 
         def set_(request, _):
-            data[request.key] = request.value
-            return kv.BatchResponse()
+            values[request.key] = request.value
+            return empty_pb2.Empty()
 
         foreign = Foreign(self, Set=set_,
-                          Get=lambda request, _: kv.GetResponse(value=data.get(request.key, b"")),
+                          Get=lambda request, _: kv.GetResponse(value=values.get(request.key, b"")),
                           Del=lambda request, _: kv.DelResponse(
-                              success=data.pop(request.key, None) is not None))
+                              success=values.pop(request.key, None) is not None))
         self.check([], stdin=b"set a 1\nset b 2\nget a\nget b\ndel a\ndel b\n",
                    address=foreign.address, out=b"OK\nOK\n1\n2\n1\n1\n")
         self.assertEqual(foreign.counts, {"Set": 2, "Get": 2, "Del": 2})

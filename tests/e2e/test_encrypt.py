@@ -171,9 +171,7 @@ class Secrecy(EncryptCase):
                 sealed = []
                 for life in range(3):
                     server = self.start_encrypted(inner, inner)
-                    server.stub.Batch(harness.kv.BatchRequest(operations=[
-                        harness.kv.Operation(set=harness.kv.SetRequest(key=f"k{i}", value=value))
-                        for i in range(5)]), timeout=harness.PATIENCE)
+                    server.fill((f"k{i}", value) for i in range(5))
                     server.set("alone", value)
                     server.set("again", value)
                     for _ in range(2):

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import harness
-from harness import PATIENCE, data, kv
+from harness import PATIENCE, data
 from store_files import files_below, read
 from wall_clock import WallClock
 
@@ -50,9 +50,6 @@ class Case(harness.Case):
                 data.Comparison(key=key, condition=data.Condition(exists=True))])).succeeded,
             "old Get": server.get(key) is not None,
             "old Keys": key in server.keys(),
-            "old Scan": key in [found for found, _ in server.scan()],
-            "old Batch": server.stub.Batch(kv.BatchRequest(operations=[
-                kv.Operation(get=kv.GetRequest(key=key))])).results[0].get.found,
         }
         self.assertEqual(len(set(answers.values())), 1, answers)
         return answers["Get"]

@@ -320,8 +320,9 @@ class PythonAsUser(harness.Case):
         value = bytes(range(256)) * 4 * KIB
         stub.Set(harness.kv.SetRequest(key="t/k", value=value), timeout=PATIENCE)
         self.assertEqual(stub.Get(harness.kv.GetRequest(key="t/k"), timeout=PATIENCE).value, value)
-        found = list(stub.Scan(harness.kv.ScanRequest(prefix="t/"), timeout=PATIENCE))
-        self.assertEqual([entry.key for page in found for entry in page.entries], ["t/k"])
+        parts = harness.data_grpc.KeyValueServiceStub(channel).Scan(
+            harness.data.ScanRequest(range=harness.data.KeyRange(prefix="t/")), timeout=PATIENCE)
+        self.assertEqual([entry.key for part in parts for entry in part.entries], ["t/k"])
         self.assertIn("kvstore.KeyValueStore", self.services(channel))
         self.assertFails(grpc.StatusCode.PERMISSION_DENIED, lambda: stub.Get(
             harness.kv.GetRequest(key="other"), timeout=PATIENCE))

@@ -10,7 +10,7 @@ import time
 import grpc
 
 import harness
-from harness import PATIENCE, data, data_grpc, kv
+from harness import PATIENCE, data, data_grpc, getting, setting
 from reasons import reason_of
 
 Code = grpc.StatusCode
@@ -72,14 +72,6 @@ class KeyValueCase(harness.Case):
         while self.get(server, key):
             if time.monotonic() > deadline:
                 raise AssertionError(f"{key} does not expire")
-
-
-def setting(key, value, **fields):
-    return data.Operation(set=data.SetRequest(key=key, value=value, **fields))
-
-
-def getting(key):
-    return data.Operation(get=data.GetRequest(key=key))
 
 
 def incrementing(key, delta=1):
@@ -225,9 +217,7 @@ class Expiry(KeyValueCase):
         self.assertEqual(server.keys(), ["stays"])
         self.assertEqual(server.scan(), [("stays", b"v")])
         self.assertFalse(server.delete("k"))
-        gets = server.stub.Batch(kv.BatchRequest(operations=[
-            kv.Operation(get=kv.GetRequest(key="k"))]), timeout=PATIENCE).results
-        self.assertFalse(gets[0].get.found)
+        self.assertFalse(server.batch(getting("k"))[0].get.HasField("entry"))
         deadline = time.monotonic() + PATIENCE
         while server.status().keys != 1:  # it is deleted, too, although nobody touches it
             self.assertLess(time.monotonic(), deadline)

@@ -7,7 +7,7 @@ import urllib.parse
 import grpc
 import harness
 import http2
-from harness import admin, kv
+from harness import admin, data, kv, setting
 
 MIB = 1 << 20
 ABORTED, RESOURCE_EXHAUSTED, INTERNAL = 10, 8, 13
@@ -30,10 +30,7 @@ def get(key):
 
 class MemoryTest(harness.Case):
     def fill(self, server, count, size, letter=b"v"):
-        for first in range(0, count, 100):
-            server.stub.Batch(kv.BatchRequest(operations=[
-                kv.Operation(set=kv.SetRequest(key=f"key{i:06}", value=letter * size))
-                for i in range(first, min(count, first + 100))]), timeout=harness.PATIENCE)
+        server.fill((f"key{i:06}", letter * size) for i in range(count))
 
     def connect(self, server, *first, **keywords):
         connection = http2.Connection(server.port, *first, **keywords)
@@ -49,11 +46,11 @@ class MemoryTest(harness.Case):
         server = self.start(mode="none", flags=["--reader-timeout", "1"])
         self.fill(server, 1000, 2000)
         connection = self.reads_nothing(server)
-        connection.send(http2.call(1, "Scan", http2.message(b"")))
+        connection.send(http2.call(1, http2.KEYVALUE + "Scan", http2.message(b"")))
         code, text = status_of(connection)
         self.assertEqual(code, ABORTED, text)
         self.assertIn("reader-timeout", text)
-        self.assertIn('continue with start = "key000000"', text)
+        self.assertIn('continue with range.start = "key000000"', text)
 
     def test_the_key_to_go_on_with_is_the_first_that_did_not_arrive(self):
         server = self.start(mode="none", flags=["--reader-timeout", "1"])
@@ -61,15 +58,16 @@ class MemoryTest(harness.Case):
         connection = self.connect(server, http2.settings((http2.INITIAL_WINDOW, 600000)),
                                   keeps_data=True)
         connection.send(http2.window_update(0, 1 << 30) +
-                        http2.call(1, "Scan", http2.message(b"")))
+                        http2.call(1, http2.KEYVALUE + "Scan", http2.message(b"")))
         code, text = status_of(connection)
         self.assertEqual(code, ABORTED, text)
-        start = text.split('continue with start = "', 1)[1].split('"', 1)[0]
-        arrived, data = [], bytes(connection.data[1])
-        while len(data) >= 5 and len(data) >= 5 + int.from_bytes(data[1:5], "big"):
-            size = int.from_bytes(data[1:5], "big")
-            arrived += [entry.key for entry in kv.ScanResponse.FromString(data[5:5 + size]).entries]
-            data = data[5 + size:]
+        start = text.split('continue with range.start = "', 1)[1].split('"', 1)[0]
+        arrived, received = [], bytes(connection.data[1])
+        while len(received) >= 5 and len(received) >= 5 + int.from_bytes(received[1:5], "big"):
+            size = int.from_bytes(received[1:5], "big")
+            part = data.ScanResponse.FromString(received[5:5 + size])
+            arrived += [entry.key for entry in part.entries]
+            received = received[5 + size:]
         self.assertTrue(arrived)
         rest = [key for key, _ in server.scan(start=start)]
         self.assertEqual(arrived + rest, [f"key{i:06}" for i in range(1000)])
@@ -90,11 +88,10 @@ class MemoryTest(harness.Case):
     def test_where_nobody_reads_that_a_call_took_effect_its_status_does_not_deny_it(self):
         server = self.start(mode="aof", flags=["--reader-timeout", "1"])
         connection = self.reads_nothing(server)
-        put = kv.SetRequest(key="a", value=b"v")
         for stream, name, request in (
-                (1, "Set", put), (3, "Del", kv.DelRequest(key="a")),
+                (1, "Set", kv.SetRequest(key="a", value=b"v")), (3, "Del", kv.DelRequest(key="a")),
                 (5, http2.ADMIN + "Save", admin.SaveRequest()),
-                (7, "Batch", kv.BatchRequest(operations=[kv.Operation(set=put)]))):
+                (7, http2.KEYVALUE + "Batch", data.BatchRequest(operations=[setting("a", b"v")]))):
             connection.send(http2.call(stream, name, http2.message(request.SerializeToString())))
         for stream in (1, 3, 5, 7):
             code, text = status_of(connection, stream)
@@ -228,10 +225,11 @@ class MemoryTest(harness.Case):
 
     def test_a_streams_request_unpacks_to_a_mebibyte_at_most(self):
         server = self.start(mode="none")
-        packed = gzip.compress(kv.ScanRequest(prefix="x" * 2 * MIB).SerializeToString())
+        packed = gzip.compress(
+            data.ScanRequest(range=data.KeyRange(prefix="x" * 2 * MIB)).SerializeToString())
         connection = self.connect(server)
         connection.send(http2.headers(1, http2.block(
-            http2.SERVICE + "Scan", extra=[("grpc-encoding", "gzip")])) +
+            http2.KEYVALUE + "Scan", extra=[("grpc-encoding", "gzip")])) +
             http2.frame(http2.DATA, http2.END_STREAM, 1, http2.message(packed, 1)))
         code, text = status_of(connection)
         self.assertEqual(code, RESOURCE_EXHAUSTED)
@@ -255,9 +253,8 @@ class MemoryTest(harness.Case):
     def test_large_batches_wait_for_their_turn_and_small_writes_do_not(self):
         server = self.start(mode="none", flags=[
             "--max-wire-memory", "128M", "--max-message-size", "20M", "--max-value-size", "16M"])
-        request = kv.BatchRequest(operations=[
-            kv.Operation(set=kv.SetRequest(key=f"key{i}", value=b"v")) for i in range(50000)])
-        stubs = [harness.kv_grpc.KeyValueStoreStub(server.connect()) for _ in range(2)]
+        request = data.BatchRequest(operations=[setting(f"key{i}", b"v") for i in range(50000)])
+        stubs = [harness.data_grpc.KeyValueServiceStub(server.connect()) for _ in range(2)]
         calls = [stub.Batch.future(request, timeout=harness.PATIENCE)
                  for _ in range(10) for stub in stubs]
         small = 0
@@ -282,16 +279,15 @@ class MemoryTest(harness.Case):
                 hoarder.send(http2.call(stream, "Get", get("key000000")))
             hoarder.wait(lambda kind, flags, *_: kind == http2.HEADERS and
                          flags & http2.END_STREAM)
-        stub = harness.kv_grpc.KeyValueStoreStub(server.connect())
-        scan = stub.Scan(kv.ScanRequest(), timeout=harness.PATIENCE)  # not read: holds memory
+        stub = harness.data_grpc.KeyValueServiceStub(server.connect())
+        scan = stub.Scan(data.ScanRequest(), timeout=harness.PATIENCE)  # not read: holds memory
         self.addCleanup(scan.cancel)
         next(scan)
         committed = 0
         for size in range(2000, 40001, 2000):
             try:
-                stub.Batch(kv.BatchRequest(operations=[
-                    kv.Operation(set=kv.SetRequest(key=f"b{size}-{i}", value=b"v"))
-                    for i in range(size)]), timeout=harness.PATIENCE)
+                stub.Batch(data.BatchRequest(operations=[
+                    setting(f"b{size}-{i}", b"v") for i in range(size)]), timeout=harness.PATIENCE)
                 committed += size
             except grpc.RpcError as error:
                 self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
@@ -301,11 +297,9 @@ class MemoryTest(harness.Case):
     def test_a_batch_that_fails_midway_says_which_operations_were_done(self):
         server = self.start(mode="faulty", options=["write=no_space", "healthy_writes=1"],
                             plugins=harness.BAD_PLUGINS)
-        results = server.stub.Batch(kv.BatchRequest(operations=[
-            kv.Operation(set=kv.SetRequest(key=f"key{i:06}", value=b"v")) for i in range(10000)]),
-            timeout=harness.PATIENCE).results
+        results = server.batch(*(setting(f"key{i:06}", b"v") for i in range(10000)))
         self.assertEqual(len(results), 10000)
-        kinds = [result.WhichOneof("result") for result in results]
+        kinds = [result.WhichOneof("kind") for result in results]
         done = kinds.count("set")
         self.assertEqual(kinds, ["set"] * done + ["error"] * (10000 - done))
         self.assertTrue(0 < done < 10000, done)
@@ -335,12 +329,12 @@ class MemoryTest(harness.Case):
             "--reader-timeout", "3600"])
         self.fill(server, 2000, 10000)
         connection = self.reads_nothing(server)
-        connection.send(http2.call(1, "Scan", http2.message(b"")))
+        connection.send(http2.call(1, http2.KEYVALUE + "Scan", http2.message(b"")))
         connection.wait(lambda kind, *_: kind == http2.HEADERS)
         self.overwrite_until(server, lambda: self.has_ended(connection))
         code, text = status_of(connection)
         self.assertEqual(code, RESOURCE_EXHAUSTED, text)
-        self.assertIn('continue with start = "key000000"', text)
+        self.assertIn('continue with range.start = "key000000"', text)
 
     def has_ended(self, connection):
         connection.round_trip()
@@ -383,7 +377,8 @@ class MemoryTest(harness.Case):
         self.assertEqual([key for key, _ in server.scan(prefix="b", start="b11")], ["b2", "b3"])
         self.assertEqual([key for key, _ in server.scan(prefix="b", start="a")],
                          ["b1", "b2", "b3"])
-        self.assertEqual([key for key, _ in server.scan(prefix="b", start="c")], [])
+        self.assertFails(grpc.StatusCode.INVALID_ARGUMENT,
+                         lambda: server.scan(prefix="b", start="c"), "no key can be in it")
         self.assertEqual([key for key, _ in server.scan(start="b2", limit=1)], ["b2"])
         self.assertFails(grpc.StatusCode.INVALID_ARGUMENT,
                          lambda: server.scan(start="x" * 70000), "start")

@@ -4,7 +4,7 @@ import signal
 import threading
 
 import harness
-from harness import CLI, PATIENCE
+from harness import CLI
 from terminal import Terminal
 
 PROMPT = "kvstore> "
@@ -137,10 +137,7 @@ class History(AtAPrompt):
 class Signals(AtAPrompt):
     def fill(self):
         self.server.set("large", b"x" * (32 << 20))
-        for first in range(0, 400000, 50000):
-            self.server.stub.Batch(harness.kv.BatchRequest(operations=[
-                harness.kv.Operation(set=harness.kv.SetRequest(key=f"many-{i:06}", value=b"v"))
-                for i in range(first, first + 50000)]), timeout=PATIENCE)
+        self.server.fill((f"many-{i:06}", b"v") for i in range(400000))
 
     def test_an_interrupt_ends_the_output_of_a_long_answer(self):
         self.fill()

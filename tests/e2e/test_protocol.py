@@ -108,7 +108,7 @@ class Protocol(Case):
             fields = self.assertRefused(set_with(("grpc-encoding", name), flag=1), UNIMPLEMENTED)
             known = {each.strip() for each in fields["grpc-accept-encoding"].split(",")}
             self.assertEqual(known, {"identity", "deflate", "gzip"})
-        for name in ("Scan", "Get"):
+        for name in (http2.KEYVALUE + "Scan", "Get"):
             data = call(1, name, message(b"", 1), extra=[("grpc-encoding", "br")])
             self.assertRefused(data, UNIMPLEMENTED)
 
@@ -187,8 +187,8 @@ class Protocol(Case):
     def test_a_call_that_fails_is_answered_by_one_frame(self):
         for data, status in ((call(1, "Nothing", message(b"")), UNIMPLEMENTED),
                              (call(1, "Set", message(b"\x0a\x00")), INVALID_ARGUMENT),
-                             (call(1, "Scan", message(b"", 1), extra=[("grpc-encoding", "br")]),
-                              UNIMPLEMENTED)):
+                             (call(1, http2.KEYVALUE + "Scan", message(b"", 1),
+                                   extra=[("grpc-encoding", "br")]), UNIMPLEMENTED)):
             connection = self.ended(data)
             (_, flags, _, fields), = connection.of(1)
             self.assertEqual(flags, END_HEADERS | END_STREAM)

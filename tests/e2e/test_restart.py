@@ -71,11 +71,9 @@ class Restart(harness.Case):
         server.set("gone", b"x")
         server.delete("gone")
         server.set("large", b"v" * (1 << 20))
-        operations = [kv.Operation(set=kv.SetRequest(key=f"batch{i:03}", value=b"%d" % i))
-                      for i in range(500)]
-        for atomic in (False, True):
-            server.stub.Batch(kv.BatchRequest(operations=operations, atomic=atomic),
-                              timeout=PATIENCE)
+        operations = [harness.setting(f"batch{i:03}", b"%d" % i) for i in range(500)]
+        server.batch(*operations)
+        server.transact(*operations)
         wanted = {"plain": b"value", "ü \U0001f600": bytes(range(256)), "empty": b"",
                   "replaced": b"new", "large": b"v" * (1 << 20)}
         wanted.update((f"batch{i:03}", b"%d" % i) for i in range(500))

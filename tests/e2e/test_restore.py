@@ -218,7 +218,7 @@ class Restored(RestoreCase):
     def test_a_scan_across_it_ends_consistently(self):
         server, data, _ = self.backed_up("aof", entries=400, size=10000)
         before = server.scan()
-        call = server.stub.Scan(kv.ScanRequest(), timeout=PATIENCE)
+        call = server.keyvalue.Scan(harness.data.ScanRequest(), timeout=PATIENCE)
         entries = list(next(call).entries)
         self.restore(server, data, replace_existing=True)
         for part in call:

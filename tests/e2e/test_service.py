@@ -8,22 +8,11 @@ from google.protobuf import descriptor_pb2
 
 import harness
 import http2
-from harness import (NOT_SERVING, PATIENCE, SERVING, admin, health, health_grpc, kv, reflection,
-                     reflection_grpc, reflection_v1alpha, reflection_v1alpha_grpc)
+from harness import (NOT_SERVING, PATIENCE, SERVING, admin, data, deleting, getting, health,
+                     health_grpc, kv, reflection, reflection_grpc, reflection_v1alpha,
+                     reflection_v1alpha_grpc, setting)
 
 Code = grpc.StatusCode
-
-
-def setting(key, value):
-    return kv.Operation(set=kv.SetRequest(key=key, value=value))
-
-
-def getting(key):
-    return kv.Operation(get=kv.GetRequest(key=key))
-
-
-def deleting(key):
-    return kv.Operation(**{"del": kv.DelRequest(key=key)})
 
 
 class Batch(harness.Case):
@@ -31,44 +20,42 @@ class Batch(harness.Case):
         super().setUp()
         self.server = self.start(mode="none")
 
-    def batch(self, *operations, atomic=False):
-        request = kv.BatchRequest(operations=operations, atomic=atomic)
-        return list(self.server.stub.Batch(request, timeout=PATIENCE).results)
+    def lists(self):
+        """The two ways to send several operations: each takes them and gives back the results."""
+        return [("Batch", self.server.batch),
+                ("Transaction", lambda *operations: self.server.transact(*operations).results)]
 
     def test_each_operation_is_answered_in_order_and_a_get_sees_what_stands_before_it(self):
-        for atomic in (False, True):
-            with self.subTest(atomic=atomic):
-                key = f"k{atomic}"
-                results = self.batch(getting(key), setting(key, b"1"), getting(key),
-                                     setting(key, b"2"), getting(key), deleting(key),
-                                     deleting(key), getting(key), atomic=atomic)
-                self.assertEqual([result.WhichOneof("result") for result in results],
-                                 ["get", "set", "get", "set", "get", "del", "del", "get"])
-                self.assertFalse(results[0].get.found)
-                self.assertEqual(results[2].get, kv.GetResponse(value=b"1", found=True))
-                self.assertEqual(results[4].get, kv.GetResponse(value=b"2", found=True))
-                self.assertTrue(getattr(results[5], "del").success)
-                self.assertFalse(getattr(results[6], "del").success)
-                self.assertFalse(results[7].get.found)
+        for name, run in self.lists():
+            with self.subTest(name):
+                key = f"k{name}"
+                results = run(getting(key), setting(key, b"1"), getting(key), setting(key, b"2"),
+                              getting(key), deleting(key), deleting(key), getting(key))
+                self.assertEqual([result.WhichOneof("kind") for result in results],
+                                 ["get", "set", "get", "set", "get", "delete", "delete", "get"])
+                self.assertEqual([results[i].get.entry.value for i in (2, 4)], [b"1", b"2"])
+                self.assertEqual([results[i].delete.deleted for i in (5, 6)], [True, False])
+                for i in (0, 7):
+                    self.assertFalse(results[i].get.HasField("entry"))
 
-    def test_gets_alone_and_nothing_at_all_are_batches_too(self):
+    def test_gets_alone_are_a_batch_too_and_nothing_at_all_is_none(self):
         self.server.set("a", b"1")
-        results = self.batch(getting("a"), getting("b"))
-        self.assertEqual([result.get.value for result in results], [b"1", b""])
-        self.assertEqual(self.batch(), [])
+        results = self.server.batch(getting("a"), getting("b"))
+        self.assertEqual([result.get.entry.value for result in results], [b"1", b""])
+        self.assertFails(Code.INVALID_ARGUMENT, self.server.batch, "operations: 0 given")
 
     def test_many_operations_take_effect(self):
-        results = self.batch(*(setting(f"k{i:05}", b"v" * 100) for i in range(20000)))
+        results = self.server.batch(*(setting(f"k{i:05}", b"v" * 100) for i in range(20000)))
         self.assertEqual(len(results), 20000)
         self.assertEqual(self.server.status().keys, 20000)
 
     def test_one_bad_operation_refuses_the_whole_and_is_named(self):
-        for atomic in (False, True):
+        for (_, run), place in zip(self.lists(), ("operations", "success")):
             self.assertFails(Code.INVALID_ARGUMENT,
-                             lambda: self.batch(setting("a", b"1"), setting("", b"2"),
-                                                atomic=atomic), "operations[1].set.key", "65536")
-        self.assertFails(Code.INVALID_ARGUMENT,
-                         lambda: self.batch(setting("a", b"1"), kv.Operation()), "operations[1]")
+                             lambda: run(setting("a", b"1"), setting("", b"2")),
+                             f"{place}[1].set.key", "65536")
+            self.assertFails(Code.INVALID_ARGUMENT,
+                             lambda: run(setting("a", b"1"), data.Operation()), f"{place}[1]")
         self.assertEqual(self.server.keys(), [])
 
     def test_the_values_got_by_a_batch_fit_into_one_message_together(self):
@@ -76,16 +63,15 @@ class Batch(harness.Case):
                                                               "--max-value-size", "512K"])
         for key in "abc":
             server.set(key, key.encode() * 400_000)
-        gets = [kv.Operation(get=kv.GetRequest(key=key)) for key in "abc"]
-        a_set = [kv.Operation(set=kv.SetRequest(key="d", value=b"v"))]
-        for operations in (gets, gets + a_set):
-            a, b, c = server.stub.Batch(kv.BatchRequest(operations=operations),
-                                        timeout=PATIENCE).results[:3]
-            self.assertEqual((len(a.get.value), len(b.get.value)), (400_000, 400_000))
+        gets = [getting(key) for key in "abc"]
+        for operations in (gets, [*gets, setting("d", b"v")]):
+            a, b, c = server.batch(*operations)[:3]
+            self.assertEqual([len(one.get.entry.value) for one in (a, b)], [400_000, 400_000])
             self.assertEqual(c.error.code, grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
-            self.assertIn("too large for one reply", c.error.message)
+            self.assertEqual(c.error.reason, "ANSWER_TOO_LARGE")
+            self.assertIn("too large for one answer", c.error.message)
 
-    def test_readers_see_all_of_an_atomic_batch_or_nothing(self):
+    def test_readers_see_all_of_a_transaction_or_nothing(self):
         """The values of both keys are always equal, even while they change."""
         stop = threading.Event()
 
@@ -101,23 +87,20 @@ class Batch(harness.Case):
             try:
                 for i in range(300):
                     value = str(i).encode()
-                    self.batch(setting("pair1", value), setting("pair2", value), atomic=True)
+                    self.server.transact(setting("pair1", value), setting("pair2", value))
             finally:
                 stop.set()
         seen = reader.result()
         self.assertEqual([values for values in seen if len(set(values)) > 1], [])
         self.assertGreater(len({value for values in seen for value in values}), 1, "it saw no change")
 
-    def test_an_atomic_batch_above_the_memory_limit_changes_nothing(self):
+    def test_a_transaction_above_the_memory_limit_changes_nothing(self):
         small = self.start(data="small", mode="none", flags=["--max-memory", "1000"])
-        request = kv.BatchRequest(atomic=True, operations=[setting("a", b"x" * 600),
-                                                           setting("b", b"x" * 600)])
-        self.assertFails(Code.RESOURCE_EXHAUSTED,
-                         lambda: small.stub.Batch(request, timeout=PATIENCE), "1000")
+        operations = [setting("a", b"x" * 600), setting("b", b"x" * 600)]
+        self.assertFails(Code.RESOURCE_EXHAUSTED, lambda: small.transact(*operations), "1000")
         self.assertEqual(small.keys(), [])
-        request.atomic = False
-        results = small.stub.Batch(request, timeout=PATIENCE).results
-        self.assertEqual(results[0].WhichOneof("result"), "set")
+        results = small.batch(*operations)
+        self.assertEqual(results[0].WhichOneof("kind"), "set")
         self.assertEqual(results[1].error.code, Code.RESOURCE_EXHAUSTED.value[0])
         self.assertEqual(small.keys(), ["a"])
 
@@ -165,14 +148,15 @@ class LargeValues(harness.Case):
     def test_a_value_on_its_way_stays_as_it_was_read_whatever_becomes_of_its_key(self):
         gets = [getting("none"), getting("large"), getting("large")]
         value, get, batch = self.answers_read_late(("Get", kv.GetRequest(key="large")),
-                                                   ("Batch", kv.BatchRequest(operations=gets)))
+                                                   (http2.KEYVALUE + "Batch",
+                                                    data.BatchRequest(operations=gets)))
         self.assertTrue(kv.GetResponse.FromString(get) == kv.GetResponse(value=value, found=True))
-        results = kv.BatchResponse.FromString(batch).results
-        self.assertTrue([result.get.value for result in results] == [b"", value, value])
+        results = data.BatchResponse.FromString(batch).results
+        self.assertTrue([result.get.entry.value for result in results] == [b"", value, value])
 
     def test_so_do_values_of_a_scan(self):
-        value, scan = self.answers_read_late(("Scan", kv.ScanRequest()))
-        entries = kv.ScanResponse.FromString(scan).entries
+        value, scan = self.answers_read_late((http2.KEYVALUE + "Scan", data.ScanRequest()))
+        entries = data.ScanResponse.FromString(scan).entries
         self.assertTrue([(entry.key, entry.value) for entry in entries] == [("large", value)])
 
     def test_values_of_all_sizes_around_the_limit_come_back_whole(self):
@@ -181,9 +165,8 @@ class LargeValues(harness.Case):
                   for size in (65534, 65535, 65536, 65537, 131072, 300001)}
         for key, value in values.items():
             self.server.set(key, value)
-        results = self.server.stub.Batch(
-            kv.BatchRequest(operations=[getting(key) for key in values]), timeout=PATIENCE).results
-        self.assertEqual([result.get.value for result in results], list(values.values()))
+        results = self.server.batch(*map(getting, values))
+        self.assertEqual([result.get.entry.value for result in results], list(values.values()))
         self.assertEqual(dict(self.server.scan()), values)
         for key, value in values.items():
             self.assertEqual(self.server.get(key), value)
@@ -198,9 +181,8 @@ class LargeValues(harness.Case):
         limit = str(4 * self.SIZE)  # the size of the values alone
         server = self.start(flags=["--max-value-size", str(3 * self.SIZE),
                                    "--max-message-size", limit, "--max-wire-memory", limit])
-        request = kv.BatchRequest(operations=[getting(key) for key in values])
-        results = server.stub.Batch(request, timeout=PATIENCE).results
-        self.assertTrue([result.get.value for result in results] == list(values.values()))
+        results = server.batch(*map(getting, values))
+        self.assertTrue([result.get.entry.value for result in results] == list(values.values()))
 
     def test_a_stop_waits_for_no_client_that_does_not_read(self):
         self.server = self.start(mode="none", flags=["--shutdown-grace-ms", "1"])
@@ -214,12 +196,7 @@ class Keys(harness.Case):
         server = self.start(mode="none")
         long = ["k" * size for size in (1, 127, 128, 16383, 16384, 65536)]
         many = [f"key{i:05}" for i in range(40000)]  # more than are looked up at once
-        for first in range(0, len(many), 5000):
-            server.stub.Batch(kv.BatchRequest(operations=[
-                kv.Operation(set=kv.SetRequest(key=key, value=b"v"))
-                for key in many[first:first + 5000]]), timeout=PATIENCE)
-        for key in long:
-            server.set(key, b"v")
+        server.fill((key, b"v") for key in long + many)
         self.assertEqual(server.keys(), sorted(long + many))
 
     def processor_ticks(self, server):
@@ -229,10 +206,7 @@ class Keys(harness.Case):
 
     def test_nothing_is_done_for_cancelled_calls(self):
         server = self.start(mode="none")
-        for first in range(0, 200000, 5000):
-            server.stub.Batch(kv.BatchRequest(operations=[
-                kv.Operation(set=kv.SetRequest(key=f"{i:08}", value=b""))
-                for i in range(first, first + 5000)]), timeout=PATIENCE)
+        server.fill((f"{i:08}", b"") for i in range(200000))
         begun = self.processor_ticks(server)
         for _ in range(10):
             server.keys()
@@ -263,31 +237,32 @@ class Scan(harness.Case):
         ordered = sorted(keys, key=str.encode)
         self.assertEqual(self.server.scan(), [(key, key.encode()) for key in ordered])
 
-    def test_prefix_limit_and_keys_only_narrow_the_answer(self):
+    def test_prefix_limit_and_projection_narrow_the_answer(self):
         for key in ("a", "ab", "abc", "b"):
             self.server.set(key, b"v")
         self.assertEqual(self.server.scan(prefix="ab"), [("ab", b"v"), ("abc", b"v")])
         self.assertEqual(self.server.scan(limit=1), [("a", b"v")])
         self.assertEqual(self.server.scan(prefix="ab", limit=1), [("ab", b"v")])
         self.assertEqual(self.server.scan(prefix="x"), [])
-        self.assertEqual(self.server.scan(keys_only=True, limit=2), [("a", b""), ("ab", b"")])
+        self.assertEqual(self.server.scan(projection=data.ScanRequest.PROJECTION_KEYS, limit=2),
+                         [("a", b""), ("ab", b"")])
 
     def test_more_keys_than_a_client_accepts_in_one_message_arrive_in_parts(self):
-        operations = [setting(f"{i:05}" + "k" * 1000, b"") for i in range(5000)]
-        self.server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
+        wanted = [f"{i:05}" + "k" * 1000 for i in range(5000)]
+        self.server.fill((key, b"") for key in wanted)
         ordinary = grpc.insecure_channel(self.server.address)
         self.addCleanup(ordinary.close)
-        stub = harness.kv_grpc.KeyValueStoreStub(ordinary)
-        parts = list(stub.Scan(kv.ScanRequest(keys_only=True), timeout=PATIENCE))
+        parts = list(harness.data_grpc.KeyValueServiceStub(ordinary).Scan(
+            data.ScanRequest(projection=data.ScanRequest.PROJECTION_KEYS), timeout=PATIENCE))
         keys = [entry.key for part in parts for entry in part.entries]
-        self.assertEqual(keys, [operation.set.key for operation in operations])
+        self.assertEqual(keys, wanted)
         self.assertGreater(len(parts), 1)
-        self.assertFails(Code.RESOURCE_EXHAUSTED, lambda: stub.Keys(kv.KeysRequest()))
+        frozen = harness.kv_grpc.KeyValueStoreStub(ordinary)
+        self.assertFails(Code.RESOURCE_EXHAUSTED, lambda: frozen.Keys(kv.KeysRequest()))
 
     def test_a_scan_shows_one_moment_whatever_is_written_meanwhile(self):
-        operations = [setting(f"k{i:04}", b"old" * 1000) for i in range(2000)]
-        self.server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
-        answer = self.server.stub.Scan(kv.ScanRequest(), timeout=PATIENCE)
+        self.server.fill((f"k{i:04}", b"old" * 1000) for i in range(2000))
+        answer = self.server.keyvalue.Scan(data.ScanRequest(), timeout=PATIENCE)
         entries = list(next(answer).entries)
         self.server.set("k1999", b"new")
         self.server.delete("k1998")

@@ -8,7 +8,7 @@ import grpc
 
 import harness
 import store_files
-from harness import PATIENCE, admin, kv
+from harness import PATIENCE, admin
 from test_switch import OPTIONS, await_progress, faults, start_writers
 
 SDK_PLUGINS = os.environ["KVSTORE_TEST_SDK_PLUGINS"]
@@ -46,11 +46,8 @@ class Case(harness.Case):
         for i in range(0, 50, 5):
             server.delete(f"k{i:02}")
         for group in range(5):
-            operations = [kv.Operation(set=kv.SetRequest(key=f"g{group}-{i}", value=b"%d" % i))
-                          for i in range(20)]
-            operations.append(kv.Operation(**{"del": kv.DelRequest(key=f"g{group}-7")}))
-            server.stub.Batch(kv.BatchRequest(operations=operations, atomic=True),
-                              timeout=PATIENCE)
+            operations = [harness.setting(f"g{group}-{i}", b"%d" % i) for i in range(20)]
+            server.transact(*operations, harness.deleting(f"g{group}-7"))
 
 
 class Good(Case):

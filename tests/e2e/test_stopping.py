@@ -174,9 +174,7 @@ class Filled(harness.Case):
 
     def start_filled(self):
         server = self.start(mode="aof")
-        operations = [kv.Operation(set=kv.SetRequest(key=f"k{i}", value=b"v" * 100))
-                      for i in range(self.KEYS)]
-        server.stub.Batch(kv.BatchRequest(operations=operations), timeout=PATIENCE)
+        server.fill((f"k{i}", b"v" * 100) for i in range(self.KEYS))
         return server
 
     def assertKeepsAll(self):

@@ -4,7 +4,6 @@ import os
 import shutil
 
 import harness
-from harness import PATIENCE, kv
 
 
 class Shape:
@@ -59,10 +58,7 @@ class Maker:
         self._remember([(key, None)])
 
     def together(self, pairs):
-        operations = [kv.Operation(set=kv.SetRequest(key=key, value=value))
-                      for key, value in pairs]
-        self.server.stub.Batch(kv.BatchRequest(operations=operations, atomic=True),
-                               timeout=PATIENCE)
+        self.server.transact(*(harness.setting(key, value) for key, value in pairs))
         self._remember(pairs)
 
     def some(self, part):

@@ -103,6 +103,18 @@ def environment(**extra):
     return clean
 
 
+def setting(key, value, **fields):
+    return data.Operation(set=data.SetRequest(key=key, value=value, **fields))
+
+
+def getting(key):
+    return data.Operation(get=data.GetRequest(key=key))
+
+
+def deleting(key):
+    return data.Operation(delete=data.DeleteRequest(key=key))
+
+
 class Log:
     """The lines that a process writes to standard error, as they arrive."""
 
@@ -257,10 +269,33 @@ class Server:
     def status(self):
         return self.admin.GetStatus(admin.GetStatusRequest(), timeout=PATIENCE)
 
-    def scan(self, **fields):
+    def batch(self, *operations):
+        """The results."""
+        return self.keyvalue.Batch(data.BatchRequest(operations=operations),
+                                   timeout=PATIENCE).results
+
+    def transact(self, *operations, **fields):
+        """All of them or none; the answer."""
+        return self.keyvalue.Transaction(
+            data.TransactionRequest(success=operations, **fields), timeout=PATIENCE)
+
+    def fill(self, pairs):
+        """Stores them, in Batches of about 1 MiB."""
+        operations, size = [], 0
+        for key, value in pairs:
+            operations.append(setting(key, value))
+            size += len(key) + len(value)
+            if len(operations) == 5000 or size > 1 << 20:
+                self.batch(*operations)
+                operations, size = [], 0
+        if operations:
+            self.batch(*operations)
+
+    def scan(self, prefix="", start="", **fields):
         """All entries as pairs."""
+        request = data.ScanRequest(range=data.KeyRange(prefix=prefix, start=start), **fields)
         return [(entry.key, entry.value)
-                for part in self.stub.Scan(kv.ScanRequest(**fields), timeout=PATIENCE)
+                for part in self.keyvalue.Scan(request, timeout=PATIENCE)
                 for entry in part.entries]
 
     # ---- The end ----

@@ -18,6 +18,7 @@ NO_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 0, 7, 8, 11
 
 PATIENCE = 60
 SERVICE = "/kvstore.KeyValueStore/"
+KEYVALUE = "/kvstore.v1.KeyValueService/"
 ADMIN = "/kvstore.v1.AdminService/"
 
 

@@ -6,8 +6,8 @@ import zlib
 
 from cases import GET, LARGEST_WINDOW, MIB, OK, RESOURCE_EXHAUSTED, SET, gzip, open_call, whole
 from http2 import (
-    ACK, ADMIN, CONTINUATION, DATA, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW, PREFACE, PRIORITY,
-    RST_STREAM, SERVICE, SETTINGS, block, call, frame, header, headers, message, number, ping, reset,
+    ACK, ADMIN, CONTINUATION, DATA, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW, KEYVALUE, PREFACE,
+    PRIORITY, RST_STREAM, SERVICE, SETTINGS, block, call, frame, header, headers, message, number, ping, reset,
     settings, window_update)
 from upload import Upload
 from witness import varint
@@ -152,7 +152,7 @@ def each_call(field, total, one, per_send=250):
 
 def resets(field):
     """Calls begun and cancelled at once."""
-    methods = [("Set", SET), ("Scan", b""), ("Get", GET), (ADMIN + "Save", b""), ("Unknown", b"")]
+    methods = [("Set", SET), (KEYVALUE + "Scan", b""), ("Get", GET), (ADMIN + "Save", b""), ("Unknown", b"")]
 
     def one(stream):
         method, data = methods[stream // 2 % len(methods)]
@@ -165,7 +165,7 @@ MISTAKES = {
     "a second HEADERS": lambda stream: open_call(stream) * 2,
     "a PRIORITY of itself": lambda stream:
         open_call(stream) + frame(PRIORITY, 0, stream, number(stream, 4) + b"\x10"),
-    "DATA after the end": lambda stream: call(stream, "Scan", message(b"")) +
+    "DATA after the end": lambda stream: call(stream, KEYVALUE + "Scan", message(b"")) +
         frame(DATA, 0, stream, b"x"),
     "a WINDOW_UPDATE by 0": lambda stream: whole(stream) + window_update(stream, 0),
     "a WINDOW_UPDATE beyond the limit": lambda stream:
@@ -233,7 +233,7 @@ def decoding_bomb(field):
     """A Batch of millions of empty operations: two bytes each on the wire, hundreds in memory."""
     data = message(b"\x0a\x00" * (field.scaled(4, 35) * MIB))
     with field.connect() as connection:
-        connection.send(headers(1, block(SERVICE + "Batch")))
+        connection.send(headers(1, block(KEYVALUE + "Batch")))
         Upload(connection).send(1, data, END_STREAM)
         outcome = connection.outcome(1)
         assert outcome == RESOURCE_EXHAUSTED, outcome
@@ -368,7 +368,7 @@ def slow(field, method, streams):
 
 
 def slow_scans(field):
-    return slow(field, "Scan", field.scaled(100, 1000))
+    return slow(field, KEYVALUE + "Scan", field.scaled(100, 1000))
 
 
 def slow_keys(field):
@@ -433,7 +433,7 @@ def stalled_scans(field):
     connections = []
     for _ in range(field.scaled(8, 20)):
         connections.append(field.connect(settings((INITIAL_WINDOW, 0))))
-        connections[-1].send(call(1, "Scan", message(b"")))
+        connections[-1].send(call(1, KEYVALUE + "Scan", message(b"")))
         connections[-1].wait(lambda kind, *_: kind == HEADERS)
         field.fill(5000)
     close_all(field, connections)

@@ -12,7 +12,6 @@ import certificates
 import grpc
 import harness
 import http2
-from harness import kv
 from witness import Witness
 
 MIB = 1 << 20
@@ -108,18 +107,14 @@ class Field:
 
     def fill(self, size):
         """Gives each key a value of this size."""
-        for first in range(0, KEYS, 1000):
-            self.server.stub.Batch(kv.BatchRequest(operations=[
-                kv.Operation(set=kv.SetRequest(key=f"{'key' * 20}{i:08}", value=b"v" * size))
-                for i in range(first, first + 1000)]), timeout=harness.PATIENCE)
+        self.server.fill((f"{'key' * 20}{i:08}", b"v" * size) for i in range(KEYS))
 
     def batches(self, connections, count, operations):
         """Sends so many large Batches concurrently; returns the codes with which they ended."""
-        request = kv.BatchRequest(operations=[
-            kv.Operation(set=kv.SetRequest(key=f"batch{i}", value=b"v"))
-            for i in range(operations)]).SerializeToString()
+        request = harness.data.BatchRequest(operations=[
+            harness.setting(f"batch{i}", b"v") for i in range(operations)]).SerializeToString()
         channels = [self.server.connect() for _ in range(connections)]
-        calls = [channels[i % connections].unary_unary(http2.SERVICE + "Batch").future(
+        calls = [channels[i % connections].unary_unary(http2.KEYVALUE + "Batch").future(
             request, timeout=harness.PATIENCE) for i in range(count)]
         codes = [call.code().value[0] for call in calls]
         for channel in channels:
@@ -129,9 +124,7 @@ class Field:
     def delete(self, keys):
         keys = list(keys)
         for first in range(0, len(keys), 10000):
-            self.server.stub.Batch(kv.BatchRequest(operations=[
-                kv.Operation(**{"del": kv.DelRequest(key=key)})
-                for key in keys[first:first + 10000]]), timeout=harness.PATIENCE)
+            self.server.batch(*map(harness.deleting, keys[first:first + 10000]))
 
     def witness_goes_on(self):
         self.witness.goes_on()
