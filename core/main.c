@@ -280,6 +280,7 @@ static enum kv_code create_rpc(struct server *server, struct kv_status *status)
        .memory_max = server->config->max_wire_memory,
        .reader_timeout_ms = (int64_t)server->config->reader_timeout * 1000,
        .turn_end = kv_service_turn_end,
+       .followers_end = kv_service_end_watches,
        .context = server->service,
        .answered = on_answered,
        .observer = server,

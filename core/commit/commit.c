@@ -77,6 +77,7 @@ struct kv_commit {
    uint64_t batches;            /* that committers are done with */
    unsigned waiting;            /* workers that wait for another one to have committed */
    bool pause_wanted, stopping;
+   bool expires; /* until kv_commit_stop_expiring */
 };
 
 static bool has_work(const struct kv_commit *commit)
@@ -88,7 +89,8 @@ static bool has_work(const struct kv_commit *commit)
 /* Whether keys may have to be deleted because their time has come. */
 static bool expiry_is_due(const struct kv_commit *commit)
 {
-   return commit->expires_first != INT64_MAX && commit->expires_first <= kv_clock_unix_ms() &&
+   return commit->expires && commit->expires_first != INT64_MAX &&
+          commit->expires_first <= kv_clock_unix_ms() &&
           commit->expire_after_ms <= kv_clock_monotonic_ms();
 }
 
@@ -180,7 +182,7 @@ static void commit_batch(struct kv_commit *commit, enum committer committer)
  * worker commits just then it deletes some of those keys itself. */
 static void await_work(struct kv_commit *commit)
 {
-   if (commit->expires_first == INT64_MAX) {
+   if (!commit->expires || commit->expires_first == INT64_MAX) {
       pthread_cond_wait(&commit->work, &commit->lock);
       return;
    }
@@ -245,6 +247,16 @@ void kv_commit_flush(struct kv_commit *commit, unsigned worker)
       commit_batch(commit, WORKER);
    else
       offer_work(commit);
+   pthread_mutex_unlock(&commit->lock);
+}
+
+void kv_commit_stop_expiring(struct kv_commit *commit)
+{
+   pthread_mutex_lock(&commit->lock);
+   commit->expires = false;
+   const uint64_t batches = commit->batches;
+   while (commit->committer != NOBODY && commit->batches == batches)
+      pthread_cond_wait(&commit->idle, &commit->lock);
    pthread_mutex_unlock(&commit->lock);
 }
 
@@ -327,6 +339,7 @@ struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commi
    kv_clock_init_condition(&commit->work);
    commit->expires_first = INT64_MAX;
    commit->prompt = true; /* there is no instance */
+   commit->expires = true;
    commit->turns = create_turns(options->workers);
    const struct kv_data_limit limit = {options->memory_max, options->key_cost};
    bool ready = kv_pipeline_init(&commit->pipeline, store, limit) && commit->turns;

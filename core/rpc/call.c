@@ -22,6 +22,12 @@ void kv_call_init(struct kv_call *call, const struct kv_engine *engine,
    kv_arena_ask(&call->arena, kv_charge_take, &call->charge);
 }
 
+static atomic_size_t *counter_of(const struct kv_call *call)
+{
+   const bool follows = call->method && call->method->follows;
+   return follows ? &call->worker->following : &call->worker->calls;
+}
+
 enum kv_code kv_call_open(struct kv_call *call, const struct kv_rpc_method *method,
                           struct kv_connection *connection, size_t cost, size_t request,
                           struct kv_status *status)
@@ -41,7 +47,7 @@ enum kv_code kv_call_open(struct kv_call *call, const struct kv_rpc_method *meth
    call->state = NULL;
    call->large = false;
    kv_call_observe(call);
-   atomic_fetch_add(&worker->calls, 1);
+   atomic_fetch_add(counter_of(call), 1);
    worker->turn.calls += kv_call_is_unary(call);
    kv_stall_call_opened(call);
    return KV_OK;
@@ -52,7 +58,7 @@ void kv_call_close(struct kv_call *call)
    struct kv_rpc_worker *worker = call->worker;
    kv_call_report_closed(call);
    worker->turn.calls -= kv_call_is_unary(call);
-   if (atomic_fetch_sub(&worker->calls, 1) == 1 && atomic_load(&worker->rpc->stopping))
+   if (atomic_fetch_sub(counter_of(call), 1) == 1 && atomic_load(&worker->rpc->stopping))
       kv_rpc_note_quiet(worker->rpc);
    call->engine->drop_request(call);
    kv_charge_drop_reply(&call->charge);

@@ -26,5 +26,7 @@
  * connections are closed. If requests are still unread then, the system resets the connections and
  * drops what is in flight to the client. */
 #define KV_RPC_FAREWELL_MS 100
+/* How long calls that follow others may take to end, once those have. */
+#define KV_RPC_FOLLOWERS_MS 1000
 
 #endif

@@ -1,4 +1,5 @@
 #include "core/rpc/engine.h"
+#include "core/rpc/limits.h"
 
 #include "core/net/acceptor.h"
 #include "core/support/clock.h"
@@ -148,7 +149,7 @@ void kv_rpc_add_worker(struct kv_rpc *rpc, struct kv_rpc_worker *worker)
    rpc->workers[rpc->worker_count++] = worker;
 }
 
-bool kv_rpc_has_calls(const struct kv_rpc *rpc)
+static bool has_leaders(const struct kv_rpc *rpc)
 {
    for (unsigned i = 0; i < rpc->worker_count; i++)
       if (atomic_load(&rpc->workers[i]->calls) > 0)
@@ -156,13 +157,30 @@ bool kv_rpc_has_calls(const struct kv_rpc *rpc)
    return false;
 }
 
-void kv_rpc_await_quiet(struct kv_rpc *rpc, int64_t most_ms)
+bool kv_rpc_has_calls(const struct kv_rpc *rpc)
 {
-   uint64_t until = kv_clock_monotonic_ms() + (uint64_t)most_ms;
+   for (unsigned i = 0; i < rpc->worker_count; i++)
+      if (atomic_load(&rpc->workers[i]->following) > 0)
+         return true;
+   return has_leaders(rpc);
+}
+
+static void await_none(struct kv_rpc *rpc, bool (*has)(const struct kv_rpc *rpc), uint64_t until_ms)
+{
    pthread_mutex_lock(&rpc->lock);
-   while (kv_rpc_has_calls(rpc) && kv_clock_wait(&rpc->quiet, &rpc->lock, until))
+   while (has(rpc) && kv_clock_wait(&rpc->quiet, &rpc->lock, until_ms))
       ;
    pthread_mutex_unlock(&rpc->lock);
+}
+
+void kv_rpc_await_quiet(struct kv_rpc *rpc, int64_t most_ms)
+{
+   await_none(rpc, has_leaders, kv_clock_monotonic_ms() + (uint64_t)most_ms);
+   if (rpc->options.followers_end)
+      rpc->options.followers_end(rpc->options.context);
+   const uint64_t longer_ms =
+       most_ms < KV_RPC_FOLLOWERS_MS ? (uint64_t)most_ms : KV_RPC_FOLLOWERS_MS;
+   await_none(rpc, kv_rpc_has_calls, kv_clock_monotonic_ms() + longer_ms);
 }
 
 void kv_rpc_note_quiet(struct kv_rpc *rpc)

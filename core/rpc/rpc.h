@@ -48,6 +48,9 @@ struct kv_rpc_method {
    bool slow;
    /* A request has many parts, so that a large one is slow. */
    bool compound;
+   /* Its calls follow what others do, and go on until they are told to end: a stop has that done
+    * when no other call is in flight any more (options.followers_end). */
+   bool follows;
 
    /* A request has arrived. `request` lives until the call closes (unary, server stream) or until
     * the next request (bidi). Unary: end with kv_call_reply or kv_call_fail, now or later. Bidi:
@@ -145,6 +148,9 @@ struct kv_rpc_options {
     * unary call unanswered, before a slow call is begun: for what costs less when it is done for
     * all of them together. It must answer those calls, or have them answered. */
    void (*turn_end)(void *context, unsigned worker);
+   /* May be NULL. Called once by kv_rpc_stop, when only calls of methods that follow are in flight,
+    * or the grace period is over: they are to end now. */
+   void (*followers_end)(void *context);
    void *context;
    /* May be NULL. Called once for each call that is answered, right before its answer leaves, on
     * the thread that answers; also for one that is refused, except where engine grpc has no memory
@@ -167,8 +173,8 @@ struct kv_rpc *kv_rpc_create(const struct kv_rpc_options *options,
 enum kv_code kv_rpc_listen(struct kv_rpc *rpc, const char *address, int *port,
                            struct kv_status *status);
 enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status);
-/* Refuses new calls as UNAVAILABLE and waits for those in flight, at most `grace_ms`; then closes
- * all connections, cancels the remaining calls and waits for them. Returns when no handler runs and
+/* Refuses new calls as UNAVAILABLE and waits for those in flight, at most `grace_ms`, and then for
+ * those that follow; then closes all connections, cancels the remaining calls and waits for them. Returns when no handler runs and
  * none will. Not from a handler. */
 void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms);
 /* After kv_rpc_stop, or without a start. */

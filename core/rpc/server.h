@@ -31,7 +31,8 @@ struct kv_rpc {
    bool stopped;
    atomic_bool stopping; /* no call is begun any more */
    atomic_bool refused;  /* a call has been refused since then */
-   pthread_mutex_t lock; /* of the condition: a worker has no open calls while stopping */
+   pthread_mutex_t
+       lock; /* of the condition: while stopping, a worker has none of a kind any more */
    pthread_cond_t quiet;
    _Atomic uint64_t refused_calls;
    unsigned worker_count;
@@ -44,7 +45,8 @@ struct kv_rpc_worker {
    struct kv_open_calls open;
    struct kv_turn turn;
    struct kv_observed_worker observed;
-   atomic_size_t calls; /* open ones; read by a stop */
+   /* Open ones, read by a stop: those that follow others (rpc.h), and all others. */
+   atomic_size_t following, calls;
 };
 
 /* Adds a zeroed worker; before the start. */
@@ -53,9 +55,10 @@ void kv_rpc_add_worker(struct kv_rpc *rpc, struct kv_rpc_worker *worker);
 /* ---- For a stop ---- */
 
 bool kv_rpc_has_calls(const struct kv_rpc *rpc);
-/* While the server is stopping: waits until no call is open, at most so long. */
+/* While the server is stopping: waits until no call is open, at most so long; those that follow are
+ * told to end when all others have, and get a little longer. */
 void kv_rpc_await_quiet(struct kv_rpc *rpc, int64_t most_ms);
-/* A worker's last call has been closed while the server is stopping. */
+/* A worker's last call, of one kind or the other, has been closed while the server is stopping. */
 void kv_rpc_note_quiet(struct kv_rpc *rpc);
 
 #endif

@@ -66,8 +66,14 @@ void kv_service_set_loaded(struct kv_service *service)
 void kv_service_drain(struct kv_service *service)
 {
    kv_monitors_drain(&service->monitors);
-   kv_watchers_drain(service->config.watchers);
    kv_durable_waits_drain(&service->durable_waits);
+}
+
+void kv_service_end_watches(void *context)
+{
+   struct kv_service *service = context;
+   kv_commit_stop_expiring(service->config.commit);
+   kv_watchers_drain(service->config.watchers);
 }
 
 static void refuse_loading(const struct kv_service *service, struct kv_call *call)
@@ -204,6 +210,7 @@ size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *meth
        {.path = DATA("Transaction"), .compound = true, .request = kv_keyvalue_transaction},
        {.path = DATA("Watch"),
         .kind = KV_RPC_BIDI,
+        .follows = true,
         .request = kv_keyvalue_watch,
         .sent = kv_keyvalue_watch_sent,
         .half_closed = kv_keyvalue_watch_half_closed,

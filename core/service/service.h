@@ -52,8 +52,12 @@ void kv_service_destroy(struct kv_service *service);
 /* Every call is refused as UNAVAILABLE until this is called. Any thread. */
 void kv_service_set_loaded(struct kv_service *service);
 
-/* The server is about to stop: ends the calls that would not end by themselves. Any thread. */
+/* The server is about to stop: ends the calls that would not end by themselves, but watches. Any
+ * thread. */
 void kv_service_drain(struct kv_service *service);
+/* Of kv_rpc_options.followers_end: no call makes a change any more. Neither does a key's time from
+ * now on, and watches end when they have told their clients of all. */
+void kv_service_end_watches(void *service);
 
 /* Fills in the methods of the service; returns how many. At most KV_SERVICE_METHODS_MAX. */
 #define KV_SERVICE_METHODS_MAX 48

@@ -25,7 +25,7 @@ struct kv_watchers {
    _Alignas(KV_CACHE_LINE) atomic_bool asleep; /* and is to be woken for changes */
    _Alignas(KV_CACHE_LINE) _Atomic uint64_t examined;
    _Atomic uint64_t events, ended_slow;
-   atomic_bool draining, stopping;
+   atomic_bool draining, drained, stopping;
    atomic_uint waiting; /* owners that wait for the lock: the thread gives way */
 
    pthread_mutex_t lock; /* for the following */
@@ -191,13 +191,26 @@ static void rest(struct kv_watchers *watchers, bool has_watches, uint64_t front,
    atomic_store(&watchers->asleep, false);
 }
 
+/* With the lock held. */
+static void note_drained(struct kv_watchers *watchers)
+{
+   struct kv_watch_group *group;
+   if (atomic_exchange(&watchers->drained, true))
+      return;
+   LIST_FOREACH (group, &watchers->groups, others)
+      group->notify(group->context);
+}
+
 static void *run(void *argument)
 {
    struct kv_watchers *watchers = argument;
    while (!atomic_load(&watchers->stopping)) {
       pthread_mutex_lock(&watchers->lock);
       const bool has_watches = watchers->count > 0;
+      const bool draining = atomic_load(&watchers->draining);
       const bool found = has_watches && examine(watchers);
+      if (draining && !found)
+         note_drained(watchers);
       const uint64_t front = watchers->front, until_ms = look_at_progress(watchers);
       unlock(watchers);
       while (atomic_load(&watchers->waiting) > 0)
@@ -216,17 +229,18 @@ void kv_watchers_wake(struct kv_watchers *watchers)
 
 void kv_watchers_drain(struct kv_watchers *watchers)
 {
-   struct kv_watch_group *group;
-   lock(watchers);
    atomic_store(&watchers->draining, true);
-   LIST_FOREACH (group, &watchers->groups, others)
-      group->notify(group->context);
-   unlock(watchers);
+   wake(watchers);
 }
 
 bool kv_watchers_is_draining(const struct kv_watchers *watchers)
 {
    return atomic_load(&watchers->draining);
+}
+
+bool kv_watchers_is_drained(const struct kv_watchers *watchers)
+{
+   return atomic_load(&watchers->drained);
 }
 
 uint64_t kv_watchers_examined(const struct kv_watchers *watchers)

@@ -78,9 +78,12 @@ struct kv_history *kv_watchers_history(struct kv_watchers *watchers);
 
 /* Changes have been published in the history. Whoever did that. */
 void kv_watchers_wake(struct kv_watchers *watchers);
-/* The server is about to stop: every group is notified, and kv_watchers_is_draining is true. */
+/* The server is about to stop, and no change is made any more: no group is to be added
+ * (kv_watchers_is_draining). When every change has been looked at, kv_watchers_is_drained is true,
+ * and every group is notified. */
 void kv_watchers_drain(struct kv_watchers *watchers);
 bool kv_watchers_is_draining(const struct kv_watchers *watchers);
+bool kv_watchers_is_drained(const struct kv_watchers *watchers);
 /* A sequence up to which every change was looked at, and told to whom it concerns. */
 uint64_t kv_watchers_examined(const struct kv_watchers *watchers);
 

@@ -938,6 +938,29 @@ static void a_start_deletes_what_expired_meanwhile(void **state)
    assert_int_equal(statistics.changes, count);
 }
 
+static void no_key_is_deleted_for_its_time_once_that_was_stopped(void **state)
+{
+   struct fixture *fixture = *state;
+   set_targets(fixture, open_target(fixture, 0, "memory", NULL, 0), NULL);
+   const struct kv_terms soon = {.expiry = {KV_EXPIRY_AT, kv_clock_unix_ms() + 20}};
+   struct write write;
+   prepare_set(&write, "a", "v");
+   write.operation.terms = &soon;
+   submit(fixture, 0, &write.submission);
+   kv_commit_stop_expiring(fixture->commit);
+   assert_int_equal(await(&write), KV_OK);
+   bool has_come;
+   do {
+      has_come = kv_clock_unix_ms() > soon.expiry.at_ms;
+      assert_int_equal(set(fixture, "b", "v"), KV_OK); /* a batch deletes what is due */
+   } while (!has_come);
+   struct kv_commit_statistics statistics;
+   kv_commit_set_active(fixture->commit, fixture->active);
+   kv_commit_read_statistics(fixture->commit, &statistics);
+   assert_int_equal(statistics.expired, 0);
+   assert_kept(fixture, 0, "a", "v");
+}
+
 static void replaced_entries_are_told_once_somebody_wants_them(void **state)
 {
    struct fixture *fixture = *state;
@@ -1014,6 +1037,7 @@ int main(void)
        TEST(an_atomic_one_that_fails_has_changed_nothing),
        TEST(keys_are_deleted_by_themselves_when_their_time_has_come),
        TEST(a_start_deletes_what_expired_meanwhile),
+       TEST(no_key_is_deleted_for_its_time_once_that_was_stopped),
        TEST(replaced_entries_are_told_once_somebody_wants_them),
        TEST(a_range_is_deleted_whole_or_until_nobody_wants_it),
    };

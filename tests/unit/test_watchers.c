@@ -225,6 +225,7 @@ static void a_drain_notifies_every_group(void **state)
    kv_watchers_drain(fixture->watchers);
    await_notification(fixture);
    assert_true(kv_watchers_is_draining(fixture->watchers));
+   assert_true(kv_watchers_is_drained(fixture->watchers));
 }
 
 static void ranges_that_would_take_too_much_are_refused(void **state)

@@ -227,7 +227,8 @@ static bool is_over(struct kv_http2_worker *worker)
       return false;
    if (worker->now_ms >= worker->ends_at_ms)
       close_all(worker);
-   return LIST_EMPTY(&worker->connections) && atomic_load(&worker->base.calls) == 0;
+   return LIST_EMPTY(&worker->connections) && atomic_load(&worker->base.calls) == 0 &&
+          atomic_load(&worker->base.following) == 0;
 }
 
 /* ---- The loop ---- */

@@ -58,10 +58,10 @@ static void send_end(struct kv_stream_watch *watch)
                      "state");
    } else {
       kv_fail_reason(&end.status, KV_ABORTED, "WATCH_TOO_SLOW",
-                     "the client has not read fast enough: the server is about to give up the "
-                     "changes that come next; watch again from start_version on, or with the "
-                     "initial state where that is 0; to have it keep more, raise its setting "
-                     "watch-history");
+                     "the changes that come next are about to leave the server's history, or have "
+                     "left it, before the client has read them; watch again from start_version on, "
+                     "or with the initial state where that is 0; to have it keep more, raise its "
+                     "setting watch-history");
       end.start_version = resume_version(watch);
       kv_watchers_count_slow(stream->group.watchers);
    }
@@ -145,28 +145,42 @@ static bool check_users(struct kv_watch_stream *stream, struct kv_status *status
    return true;
 }
 
+/* The server is stopping, and all changes have been sent: what a watch was not concerned by is told
+ * as its progress, since after a start the server may have no change of before. */
+static void say_farewell(struct kv_watch_stream *stream)
+{
+   struct kv_status status;
+   struct kv_stream_watch *watch;
+   LIST_FOREACH (watch, &stream->watches, others)
+      if (watch->sent < stream->examined) {
+         kv_watch_send_progress(watch, stream->examined);
+         return; /* and the next one once this has left */
+      }
+   kv_fail_reason(&status, KV_UNAVAILABLE, "STOPPING",
+                  "the server is stopping; watch again from the last version received on");
+   fail(stream, &status);
+}
+
 static void work(struct kv_watch_stream *stream)
 {
    struct kv_status status;
    if (stream->over)
       return;
-   if (kv_watchers_is_draining(stream->group.watchers)) {
-      kv_fail_reason(&status, KV_UNAVAILABLE, "STOPPING",
-                     "the server is stopping; watch again from the last version received on");
-      fail(stream, &status);
-      return;
-   }
    if (stream->sending)
       return;
    if (!check_users(stream, &status)) {
       fail(stream, &status);
       return;
    }
+   /* First: then what is taken now is the last. */
+   const bool drained = kv_watchers_is_drained(stream->group.watchers);
    kv_watch_stream_take_told(stream);
    if (stream->owes_answer)
       send_answer(stream);
    else
       step_all(stream);
+   if (!stream->over && !stream->sending && drained && TAILQ_EMPTY(&stream->active))
+      say_farewell(stream);
 }
 
 /* ---- The stream ---- */

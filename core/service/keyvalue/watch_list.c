@@ -173,7 +173,8 @@ static enum kv_code find_start(struct kv_stream_watch *watch, uint64_t start, ui
       return kv_fail_reason(&end->status, KV_OUT_OF_RANGE, REASON_NOT_HELD,
                             "create.start_version: is %" PRIu64 ", and the server has the changes "
                             "from version %" PRIu64 " on; watch again with the initial state; to "
-                            "have it keep more, raise its setting watch-history",
+                            "have it keep more, raise its setting watch-history (a start begins "
+                            "with what the log has)",
                             start, end->lowest_version);
    }
    return KV_OK;
@@ -240,7 +241,7 @@ static enum kv_code create(struct kv_watch_stream *stream,
    stream->count++;
    stream->size += size_of(watch);
    stream->created = watch;
-   stream->answer_version = watch->from - 1;
+   stream->answer_version = watch->view ? 0 : watch->from - 1;
    return KV_OK;
 }
 
