@@ -2,6 +2,11 @@
 #include "core/service/internal.h"
 #include "core/service/validate.h"
 
+#include <inttypes.h>
+
+/* Field numbers of GetResponse. */
+enum { GET_VALUE = 1, GET_FOUND = 2 };
+
 static void submit(struct kv_service *service, struct kv_call *call,
                    const struct kv_operation *operation,
                    void (*done)(struct kv_submission *, const struct kv_status *))
@@ -15,13 +20,24 @@ static void submit(struct kv_service *service, struct kv_call *call,
                      &(struct kv_submission){.operations = kept, .count = 1, .done = done});
 }
 
+static void fail_full(const struct kv_write *write)
+{
+   struct kv_status status;
+   kv_fail_reason(&status, KV_RESOURCE_EXHAUSTED, KV_REASON_MEMORY_FULL,
+                  "value: the memory limit of %" PRIu64
+                  " bytes (server setting max-memory) leaves no space for it; delete keys or "
+                  "raise it",
+                  write->service->config.memory_max);
+   kv_message_fail(write->call, &status);
+}
+
 static void set_done(struct kv_submission *submission, const struct kv_status *status)
 {
    const struct kv_write *write = (struct kv_write *)submission;
    if (status) {
       kv_message_fail(write->call, status);
    } else if (submission->operations->code != KV_OK) {
-      kv_service_fail_full(write, "value", "leaves no space for it; delete keys or raise it");
+      fail_full(write);
    } else {
       kv_call_carried_out(write->call);
       kv_call_reply(write->call); /* google.protobuf.Empty has no bytes */
@@ -88,14 +104,14 @@ static bool encode_get(struct kv_call *call, const struct kv_entry *entry)
    struct kv_writer writer;
    size_t size = 0, in_place = 0;
    if (entry) {
-      size = kv_get_response_size(kv_entry_value(entry).size);
+      size = kv_optional_field_size(kv_entry_value(entry).size) + kv_number_field_size(true);
       in_place = kv_in_place_size(entry);
    }
    if (!kv_writer_begin(&writer, call, size, in_place))
       return false;
    if (entry) {
-      kv_writer_value(&writer, KV_GET_RESPONSE_VALUE, entry);
-      kv_writer_number(&writer, KV_GET_RESPONSE_FOUND, true);
+      kv_writer_value(&writer, GET_VALUE, entry);
+      kv_writer_number(&writer, GET_FOUND, true);
    }
    return kv_writer_end(&writer);
 }

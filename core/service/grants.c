@@ -41,36 +41,6 @@ static bool may_list(const struct kv_user *user, const ProtobufCMessage *message
    return kv_user_may(user, KV_ROLE_READ, kv_slice(NULL, 0));
 }
 
-/* `start` only leaves out keys of those that have the prefix. */
-static bool may_scan(const struct kv_user *user, const ProtobufCMessage *message)
-{
-   const Kvstore__ScanRequest *scan = (const Kvstore__ScanRequest *)message;
-   return kv_user_may(user, KV_ROLE_READ, bytes_of(scan->prefix));
-}
-
-static bool may_operate(const struct kv_user *user, const Kvstore__Operation *operation)
-{
-   switch (operation->operation_case) {
-   case KVSTORE__OPERATION__OPERATION_SET:
-      return may_set(user, &operation->set->base);
-   case KVSTORE__OPERATION__OPERATION_GET:
-      return may_get(user, &operation->get->base);
-   case KVSTORE__OPERATION__OPERATION_DEL:
-      return may_del(user, &operation->del->base);
-   default:
-      return true; /* names no key: the handler refuses it */
-   }
-}
-
-static bool may_batch(const struct kv_user *user, const ProtobufCMessage *message)
-{
-   const Kvstore__BatchRequest *batch = (const Kvstore__BatchRequest *)message;
-   for (size_t i = 0; i < batch->n_operations; i++)
-      if (!may_operate(user, batch->operations[i]))
-         return false;
-   return true;
-}
-
 /* ---- The table ---- */
 
 struct rule {
@@ -84,8 +54,6 @@ static const struct rule rules[] = {
     {&kvstore__get_request__descriptor, KV_NEED_KEYS, may_get},
     {&kvstore__del_request__descriptor, KV_NEED_KEYS, may_del},
     {&kvstore__keys_request__descriptor, KV_NEED_KEYS, may_list},
-    {&kvstore__batch_request__descriptor, KV_NEED_KEYS, may_batch},
-    {&kvstore__scan_request__descriptor, KV_NEED_KEYS, may_scan},
     {&kvstore__v1__get_request__descriptor, KV_NEED_KEYS, kv_keys_may_get},
     {&kvstore__v1__set_request__descriptor, KV_NEED_KEYS, kv_keys_may_set},
     {&kvstore__v1__delete_request__descriptor, KV_NEED_KEYS, kv_keys_may_delete},

@@ -69,26 +69,13 @@ struct kv_write {
  * for it. The operations must live as long as the call. For handlers. */
 void kv_service_submit(struct kv_service *service, struct kv_call *call,
                        const struct kv_submission *submission);
-/* For `done`: fails the call, as the write would exceed max-memory. `field` and `what` belong to
- * the text. */
-void kv_service_fail_full(const struct kv_write *write, const char *field, const char *what);
-
-/* Field numbers of GetResponse, and its size when the key was found. */
-enum { KV_GET_RESPONSE_VALUE = 1, KV_GET_RESPONSE_FOUND = 2 };
-static inline size_t kv_get_response_size(size_t value_size)
-{
-   return kv_optional_field_size(value_size) + kv_number_field_size(true);
-}
 
 /* data.c */
 void kv_service_set(void *service, struct kv_call *call, struct kv_slice request);
 void kv_service_get(void *service, struct kv_call *call, struct kv_slice request);
 void kv_service_del(void *service, struct kv_call *call, struct kv_slice request);
-/* batch.c */
-void kv_service_batch(void *service, struct kv_call *call, struct kv_slice request);
 /* keys.c */
 void kv_service_keys(void *service, struct kv_call *call, struct kv_slice request);
-void kv_service_scan(void *service, struct kv_call *call, struct kv_slice request);
 /* config.c */
 void kv_service_config(void *service, struct kv_call *call, struct kv_slice request);
 

@@ -1,12 +1,9 @@
-/* Keys and Scan of the old service: what the store holds, from one consistent view. */
+/* Keys: all keys that the store holds, from one consistent view. */
 #include "core/service/internal.h"
-#include "core/service/scan.h"
-#include "core/service/validate.h"
+#include "core/service/walk.h"
 
 /* A gRPC message cannot be larger than its 32-bit length; stay clear of signed 32 bits. */
 #define REPLY_SIZE_MAX ((size_t)INT32_MAX - 1024)
-
-/* ---- Keys ---- */
 
 enum { KEYS_RESPONSE_KEYS = 1 }; /* its field number */
 
@@ -54,7 +51,8 @@ static void continue_keys(void *context, struct kv_call *call)
       end_keys(call, keys, KV_OK, NULL);
    } else if (keys->size > REPLY_SIZE_MAX) {
       end_keys(call, keys, KV_RESOURCE_EXHAUSTED,
-               "the keys do not fit into one message; use Scan, which sends them in parts");
+               "the keys do not fit into one message; use kvstore.v1.KeyValueService/Scan, "
+               "which sends them in parts");
    } else if (kv_writer_begin(&keys->writer, call, keys->size, 0)) {
       keys->writing = true;
       kv_walk_rewind(&keys->walk);
@@ -80,33 +78,4 @@ void kv_service_keys(void *context, struct kv_call *call, struct kv_slice reques
    }
    *kv_call_state(call) = keys;
    continue_keys(service, call);
-}
-
-/* ---- Scan ---- */
-
-void kv_service_scan(void *context, struct kv_call *call, struct kv_slice request)
-{
-   struct kv_service *service = context;
-   const Kvstore__ScanRequest *wanted =
-       kv_service_request(service, call, &kvstore__scan_request__descriptor, request);
-   if (!wanted)
-      return;
-   const struct kv_slice prefix = kv_service_bytes(wanted->prefix);
-   const struct kv_slice start = kv_service_bytes(wanted->start);
-   struct kv_status status;
-   if (kv_validate_prefix("prefix", prefix, &status) != KV_OK ||
-       kv_validate_prefix("start", start, &status) != KV_OK) {
-      kv_message_fail(call, &status);
-      return;
-   }
-   kv_call_set_subject(call, prefix);
-   struct kv_scan_request scan = {.limit = wanted->limit,
-                                  .projection = wanted->keys_only ? KV_SCAN_KEYS : KV_SCAN_ENTRIES};
-   if (!kv_key_range_of_prefix(prefix, kv_call_arena(call), &scan.range)) {
-      kv_message_out_of_memory(call);
-      return;
-   }
-   if (kv_slice_compare(start, scan.range.start) > 0)
-      scan.range.start = start;
-   kv_scan_begin(service->config.store, call, &scan);
 }

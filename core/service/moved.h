@@ -9,7 +9,7 @@
 
 #include "core/rpc/rpc.h"
 
-#define KV_MOVED_METHODS 4
+#define KV_MOVED_METHODS 6
 
 /* Fills in KV_MOVED_METHODS methods; returns how many. */
 size_t kv_moved_methods(struct kv_rpc_method *methods);

@@ -3,12 +3,10 @@
 #include "core/service/keyvalue/keyvalue.h"
 #include "core/service/keyvalue/watch.h"
 #include "core/service/moved.h"
-#include "core/service/scan.h"
 
 #include "core/support/clock.h"
 #include "core/support/invariant.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 static bool create_for_workers(struct kv_service *service)
@@ -153,15 +151,6 @@ void kv_service_submit(struct kv_service *service, struct kv_call *call,
    kv_commit_add(service->config.commit, kv_call_worker(call), &write->submission);
 }
 
-void kv_service_fail_full(const struct kv_write *write, const char *field, const char *what)
-{
-   struct kv_status status;
-   kv_fail_reason(&status, KV_RESOURCE_EXHAUSTED, KV_REASON_MEMORY_FULL,
-                  "%s: the memory limit of %" PRIu64 " bytes (server setting max-memory) %s", field,
-                  write->service->config.memory_max, what);
-   kv_message_fail(write->call, &status);
-}
-
 void kv_service_turn_end(void *context, unsigned worker)
 {
    const struct kv_service *service = context;
@@ -182,25 +171,16 @@ size_t kv_service_methods(struct kv_service *service, struct kv_rpc_method *meth
        {.path = METHOD("Del"), .request = kv_service_del},
        {.path = METHOD("Keys"), .slow = true, .request = kv_service_keys},
        {.path = METHOD("Config"), .request = kv_service_config},
-       {.path = METHOD("Batch"), .compound = true, .request = kv_service_batch},
-       {.path = METHOD("Scan"),
-        .kind = KV_RPC_SERVER_STREAM,
-        .slow = true,
-        .request = kv_service_scan,
-        .sent = kv_scan_sent,
-        .closed = kv_scan_closed,
-        .kept = kv_scan_kept,
-        .resume = kv_scan_resume},
        {.path = DATA("DeleteRange"), .slow = true, .request = kv_keyvalue_delete_range},
        {.path = DATA("WaitDurable"), .request = kv_keyvalue_wait_durable},
        {.path = DATA("Scan"),
         .kind = KV_RPC_SERVER_STREAM,
         .slow = true,
         .request = kv_keyvalue_scan,
-        .sent = kv_scan_sent,
-        .closed = kv_scan_closed,
-        .kept = kv_scan_kept,
-        .resume = kv_scan_resume},
+        .sent = kv_keyvalue_scan_sent,
+        .closed = kv_keyvalue_scan_closed,
+        .kept = kv_keyvalue_scan_kept,
+        .resume = kv_keyvalue_scan_resume},
        {.path = DATA("Get"), .request = kv_keyvalue_get},
        {.path = DATA("Set"), .request = kv_keyvalue_set},
        {.path = DATA("Delete"), .request = kv_keyvalue_delete},

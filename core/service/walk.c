@@ -2,20 +2,6 @@
 
 #include "core/support/clock.h"
 
-bool kv_key_range_of_prefix(struct kv_slice prefix, struct kv_arena *arena,
-                            struct kv_key_range *range)
-{
-   *range = (struct kv_key_range){.start = KV_KEY_FIRST};
-   if (prefix.size == 0)
-      return true;
-   uint8_t *end = kv_arena_copy(arena, prefix.data, prefix.size);
-   if (!end)
-      return false;
-   end[prefix.size - 1]++; /* no byte of UTF-8 is the highest */
-   *range = (struct kv_key_range){prefix, kv_slice(end, prefix.size)};
-   return true;
-}
-
 bool kv_walk_begin(struct kv_walk *walk, struct kv_store *store, const struct kv_key_range *range,
                    bool descending)
 {

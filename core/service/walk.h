@@ -16,10 +16,6 @@
 /* All keys that clients can name: those that begin with NUL are the server's. */
 #define KV_KEY_FIRST kv_slice("\x01", 1)
 
-/* The keys that begin with `prefix`, which may be empty. False when memory runs out. */
-bool kv_key_range_of_prefix(struct kv_slice prefix, struct kv_arena *arena,
-                            struct kv_key_range *range);
-
 /* Entries of a stretch: 0.2 ms where they lie in their order, 0.7 ms where they do not. */
 #define KV_WALK_STRETCH 8192
 

@@ -85,14 +85,6 @@ METHODS = {
     "kvstore.KeyValueStore/Get": [(READ, lambda key: kv.GetRequest(key=key))],
     "kvstore.KeyValueStore/Del": [(WRITE, lambda key: kv.DelRequest(key=key))],
     "kvstore.KeyValueStore/Keys": [(READ, None)],
-    "kvstore.KeyValueStore/Scan": [(READ, lambda key: kv.ScanRequest(prefix=key)),
-                                   (READ, lambda key: kv.ScanRequest(prefix=key, start="zzz"))],
-    "kvstore.KeyValueStore/Batch": [
-        (WRITE, lambda key: kv.BatchRequest(
-            operations=[kv.Operation(set=kv.SetRequest(key=key, value=b"v"))])),
-        (READ, lambda key: kv.BatchRequest(operations=[kv.Operation(get=kv.GetRequest(key=key))])),
-        (WRITE, lambda key: kv.BatchRequest(
-            operations=[kv.Operation(**{"del": kv.DelRequest(key=key)})]))],
     "kvstore.KeyValueStore/Config": [(ADMIN, None)],
     "grpc.health.v1.Health/Check": [(None, None)],
     "grpc.health.v1.Health/Watch": [(None, None)],

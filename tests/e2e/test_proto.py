@@ -141,6 +141,29 @@ class EarlierCommits(unittest.TestCase):
         self.commit("string key = 2; bytes value = 3;", "more")
         self.assertBreaks("the first")
 
+    def test_of_the_frozen_service_only_what_moved_before_a_release_may_go(self):
+        text = """syntax = "proto3";
+package kvstore;
+service KeyValueStore {
+  rpc Get(GetRequest) returns (GetRequest);
+%s}
+message GetRequest {
+  string %s = 1;
+}
+%s"""
+        path = os.path.join(self.folder, "proto", "kvstore.proto")
+        moved = ("  rpc Scan(ScanRequest) returns (stream ScanRequest);\n",
+                 "message ScanRequest {\n  string prefix = 1;\n}\n")
+        for name, service, end in (("key", *moved), ("key", "", ""), ("name", "", "")):
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text % (service, name, end))
+            if end:
+                self.git("add", ".")
+                self.git("commit", "--quiet", "-m", "the service")
+            elif name == "key":
+                self.assertEqual(self.check(), (True, ""))
+        self.assertBreaks("name", "the service")
+
     def test_shallow_clone_says_that_nothing_was_compared_and_what_to_do(self):
         self.commit("string key = 1; bytes value = 2;", "more")
         shallow = f"{self.folder}-shallow"

@@ -1,4 +1,4 @@
-"""The calls beside the frozen five, health and reflection."""
+"""Batches, ranges, administration, health and reflection, and what has moved."""
 import concurrent.futures
 import os
 import threading
@@ -11,8 +11,10 @@ import http2
 from harness import (NOT_SERVING, PATIENCE, SERVING, admin, data, deleting, getting, health,
                      health_grpc, kv, reflection, reflection_grpc, reflection_v1alpha,
                      reflection_v1alpha_grpc, setting)
+from reasons import reason_of
 
 Code = grpc.StatusCode
+MIB = 1 << 20
 
 
 class Batch(harness.Case):
@@ -108,7 +110,7 @@ class Batch(harness.Case):
 class LargeValues(harness.Case):
     """They are sent straight from the store."""
 
-    SIZE = 1 << 20
+    SIZE = MIB
 
     def ask_without_reading(self, *requests):
         """A connection on which the reply to each (method, request) has begun: only its head has
@@ -373,13 +375,26 @@ class Administration(harness.Case):
 
     def test_a_method_that_has_moved_is_unimplemented_and_the_answer_names_the_new_one(self):
         server = self.start(mode="none")
-        for old, new in (("Configure", "Configure"), ("ListPlugins", "ListPlugins"),
-                         ("Save", "Save"), ("Status", "GetStatus")):
-            for request in (b"", b"\x0a\xff"):
-                call = server.channel.unary_unary(f"/kvstore.KeyValueStore/{old}")
-                self.assertFails(Code.UNIMPLEMENTED, lambda: call(request, timeout=PATIENCE),
-                                 f"kvstore.KeyValueStore/{old} has become "
-                                 f"kvstore.v1.AdminService/{new};", "kvstore/v1/admin.proto")
+        in_admin, in_data = ("AdminService", "admin.proto"), ("KeyValueService", "key_value.proto")
+        for old, new, (service, proto) in (
+                ("Batch", "Batch", in_data), ("Scan", "Scan", in_data),
+                ("Configure", "Configure", in_admin), ("ListPlugins", "ListPlugins", in_admin),
+                ("Save", "Save", in_admin), ("Status", "GetStatus", in_admin)):
+            # As a client of before would: that of Scan expects a stream.
+            kind = "unary_stream" if old == "Scan" else "unary_unary"
+            call = getattr(server.channel, kind)(f"/kvstore.KeyValueStore/{old}")
+            for request in (b"", b"\x0a\xff", b"\x0a\x05\x0a\x03\x0a\x01k", bytes(MIB)):
+                with self.subTest(old=old, size=len(request)), \
+                        self.assertRaises(grpc.RpcError) as caught:
+                    list(call(request, timeout=PATIENCE))
+                error = caught.exception
+                self.assertEqual((error.code(), *reason_of(error)),
+                                 (Code.UNIMPLEMENTED, "METHOD_MOVED", {}))
+                self.assertEqual(
+                    error.details(),
+                    f"kvstore.KeyValueStore/{old} has become kvstore.v1.{service}/{new}; "
+                    f"generate the client anew from kvstore/v1/{proto}")
+        self.assertEqual(server.keys(), [])
 
     def test_a_unix_socket_serves_as_a_port_does(self):
         import tempfile
@@ -515,13 +530,19 @@ class Reflection(harness.Case):
 
     def test_both_versions_describe_a_service_a_method_and_a_message(self):
         for version in self.VERSIONS:
-            for symbol in ("kvstore.KeyValueStore", "kvstore.KeyValueStore.Batch",
+            for symbol in ("kvstore.KeyValueStore", "kvstore.KeyValueStore.Set",
                            "kvstore.SetRequest", "kvstore.StorageMode"):
                 answer, = self.ask(version, {"file_containing_symbol": symbol})
                 files = self.files(answer)
                 methods = [method.name for method in files["kvstore.proto"].service[0].method]
-                self.assertEqual(methods[:5], ["Set", "Get", "Del", "Keys", "Config"])
+                self.assertEqual(methods, ["Set", "Get", "Del", "Keys", "Config"])
                 self.assertIn("google/protobuf/empty.proto", files)
+
+    def test_what_has_moved_is_described_at_its_old_place_no_longer(self):
+        for version in self.VERSIONS:
+            for symbol in ("KeyValueStore.Batch", "KeyValueStore.Scan", "BatchRequest", "Entry"):
+                answer, = self.ask(version, {"file_containing_symbol": f"kvstore.{symbol}"})
+                self.assertEqual(answer.error_response.error_code, Code.NOT_FOUND.value[0], symbol)
 
     def test_the_data_is_described_by_service_method_and_message(self):
         for symbol in ("kvstore.v1.KeyValueService", "kvstore.v1.KeyValueService.Watch",

@@ -281,6 +281,45 @@ void check_keyvalue_set_expiry(const struct check *check)
 
 /* ---- Lists ---- */
 
+/* Of the value that is there: what an operation takes of the limit on all of a Batch. */
+static size_t charge_of(const Operation *operation, const struct step *step)
+{
+   bool charged = true; /* SET_EXPIRY writes it again */
+   if (operation->kind_case == KVSTORE__V1__OPERATION__KIND_GET)
+      charged = !operation->get->omit_value;
+   else if (operation->kind_case == KVSTORE__V1__OPERATION__KIND_SET)
+      charged = operation->set->return_previous;
+   else if (operation->kind_case == KVSTORE__V1__OPERATION__KIND_DELETE)
+      charged = operation->delete_->return_previous;
+   else if (operation->kind_case == KVSTORE__V1__OPERATION__KIND_INCREMENT)
+      charged = false;
+   return charged && step->old ? step->old->value.size : 0;
+}
+
+static bool has_room(struct model *model, const Operation *operation, const struct step *step)
+{
+   char text[MODEL_TEXT_SIZE];
+   int64_t number;
+   if (operation->kind_case == KVSTORE__V1__OPERATION__KIND_SET)
+      return model_has_room(model, step->key, bytes_of(operation->set->value));
+   return operation->kind_case != KVSTORE__V1__OPERATION__KIND_INCREMENT ||
+          !sum(operation->increment, step->old, text, &number) ||
+          model_has_room(model, step->key, kv_slice_of(text));
+}
+
+/* What would be carried out otherwise is refused where it exceeds a limit, and only there. */
+static void check_limits(struct model *model, const Operation *operation, bool failed)
+{
+   const struct step step = step_of(model, operation);
+   if (expected_code(operation, &step) != KV_OK)
+      return;
+   const size_t charge = charge_of(operation, &step);
+   const bool fits = charge <= model->result_left;
+   if (fits)
+      model->result_left -= charge;
+   REQUIRE(failed == (!fits || !has_room(model, operation, &step)));
+}
+
 void check_keyvalue_batch(const struct check *check)
 {
    const Kvstore__V1__BatchRequest *batch = check->request;
@@ -296,6 +335,7 @@ void check_keyvalue_batch(const struct check *check)
       /* Of a mode that keeps nothing. */
       if (batch->durability > KVSTORE__V1__DURABILITY__DURABILITY_MEMORY && failed)
          continue;
+      check_limits(check->before, batch->operations[i], failed);
       judge(check->before, batch->operations[i], failed ? (enum kv_code)result->error->code : KV_OK,
             result);
    }

@@ -12,7 +12,7 @@
 #define CHECK_VALUE_MAX 256
 #define CHECK_MESSAGE_MAX 300
 
-/* Deletes every key, by Batch. `methods` is the table with the service's own methods. */
+/* Deletes every key. `methods` is the table with the service's own methods. */
 void check_empty_store(const struct kv_rpc_method *methods, struct kv_store *store);
 
 /* Sorts the methods by the numbers that they have in the corpus. */

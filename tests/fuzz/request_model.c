@@ -67,18 +67,17 @@ bool model_matches(const struct model *model, const struct kv_version *version)
           kv_version_sequence(version) == model->sequence;
 }
 
-uint64_t model_growth(const struct model *model, struct kv_slice key, struct kv_slice value)
+bool model_has_room(const struct model *model, struct kv_slice key, struct kv_slice value)
 {
    const struct model_pair *old = model_find(model, key);
    size_t before = old ? old->value.size : 0;
    size_t after = old ? value.size : key.size + value.size;
-   return after > before ? after - before : 0;
+   return after <= before || model->bytes + (after - before) <= CHECK_MEMORY_MAX;
 }
 
-bool model_set(struct model *model, struct kv_slice key, struct kv_slice value, bool bounded)
+bool model_set(struct model *model, struct kv_slice key, struct kv_slice value)
 {
-   uint64_t growth = model_growth(model, key, value);
-   if (bounded && growth > 0 && model->bytes + growth > CHECK_MEMORY_MAX)
+   if (!model_has_room(model, key, value))
       return false;
    model_put(model, key, value, 0, model->sequence + 1);
    return true;

@@ -41,10 +41,10 @@ void model_take_hidden(struct model *model, const struct kv_version *version);
 bool model_matches(const struct model *model, const struct kv_version *version);
 const struct model_pair *model_find(const struct model *model, struct kv_slice key);
 
-/* By how much a set of this pair makes the data grow. */
-uint64_t model_growth(const struct model *model, struct kv_slice key, struct kv_slice value);
+/* Whether the memory limit has space for a set of this pair. */
+bool model_has_room(const struct model *model, struct kv_slice key, struct kv_slice value);
 /* Each does what the operation does, and returns the result that it must have had. */
-bool model_set(struct model *model, struct kv_slice key, struct kv_slice value, bool bounded);
+bool model_set(struct model *model, struct kv_slice key, struct kv_slice value);
 bool model_delete(struct model *model, struct kv_slice key);
 /* The same without a limit, and with an expiry and the version that the answer told. */
 void model_put(struct model *model, struct kv_slice key, struct kv_slice value, int64_t expires_at,

@@ -9,8 +9,6 @@
 
 #include "tests/support/service_fixture.h"
 
-#define KEYVALUE(method) "KeyValueService/" method
-
 /* What the clock of the service and the pipeline says. Threads wait by the true passing of time, so
  * that a key whose time has come by this clock alone is not deleted meanwhile. */
 #define KEYVALUE_NOW INT64_C(1900000000000)

@@ -54,7 +54,9 @@ int service_fixture_set_up(void **state);
 int service_fixture_tear_down(void **state);
 
 /* ---- Calls: by the method's name, e.g. "Set" of the frozen service, "GetStatus" of the
- * AdminService, or "KeyValueService/Set" ---- */
+ * AdminService, or KEYVALUE("Set") ---- */
+
+#define KEYVALUE(method) "KeyValueService/" method
 
 const struct kv_rpc_method *service_method(const struct service_fixture *fixture, const char *name);
 /* Runs a call to its end; as fake_call_run. */

@@ -40,8 +40,6 @@ union request {
    Kvstore__SetRequest set;
    Kvstore__GetRequest get;
    Kvstore__DelRequest del;
-   Kvstore__ScanRequest scan;
-   Kvstore__BatchRequest batch;
    Kvstore__V1__GetRequest v1_get;
    Kvstore__V1__SetRequest v1_set;
    Kvstore__V1__DeleteRequest v1_delete;
@@ -57,7 +55,6 @@ union request {
 /* Behind an operation that everybody may do. */
 struct made {
    union request request;
-   Kvstore__Operation harmless, operation, *operations[2];
    union request part;
    Kvstore__V1__Operation v1_harmless, v1_operation, *v1_operations[2];
    Kvstore__V1__Condition condition;
@@ -82,43 +79,6 @@ static void make_del(struct made *made, ProtobufCBinaryData key)
 {
    made->request.del = (Kvstore__DelRequest)KVSTORE__DEL_REQUEST__INIT;
    made->request.del.key = key;
-}
-
-static void make_scan(struct made *made, ProtobufCBinaryData key)
-{
-   made->request.scan = (Kvstore__ScanRequest)KVSTORE__SCAN_REQUEST__INIT;
-   made->request.scan.prefix = key;
-}
-
-static void make_batch(struct made *made, Kvstore__Operation__OperationCase kind)
-{
-   made->part = made->request;
-   made->harmless = made->operation = (Kvstore__Operation)KVSTORE__OPERATION__INIT;
-   made->operation.operation_case = kind;
-   made->operation.set = &made->part.set; /* all members of the union are pointers */
-   made->operations[0] = &made->harmless;
-   made->operations[1] = &made->operation;
-   made->request.batch = (Kvstore__BatchRequest)KVSTORE__BATCH_REQUEST__INIT;
-   made->request.batch.n_operations = 2;
-   made->request.batch.operations = made->operations;
-}
-
-static void make_batch_set(struct made *made, ProtobufCBinaryData key)
-{
-   make_set(made, key);
-   make_batch(made, KVSTORE__OPERATION__OPERATION_SET);
-}
-
-static void make_batch_get(struct made *made, ProtobufCBinaryData key)
-{
-   make_get(made, key);
-   make_batch(made, KVSTORE__OPERATION__OPERATION_GET);
-}
-
-static void make_batch_del(struct made *made, ProtobufCBinaryData key)
-{
-   make_del(made, key);
-   make_batch(made, KVSTORE__OPERATION__OPERATION_DEL);
 }
 
 /* ---- kvstore.v1.KeyValueService ---- */
@@ -317,10 +277,6 @@ static const struct {
     {"kvstore.SetRequest.key", KV_ROLE_WRITE, make_set},
     {"kvstore.GetRequest.key", KV_ROLE_READ, make_get},
     {"kvstore.DelRequest.key", KV_ROLE_WRITE, make_del},
-    {"kvstore.ScanRequest.prefix", KV_ROLE_READ, make_scan},
-    {"kvstore.BatchRequest.operations.set.key", KV_ROLE_WRITE, make_batch_set},
-    {"kvstore.BatchRequest.operations.get.key", KV_ROLE_READ, make_batch_get},
-    {"kvstore.BatchRequest.operations.del.key", KV_ROLE_WRITE, make_batch_del},
     {"kvstore.v1.GetRequest.key", KV_ROLE_READ, make_v1_get},
     {"kvstore.v1.SetRequest.key", KV_ROLE_WRITE, make_v1_set},
     {"kvstore.v1.SetRequest.key", BOTH, make_v1_set_previous},
@@ -352,14 +308,10 @@ static const struct {
 
 /* Only leaves out some of the keys that another field names. */
 static const char *const harmless_fields[] = {
-    "kvstore.ScanRequest.start",
     /* Alone or together they widen no range beyond what a grant must cover: test_key_range.c. */
-    "kvstore.v1.DeleteRangeRequest.range.start",
-    "kvstore.v1.DeleteRangeRequest.range.end",
-    "kvstore.v1.ScanRequest.range.start",
-    "kvstore.v1.ScanRequest.range.end",
-    "kvstore.v1.WatchRequest.create.ranges.start",
-    "kvstore.v1.WatchRequest.create.ranges.end",
+    "kvstore.v1.DeleteRangeRequest.range.start",   "kvstore.v1.DeleteRangeRequest.range.end",
+    "kvstore.v1.ScanRequest.range.start",          "kvstore.v1.ScanRequest.range.end",
+    "kvstore.v1.WatchRequest.create.ranges.start", "kvstore.v1.WatchRequest.create.ranges.end",
 };
 
 /* ---- Users ---- */
@@ -448,8 +400,6 @@ static const struct {
     {"kvstore.GetRequest", KV_ROLE_READ},
     {"kvstore.DelRequest", KV_ROLE_WRITE},
     {"kvstore.KeysRequest", KV_ROLE_READ},
-    {"kvstore.ScanRequest", KV_ROLE_READ},
-    {"kvstore.BatchRequest", 0},
     {"kvstore.v1.GetRequest", KV_ROLE_READ},
     {"kvstore.v1.SetRequest", KV_ROLE_WRITE},
     {"kvstore.v1.DeleteRequest", KV_ROLE_WRITE},
@@ -569,20 +519,20 @@ static void a_start_does_not_widen_a_prefix_and_no_other_operation_excuses_one(v
    struct kv_users *users = user_with("readwrite:app/");
    const struct kv_user *user = kv_users_of_uid(users, 1);
    (void)state;
-   made.request.scan = (Kvstore__ScanRequest)KVSTORE__SCAN_REQUEST__INIT;
-   made.request.scan.start = (ProtobufCBinaryData){5, (uint8_t *)"app/x"};
+   make_v1_scan_prefix(&made, (ProtobufCBinaryData){0});
+   made.range.start = (ProtobufCBinaryData){5, (uint8_t *)"app/x"};
    assert_answer(user, &made.request.base, KV_PERMISSION_DENIED, "start", "app/", "app/x");
-   made.request.scan.prefix = (ProtobufCBinaryData){4, (uint8_t *)"app/"};
-   made.request.scan.start = (ProtobufCBinaryData){1, (uint8_t *)"a"};
+   made.range.prefix = (ProtobufCBinaryData){4, (uint8_t *)"app/"};
+   made.range.start = (ProtobufCBinaryData){1, (uint8_t *)"a"};
    assert_answer(user, &made.request.base, KV_OK, "start", "app/", "a");
 
    struct made foreign;
    memset(&foreign, 0, sizeof foreign);
-   make_batch_get(&foreign, (ProtobufCBinaryData){1, (uint8_t *)"b"});
+   make_v1_batch_get(&foreign, (ProtobufCBinaryData){1, (uint8_t *)"b"});
    memset(&made, 0, sizeof made);
-   make_batch_get(&made, (ProtobufCBinaryData){5, (uint8_t *)"app/x"});
+   make_v1_batch_get(&made, (ProtobufCBinaryData){5, (uint8_t *)"app/x"});
    assert_answer(user, &made.request.base, KV_OK, "batch", "app/", "app/x");
-   made.operations[0] = &foreign.operation;
+   made.v1_operations[0] = &foreign.v1_operation;
    assert_answer(user, &made.request.base, KV_PERMISSION_DENIED, "batch", "app/", "b, app/x");
    kv_users_destroy(users);
 }

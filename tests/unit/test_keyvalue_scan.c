@@ -20,6 +20,8 @@
 #define KEYS KVSTORE__V1__SCAN_REQUEST__PROJECTION__PROJECTION_KEYS
 #define COUNT KVSTORE__V1__SCAN_REQUEST__PROJECTION__PROJECTION_COUNT
 
+#define MESSAGE_MAX ((size_t)256 * 1024 + 16) /* beside its entries, a message has its version */
+
 static size_t held_views;
 
 struct kv_store_view *__real_kv_store_view_create(struct kv_store *store);
@@ -339,6 +341,36 @@ static void large_values_are_shown_or_left_out_whole(void **state)
    release(&result);
 }
 
+/* Small values and large ones, which are sent in place, in turn; each message within its limit. */
+static void values_of_all_sizes_come_back_whole(void **state)
+{
+   static const size_t sizes[] = {0, KV_ENTRY_KEEP_MIN - 1, KV_ENTRY_KEEP_MIN, 150000};
+   enum { ENTRIES = 24 };
+   for (unsigned i = 0; i < ENTRIES; i++) {
+      const char key[] = {(char)('a' + i), '\0'};
+      put(*state, kv_slice_of(key), sizes[i % 4], 0);
+   }
+   publish(*state);
+   const request_type request = KVSTORE__V1__SCAN_REQUEST__INIT;
+   struct result result;
+   unsigned found = 0;
+   scan(*state, &request, &result);
+   for (size_t i = 0; i < result.count; i++) {
+      const Kvstore__V1__ScanResponse *message = result.messages[i];
+      const size_t size = kvstore__v1__scan_response__get_packed_size(message);
+      assert_true(size <= MESSAGE_MAX || message->n_entries == 1);
+      for (size_t j = 0; j < message->n_entries; j++, found++) {
+         const ProtobufCBinaryData value = message->entries[j]->value;
+         assert_int_equal(message->entries[j]->key.data[0], 'a' + found);
+         assert_int_equal(value.len, sizes[found % 4]);
+         for (size_t k = 0; k < value.len; k++)
+            assert_int_equal(value.data[k], 'v');
+      }
+   }
+   assert_int_equal(found, ENTRIES);
+   release(&result);
+}
+
 static void keys_are_counted_however_many_there_are(void **state)
 {
    struct fixture *fixture = *state;
@@ -535,17 +567,19 @@ static void a_request_that_makes_no_sense_is_refused(void **state)
 static void a_scan_that_is_cut_off_at_any_message_holds_no_view(void **state)
 {
    struct fixture *fixture = *state;
-   fill(*state, 10000, 100, 0);
-   publish(*state);
-   struct fake_answer answer;
-   size_t count = 0;
-   do {
-      const struct fake_client client = {.leaves_at = ++count};
-      fake_call_run(fixture->scan, kv_slice(NULL, 0), &client, &answer);
-      assert_int_equal(held_views, 0);
-      fake_answer_deinit(&answer);
-   } while (!answer.ended);
-   assert_in_range(count, 3, 10);
+   for (size_t size = 1; size <= 100; size += 99) { /* so many entries, or bytes, are a message */
+      fill(*state, 10000, size, 0);
+      publish(*state);
+      struct fake_answer answer;
+      size_t count = 0;
+      do {
+         const struct fake_client client = {.leaves_at = ++count};
+         fake_call_run(fixture->scan, kv_slice(NULL, 0), &client, &answer);
+         assert_int_equal(held_views, 0);
+         fake_answer_deinit(&answer);
+      } while (!answer.ended);
+      assert_in_range(count, 3, 10);
+   }
 }
 
 static void a_scan_that_finds_no_memory_fails_and_holds_no_view(void **state)
@@ -589,6 +623,25 @@ static void a_scan_that_is_ended_says_where_to_go_on(void **state)
    }
 }
 
+static void the_place_to_go_on_is_the_first_key_that_may_be_missing(void **state)
+{
+   struct fixture *fixture = *state;
+   fill(*state, 10000, 1, 0);
+   publish(*state);
+   struct fake_answer answer;
+   char words[64];
+   struct kv_call *call = fake_call_begin(fixture->scan, kv_slice(NULL, 0), NULL, &answer);
+   fixture->scan->resume(fixture->service, call, words, sizeof words);
+   assert_string_equal(words, "; continue with range.start = \"000000\"");
+   assert_true(fake_call_sent(call));
+   fixture->scan->resume(fixture->service, call, words, sizeof words);
+   assert_string_equal(words, "; continue with range.start = \"004096\"");
+   fixture->scan->resume(fixture->service, call, words, 10); /* the key takes too much of it */
+   assert_string_equal(words, "; continu");
+   fake_call_end(call);
+   fake_answer_deinit(&answer);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -599,6 +652,7 @@ int main(void)
        TEST(no_answer_has_hidden_keys_or_those_whose_time_has_come),
        TEST(an_entry_is_shown_with_its_version_and_expiry),
        TEST(large_values_are_shown_or_left_out_whole),
+       TEST(values_of_all_sizes_come_back_whole),
        TEST(keys_are_counted_however_many_there_are),
        TEST(a_long_run_of_expired_keys_is_passed_over),
        TEST(pages_join_without_gap_or_repetition),
@@ -610,6 +664,7 @@ int main(void)
        TEST(a_scan_that_is_cut_off_at_any_message_holds_no_view),
        TEST(a_scan_that_finds_no_memory_fails_and_holds_no_view),
        TEST(a_scan_that_is_ended_says_where_to_go_on),
+       TEST(the_place_to_go_on_is_the_first_key_that_may_be_missing),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }

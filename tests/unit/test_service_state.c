@@ -28,11 +28,14 @@ static Kvstore__V1__ConfigureRequest configure = KVSTORE__V1__CONFIGURE_REQUEST_
 static Kvstore__V1__ConfigureRequest validate = KVSTORE__V1__CONFIGURE_REQUEST__INIT;
 static Kvstore__V1__ConfigureRequest shadow = KVSTORE__V1__CONFIGURE_REQUEST__INIT;
 static Kvstore__V1__ListPluginsRequest list_plugins = KVSTORE__V1__LIST_PLUGINS_REQUEST__INIT;
-static Kvstore__Operation setting = KVSTORE__OPERATION__INIT, *writes[] = {&setting};
-static Kvstore__Operation getting = KVSTORE__OPERATION__INIT, *gets[] = {&getting, &getting};
-static Kvstore__BatchRequest write_batch = KVSTORE__BATCH_REQUEST__INIT;
-static Kvstore__BatchRequest read_batch = KVSTORE__BATCH_REQUEST__INIT;
-static Kvstore__ScanRequest scan = KVSTORE__SCAN_REQUEST__INIT;
+static Kvstore__V1__SetRequest put = KVSTORE__V1__SET_REQUEST__INIT;
+static Kvstore__V1__GetRequest look = KVSTORE__V1__GET_REQUEST__INIT;
+static Kvstore__V1__Operation setting = KVSTORE__V1__OPERATION__INIT, *writes[] = {&setting};
+static Kvstore__V1__Operation getting = KVSTORE__V1__OPERATION__INIT,
+                              *gets[] = {&getting, &getting};
+static Kvstore__V1__BatchRequest write_batch = KVSTORE__V1__BATCH_REQUEST__INIT;
+static Kvstore__V1__BatchRequest read_batch = KVSTORE__V1__BATCH_REQUEST__INIT;
+static Kvstore__V1__ScanRequest scan = KVSTORE__V1__SCAN_REQUEST__INIT;
 static Kvstore__V1__SaveRequest save = KVSTORE__V1__SAVE_REQUEST__INIT;
 static Kvstore__V1__GetStatusRequest status = KVSTORE__V1__GET_STATUS_REQUEST__INIT;
 
@@ -45,9 +48,9 @@ static const struct {
     {"Get", &get.base, false},
     {"Del", &del.base, true},
     {"Keys", &keys.base, false},
-    {"Batch", &write_batch.base, true},
-    {"Batch", &read_batch.base, false},
-    {"Scan", &scan.base, false},
+    {KEYVALUE("Batch"), &write_batch.base, true},
+    {KEYVALUE("Batch"), &read_batch.base, false},
+    {KEYVALUE("Scan"), &scan.base, false},
     {"ListPlugins", &list_plugins.base, false},
     {"GetStatus", &status.base, false},
     {"Save", &save.base, false},
@@ -74,10 +77,12 @@ static void make_requests(void)
    shadow = configure;
    shadow.shadow = true;
    shadow.shadow_time_case = KVSTORE__V1__CONFIGURE_REQUEST__SHADOW_TIME_SHADOW_SECONDS;
-   setting.operation_case = KVSTORE__OPERATION__OPERATION_SET;
-   setting.set = &set;
-   getting.operation_case = KVSTORE__OPERATION__OPERATION_GET;
-   getting.get = &get;
+   put.key = look.key = set.key;
+   put.value = set.value;
+   setting.kind_case = KVSTORE__V1__OPERATION__KIND_SET;
+   setting.set = &put;
+   getting.kind_case = KVSTORE__V1__OPERATION__KIND_GET;
+   getting.get = &look;
    write_batch.n_operations = 1;
    write_batch.operations = writes;
    read_batch.n_operations = 2;

@@ -275,36 +275,42 @@ static void gets_alone_see_one_version_and_no_key_that_has_expired(void **state)
    release(batched);
 }
 
-/* The frozen service has batches as well. */
-static void a_frozen_batch_shows_no_key_that_has_expired(void **state)
+static void beside_writes_no_key_is_seen_that_has_expired_either(void **state)
 {
    Kvstore__V1__Expiry expiry = keyvalue_ttl(KEYVALUE_HOUR);
    Kvstore__V1__SetRequest set = keyvalue_set_of("k", "brief");
    set.expiry = &expiry;
    release(keyvalue_set(*state, &set));
-   Kvstore__GetRequest get = KVSTORE__GET_REQUEST__INIT;
-   Kvstore__DelRequest del = KVSTORE__DEL_REQUEST__INIT;
-   get.key = del.key = service_text("k");
-   Kvstore__Operation operations[2] = {KVSTORE__OPERATION__INIT, KVSTORE__OPERATION__INIT};
-   Kvstore__Operation *pointers[2] = {&operations[0], &operations[1]};
-   operations[0].operation_case = KVSTORE__OPERATION__OPERATION_GET;
-   operations[0].get = &get;
-   operations[1].operation_case = KVSTORE__OPERATION__OPERATION_DEL;
-   operations[1].del = &del;
-   Kvstore__BatchRequest request = KVSTORE__BATCH_REQUEST__INIT;
-   request.operations = pointers;
-   for (request.n_operations = 1; request.n_operations <= 2; request.n_operations++) {
-      for (int due = 0; due < (request.n_operations == 1 ? 2 : 1); due++) {
-         Kvstore__BatchResponse *reply =
-             service_reply(*state, "Batch", &request.base, &kvstore__batch_response__descriptor);
-         const bool expected = request.n_operations == 1 && due == 0;
-         assert_int_equal(reply->results[0]->get->found, expected);
-         if (request.n_operations == 2)
-            assert_false(reply->results[1]->del->success);
-         release(reply);
-         keyvalue_advance(KEYVALUE_HOUR);
-      }
-   }
+   keyvalue_advance(KEYVALUE_HOUR);
+   Kvstore__V1__GetRequest get = keyvalue_get_of("k");
+   Kvstore__V1__DeleteRequest delete = keyvalue_delete_of("k");
+   add(&then, &get.base);
+   add(&then, &delete.base);
+   Kvstore__V1__BatchResponse *batched = batch(*state);
+   assert_got(batched->results[0], NULL, 0);
+   assert_false(batched->results[1]->delete_->deleted);
+   release(batched);
+   Kvstore__V1__TransactionResponse *transacted = transact(*state);
+   assert_got(transacted->results[0], NULL, 0);
+   assert_false(transacted->results[1]->delete_->deleted);
+   release(transacted);
+}
+
+static void a_value_that_is_too_large_is_named_with_its_place(void **state)
+{
+   static const char value[SERVICE_VALUE_MAX + 1];
+   Kvstore__V1__SetRequest good = keyvalue_set_of("good", "v"), large = keyvalue_set_of("k", "");
+   large.value = (ProtobufCBinaryData){sizeof value, (uint8_t *)(uintptr_t)value};
+   add(&then, &good.base);
+   add(&then, &large.base);
+   const Kvstore__V1__TransactionRequest transaction = transaction_of_all();
+   service_refused_for(*state, KEYVALUE("Transaction"), &transaction.base, KV_INVALID_ARGUMENT,
+                       "VALUE_TOO_LARGE", NULL, "success[1].set.value: 204801 bytes given", NULL);
+   const Kvstore__V1__BatchRequest request = batch_of_all();
+   service_refused_for(*state, KEYVALUE("Batch"), &request.base, KV_INVALID_ARGUMENT,
+                       "VALUE_TOO_LARGE", NULL, "operations[1].set.value: 204801 bytes given",
+                       "max-value-size", NULL);
+   keyvalue_assert_entry(*state, "good", NULL, 0, 0);
 }
 
 /* ---- Transaction ---- */
@@ -608,6 +614,77 @@ static void a_batch_needs_something_and_has_a_limit(void **state)
    release(reply);
 }
 
+/* Without the pipeline. */
+static void the_gets_of_a_batch_that_are_too_much_for_one_answer_fail_alone(void **state)
+{
+   static const char half[SERVICE_MESSAGE_MAX / 2 + 1];
+   Kvstore__V1__SetRequest set = keyvalue_set_of("large", "");
+   set.value = (ProtobufCBinaryData){sizeof half, (uint8_t *)(uintptr_t)half};
+   release(keyvalue_set(*state, &set));
+   const uint64_t version = keyvalue_put(*state, "small", "v");
+   Kvstore__V1__GetRequest large = keyvalue_get_of("large"), small = keyvalue_get_of("small");
+   add(&then, &large.base);
+   add(&then, &large.base);
+   add(&then, &small.base);
+   Kvstore__V1__BatchResponse *reply = batch(*state);
+   assert_int_equal(reply->results[0]->get->entry->value.len, sizeof half);
+   assert_error(reply->results[1], KV_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE", 0);
+   assert_got(reply->results[2], "v", version);
+   release(reply);
+}
+
+/* ---- Faults ---- */
+
+static struct service_fixture *create_failing_at_the_second_write(void)
+{
+   static const struct kv_mode_option options[] = {{"write", "io"}, {"healthy_writes", "1"}};
+   const struct service_setup setup = {.mode = "faulty", .options = options, .option_count = 2};
+   then.count = otherwise.count = comparison_count = 0;
+   return service_fixture_create(&setup);
+}
+
+static void add_numbered(size_t count)
+{
+   static char keys[TRANSACTION_MAX][16];
+   static Kvstore__V1__SetRequest sets[TRANSACTION_MAX];
+   for (size_t i = 0; i < count; i++) {
+      snprintf(keys[i], sizeof keys[i], "%06zu", i);
+      sets[i] = keyvalue_set_of(keys[i], "v");
+      add(&then, &sets[i].base);
+   }
+}
+
+static void a_part_of_a_batch_that_fails_is_an_error_of_its_operations_alone(void **state)
+{
+   (void)state;
+   struct service_fixture *fixture = create_failing_at_the_second_write();
+   add_numbered(TRANSACTION_MAX);
+   Kvstore__V1__BatchResponse *reply = batch(fixture);
+   size_t done = 0;
+   while (reply->results[done]->kind_case == KVSTORE__V1__OPERATION_RESULT__KIND_SET)
+      done++;
+   assert_in_range(done, 1, TRANSACTION_MAX - 1);
+   for (size_t i = done; i < TRANSACTION_MAX; i++)
+      assert_error(reply->results[i], KV_UNAVAILABLE, "READ_ONLY", 0);
+   release(reply);
+   Kvstore__V1__GetStatusResponse *status = service_status(fixture);
+   assert_int_equal(status->keys, done);
+   release(status);
+   service_fixture_destroy(fixture);
+}
+
+static void a_transaction_has_no_parts(void **state)
+{
+   (void)state;
+   struct service_fixture *fixture = create_failing_at_the_second_write();
+   add_numbered(TRANSACTION_MAX);
+   release(transact(fixture));
+   const Kvstore__V1__TransactionRequest request = transaction_of_all();
+   service_refused(fixture, KEYVALUE("Transaction"), &request.base, KV_UNAVAILABLE, "told to fail",
+                   NULL);
+   service_fixture_destroy(fixture);
+}
+
 static void what_has_no_space_is_refused_alone_in_a_batch_and_whole_in_a_transaction(void **state)
 {
    (void)state;
@@ -615,15 +692,18 @@ static void what_has_no_space_is_refused_alone_in_a_batch_and_whole_in_a_transac
    const struct service_setup setup = {.memory_max = 1000};
    struct service_fixture *fixture = service_fixture_create(&setup);
    then.count = otherwise.count = comparison_count = 0;
-   Kvstore__V1__SetRequest a = keyvalue_set_of("a", ""), b = keyvalue_set_of("b", "");
+   Kvstore__V1__SetRequest a = keyvalue_set_of("a", ""), b = keyvalue_set_of("b", ""),
+                           small = keyvalue_set_of("c", "v");
    a.value = b.value = (ProtobufCBinaryData){sizeof value, (uint8_t *)(uintptr_t)value};
    add(&then, &a.base);
    add(&then, &b.base);
+   add(&then, &small.base);
    refuse_operation(fixture, KV_RESOURCE_EXHAUSTED, "MEMORY_FULL", NULL, "1000 bytes");
    keyvalue_assert_entry(fixture, "a", NULL, 0, 0);
    Kvstore__V1__BatchResponse *reply = batch(fixture);
    assert_int_equal(reply->results[0]->kind_case, KVSTORE__V1__OPERATION_RESULT__KIND_SET);
    assert_error(reply->results[1], KV_RESOURCE_EXHAUSTED, "MEMORY_FULL", 0);
+   assert_int_equal(reply->results[2]->kind_case, KVSTORE__V1__OPERATION_RESULT__KIND_SET);
    release(reply);
    service_fixture_destroy(fixture);
 }
@@ -637,7 +717,8 @@ int main(void)
        TEST(a_bad_operation_is_named_with_its_place_and_nothing_happens),
        TEST(one_of_several_has_neither_durability_nor_request_id_of_its_own),
        TEST(gets_alone_see_one_version_and_no_key_that_has_expired),
-       TEST(a_frozen_batch_shows_no_key_that_has_expired),
+       TEST(beside_writes_no_key_is_seen_that_has_expired_either),
+       TEST(a_value_that_is_too_large_is_named_with_its_place),
        TEST(comparisons_choose_the_list_that_is_carried_out),
        TEST(a_transaction_may_consist_of_comparisons_alone),
        TEST(an_operation_that_fails_makes_the_transaction_fail_without_a_trace),
@@ -651,6 +732,9 @@ int main(void)
        TEST(gets_alone_are_as_durable_as_is_asked_for),
        TEST(operations_of_a_batch_fail_alone),
        TEST(a_batch_needs_something_and_has_a_limit),
+       TEST(the_gets_of_a_batch_that_are_too_much_for_one_answer_fail_alone),
+       cmocka_unit_test(a_part_of_a_batch_that_fails_is_an_error_of_its_operations_alone),
+       cmocka_unit_test(a_transaction_has_no_parts),
        cmocka_unit_test(what_has_no_space_is_refused_alone_in_a_batch_and_whole_in_a_transaction),
    };
    return cmocka_run_group_tests_name("service transaction", tests, NULL, NULL);

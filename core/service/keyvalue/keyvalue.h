@@ -37,5 +37,9 @@ void kv_keyvalue_watch_closed(void *service, struct kv_call *call);
 size_t kv_keyvalue_watch_kept(void *service, struct kv_call *call);
 void kv_keyvalue_watch_resume(void *service, struct kv_call *call, char *text, size_t size);
 void kv_keyvalue_scan(void *service, struct kv_call *call, struct kv_slice request);
+void kv_keyvalue_scan_sent(void *service, struct kv_call *call);
+void kv_keyvalue_scan_closed(void *service, struct kv_call *call);
+size_t kv_keyvalue_scan_kept(void *service, struct kv_call *call);
+void kv_keyvalue_scan_resume(void *service, struct kv_call *call, char *text, size_t size);
 
 #endif
