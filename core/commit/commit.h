@@ -235,8 +235,8 @@ void kv_commit_add(struct kv_commit *commit, unsigned worker, struct kv_submissi
  */
 void kv_commit_flush(struct kv_commit *commit, unsigned worker);
 
-/* No key is deleted any more because its time has come; reads go on passing over those. Returns when
- * no batch deletes one. */
+/* No key is deleted any more because its time has come; reads go on passing over those. Returns
+ * when no batch deletes one. */
 void kv_commit_stop_expiring(struct kv_commit *commit);
 
 /* Whether the values that changes replace are given to the observer (targets.h). Any thread; holds

@@ -174,8 +174,8 @@ enum kv_code kv_rpc_listen(struct kv_rpc *rpc, const char *address, int *port,
                            struct kv_status *status);
 enum kv_code kv_rpc_start(struct kv_rpc *rpc, struct kv_status *status);
 /* Refuses new calls as UNAVAILABLE and waits for those in flight, at most `grace_ms`, and then for
- * those that follow; then closes all connections, cancels the remaining calls and waits for them. Returns when no handler runs and
- * none will. Not from a handler. */
+ * those that follow; then closes all connections, cancels the remaining calls and waits for them.
+ * Returns when no handler runs and none will. Not from a handler. */
 void kv_rpc_stop(struct kv_rpc *rpc, int64_t grace_ms);
 /* After kv_rpc_stop, or without a start. */
 void kv_rpc_destroy(struct kv_rpc *rpc);

@@ -139,6 +139,8 @@ static void put_commit(struct kv_exposition *page, const struct kv_commit_statis
                         "Changes in each committed batch.");
    kv_exposition_histogram(page, &KV_NO_LABELS, &batch_scale, commit->buckets,
                            (double)commit->changes);
+   kv_exposition_counter(page, "kvstore_expired_keys_total",
+                         "Keys deleted because their time had come.", (double)commit->expired);
    kv_exposition_counter(page, "kvstore_commit_failures_total",
                          "Batches that the plug-in refused, or that memory was missing for.",
                          (double)commit->failed_batches);
