@@ -31,12 +31,6 @@ static bool is_small(const struct kv_submission *submission)
    return cost <= SMALL_COST;
 }
 
-/* It happens all at once. */
-static bool is_whole(const struct kv_submission *submission)
-{
-   return submission->atomic || submission->compound;
-}
-
 /* Gives the submission its part of a batch that has taken `taken` of large ones; false when it has
  * no space for any of it. An empty batch takes whatever comes first. */
 static bool take_part(struct kv_submission *submission, size_t *taken)
@@ -44,7 +38,7 @@ static bool take_part(struct kv_submission *submission, size_t *taken)
    size_t end = submission->committed, total = *taken;
    for (; end < submission->count; end++) {
       size_t cost = cost_of(&submission->operations[end]);
-      if (total > 0 && !is_whole(submission) && total + cost > BATCH_COST)
+      if (total > 0 && !submission->compound && total + cost > BATCH_COST)
          break;
       total += cost;
    }

@@ -1,9 +1,9 @@
 /*
  * Which of the waiting submissions are committed next. A batch has all small ones, and of the large
  * ones, first come first served, as much as it may take: so a small write waits for one part of
- * them at most, however much waits. A submission that is neither atomic nor compound is committed
- * in several batches where it does not fit into one. Submissions that were refused together are
- * tried one by one.
+ * them at most, however much waits. A submission that is no compound is committed in several
+ * batches where it does not fit into one. Submissions that were refused together are tried one by
+ * one.
  *
  * Threads: the committer alone.
  */

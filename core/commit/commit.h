@@ -46,7 +46,7 @@ enum kv_operation_kind {
    KV_OPERATION_INCREMENT,
    KV_OPERATION_SET_EXPIRY,
    /* Deletes all keys from `key` on and below `value` (empty: no end), in parts of which each is a
-    * batch. Alone in its submission, which is neither atomic nor compound. */
+    * batch. Alone in its submission, which is no compound. */
    KV_OPERATION_DELETE_RANGE,
 };
 
@@ -167,20 +167,19 @@ struct kv_compound {
 size_t kv_operations_keys(const struct kv_operation *operations, size_t count,
                           struct kv_slice keys[KV_PREFETCH_KEYS_MAX]);
 
-/* A group of operations. One that is atomic, or small (backlog.h), is evaluated, logged and
- * published together; another one in parts, in their order, with other submissions in between. The
- * submitter owns it and all it points to, and keeps both until `done` has been called. */
+/* A group of operations. A compound, or a small one (backlog.h), is evaluated, logged and published
+ * together; another one in parts, in their order, with other submissions in between. The submitter
+ * owns it and all it points to, and keeps both until `done` has been called. */
 struct kv_submission {
    struct kv_operation *operations;
    size_t count;
-   bool atomic;  /* all or nothing; only of SET, DELETE and GET without terms */
-   bool refused; /* the result: atomic, and the memory limit has no space for all of it */
-   struct kv_compound *compound; /* NULL: none. Otherwise `atomic` is not set */
+   struct kv_compound *compound; /* all or nothing; NULL: each operation for itself */
    /* What is asked for; what the active instance does not offer is refused: every operation, or
     * the compound, with KV_REASON_DURABILITY_NOT_OFFERED. */
    enum kv_durability durability;
    enum kv_durability reached; /* the result: at least */
-   struct kv_arena *arena; /* for results, and what SET_EXPIRY and INCREMENT store; NULL: of none */
+   /* For results, for what SET_EXPIRY and INCREMENT store, and for a compound; NULL: of none. */
+   struct kv_arena *arena;
    size_t result_max; /* limit on the sum of the values got, of previous ones, and of those that
                        * SET_EXPIRY writes again, in bytes. One that would exceed it is refused with
                        * RESOURCE_EXHAUSTED */

@@ -137,24 +137,6 @@ static bool evaluate_operation(const struct kv_evaluation *evaluation,
 
 /* ---- Submissions ---- */
 
-/* Whether an atomic submission does not fit as a whole. A key that it sets twice counts twice:
- * close to the limit it may be refused although it would just have fitted. */
-static bool atomic_exceeds(const struct kv_evaluation *evaluation,
-                           const struct kv_submission *submission)
-{
-   int64_t growth = 0;
-   for (size_t i = 0; i < submission->count; i++) {
-      const struct kv_operation *operation = &submission->operations[i];
-      if (operation->kind != KV_OPERATION_SET)
-         continue;
-      int64_t more =
-          kv_evaluation_growth(evaluation, kv_evaluation_find(evaluation, operation->key),
-                               operation->key, operation->value.size);
-      growth += more > 0 ? more : 0;
-   }
-   return kv_evaluation_exceeds(evaluation, growth);
-}
-
 /* Only where the expiry is known before the key has been looked at. */
 static bool may_prepare(const struct kv_operation *operation)
 {
@@ -214,33 +196,20 @@ bool kv_evaluate(const struct kv_evaluation *evaluation, struct kv_submission *s
    }
    if (submission->compound)
       return kv_compound_evaluate(evaluation, submission);
-   struct kv_evaluation own = *evaluation;
-   if (submission->atomic && own.limit.bytes > 0) {
-      if (atomic_exceeds(evaluation, submission)) {
-         submission->refused = true;
-         kv_drop_prepared(submission);
-         return true;
-      }
-      own.limit.bytes = 0; /* what fits as a whole is not weighed again one by one */
-   }
-   const size_t before = own.effects->count;
    struct kv_slice keys[KV_PREFETCH_KEYS_MAX];
    for (size_t i = submission->committed; i < submission->batch_end; i++) {
       if (submission->count > 1 && (i - submission->committed) % KV_PREFETCH_KEYS_MAX == 0)
          kv_transaction_prefetch(
-             own.transaction, keys,
+             evaluation->transaction, keys,
              kv_operations_keys(&submission->operations[i], submission->batch_end - i, keys));
-      if (!evaluate_operation(&own, submission, &submission->operations[i]))
+      if (!evaluate_operation(evaluation, submission, &submission->operations[i]))
          return false;
    }
-   if (submission->atomic)
-      kv_effects_join(own.effects, before);
    return true;
 }
 
 void kv_evaluate_again(struct kv_submission *submission)
 {
-   submission->refused = false;
    submission->unfinished = false;
    submission->result_max = submission->result_before;
 }

@@ -43,7 +43,7 @@ static bool has_succeeded(const struct kv_submission *submission)
 {
    if (submission->compound)
       return submission->compound->code == KV_OK;
-   for (size_t i = submission->committed; i < submission->batch_end && !submission->refused; i++)
+   for (size_t i = submission->committed; i < submission->batch_end; i++)
       if (submission->operations[i].code == KV_OK)
          return true;
    return submission->count == 0;

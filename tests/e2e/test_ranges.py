@@ -34,10 +34,7 @@ def pages(server, limit, **fields):
 
 
 def fill(server, keys, size=10):
-    for begin in range(0, len(keys), 5000):
-        operations = [data.Operation(set=data.SetRequest(key=key, value=key.encode().ljust(size)))
-                      for key in keys[begin:begin + 5000]]
-        server.keyvalue.Batch(data.BatchRequest(operations=operations), timeout=PATIENCE)
+    server.fill((key, key.encode().ljust(size)) for key in keys)
 
 
 def delete_range(server, **fields):

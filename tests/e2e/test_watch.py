@@ -6,7 +6,7 @@ import time
 import grpc
 
 import harness
-from harness import PATIENCE, data
+from harness import PATIENCE, data, deleting, setting
 from restores import RestoreCase
 from watching import Range, Stream, shown
 
@@ -22,15 +22,6 @@ def put(server, key, value=b"v", **fields):
 
 def remove(server, key):
     return server.keyvalue.Delete(data.DeleteRequest(key=key), timeout=PATIENCE).version
-
-
-def transact(server, *operations, **fields):
-    return server.keyvalue.Transaction(data.TransactionRequest(success=operations, **fields),
-                                       timeout=PATIENCE)
-
-
-def set_operation(key, value, **fields):
-    return data.Operation(set=data.SetRequest(key=key, value=value, **fields))
 
 
 class Others:
@@ -186,7 +177,7 @@ class Events(harness.Case):
         with Stream(server) as stream:
             stream.create("k")
             put(server, "k", b"first")
-            transact(server, *[set_operation(f"k{i:04}", b"x" * 200) for i in range(2000)])
+            server.transact(*(setting(f"k{i:04}", b"x" * 200) for i in range(2000)))
             put(server, "k", b"last")
             sizes = []
             while sum(sizes) < 2002:
@@ -377,9 +368,9 @@ class Resume(harness.Case):
             with self.subTest(mode=mode):
                 server = self.start(mode, mode=mode)
                 first = put(server, "mine")
-                server.keyvalue.Batch(data.BatchRequest(operations=[  # they expire while it stops
-                    set_operation(f"expiring{i}", b"", expiry=data.Expiry(ttl_ms=50 + i))
-                    for i in range(2000)]), timeout=PATIENCE)
+                server.batch(*(  # they expire while it stops
+                    setting(f"expiring{i}", b"", expiry=data.Expiry(ttl_ms=50 + i))
+                    for i in range(2000)))
                 with Stream(server) as stream, Others(server) as others:
                     stream.create("mine", start_version=first)
                     stream.create("mine", watch_id=2)
@@ -419,7 +410,7 @@ class Resume(harness.Case):
             stub = harness.data_grpc.KeyValueServiceStub(server.connect())
             i = 0
             while not stop.is_set():
-                operations = [set_operation(f"w{number}:{j}", f"{i}".encode()) for j in range(5)]
+                operations = [setting(f"w{number}:{j}", f"{i}".encode()) for j in range(5)]
                 answer = stub.Batch(data.BatchRequest(operations=operations), timeout=PATIENCE)
                 for j, result in enumerate(answer.results):
                     written[number][result.set.version] = (f"w{number}:{j}", f"{i}".encode())
@@ -594,8 +585,8 @@ class InitialState(harness.Case):
                 for _ in range(20):
                     key = f"k{chance.randint(0, 3000)}"
                     operations.append(
-                        data.Operation(delete=data.DeleteRequest(key=key)) if chance.random() < .3
-                        else set_operation(key, str(chance.random()).encode()))
+                        deleting(key) if chance.random() < .3
+                        else setting(key, str(chance.random()).encode()))
                 stub.Batch(data.BatchRequest(operations=operations), timeout=PATIENCE)
 
         writers = [threading.Thread(target=write, args=(number,)) for number in range(3)]

@@ -149,13 +149,13 @@ static void a_single_operation_may_be_larger_than_a_batch(void **state)
    free_operations(&huge, 1);
 }
 
-static void never_divide(bool compound)
+static void a_compound_is_never_divided(void **state)
 {
+   (void)state;
    struct kv_backlog backlog = {0};
-   struct kv_compound own = {0};
+   struct kv_compound compound = {0};
    struct kv_submission all[2] = {submission_of(100, 10), submission_of(MANY, 10)};
-   all[1].atomic = !compound;
-   all[1].compound = compound ? &own : NULL;
+   all[1].compound = &compound;
    struct kv_submission *batch = kv_backlog_next(&backlog, link_up(all, 2));
    assert_int_equal(operations_in(batch), 100);
    assert_ptr_equal(kv_backlog_settle(&backlog, batch), &all[0]);
@@ -164,18 +164,6 @@ static void never_divide(bool compound)
    assert_int_equal(operations_in(batch), MANY);
    assert_ptr_equal(kv_backlog_settle(&backlog, batch), &all[1]);
    free_operations(all, 2);
-}
-
-static void an_atomic_one_is_never_divided(void **state)
-{
-   (void)state;
-   never_divide(false);
-}
-
-static void a_compound_is_never_divided(void **state)
-{
-   (void)state;
-   never_divide(true);
 }
 
 static void what_was_refused_together_comes_one_by_one_before_what_came_later(void **state)
@@ -214,7 +202,6 @@ int main(void)
        cmocka_unit_test(bytes_count_as_operations_do),
        cmocka_unit_test(what_is_written_again_counts_like_what_is_sent),
        cmocka_unit_test(a_single_operation_may_be_larger_than_a_batch),
-       cmocka_unit_test(an_atomic_one_is_never_divided),
        cmocka_unit_test(a_compound_is_never_divided),
        cmocka_unit_test(what_was_refused_together_comes_one_by_one_before_what_came_later),
    };

@@ -820,15 +820,17 @@ static void destroy_commits_what_was_submitted(void **state)
 
 struct large {
    struct write write; /* first: for note_done; its operation is not used */
+   struct kv_arena arena;
    struct kv_operation operations[LARGE_COUNT];
    char keys[LARGE_COUNT][KEY_SIZE];
 };
 
-static struct large *submit_large(struct fixture *fixture, bool atomic)
+static struct large *submit_large(struct fixture *fixture, struct kv_compound *compound)
 {
    struct large *large = calloc(1, sizeof *large);
    assert_non_null(large);
    prepare_set(&large->write, "", "");
+   kv_arena_init(&large->arena);
    for (size_t i = 0; i < LARGE_COUNT; i++) {
       snprintf(large->keys[i], KEY_SIZE, "large%06zu", i);
       large->operations[i] = (struct kv_operation){
@@ -836,9 +838,16 @@ static struct large *submit_large(struct fixture *fixture, bool atomic)
    }
    large->write.submission.operations = large->operations;
    large->write.submission.count = LARGE_COUNT;
-   large->write.submission.atomic = atomic;
+   large->write.submission.compound = compound;
+   large->write.submission.arena = &large->arena;
    submit(fixture, 0, &large->write.submission);
    return large;
+}
+
+static void free_large(struct large *large)
+{
+   kv_arena_reset(&large->arena);
+   free(large);
 }
 
 static void assert_first_are_readable(struct fixture *fixture, const struct large *large,
@@ -857,11 +866,11 @@ static void a_large_submission_is_committed_whole(void **state)
    static const char *const plugins[] = {"memory", "prompt"};
    for (size_t i = 0; i < 2; i++) {
       set_targets(fixture, open_target(fixture, i, plugins[i], NULL, 0), NULL);
-      struct large *large = submit_large(fixture, false);
+      struct large *large = submit_large(fixture, NULL);
       assert_int_equal(await(&large->write), KV_OK);
       assert_int_equal(large->write.completions, 1);
       assert_first_are_readable(fixture, large, LARGE_COUNT);
-      free(large);
+      free_large(large);
    }
 }
 
@@ -869,23 +878,24 @@ static void one_that_fails_midway_says_how_much_of_it_was_committed(void **state
 {
    struct fixture *fixture = *state;
    set_targets(fixture, open_faulty(fixture, 0, "no_space", "1"), NULL);
-   struct large *large = submit_large(fixture, false);
+   struct large *large = submit_large(fixture, NULL);
    assert_int_equal(await(&large->write), KV_RESOURCE_EXHAUSTED);
    assert_int_equal(large->write.completions, 1);
    assert_in_range(large->write.submission.committed, 1, LARGE_COUNT - 1);
    assert_first_are_readable(fixture, large, large->write.submission.committed);
-   free(large);
+   free_large(large);
 }
 
-static void an_atomic_one_that_fails_has_changed_nothing(void **state)
+static void a_compound_that_fails_has_changed_nothing(void **state)
 {
    struct fixture *fixture = *state;
    set_targets(fixture, open_faulty(fixture, 0, "no_space", "0"), NULL);
-   struct large *large = submit_large(fixture, true);
+   struct kv_compound compound = {.otherwise = LARGE_COUNT};
+   struct large *large = submit_large(fixture, &compound);
    assert_int_equal(await(&large->write), KV_RESOURCE_EXHAUSTED);
    assert_int_equal(large->write.submission.committed, 0);
    assert_first_are_readable(fixture, large, 0);
-   free(large);
+   free_large(large);
 }
 
 /* Neither a write nor anything else makes the pipeline look. */
@@ -1034,7 +1044,7 @@ int main(void)
        TEST(destroy_commits_what_was_submitted),
        TEST(a_large_submission_is_committed_whole),
        TEST(one_that_fails_midway_says_how_much_of_it_was_committed),
-       TEST(an_atomic_one_that_fails_has_changed_nothing),
+       TEST(a_compound_that_fails_has_changed_nothing),
        TEST(keys_are_deleted_by_themselves_when_their_time_has_come),
        TEST(a_start_deletes_what_expired_meanwhile),
        TEST(no_key_is_deleted_for_its_time_once_that_was_stopped),

@@ -448,6 +448,25 @@ static void a_compound_with_an_operation_that_fails_leaves_no_trace(void **state
    assert_entry(fixture, "old", "1", 7, 0);
 }
 
+static void a_compound_is_joined_but_not_to_what_follows(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_operation operations[] = {
+       set("a", "1", NULL), operation(KV_OPERATION_GET, "a", "", NULL), set("b", "2", NULL),
+       operation(KV_OPERATION_DELETE, "old", "", NULL)};
+   struct kv_compound compound = {.otherwise = 4};
+   struct kv_submission all = submission(fixture, operations, 4);
+   all.compound = &compound;
+   struct kv_operation later = set("c", "3", NULL);
+   evaluate(fixture, &all);
+   evaluate_one(fixture, &later);
+   assert_int_equal(fixture->effects.count, 4);
+   assert_record(fixture, 0, KVS_SET, "a", KVS_RECORD_JOINED);
+   assert_record(fixture, 1, KVS_SET, "b", KVS_RECORD_JOINED);
+   assert_record(fixture, 2, KVS_DELETE, "old", 0);
+   assert_record(fixture, 3, KVS_SET, "c", 0);
+}
+
 static void a_compound_is_weighed_as_a_whole(void **state)
 {
    struct fixture *fixture = *state;
@@ -578,6 +597,7 @@ int main(void)
        TEST(a_compound_carries_out_one_of_its_lists),
        TEST(operations_of_a_compound_see_those_before_them),
        TEST(a_compound_with_an_operation_that_fails_leaves_no_trace),
+       TEST(a_compound_is_joined_but_not_to_what_follows),
        TEST(a_compound_is_weighed_as_a_whole),
        TEST(what_is_not_offered_is_refused_before_anything_happens),
        TEST(a_repeated_request_gets_the_first_answer_and_changes_nothing),

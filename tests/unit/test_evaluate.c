@@ -136,23 +136,6 @@ static void only_what_changed_is_an_effect_each_with_a_sequence_of_its_own(void 
    assert_int_equal(fixture->effects.last_sequence, 13);
 }
 
-static void effects_of_an_atomic_submission_are_joined_but_not_to_the_next(void **state)
-{
-   struct fixture *fixture = *state;
-   struct kv_operation operations[] = {set("a", "1"), get("a"), set("b", "2"), delete ("old")};
-   struct kv_submission atomic = submission(fixture, operations, 4);
-   atomic.atomic = true;
-   struct kv_operation later[] = {set("c", "3")};
-   struct kv_submission next = submission(fixture, later, 1);
-   assert_true(evaluate(fixture, &atomic, no_limit));
-   assert_true(evaluate(fixture, &next, no_limit));
-   assert_int_equal(fixture->effects.count, 4);
-   assert_effect(&fixture->effects.records[0], 11, KVS_SET, "a", KVS_RECORD_JOINED);
-   assert_effect(&fixture->effects.records[1], 12, KVS_SET, "b", KVS_RECORD_JOINED);
-   assert_effect(&fixture->effects.records[2], 13, KVS_DELETE, "old", 0);
-   assert_effect(&fixture->effects.records[3], 14, KVS_SET, "c", 0);
-}
-
 /* The data are 4 bytes ("old" and "1"); the limit leaves 4 more. */
 static void only_what_exceeds_the_memory_limit_is_refused(void **state)
 {
@@ -194,19 +177,6 @@ static void a_value_that_shrinks_fits_even_above_the_limit(void **state)
    assert_true(evaluate(fixture, &all, limit_of(1)));
    assert_int_equal(operations[0].code, KV_OK);
    assert_int_equal(operations[1].code, KV_OK);
-}
-
-static void an_atomic_submission_that_exceeds_the_limit_is_refused_whole(void **state)
-{
-   struct fixture *fixture = *state;
-   struct kv_operation operations[] = {set("k", "1"), set("l", "12")};
-   struct kv_submission atomic = submission(fixture, operations, 2);
-   atomic.atomic = true;
-   kv_prepare(&atomic);
-   assert_true(evaluate(fixture, &atomic, limit_of(8)));
-   assert_true(atomic.refused);
-   assert_int_equal(fixture->effects.count, 0);
-   assert_int_equal(kv_transaction_bytes(fixture->transaction), 4);
 }
 
 static void gets_are_refused_beyond_the_limit_on_results(void **state)
@@ -273,11 +243,9 @@ int main(void)
    const struct CMUnitTest tests[] = {
        TEST(operations_see_those_before_them),
        TEST(only_what_changed_is_an_effect_each_with_a_sequence_of_its_own),
-       TEST(effects_of_an_atomic_submission_are_joined_but_not_to_the_next),
        TEST(only_what_exceeds_the_memory_limit_is_refused),
        TEST(each_key_counts_its_cost_beside_its_bytes),
        TEST(a_value_that_shrinks_fits_even_above_the_limit),
-       TEST(an_atomic_submission_that_exceeds_the_limit_is_refused_whole),
        TEST(gets_are_refused_beyond_the_limit_on_results),
        TEST(what_is_evaluated_again_has_its_whole_limit_on_results),
        TEST(a_value_got_outlives_its_being_overwritten),
