@@ -13,6 +13,9 @@ from watching import Range, Stream, shown
 
 KILLS = int(os.environ.get("KVSTORE_TEST_KILLS", "8"))
 WRITERS = 3
+LIFE_S = (0.01, 0.15)
+# Every so many kills the watcher catches up and the log begins anew, so that starts stay short.
+LIVES_OF_A_LOG = 20
 SET, DELETE = data.Event.KIND_SET, data.Event.KIND_DELETE
 
 
@@ -97,12 +100,17 @@ class Kill9(harness.Case):
         threads.append(threading.Thread(target=watcher.follow, args=(server,)))
         for thread in threads:
             thread.start()
-        killer = threading.Timer(chance.uniform(0.02, 0.3), server.process.kill)
+        killer = threading.Timer(chance.uniform(*LIFE_S), server.process.kill)
         killer.start()
         for thread in threads:
             thread.join(PATIENCE)
             self.assertFalse(thread.is_alive(), "a client has not seen that the server was killed")
         server.kill9()
+
+    def catch_up(self, server, watcher):
+        last = server.keyvalue.Set(data.SetRequest(key="w", value=b"mark"), timeout=PATIENCE).version
+        watcher.follow(server, last)
+        self.assertEqual(watcher.events.pop()[1:], ("w", b"mark", last))
 
     def check(self, writers, watcher, entries):
         acknowledged = {version: change for writer in writers
@@ -129,13 +137,14 @@ class Kill9(harness.Case):
         writers = [Writer(number, chance.random()) for number in range(WRITERS)]
         watcher = Watcher()
         server = self.start(mode=mode, options=options)
-        for _ in range(KILLS):
+        for number in range(1, KILLS + 1):
             self.run_cycle(server, writers, watcher, chance)
             self.servers.clear()
             server = self.start()
-        last = server.keyvalue.Set(data.SetRequest(key="w", value=b"the end"), timeout=PATIENCE).version
-        watcher.follow(server, last)
-        self.assertEqual(watcher.events.pop()[1:], ("w", b"the end", last))
+            if number % LIVES_OF_A_LOG == 0:
+                self.catch_up(server, watcher)
+                server.save()
+        self.catch_up(server, watcher)
         entries = {entry.key: (entry.value, entry.version)
                    for part in server.keyvalue.Scan(data.ScanRequest(range=Range(prefix="w")))
                    for entry in part.entries if entry.key != "w"}
