@@ -4,13 +4,14 @@ time.
 A scenario is the life of one data directory in rounds. In a round, concurrent clients do sets,
 deletes and reads on few keys, in the frozen service and in kvstore.v1, there also batches, scans,
 increments, transactions, conditions, expiries and requests that they repeat, while an administrator
-saves and switches modes. A
-round ends quietly, with an orderly stop or with kill -9, the latter two possibly in the middle.
-What all clients saw in a round must have an explanation (see linearizability.py) from the states
+saves and switches modes. A round ends quietly, with an orderly stop or with kill -9, the latter two
+possibly in the middle. What all clients saw in a round must have an explanation (see linearizability.py) from the states
 that were possible before it, across restarts too: an orderly stop loses nothing except in mode
 none, nor does a kill in a durable mode. In other modes the kill comes when no call is in flight,
-and in mode snapshot right after a Save. A request with a request_id that was not answered is sent again
-after a restart. The seed determines all requests but for the times of expiry, and not their timing."""
+and in mode snapshot right after a Save. A request with a request_id that was not answered is sent
+again after a restart. Watchers follow all changes, over restarts too, and what they are told must be
+what happened (see told.py). The seed determines all requests but for the times of expiry, and not
+their timing."""
 import collections
 import os
 import shutil
@@ -27,6 +28,7 @@ from generator import KEYS_ALL, LARGE_KEY, LIST_ALL, Generator
 from harness import PATIENCE
 from linearizability import final_states, shortest_failure
 from recorded import DURABLE, Recorded
+from watchers import Watchers
 
 CLIENTS = 4
 QUIET, STOP, KILL = "quiet", "stop", "kill"
@@ -44,6 +46,7 @@ class Scenario:
         self.counts = collections.Counter()
         self.states = {EMPTY}
         self.server = self.recorded = None
+        self.watchers, self.unchecked = None, []  # steps that the watchers were not compared with
         self.ending = False  # calls may fail from here on
         self.errors = []
         self.logs = []
@@ -56,9 +59,11 @@ class Scenario:
             self._start(mode=self.generator.mode,
                         options=[f"{name}={value}" for name, value in options.items()])
             self.recorded = Recorded(self.server.status())
+            self._watch_anew()
             self._ask(self.generator.set(LARGE_KEY))
             for number in range(rounds):
                 self._round()
+            self._compare_watchers(patient=True)
         except (Violation, AssertionError) as violation:
             return f"round {number}: {violation}\n--- the server's log\n{self._log()}"
         except grpc.RpcError as error:
@@ -115,6 +120,8 @@ class Scenario:
             clients[0].request("single", [KEYS_ALL])
             clients[0].request("single", [LIST_ALL])
         self._explain([client.steps for client in clients])
+        if not middle:
+            self._compare_watchers(patient=ending != QUIET)
         if ending != QUIET:
             if not middle:
                 self._end_at_rest(ending)
@@ -155,8 +162,24 @@ class Scenario:
         began_ms = min((step.called_ms for step in steps), default=unix_ms())
         before = {without_expired(state, began_ms) for state in self.states}
         self.states = final_states(clients, before)
+        self.unchecked += steps
         if not self.states:
             raise Violation(explain_failure(clients, before))
+
+    # ---- Watchers ----
+
+    def _watch_anew(self):
+        self.watchers, self.unchecked = Watchers(), []
+        self.watchers.follow(self.server)
+        self.watchers.await_base()
+
+    def _compare_watchers(self, patient):
+        """Call this when no other call is in flight."""
+        self._ask(LIST_ALL)
+        status = self.server.status()
+        self.watchers.check(status.version, status.keys, self.unchecked, patient)
+        self.unchecked = []
+        self.counts.update(self.watchers.take_counts())
 
     # ---- Stops and restarts ----
 
@@ -165,7 +188,10 @@ class Scenario:
         if ending == KILL:
             self.server.kill9()
         else:
+            self.server.terminate()
+            self.server.process.wait(PATIENCE)  # connected, so that watchers are sent what is left
             self.server.stop()
+        self.watchers.ended()
         self.counts["kills" if ending == KILL else "stops"] += 1
 
     def _end_at_rest(self, ending):
@@ -176,13 +202,16 @@ class Scenario:
     def _restart(self, ending):
         self._start()
         status = self.server.status()
+        # A stop has time to send all that is left, but for large values.
+        self.watchers.follow(self.server, ending == STOP and status.plugin != "none" and
+                             not self.generator.large)
         error = self.recorded.restarted(status)
         if error:
             raise Violation(f"after {ending}: {error}")
         if status.plugin == "none":
             self.states = {EMPTY}
         self._ask(KEYS_ALL)
-        self._ask(LIST_ALL)
+        self._compare_watchers(patient=True)
         if status.plugin == "none":
             self._ask(self.generator.set(LARGE_KEY))
 

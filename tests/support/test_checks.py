@@ -9,6 +9,7 @@ sys.path[:0] = [os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__f
                 for folder in ("crash", "storm")]
 
 import keyvalue
+import told
 import trace
 from entries import EMPTY, Entry, State
 from history import Clients, Sequential
@@ -391,6 +392,116 @@ class EntriesTest(unittest.TestCase):
         again = at(add, 10, 11, ("ok", 1, 5))
         self.assertTrue(self.explained(lost, [again, self.read(12, ("1", 5, 0), "n")]))
         self.assertFalse(self.explained(lost, [again, self.read(12, ("2", 6, 0), "n")]))
+
+
+class ToldTest(unittest.TestCase):
+    """What a watch has told of one history, right and with one fault."""
+
+    FAR = 10 ** 13
+
+    def setUp(self):
+        put = ("put", "a", "v1", None, None, False)
+        self.steps = [
+            at(put, 0, 1, ("ok", 5, None)),
+            at(("set", "b", "v2"), 2, 3, None),
+            at(("transact", (), (("put", "a", "v3", ("at", self.FAR), None, False),
+                                 ("remove", "b", None, False), ("add", "n", 2, 10, None)), ()),
+               4, 5, ("ok", True, 9, (("ok", 7, None), ("ok", True, 8, None), ("ok", 12, 9)))),
+            at(("expire", "a", ("at", 50), None), 6, 7, ("ok", 10)),
+            Step((("put", "c", "lost", None, None, False),), 8, called_ms=8)]
+        self.events = [
+            self.event(told.SET, "a", "v1", 5), self.event(told.SET, "b", "v2", 6),
+            self.event(told.SET, "a", "v3", 7, self.FAR, ("v1", 5, 0)),
+            self.event(told.DELETE, "b", None, 8, 0, ("v2", 6, 0)), self.event(told.SET, "n", "12", 9),
+            self.event(told.SET, "a", "v3", 10, 50, ("v3", 7, self.FAR)),
+            self.event(told.EXPIRE, "a", None, 11, 0, ("v3", 10, 50), 60)]
+
+    @staticmethod
+    def event(kind, key, value, version, expiry=0, previous=None, received=20):
+        return told.Event(kind, key, value, version, expiry, previous, True, received)
+
+    def check(self, events=None, reached=11, base=(4, {}), steps=None, sizes=()):
+        known = told.Known()
+        known.sizes.update(sizes)
+        for one in steps or self.steps:
+            known.take(one)
+        told.check(base, self.events if events is None else events, reached, known)
+
+    def wrong(self, says, events=None, **more):
+        with self.assertRaisesRegex(told.Wrong, says):
+            self.check(events, **more)
+
+    def changed(self, number, **fields):
+        """The events with one fault."""
+        events = self.events[:]
+        events[number] = events[number]._replace(**fields)
+        return events
+
+    def test_what_happened_is_right_with_and_without_what_is_in_doubt(self):
+        self.check()
+        self.check([*self.events, self.event(told.SET, "c", "lost", 12)], 12)
+
+    def test_a_swapped_order_shows(self):
+        events = self.events[:]
+        events[0], events[1] = events[1], events[0]
+        self.wrong("came after version 6", events)
+
+    def test_each_lost_event_shows(self):
+        for number, event in enumerate(self.events[:-1]):
+            with self.subTest(event):
+                self.wrong("", [*self.events[:number], *self.events[number + 1:]])
+        # Without a later one that tells what it has replaced.
+        self.wrong("version 9 was not told", self.events[:4], steps=self.steps[:3], reached=9)
+        self.wrong("not told: Change", [self.events[0]], steps=self.steps[:2], reached=6)
+
+    def test_a_lost_event_that_nobody_waits_for_shows_in_scans_and_sizes(self):
+        # Of the write that is in doubt.
+        steps = [*self.steps, at(("list", "", False, 0), 70, 71,
+                                 (12, (("c", "lost", 12, 0), ("n", "12", 9, 0))))]
+        last = self.event(told.SET, "c", "lost", 12)
+        self.check([*self.events, last], 12, steps=steps)
+        self.wrong("a Scan at version 12 found", reached=12, steps=steps)
+        steps[-1] = at(("list", "", False, 0), 70, 71, (12, (("n", "12", 9, 0),)))
+        self.wrong("a Scan at version 12 lacks c", [*self.events, last], reached=12, steps=steps)
+        # Of an expiry: it is in no scan, but the server has no such key any more.
+        self.check(reached=12, sizes={9: 2, 10: 2, 12: 1})
+        self.wrong("the server had 1 keys", self.events[:-1], reached=12, sizes={12: 1})
+
+    def test_a_duplicate_shows(self):
+        for number, event in enumerate(self.events):
+            with self.subTest(event):
+                self.wrong("came after version", [*self.events[:number + 1], *self.events[number:]])
+        again = self.event(told.SET, "b", "v2", 12)
+        self.wrong("has no cause", [*self.events, again], reached=12)
+
+    def test_a_wrong_event_shows(self):
+        for number, fields in ((0, {"value": "v9"}), (1, {"value": "v9"}), (4, {"value": "13"}),
+                               (5, {"value": "v1"}), (0, {"key": "z"}), (0, {"expiry": 7}),
+                               (2, {"expiry": 0}), (0, {"kind": told.DELETE}), (3, {"kind": told.EXPIRE}),
+                               (6, {"kind": told.DELETE}), (6, {"received_ms": 49})):
+            with self.subTest(number=number, **fields):
+                self.wrong("", self.changed(number, **fields))
+
+    def test_a_wrong_previous_entry_shows(self):
+        for previous in (None, ("v2", 5, 0), ("v1", 4, 0), ("v1", 5, 9)):
+            self.wrong("has replaced", self.changed(2, previous=previous))
+        self.check(self.changed(2, previous=None, tells_previous=False))
+        self.wrong("has replaced", self.changed(0, previous=("v0", 4, 0)))
+        self.check(self.changed(0, previous=("v0", 4, 0)), base=(4, {"a": ("v0", 4, 0)}))
+
+    def test_what_was_read_must_have_been_told(self):
+        read = at(("read", "c"), 30, 31, ("lost", 12, 0))
+        steps = [*self.steps, read]
+        self.check([*self.events, self.event(told.SET, "c", "lost", 12)], 12, steps=steps)
+        self.wrong("was read at c as version 12; told was None", reached=12, steps=steps)
+
+    def test_half_of_a_transaction_without_an_answer_has_a_cause_each(self):
+        both = Step((("transact", (), (("put", "x", "v1", None, None, False),
+                                       ("add", "n", 1, 5, None)), ()),), 0, called_ms=0)
+        events = [self.event(told.SET, "x", "v1", 5), self.event(told.SET, "n", "6", 6)]
+        self.check(events, 6, steps=[both])
+        self.wrong("has no cause", [*events, self.event(told.SET, "n", "7", 7, 0, ("6", 6, 0))],
+                   reached=7, steps=[both])
 
 
 class ValuesTest(unittest.TestCase):
