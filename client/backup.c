@@ -2,15 +2,13 @@
  * read back, so that whatever happens an older one stays as it was. */
 #include "client/backup_file.h"
 #include "client/commands.h"
+#include "client/options.h"
 #include "client/progress.h"
-#include "client/words.h"
 #include "core/support/size.h"
 
 #include <inttypes.h>
 #include <kvstore/v1/admin.pb-c.h>
 #include <string.h>
-
-#define RATE_OPTION "--rate="
 
 struct transfer {
    struct backup_file *file;
@@ -64,24 +62,33 @@ static int receive(struct session *session, const char *path, uint64_t rate)
    return EXIT_DONE;
 }
 
+static int read_backup(struct options *options, struct kv_slice *file, uint64_t *rate)
+{
+   for (int option; (option = options_next(options)) != OPTIONS_END;) {
+      if (option == OPTIONS_WRONG)
+         return option;
+      if (option == OPTIONS_WORD && file->data)
+         return options_refuse_word(options);
+      if (option == OPTIONS_WORD)
+         *file = options->value;
+      else if (!kv_size_parse(options->value.data, rate)) /* words end with a NUL */
+         return options_wrong(options, "--rate takes bytes a second, such as 500K or 20M");
+   }
+   return OPTIONS_END;
+}
+
 int command_backup(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   char path[BACKUP_PATH_SIZE], text[32];
+   char path[BACKUP_PATH_SIZE];
    uint64_t rate = 0;
-   if (count == 2) {
-      const size_t prefix = strlen(RATE_OPTION);
-      if (arguments[1].size <= prefix || memcmp(arguments[1].data, RATE_OPTION, prefix) != 0 ||
-          arguments[1].size - prefix >= sizeof text)
-         return session_misuse(session, "after FILE only --rate=SIZE is known");
-      snprintf(text, sizeof text, "%.*s", (int)(arguments[1].size - prefix),
-               (const char *)arguments[1].data + prefix);
-      if (!kv_size_parse(text, &rate))
-         return session_misuse(session, "--rate takes bytes a second, such as 500K or 20M");
-   }
-   if (arguments[0].size == 0 || arguments[0].size >= sizeof path ||
-       memchr(arguments[0].data, '\0', arguments[0].size))
+   struct kv_slice file = {NULL, 0};
+   struct options options;
+   options_begin(&options, "backup", arguments, count);
+   if (read_backup(&options, &file, &rate) == OPTIONS_WRONG)
+      return session_misuse(session, "%s", options.error);
+   if (file.size == 0 || file.size >= sizeof path || memchr(file.data, '\0', file.size))
       return session_misuse(session, "FILE must be a path, or - for standard output");
-   memcpy(path, arguments[0].data, arguments[0].size);
-   path[arguments[0].size] = '\0';
+   memcpy(path, file.data, file.size);
+   path[file.size] = '\0';
    return receive(session, path, rate);
 }

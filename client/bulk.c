@@ -1,6 +1,7 @@
 #include "client/bulk.h"
 
 #include "client/commands.h"
+#include "client/operation.h"
 
 #include <kvstore/v1/key_value.pb-c.h>
 #include <stdlib.h>
@@ -9,16 +10,13 @@
  * not wait long for the server. */
 #define OPERATIONS_MAX 1000
 #define BYTES_MAX ((size_t)1024 * 1024)
+/* set -- KEY VALUE */
+#define PLAIN_WORDS_MAX 4
 
 struct item {
    struct words words;
    size_t line;
-   Kvstore__V1__Operation operation;
-   union {
-      Kvstore__V1__SetRequest set;
-      Kvstore__V1__GetRequest get;
-      Kvstore__V1__DeleteRequest delete;
-   };
+   struct operation operation;
 };
 
 struct bulk {
@@ -52,66 +50,43 @@ void bulk_destroy(struct bulk *bulk)
 
 /* ---- Adding ---- */
 
-static Kvstore__V1__Operation__KindCase kind_of(const struct words *words)
+static bool is_read(const struct item *item)
 {
-   if (words->count == 3 && words_same(words->items[0], "set"))
-      return KVSTORE__V1__OPERATION__KIND_SET;
-   if (words->count == 2 && words_same(words->items[0], "get"))
-      return KVSTORE__V1__OPERATION__KIND_GET;
-   if (words->count == 2 && words_same(words->items[0], "del"))
-      return KVSTORE__V1__OPERATION__KIND_DELETE;
-   return KVSTORE__V1__OPERATION__KIND__NOT_SET;
-}
-
-static bool is_read(Kvstore__V1__Operation__KindCase kind)
-{
-   return kind == KVSTORE__V1__OPERATION__KIND_GET;
+   return item->operation.message.kind_case == KVSTORE__V1__OPERATION__KIND_GET;
 }
 
 static size_t size_of(const struct words *words)
 {
-   return words->items[1].size + (words->count > 2 ? words->items[2].size : 0);
+   size_t size = 0;
+   for (size_t i = 1; i < words->count; i++)
+      size += words->items[i].size;
+   return size;
 }
 
-static void fill(struct item *item)
+/* What is not plain has a call of its own, and so has what is wrong, which says why. */
+static bool read_plain(struct item *item)
 {
-   const struct kv_slice *words = item->words.items;
-   switch (item->operation.kind_case) {
-   case KVSTORE__V1__OPERATION__KIND_SET:
-      kvstore__v1__set_request__init(&item->set);
-      item->set.key = session_field(words[1]);
-      item->set.value = session_field(words[2]);
-      item->operation.set = &item->set;
-      break;
-   case KVSTORE__V1__OPERATION__KIND_GET:
-      kvstore__v1__get_request__init(&item->get);
-      item->get.key = session_field(words[1]);
-      item->operation.get = &item->get;
-      break;
-   default:
-      kvstore__v1__delete_request__init(&item->delete);
-      item->delete.key = session_field(words[1]);
-      item->operation.delete_ = &item->delete;
-      break;
-   }
+   char error[OPERATION_TEXT_SIZE];
+   const struct words *words = &item->words;
+   return words->count > 1 && words->count <= PLAIN_WORDS_MAX &&
+          !commands_asks_help(words->items, words->count) &&
+          operation_read(&item->operation, words->items, words->count, error) &&
+          item->operation.is_plain;
 }
 
 bool bulk_add(struct bulk *bulk, const struct words *words, size_t line)
 {
-   Kvstore__V1__Operation__KindCase kind = kind_of(words);
-   if (bulk->unsupported || kind == KVSTORE__V1__OPERATION__KIND__NOT_SET ||
-       bulk->count == OPERATIONS_MAX)
-      return false;
-   size_t size = size_of(words);
-   if (bulk->count > 0 && (bulk->bytes + size > BYTES_MAX ||
-                           is_read(bulk->items[0].operation.kind_case) != is_read(kind)))
+   if (bulk->unsupported || bulk->count == OPERATIONS_MAX)
       return false;
    struct item *item = &bulk->items[bulk->count];
    *item = (struct item){.words = *words, .line = line};
-   kvstore__v1__operation__init(&item->operation);
-   item->operation.kind_case = kind;
-   fill(item);
-   bulk->operations[bulk->count++] = &item->operation;
+   size_t size = size_of(words);
+   if (!read_plain(item))
+      return false;
+   if (bulk->count > 0 &&
+       (bulk->bytes + size > BYTES_MAX || is_read(&bulk->items[0]) != is_read(item)))
+      return false;
+   bulk->operations[bulk->count++] = &item->operation.message;
    bulk->bytes += size;
    return true;
 }
@@ -146,7 +121,7 @@ static int show_result(struct bulk *bulk, const struct item *item,
                        const Kvstore__V1__OperationResult *result)
 {
    struct session *session = bulk->session;
-   const struct kv_slice key = item->words.items[1];
+   const struct kv_slice key = operation_key(&item->operation);
    session->line = item->line;
    switch (result->kind_case) {
    case KVSTORE__V1__OPERATION_RESULT__KIND_SET:
@@ -159,7 +134,7 @@ static int show_result(struct bulk *bulk, const struct item *item,
       break;
    }
    /* A value too large for the batch's reply is asked for alone. */
-   if (is_read(item->operation.kind_case))
+   if (is_read(item))
       return run_alone(bulk, item);
    if (result->kind_case != KVSTORE__V1__OPERATION_RESULT__KIND_ERROR)
       return session_fail(session, KV_INTERNAL, "the server gave no result for this line");
@@ -216,7 +191,7 @@ static int run_together(struct bulk *bulk)
    }
    bulk->unsupported = code == KV_UNIMPLEMENTED;
    bool again = connection_reached(bulk->session->connection) &&
-                (is_refusal(code) || is_read(bulk->items[0].operation.kind_case));
+                (is_refusal(code) || is_read(&bulk->items[0]));
    return again ? run_one_by_one(bulk) : report_for_each(bulk, &status);
 }
 

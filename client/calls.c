@@ -1,5 +1,6 @@
 /* slowlog, monitor and hot: what the server has seen of calls. */
 #include "client/commands.h"
+#include "client/options.h"
 #include "client/print.h"
 #include "client/words.h"
 
@@ -125,15 +126,6 @@ int command_hot(struct session *session, const struct kv_slice *arguments, size_
 
 /* ---- monitor ---- */
 
-static bool take_option(struct kv_slice word, const char *name, ProtobufCBinaryData *value)
-{
-   const size_t size = strlen(name);
-   if (word.size < size || memcmp(word.data, name, size) != 0)
-      return false;
-   *value = session_field(kv_slice((const char *)word.data + size, word.size - size));
-   return true;
-}
-
 static enum kv_code show_calls(void *context, const ProtobufCMessage *message,
                                struct kv_status *status)
 {
@@ -154,15 +146,18 @@ static enum kv_code show_calls(void *context, const ProtobufCMessage *message,
 int command_monitor(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    Kvstore__V1__MonitorRequest request = KVSTORE__V1__MONITOR_REQUEST__INIT;
-   for (size_t i = 0; i < count; i++) {
-      if (words_same(arguments[i], "--failed"))
+   struct options options;
+   options_begin(&options, "monitor", arguments, count);
+   for (int option; (option = options_next(&options)) != OPTIONS_END;) {
+      if (option == OPTIONS_WORD)
+         option = options_refuse_word(&options);
+      if (option == OPTIONS_WRONG)
+         return session_misuse(session, "%s", options.error);
+      if (option == OPTION_FAILED)
          request.failed_only = true;
-      else if (!take_option(arguments[i], "--method=", &request.method_prefix) &&
-               !take_option(arguments[i], "--key=", &request.key_prefix))
-         return session_misuse(session,
-                               "argument %zu is none of --method=PREFIX, --key=PREFIX "
-                               "and --failed",
-                               i + 1);
+      else
+         *(option == OPTION_METHOD ? &request.method_prefix : &request.key_prefix) =
+             session_field(options.value);
    }
    struct kv_status status;
    enum kv_code code =

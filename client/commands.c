@@ -1,6 +1,7 @@
 #include "client/commands.h"
 
-#include "client/print.h"
+#include "client/options.h"
+#include "client/redis_words.h"
 #include "client/transaction.h"
 #include "client/words.h"
 
@@ -21,42 +22,47 @@ static const struct command commands[] = {
     {"set",
      "set KEY VALUE [--ttl DURATION | --expire-at TIME | --keep-ttl] [--if-absent | --if-present | "
      "--if-version N | --if-value VALUE] [--previous] [--durability LEVEL] [--request-id ID]",
-     "store a value; with --previous, print the one that it replaces", 2, 16, command_set},
-    {"get", "get KEY [-v]", "print a value; with -v also version, expiry and size", 1, 2,
+     "store a value; with --previous, print the one that it replaces", 2, ANY, command_set},
+    {"get", "get KEY [-v]", "print a value; with -v also version, expiry and size", 1, ANY,
      command_get},
     {"mget", "mget KEY [KEY...]", "print keys and values, all at one version", 1, 10000,
      command_mget},
     {"del",
-     "del KEY [KEY...] | KEY [--if-version N | --if-value VALUE] [--previous] [--durability LEVEL] "
+     "del KEY [KEY...] | KEY [--if-present | --if-version N | --if-value VALUE] [--previous] "
+     "[--durability LEVEL] "
      "[--request-id ID] | --prefix PREFIX [--yes] | --range START END [--yes]",
      "delete keys, or after a question all keys of a range", 1, ANY, command_del},
     {"incr",
-     "incr KEY [N] [--initial N] [--ttl DURATION | --expire-at TIME] [--durability LEVEL] "
-     "[--request-id ID]",
-     "add 1 or N to a whole number, and print the sum", 1, 12, command_incr},
-    {"decr", "decr KEY [N] [as incr]", "subtract 1 or N", 1, 12, command_decr},
-    {"expire", "expire KEY DURATION | TIME [--if-version N] [--durability LEVEL]",
-     "have a key expire after a time, as 90s or 1h30m, or at one", 2, 8, command_expire},
-    {"persist", "persist KEY [--if-version N] [--durability LEVEL]", "have a key never expire", 1,
-     7, command_persist},
+     "incr KEY [N] [--initial N] [--ttl DURATION | --expire-at TIME | --keep-ttl] "
+     "[--durability LEVEL] [--request-id ID]",
+     "add 1 or N to a whole number, and print the sum", 1, ANY, command_incr},
+    {"decr", "decr KEY [N] [as incr]", "subtract 1 or N", 1, ANY, command_decr},
+    {"expire",
+     "expire KEY DURATION | TIME [--if-present | --if-version N | --if-value VALUE] "
+     "[--durability LEVEL]",
+     "have a key expire after a time, as 90s or 1h30m, or at one", 2, ANY, command_expire},
+    {"persist",
+     "persist KEY [--if-present | --if-version N | --if-value VALUE] [--durability LEVEL]",
+     "have a key never expire", 1, ANY, command_persist},
     {"ttl", "ttl KEY", "print how long a key has left; in a pipe in milliseconds, or -1 for never",
-     1, 1, command_ttl},
-    {"keys", "keys [PREFIX]", "list keys in byte order", 0, 1, command_keys},
+     1, ANY, command_ttl},
+    {"keys", "keys [PREFIX | --prefix PREFIX]", "list keys in byte order", 0, ANY, command_keys},
     {"scan",
-     "scan [PREFIX] [LIMIT] [--start KEY] [--end KEY] [--reverse] [--limit N] [--keys-only] "
-     "[--count] [--value-max SIZE] [--page TOKEN]",
-     "list keys and values, separated by tabs", 0, 16, command_scan},
+     "scan [PREFIX | --prefix PREFIX] [LIMIT | --limit N] [--start KEY] [--end KEY] [--reverse] "
+     "[--keys-only | --count] [--value-max SIZE] [--page TOKEN]",
+     "list keys and values, separated by tabs", 0, ANY, command_scan},
     {"watch",
-     "watch [PREFIX...] [--key KEY] [--range START END] [--from VERSION | --initial] [--previous] "
+     "watch [PREFIX...] [--prefix PREFIX] [--key KEY] [--range START END] [--from VERSION | "
+     "--initial] [--previous] "
      "[--keys-only] [--json]",
      "show changes as they happen, until ^C; goes on by itself after a break", 0, ANY,
      command_watch},
     {"txn", "txn [FILE] [--durability LEVEL] [--request-id ID]",
-     "carry out several commands at once, on conditions; see help txn", 0, 5, command_txn},
+     "carry out several commands at once, on conditions", 0, ANY, command_txn},
     {"wait", "wait [VERSION] [--durability LEVEL]",
      "wait until all changes up to now, or to a version, are on stable storage, or as LEVEL says: "
      "memory, written, synced",
-     0, 3, command_wait},
+     0, ANY, command_wait},
     {"config",
      "config NON_PERSISTENT | SNAPSHOT <interval> <max> | AOF <max_size> | "
      "HYBRID <interval> <max> <max_size>",
@@ -71,21 +77,22 @@ static const struct command commands[] = {
     {"plugins", "plugins", "list plug-ins and their options", 0, 0, command_plugins},
     {"save", "save", "write a checkpoint now", 0, 0, command_save},
     {"backup", "backup FILE [--rate=SIZE]",
-     "write all data to a file, or with - to standard output; SIZE: bytes a second", 1, 2,
+     "write all data to a file, or with - to standard output; SIZE: bytes a second", 1, ANY,
      command_backup},
     {"restore", "restore FILE [--validate-only] [--replace-existing]",
-     "put a backup in place of all data, or only check it; - is standard input", 1, 3,
+     "put a backup in place of all data, or only check it; - is standard input", 1, ANY,
      command_restore},
     {"status", "status", "show mode, counts, last error and times of the server", 0, 0,
      command_status},
     {"health", "health [SERVICE]",
-     "whether the server serves calls, or with kvstore.KeyValueStore: accepts writes; asks for no "
-     "user",
+     "whether the server serves calls, or with kvstore.v1.KeyValueService: accepts writes; asks "
+     "for "
+     "no user",
      0, 1, command_health},
     {"slowlog", "slowlog [N]", "show the latest calls that took long, the newest first", 0, 1,
      command_slowlog},
     {"monitor", "monitor [--method=PREFIX] [--key=PREFIX] [--failed]",
-     "show calls as they are answered, until ^C; --failed: only those that fail", 0, 3,
+     "show calls as they are answered, until ^C; --failed: only those that fail", 0, ANY,
      command_monitor},
     {"hot", "hot [N]", "show the key prefixes that were used most within the last minute", 0, 1,
      command_hot},
@@ -95,7 +102,8 @@ static const struct command commands[] = {
      "edit the users file of a server; a new token is shown once. GRANT: read:PREFIX, "
      "write:PREFIX, readwrite:PREFIX or admin; PREFIX * is all keys",
      2, ANY, command_user},
-    {"help", "help [COMMAND]", "list the commands, or show the usage of one", 0, 1, command_help},
+    {"help", "help [COMMAND]",
+     "list the commands, or show the usage of one, as COMMAND --help does", 0, 1, command_help},
     {"exit", "exit", "leave, as do quit and the end of input", 0, 0, command_exit},
     {"quit", "quit", "leave", 0, 0, command_exit},
     {0},
@@ -109,16 +117,22 @@ static const struct command *find(struct kv_slice name)
    return NULL;
 }
 
-/* How much of a word a message shows. */
-static int shown(struct kv_slice word)
-{
-   return word.size < 64 ? (int)word.size : 64;
-}
-
+/* What is sent by people who know another store is answered with what it is called here. */
 static int unknown(struct session *session, struct kv_slice name)
 {
-   return session_misuse(session, "unknown command \"%.*s\"; see help", shown(name),
-                         (const char *)name.data);
+   const char *here = redis_command(name);
+   if (here)
+      return session_misuse(session, "unknown command \"%.*s\"; here: %s", OPTIONS_SHOWN(name),
+                            here);
+   return session_misuse(session, "unknown command \"%.*s\"; see help", OPTIONS_SHOWN(name));
+}
+
+static int show_usage(struct session *session, const struct command *command)
+{
+   fprintf(session->out, "%s\n   %s\n", command->usage, command->help);
+   if (command->run == command_txn)
+      fputs(transaction_help, session->out);
+   return EXIT_DONE;
 }
 
 static int command_help(struct session *session, const struct kv_slice *arguments, size_t count)
@@ -128,12 +142,12 @@ static int command_help(struct session *session, const struct kv_slice *argument
       return EXIT_DONE;
    }
    const struct command *command = find(arguments[0]);
-   if (!command)
-      return unknown(session, arguments[0]);
-   fprintf(session->out, "%s\n   %s\n", command->usage, command->help);
-   if (command->run == command_txn)
-      fputs(transaction_help, session->out);
-   return EXIT_DONE;
+   return command ? show_usage(session, command) : unknown(session, arguments[0]);
+}
+
+bool commands_asks_help(const struct kv_slice *words, size_t count)
+{
+   return count > 1 && (words_same(words[1], "--help") || words_same(words[1], "-h"));
 }
 
 int commands_run(struct session *session, const struct kv_slice *words, size_t count)
@@ -143,16 +157,30 @@ int commands_run(struct session *session, const struct kv_slice *words, size_t c
    const struct command *command = find(words[0]);
    if (!command)
       return unknown(session, words[0]);
-   if (count - 1 < command->least || count - 1 > command->most)
+   if (commands_asks_help(words, count)) {
+      if (count == 2)
+         return show_usage(session, command);
+      return session_misuse(session,
+                            "%s %.*s shows the usage, and takes no more words; before a key "
+                            "of that name write --",
+                            command->name, OPTIONS_SHOWN(words[1]));
+   }
+   const struct kv_slice *arguments = words + 1;
+   count--;
+   if (count > 0 && words_same(arguments[0], "--") && !options_known(command->name)) {
+      arguments++;
+      count--;
+   }
+   if (count < command->least || count > command->most)
       return session_misuse(session, "usage: %s", command->usage);
-   return command->run(session, words + 1, count - 1);
+   return command->run(session, arguments, count);
 }
 
-bool commands_need_no_server(const char *name)
+bool commands_need_no_server(const struct kv_slice *words, size_t count)
 {
-   const struct command *command = find(kv_slice(name, strlen(name)));
+   const struct command *command = find(words[0]);
    return command && (command->run == command_user || command->run == command_help ||
-                      command->run == command_exit);
+                      command->run == command_exit || commands_asks_help(words, count));
 }
 
 const struct command *commands_all(void)

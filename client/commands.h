@@ -23,8 +23,11 @@ struct command {
 /* Runs a command, whose name is the first word. Without words it does nothing. */
 int commands_run(struct session *session, const struct kv_slice *words, size_t count);
 
-/* Whether it is the name of a command that makes no call. */
-bool commands_need_no_server(const char *name);
+/* Whether these words, one at least, are a command that makes no call. */
+bool commands_need_no_server(const struct kv_slice *words, size_t count);
+
+/* Whether they ask for the usage of the command that is the first of them. */
+bool commands_asks_help(const struct kv_slice *words, size_t count);
 
 /* The commands in the order of the help, ended by one without a name. */
 const struct command *commands_all(void);

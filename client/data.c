@@ -17,34 +17,35 @@ int data_show_set(struct session *session, const ProtobufCMessage *answer, const
    return EXIT_DONE;
 }
 
-/* What the frozen calls cannot say is said to kvstore.v1. */
-static int run_operation(struct session *session, const char *name,
-                         const struct kv_slice *arguments, size_t count, bool *plain)
+/* Reads a command into *operation; EXIT_DONE, or the exit code of what was reported. */
+static int read_operation(struct session *session, struct operation *operation, const char *name,
+                          const struct kv_slice *arguments, size_t count)
 {
    char error[OPERATION_TEXT_SIZE];
-   struct operation operation;
-   if (plain)
-      *plain = false;
    struct kv_slice *words = calloc(count + 1, sizeof *words);
    if (!words)
       return session_local_failure("cannot read the command", ENOMEM);
    words[0] = kv_slice_of(name);
    memcpy(words + 1, arguments, count * sizeof *words);
-   int result = EXIT_DONE;
-   if (!operation_read(&operation, words, count + 1, error))
-      result = session_misuse(session, "%s", error);
-   else if (!plain || !operation.is_plain)
-      result = operation_run(session, &operation);
-   if (plain)
-      *plain = result == EXIT_DONE && operation.is_plain;
+   int result = operation_read(operation, words, count + 1, error)
+                    ? EXIT_DONE
+                    : session_misuse(session, "%s", error);
    free(words);
    return result;
+}
+
+static int run_operation(struct session *session, const char *name,
+                         const struct kv_slice *arguments, size_t count)
+{
+   struct operation operation;
+   int result = read_operation(session, &operation, name, arguments, count);
+   return result == EXIT_DONE ? operation_run(session, &operation) : result;
 }
 
 #define OPERATION_COMMAND(name)                                                                    \
    int command_##name(struct session *session, const struct kv_slice *arguments, size_t count)     \
    {                                                                                               \
-      return run_operation(session, #name, arguments, count, NULL);                                \
+      return run_operation(session, #name, arguments, count);                                      \
    }
 OPERATION_COMMAND(incr)
 OPERATION_COMMAND(decr)
@@ -52,15 +53,18 @@ OPERATION_COMMAND(expire)
 OPERATION_COMMAND(persist)
 OPERATION_COMMAND(ttl)
 
+/* What the frozen calls cannot say is said to kvstore.v1. */
 int command_set(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   bool plain;
-   int result = run_operation(session, "set", arguments, count, &plain);
-   if (!plain)
+   struct operation operation;
+   int result = read_operation(session, &operation, "set", arguments, count);
+   if (result != EXIT_DONE)
       return result;
+   if (!operation.is_plain)
+      return operation_run(session, &operation);
    Kvstore__SetRequest request = KVSTORE__SET_REQUEST__INIT;
-   request.key = session_field(arguments[0]);
-   request.value = session_field(arguments[1]);
+   request.key = operation.set.key;
+   request.value = operation.set.value;
    return session_call(session,
                        SESSION_REQUEST(SESSION_DATA "Set", SESSION_QUICK, request,
                                        google__protobuf__empty__descriptor),
@@ -92,16 +96,19 @@ static int show_get(struct session *session, const ProtobufCMessage *message, co
 
 int command_get(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   bool plain;
-   int result = run_operation(session, "get", arguments, count, &plain);
-   if (!plain)
+   struct operation operation;
+   int result = read_operation(session, &operation, "get", arguments, count);
+   if (result != EXIT_DONE)
       return result;
+   if (!operation.is_plain)
+      return operation_run(session, &operation);
    Kvstore__GetRequest request = KVSTORE__GET_REQUEST__INIT;
-   request.key = session_field(arguments[0]);
+   const struct kv_slice key = operation_key(&operation);
+   request.key = operation.get.key;
    return session_call(session,
                        SESSION_REQUEST(SESSION_DATA "Get", SESSION_QUICK, request,
                                        kvstore__get_response__descriptor),
-                       show_get, arguments);
+                       show_get, &key);
 }
 
 static int show_one_deleted(struct session *session, const ProtobufCMessage *answer,
@@ -153,14 +160,27 @@ static int delete_each(struct session *session, const struct kv_slice *arguments
 /* Several keys, or one with options, or a range. */
 int command_del(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   if (words_same(arguments[0], "--"))
-      return count > 1 ? delete_each(session, arguments + 1, count - 1)
-                       : session_misuse(session, "usage: del -- KEY [KEY...]");
-   if (ranges_is_option(arguments[0]))
-      return ranges_delete(session, arguments, count);
-   if (count > 1 && kv_slice_begins_with(arguments[1], kv_slice_of("--")))
-      return run_operation(session, "del", arguments, count, NULL);
-   return delete_each(session, arguments, count);
+   struct options options;
+   size_t keys = 0;
+   struct kv_slice *list = calloc(count, sizeof *list);
+   if (!list)
+      return session_local_failure("cannot read the command", ENOMEM);
+   options_begin(&options, "del", arguments, count);
+   int option, result;
+   while ((option = options_next(&options)) >= 0 || option == OPTIONS_WORD)
+      if (option == OPTIONS_WORD)
+         list[keys++] = options.value;
+   if (option == OPTIONS_WRONG)
+      result = session_misuse(session, "%s", options.error);
+   else if (keys == 0 &&
+            (options_given(&options, OPTION_PREFIX) || options_given(&options, OPTION_RANGE)))
+      result = ranges_delete(session, arguments, count);
+   else if (options.taken != 0 || keys == 0)
+      result = run_operation(session, "del", arguments, count);
+   else
+      result = delete_each(session, list, keys);
+   free(list);
+   return result;
 }
 
 /* ---- Several keys at one version ---- */
@@ -232,22 +252,36 @@ static int show_durable(struct session *session, const ProtobufCMessage *message
    return EXIT_DONE;
 }
 
-int command_wait(struct session *session, const struct kv_slice *arguments, size_t count)
+static int read_wait(struct options *options, Kvstore__V1__WaitDurableRequest *request)
 {
-   Kvstore__V1__WaitDurableRequest request = KVSTORE__V1__WAIT_DURABLE_REQUEST__INIT;
-   for (size_t i = 0; i < count; i++) {
-      struct kv_slice value;
-      int64_t version;
-      if (operation_option(arguments, count, &i, "--durability", &value)) {
-         if (!operation_durability(value, &request.durability))
-            return session_misuse(session, "--durability is one of memory, written, synced");
-      } else if (words_integer(arguments[i], 0, INT64_MAX, &version)) {
-         request.version = (uint64_t)version;
+   int64_t version;
+   bool has_version = false;
+   for (int option; (option = options_next(options)) != OPTIONS_END;) {
+      if (option == OPTION_DURABILITY) {
+         if (!operation_durability(options, &request->durability))
+            return OPTIONS_WRONG;
+      } else if (option != OPTIONS_WORD) {
+         return option;
+      } else if (has_version) {
+         return options_refuse_word(options);
+      } else if (!words_integer(options->value, 0, INT64_MAX, &version)) {
+         return options_wrong(options, "wait: \"%.*s\" is no version; get -v shows it",
+                              OPTIONS_SHOWN(options->value));
       } else {
-         return session_misuse(session,
-                               "usage: wait [VERSION] [--durability memory|written|synced]");
+         has_version = true;
+         request->version = (uint64_t)version;
       }
    }
+   return OPTIONS_END;
+}
+
+int command_wait(struct session *session, const struct kv_slice *arguments, size_t count)
+{
+   struct options options;
+   Kvstore__V1__WaitDurableRequest request = KVSTORE__V1__WAIT_DURABLE_REQUEST__INIT;
+   options_begin(&options, "wait", arguments, count);
+   if (read_wait(&options, &request) == OPTIONS_WRONG)
+      return session_misuse(session, "%s", options.error);
    return session_call(session,
                        SESSION_REQUEST(SESSION_KEYS "WaitDurable", SESSION_SLOW, request,
                                        kvstore__v1__wait_durable_response__descriptor),

@@ -259,7 +259,7 @@ const char *editor_read(struct editor *editor, size_t *size)
    return line;
 }
 
-const char *editor_ask(struct editor *editor, const char *question, size_t *size)
+const char *editor_ask(struct editor *editor, const char *question, bool remembered, size_t *size)
 {
    const char *prompt = editor->prompt;
    editor->prompt = question;
@@ -267,5 +267,7 @@ const char *editor_ask(struct editor *editor, const char *question, size_t *size
    const char *line = get_line(editor, size);
    editor->asking = false;
    editor->prompt = prompt;
+   if (line && remembered)
+      remember(editor, line);
    return line;
 }

@@ -8,6 +8,7 @@
 #ifndef CLIENT_EDITOR_H
 #define CLIENT_EDITOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct editor;
@@ -18,8 +19,8 @@ void editor_destroy(struct editor *editor);
 
 /* The next line without its newline, valid until the next call; NULL at the end of input. */
 const char *editor_read(struct editor *editor, size_t *size);
-/* The same for the answer to a question of a command, with no place in the history; NULL also where
- * ^C declines to answer. */
-const char *editor_ask(struct editor *editor, const char *question, size_t *size);
+/* The same for the answer to a question of a command, with a place in the history only if it is to
+ * be remembered; NULL also where ^C declines to answer. */
+const char *editor_ask(struct editor *editor, const char *question, bool remembered, size_t *size);
 
 #endif

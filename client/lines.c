@@ -13,6 +13,7 @@ struct lines {
    size_t capacity;
    size_t start, end; /* read and not yet returned */
    size_t searched;   /* no newline before here */
+   size_t count;      /* of lines returned */
    bool ended;
 };
 
@@ -75,7 +76,13 @@ static bool find_line(struct lines *lines, struct kv_slice *line)
       return false;
    *line = kv_slice(lines->buffer + lines->start, end - lines->start);
    lines->start = lines->searched = newline ? end + 1 : end;
+   lines->count++;
    return true;
+}
+
+size_t lines_count(const struct lines *lines)
+{
+   return lines->count;
 }
 
 enum lines_state lines_next(struct lines *lines, bool wait, struct kv_slice *line)

@@ -10,6 +10,7 @@
 #include "core/support/slice.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum lines_state {
    LINES_LINE,     /* without its newline, which the last one may lack */
@@ -23,6 +24,9 @@ struct lines;
 /* NULL when memory runs out. The descriptor stays the caller's. */
 struct lines *lines_create(int file);
 void lines_destroy(struct lines *lines);
+
+/* How many lines were returned. */
+size_t lines_count(const struct lines *lines);
 
 enum lines_state lines_next(struct lines *lines, bool wait, struct kv_slice *line);
 

@@ -3,6 +3,7 @@
 #include "client/commands.h"
 #include "client/credentials.h"
 #include "client/editor.h"
+#include "client/options.h"
 #include "client/pipe.h"
 #include "client/words.h"
 #include "core/support/standard_files.h"
@@ -143,12 +144,11 @@ static int check_flags(const struct settings *settings)
 
 /* ---- One command ---- */
 
-/* Standard input to its end. The caller frees *data. */
+/* Appends standard input, to its end, and a NUL that *size does not count. The caller frees *data.
+ */
 static bool read_input(char **data, size_t *size)
 {
-   size_t capacity = 0;
-   *data = NULL;
-   *size = 0;
+   size_t capacity = *size;
    while (!feof(stdin)) {
       if (*size == capacity) {
          capacity = capacity ? 2 * capacity : 64 * 1024;
@@ -161,6 +161,36 @@ static bool read_input(char **data, size_t *size)
       if (ferror(stdin))
          return false;
    }
+   char *ended = realloc(*data, *size + 1);
+   if (!ended)
+      return false;
+   *data = ended;
+   ended[*size] = '\0';
+   return true;
+}
+
+/* Makes standard input the last word, which is never taken for an option. Where one waits for its
+ * value, it is that. The caller frees *input. */
+static bool add_input(struct kv_slice *words, size_t *count, char **input)
+{
+   size_t size = 0;
+   const char *command = words[0].data;
+   const struct kv_slice last = words[*count - 1];
+   const bool is_value = options_lacks_value(command, last);
+   if (is_value) {
+      int written = asprintf(input, "%s=", (const char *)last.data);
+      if (written < 0) {
+         *input = NULL;
+         return false;
+      }
+      size = (size_t)written;
+      --*count;
+   }
+   if (!read_input(input, &size))
+      return false;
+   if (!is_value && (*input)[0] == '-' && options_known(command))
+      words[(*count)++] = kv_slice_of("--");
+   words[(*count)++] = kv_slice(*input, size);
    return true;
 }
 
@@ -168,17 +198,18 @@ static int run_once(struct session *session, const struct settings *settings)
 {
    size_t count = settings->word_count;
    char *input = NULL;
-   size_t input_size = 0;
    int result;
-   struct kv_slice *words = calloc(count + 1, sizeof *words);
-   if (!words || (settings->value_from_input && !read_input(&input, &input_size))) {
-      result = session_local_failure("cannot read standard input", errno);
+   struct kv_slice *words = calloc(count + 2, sizeof *words);
+   if (!words) {
+      result = session_local_failure("cannot read the command", errno);
       goto out;
    }
    for (size_t i = 0; i < count; i++)
       words[i] = kv_slice_of(settings->words[i]);
-   if (settings->value_from_input)
-      words[count++] = kv_slice(input, input_size);
+   if (settings->value_from_input && !add_input(words, &count, &input)) {
+      result = session_local_failure("cannot read standard input", errno);
+      goto out;
+   }
    result = commands_run(session, words, count);
 out:
    free(input);
@@ -266,7 +297,11 @@ static int run_with(const struct settings *settings, const struct credentials *c
 static int run(const struct settings *settings)
 {
    static const struct credentials_options none = {.token_file = ""};
-   bool local = settings->word_count > 0 && commands_need_no_server(settings->words[0]);
+   struct kv_slice words[2];
+   const size_t count = settings->word_count < 2 ? settings->word_count : 2;
+   for (size_t i = 0; i < count; i++)
+      words[i] = kv_slice_of(settings->words[i]);
+   bool local = count > 0 && commands_need_no_server(words, count);
    struct kv_status status;
    struct credentials *credentials =
        credentials_create(local ? &none : &settings->credentials, &status);

@@ -7,6 +7,7 @@
 #ifndef CLIENT_OPERATION_H
 #define CLIENT_OPERATION_H
 
+#include "client/options.h"
 #include "client/session.h"
 
 #include <kvstore/v1/key_value.pb-c.h>
@@ -23,11 +24,12 @@ struct operation {
    Kvstore__V1__Condition condition;
    Kvstore__V1__Expiry expiry;
    bool verbose;  /* get -v: all that there is to know of the entry */
-   bool is_plain; /* set, get and del of a key and nothing else */
+   bool is_plain; /* set, get and del without options */
    bool is_ttl;   /* a get that shows the time left */
+   bool is_alone; /* it has options that a transaction takes as a whole */
 };
 
-#define OPERATION_TEXT_SIZE 256
+#define OPERATION_TEXT_SIZE OPTIONS_ERROR_SIZE
 
 /* Reads a command: set, get, del, incr, decr, expire, persist or ttl. The words must outlive the
  * operation. False with what is wrong, for a person. */
@@ -43,13 +45,8 @@ int operation_run(struct session *session, const struct operation *operation);
 int operation_show(struct session *session, const struct operation *operation,
                    const Kvstore__V1__OperationResult *result);
 
-/* A level of durability by its name: memory, written or synced. */
-bool operation_durability(struct kv_slice word, Kvstore__V1__Durability *durability);
-const char *operation_durability_name(Kvstore__V1__Durability durability);
-
-/* The value of the option `name` where words[*at] is it: "--name=VALUE", or "--name" and the next
- * word, in which case *at moves on. */
-bool operation_option(const struct kv_slice *words, size_t count, size_t *at, const char *name,
-                      struct kv_slice *value);
+/* The level of the option --durability, which `options` has just returned: memory, written or
+ * synced. False with `error` there. */
+bool operation_durability(struct options *options, Kvstore__V1__Durability *durability);
 
 #endif

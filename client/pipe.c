@@ -13,7 +13,6 @@ struct pipe {
    struct session *session;
    struct lines *lines;
    struct bulk *bulk;
-   size_t line;
    int first_failure;
    bool ended;
 };
@@ -38,7 +37,7 @@ static void run_line(struct pipe *pipe, struct kv_slice line)
 {
    struct words words;
    struct words_error error;
-   size_t number = ++pipe->line;
+   size_t number = lines_count(pipe->lines);
    bool good = words_split(line.data, line.size, &words, &error);
    if (good && bulk_add(pipe->bulk, &words, number))
       return;
@@ -97,12 +96,14 @@ int pipe_run(struct session *session)
 {
    struct pipe pipe = {
        .session = session, .lines = lines_create(STDIN_FILENO), .bulk = bulk_create(session)};
+   session->lines = pipe.lines;
    if (pipe.lines && pipe.bulk)
       run_lines(&pipe);
    else
       pipe.first_failure = session_local_failure("cannot read standard input", ENOMEM);
    if (pipe.bulk)
       bulk_destroy(pipe.bulk);
+   session->lines = NULL;
    if (pipe.lines)
       lines_destroy(pipe.lines);
    return pipe.first_failure;

@@ -13,27 +13,15 @@
 
 /* ---- Ranges ---- */
 
-bool ranges_is_option(struct kv_slice word)
+void ranges_take(const struct options *options, int option, Kvstore__V1__KeyRange *range)
 {
-   return words_same(word, "--prefix") || words_same(word, "--range") ||
-          kv_slice_begins_with(word, kv_slice_of("--prefix="));
-}
-
-bool ranges_take(const struct kv_slice *words, size_t count, size_t *at,
-                 Kvstore__V1__KeyRange *range)
-{
-   struct kv_slice value;
    kvstore__v1__key_range__init(range);
-   if (operation_option(words, count, at, "--prefix", &value)) {
-      range->prefix = session_field(value);
-      return true;
+   if (option == OPTION_PREFIX) {
+      range->prefix = session_field(options->value);
+   } else {
+      range->start = session_field(options->value);
+      range->end = session_field(options->second);
    }
-   if (!words_same(words[*at], "--range") || *at + 2 >= count)
-      return false;
-   range->start = session_field(words[*at + 1]);
-   range->end = session_field(words[*at + 2]);
-   *at += 2;
-   return true;
 }
 
 /* ---- Listing ---- */
@@ -131,7 +119,15 @@ static int list_without_scan(struct session *session, struct kv_slice prefix)
 
 int command_keys(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   struct kv_slice prefix = count > 0 ? arguments[0] : kv_slice("", 0);
+   struct kv_slice prefix = kv_slice("", 0);
+   struct options options;
+   options_begin(&options, "keys", arguments, count);
+   for (int option; (option = options_next(&options)) != OPTIONS_END;) {
+      if (option == OPTIONS_WRONG ||
+          (option == OPTIONS_WORD && !options_claim(&options, OPTION_PREFIX)))
+         return session_misuse(session, "%s", options.error);
+      prefix = options.value;
+   }
    Kvstore__V1__KeyRange range = KVSTORE__V1__KEY_RANGE__INIT;
    Kvstore__V1__ScanRequest request = KVSTORE__V1__SCAN_REQUEST__INIT;
    range.prefix = session_field(prefix);
@@ -147,48 +143,66 @@ int command_keys(struct session *session, const struct kv_slice *arguments, size
 
 /* ---- scan ---- */
 
-static bool read_limit(struct kv_slice word, uint64_t *limit)
+static int read_limit(struct options *options, uint64_t *limit)
 {
    int64_t number;
-   if (!words_integer(word, 0, INT64_MAX, &number))
-      return false;
+   if (!words_integer(options->value, 0, INT64_MAX, &number))
+      return options_wrong(options, "limit %.*s: is no whole number; 0 is no limit",
+                           OPTIONS_SHOWN(options->value));
    *limit = (uint64_t)number;
-   return true;
+   return OPTIONS_WORD;
 }
 
-static bool read_size(struct kv_slice word, uint64_t *bytes)
+/* A word without an option is the prefix, the second one the limit. */
+static int take_scan_word(struct options *options, Kvstore__V1__ScanRequest *request)
 {
-   return kv_size_parse(word.data, bytes); /* words end with a NUL */
+   if (options->words_read > 2)
+      return options_refuse_word(options);
+   if (!options_claim(options, options->words_read == 1 ? OPTION_PREFIX : OPTION_LIMIT))
+      return OPTIONS_WRONG;
+   if (options->words_read == 2)
+      return read_limit(options, &request->limit);
+   request->range->prefix = session_field(options->value);
+   return OPTIONS_WORD;
 }
 
-/* One option of scan; false: it is none, or its value is wrong, as *wrong says. */
-static bool take_scan_option(const struct kv_slice *words, size_t count, size_t *at,
-                             Kvstore__V1__ScanRequest *request, const char **wrong)
+static int take_scan_option(struct options *options, int option, Kvstore__V1__ScanRequest *request)
 {
-   struct kv_slice value;
-   *wrong = NULL;
-   if (words_same(words[*at], "--reverse")) {
+   switch (option) {
+   case OPTION_PREFIX:
+      request->range->prefix = session_field(options->value);
+      break;
+   case OPTION_START:
+      request->range->start = session_field(options->value);
+      break;
+   case OPTION_END:
+      request->range->end = session_field(options->value);
+      break;
+   case OPTION_REVERSE:
       request->descending = true;
-   } else if (words_same(words[*at], "--keys-only")) {
+      break;
+   case OPTION_KEYS_ONLY:
       request->projection = KVSTORE__V1__SCAN_REQUEST__PROJECTION__PROJECTION_KEYS;
-   } else if (words_same(words[*at], "--count")) {
+      break;
+   case OPTION_COUNT:
       request->projection = KVSTORE__V1__SCAN_REQUEST__PROJECTION__PROJECTION_COUNT;
-   } else if (operation_option(words, count, at, "--start", &value)) {
-      request->range->start = session_field(value);
-   } else if (operation_option(words, count, at, "--end", &value)) {
-      request->range->end = session_field(value);
-   } else if (operation_option(words, count, at, "--page", &value)) {
-      request->page_token = session_field(value);
-   } else if (operation_option(words, count, at, "--limit", &value)) {
-      *wrong = read_limit(value, &request->limit) ? NULL : "--limit must be a whole number";
-   } else if (operation_option(words, count, at, "--value-max", &value)) {
-      *wrong = read_size(value, &request->value_size_max)
-                   ? NULL
-                   : "--value-max must be a size in bytes, such as 4K";
-   } else {
-      return false;
+      break;
+   case OPTION_PAGE:
+      request->page_token = session_field(options->value);
+      break;
+   case OPTION_LIMIT:
+      return read_limit(options, &request->limit);
+   case OPTION_VALUE_MAX:
+      if (!kv_size_parse(options->value.data, &request->value_size_max)) /* ends with a NUL */
+         return options_wrong(options, "--value-max %.*s: is no size in bytes, such as 4K",
+                              OPTIONS_SHOWN(options->value));
+      break;
+   case OPTIONS_WORD:
+      return take_scan_word(options, request);
+   default:
+      break;
    }
-   return *wrong == NULL;
+   return option;
 }
 
 int command_scan(struct session *session, const struct kv_slice *arguments, size_t count)
@@ -196,22 +210,11 @@ int command_scan(struct session *session, const struct kv_slice *arguments, size
    Kvstore__V1__KeyRange range = KVSTORE__V1__KEY_RANGE__INIT;
    Kvstore__V1__ScanRequest request = KVSTORE__V1__SCAN_REQUEST__INIT;
    request.range = &range;
-   size_t positions = 0;
-   for (size_t i = 0; i < count; i++) {
-      const char *wrong;
-      if (kv_slice_begins_with(arguments[i], kv_slice_of("--"))) {
-         if (!take_scan_option(arguments, count, &i, &request, &wrong))
-            return session_misuse(session, "%s",
-                                  wrong ? wrong
-                                        : "an option is unknown or lacks its value; see "
-                                          "help scan");
-      } else if (positions == 0) {
-         range.prefix = session_field(arguments[i]);
-         positions++;
-      } else if (positions++ > 1 || !read_limit(arguments[i], &request.limit)) {
-         return session_misuse(session, "LIMIT must be a whole number, 0 for no limit");
-      }
-   }
+   struct options options;
+   options_begin(&options, "scan", arguments, count);
+   for (int option; (option = options_next(&options)) != OPTIONS_END;)
+      if (take_scan_option(&options, option, &request) == OPTIONS_WRONG)
+         return session_misuse(session, "%s", options.error);
    struct listing listing = {.session = session, .request = &request};
    struct kv_status status;
    int result = session_report(session, list(&listing, &status), &status);
@@ -252,7 +255,7 @@ static bool confirms(struct session *session, uint64_t count)
    size_t size;
    snprintf(question, sizeof question, "delete %" PRIu64 " key%s? [y/N] ", count,
             print_plural(count));
-   const char *answer = session_ask(session, question, &size);
+   const char *answer = session_ask(session, question, SESSION_FORGOTTEN, &size);
    return answer &&
           (words_same(kv_slice(answer, size), "y") || words_same(kv_slice(answer, size), "yes"));
 }
@@ -284,20 +287,19 @@ int ranges_delete(struct session *session, const struct kv_slice *arguments, siz
 {
    Kvstore__V1__KeyRange range;
    Kvstore__V1__DeleteRangeRequest request = KVSTORE__V1__DELETE_RANGE_REQUEST__INIT;
-   size_t at = 0;
    bool yes = false;
-   if (!ranges_take(arguments, count, &at, &range))
-      return session_misuse(session, "usage: del --prefix PREFIX [--yes] | --range START END "
-                                     "[--yes]");
    request.range = &range;
-   while (++at < count) {
-      struct kv_slice value;
-      if (words_same(arguments[at], "--yes"))
+   struct options options;
+   options_begin(&options, "del", arguments, count);
+   for (int option; (option = options_next(&options)) != OPTIONS_END;) {
+      if (option == OPTION_PREFIX || option == OPTION_RANGE)
+         ranges_take(&options, option, &range);
+      else if (option == OPTION_YES)
          yes = true;
-      else if (!operation_option(arguments, count, &at, "--durability", &value) ||
-               !operation_durability(value, &request.durability))
-         return session_misuse(session, "a range takes --yes and --durability "
-                                        "memory|written|synced");
+      else if (option != OPTION_DURABILITY)
+         return session_misuse(session, "a range takes --yes and --durability LEVEL alone");
+      else if (!operation_durability(&options, &request.durability))
+         return session_misuse(session, "%s", options.error);
    }
    if (!yes && !session_has_person(session))
       return session_misuse(session, "--yes is missing: it deletes all keys of the range, and "

@@ -1,5 +1,6 @@
 /* restore: sends a backup file, which the server puts in place of its data. */
 #include "client/commands.h"
+#include "client/options.h"
 #include "client/print.h"
 #include "client/progress.h"
 #include "core/support/clock.h"
@@ -170,20 +171,21 @@ static int restore(struct session *session, const char *path, bool validate_only
 int command_restore(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    char path[PATH_MAX];
-   bool validate_only = false, replace_existing = false;
-   for (size_t i = 1; i < count; i++) {
-      bool validates = words_same(arguments[i], "--validate-only");
-      bool replaces = words_same(arguments[i], "--replace-existing");
-      if (!validates && !replaces)
-         return session_misuse(session,
-                               "after FILE only --validate-only and --replace-existing are known");
-      validate_only = validate_only || validates;
-      replace_existing = replace_existing || replaces;
+   struct kv_slice file = {NULL, 0};
+   struct options options;
+   options_begin(&options, "restore", arguments, count);
+   for (int option; (option = options_next(&options)) != OPTIONS_END;) {
+      if (option == OPTIONS_WORD && file.data)
+         option = options_refuse_word(&options);
+      if (option == OPTIONS_WRONG)
+         return session_misuse(session, "%s", options.error);
+      if (option == OPTIONS_WORD)
+         file = options.value;
    }
-   if (arguments[0].size == 0 || arguments[0].size >= sizeof path ||
-       memchr(arguments[0].data, '\0', arguments[0].size))
+   if (file.size == 0 || file.size >= sizeof path || memchr(file.data, '\0', file.size))
       return session_misuse(session, "FILE must be a path, or - for standard input");
-   memcpy(path, arguments[0].data, arguments[0].size);
-   path[arguments[0].size] = '\0';
-   return restore(session, path, validate_only, replace_existing);
+   memcpy(path, file.data, file.size);
+   path[file.size] = '\0';
+   return restore(session, path, options_given(&options, OPTION_VALIDATE_ONLY),
+                  options_given(&options, OPTION_REPLACE_EXISTING));
 }

@@ -1,5 +1,6 @@
 /* The commands about the server: its mode, its plug-ins, its state. */
 #include "client/commands.h"
+#include "client/options.h"
 #include "client/print.h"
 #include "client/report.h"
 #include "client/words.h"
@@ -99,27 +100,21 @@ static bool read_option(struct kv_slice word, Kvstore__V1__MapEntry *option)
    return true;
 }
 
-#define SHADOW_SECONDS "--shadow="
 #define SHADOW_SECONDS_MAX 86400
 
-#define ETAG "--etag="
-
-static bool begins_with(struct kv_slice word, const char *text)
+/* --shadow, or --shadow=SECONDS. */
+static int read_shadow(struct options *options, Kvstore__V1__ConfigureRequest *request)
 {
-   return word.size >= strlen(text) && memcmp(word.data, text, strlen(text)) == 0;
-}
-
-static bool read_shadow_seconds(struct kv_slice word, Kvstore__V1__ConfigureRequest *request)
-{
-   const size_t size = strlen(SHADOW_SECONDS);
    int64_t seconds;
-   if (!words_integer(kv_slice((const char *)word.data + size, word.size - size), 0,
-                      SHADOW_SECONDS_MAX, &seconds))
-      return false;
    request->shadow = true;
+   if (!options->value.data)
+      return OPTION_SHADOW;
+   if (!words_integer(options->value, 0, SHADOW_SECONDS_MAX, &seconds))
+      return options_wrong(options, "--shadow= takes a number of seconds up to %d",
+                           SHADOW_SECONDS_MAX);
    request->shadow_time_case = KVSTORE__V1__CONFIGURE_REQUEST__SHADOW_TIME_SHADOW_SECONDS;
    request->shadow_seconds = (uint32_t)seconds;
-   return true;
+   return OPTION_SHADOW;
 }
 
 static int show_configure(struct session *session, const ProtobufCMessage *message,
@@ -143,41 +138,58 @@ static int show_configure(struct session *session, const ProtobufCMessage *messa
    return EXIT_DONE;
 }
 
-/* Takes the arguments after the plug-in into `request`, the options into `entries`. */
-static int read_configure(struct session *session, const struct kv_slice *arguments, size_t count,
-                          Kvstore__V1__ConfigureRequest *request, Kvstore__V1__MapEntry *entries)
+/* The plug-in, then its options, each once. */
+static int read_configure_word(struct options *options, Kvstore__V1__ConfigureRequest *request,
+                               Kvstore__V1__MapEntry *entries)
 {
-   for (size_t i = 1; i < count; i++) {
-      if (words_same(arguments[i], "--validate-only")) {
-         request->validate_only = true;
-      } else if (words_same(arguments[i], "--shadow")) {
-         request->shadow = true;
-      } else if (begins_with(arguments[i], SHADOW_SECONDS)) {
-         if (!read_shadow_seconds(arguments[i], request))
-            return session_misuse(session, "--shadow= takes a number of seconds up to %d",
-                                  SHADOW_SECONDS_MAX);
-      } else if (begins_with(arguments[i], ETAG)) {
-         const char *etag = (const char *)arguments[i].data + strlen(ETAG);
-         request->etag = session_field(kv_slice(etag, arguments[i].size - strlen(ETAG)));
-      } else if (read_option(arguments[i], &entries[request->n_options])) {
-         request->options[request->n_options] = &entries[request->n_options];
-         request->n_options++;
-      } else {
-         return session_misuse(session, "argument %zu is not of the form NAME=VALUE", i + 1);
-      }
+   Kvstore__V1__MapEntry *entry = &entries[request->n_options];
+   if (request->plugin.data == NULL) {
+      request->plugin = session_field(options->value);
+      return OPTIONS_WORD;
    }
-   return EXIT_DONE;
+   if (!read_option(options->value, entry))
+      return options_wrong(options, "\"%.*s\" is not of the form NAME=VALUE",
+                           OPTIONS_SHOWN(options->value));
+   for (size_t i = 0; i < request->n_options; i++)
+      if (kv_slice_compare(session_bytes(entries[i].key), session_bytes(entry->key)) == 0)
+         return options_wrong(options, "%.*s is given twice; give it once",
+                              OPTIONS_SHOWN(session_bytes(entry->key)));
+   request->options[request->n_options++] = entry;
+   return OPTIONS_WORD;
+}
+
+/* Takes the arguments into `request`, the options of the plug-in into `entries`. */
+static int read_configure(struct options *options, Kvstore__V1__ConfigureRequest *request,
+                          Kvstore__V1__MapEntry *entries)
+{
+   for (int option; (option = options_next(options)) != OPTIONS_END;) {
+      if (option == OPTION_VALIDATE_ONLY)
+         request->validate_only = true;
+      else if (option == OPTION_ETAG)
+         request->etag = session_field(options->value);
+      else if (option == OPTION_SHADOW)
+         option = read_shadow(options, request);
+      else if (option == OPTIONS_WORD)
+         option = read_configure_word(options, request, entries);
+      if (option == OPTIONS_WRONG)
+         return option;
+   }
+   return request->plugin.data ? OPTIONS_END
+                               : options_wrong(options, "which plug-in? See help configure");
 }
 
 int command_configure(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    Kvstore__V1__MapEntry *entries = calloc(count, sizeof *entries);
    Kvstore__V1__ConfigureRequest request = KVSTORE__V1__CONFIGURE_REQUEST__INIT;
-   request.plugin = session_field(arguments[0]);
    request.options = calloc(count, sizeof *request.options);
-   int result = entries && request.options
-                    ? read_configure(session, arguments, count, &request, entries)
-                    : session_fail(session, KV_RESOURCE_EXHAUSTED, "out of memory");
+   struct options options;
+   int result = EXIT_DONE;
+   options_begin(&options, "configure", arguments, count);
+   if (!entries || !request.options)
+      result = session_fail(session, KV_RESOURCE_EXHAUSTED, "out of memory");
+   else if (read_configure(&options, &request, entries) == OPTIONS_WRONG)
+      result = session_misuse(session, "%s", options.error);
    if (result == EXIT_DONE)
       result = session_call(session,
                             SESSION_REQUEST(SESSION_ADMIN "Configure", SESSION_SLOW, request,

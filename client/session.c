@@ -296,11 +296,12 @@ bool session_has_person(const struct session *session)
    return isatty(STDIN_FILENO) && session->line == 0;
 }
 
-const char *session_ask(struct session *session, const char *question, size_t *size)
+const char *session_ask(struct session *session, const char *question, enum session_answer answer,
+                        size_t *size)
 {
    fflush(session->out);
    if (session->editor)
-      return editor_ask(session->editor, question, size);
+      return editor_ask(session->editor, question, answer == SESSION_REMEMBERED, size);
    fputs(question, stderr);
    fflush(stderr);
    ssize_t length = getline(&session->asked, &session->asked_capacity, stdin);

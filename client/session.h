@@ -29,13 +29,14 @@ enum exit_code {
 
 struct session {
    struct connection *connection;
-   FILE *out;          /* for answers */
-   bool cut;           /* an interrupt has dropped part of the answer */
-   bool terminal;      /* a person reads standard output */
-   bool no_newline;    /* `get` adds none */
-   int64_t timeout_ms; /* of every call, 0: none; negative: the default of each command */
-   size_t line;        /* number of the line in a pipe, for messages; 0: none */
-   bool ended;         /* by the `exit` command */
+   FILE *out;           /* for answers */
+   bool cut;            /* an interrupt has dropped part of the answer */
+   bool terminal;       /* a person reads standard output */
+   bool no_newline;     /* `get` adds none */
+   int64_t timeout_ms;  /* of every call, 0: none; negative: the default of each command */
+   size_t line;         /* number of the line in a pipe, for messages; 0: none */
+   struct lines *lines; /* of a pipe, from which a command may take the next ones; NULL: none */
+   bool ended;          /* by the `exit` command */
 
    struct editor *editor; /* of the prompt; NULL: there is none */
    char *asked;           /* the answer to the last question; the session's */
@@ -129,7 +130,9 @@ int session_local_failure(const char *what, int reason);
 bool session_has_person(const struct session *session);
 /* Asks the person: the line typed, without its newline, valid until the next question; NULL where
  * none is. */
-const char *session_ask(struct session *session, const char *question, size_t *size);
+enum session_answer { SESSION_FORGOTTEN, SESSION_REMEMBERED /* by the prompt's history */ };
+const char *session_ask(struct session *session, const char *question, enum session_answer answer,
+                        size_t *size);
 
 /* Says that a key is missing: at a terminal as the answer, else on standard error. */
 void session_not_found(const struct session *session, struct kv_slice key);

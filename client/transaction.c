@@ -10,10 +10,11 @@ const char transaction_help[] =
     "   FILE, - or what is typed has one part a line:\n"
     "      version KEY N | exists KEY | missing KEY | value KEY VALUE    what must hold\n"
     "      then                                                          and is done if it does:\n"
-    "      set, get, del, incr, decr, expire, persist                    as these commands\n"
+    "      set, get, del, incr, decr, expire, persist, ttl               as these commands\n"
     "      else                                                          and if it does not:\n"
     "      ...\n"
-    "      commit | abort                                                at a prompt\n"
+    "      commit | abort                                                at a prompt, or in a "
+    "pipe\n"
     "   All of it happens at once, or nothing. Exit code 5: what must hold does not.\n";
 
 struct part {
@@ -36,6 +37,7 @@ enum section { COMPARISONS, SUCCESS, FAILURE, SECTIONS };
 struct transaction {
    enum section section;
    struct list lists[SECTIONS];
+   size_t wrong_line; /* the first one; 0: none */
 };
 
 struct transaction *transaction_create(void)
@@ -124,64 +126,142 @@ static enum transaction_line change_section(struct transaction *transaction, boo
    return TRANSACTION_MORE;
 }
 
+static bool fail(char error[TRANSACTION_TEXT_SIZE], const char *text)
+{
+   snprintf(error, TRANSACTION_TEXT_SIZE, "%s", text);
+   return false;
+}
+
+/* Why a word that begins no command cannot stand here. */
+static bool refuse_name(enum section section, struct kv_slice name,
+                        char error[TRANSACTION_TEXT_SIZE])
+{
+   static const char *const expected[SECTIONS] = {
+       "version, exists, missing, value, then, set, get, del, incr, decr, expire, persist, ttl",
+       "set, get, del, incr, decr, expire, persist, ttl, else",
+       "set, get, del, incr, decr, expire, persist, ttl",
+   };
+   snprintf(error, TRANSACTION_TEXT_SIZE, "\"%.*s\" is none of %s%s", OPTIONS_SHOWN(name),
+            expected[section],
+            section != COMPARISONS && is_comparison(name)
+                ? "; what must hold comes first, before `then`"
+                : "");
+   return false;
+}
+
+/* A command, which the first one makes the section of commands where nothing must hold. */
+static bool take_operation(struct transaction *transaction, struct part *part,
+                           char error[TRANSACTION_TEXT_SIZE])
+{
+   const struct kv_slice *words = part->words.items;
+   if (!operation_is(words[0]))
+      return refuse_name(transaction->section, words[0], error);
+   if (transaction->section == COMPARISONS && transaction->lists[COMPARISONS].count > 0)
+      return fail(error, "write `then` before the first command, or one more of version, exists, "
+                         "missing, value");
+   if (!operation_read(&part->operation, words, part->words.count, error))
+      return false;
+   if (part->operation.is_alone)
+      return fail(error, "--durability and --request-id are of all of it: write them after txn");
+   if (transaction->section == COMPARISONS)
+      transaction->section = SUCCESS;
+   return true;
+}
+
 static enum transaction_line take_part(struct transaction *transaction, struct part *part,
                                        char error[TRANSACTION_TEXT_SIZE])
 {
-   const struct kv_slice name = part->words.items[0];
-   void *message;
-   if (transaction->section == COMPARISONS && is_comparison(name)) {
-      if (!read_comparison(part, error))
-         return TRANSACTION_WRONG;
-      message = &part->comparison;
-   } else {
-      if (transaction->section == COMPARISONS && transaction->lists[COMPARISONS].count == 0)
-         transaction->section = SUCCESS; /* nothing must hold */
-      if (transaction->section == COMPARISONS) {
-         snprintf(error, TRANSACTION_TEXT_SIZE,
-                  "write `then` before the first command, or one more of version, exists, missing, "
-                  "value");
-         return TRANSACTION_WRONG;
-      }
-      if (!operation_read(&part->operation, part->words.items, part->words.count, error))
-         return TRANSACTION_WRONG;
-      message = &part->operation.message;
-   }
+   const bool compares = transaction->section == COMPARISONS && is_comparison(part->words.items[0]);
+   if (compares ? !read_comparison(part, error) : !take_operation(transaction, part, error))
+      return TRANSACTION_WRONG;
+   void *message = compares ? (void *)&part->comparison : (void *)&part->operation.message;
    if (append(&transaction->lists[transaction->section], part, message))
       return TRANSACTION_MORE;
-   snprintf(error, TRANSACTION_TEXT_SIZE, "out of memory");
+   fail(error, "out of memory");
    return TRANSACTION_WRONG;
 }
 
+static bool is_line(const struct words *words, const char *text)
+{
+   return words->count == 1 && words_same(words->items[0], text);
+}
+
+/* What a line asks for. The transaction keeps the part only where the line is one that is right. */
+static enum transaction_line take_line(struct transaction *transaction, struct part *part,
+                                       char error[TRANSACTION_TEXT_SIZE])
+{
+   const struct words *words = &part->words;
+   if (is_line(words, "commit"))
+      return transaction_commit(transaction, error);
+   if (is_line(words, "abort"))
+      return TRANSACTION_DISCARD;
+   if (is_line(words, "then") || is_line(words, "else"))
+      return change_section(transaction, is_line(words, "then"), error);
+   if (words_same(words->items[0], "help"))
+      return TRANSACTION_HELP;
+   return take_part(transaction, part, error);
+}
+
+static bool has_part(const struct transaction *transaction, const struct part *part)
+{
+   const struct list *list = &transaction->lists[transaction->section];
+   return list->end == &part->next;
+}
+
 enum transaction_line transaction_add(struct transaction *transaction, const char *line,
-                                      size_t size, char error[TRANSACTION_TEXT_SIZE])
+                                      size_t size, size_t number, char error[TRANSACTION_TEXT_SIZE])
 {
    struct words_error reason;
    struct part *part = calloc(1, sizeof *part);
    enum transaction_line taken = TRANSACTION_WRONG;
    if (!part) {
-      snprintf(error, TRANSACTION_TEXT_SIZE, "out of memory");
-      return TRANSACTION_WRONG;
-   }
-   if (!words_split(line, size, &part->words, &reason)) {
+      fail(error, "out of memory");
+   } else if (!words_split(line, size, &part->words, &reason)) {
       snprintf(error, TRANSACTION_TEXT_SIZE, "column %zu: %s", reason.column, reason.reason);
-      free(part);
-      return TRANSACTION_WRONG;
+   } else {
+      taken = part->words.count == 0 ? TRANSACTION_MORE : take_line(transaction, part, error);
+      if (has_part(transaction, part))
+         return taken;
+      words_deinit(&part->words);
    }
-   const struct kv_slice *words = part->words.items;
-   if (part->words.count == 0)
-      taken = TRANSACTION_MORE;
-   else if (part->words.count == 1 && words_same(words[0], "commit"))
-      taken = TRANSACTION_SEND;
-   else if (part->words.count == 1 && words_same(words[0], "abort"))
-      taken = TRANSACTION_DISCARD;
-   else if (part->words.count == 1 &&
-            (words_same(words[0], "then") || words_same(words[0], "else")))
-      taken = change_section(transaction, words_same(words[0], "then"), error);
-   else if ((taken = take_part(transaction, part, error)) == TRANSACTION_MORE)
-      return TRANSACTION_MORE; /* the list has it */
-   words_deinit(&part->words);
    free(part);
+   if (taken == TRANSACTION_WRONG)
+      transaction_spoil(transaction, number);
    return taken;
+}
+
+void transaction_spoil(struct transaction *transaction, size_t number)
+{
+   if (transaction->wrong_line == 0)
+      transaction->wrong_line = number;
+}
+
+enum transaction_line transaction_commit(const struct transaction *transaction,
+                                         char error[TRANSACTION_TEXT_SIZE])
+{
+   if (transaction->wrong_line > 0)
+      snprintf(error, TRANSACTION_TEXT_SIZE,
+               "nothing was sent: line %zu was wrong; begin again with txn",
+               transaction->wrong_line);
+   else if (transaction->lists[SUCCESS].count + transaction->lists[FAILURE].count == 0)
+      fail(error, "nothing was sent: the transaction has no commands");
+   else
+      return TRANSACTION_SEND;
+   return TRANSACTION_REFUSED;
+}
+
+bool transaction_is_empty(const struct transaction *transaction)
+{
+   size_t count = transaction->wrong_line;
+   for (size_t i = 0; i < SECTIONS; i++)
+      count += transaction->lists[i].count;
+   return count == 0;
+}
+
+const char *transaction_section(const struct transaction *transaction)
+{
+   static const char *const names[SECTIONS] = {"if", "then", "else"};
+   return names[transaction->section];
 }
 
 /* ---- Message and answer ---- */

@@ -33,14 +33,27 @@ void transaction_destroy(struct transaction *transaction);
 
 enum transaction_line {
    TRANSACTION_MORE,    /* it was taken, or is empty */
-   TRANSACTION_SEND,    /* `commit` */
+   TRANSACTION_SEND,    /* `commit`, and everything is right */
    TRANSACTION_DISCARD, /* `abort` */
-   TRANSACTION_WRONG,   /* the text says why */
+   TRANSACTION_REFUSED, /* `commit`, but a line before was wrong: as the text says */
+   TRANSACTION_HELP,    /* `help` */
+   TRANSACTION_WRONG,   /* the text says why; from now on it cannot be sent */
 };
 
-/* Takes a line, without the newline. */
+/* Takes a line, without the newline, which counts as the line `number`. One that is wrong changes
+ * nothing but that the transaction is refused. */
 enum transaction_line transaction_add(struct transaction *transaction, const char *line,
-                                      size_t size, char error[TRANSACTION_TEXT_SIZE]);
+                                      size_t size, size_t number,
+                                      char error[TRANSACTION_TEXT_SIZE]);
+/* Says that this line was wrong for another reason. */
+void transaction_spoil(struct transaction *transaction, size_t number);
+/* As the line `commit`, for where the end of the text means that. */
+enum transaction_line transaction_commit(const struct transaction *transaction,
+                                         char error[TRANSACTION_TEXT_SIZE]);
+/* Whether it has any part. */
+bool transaction_is_empty(const struct transaction *transaction);
+/* What the next line is part of: "if", "then" or "else". */
+const char *transaction_section(const struct transaction *transaction);
 
 /* Fills in what was taken; valid as long as the transaction. */
 void transaction_fill(const struct transaction *transaction,

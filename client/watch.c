@@ -198,39 +198,52 @@ static bool add_range(struct watching *watching, const Kvstore__V1__KeyRange *ra
    return true;
 }
 
-/* One argument; false: it is none, or lacks a word. */
-static bool take_argument(struct watching *watching, const struct kv_slice *words, size_t count,
-                          size_t *at)
+static int take_range(struct watching *watching, struct options *options, int option)
 {
    Kvstore__V1__KeyRange range = KVSTORE__V1__KEY_RANGE__INIT;
-   struct kv_slice value;
+   if (option == OPTION_KEY)
+      range.key = session_field(options->value);
+   else if (option == OPTIONS_WORD)
+      range.prefix = session_field(options->value);
+   else
+      ranges_take(options, option, &range);
+   if (add_range(watching, &range))
+      return option;
+   return options_wrong(options,
+                        "more than %d prefixes, keys and ranges; watch a prefix that they "
+                        "share",
+                        RANGES_MAX);
+}
+
+static int take_argument(struct watching *watching, struct options *options, int option)
+{
    int64_t version;
-   if (words_same(words[*at], "--initial")) {
+   switch (option) {
+   case OPTION_INITIAL_STATE:
       watching->create.initial_state = true;
-   } else if (words_same(words[*at], "--previous")) {
+      return option;
+   case OPTION_PREVIOUS:
       watching->create.previous_values = true;
-   } else if (words_same(words[*at], "--keys-only")) {
+      return option;
+   case OPTION_KEYS_ONLY:
       watching->keys_only = true;
       watching->create.omit_values = true;
-   } else if (words_same(words[*at], "--json")) {
+      return option;
+   case OPTION_JSON:
       watching->json = true;
-   } else if (operation_option(words, count, at, "--from", &value)) {
-      if (!words_integer(value, 1, INT64_MAX, &version))
-         return false;
+      return option;
+   case OPTION_FROM:
+      if (!words_integer(options->value, 1, INT64_MAX, &version))
+         return options_wrong(options, "--from %.*s: is no version, a whole number from 1 on",
+                              OPTIONS_SHOWN(options->value));
       watching->version = (uint64_t)version - 1;
       watching->create.start_version = (uint64_t)version;
-   } else if (operation_option(words, count, at, "--key", &value)) {
-      range.key = session_field(value);
-      return add_range(watching, &range);
-   } else if (ranges_is_option(words[*at])) {
-      return ranges_take(words, count, at, &range) && add_range(watching, &range);
-   } else if (kv_slice_begins_with(words[*at], kv_slice_of("--"))) {
-      return false;
-   } else {
-      range.prefix = session_field(words[*at]);
-      return add_range(watching, &range);
+      return option;
+   case OPTIONS_WRONG:
+      return option;
+   default:
+      return take_range(watching, options, option);
    }
-   return true;
 }
 
 int command_watch(struct session *session, const struct kv_slice *arguments, size_t count)
@@ -244,12 +257,11 @@ int command_watch(struct session *session, const struct kv_slice *arguments, siz
    watching->create.watch_id = 1;
    watching->create.progress_interval_ms = PROGRESS_MS;
    int result = EXIT_DONE;
-   for (size_t i = 0; i < count && result == EXIT_DONE; i++)
-      if (!take_argument(watching, arguments, count, &i))
-         result = session_misuse(session,
-                                 "argument %zu is not understood, or lacks its value; see "
-                                 "help watch (at most %d ranges)",
-                                 i + 1, RANGES_MAX);
+   struct options options;
+   options_begin(&options, "watch", arguments, count);
+   for (int option; result == EXIT_DONE && (option = options_next(&options)) != OPTIONS_END;)
+      if (take_argument(watching, &options, option) == OPTIONS_WRONG)
+         result = session_misuse(session, "%s", options.error);
    if (result == EXIT_DONE && watching->create.n_ranges == 0) {
       const Kvstore__V1__KeyRange all = KVSTORE__V1__KEY_RANGE__INIT;
       add_range(watching, &all);

@@ -133,12 +133,12 @@ class Client(ClientCase):
 
     def test_what_scan_prints_can_be_read_back(self):
         wanted = {"plain": b"x", "with space": bytes(range(256)), "ü": b"", "q\"'\\": b"'\"\\",
-                  "#hash": b"# no comment"}
+                  "#hash": b"# no comment", "--ttl": b"--previous", "--help": b"--"}
         for key, value in wanted.items():
             self.server.set(key, value)
         lines = self.run_cli("scan").stdout.splitlines(keepends=True)
         other = self.start(data="other", mode="none")
-        self.check([], stdin=b"".join(b"set " + line for line in lines), address=other.address)
+        self.check([], stdin=b"".join(b"set -- " + line for line in lines), address=other.address)
         self.assertEqual(dict(other.scan()), wanted)
 
     def test_config_takes_the_words_of_each_mode(self):

@@ -100,7 +100,7 @@ class OneKey(ClientDataCase):
     def test_what_is_no_time_is_refused_with_what_would_be_one(self):
         for words in (["set", "k", "v", "--ttl", "10x"], ["set", "k", "v", "--ttl", "0"],
                       ["set", "k", "v", "--ttl", "-5s"], ["expire", "k", "soon"],
-                      ["set", "k", "v", "--expire-at", "2100-01-01"],
+                      ["set", "k", "v", "--expire-at", "2100-01"],
                       ["set", "k", "v", "--ttl", "99999999999999999999s"]):
             with self.subTest(words):
                 self.check(*words, code=2, out="", error=words[-1])
@@ -118,7 +118,9 @@ class OneKey(ClientDataCase):
         self.check("persist", "k", out="OK\n")
         self.check("ttl", "k", out="-1\n")
         self.assertRegex(self.check("get", "k", "-v"), r"(?m)^expires +never$")
-        self.check("expire", "k", "2000-01-01T00:00:00Z", out="OK\n")
+        self.check("expire", "k", "1ms", out="OK\n")
+        while "not found" not in self.run_cli("get", "k").stderr:
+            pass
         for words in (["get", "k"], ["ttl", "k"]):
             self.check(*words, code=1, out="", error="(not found) k")
         for words in (["expire", "k", "1s"], ["persist", "k"]):
@@ -171,6 +173,123 @@ class OneKey(ClientDataCase):
                 self.check(*words, code=2, out="", error="error: ")
         self.assertEqual(self.server.keys(), [])
 
+    def test_options_that_exclude_each_other_or_come_twice_are_refused(self):
+        for words, error in (
+                (["set", "k", "v", "--ttl", "10m", "--expire-at", "2100-01-01"], "--ttl and --exp"),
+                (["set", "k", "v", "--keep-ttl", "--ttl=1s"], "--keep-ttl"),
+                (["set", "k", "v", "--ttl", "100", "--ttl", "5"], "--ttl is given twice"),
+                (["set", "k", "v", "--if-absent", "--if-present"],
+                 "--if-absent and --if-present: give one of them"),
+                (["set", "k", "v", "--if-absent", "--if-version", "3"], "give one of them"),
+                (["set", "k", "v", "--previous", "--previous"], "twice"),
+                (["set", "k", "v", "--request-id", "a", "--request-id", "b"], "twice"),
+                (["incr", "k", "--ttl", "5", "--keep-ttl"], "give one of them"),
+                (["incr", "k", "--initial", "5", "--initial", "6"], "twice"),
+                (["del", "k", "--if-version", "1", "--if-value", "v"], "give one of them"),
+                (["del", "--prefix", "a", "--prefix", "k", "--yes"], "twice"),
+                (["del", "--prefix", "a", "--range", "k", "l", "--yes"], "give one of them"),
+                (["expire", "k", "5m", "--if-present", "--if-version", "1"], "give one of them"),
+                (["scan", "--limit", "1", "--limit", "2"], "twice"),
+                (["scan", "a", "1", "--limit", "2"], "--limit is given twice"),
+                (["scan", "a", "--prefix", "b"], "--prefix is given twice"),
+                (["scan", "--count", "--keys-only"], "give one of them"),
+                (["scan", "a", "1", "2"], '"2" is one word too many'),
+                (["keys", "a", "--prefix", "b"], "twice"), (["keys", "a", "b"], "twice"),
+                (["watch", "--from", "5", "--initial"], "give one of them"),
+                (["watch", "--json", "--json"], "twice"),
+                (["txn", "--durability", "written", "--durability", "synced"], "twice"),
+                (["wait", "1", "100"], '"100" is one word too many'),
+                (["wait", "--durability", "written", "--durability", "synced"], "twice"),
+                (["configure", "none", "--shadow", "--validate-only"], "give one of them"),
+                (["configure", "aof", "fsync=no", "fsync=always"], "fsync is given twice"),
+                (["backup", "x", "--rate=1M", "--rate=2M"], "twice"), (["backup", "x", "y"], '"y"'),
+                (["restore", "x", "--validate-only", "--validate-only"], "twice"),
+                (["monitor", "--key=a", "--key=b"], "twice")):
+            with self.subTest(words):
+                self.check(*words, code=2, out="", error=error)
+        self.assertEqual(self.server.keys(), [])
+        self.assertEqual(self.server.status().plugin, "none")
+
+    def test_an_option_whose_value_was_forgotten_is_not_stored_as_one(self):
+        for words, error in ((["set", "k", "--ttl"], "--ttl needs a DURATION"),
+                             (["set", "k", "--ttl", "5s"], "usage: set KEY VALUE"),
+                             (["set", "k", "--previous"], "usage: set KEY VALUE"),
+                             (["set", "k", "v", "--if-value", "--previous"], "--if-value=--previous"),
+                             (["incr", "--initial", "5"], "usage: incr"),
+                             (["del", "--if-version", "1"], "usage: del"),
+                             (["del", "--previous"], "usage: del"),
+                             (["del", "k", "--if-absent"], "unknown option --if-absent of del"),
+                             (["expire", "k", "5s", "--if-absent"], "unknown option --if-absent"),
+                             (["persist", "k", "--if-absent"], "unknown option --if-absent"),
+                             (["set", "k", "v", "--previous=yes"], "takes no value")):
+            with self.subTest(words):
+                self.check(*words, code=2, out="", error=error)
+                self.check(stdin=" ".join(words) + "\nkeys\n", code=2, out="", error=error)
+        self.check("set", "--", "--ttl", "--ttl", out="OK\n")
+        self.check("get", "--ttl", out="--ttl\n")
+        self.check(stdin="set -- k --previous\nget -- k\ndel -- --ttl\nincr -- --initial 5\n",
+                   out="OK\n--previous\n1\n5\n")
+        self.check("-x", "set", "k", stdin="--ttl", out="OK\n")
+        self.check("-x", "set", "k", "w", "--if-value", stdin="--ttl", out="OK\n")
+        self.check("get", "k", out="w\n")
+
+    def test_help_after_a_command_is_its_usage_and_no_key(self):
+        for command in ("set", "get", "del", "incr", "decr", "expire", "persist", "ttl", "mget",
+                        "keys", "scan", "watch", "txn", "wait", "save", "backup", "restore", "user",
+                        "configure", "monitor", "hot", "help"):
+            for flag in ("--help", "-h"):
+                with self.subTest([command, flag]):
+                    usage = self.check("help", command)
+                    self.check(command, flag, out=usage)
+                    self.check(stdin=f"{command} {flag}\n", out=usage)
+        self.assertEqual(self.server.keys(), [])
+        self.check("set", "--help", "v", code=2, out="", error="write --")
+        self.check("set", "--", "--help", "v", out="OK\n")
+        self.check("get", "--", "--help", out="v\n")
+        self.check("mget", "--", "--help", out="--help\tv\n")
+        self.check("-x", "get", stdin="--help", out="v\n")
+        self.server.stop()
+        self.check("incr", "--help", out=self.check("help", "incr"))
+
+    def test_a_time_that_was_meant_otherwise_is_refused(self):
+        self.server.set("k", b"v")
+        for words, error in (
+                (["set", "k", "new", "--expire-at", "1800000000"],
+                 "--expire-at 1800000000: is 1970-01-21; Unix milliseconds have 13 digits, or give "
+                 "2027-01-15T08:00:00Z"),
+                (["set", "k", "new", "--expire-at", "18000000000000"], "13 digits"),
+                (["set", "k", "new", "--expire-at", "2020-01-01"], "is in the past"),
+                (["set", "k", "new", "--expire-at", "1577836800000"], "is in the past"),
+                (["incr", "k", "--expire-at", "2020-01-01T00:00:00Z"], "is in the past"),
+                (["expire", "k", "2020-01-01T00:00:00Z"], "is in the past"),
+                (["expire", "k", "1800000000"],
+                 "is a duration, of 57 years; give a time as 2027-01-15T08:00:00Z"),
+                (["set", "k", "new", "--ttl", "1800000000"], "give a time as 2027"),
+                (["set", "k", "new", "--ttl", "0"], "above 0")):
+            with self.subTest(words):
+                self.check(*words, code=2, out="", error=error)
+                self.check("txn", stdin=" ".join(words), code=2, out="", error=error)
+        self.assertEqual((self.server.get("k"), self.entry("k").expire_time_ms), (b"v", 0))
+        self.check("set", "k", "v", "--expire-at", "2100-01-01")
+        self.assertEqual(self.entry("k").expire_time_ms, 4102444800000)
+        self.check("expire", "k", "2100-01-02", out="OK\n")
+        self.assertEqual(self.entry("k").expire_time_ms, 4102531200000)
+        self.check("set", "k", "v", "--ttl", "0.5h")
+        self.assertTrue(HOUR_MS / 2 - PATIENCE * 1000 < self.left_ms("k") <= HOUR_MS / 2)
+
+    def test_what_is_known_from_redis_is_answered_with_what_it_is_here(self):
+        for words, here in ((["set", "k", "v", "EX", "10", "NX"], '"EX" is how Redis writes it; here: '
+                             "--ttl 10s"), (["set", "k", "v", "nx"], "--if-absent"),
+                            (["set", "k", "v", "PX", "500"], "--ttl 500ms"),
+                            (["set", "k", "v", "XX"], "--if-present"),
+                            (["set", "k", "v", "KEEPTTL"], "--keep-ttl"),
+                            (["set", "k", "v", "GET"], "--previous"), (["pttl", "k"], "ttl KEY"),
+                            (["setnx", "k", "v"], "--if-absent"), (["MULTI"], "txn"),
+                            (["ping"], "health"), (["flushall"], 'del --prefix ""')):
+            with self.subTest(words):
+                self.check(*words, code=2, out="", error=here)
+        self.assertEqual(self.server.keys(), [])
+
     def test_options_work_in_a_pipe_and_keep_the_order_of_lines(self):
         self.check(stdin='set a 1\nset a 2 --if-value 1\nset a 3\nget a\nget a -v\nincr a\n'
                          'set "--ttl" x\nget --ttl\ndel a --previous\nkeys\n',
@@ -220,7 +339,7 @@ class Ranges(ClientDataCase):
         self.check("del", "--range", "b:1", "b:2", "--yes", out="1\n")
         self.check("del", "--prefix=x", "--yes", code=1, out="0\n")
         self.assertEqual(self.server.keys(), ["b:2"])
-        self.check("del", "--range", "b", code=2, error="usage")
+        self.check("del", "--range", "b", code=2, error="START and END")
         # A key that looks like an option can be deleted, too.
         self.server.set("--prefix", b"v")
         self.check("del", "--", "--prefix", "b:2", out="2\n")
@@ -294,16 +413,91 @@ class Transactions(ClientDataCase):
                 self.check("txn", stdin=text, code=2, error=word)
         self.assertEqual(self.server.keys(), [])
 
-    def test_a_prompt_takes_it_line_by_line_and_lets_mistakes_be_mended(self):
+    def test_a_prompt_says_what_the_next_line_is_part_of(self):
         terminal = self.prompt()
         terminal.await_text("kvstore> ")
-        for line, answer in (("txn", "txn> "), ("missing k", "missing k\r\ntxn> "),
-                             ("frob", "error: write `then`"), ("then", "txn> "),
-                             ("frob", '"frob" is none of'), ("set k v", "txn> "), ("commit", "OK"),
+        for line, answer in (("txn", "if> "), ("missing k", "missing k\r\nif> "),
+                             ("then", "then\r\nthen> "), ("set k v", "set k v\r\nthen> "),
+                             ("else", "else\r\nelse> "), ("get k", "get k\r\nelse> "),
+                             ("help", "version KEY N"), ("", "else> "), ("commit", "OK"),
                              ("", "kvstore> ")):
             terminal.type(line + "\r")
             terminal.await_text(answer)
         self.assertEqual(self.server.get("k"), b"v")
+
+    def test_a_prompt_sends_nothing_once_a_line_was_wrong(self):
+        """Wherever the mistake is; and what comes after it is understood as it was meant."""
+        for lines, number in ((["vaule k w", "then", "del k"], 1),
+                              (["value k v", "valeu lock yours", "then", "del k"], 2),
+                              (["set a 1", "sett b 2", "del k"], 2),
+                              (["del k", "set a 'open"], 2)):
+            with self.subTest(lines):
+                self.server.set("k", b"v")
+                terminal = self.prompt()
+                terminal.await_text("kvstore> ")
+                terminal.type("txn\r")
+                for place, line in enumerate(lines, 1):
+                    terminal.await_text("> ")
+                    terminal.type(line + "\r")
+                    terminal.await_text(line)
+                    if place == number:
+                        terminal.await_text("error: ")
+                before = terminal.await_text("> ")
+                self.assertNotIn(b"error", before)
+                terminal.type("commit\r")
+                terminal.await_text(f"nothing was sent: line {number} was wrong; begin again with "
+                                    "txn")
+                terminal.await_text("kvstore> ")
+                self.assertEqual(self.server.keys(), ["k"])
+
+    def test_a_transaction_alone_at_a_terminal_tells_by_its_exit_code_that_it_was_not_sent(self):
+        for lines, code in ((["set a 1", "sett b 2", "commit"], 2), (["abort"], 0), (["\x04"], 0),
+                            (["set a 1", "\x04"], 2), (["set a 1", "commit"], 0)):
+            with self.subTest(lines):
+                terminal = self.prompt("txn")
+                for line in lines:
+                    terminal.await_text("> ")
+                    terminal.type(line if line == "\x04" else line + "\r")
+                self.assertEqual(terminal.wait(), code, terminal.tail())
+        self.assertEqual(self.server.keys(), ["a"])
+
+    def test_in_a_pipe_it_goes_to_commit_or_abort(self):
+        self.server.set("a", b"1")
+        for name in ("txn", "txn -", "TXN"):
+            with self.subTest(name):
+                self.check(stdin=f"{name}\nmissing nope\nthen\nincr a\n\ncommit\nget a\n")
+        self.assertEqual(self.server.get("a"), b"4")
+        self.check(stdin="txn\nexists nope\nthen\ndel a\ncommit\nget a\n", code=NOT_MET,
+                   out="4\n", error="nothing was done")
+        self.check(stdin="txn\ndel a\nabort\nget a\n", out="4\n")
+        self.check(stdin="set b 1\ntxn --request-id x\nincr b\ncommit\nget b\nset c 3\n",
+                   out="OK\n2\n2\nOK\n")
+
+    def test_in_a_pipe_a_line_that_is_wrong_has_nothing_of_it_sent(self):
+        self.server.set("a", b"1")
+        for lines, wrong in ((["txn", "valeu a 1", "then", "del a", "commit"], 2),
+                             (["txn", "del a", "sett b 2", "commit"], 3),
+                             (["txn", "del a", "help", "commit"], 3),
+                             (["txn --durability sometimes", "del a", "commit"], 1),
+                             (["txn --nonsense", "del a", "commit"], 1),
+                             (["txn --ttl 5 --ttl 6 1 2 3", "del a", "commit"], 1),
+                             (["txn", "del a", "del b --durability synced", "commit"], 3)):
+            with self.subTest(lines):
+                done = self.run_cli(stdin="\n".join([*lines, "get a"]) + "\n")
+                self.assertEqual((done.returncode, done.stdout), (2, "1\n"), done)
+                errors = done.stderr.splitlines()
+                self.assertTrue(errors[0].startswith(f"line {wrong}: error: "), errors)
+                self.assertEqual(errors[-1], f"line {len(lines)}: error: nothing was sent: line "
+                                             f"{wrong} was wrong; begin again with txn")
+        self.check(stdin="txn\ndel a\n", code=2, out="", error="the input ended before commit")
+        self.check(stdin="txn\nfrob\nabort\nget a\n", code=2, out="1\n", error="line 2: ")
+        self.assertEqual(self.server.get("a"), b"1")
+
+    def test_without_commands_nothing_is_sent(self):
+        for text in ("", "# nothing\n", "exists k\n", "exists k\nthen\n", "commit\n"):
+            with self.subTest(text):
+                self.check("txn", stdin=text, code=2, out="", error="has no commands")
+        self.check(stdin="txn\ncommit\n", code=2, out="", error="has no commands")
 
     def test_a_prompt_sends_only_what_is_committed(self):
         self.server.set("k", b"v")
@@ -312,9 +506,9 @@ class Transactions(ClientDataCase):
             with self.subTest(key):
                 terminal.await_text("kvstore> ")
                 terminal.type("txn\r")
-                terminal.await_text("txn> ")
+                terminal.await_text("if> ")
                 terminal.type("del k\r")
-                terminal.await_text("del k\r\ntxn> ")
+                terminal.await_text("del k\r\nthen> ")
                 terminal.type_control(key)
         terminal.await_text("kvstore> ")
         terminal.type("get k\r")

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static void durations_are_read_with_their_units(void **state)
@@ -16,15 +17,18 @@ static void durations_are_read_with_their_units(void **state)
       const char *text;
       int64_t ms;
    } cases[] = {
-       {"1ms", 1},        {"500ms", 500},
-       {"1s", 1000},      {"90", 90000},
-       {"10m", 600000},   {"1h30m", 5400000},
-       {"2d", 172800000}, {"1d2h3m4s5ms", 93784005},
-       {"0h1s", 1000},    {"9223372036854775807ms", INT64_MAX},
+       {"1ms", 1},         {"500ms", 500},
+       {"1s", 1000},       {"90", 90000},
+       {"10m", 600000},    {"1h30m", 5400000},
+       {"2d", 172800000},  {"1d2h3m4s5ms", 93784005},
+       {"0h1s", 1000},     {"9223372036854775807ms", INT64_MAX},
+       {"1.5s", 1500},     {"0.5", 500},
+       {"1.25h", 4500000}, {"1h0.5m", 3630000},
+       {"0.0015s", 1},     {"1000000000", 1000000000000},
    };
    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
       int64_t ms = 0;
-      assert_true(times_duration(kv_slice_of(cases[i].text), &ms));
+      assert_true(times_duration(kv_slice_of(cases[i].text), &ms, (char[TIMES_REASON_SIZE]){0}));
       assert_int_equal(ms, cases[i].ms);
    }
 }
@@ -39,7 +43,11 @@ static void what_is_no_duration_is_refused(void **state)
        "s",
        "-5s",
        "+5s",
-       "1.5h",
+       "1.",
+       ".5s",
+       "1.5.5s",
+       "0.5ms",
+       "0.0000001s",
        "1h 30m",
        "10x",
        "10M",
@@ -52,8 +60,30 @@ static void what_is_no_duration_is_refused(void **state)
        "106751991168d",
        "1111111111111111111111111111111111111111111111111111111111111111111111s"};
    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-      assert_false(times_duration(kv_slice_of(cases[i]), &(int64_t){0}));
-   assert_false(times_duration(kv_slice("5s\0", 3), &(int64_t){0}));
+      assert_false(
+          times_duration(kv_slice_of(cases[i]), &(int64_t){0}, (char[TIMES_REASON_SIZE]){0}));
+   assert_false(times_duration(kv_slice("5s\0", 3), &(int64_t){0}, (char[TIMES_REASON_SIZE]){0}));
+}
+
+static void a_reason_says_what_would_do(void **state)
+{
+   (void)state;
+   char reason[TIMES_REASON_SIZE];
+   int64_t ms;
+   assert_false(times_duration(kv_slice_of("0"), &ms, reason));
+   assert_string_equal(reason, "must be a duration above 0, at least 1ms");
+   assert_false(times_duration(kv_slice_of("1800000000"), &ms, reason));
+   assert_string_equal(reason, "is a duration, of 57 years; give a time as 2027-01-15T08:00:00Z");
+   assert_false(times_duration(kv_slice_of("999999999999"), &ms, reason));
+   assert_non_null(strstr(reason, "give a time as 2"));
+   assert_false(times_point(kv_slice_of("1800000000"), 0, &ms, reason));
+   assert_string_equal(reason, "is 1970-01-21; Unix milliseconds have 13 digits, or give "
+                               "2027-01-15T08:00:00Z");
+   assert_false(times_point(kv_slice_of("18000000000000"), 0, &ms, reason));
+   assert_non_null(strstr(reason, "Unix milliseconds have 13 digits"));
+   assert_false(times_point(kv_slice_of("2020-01-01"), 1769860800000, &ms, reason));
+   assert_string_equal(reason, "is in the past; to have a key gone at once, use del");
+   assert_false(times_point(kv_slice_of("1769860800000"), 1769860800000, &ms, reason));
 }
 
 static void points_are_read_in_each_offset(void **state)
@@ -72,11 +102,12 @@ static void points_are_read_in_each_offset(void **state)
        {"2026-01-31T04:00:00-08:00", 1769860800000},
        {"2024-02-29T00:00:00Z", 1709164800000},
        {"1769860800000", 1769860800000},
-       {"1", 1},
+       {"2026-01-31", 1769817600000},
    };
    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
       int64_t unix_ms = 0;
-      assert_true(times_point(kv_slice_of(cases[i].text), &unix_ms));
+      assert_true(
+          times_point(kv_slice_of(cases[i].text), 0, &unix_ms, (char[TIMES_REASON_SIZE]){0}));
       assert_int_equal(unix_ms, cases[i].unix_ms);
    }
 }
@@ -87,9 +118,12 @@ static void what_is_no_point_is_refused(void **state)
    static const char *const cases[] = {
        "",
        "0",
+       "1",
        "-1",
        "soon",
-       "2026-01-31",
+       "2026-01-32",
+       "2026-01-31x",
+       "2026-01",
        "2026-01-31T12:00Z",
        "2026-01-31T12:00:00",
        "2026-01-31T12:00:00+1",
@@ -102,7 +136,8 @@ static void what_is_no_point_is_refused(void **state)
        "99999999999999999999",
    };
    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-      assert_false(times_point(kv_slice_of(cases[i]), &(int64_t){0}));
+      assert_false(
+          times_point(kv_slice_of(cases[i]), 0, &(int64_t){0}, (char[TIMES_REASON_SIZE]){0}));
 }
 
 static void durations_are_shown_as_they_are_read(void **state)
@@ -137,6 +172,7 @@ int main(void)
    const struct CMUnitTest tests[] = {
        cmocka_unit_test(durations_are_read_with_their_units),
        cmocka_unit_test(what_is_no_duration_is_refused),
+       cmocka_unit_test(a_reason_says_what_would_do),
        cmocka_unit_test(points_are_read_in_each_offset),
        cmocka_unit_test(what_is_no_point_is_refused),
        cmocka_unit_test(durations_are_shown_as_they_are_read),
