@@ -8,7 +8,7 @@ import grpc
 
 import told
 from client import Violation, named, unix_ms
-from harness import PATIENCE, data
+from harness import PATIENCE
 from watching import Range, Stream
 
 PROGRESS_MS = 100

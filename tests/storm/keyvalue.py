@@ -1,5 +1,6 @@
 """What a storm does with kvstore.v1: conditional writes, transactions, increments, requests that are
-sent again, keys that expire; and what it knows of versions."""
+sent again, keys that expire, deletions of ranges, waits for durability; and what it knows of
+versions."""
 import time
 
 import grpc
@@ -8,6 +9,7 @@ from harness import PATIENCE, data
 from values import decode, encode
 
 HOUR_MS = 3_600_000
+PADDING = "." * 60_000
 # Keys that expire are nobody's: each is written once and has its time in its name.
 EXPIRING = "t/"
 LIVES_MS = (1, 5, 20, 60, 1000, 5000)
@@ -23,6 +25,11 @@ def unix_ms():
 
 def counter_of(client):
     return f"{client}/n"
+
+
+def long_keys_of(client):
+    """So long that DeleteRange takes two steps for them."""
+    return [f"{client}/long{number:02}{PADDING}" for number in range(20)]
 
 
 def expiry_in(key):
@@ -134,6 +141,53 @@ class Writer:
             expire_time_ms=expiry_in(key))), timeout=PATIENCE)
         self.known.living[key] = None
         self.storm.counts["expiring"] += 1
+
+    def write_long(self):
+        """All long keys at once."""
+        pairs = [(key, self.storm.new_value(self.rng, self.client))
+                 for key in long_keys_of(self.client)]
+        self.storm.clients.begin(self.client, pairs)
+        self.known.last[self.client] = None
+        answer = self.stub.Transaction(data.TransactionRequest(success=[
+            data.Operation(set=data.SetRequest(key=key, value=value)) for key, value in pairs]),
+            timeout=PATIENCE)
+        for (key, value), result in zip(pairs, answer.results):
+            self.known.wrote(key, value, result.set.version)
+        self.storm.clients.histories[self.client].acknowledge()
+
+    def delete_range(self, first, end):
+        """Of the client's keys, which are deleted in their order, in steps: a crash may leave any of
+        the last ones."""
+        history = self.storm.clients.histories[self.client]
+        keys = [key for key in self.storm.keys_of(self.client)
+                if first <= key < end and history.latest(key) is not None]
+        request = data.DeleteRangeRequest(range=data.KeyRange(start=first, end=end),
+                                          validate_only=True)
+        self._check_count(self.stub.DeleteRange(request, timeout=PATIENCE), keys)
+        request.validate_only = False
+        self.storm.clients.begin_steps(self.client, [[(key, None)] for key in sorted(keys)])
+        self.known.last[self.client] = None
+        self._check_count(self.stub.DeleteRange(request, timeout=PATIENCE), keys)
+        history.acknowledge()
+        self.storm.counts["ranges"] += 1
+
+    def _check_count(self, answer, keys):
+        if answer.count != len(keys):
+            raise Defect(f"DeleteRange of {len(keys)} keys answered {answer}")
+
+    def wait_durable(self):
+        """What anyone was answered is kept from then on, in modes that can."""
+        floors = self.storm.clients.floors()
+        level = self.rng.choice((data.DURABILITY_UNSPECIFIED, data.DURABILITY_SYNCED,
+                                 data.DURABILITY_WRITTEN))
+        try:
+            self.stub.WaitDurable(data.WaitDurableRequest(durability=level), timeout=PATIENCE)
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
+                raise
+            return
+        self.storm.made_durable(floors)
+        self.storm.counts["durable"] += 1
 
     # ---- Requests ----
 

@@ -3,16 +3,19 @@ are compared with what it had promised.
 
 A cycle: the server starts (and is killed while it starts, now and then), is checked, then clients
 write keys of their own and read each other's, by the frozen service and by kvstore.v1 (keyvalue.py),
-while an administrator saves, changes options and switches to other modes and back, until SIGKILL. What
+and a watch follows all changes (watch.py), while an administrator saves, changes options and switches to other modes and back, until SIGKILL. What
 a restart must have:
 
   aof, hybrid   all that was answered, and all that anyone had read
-  snapshot      a consistent cut of the histories, not older than the last checkpoint: Save, or the
-                switch to it, which loses nothing that was answered in a durable mode before
+  snapshot      a consistent cut of the histories, not older than the last checkpoint: Save,
+                WaitDurable, or the switch to it, which loses nothing that was answered in a durable
+                mode before
   none          nothing
 
 Whatever is there has the version and the expiry it was given, a transaction is there whole or not at
-all, and no key comes back after its expiry. A client repeats a request that has an id after the
+all, a range is deleted up to some key, and no key comes back after its expiry. The watch goes on, in
+aof and hybrid with what it has not been told yet: it must lead to what is there, and have each write
+that was answered once. A client repeats a request that has an id after the
 restart: it has the first answer if its effect is there, and is carried out otherwise.
 """
 import collections
@@ -30,9 +33,11 @@ import grpc
 import harness
 from harness import PATIENCE, admin, kv
 from history import Clients
-from keyvalue import Defect, Knowledge, Writer, counter_of, repeat, scan, without_expiring
+from keyvalue import (PADDING, Defect, Knowledge, Writer, counter_of, long_keys_of, repeat, scan,
+                      without_expiring)
 from recorded import DURABLE, Recorded
 from values import encode
+from watch import Watch
 
 CLIENTS = 3
 KEYS_PER_CLIENT = 6
@@ -73,8 +78,8 @@ def random_options(rng, plugin, fixed=()):
     return options
 
 
-def keys_of(client):
-    return [*(f"{client}/{number}" for number in range(KEYS_PER_CLIENT)), counter_of(client)]
+KEYS = [[*(f"{client}/{number}" for number in range(KEYS_PER_CLIENT)), counter_of(client),
+         *long_keys_of(client)] for client in range(CLIENTS)]
 
 
 class Load:
@@ -87,7 +92,7 @@ class Load:
         self.defects = []
         self.administered = threading.Semaphore(0)  # grows by one when an action is sent
         actors = [(self._write_and_read, client) for client in range(CLIENTS)]
-        actors += [(self._watch,), (self._administer,)]
+        actors += [(self._read_all,), (self._watch,), (self._administer,)]
         self.threads = [
             threading.Thread(target=self._act, daemon=True,
                              args=(act, random.Random(storm.rng.random()), *arguments))
@@ -145,10 +150,20 @@ class Load:
                 self._read(rng, stub)
             elif draw < 0.3:
                 writer.write_expiring()
+            elif draw < 0.33:
+                writer.wait_durable()
+            elif draw < 0.36:
+                writer.delete_range(f"{client}/{rng.randrange(KEYS_PER_CLIENT)}", f"{client}/9")
+            elif draw < 0.365:
+                writer.write_long()
+                writer.delete_range(f"{client}/l", f"{client}/m")
             else:
                 self._write(rng, stub, writer, client)
 
     def _watch(self, rng):
+        self.storm.watch.follow(self.server, rng)
+
+    def _read_all(self, rng):
         """Reads all the time, even while writes wait for the disk: what it has seen must stay."""
         channel = self.server.connect()
         stub = harness.kv_grpc.KeyValueStoreStub(channel)
@@ -160,7 +175,7 @@ class Load:
             found = {key: entry.value for key, entry in entries.items()}
             self.storm.known.take_expiring(found, called_ms, answered_ms, living)
             for client in range(CLIENTS):
-                for key in keys_of(client):
+                for key in KEYS[client]:
                     value = found.pop(key, None)
                     self._compare("Scan", key, value, floors[client])
                     if value is not None:
@@ -169,11 +184,11 @@ class Load:
                 raise Defect(f"Scan found keys that nobody wrote: {sorted(found)[:5]}")
             # What was answered while a durable mode was active outlives a switch to a weaker one.
             if self.server.status().plugin in DURABLE:
-                self.storm.kept = floors
+                self.storm.made_durable(floors)
 
     def _read(self, rng, stub):
         client = rng.randrange(CLIENTS)
-        key = rng.choice(keys_of(client))
+        key = rng.choice(KEYS[client])
         floor = self.storm.clients.histories[client].floor()
         answer = stub.Get(kv.GetRequest(key=key), timeout=PATIENCE)
         self._compare("Get", key, answer.value if answer.found else None, floor)
@@ -203,7 +218,7 @@ class Load:
 
     def _pairs(self, rng, client):
         history, pairs = self.storm.clients.histories[client], []
-        keys = keys_of(client)[:KEYS_PER_CLIENT]
+        keys = KEYS[client][:KEYS_PER_CLIENT]
         for key in rng.sample(keys, rng.choice((1, 1, 1, 2, 4))):
             present = history.latest(key) is not None
             deleted = present and rng.random() < 0.2
@@ -276,13 +291,24 @@ class Storm:
         self.data = None  # the data directory in use
         self.logs = []  # of the server's last runs
         self.clients = self.recorded = self.known = None
-        self.kept = None  # of each client's writes, those answered in a durable mode
+        self.watch = None
+        self.kept = None  # of each client's writes, those that were made durable
+        self.keeping = threading.Lock()
 
     def _make_key(self):
         path = os.path.join(self.folder, "key")
         with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(os.urandom(32))
         return path
+
+    @staticmethod
+    def keys_of(client):
+        return KEYS[client]
+
+    def made_durable(self, floors):
+        """So many writes of each client outlive a kill, unless mode none is in force then."""
+        with self.keeping:
+            self.kept = [max(pair) for pair in zip(self.kept, floors)]
 
     def new_value(self, rng, client):
         self.counter += 1
@@ -318,7 +344,8 @@ class Storm:
     def _fail(self, cycle, defect):
         logs = "\n--- next life\n".join(self.logs[-3:])
         kept = f" ({self.data} is kept)" if self.keep else ""
-        self.failures.append(f"{self.name}, seed {self.seed}, cycle {cycle}{kept}: {defect}\n"
+        what = str(defect).replace(PADDING, "...")
+        self.failures.append(f"{self.name}, seed {self.seed}, cycle {cycle}{kept}: {what}\n"
                              f"--- logs of the last lives of the server\n{logs}")
         print(f"FAILED {self.failures[-1]}", file=sys.stderr, flush=True)
         self._drop_store()
@@ -343,6 +370,7 @@ class Storm:
             if server.process.poll() is None:
                 server.kill9()
             self.logs.append(server.log.text())
+            self.watch.close()
 
     def _flags(self, first):
         """The first start asks for a mode; later the recorded one wins."""
@@ -371,7 +399,8 @@ class Storm:
         status, found = server.status(), {key: server.get(key) for key in server.keys()}
         if first:
             self.clients, self.recorded = Clients(CLIENTS), Recorded(status)
-            self.kept, self.known = [0] * CLIENTS, Knowledge()
+            self.kept, self.known, self.watch = [0] * CLIENTS, Knowledge(), Watch(self)
+            self.watch.catch_up(server, status.version, False)
             if status.plugin != self.plugin or found:
                 raise Defect(f"a fresh store is in mode {status.plugin} and holds {found}")
             return
@@ -384,11 +413,12 @@ class Storm:
         error = self.recorded.restarted(status) or self._lost(status.plugin, found)
         if error:
             raise Defect(error)
-        entries = without_expiring(entries)
+        all_entries, entries = entries, without_expiring(entries)
         if {key: entry.value for key, entry in entries.items()} != found:
             raise Defect("the services show different entries")
         for key, entry in entries.items():
             self.known.check_entry(key, entry)
+        self._check_watch(server, status, all_entries, answered_ms)
         last = self.known.last
         self.known.restarted(found, expiring)
         self.recorded.new_life()
@@ -396,6 +426,10 @@ class Storm:
         self.kept = [0] * CLIENTS
         self.known.last = last
         repeat(self, server.keyvalue, entries, status.version)
+
+    def _check_watch(self, server, status, entries, answered_ms):
+        self.watch.catch_up(server, status.version, status.plugin in DURABLE)
+        self.watch.check(entries, answered_ms)
 
     def _count_doubts(self, status):
         doubtful = sum(len(one.writes) - one.acknowledged for one in self.clients.histories)

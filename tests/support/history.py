@@ -9,7 +9,7 @@ write was sent."""
 
 
 class Sequential:
-    """The history of one client that makes one write at a time. A write is an atomic list of (key,
+    """The history of one client that makes one call at a time. A write is an atomic list of (key,
     value) pairs; a value of None deletes the key. Other threads may call `floor` and `accepts`
     meanwhile."""
 
@@ -23,14 +23,20 @@ class Sequential:
 
     def begin(self, pairs, needs=()):
         """Call this before the write is sent."""
+        self.begin_steps([pairs], needs)
+
+    def begin_steps(self, steps, needs=()):
+        """The same for a call that makes several writes, one after another."""
         assert len(self.writes) == self.acknowledged, "the last write is still in doubt"
-        for key, value in pairs:
-            self._values(key).append((len(self.writes) + 1, value))
-        self._needs.append(needs)
-        self.writes.append(list(pairs))
+        for pairs in steps:
+            for key, value in pairs:
+                self._values(key).append((len(self.writes) + 1, value))
+            self._needs.append(needs)
+            self.writes.append(list(pairs))
 
     def acknowledge(self):
-        self.acknowledged += 1
+        """All that has begun."""
+        self.acknowledged = len(self.writes)
 
     def reject(self):
         """The server answered that nothing was changed."""
@@ -83,6 +89,10 @@ class Sequential:
                 return True
         return False
 
+    def has_written(self, key, value):
+        """Whether the key has had the value, or may have."""
+        return any(written == value for _, written in self._values(key))
+
     def _values(self, key):
         return self._of_key.setdefault(key, [(0, self.base.get(key))])
 
@@ -108,7 +118,10 @@ class Clients:
         self.histories = [Sequential() for _ in range(count)]
 
     def begin(self, client, pairs):
-        self.histories[client].begin(pairs, self.floors())
+        self.begin_steps(client, [pairs])
+
+    def begin_steps(self, client, steps):
+        self.histories[client].begin_steps(steps, self.floors())
 
     def floors(self):
         return [history.floor() for history in self.histories]

@@ -60,7 +60,8 @@ class Recorded:
         if status.version < sequence:
             return f"sequence {status.version} after {sequence}"
         self.doubt = None
-        self.saved_sequence = status.version
+        # Not that of the status: a key may have expired since the start, which is not saved.
+        self.saved_sequence = max((file.version for file in status.recovery.files), default=0)
         self._adopt(status)
         return None
 

@@ -43,6 +43,17 @@ class HistoryTest(unittest.TestCase):
         self.assertIn("only the first 1 writes", history.check({"a": 1}, 2))
         self.assertIsNone(history.check({"a": 1}, 1))
 
+    def test_a_crash_may_come_between_the_steps_of_a_call(self):
+        history = answered([[("a", 1), ("b", 1), ("c", 1)]])
+        history.begin_steps([[("a", None)], [("b", None)], [("c", None)]])
+        self.assertIsNone(history.check({"b": 1, "c": 1}, 1))
+        self.assertIsNone(history.check({}, 1))
+        self.assertIn("no state that ever was", history.check({"a": 1, "c": 1}, 1))
+        self.assertTrue(history.accepts("b", None, history.floor()))
+        self.assertFalse(history.accepts("a", 1, history.floor()))
+        history.acknowledge()
+        self.assertIn("only the first 3 writes", history.check({"c": 1}, history.floor()))
+
     def test_a_read_may_find_what_is_under_way_but_nothing_older_than_what_was_read(self):
         history = answered([[("a", 1)]])
         history.begin([("a", 2)])
@@ -132,9 +143,13 @@ class CutTest(unittest.TestCase):
         self.assertIsNone(self.clients.check({"1/k": "y"}, [0, 0]))
 
 
-def status(plugin="aof", generation=3, sequence=10, **options):
+def status(plugin="aof", generation=3, sequence=10, saved=None, **options):
     return types.SimpleNamespace(plugin=plugin, options=options, generation=generation,
-                                 version=sequence)
+                                 version=sequence, recovery=recovery(saved or sequence))
+
+
+def recovery(sequence):
+    return types.SimpleNamespace(files=[types.SimpleNamespace(version=sequence)])
 
 
 class RecordedTest(unittest.TestCase):
@@ -154,6 +169,12 @@ class RecordedTest(unittest.TestCase):
     def test_nothing_goes_back(self):
         self.assertIn("generation 2", self.recorded.restarted(status(generation=2, fsync="no")))
         self.assertIn("sequence 9", self.recorded.restarted(status(sequence=9, fsync="no")))
+
+    def test_what_a_start_found_must_be_there_again_but_not_what_expired_since(self):
+        recorded = Recorded(status("snapshot"))
+        self.assertIsNone(recorded.restarted(status("snapshot", sequence=12, saved=11)))
+        self.assertIsNone(recorded.restarted(status("snapshot", sequence=11)))
+        self.assertIn("sequence 10 after 11", recorded.restarted(status("snapshot", sequence=10)))
 
     def test_options_come_back_too(self):
         self.assertIn("came back in", self.recorded.restarted(status(fsync="always")))
@@ -423,7 +444,7 @@ class ToldTest(unittest.TestCase):
     def check(self, events=None, reached=11, base=(4, {}), steps=None, sizes=()):
         known = told.Known()
         known.sizes.update(sizes)
-        for one in steps or self.steps:
+        for one in self.steps if steps is None else steps:
             known.take(one)
         told.check(base, self.events if events is None else events, reached, known)
 
@@ -466,6 +487,16 @@ class ToldTest(unittest.TestCase):
         # Of an expiry: it is in no scan, but the server has no such key any more.
         self.check(reached=12, sizes={9: 2, 10: 2, 12: 1})
         self.wrong("the server had 1 keys", self.events[:-1], reached=12, sizes={12: 1})
+
+    def test_a_key_that_had_expired_when_the_watch_began_may_be_deleted_later(self):
+        gone = self.event(told.EXPIRE, "g", None, 5, 0, ("v0", 1, 10), 60)
+        moved = [event._replace(version=event.version + 1) for event in self.events[:1]]
+        first = at(("put", "a", "v1", None, None, False), 0, 1, ("ok", 6, None))
+        self.check([gone, *moved], 6, steps=[first], sizes={4: 1, 6: 1})
+        self.wrong("the server had 2 keys", [gone, *moved], reached=6, steps=[first], sizes={4: 1, 6: 2})
+        self.wrong("deletes what was not there", [gone, *moved, gone._replace(version=7)], reached=7,
+                   steps=[first])
+        self.wrong("has replaced None", [gone._replace(kind=told.DELETE)], reached=5, steps=[])
 
     def test_a_duplicate_shows(self):
         for number, event in enumerate(self.events):

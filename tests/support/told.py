@@ -169,6 +169,10 @@ class Replay:
             (one for one in known.lists if one[0] >= self.since), key=lambda one: one[0]))
         self.sizes = {version: size for version, size in known.sizes.items() if version >= self.since}
         self.told = {}  # version -> Event
+        self.keys = set()  # that any event was of
+        # The server's keys that were not among `entries` because they had expired: the number at
+        # most, once it is known, and how many of them were told to have been deleted.
+        self.hidden, self.revealed = None, 0
 
     def take(self, event):
         if event.version <= self.version:
@@ -179,12 +183,19 @@ class Replay:
         if event.kind == SET:
             self.state[event.key] = event.value, event.version, event.expiry
         else:
-            if before is None:
-                raise Wrong(f"{event} deletes what was not there")
-            del self.state[event.key]
+            self._delete(event, before)
         self._check_cause(event, before)
         self.version = event.version
+        self.keys.add(event.key)
         self.told[event.version] = event
+
+    def _delete(self, event, before):
+        if before:
+            del self.state[event.key]
+        elif event.kind == EXPIRE and event.key not in self.keys:
+            self.revealed += 1
+        else:
+            raise Wrong(f"{event} deletes what was not there")
 
     @staticmethod
     def _check_previous(event, before):
@@ -192,7 +203,7 @@ class Replay:
         if event.previous is None:
             if event.tells_previous and before and not has_expired:
                 raise Wrong(f"{event} does not tell {before}, which it has replaced")
-        elif event.previous != before:
+        elif event.previous != before and (before or event.kind != EXPIRE):
             raise Wrong(f"{event} has replaced {before}")
 
     def _check_cause(self, event, before):
@@ -204,7 +215,7 @@ class Replay:
                 raise Wrong(f"{event} was to change the expiry of {before}")
             return
         if event.kind == EXPIRE:
-            if not 0 < before[2] <= event.received_ms:
+            if before and not 0 < before[2] <= event.received_ms:
                 raise Wrong(f"{event} deletes {before} before its time")
             return
         for changes in (self.unversioned, self.doubtful):
@@ -218,9 +229,14 @@ class Replay:
 
     def compare(self, next_version):
         """What was read at versions up to the next event."""
-        for version in [version for version in self.sizes if version < next_version]:
+        for version in sorted(version for version in self.sizes if version < next_version):
             size = self.sizes.pop(version)
-            if size != len(self.state):
+            excess = size - len(self.state) + self.revealed
+            if self.hidden is None:
+                self.hidden = excess
+            # One that is written again is not hidden any more.
+            self.hidden, most = min(self.hidden, excess), self.hidden
+            if not 0 <= excess <= most:
                 raise Wrong(f"the server had {size} keys at version {version}, by the events it has "
                             f"{sorted(self.state)}")
         while self.lists and self.lists[0][0] < next_version:
