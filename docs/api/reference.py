@@ -6,6 +6,7 @@ above the mark in the page is written by hand and stays. A test compares the ref
 """
 import os
 import subprocess
+import sys
 import tempfile
 
 from google.protobuf import descriptor_pb2
@@ -51,7 +52,7 @@ class Reference:
         """The comments before and behind something, as one line; its paragraphs end in "<br>"."""
         paragraphs = [" ".join(part.split()) for comment in (place.leading_comments, place.trailing_comments)
                       for part in comment.split("\n\n")]
-        return " ".join(part for part in paragraphs if part).replace("|", "\\|")
+        return "<br>".join(part for part in paragraphs if part).replace("|", "\\|")
 
     def comment(self, path, name):
         text = self.comments.get(path, "")
@@ -76,14 +77,14 @@ class Reference:
         self.lines += [f"| {' | '.join(row)} |" for row in rows] + [""]
 
     def describe_enum(self, enum, path, name):
-        self.lines += [f"#### {name}", "", self.comments.get(path, ""), ""]
+        self.lines += [f"#### {name}", "", self.comment(path, name), ""]
         self.table(("value", "number", "meaning"), [
             (f"`{value.name}`", str(value.number),
              self.comment(path + (MEMBERS, i), f"{name}.{value.name}"))
             for i, value in enumerate(enum.value)])
 
     def describe_message(self, message, path, name):
-        self.lines += [f"#### {name}", "", self.comments.get(path, ""), ""]
+        self.lines += [f"#### {name}", "", self.comment(path, name), ""]
         rows = []
         for i, field in enumerate(message.field):
             one_of = f"one of `{message.oneof_decl[field.oneof_index].name}`" \
@@ -130,10 +131,10 @@ def main():
         written = file.read().partition(MARK)[0]
     reference = Reference(read_proto())
     text = reference.make()
+    if reference.missing:
+        sys.exit(f"these have no comment in {PROTO}: {', '.join(reference.missing)}")
     with open(PAGE, "w", encoding="utf-8") as file:
         file.write(written + MARK + "\n" + text)
-    for name in reference.missing:
-        print(f"{name} has no comment")
 
 
 if __name__ == "__main__":

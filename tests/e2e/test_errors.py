@@ -6,6 +6,7 @@ import os
 import queue
 import re
 import secrets
+import sys
 import threading
 import time
 
@@ -16,7 +17,11 @@ import reasons
 from watching import Stream
 from harness import PATIENCE, admin, data, health, health_grpc, kv
 
+sys.path.insert(0, os.path.join(harness.ROOT, "docs", "api"))
+import reference  # noqa: E402
+
 PAGE = os.path.join(harness.ROOT, "docs", "errors.md")
+CODES = {code.name for code in grpc.StatusCode}
 ROW = re.compile(r"^\| `([A-Z_]+)` \| ([A-Z_, ]+) \| (.*?) ?\| \S.* \| \S.* \|$", re.MULTILINE)
 BOTH = f"{harness.PLUGINS}:{harness.BAD_PLUGINS}"
 
@@ -67,6 +72,53 @@ class Page(harness.Case):
             server.keyvalue.Set(data.SetRequest(key="k", condition=data.Condition(exists=True)))
         self.assertEqual(names["reason_of"](caught.exception),
                          ("CONDITION_NOT_MET", {"current_version": "0"}))
+
+
+def reasons_in(text):
+    return [word for word in re.findall(r"\b[A-Z]+(?:_[A-Z]+)*\b", text) if word in reasons_of_page()]
+
+
+def pairs_in(comment):
+    """(reason, code) as it has them: "REASON, REASON (CODE" or "CODE (REASON)"."""
+    for before, word in re.findall(r"([^()]*)\(([A-Z_]+)[);]", comment):
+        if word in CODES:
+            yield from ((reason, word) for reason in reasons_in(before))
+        else:
+            yield from ((word, code) for code in re.findall(r"[A-Z_]+", before)[-1:] if code in CODES)
+
+
+class Proto(harness.Case):
+    """What the comments of key_value.proto say of errors."""
+    # Of other services, and of methods that are not in it.
+    ELSEWHERE = {"SERVICE_UNKNOWN", "METHOD_MOVED"}
+
+    def setUp(self):
+        super().setUp()
+        self.comments = list(reference.Reference(reference.read_proto()).comments.values())
+
+    def test_it_names_no_reason_that_the_page_does_not_have(self):
+        named = {word for comment in self.comments for word in re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", comment)}
+        values = {name for name in dir(data.ScanRequest) if name.isupper()}
+        self.assertEqual(sorted(named - CODES - values - set(reasons_of_page())), [])
+
+    def test_it_names_each_reason_that_its_methods_give(self):
+        section = page().partition("## Administration")[0]
+        of_data = {reason for reason, _, _ in ROW.findall(section)}
+        self.assertGreater(len(of_data), 25)
+        named = {reason for comment in self.comments for reason in reasons_in(comment)}
+        self.assertEqual(sorted(of_data - self.ELSEWHERE - named), [])
+
+    def test_it_gives_each_reason_one_of_its_codes(self):
+        pairs = {pair for comment in self.comments for pair in pairs_in(comment)}
+        self.assertGreater(len(pairs), 25)
+        for reason, code in sorted(pairs):
+            self.assertIn(code, reasons_of_page()[reason][0], reason)
+
+    def test_each_method_says_what_its_errors_are(self):
+        file = reference.read_proto()
+        comments = reference.Reference(file).comments
+        for i, method in enumerate(file.service[0].method):
+            self.assertRegex(comments[(6, 0, 2, i)], "Errors|What ends", method.name)
 
 
 def grpc_code(number):
