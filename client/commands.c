@@ -27,6 +27,8 @@ static const struct command commands[] = {
      command_get},
     {"mget", "mget KEY [KEY...]", "print keys and values, all at one version", 1, 10000,
      command_mget},
+    {"exists", "exists KEY [KEY...]", "print how many of the keys are there", 1, 10000,
+     command_exists},
     {"del",
      "del KEY [KEY...] | KEY [--if-present | --if-version N | --if-value VALUE] [--previous] "
      "[--durability LEVEL] "
@@ -109,8 +111,17 @@ static const struct command commands[] = {
     {0},
 };
 
+/* As Redis has them, for the fingers. */
+static struct kv_slice alias_of(struct kv_slice name)
+{
+   if (words_same(name, "incrby"))
+      return kv_slice_of("incr");
+   return words_same(name, "decrby") ? kv_slice_of("decr") : name;
+}
+
 static const struct command *find(struct kv_slice name)
 {
+   name = alias_of(name);
    for (const struct command *command = commands; command->name; command++)
       if (words_same(name, command->name))
          return command;

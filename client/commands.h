@@ -44,7 +44,8 @@ int data_show_del(struct session *session, struct kv_slice key, bool existed);
 
 /* ---- The handlers, in data.c and server.c ---- */
 
-command_fn command_set, command_get, command_del, command_mget, command_incr, command_decr;
+command_fn command_set, command_get, command_del, command_mget, command_exists, command_incr,
+    command_decr;
 command_fn command_expire, command_persist, command_ttl, command_wait;
 /* ranges.c, transaction.c and watch.c */
 command_fn command_keys, command_scan, command_txn, command_watch;

@@ -141,6 +141,7 @@ static int delete_each(struct session *session, const struct kv_slice *arguments
 {
    size_t deleted = 0;
    int result = EXIT_DONE;
+   session->several = count > 1;
    for (size_t i = 0; i < count && result < EXIT_GRPC_BASE; i++) {
       Kvstore__DelRequest request = KVSTORE__DEL_REQUEST__INIT;
       request.key = session_field(arguments[i]);
@@ -153,6 +154,7 @@ static int delete_each(struct session *session, const struct kv_slice *arguments
       else
          result = one;
    }
+   session->several = false;
    show_deleted(session, deleted, result);
    return result;
 }
@@ -185,6 +187,16 @@ int command_del(struct session *session, const struct kv_slice *arguments, size_
 
 /* ---- Several keys at one version ---- */
 
+/* The entry of a key; NULL, and said: it is missing. */
+static const Kvstore__V1__Entry *entry_of(const struct session *session, struct kv_slice key,
+                                          const Kvstore__V1__OperationResult *result)
+{
+   if (result->kind_case == KVSTORE__V1__OPERATION_RESULT__KIND_GET && result->get->entry)
+      return result->get->entry;
+   session_not_found(session, key);
+   return NULL;
+}
+
 static int show_several(struct session *session, const ProtobufCMessage *message,
                         const void *context)
 {
@@ -193,21 +205,33 @@ static int show_several(struct session *session, const ProtobufCMessage *message
        (const Kvstore__V1__TransactionResponse *)message;
    int result = EXIT_DONE;
    for (size_t i = 0; i < answer->n_results; i++) {
-      const Kvstore__V1__GetResponse *got = answer->results[i]->get;
-      if (answer->results[i]->kind_case != KVSTORE__V1__OPERATION_RESULT__KIND_GET || !got->entry) {
-         session_not_found(session, keys[i]);
+      const Kvstore__V1__Entry *entry = entry_of(session, keys[i], answer->results[i]);
+      if (!entry) {
          result = EXIT_NOT_FOUND;
          continue;
       }
       print_word(session->out, keys[i]);
       fputc('\t', session->out);
-      print_word(session->out, session_bytes(got->entry->value));
+      print_word(session->out, session_bytes(entry->value));
       fputc('\n', session->out);
    }
    return result;
 }
 
-int command_mget(struct session *session, const struct kv_slice *arguments, size_t count)
+static int show_count(struct session *session, const ProtobufCMessage *message, const void *context)
+{
+   const struct kv_slice *keys = context;
+   const Kvstore__V1__TransactionResponse *answer =
+       (const Kvstore__V1__TransactionResponse *)message;
+   size_t found = 0;
+   for (size_t i = 0; i < answer->n_results; i++)
+      found += entry_of(session, keys[i], answer->results[i]) != NULL;
+   fprintf(session->out, "%zu\n", found);
+   return found == answer->n_results ? EXIT_DONE : EXIT_NOT_FOUND;
+}
+
+static int get_several(struct session *session, const struct kv_slice *keys, size_t count,
+                       bool omit_values, session_show_fn *show)
 {
    struct several {
       Kvstore__V1__Operation operation;
@@ -222,7 +246,8 @@ int command_mget(struct session *session, const struct kv_slice *arguments, size
    for (size_t i = 0; i < count; i++) {
       kvstore__v1__operation__init(&several[i].operation);
       kvstore__v1__get_request__init(&several[i].get);
-      several[i].get.key = session_field(arguments[i]);
+      several[i].get.key = session_field(keys[i]);
+      several[i].get.omit_value = omit_values;
       several[i].operation.kind_case = KVSTORE__V1__OPERATION__KIND_GET;
       several[i].operation.get = &several[i].get;
       operations[i] = &several[i].operation;
@@ -230,14 +255,26 @@ int command_mget(struct session *session, const struct kv_slice *arguments, size
    Kvstore__V1__TransactionRequest request = KVSTORE__V1__TRANSACTION_REQUEST__INIT;
    request.success = operations;
    request.n_success = count;
+   session->several = count > 1;
    result = session_call(session,
                          SESSION_REQUEST(SESSION_KEYS "Transaction", SESSION_QUICK, request,
                                          kvstore__v1__transaction_response__descriptor),
-                         show_several, arguments);
+                         show, keys);
+   session->several = false;
 out:
    free(several);
    free(operations);
    return result;
+}
+
+int command_mget(struct session *session, const struct kv_slice *arguments, size_t count)
+{
+   return get_several(session, arguments, count, false, show_several);
+}
+
+int command_exists(struct session *session, const struct kv_slice *arguments, size_t count)
+{
+   return get_several(session, arguments, count, true, show_count);
 }
 
 /* ---- Durability ---- */

@@ -258,15 +258,18 @@ static const struct reader {
    size_t least, most; /* words that are no options */
    build_fn *build;
    const char *usage;
+   const char *options; /* whose options it has; NULL: its own */
 } readers[] = {
-    {"set", 2, 2, build_set, "set KEY VALUE [OPTIONS]"},
-    {"get", 1, 1, build_get, "get KEY [-v]"},
-    {"del", 1, 1, build_delete, "del KEY [OPTIONS]"},
-    {"incr", 1, 2, build_increment, "incr KEY [N] [OPTIONS]"},
-    {"decr", 1, 2, build_decrement, "decr KEY [N] [OPTIONS]"},
-    {"expire", 2, 2, build_expire, "expire KEY DURATION|TIME [OPTIONS]"},
-    {"persist", 1, 1, build_persist, "persist KEY [OPTIONS]"},
-    {"ttl", 1, 1, build_ttl, "ttl KEY"},
+    {"set", 2, 2, build_set, "set KEY VALUE [OPTIONS]", NULL},
+    {"get", 1, 1, build_get, "get KEY [-v]", NULL},
+    {"del", 1, 1, build_delete, "del KEY [OPTIONS]", NULL},
+    {"incr", 1, 2, build_increment, "incr KEY [N] [OPTIONS]", NULL},
+    {"incrby", 1, 2, build_increment, "incr KEY [N] [OPTIONS]", "incr"},
+    {"decr", 1, 2, build_decrement, "decr KEY [N] [OPTIONS]", NULL},
+    {"decrby", 1, 2, build_decrement, "decr KEY [N] [OPTIONS]", "decr"},
+    {"expire", 2, 2, build_expire, "expire KEY DURATION|TIME [OPTIONS]", NULL},
+    {"persist", 1, 1, build_persist, "persist KEY [OPTIONS]", NULL},
+    {"ttl", 1, 1, build_ttl, "ttl KEY", NULL},
 };
 
 static const struct reader *find(struct kv_slice name)
@@ -297,7 +300,8 @@ bool operation_read(struct operation *operation, const struct kv_slice *words, s
    kvstore__v1__condition__init(&operation->condition);
    kvstore__v1__expiry__init(&operation->expiry);
    struct asked asked = {.expiry = &operation->expiry, .condition = &operation->condition};
-   options_begin(&asked.options, reader->name, words + 1, count - 1);
+   options_begin(&asked.options, reader->options ? reader->options : reader->name, words + 1,
+                 count - 1);
    /* A key alone is one, also "-v". */
    asked.options.literal = reader->build == build_get && count == 2;
    bool good = read_words(&asked, reader->most);

@@ -159,6 +159,23 @@ static int show_alone(struct session *session, const ProtobufCMessage *answer, c
    return operation_show(session, operation, &result);
 }
 
+/* That the key is missing is an answer, as it is to get and del. */
+static int set_expiry(struct session *session, const struct session_request *request,
+                      const struct operation *operation)
+{
+   struct kv_status status;
+   ProtobufCMessage *answer;
+   enum kv_code code = session_try(session, request, &answer, &status);
+   if (code == KV_NOT_FOUND) {
+      session_not_found(session, operation_key(operation));
+      return EXIT_NOT_FOUND;
+   }
+   if (code != KV_OK)
+      return session_report(session, code, &status);
+   protobuf_c_message_free_unpacked(answer, NULL);
+   return show_ok(session);
+}
+
 int operation_run(struct session *session, const struct operation *operation)
 {
    struct session_request request = {.pace = SESSION_QUICK};
@@ -178,7 +195,8 @@ int operation_run(struct session *session, const struct operation *operation)
    case KVSTORE__V1__OPERATION__KIND_SET_EXPIRY:
       request.method = SESSION_KEYS "SetExpiry";
       request.answer = &kvstore__v1__set_expiry_response__descriptor;
-      break;
+      request.message = &operation->message.set_expiry->base;
+      return set_expiry(session, &request, operation);
    default:
       request.method = SESSION_KEYS "Get";
       request.answer = &kvstore__v1__get_response__descriptor;

@@ -231,6 +231,8 @@ static int take_option(struct options *options, enum command_option option, stru
       return OPTIONS_WRONG;
    if (spec->takes == TWO && !take_value(options, spec, &options->second))
       return OPTIONS_WRONG;
+   if (option == OPTION_REQUEST_ID && options->value.size == 0)
+      return options_wrong(options, "%s: is empty, and would be none; give an ID", spec->name);
    return (int)option;
 }
 

@@ -223,7 +223,7 @@ int command_scan(struct session *session, const struct kv_slice *arguments, size
       fprintf(session->out, "%" PRIu64 "\n", listing.count);
    if (result == EXIT_DONE && listing.page) {
       fflush(session->out);
-      fprintf(stderr, "there is more: go on with --page %s\n", listing.page);
+      fprintf(stderr, "there is more: the same command with --page %s\n", listing.page);
    }
    free(listing.page);
    return result;
@@ -248,16 +248,45 @@ static enum kv_code delete_range(struct session *session,
    return KV_OK;
 }
 
-/* Whether the person at the terminal says yes. */
-static bool confirms(struct session *session, uint64_t count)
+static void describe(FILE *out, const Kvstore__V1__KeyRange *range, uint64_t count)
 {
-   char question[64];
+   const char *plural = print_plural(count);
+   if (range->prefix.len + range->start.len + range->end.len == 0) {
+      fprintf(out, "delete ALL %" PRIu64 " key%s of the store? [y/N] ", count, plural);
+      return;
+   }
+   fprintf(out, "delete %" PRIu64 " key%s", count, plural);
+   if (range->prefix.len > 0) {
+      fputs(count == 1 ? " that begins with " : " that begin with ", out);
+      print_word(out, session_bytes(range->prefix));
+   }
+   if (range->start.len > 0) {
+      fputs(" from ", out);
+      print_word(out, session_bytes(range->start));
+      fputs(" on", out);
+   }
+   if (range->end.len > 0) {
+      fputs(" below ", out);
+      print_word(out, session_bytes(range->end));
+   }
+   fputs("? [y/N] ", out);
+}
+
+/* Whether the person at the terminal says yes. */
+static bool confirms(struct session *session, const Kvstore__V1__KeyRange *range, uint64_t count)
+{
+   char *question = NULL;
    size_t size;
-   snprintf(question, sizeof question, "delete %" PRIu64 " key%s? [y/N] ", count,
-            print_plural(count));
-   const char *answer = session_ask(session, question, SESSION_FORGOTTEN, &size);
-   return answer &&
-          (words_same(kv_slice(answer, size), "y") || words_same(kv_slice(answer, size), "yes"));
+   FILE *text = open_memstream(&question, &size);
+   if (!text)
+      return false;
+   describe(text, range, count);
+   const char *answer =
+       fclose(text) == 0 ? session_ask(session, question, SESSION_FORGOTTEN, &size) : NULL;
+   bool yes = answer && (words_same(kv_slice(answer, size), "y") ||
+                         words_same(kv_slice(answer, size), "yes"));
+   free(question);
+   return yes;
 }
 
 static int delete_confirmed(struct session *session, Kvstore__V1__DeleteRangeRequest *request,
@@ -270,7 +299,7 @@ static int delete_confirmed(struct session *session, Kvstore__V1__DeleteRangeReq
       enum kv_code code = delete_range(session, request, &count, &status);
       if (code != KV_OK)
          return session_report(session, code, &status);
-      if (count > 0 && !confirms(session, count)) {
+      if (count > 0 && !confirms(session, request->range, count)) {
          fputs("nothing was deleted\n", stderr);
          return EXIT_NOT_FOUND;
       }

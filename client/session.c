@@ -1,5 +1,6 @@
 #include "client/session.h"
 
+#include "client/api_words.h"
 #include "client/editor.h"
 #include "client/print.h"
 
@@ -219,8 +220,10 @@ int session_report(const struct session *session, enum kv_code code, const struc
    begin_message(session);
    if (code == KV_CANCELLED && session->terminal)
       fputc('\n', stderr); /* the terminal has shown ^C on this line */
+   char text[KV_STATUS_TEXT_SIZE];
+   api_words_translate(status->text, text, sizeof text);
    fputs("error: ", stderr);
-   print_plain(stderr, kv_slice_of(status->text));
+   print_plain(stderr, kv_slice_of(text));
    fprintf(stderr, " (%s)\n", kv_code_name(code));
    return EXIT_GRPC_BASE + (int)code;
 }
@@ -279,8 +282,14 @@ int session_local_failure(const char *what, int reason)
 
 void session_not_found(const struct session *session, struct kv_slice key)
 {
-   if (session->terminal) {
+   if (session->terminal && !session->several) {
       fputs("(not found)\n", session->out);
+      return;
+   }
+   if (session->terminal) {
+      fputs("(not found) ", session->out);
+      print_text(session->out, key);
+      fputc('\n', session->out);
       return;
    }
    begin_message(session);

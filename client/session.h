@@ -32,6 +32,7 @@ struct session {
    FILE *out;           /* for answers */
    bool cut;            /* an interrupt has dropped part of the answer */
    bool terminal;       /* a person reads standard output */
+   bool several;        /* keys are asked for, so that one that is missing is named */
    bool no_newline;     /* `get` adds none */
    int64_t timeout_ms;  /* of every call, 0: none; negative: the default of each command */
    size_t line;         /* number of the line in a pipe, for messages; 0: none */
@@ -134,7 +135,8 @@ enum session_answer { SESSION_FORGOTTEN, SESSION_REMEMBERED /* by the prompt's h
 const char *session_ask(struct session *session, const char *question, enum session_answer answer,
                         size_t *size);
 
-/* Says that a key is missing: at a terminal as the answer, else on standard error. */
+/* Says that a key is missing, and which: at a terminal as the answer, for the only key without its
+ * name; else on standard error. */
 void session_not_found(const struct session *session, struct kv_slice key);
 
 /* The bytes of a message field, and a field from bytes (not copied). */

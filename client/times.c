@@ -242,6 +242,16 @@ void times_show_duration(int64_t ms, char text[TIMES_TEXT_SIZE])
                rest / shown[i + 1].ms, shown[i + 1].name);
 }
 
+void times_show_utc(int64_t unix_ms, char text[TIMES_TEXT_SIZE])
+{
+   show_utc(unix_ms, text);
+   const size_t size = strlen(text);
+   if (size > 0) /* in place of the Z */
+      snprintf(text + size - 1, TIMES_TEXT_SIZE - size + 1, ".%03dZ", (int)(unix_ms % MS_PER_S));
+   else
+      snprintf(text, TIMES_TEXT_SIZE, "%" PRId64, unix_ms);
+}
+
 void times_show_point(int64_t unix_ms, char text[TIMES_TEXT_SIZE])
 {
    char day[40];

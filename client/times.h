@@ -25,6 +25,8 @@ bool times_point(struct kv_slice word, int64_t now_ms, int64_t *unix_ms,
 #define TIMES_TEXT_SIZE 64
 /* As times_duration reads it: "1h30m", with at most two units. */
 void times_show_duration(int64_t ms, char text[TIMES_TEXT_SIZE]);
+/* RFC 3339 in UTC, to the millisecond. */
+void times_show_utc(int64_t unix_ms, char text[TIMES_TEXT_SIZE]);
 /* Local time, to the millisecond. */
 void times_show_point(int64_t unix_ms, char text[TIMES_TEXT_SIZE]);
 

@@ -1,5 +1,6 @@
 #include "client/transaction.h"
 
+#include "client/api_words.h"
 #include "client/operation.h"
 
 #include <stdio.h>
@@ -19,6 +20,7 @@ const char transaction_help[] =
 
 struct part {
    struct part *next;
+   size_t line;
    struct words words;
    struct operation operation;
    Kvstore__V1__Comparison comparison;
@@ -219,6 +221,7 @@ enum transaction_line transaction_add(struct transaction *transaction, const cha
    } else if (!words_split(line, size, &part->words, &reason)) {
       snprintf(error, TRANSACTION_TEXT_SIZE, "column %zu: %s", reason.column, reason.reason);
    } else {
+      part->line = number;
       taken = part->words.count == 0 ? TRANSACTION_MORE : take_line(transaction, part, error);
       if (has_part(transaction, part))
          return taken;
@@ -278,23 +281,55 @@ void transaction_fill(const struct transaction *transaction,
    request->failure = (Kvstore__V1__Operation **)lists[FAILURE].messages;
 }
 
+void transaction_explain(const struct transaction *transaction, struct kv_status *status)
+{
+   static const enum section sections[] = {
+       [API_COMPARISONS] = COMPARISONS, [API_SUCCESS] = SUCCESS, [API_FAILURE] = FAILURE};
+   enum api_list list;
+   size_t index;
+   const char *rest;
+   char text[KV_STATUS_TEXT_SIZE / 2];
+   if (!api_words_place(status->text, &list, &index, &rest))
+      return;
+   const struct part *part = transaction->lists[sections[list]].first;
+   while (part && index-- > 0)
+      part = part->next;
+   if (!part)
+      return;
+   api_words_translate(rest, text, sizeof text);
+   const struct kv_slice name = part->words.items[0];
+   kv_fail(status, status->code, "line %zu: %.*s: %s", part->line, OPTIONS_SHOWN(name), text);
+}
+
+/* Which list was carried out: what its answers are to. */
+static const char *outcome(const struct transaction *transaction, bool succeeded)
+{
+   if (succeeded)
+      return "(what must hold does: `then` was done)\n";
+   return transaction->lists[FAILURE].count > 0 ? "(what must hold does not: `else` was done)\n"
+                                                : "(what must hold does not: nothing was done)\n";
+}
+
 int transaction_show(struct session *session, const struct transaction *transaction,
                      const Kvstore__V1__TransactionResponse *answer)
 {
    static const Kvstore__V1__OperationResult none = KVSTORE__V1__OPERATION_RESULT__INIT;
    const struct part *part = transaction->lists[answer->succeeded ? SUCCESS : FAILURE].first;
    int result = EXIT_DONE;
+   if (session->terminal && transaction->lists[COMPARISONS].count > 0)
+      fputs(outcome(transaction, answer->succeeded), session->out);
+   session->several = true;
    for (size_t i = 0; part; part = part->next, i++) {
       int one = operation_show(session, &part->operation,
                                i < answer->n_results ? answer->results[i] : &none);
       if (one >= EXIT_GRPC_BASE)
          result = one;
    }
+   session->several = false;
    if (result != EXIT_DONE || answer->succeeded)
       return result;
    fflush(session->out);
-   fputs(transaction->lists[FAILURE].count > 0 ? "(what must hold does not: `else` was done)\n"
-                                               : "(what must hold does not: nothing was done)\n",
-         stderr);
+   if (!session->terminal)
+      fputs(outcome(transaction, false), stderr);
    return EXIT_NOT_MET;
 }

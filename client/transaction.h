@@ -58,6 +58,8 @@ const char *transaction_section(const struct transaction *transaction);
 /* Fills in what was taken; valid as long as the transaction. */
 void transaction_fill(const struct transaction *transaction,
                       Kvstore__V1__TransactionRequest *request);
+/* Has the text of a failed call name the line that it is about, instead of the part's place. */
+void transaction_explain(const struct transaction *transaction, struct kv_status *status);
 /* Shows the answer; returns the exit code. */
 int transaction_show(struct session *session, const struct transaction *transaction,
                      const Kvstore__V1__TransactionResponse *answer);

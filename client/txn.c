@@ -152,9 +152,25 @@ static int read_all(struct session *session, struct source *source, struct trans
    return finish(session, source, transaction, send);
 }
 
-static int show(struct session *session, const ProtobufCMessage *answer, const void *transaction)
+static int send_all(struct session *session, const struct transaction *transaction,
+                    Kvstore__V1__TransactionRequest *request)
 {
-   return transaction_show(session, transaction, (const Kvstore__V1__TransactionResponse *)answer);
+   struct kv_status status;
+   ProtobufCMessage *answer;
+   transaction_fill(transaction, request);
+   enum kv_code code =
+       session_try(session,
+                   SESSION_REQUEST(SESSION_KEYS "Transaction", SESSION_QUICK, *request,
+                                   kvstore__v1__transaction_response__descriptor),
+                   &answer, &status);
+   if (code != KV_OK) {
+      transaction_explain(transaction, &status);
+      return session_report(session, code, &status);
+   }
+   int result =
+       transaction_show(session, transaction, (const Kvstore__V1__TransactionResponse *)answer);
+   protobuf_c_message_free_unpacked(answer, NULL);
+   return result;
 }
 
 static int run(struct session *session, struct source *source, bool known,
@@ -165,13 +181,8 @@ static int run(struct session *session, struct source *source, bool known,
    if (!transaction)
       return session_local_failure("cannot read the transaction", ENOMEM);
    int result = read_all(session, source, transaction, known, &send);
-   if (send) {
-      transaction_fill(transaction, request);
-      result = session_call(session,
-                            SESSION_REQUEST(SESSION_KEYS "Transaction", SESSION_QUICK, *request,
-                                            kvstore__v1__transaction_response__descriptor),
-                            show, transaction);
-   }
+   if (send)
+      result = send_all(session, transaction, request);
    transaction_destroy(transaction);
    return result;
 }

@@ -3,6 +3,7 @@
 #include "client/operation.h"
 #include "client/print.h"
 #include "client/ranges.h"
+#include "client/times.h"
 #include "client/words.h"
 
 #include "core/support/json.h"
@@ -24,6 +25,7 @@ struct watching {
    Kvstore__V1__KeyRange ranges[RANGES_MAX], *pointers[RANGES_MAX];
    bool keys_only, json;
    bool begun;               /* the server has taken it once */
+   bool broken;              /* and the connection has been lost since, as was said */
    uint64_t version;         /* everything up to here has been shown */
    enum kv_code ended;       /* by the server, other than by a break; KV_OK: it was not */
    struct kv_status failure; /* then */
@@ -45,6 +47,14 @@ static const char *name_of(Kvstore__V1__Event__Kind kind)
    }
 }
 
+/* As --expire-at reads it. */
+static void show_expiry(FILE *out, int64_t expire_time_ms)
+{
+   char text[TIMES_TEXT_SIZE];
+   times_show_utc(expire_time_ms, text);
+   fprintf(out, "\texpires %s", text);
+}
+
 static void show_line(const struct watching *watching, const Kvstore__V1__Event *event)
 {
    FILE *out = watching->session->out;
@@ -54,6 +64,8 @@ static void show_line(const struct watching *watching, const Kvstore__V1__Event 
       fputc('\t', out);
       print_word(out, session_bytes(event->entry->value));
    }
+   if (event->kind == KVSTORE__V1__EVENT__KIND__KIND_SET && event->entry->expire_time_ms > 0)
+      show_expiry(out, event->entry->expire_time_ms);
    if (event->previous) {
       fputs("\tprevious ", out);
       print_word(out, session_bytes(event->previous->value));
@@ -105,10 +117,20 @@ static void show_json(const struct watching *watching, const Kvstore__V1__Event 
 static void take_end(struct watching *watching, const Kvstore__V1__WatchResponse__Ended *ended)
 {
    watching->ended = (enum kv_code)ended->code;
+   if (ended->start_version == 0 && words_same(session_bytes(ended->reason), "WATCH_TOO_SLOW")) {
+      kv_fail(&watching->failure, watching->ended,
+              "what comes after version %" PRIu64 " has left the server's history before it was "
+              "read; watch again with --initial, and to have more kept raise the server's setting "
+              "watch-history",
+              watching->version);
+      return;
+   }
    kv_fail(&watching->failure, watching->ended, "%.*s", (int)ended->message.len,
            (const char *)ended->message.data);
    /* A slow reader is told where to go on. */
    if (ended->start_version > 0 && watching->ended != KV_OK) {
+      fprintf(stderr, "(read too slowly; going on with --from %" PRIu64 ")\n",
+              ended->start_version);
       watching->version = ended->start_version - 1;
       watching->ended = KV_OK;
    }
@@ -123,13 +145,17 @@ static enum kv_code take(void *context, const ProtobufCMessage *message, struct 
       if (!watching->begun && watching->session->terminal)
          fputs("following; ^C ends it\n", stderr);
       watching->begun = true;
+      watching->broken = false;
       break;
    case KVSTORE__V1__WATCH_RESPONSE__KIND_EVENTS:
       for (size_t i = 0; i < answer->events->n_events; i++)
          (watching->json ? show_json : show_line)(watching, answer->events->events[i]);
       break;
    case KVSTORE__V1__WATCH_RESPONSE__KIND_INITIAL_DONE:
-      if (watching->session->terminal)
+      if (watching->json)
+         fprintf(watching->session->out, "{\"version\":%" PRIu64 ",\"kind\":\"initial_done\"}\n",
+                 answer->version);
+      else if (watching->session->terminal)
          fputs("(all that was there)\n", stderr);
       watching->create.initial_state = false;
       break;
@@ -178,8 +204,12 @@ static int follow(struct watching *watching)
       if (code != KV_OK && (code != KV_UNAVAILABLE || !watching->begun))
          return session_report(session, code, &status);
       if (code != KV_OK) {
-         fprintf(stderr, "(the connection broke; trying again from version %" PRIu64 ")\n",
-                 watching->version + 1);
+         if (!watching->broken)
+            fprintf(stderr,
+                    "(the connection broke; trying again from version %" PRIu64 " until it is "
+                    "back)\n",
+                    watching->version + 1);
+         watching->broken = true;
          nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
       }
    }
