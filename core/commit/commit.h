@@ -109,7 +109,7 @@ struct kv_operation {
    const struct kv_terms *terms; /* NULL: none */
    bool found;                   /* the result: the key was there; of a GET, is */
    /* The result. GET: of the entry. A write: of its change, 0 when it made none. Where a condition
-    * was not met: the key's, 0 when it is missing. */
+    * was not met: the key's as it stands, 0 when it is missing. */
    uint64_t version;
    int64_t expires_at; /* GET, the result: Unix ms; 0: never */
    /* The result: the sum; DELETE_RANGE: keys deleted so far. SET_EXPIRY, beforehand: how large the
@@ -136,8 +136,8 @@ struct kv_submission;
 
 /* A request that is remembered with its answer, so that its repetition gets the same. */
 struct kv_remembered {
-   struct kv_slice key;    /* a hidden one (store.h) that stands for caller, method and id */
-   struct kv_slice digest; /* of the whole request: another one with the same id is refused */
+   struct kv_slice key;    /* a hidden one (store.h) that stands for caller and id */
+   struct kv_slice digest; /* of method and request: another one with the same id is refused */
    int64_t expires_at;     /* until when; Unix ms */
    /* Encodes the answer into the submission's arena, from its results, all but the durability that
     * is reached. data is NULL when memory runs out. Committer. */
@@ -155,9 +155,11 @@ struct kv_compound {
    /* The result. */
    enum kv_code code; /* KV_OK, or why nothing has happened */
    const char *reason;
-   size_t failed;          /* the operation that is to blame; SIZE_MAX: none of them alone */
-   bool succeeded;         /* the comparisons held */
-   uint64_t version;       /* of the last change; of the state where nothing was changed */
+   size_t failed;  /* the operation that is to blame; SIZE_MAX: none of them alone */
+   bool succeeded; /* the comparisons held */
+   /* Of the last change; of the state where nothing was changed; of a repetition: of what was
+    * remembered with the first. */
+   uint64_t version;
    bool repeated;          /* it was carried out before, and `answer` was encoded then */
    struct kv_slice answer; /* in the submission's arena */
 };
@@ -175,7 +177,7 @@ struct kv_submission {
    size_t count;
    struct kv_compound *compound; /* all or nothing; NULL: each operation for itself */
    /* What is asked for; what the active instance does not offer is refused: every operation, or
-    * the compound, with KV_REASON_DURABILITY_NOT_OFFERED. */
+    * the compound, with KV_REASON_DURABILITY_NOT_OFFERED. A repetition is not. */
    enum kv_durability durability;
    enum kv_durability reached; /* the result: at least */
    /* For results, for what SET_EXPIRY and INCREMENT store, and for a compound; NULL: of none. */
@@ -185,7 +187,8 @@ struct kv_submission {
                        * RESOURCE_EXHAUSTED */
    /* Called exactly once. `status` is NULL when the submission was committed; then each operation
     * has its own result. Otherwise only the first `committed` of them have; nothing of the others
-    * happened. */
+    * happened. A compound that is `repeated` has its answer in either case: it was carried out
+    * before, whatever the state is now. */
    void (*done)(struct kv_submission *submission, const struct kv_status *status);
    size_t committed;         /* operations of it that have been committed */
    size_t batch_end;         /* private to the pipeline: where its part of the batch ends */

@@ -125,6 +125,15 @@ static struct kv_state stored_of(const struct plan *plan, struct kv_slice key, u
    return stored;
 }
 
+/* Tells of the key of an operation whose condition does not hold what is so when nothing of the
+ * compound has happened. */
+static void tell_as_it_stands(const struct plan *plan, struct kv_operation *operation)
+{
+   const struct kv_entry *entry = kv_evaluation_find(plan->evaluation, operation->key);
+   operation->found = kv_entry_is_live(entry, plan->evaluation->now_ms);
+   operation->version = operation->found ? kv_entry_version(entry) : 0;
+}
+
 /* False when it is refused. */
 static bool plan_operation(struct plan *plan, size_t index)
 {
@@ -139,8 +148,10 @@ static bool plan_operation(struct plan *plan, size_t index)
    operation->previous = NULL;
    struct kv_decision decision =
        kv_decide(operation, is_due ? &missing : &stored, plan->submission);
-   if (operation->code != KV_OK)
+   if (operation->code != KV_OK) {
+      tell_as_it_stands(plan, operation);
       return refuse(plan->submission, operation->code, operation->reason, index);
+   }
    if (!keep_value(plan, &decision))
       return refuse(plan->submission, KV_RESOURCE_EXHAUSTED, NULL, index);
    plan->planned[index].decision = decision;
@@ -154,13 +165,25 @@ static bool plan_operation(struct plan *plan, size_t index)
 
 /* ---- Remembered requests ---- */
 
+static void reset_results(struct kv_compound *compound)
+{
+   compound->code = KV_OK;
+   compound->reason = NULL;
+   compound->failed = SIZE_MAX;
+   compound->repeated = false;
+}
+
 /* What is stored: the digest of the request, then the answer. */
-static bool is_repetition(const struct kv_evaluation *evaluation, struct kv_submission *submission)
+bool kv_compound_is_remembered(const struct kv_version *version, int64_t now_ms,
+                               struct kv_submission *submission)
 {
    struct kv_compound *compound = submission->compound;
+   if (!compound || !compound->request)
+      return false;
+   reset_results(compound);
    const struct kv_remembered *request = compound->request;
-   const struct kv_entry *entry = kv_evaluation_find(evaluation, request->key);
-   if (!kv_entry_is_live(entry, evaluation->now_ms))
+   const struct kv_entry *entry = kv_version_find(version, request->key);
+   if (!kv_entry_is_live(entry, now_ms))
       return false;
    const struct kv_slice stored = kv_entry_value(entry);
    if (!kv_slice_begins_with(stored, request->digest)) {
@@ -169,10 +192,13 @@ static bool is_repetition(const struct kv_evaluation *evaluation, struct kv_subm
    }
    const size_t skip = request->digest.size, size = stored.size - skip;
    void *copy = kv_arena_copy(submission->arena, (const char *)stored.data + skip, size);
+   if (!copy) {
+      refuse(submission, KV_RESOURCE_EXHAUSTED, NULL, SIZE_MAX);
+      return true;
+   }
    compound->repeated = true;
    compound->answer = kv_slice(copy, size);
-   if (!copy)
-      refuse(submission, KV_RESOURCE_EXHAUSTED, NULL, SIZE_MAX);
+   compound->version = kv_entry_version(entry);
    return true;
 }
 
@@ -258,12 +284,7 @@ bool kv_compound_evaluate(const struct kv_evaluation *evaluation, struct kv_subm
    struct plan plan = {.evaluation = evaluation,
                        .submission = submission,
                        .sequence = evaluation->effects->last_sequence};
-   compound->code = KV_OK;
-   compound->reason = NULL;
-   compound->failed = SIZE_MAX;
-   compound->repeated = false;
-   if (compound->request && is_repetition(evaluation, submission))
-      return true;
+   reset_results(compound);
    compound->succeeded = comparisons_hold(evaluation, compound);
    const size_t first = evaluation->effects->count;
    struct kv_slice stored = {0};

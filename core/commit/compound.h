@@ -14,7 +14,12 @@
 /* The largest answer that is remembered, in bytes. */
 #define KV_REMEMBERED_ANSWER_MAX ((size_t)64 * 1024)
 
-/* False as kv_evaluate. */
+/* Whether the submission is a compound that is remembered, by a version and Unix time: it repeats
+ * one that was carried out, or is another one with the same id and refused. Then it has its
+ * results. */
+bool kv_compound_is_remembered(const struct kv_version *version, int64_t now_ms,
+                               struct kv_submission *submission);
+/* Of one that is not remembered. False as kv_evaluate. */
 bool kv_compound_evaluate(const struct kv_evaluation *evaluation, struct kv_submission *submission);
 
 #endif

@@ -180,6 +180,7 @@ static void refuse_all(struct kv_submission *submission, enum kv_code code, cons
       kv_operation_refuse(&submission->operations[i], code, reason);
       drop_prepared(&submission->operations[i]);
    }
+   submission->step_count = 0;
    if (submission->compound) {
       submission->compound->code = code;
       submission->compound->reason = reason;
@@ -190,6 +191,10 @@ static void refuse_all(struct kv_submission *submission, enum kv_code code, cons
 bool kv_evaluate(const struct kv_evaluation *evaluation, struct kv_submission *submission)
 {
    submission->result_before = submission->result_max;
+   if (submission->compound &&
+       kv_compound_is_remembered(kv_transaction_version(evaluation->transaction),
+                                 evaluation->now_ms, submission))
+      return true;
    if (submission->durability > evaluation->offered) {
       refuse_all(submission, KV_FAILED_PRECONDITION, KV_REASON_DURABILITY_NOT_OFFERED);
       return true;

@@ -1,5 +1,6 @@
 #include "core/commit/pipeline.h"
 
+#include "core/commit/compound.h"
 #include "core/commit/steps.h"
 #include "core/support/clock.h"
 #include "core/support/invariant.h"
@@ -38,6 +39,13 @@ static bool wants_sync(const struct kv_submission *batch, enum kv_durability off
    return false;
 }
 
+/* Up to where the answer needs what is kept: to the end, but for what was remembered long ago. */
+static uint64_t sequence_of(const struct kv_submission *submission, uint64_t last_sequence)
+{
+   const struct kv_compound *compound = submission->compound;
+   return compound && compound->repeated ? compound->version : last_sequence;
+}
+
 /* Whether any of it will be answered with success. */
 static bool has_succeeded(const struct kv_submission *submission)
 {
@@ -58,8 +66,10 @@ static bool needs_mark(const struct kv_pipeline *pipeline, const struct kv_submi
    if (pipeline->effects.count > 0 || offered < KV_DURABILITY_SYNCED)
       return false;
    for (; batch; batch = batch->next)
-      if (batch->durability == KV_DURABILITY_SYNCED && has_succeeded(batch))
-         return kv_targets_reached(&pipeline->targets, sequence, false) < KV_DURABILITY_SYNCED;
+      if (batch->durability == KV_DURABILITY_SYNCED && has_succeeded(batch) &&
+          kv_targets_reached(&pipeline->targets, sequence_of(batch, sequence), false) <
+              KV_DURABILITY_SYNCED)
+         return true;
    return false;
 }
 
@@ -142,10 +152,28 @@ void kv_pipeline_read_figures(const struct kv_pipeline *pipeline,
       statistics->buckets[i] = atomic_load_explicit(&pipeline->buckets[i], memory_order_relaxed);
 }
 
-static void tell_reached(struct kv_submission *batch, enum kv_durability reached)
+static void tell_reached(const struct kv_pipeline *pipeline, struct kv_submission *batch,
+                         bool synced)
 {
+   const uint64_t sequence = pipeline->effects.last_sequence;
+   const enum kv_durability reached = kv_targets_reached(&pipeline->targets, sequence, synced);
+   for (; batch; batch = batch->next) {
+      const uint64_t needed = sequence_of(batch, sequence);
+      batch->reached =
+          needed == sequence ? reached : kv_targets_reached(&pipeline->targets, needed, synced);
+   }
+}
+
+/* Nothing of a batch has happened; but what repeats a request that was carried out gets the answer
+ * of that, by what is published. */
+static void answer_repetitions(struct kv_pipeline *pipeline, struct kv_submission *batch)
+{
+   const struct kv_version *version = kv_reader_pin(pipeline->reader);
+   const int64_t now_ms = kv_clock_unix_ms();
    for (; batch; batch = batch->next)
-      batch->reached = reached;
+      if (kv_compound_is_remembered(version, now_ms, batch) && batch->compound->repeated)
+         batch->reached = kv_targets_reached(&pipeline->targets, batch->compound->version, false);
+   kv_reader_unpin(pipeline->reader);
 }
 
 /* The batch has been evaluated: has it kept, and publishes it. */
@@ -162,12 +190,12 @@ static enum kv_code write_and_publish(struct kv_pipeline *pipeline, struct kv_su
    pipeline->expires_first = kv_transaction_expires_first(transaction);
    kv_transaction_publish(transaction, effects->last_sequence);
    kv_targets_published(&pipeline->targets, effects);
-   tell_reached(batch, kv_targets_reached(&pipeline->targets, effects->last_sequence, synced));
+   tell_reached(pipeline, batch, synced);
    return KV_OK;
 }
 
-enum kv_code kv_pipeline_commit(struct kv_pipeline *pipeline, struct kv_submission *batch,
-                                size_t expire, bool *separate, struct kv_status *status)
+static enum kv_code commit(struct kv_pipeline *pipeline, struct kv_submission *batch, size_t expire,
+                           bool *separate, struct kv_status *status)
 {
    const struct kv_effects *effects = &pipeline->effects;
    size_t expired = 0;
@@ -186,10 +214,19 @@ enum kv_code kv_pipeline_commit(struct kv_pipeline *pipeline, struct kv_submissi
       pipeline->expires_first = kv_transaction_expires_first(transaction);
       kv_transaction_abort(transaction);
       if (code == KV_OK)
-         tell_reached(batch, kv_targets_reached(&pipeline->targets, effects->last_sequence, false));
+         tell_reached(pipeline, batch, false);
    }
    count(pipeline, code, expired, *separate);
    kv_effects_drop(&pipeline->effects); /* large values would stay until the next batch */
+   return code;
+}
+
+enum kv_code kv_pipeline_commit(struct kv_pipeline *pipeline, struct kv_submission *batch,
+                                size_t expire, bool *separate, struct kv_status *status)
+{
+   enum kv_code code = commit(pipeline, batch, expire, separate, status);
+   if (code != KV_OK && !*separate && pipeline->targets.active)
+      answer_repetitions(pipeline, batch);
    return code;
 }
 

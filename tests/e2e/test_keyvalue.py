@@ -140,6 +140,29 @@ class Calls(KeyValueCase):
         self.assertEqual(results[4].get.entry, data.Entry(value=b"42", version=version + 2))
         self.assertFalse(results[5].get.HasField("entry"))
 
+    def test_a_transaction_that_fails_tells_of_no_version_that_it_did_not_make(self):
+        version = self.set(self.server, "k", b"x").version
+        for key, current in (("none", 0), ("k", version)):
+            self.assertFailsFor(
+                Code.FAILED_PRECONDITION, "CONDITION_NOT_MET",
+                lambda: self.transact(self.server, setting(key, b"mine"),
+                                      setting(key, b"y", condition=data.Condition(version=current))),
+                "success[1].set.condition: would hold, but for what an operation before it",
+                metadata={"current_version": str(current)})
+            self.assertFailsFor(
+                Code.FAILED_PRECONDITION, "CONDITION_NOT_MET",
+                lambda: self.transact(self.server, setting(key, b"mine"),
+                                      setting(key, b"y", condition=data.Condition(version=7))),
+                "success[1].set.condition.version: 7 was asked for, and the key",
+                metadata={"current_version": str(current)})
+        self.assertFailsFor(
+            Code.FAILED_PRECONDITION, "CONDITION_NOT_MET",
+            lambda: self.transact(self.server, setting("none", b"mine"),
+                                  data.Operation(delete=data.DeleteRequest(
+                                      key="none", condition=exists(False)))),
+            "success[1].delete.condition: would hold", metadata={"current_version": "0"})
+        self.assertIsNone(self.get(self.server, "none"))
+
     def test_large_values_of_one_version_come_in_one_answer(self):
         values = {f"k{i}": os.urandom(1 << 20) for i in range(3)}
         for key, value in values.items():
@@ -446,6 +469,48 @@ class Crash(KeyValueCase):
         server.kill9()
         server = self.start()
         self.assertEqual(server.keyvalue.Set(request, timeout=PATIENCE).durability, SYNCED)
+
+
+    def test_a_repetition_is_answered_in_a_mode_that_offers_less(self):
+        """A refusal would say that nothing has happened."""
+        server = self.start(mode="hybrid")
+        calls = {"increment": lambda: self.increment(server, "n", request_id="a", durability=SYNCED),
+                 "transact": lambda: self.transact(server, incrementing("n"), request_id="b",
+                                                   durability=SYNCED)}
+        first = {name: call() for name, call in calls.items()}
+        server.configure("none")
+        for name, call in calls.items():
+            with self.subTest(name):
+                again = call()
+                self.assertEqual((first[name].durability, again.durability), (SYNCED, MEMORY))
+                again.durability = SYNCED
+                self.assertEqual(again, first[name])
+        self.assertEqual(self.value(server, "n"), b"2")
+        self.assertFailsFor(Code.FAILED_PRECONDITION, "DURABILITY_NOT_OFFERED",
+                            lambda: self.increment(server, "n", request_id="c", durability=SYNCED))
+
+    def test_a_repetition_is_answered_while_the_server_is_read_only(self):
+        server = self.start(mode="none", plugins=f"{harness.PLUGINS}:{harness.BAD_PLUGINS}")
+        server.configure("faulty", {"write": "io", "healthy_writes": "2"})
+        calls = [lambda: self.increment(server, "n", request_id="a"),
+                 lambda: self.transact(server, incrementing("n"), request_id="b")]
+        first = [call() for call in calls]
+        # Without its directory the server cannot make a fresh generation by itself.
+        os.rename(server.data, server.data + ".away")
+        self.assertFailsFor(Code.UNAVAILABLE, "READ_ONLY", lambda: self.set(server, "k", b"v"))
+        self.assertEqual([call() for call in calls], first)
+        self.assertFailsFor(Code.UNAVAILABLE, "READ_ONLY",
+                            lambda: self.increment(server, "n", request_id="c"))
+        self.assertEqual(self.value(server, "n"), b"2")
+
+    def test_an_id_belongs_to_one_request_of_whatever_method(self):
+        server = self.start(mode="none")
+        version = self.set(server, "k", b"1", request_id="a").version
+        for call in (lambda: self.increment(server, "k", request_id="a"),
+                     lambda: self.delete(server, "k", request_id="a"),
+                     lambda: self.transact(server, setting("k", b"1"), request_id="a")):
+            self.assertFailsFor(Code.INVALID_ARGUMENT, "REQUEST_ID_REUSED", call)
+        self.assertEqual(self.get(server, "k"), data.Entry(value=b"1", version=version))
 
 
 class Window(KeyValueCase):

@@ -898,6 +898,82 @@ static void a_compound_that_fails_has_changed_nothing(void **state)
    free_large(large);
 }
 
+/* A write with a request_id. */
+struct remembered {
+   struct write write;
+   struct kv_arena arena;
+   struct kv_remembered request;
+   struct kv_compound compound;
+};
+
+static struct kv_slice encode(const struct kv_submission *submission)
+{
+   (void)submission;
+   return kv_slice_of("answer");
+}
+
+static void prepare_remembered(struct remembered *remembered, const char *id)
+{
+   prepare_set(&remembered->write, "k", "v");
+   kv_arena_init(&remembered->arena);
+   remembered->request = (struct kv_remembered){.key = kv_slice_of(id),
+                                                .digest = kv_slice_of("digest"),
+                                                .expires_at = KV_EXPIRES_AT_MAX,
+                                                .encode = encode};
+   remembered->compound = (struct kv_compound){.otherwise = 1, .request = &remembered->request};
+   remembered->write.submission.arena = &remembered->arena;
+   remembered->write.submission.compound = &remembered->compound;
+}
+
+/* What was carried out was so, whatever has become of the instance. */
+static void a_repetition_is_answered_while_writes_are_refused(void **state)
+{
+   struct fixture *fixture = *state;
+   set_targets(fixture, open_faulty(fixture, 0, "io", "1"), NULL);
+   for (int i = 0; i < 4; i++) {
+      /* The third one is in a batch that fails, the fourth one after that. */
+      struct remembered remembered;
+      prepare_remembered(&remembered, "id");
+      kv_commit_add(fixture->commit, 0, &remembered.write.submission);
+      struct write beside;
+      prepare_set(&beside, "beside", "v");
+      if (i == 2)
+         kv_commit_add(fixture->commit, 0, &beside.submission);
+      kv_commit_flush(fixture->commit, 0);
+      const enum kv_code code = await(&remembered.write);
+      assert_int_equal(remembered.compound.code, KV_OK);
+      assert_int_equal(remembered.compound.repeated, i > 0);
+      if (i == 0) {
+         assert_int_equal(code, KV_OK);
+      } else {
+         assert_int_equal(remembered.compound.answer.size, 6);
+         assert_int_equal(remembered.write.submission.reached, KV_DURABILITY_WRITTEN);
+      }
+      if (i == 2)
+         assert_int_equal(await(&beside), KV_UNAVAILABLE);
+      assert_int_equal(code, i < 2 ? KV_OK : KV_UNAVAILABLE);
+      kv_arena_reset(&remembered.arena);
+   }
+   assert_int_equal(set(fixture, "k", "other"), KV_UNAVAILABLE);
+}
+
+static void a_request_and_its_repetition_in_a_batch_that_fails_are_both_refused(void **state)
+{
+   struct fixture *fixture = *state;
+   set_targets(fixture, open_faulty(fixture, 0, "io", "0"), NULL);
+   struct remembered both[2];
+   for (size_t i = 0; i < 2; i++) {
+      prepare_remembered(&both[i], "id");
+      kv_commit_add(fixture->commit, 0, &both[i].write.submission);
+   }
+   kv_commit_flush(fixture->commit, 0);
+   for (size_t i = 0; i < 2; i++) {
+      assert_int_equal(await(&both[i].write), KV_UNAVAILABLE);
+      assert_false(both[i].compound.repeated);
+      kv_arena_reset(&both[i].arena);
+   }
+}
+
 /* Neither a write nor anything else makes the pipeline look. */
 static void keys_are_deleted_by_themselves_when_their_time_has_come(void **state)
 {
@@ -1045,6 +1121,8 @@ int main(void)
        TEST(a_large_submission_is_committed_whole),
        TEST(one_that_fails_midway_says_how_much_of_it_was_committed),
        TEST(a_compound_that_fails_has_changed_nothing),
+       TEST(a_repetition_is_answered_while_writes_are_refused),
+       TEST(a_request_and_its_repetition_in_a_batch_that_fails_are_both_refused),
        TEST(keys_are_deleted_by_themselves_when_their_time_has_come),
        TEST(a_start_deletes_what_expired_meanwhile),
        TEST(no_key_is_deleted_for_its_time_once_that_was_stopped),

@@ -448,6 +448,41 @@ static void a_compound_with_an_operation_that_fails_leaves_no_trace(void **state
    assert_entry(fixture, "old", "1", 7, 0);
 }
 
+/* What its own operations would have made of the key has not happened. */
+static void a_condition_that_fails_in_a_compound_tells_the_version_that_the_key_has(void **state)
+{
+   struct fixture *fixture = *state;
+   const struct kv_terms missing = {.condition = {.kind = KV_CONDITION_MISSING}},
+                         first = {.condition = {.kind = KV_CONDITION_VERSION, .version = 99}};
+   const struct {
+      const char *key;
+      uint64_t version;
+   } cases[] = {{"none", 0}, {"old", 7}, {"due", 0}};
+   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+      for (int j = 0; j < 2; j++) {
+         struct kv_operation operations[] = {set(cases[i].key, "mine", NULL),
+                                             set(cases[i].key, "x", j == 0 ? &missing : &first)};
+         struct kv_compound compound = {.otherwise = 2};
+         struct kv_submission all = submission(fixture, operations, 2);
+         all.compound = &compound;
+         evaluate(fixture, &all);
+         assert_string_equal(compound.reason, KV_REASON_CONDITION_NOT_MET);
+         assert_int_equal(compound.failed, 1);
+         assert_int_equal(operations[1].version, cases[i].version);
+         assert_int_equal(operations[1].found, cases[i].version > 0);
+      }
+   }
+   /* Another's, earlier in the same batch, has. */
+   struct kv_operation other = set("none", "1", NULL);
+   evaluate_one(fixture, &other);
+   struct kv_operation again = set("none", "2", &missing);
+   struct kv_compound compound = {.otherwise = 1};
+   struct kv_submission all = submission(fixture, &again, 1);
+   all.compound = &compound;
+   evaluate(fixture, &all);
+   assert_int_equal(again.version, other.version);
+}
+
 static void a_compound_is_joined_but_not_to_what_follows(void **state)
 {
    struct fixture *fixture = *state;
@@ -513,7 +548,9 @@ static struct kv_slice encode(const struct kv_submission *submission)
    return kv_slice(text, (size_t)size);
 }
 
-static struct kv_compound send(struct fixture *fixture, const char *digest, const char *value)
+/* Asks for SYNCED, of an instance that offers as much as that says. */
+static struct kv_compound send_for(struct fixture *fixture, const char *digest, const char *value,
+                                   enum kv_durability offered)
 {
    static const char key[] = "\0rid";
    const struct kv_remembered request = {.key = kv_slice(key, sizeof key - 1),
@@ -524,8 +561,16 @@ static struct kv_compound send(struct fixture *fixture, const char *digest, cons
    struct kv_compound compound = {.otherwise = 1, .request = &request};
    struct kv_submission one = submission(fixture, &write, 1);
    one.compound = &compound;
-   evaluate(fixture, &one);
+   one.durability = KV_DURABILITY_SYNCED;
+   struct kv_evaluation evaluation = evaluation_of(fixture);
+   evaluation.offered = offered;
+   assert_true(kv_evaluate(&evaluation, &one));
    return compound;
+}
+
+static struct kv_compound send(struct fixture *fixture, const char *digest, const char *value)
+{
+   return send_for(fixture, digest, value, KV_DURABILITY_SYNCED);
 }
 
 static void a_repeated_request_gets_the_first_answer_and_changes_nothing(void **state)
@@ -546,7 +591,37 @@ static void a_repeated_request_gets_the_first_answer_and_changes_nothing(void **
    assert_entry(fixture, "old", "2", BASE + 1, 0);
 }
 
+static void a_repetition_is_answered_where_the_durability_is_not_offered_any_more(void **state)
+{
+   struct fixture *fixture = *state;
+   const struct kv_compound refused = send_for(fixture, "digest", "2", KV_DURABILITY_MEMORY);
+   assert_string_equal(refused.reason, KV_REASON_DURABILITY_NOT_OFFERED);
+   assert_false(send(fixture, "digest", "2").repeated);
+   const struct kv_compound again = send_for(fixture, "digest", "2", KV_DURABILITY_MEMORY);
+   assert_int_equal(again.code, KV_OK);
+   assert_true(again.repeated);
+   assert_slice(again.answer, "version 11");
+   const struct kv_compound other = send_for(fixture, "other!", "3", KV_DURABILITY_MEMORY);
+   assert_string_equal(other.reason, KV_REASON_REQUEST_ID_REUSED);
+   assert_int_equal(fixture->effects.count, 2);
+}
+
 /* ---- Ranges ---- */
+
+static void a_step_that_is_refused_counts_no_key(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_operation range = operation(KV_OPERATION_DELETE_RANGE, "", "", NULL);
+   struct kv_submission one = submission(fixture, &range, 1);
+   one.durability = KV_DURABILITY_SYNCED;
+   evaluate(fixture, &one);
+   assert_int_equal(one.step_count, 2); /* and one whose time has come */
+   struct kv_evaluation evaluation = evaluation_of(fixture);
+   evaluation.offered = KV_DURABILITY_MEMORY;
+   assert_true(kv_evaluate(&evaluation, &one));
+   assert_string_equal(range.reason, KV_REASON_DURABILITY_NOT_OFFERED);
+   assert_int_equal(one.step_count, 0);
+}
 
 static void a_range_is_deleted_in_steps_of_one_unit_each(void **state)
 {
@@ -597,10 +672,13 @@ int main(void)
        TEST(a_compound_carries_out_one_of_its_lists),
        TEST(operations_of_a_compound_see_those_before_them),
        TEST(a_compound_with_an_operation_that_fails_leaves_no_trace),
+       TEST(a_condition_that_fails_in_a_compound_tells_the_version_that_the_key_has),
        TEST(a_compound_is_joined_but_not_to_what_follows),
        TEST(a_compound_is_weighed_as_a_whole),
        TEST(what_is_not_offered_is_refused_before_anything_happens),
        TEST(a_repeated_request_gets_the_first_answer_and_changes_nothing),
+       TEST(a_repetition_is_answered_where_the_durability_is_not_offered_any_more),
+       TEST(a_step_that_is_refused_counts_no_key),
        TEST(a_range_is_deleted_in_steps_of_one_unit_each),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);

@@ -209,6 +209,40 @@ static void a_durability_that_the_mode_does_not_offer_is_refused(void **state)
    service_assert_value(fixture, "a", "v");
 }
 
+/* The switch comes between two of many steps; if it comes before or after them, the test begins
+ * again. */
+static void a_switch_to_a_mode_that_offers_less_says_what_was_deleted(void **state)
+{
+   (void)state;
+   const unsigned count = 50000;
+   struct fake_answer answer;
+   uint64_t left;
+   do {
+      const struct service_setup setup = {.mode = "aof"};
+      struct service_fixture *fixture = service_fixture_create(&setup);
+      fill(fixture, count, 0);
+      range_type range = INIT_RANGE;
+      request_type request = INIT_REQUEST;
+      request.range = &range;
+      request.durability = KVSTORE__V1__DURABILITY__DURABILITY_SYNCED;
+      struct kv_call *call =
+          service_begin(fixture, "KeyValueService/DeleteRange", &request.base, &answer);
+      service_configure(fixture, "none", NULL, NULL);
+      fake_call_wait(call);
+      fake_call_end(call);
+      left = count_of(fixture);
+      service_fixture_destroy(fixture);
+      if (left == 0 || left == count)
+         fake_answer_deinit(&answer);
+   } while (left == 0 || left == count);
+   char text[64];
+   snprintf(text, sizeof text, "; %u keys of the range have been deleted", count - (unsigned)left);
+   assert_int_equal(answer.code, KV_FAILED_PRECONDITION);
+   assert_non_null(strstr(answer.text, "durability: SYNCED was asked for"));
+   assert_non_null(strstr(answer.text, text));
+   fake_answer_deinit(&answer);
+}
+
 /* All that was deleted cannot be taken back, so the reply needs no memory that it may not have. */
 static void a_deletion_that_was_carried_out_is_answered_whatever_memory_there_is(void **state)
 {
@@ -293,6 +327,7 @@ int main(void)
        cmocka_unit_test(keys_whose_time_has_come_are_not_counted),
        TEST(a_call_without_memory_to_go_on_says_what_was_deleted),
        cmocka_unit_test(a_failure_between_two_steps_says_what_was_deleted),
+       cmocka_unit_test(a_switch_to_a_mode_that_offers_less_says_what_was_deleted),
        TEST(a_durability_that_the_mode_does_not_offer_is_refused),
        TEST(a_deletion_that_was_carried_out_is_answered_whatever_memory_there_is),
    };

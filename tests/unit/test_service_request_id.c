@@ -54,14 +54,14 @@ static void a_repetition_gets_the_first_answer_of_each_method(void **state)
    set.expiry = &expiry;
    repeat(*state, KEYVALUE("Set"), &set.base);
    Kvstore__V1__IncrementRequest increment = keyvalue_increment_of("k", 1);
-   increment.request_id = service_text("one");
+   increment.request_id = service_text("two");
    repeat(*state, KEYVALUE("Increment"), &increment.base);
    const Kvstore__V1__GetRequest get = keyvalue_get_of("k");
    Kvstore__V1__GetResponse *got = keyvalue_get(*state, &get);
    service_assert_text(got->entry->value, "6");
    release(got);
    Kvstore__V1__DeleteRequest delete = keyvalue_delete_of("k");
-   delete.request_id = service_text("one");
+   delete.request_id = service_text("three");
    delete.return_previous = true;
    repeat(*state, KEYVALUE("Delete"), &delete.base);
    keyvalue_assert_entry(*state, "k", NULL, 0, 0);
@@ -129,6 +129,43 @@ static void another_request_with_the_same_id_is_refused(void **state)
    keyvalue_assert_entry(*state, "other", NULL, 0, 0);
 }
 
+static void another_method_with_the_same_id_is_refused(void **state)
+{
+   Kvstore__V1__SetRequest set = keyvalue_set_of("k", "");
+   Kvstore__V1__DeleteRequest delete = keyvalue_delete_of("k");
+   Kvstore__V1__IncrementRequest increment = keyvalue_increment_of("k", 1);
+   Kvstore__V1__Operation operation = keyvalue_operation(&set.base), *operations = &operation;
+   Kvstore__V1__TransactionRequest transaction = KVSTORE__V1__TRANSACTION_REQUEST__INIT;
+   transaction.n_success = 1;
+   transaction.success = &operations;
+   Kvstore__V1__SetRequest own = set;
+   const struct {
+      const char *name;
+      ProtobufCMessage *request;
+      ProtobufCBinaryData *id;
+   } methods[] = {{KEYVALUE("Set"), &own.base, &own.request_id},
+                  {KEYVALUE("Delete"), &delete.base, &delete.request_id},
+                  {KEYVALUE("Increment"), &increment.base, &increment.request_id},
+                  {KEYVALUE("Transaction"), &transaction.base, &transaction.request_id}};
+   static const char *const ids[] = {"1", "2", "3", "4"};
+   for (size_t i = 0; i < COUNT(methods); i++) {
+      struct fake_answer answer;
+      keyvalue_put(*state, "k", "5");
+      *methods[i].id = service_text(ids[i]);
+      service_run(*state, methods[i].name, methods[i].request, NULL, &answer);
+      assert_int_equal(answer.code, KV_OK);
+      fake_answer_deinit(&answer);
+      const uint64_t next = keyvalue_put(*state, "next", "v") + 1;
+      for (size_t j = 0; j < COUNT(methods); j++) {
+         *methods[j].id = service_text(ids[i]);
+         if (j != i)
+            service_refused_for(*state, methods[j].name, methods[j].request, KV_INVALID_ARGUMENT,
+                                "REQUEST_ID_REUSED", NULL, "request_id: ", NULL);
+      }
+      assert_int_equal(keyvalue_put(*state, "next", "v"), next);
+   }
+}
+
 static void requests_with_other_ids_or_none_are_carried_out_again(void **state)
 {
    Kvstore__V1__IncrementRequest request = keyvalue_increment_of("n", 1);
@@ -153,7 +190,7 @@ static void a_request_that_failed_is_not_remembered(void **state)
    keyvalue_put(*state, "k", "there");
    release(keyvalue_set(*state, &set));
    Kvstore__V1__IncrementRequest increment = keyvalue_increment_of("k", 1);
-   increment.request_id = service_text("id");
+   increment.request_id = service_text("other");
    for (int i = 0; i < 2; i++)
       service_refused_for(*state, KEYVALUE("Increment"), &increment.base, KV_FAILED_PRECONDITION,
                           "NOT_AN_INTEGER", NULL, "key: ", NULL);
@@ -263,6 +300,32 @@ static void an_id_does_not_stand_in_for_durability(void **state)
    service_fixture_destroy(fixture);
 }
 
+/* "Not offered" would be read as: nothing has happened. */
+static void a_repetition_is_answered_in_a_mode_that_offers_less(void **state)
+{
+   (void)state;
+   const struct service_setup setup = {.mode = "aof"};
+   struct service_fixture *fixture = service_fixture_create(&setup);
+   Kvstore__V1__SetRequest set = keyvalue_set_of("k", "v");
+   set.request_id = service_text("id");
+   set.durability = KVSTORE__V1__DURABILITY__DURABILITY_SYNCED;
+   Kvstore__V1__SetResponse *first = keyvalue_set(fixture, &set);
+   service_configure(fixture, "none", NULL, NULL);
+   Kvstore__V1__SetResponse *again = keyvalue_set(fixture, &set);
+   assert_int_equal(again->version, first->version);
+   assert_int_equal(first->durability, KVSTORE__V1__DURABILITY__DURABILITY_SYNCED);
+   assert_int_equal(again->durability, KVSTORE__V1__DURABILITY__DURABILITY_MEMORY);
+   release(first);
+   release(again);
+   set.value = service_text("other");
+   service_refused_for(fixture, KEYVALUE("Set"), &set.base, KV_INVALID_ARGUMENT,
+                       "REQUEST_ID_REUSED", NULL, "request_id: ", NULL);
+   set.request_id = service_text("new");
+   service_refused_for(fixture, KEYVALUE("Set"), &set.base, KV_FAILED_PRECONDITION,
+                       "DURABILITY_NOT_OFFERED", NULL, "durability: SYNCED", NULL);
+   service_fixture_destroy(fixture);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, keyvalue_set_up, service_fixture_tear_down)
 
 int main(void)
@@ -271,6 +334,7 @@ int main(void)
        TEST(a_repetition_gets_the_first_answer_of_each_method),
        TEST(a_transaction_is_repeated_with_all_its_results),
        TEST(another_request_with_the_same_id_is_refused),
+       TEST(another_method_with_the_same_id_is_refused),
        TEST(requests_with_other_ids_or_none_are_carried_out_again),
        TEST(a_request_that_failed_is_not_remembered),
        TEST(it_is_forgotten_when_the_window_has_passed),
@@ -278,6 +342,7 @@ int main(void)
        TEST(an_id_that_is_none_is_refused),
        TEST(an_answer_too_large_to_remember_refuses_the_request),
        cmocka_unit_test(an_id_does_not_stand_in_for_durability),
+       cmocka_unit_test(a_repetition_is_answered_in_a_mode_that_offers_less),
    };
    return cmocka_run_group_tests_name("service request_id", tests, NULL, NULL);
 }

@@ -29,7 +29,7 @@ static struct kv_result result_of(struct answer *answer, size_t index)
    if (answer->failure && index >= submission->committed) {
       result.failure = answer->failure;
    } else if (operation->code != KV_OK) {
-      kv_operation_status(answer->service, operation, "", &answer->refusal);
+      kv_operation_status(answer->service, operation, "", submission->durability, &answer->refusal);
       result.failure = &answer->refusal;
    }
    return result;

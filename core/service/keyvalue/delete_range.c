@@ -32,6 +32,18 @@ static void fail_in_part(struct kv_call *call, const struct kv_operation *range,
    kv_message_fail(call, &status);
 }
 
+/* Why the rest of the range was not deleted. */
+static void refuse_rest(const struct kv_write *write, const struct kv_operation *range)
+{
+   struct kv_status reason;
+   if (range->reason)
+      kv_refusal_status(write->service, range->code, range->reason, write->submission.durability,
+                        &reason);
+   else
+      kv_fail(&reason, range->code, "the call's memory is used up");
+   fail_in_part(write->call, range, reason.code, reason.reason, reason.text);
+}
+
 static void done(struct kv_submission *submission, const struct kv_status *status)
 {
    const struct kv_write *write = (struct kv_write *)submission;
@@ -43,7 +55,7 @@ static void done(struct kv_submission *submission, const struct kv_status *statu
    } else if (range->code == KV_CANCELLED) {
       fail_in_part(write->call, range, KV_CANCELLED, NULL, "the call has been cancelled");
    } else if (range->code != KV_OK && range->number > 0) {
-      fail_in_part(write->call, range, range->code, range->reason, "the call's memory is used up");
+      refuse_rest(write, range);
    } else if (range->code != KV_OK) {
       kv_fail_operation(write->service, write->call, range, "", submission->durability);
    } else {

@@ -77,10 +77,12 @@ void kv_result_write(struct kv_writer *writer, const struct kv_result *result);
 /* The number of the field `durability` in the response of that kind. */
 unsigned kv_response_durability_field(enum kv_operation_kind kind);
 
-/* Why an operation was refused, from its code and reason. `place` as above. */
+/* Why an operation was refused, from its code and reason. `place` as above; `durability` is what
+ * was asked for. */
 void kv_operation_status(const struct kv_service *service, const struct kv_operation *operation,
-                         const char *place, struct kv_status *status);
-/* The same of a reason that is no operation's own; `durability` is what was asked for. */
+                         const char *place, enum kv_durability durability,
+                         struct kv_status *status);
+/* The same of a reason that is no operation's own. */
 void kv_refusal_status(const struct kv_service *service, enum kv_code code, const char *reason,
                        enum kv_durability durability, struct kv_status *status);
 /* Fails the call because of an operation, which was answered alone or made the whole fail. */

@@ -6,10 +6,27 @@
 
 static const char *const durability_names[] = {"the mode's own", "MEMORY", "WRITTEN", "SYNCED"};
 
+/* What is told of a key is as it stands. Where the condition holds for that, it is an operation
+ * before it in its transaction that would have made it untrue. */
+static bool is_undone_by_own(const struct kv_operation *operation)
+{
+   const struct kv_condition *condition = &operation->terms->condition;
+   return (condition->kind == KV_CONDITION_EXISTS && operation->found) ||
+          (condition->kind == KV_CONDITION_MISSING && !operation->found) ||
+          (condition->kind == KV_CONDITION_VERSION && condition->version == operation->version);
+}
+
 static void tell_condition(const struct kv_operation *operation, const char *place,
                            struct kv_status *status)
 {
    const struct kv_condition *condition = &operation->terms->condition;
+   if (is_undone_by_own(operation)) {
+      kv_fail_reason(status, operation->code, operation->reason,
+                     "%scondition: would hold, but for what an operation before it in the same "
+                     "transaction does to the key; give the condition to the first one alone",
+                     place);
+      return;
+   }
    char current[64] = "the key is missing";
    if (operation->found)
       snprintf(current, sizeof current, "the key has version %" PRIu64, operation->version);
@@ -77,7 +94,7 @@ void kv_refusal_status(const struct kv_service *service, enum kv_code code, cons
 }
 
 void kv_operation_status(const struct kv_service *service, const struct kv_operation *operation,
-                         const char *place, struct kv_status *status)
+                         const char *place, enum kv_durability durability, struct kv_status *status)
 {
    const char *reason = operation->reason ? operation->reason : "";
    if (strcmp(reason, KV_REASON_CONDITION_NOT_MET) == 0)
@@ -95,7 +112,7 @@ void kv_operation_status(const struct kv_service *service, const struct kv_opera
       kv_fail_reason(status, operation->code, KV_REASON_KEY_NOT_FOUND,
                      "%skey: is missing; an expiry belongs to a key that exists", place);
    else
-      kv_refusal_status(service, operation->code, operation->reason, KV_DURABILITY_DEFAULT, status);
+      kv_refusal_status(service, operation->code, operation->reason, durability, status);
 }
 
 void kv_fail_operation(const struct kv_service *service, struct kv_call *call,
@@ -103,10 +120,7 @@ void kv_fail_operation(const struct kv_service *service, struct kv_call *call,
                        enum kv_durability durability)
 {
    struct kv_status status;
-   if (operation->reason && strcmp(operation->reason, KV_REASON_DURABILITY_NOT_OFFERED) == 0)
-      kv_refusal_status(service, operation->code, operation->reason, durability, &status);
-   else
-      kv_operation_status(service, operation, place, &status);
+   kv_operation_status(service, operation, place, durability, &status);
    if (status.reason && strcmp(status.reason, KV_REASON_CONDITION_NOT_MET) == 0)
       kv_message_fail_numbered(call, &status, "current_version", operation->version);
    else

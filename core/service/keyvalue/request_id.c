@@ -6,8 +6,7 @@
 #include <sodium.h>
 #include <string.h>
 
-/* "\0r", then the hash of caller, kind of request and id: one that no caller can have meet
- * another's. */
+/* "\0r", then the hash of caller and id: one that no caller can have meet another's. */
 #define KEY_PREFIX_SIZE 2
 #define HASH_SIZE crypto_generichash_BYTES
 #define KEY_SIZE (KEY_PREFIX_SIZE + HASH_SIZE)
@@ -33,23 +32,28 @@ static void begin(struct hashing *hashing)
    crypto_generichash_init(&hashing->state, NULL, 0, HASH_SIZE);
 }
 
-static void make_key(const char *user, const ProtobufCMessage *request, struct kv_slice id,
-                     unsigned char key[KEY_SIZE])
+/* With its NUL, so that it does not run into what follows. */
+static void append_text(struct hashing *hashing, const char *text)
+{
+   append(&hashing->buffer, strlen(text) + 1, (const uint8_t *)text);
+}
+
+static void make_key(const char *user, struct kv_slice id, unsigned char key[KEY_SIZE])
 {
    struct hashing hashing;
-   const char *const parts[] = {user, request->descriptor->name};
    begin(&hashing);
-   for (size_t i = 0; i < 2; i++) /* with the NULs, so that no two run into each other */
-      append(&hashing.buffer, strlen(parts[i]) + 1, (const uint8_t *)parts[i]);
+   append_text(&hashing, user);
    append(&hashing.buffer, id.size, id.data);
    memcpy(key, "\0r", KEY_PREFIX_SIZE);
    crypto_generichash_final(&hashing.state, key + KEY_PREFIX_SIZE, HASH_SIZE);
 }
 
+/* Of the method, too: messages of different types may have the same bytes. */
 static void make_digest(const ProtobufCMessage *request, unsigned char digest[HASH_SIZE])
 {
    struct hashing hashing;
    begin(&hashing);
+   append_text(&hashing, request->descriptor->name);
    protobuf_c_message_pack_to_buffer(request, &hashing.buffer);
    crypto_generichash_final(&hashing.state, digest, HASH_SIZE);
 }
@@ -74,7 +78,7 @@ kv_request_remember(const struct kv_service *service, struct kv_call *call, stru
       kv_call_exhausted(call, status);
       return NULL;
    }
-   make_key(user ? user : "", request, id, memory->key);
+   make_key(user ? user : "", id, memory->key);
    make_digest(request, memory->digest);
    memory->remembered = (struct kv_remembered){
        .key = kv_slice(memory->key, sizeof memory->key),

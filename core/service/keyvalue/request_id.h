@@ -1,6 +1,6 @@
 /*
  * Requests that are remembered with their answers, so that sending one again is safe: under a key
- * of the server's own, which stands for caller, method and request_id, until the window has passed.
+ * of the server's own, which stands for caller and request_id, until the window has passed.
  *
  * Threads: as for the call.
  */

@@ -119,13 +119,13 @@ static void done(struct kv_submission *submission, const struct kv_status *statu
 {
    const struct kv_write *write = (struct kv_write *)submission;
    const struct kv_compound *compound = submission->compound;
-   if (status) {
+   if (compound->repeated) {
+      kv_request_answer_again(write->call, compound->answer, RESPONSE_DURABILITY,
+                              submission->reached);
+   } else if (status) {
       kv_message_fail(write->call, status);
    } else if (compound->code != KV_OK) {
       fail(write);
-   } else if (compound->repeated) {
-      kv_request_answer_again(write->call, compound->answer, RESPONSE_DURABILITY,
-                              submission->reached);
    } else {
       struct answer answer = answer_of(submission);
       answer.durability = submission->reached;

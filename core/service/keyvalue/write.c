@@ -56,13 +56,13 @@ static void done(struct kv_submission *submission, const struct kv_status *statu
    const struct kv_write *write = (struct kv_write *)submission;
    const struct kv_operation *operation = submission->operations;
    const struct kv_compound *compound = submission->compound;
-   if (status)
+   if (compound && compound->repeated)
+      kv_request_answer_again(write->call, compound->answer,
+                              kv_response_durability_field(operation->kind), submission->reached);
+   else if (status)
       kv_message_fail(write->call, status);
    else if (compound && compound->code != KV_OK)
       fail_remembered(write);
-   else if (compound && compound->repeated)
-      kv_request_answer_again(write->call, compound->answer,
-                              kv_response_durability_field(operation->kind), submission->reached);
    else if (operation->code != KV_OK)
       kv_fail_operation(write->service, write->call, operation, "", submission->durability);
    else
