@@ -1,5 +1,6 @@
 """Starts the real server on a state of the disk and returns what it serves."""
 import os
+import queue
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from harness import (CHANNEL_OPTIONS, PATIENCE, PLUGINS, SERVER, admin, admin_gr
 from promise import freeze
 from recording import Entry, wait_ready
 
+PROGRESS_MS = 100
 PROBE = ("probe", b"written after the crash")
 
 
@@ -24,6 +26,8 @@ class Outcome:
     generation: int = 0
     version: int = 0
     written: Entry = None  # of PROBE
+    lowest: int = 0  # version from which a watch can start
+    told: dict = field(default_factory=dict)  # version -> (key, Entry or None), from there on
     repeated: list = field(default_factory=list)  # the version that each request was answered
 
 
@@ -50,6 +54,7 @@ def look(folder, write=False, requests=(), **extra):
                     admin.GetStatusRequest(), timeout=PATIENCE)
                 outcome = Outcome(False, log, freeze(pairs), status.plugin, dict(status.options),
                                   status.generation, status.version)
+                watch(stub, outcome)
                 if write:
                     version = stub.Set(data.SetRequest(key=PROBE[0], value=PROBE[1]),
                                        timeout=PATIENCE).version
@@ -59,6 +64,36 @@ def look(folder, write=False, requests=(), **extra):
                 return outcome
         finally:
             process.kill()
+
+
+def watch(stub, outcome):
+    """What a watch of everything is told, up to what was there before; the last version may be one at
+    which a request was remembered, of which there is no event."""
+    start, requests = 1, queue.SimpleQueue()
+    answers = stub.Watch(iter(requests.get, None), timeout=PATIENCE)
+    while True:
+        requests.put(data.WatchRequest(create=data.WatchRequest.Create(
+            watch_id=1, ranges=[data.KeyRange()], start_version=start,
+            progress_interval_ms=PROGRESS_MS)))
+        answer = next(answers)
+        if answer.WhichOneof("kind") == "created":
+            break
+        if answer.ended.reason != "VERSION_NOT_HELD" or answer.ended.lowest_version <= start:
+            raise AssertionError(f"a watch from version {start} was refused: {answer}")
+        start = answer.ended.lowest_version
+    outcome.lowest, version = start, start - 1
+    while version < outcome.version:
+        answer = next(answers)
+        for event in answer.events.events:
+            if event.entry.version <= version:
+                raise AssertionError(f"a watch was told {event} after version {version}")
+            version = event.entry.version
+            is_set = event.kind == data.Event.KIND_SET
+            outcome.told[version] = event.entry.key, Entry(
+                event.entry.value, version, event.entry.expire_time_ms) if is_set else None
+        version = answer.version
+    requests.put(None)
+    answers.cancel()
 
 
 def read_frozen(stub):

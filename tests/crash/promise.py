@@ -56,12 +56,17 @@ def freeze(pairs):
     return frozenset(dict(pairs).items())
 
 
+def shown(entry):
+    return entry and f"version {entry.version} with {entry.value[:12]}"
+
+
 class Promise:
     def __init__(self, recording, trace):
         self._trace = trace
         self._modes = self._find_modes()
         self._writes = []
         self._states = [freeze({})]
+        self._changes = []  # the pairs of each write
         self.requests = []  # (number of the write, method, request, version answered)
         self._floors = []  # (cut, count): from the cut on the first `count` writes are kept
         self._follow(recording)
@@ -95,6 +100,7 @@ class Promise:
                 if run in recording.cleared:
                     state = {}
                     self._add(WriteCall(starts[run], starts[run], {}), state)
+                    self._changes.append([])
             if call.what == "other":
                 continue
             sent = self._trace.cut_at_size(call.sent_size)
@@ -105,10 +111,11 @@ class Promise:
                         state.pop(key, None)
                         if value is not None:
                             state[key] = value
-                    self._add(self._write(sent, acknowledged), state)
+                    self._add(self._write(sent, acknowledged, call.synced), state)
+                    self._changes.append(pairs)
                 if call.repeatable:
                     self.requests.append((len(self._writes), *call.repeatable))
-            elif call.what == "save":
+            elif call.what in ("save", "durable"):
                 self._floors.append((acknowledged, self._acknowledged(sent)))
             elif call.what == "configure":
                 mode = next(modes)
@@ -143,12 +150,12 @@ class Promise:
     def _mode_at(self, cut):
         return self._modes[bisect_right([mode.written for mode in self._modes], cut) - 1]
 
-    def _write(self, sent, acknowledged):
+    def _write(self, sent, acknowledged, synced):
         mode = self._mode_at(acknowledged)
         kept = {}
         if mode.keeps_log:
             kept[PROCESS] = acknowledged
-            kept[POWER] = (acknowledged if mode.policy == "always"
+            kept[POWER] = (acknowledged if mode.policy == "always" or synced
                            else max(acknowledged, self._synced(mode, sent, acknowledged)))
         return WriteCall(sent, acknowledged, kept)
 
@@ -189,12 +196,13 @@ class Promise:
         if any(later.acknowledged <= cut for later in self._modes[found[0] + 1:]):
             fault = f"a later mode than {plugin} of generation {generation} was acknowledged"
         if plugin == "none":
-            return Expected(mode, self._states, [self._states[0]], fault, requests=self.requests)
+            return Expected(mode, self._states, [self._states[0]], fault, requests=self.requests,
+                            changes=self._changes)
         floor = max([self._floor(cut, kind), *(earlier.floor for earlier in
                                                self._modes[:found[0] + 1])])
         limit = sum(write.sent <= cut for write in self._writes)
         return Expected(mode, self._states, self._states[floor:limit + 1], fault, floor, limit,
-                        self.requests)
+                        self.requests, self._changes)
 
     def _floor(self, cut, kind):
         floor = max([count for since, count in self._floors if since <= cut], default=0)
@@ -213,6 +221,29 @@ class Expected:
     floor: int = 0
     limit: int = 0
     requests: list = field(default_factory=list)
+    changes: list = field(default_factory=list)
+
+    def _check_told(self, outcome):
+        """What a watch is told from the lowest version on leads to what is there, and has each write
+        that is there. Those that the server made itself, as it deletes what expires, are in between."""
+        last = {}
+        for version, (key, entry) in outcome.told.items():
+            last[key] = entry
+        there = dict(outcome.state)
+        for key, entry in last.items():
+            if there.get(key) != entry:
+                return f"the watch was told {shown(entry)} of {key[:20]}; it is {shown(there.get(key))}"
+        for key, entry in there.items():
+            if entry.version >= outcome.lowest and key not in last:
+                return f"the watch was not told of {key[:20]}, {shown(entry)}"
+        count = self.floor + self.states.index(outcome.state)
+        for number, pairs in enumerate(self.changes[:count], 1):
+            for key, entry in pairs:
+                if entry and outcome.lowest <= entry.version and (
+                        outcome.told.get(entry.version) != (key, entry)):
+                    return (f"the watch was not told of write {number}, {shown(entry)} of {key[:20]}, but "
+                            f"{outcome.told.get(entry.version)}")
+        return None
 
     def _check_repeated(self, outcome):
         """A request whose write is there has its first answer; any other is carried out now."""
@@ -237,9 +268,9 @@ class Expected:
             return (f"it came back as {outcome.plugin} {outcome.options} of generation "
                     f"{outcome.generation} instead of {self.mode}")
         if outcome.state in self.states:
-            return self._check_repeated(outcome)
+            return self._check_repeated(outcome) or self._check_told(outcome)
         if outcome.state in self.history:
             return (f"it has the first {self.history.index(outcome.state)} writes; promised are at "
                     f"least {self.floor}, begun were {self.limit}")
         return (f"what it shows, {len(outcome.state)} keys, is no state that ever was: "
-                f"{sorted((key, entry.version, entry.value[:12]) for key, entry in outcome.state)[:6]}")
+                f"{sorted((key[:20], shown(entry)) for key, entry in outcome.state)[:6]}")

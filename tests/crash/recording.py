@@ -22,15 +22,17 @@ EXPIRES_IN_MS = 3
 # Which stub has the calls of a request.
 SERVICES = {kv.SetRequest.__module__: 0, admin.SaveRequest.__module__: 1,
             data.SetRequest.__module__: 2}
+# So long that DeleteRange takes two steps for them.
+LONG_KEYS = [f"long-{number:02}-".ljust(60_000, "k") for number in range(20)]
 VALUE_SIZES = [0, 1, 30, 200, 700, 1500, 4000, 20000]
 MARK_SIZE = 44  # of a record without effects, see docs/formats.md
 
 
 @dataclass
 class Call:
-    """A request to the server: "write", "save", "configure" or "other". A write takes effect in steps,
-    one after another, each at once: a list of pairs of a key and an entry, None where it is deleted or
-    expires before anyone looks."""
+    """A request to the server: "write", "save", "durable" (WaitDurable), "configure" or "other". A write
+    takes effect in steps, one after another, each at once: a list of pairs of a key and an entry, None
+    where it is deleted or expires before anyone looks."""
     what: str
     run: int
     connection: int
@@ -38,6 +40,7 @@ class Call:
     sent_size: int  # of the trace, before the call
     steps: list = field(default_factory=list)
     repeatable: tuple = None  # of a write with a request_id: the method, the request, its answer
+    synced: bool = False  # its answer says that it is safe from a power cut
 
 
 @dataclass(frozen=True)
@@ -266,8 +269,43 @@ class Recording:
             self._random.choices((self.delete if self._present else self.set, self.batch, self.set,
                                   self.put, self.put_expiring,
                                   self.expire if self._present - {COUNTER} else self.put,
-                                  self.increment, self.transaction),
-                                 (10, 10, 15, 15, 10, 10, 10, 20))[0]()
+                                  self.increment, self.transaction, self.delete_some),
+                                 (10, 10, 15, 15, 10, 10, 10, 20, 7))[0]()
+
+    def put_synced(self):
+        """One that waits until it is safe, whatever the mode does for others. In a mode with a log."""
+        request = data.SetRequest(key=self._random.choice(KEYS), value=self._value(),
+                                  durability=data.DURABILITY_SYNCED)
+        call, answer = self._write("Set", request)
+        call.synced = answer.durability == data.DURABILITY_SYNCED
+        if not call.synced:
+            raise AssertionError(f"a write that was to be synced answered {answer}")
+        self._wrote(call, [(request.key, Entry(request.value, answer.version))])
+
+    def put_long(self):
+        request = data.TransactionRequest(success=self._operations([(key, b"v") for key in LONG_KEYS]))
+        call, answer = self._write("Transaction", request)
+        self._wrote(call, self._entries([(key, b"v") for key in LONG_KEYS], request.success,
+                                        answer.results))
+
+    def delete_range(self, first, end):
+        """In steps of which the contract says no more than that they are bounded: a crash may leave
+        any of the last keys."""
+        keys = sorted(key for key in self._present if first <= key < end)
+        call, answer = self._write("DeleteRange", data.DeleteRangeRequest(
+            range=data.KeyRange(start=first, end=end)))
+        if answer.count != len(keys):
+            raise AssertionError(f"DeleteRange of {len(keys)} keys answered {answer}")
+        for key in keys:
+            self._wrote(call, [(key, None)])
+
+    def delete_some(self):
+        first, end = sorted(self._random.sample(KEYS, 2))
+        self.delete_range(first, end)
+
+    def wait_durable(self):
+        """All that was written before is safe from then on, in every mode but none."""
+        self._call("durable", DATA, "WaitDurable", data.WaitDurableRequest())
 
     def save(self):
         self._call("save", DATA, "Save", admin.SaveRequest())

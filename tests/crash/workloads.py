@@ -65,6 +65,40 @@ def _large_segments(policy):
     return run
 
 
+def _ranges(mode, policy):
+    """Deletions of ranges, also of one that takes several steps."""
+    def run(recording):
+        recording.start(mode, [f"fsync={policy}"])
+        recording.write(3)
+        recording.put_long()
+        recording.delete_range("long", "m")
+        recording.write(2)
+        recording.wait_durable()
+        recording.restart(after_kill=True)
+        recording.delete_range("k", "l")
+        recording.write(2)
+        recording.stop()
+    return run
+
+
+def _durable(mode, **options):
+    """What must be safe although the mode does not sync each write."""
+    def run(recording):
+        recording.start(mode, _flags(mode, **options))
+        for _ in range(3):
+            recording.write(3)
+            recording.wait_durable()
+            recording.write(1)
+            if mode in LOG_MODES:
+                recording.put_synced()
+        recording.restart(after_kill=mode in LOG_MODES)
+        recording.write(2)
+        recording.wait_durable()
+        recording.write(2)
+        recording.stop()
+    return run
+
+
 def _snapshot(kept):
     def run(recording):
         recording.start("snapshot", [f"max_snapshots={kept}"])
@@ -111,6 +145,12 @@ def _all():
             workloads[f"{mode} fsync={policy}"] = _log_mode(mode, policy)
     for policy in POLICIES:
         workloads[f"hybrid fsync={policy}, one large segment"] = _large_segments(policy)
+    for mode, policy in (("aof", "always"), ("hybrid", "everysec")):
+        workloads[f"ranges, {mode} {policy}"] = _ranges(mode, policy)
+    workloads["durable, snapshot"] = _durable("snapshot")
+    for mode in LOG_MODES:
+        for policy in ("everysec", "no"):
+            workloads[f"durable, {mode} {policy}"] = _durable(mode, fsync=policy)
     for old in MODES:
         for new in MODES:
             if old != new:
@@ -132,7 +172,8 @@ def _all():
 
 WORKLOADS = _all()
 # One of each kind, for a short run.
-REDUCED = ("none", "snapshot, keeps 1", "aof fsync=always", "aof fsync=everysec",
-           "hybrid fsync=always, one large segment", "hybrid fsync=no", "encrypt over hybrid", "switch none -> aof",
-           "switch aof -> snapshot", "switch snapshot -> hybrid",
+REDUCED = ("none", "snapshot, keeps 1", "ranges, aof always", "durable, snapshot",
+           "durable, hybrid no", "aof fsync=always", "aof fsync=everysec",
+           "hybrid fsync=always, one large segment", "hybrid fsync=no", "encrypt over hybrid",
+           "switch none -> aof", "switch aof -> snapshot", "switch snapshot -> hybrid",
            "reconfigure hybrid always -> everysec")

@@ -7,6 +7,8 @@ from watching import Range, Stream
 SET, EXPIRE = data.Event.KIND_SET, data.Event.KIND_EXPIRE
 # How often the watch goes on with another stream, of all messages.
 AGAIN = 0.05
+# The last version may be one at which a request was remembered, of which there is no event.
+PROGRESS_MS = 100
 
 
 class Watch:
@@ -46,7 +48,8 @@ class Watch:
         """`may_fail`: after a start the server has what its log has."""
         self.stream = Stream(server)
         start = self.version + 1
-        answer = self.stream.create(ranges=[Range()], start_version=start)
+        answer = self.stream.create(ranges=[Range()], start_version=start,
+                                    progress_interval_ms=PROGRESS_MS)
         if answer.WhichOneof("kind") == "created":
             self.storm.counts["watch resumed"] += 1
             return True
@@ -60,7 +63,8 @@ class Watch:
     def _begin(self, server):
         self.storm.counts["watch begun"] += 1
         self.stream = Stream(server)
-        self.stream.create(ranges=[Range()], initial_state=True)
+        self.stream.create(ranges=[Range()], initial_state=True,
+                           progress_interval_ms=PROGRESS_MS)
         self.entries, self.told = {}, {}
         while (answer := self.stream.next()).WhichOneof("kind") != "initial_done":
             for event in answer.events.events:
@@ -72,7 +76,7 @@ class Watch:
     # ---- Events ----
 
     def _take(self, answer):
-        if answer.WhichOneof("kind") != "events":
+        if answer.WhichOneof("kind") not in ("events", "progress"):
             raise Defect(f"the watch was sent {answer}")
         for event in answer.events.events:
             self._take_event(event)

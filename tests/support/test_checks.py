@@ -9,6 +9,8 @@ sys.path[:0] = [os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__f
                 for folder in ("crash", "storm")]
 
 import keyvalue
+import promise
+import recording
 import told
 import trace
 from entries import EMPTY, Entry, State
@@ -533,6 +535,43 @@ class ToldTest(unittest.TestCase):
         self.check(events, 6, steps=[both])
         self.wrong("has no cause", [*events, self.event(told.SET, "n", "7", 7, 0, ("6", 6, 0))],
                    reached=7, steps=[both])
+
+
+class ToldAfterACrashTest(unittest.TestCase):
+    """What the crash harness expects a watch to be told after a start."""
+
+    def setUp(self):
+        old, self.a, self.b = (recording.Entry(value, version) for value, version in
+                               ((b"old", 1), (b"a", 2), (b"b", 3)))
+        self.changes = [[("a", old)], [("a", self.a)], [("b", self.b)], [("b", None)]]
+        self.told = {1: ("a", old), 2: ("a", self.a), 3: ("b", self.b), 4: ("b", None)}
+        self.states = [promise.freeze(state) for state in (
+            {}, {"a": old}, {"a": self.a}, {"a": self.a, "b": self.b}, {"a": self.a})]
+
+    def fault(self, told_, lowest=1, count=3):
+        outcome = types.SimpleNamespace(refused=False, state=self.states[count], repeated=[],
+                                        lowest=lowest, told=told_)
+        expected = promise.Expected(None, self.states, self.states[1:], None, 1, 4, [], self.changes)
+        return expected.check(outcome)
+
+    def first(self, count, but=None):
+        return {version: change for version, change in self.told.items()
+                if version <= count and version != but}
+
+    def test_what_is_there_is_told(self):
+        self.assertIsNone(self.fault(self.first(3)))
+        self.assertIsNone(self.fault({3: ("b", self.b)}, lowest=3))
+        self.assertIsNone(self.fault({}, lowest=4))
+        self.assertIsNone(self.fault(self.told, count=2))  # with what leads to the same state
+
+    def test_each_lost_one_shows(self):
+        for version in (1, 2, 3):
+            self.assertIn("told", self.fault(self.first(3, but=version)))
+
+    def test_a_wrong_one_shows(self):
+        for wrong in (("a", self.b), ("b", self.a), ("b", None)):
+            self.assertIn("told", self.fault({**self.first(3), 3: wrong}))
+        self.assertIn("was told None of b", self.fault({**self.first(3), 4: ("b", None)}))
 
 
 class ValuesTest(unittest.TestCase):
