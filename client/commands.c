@@ -1,6 +1,7 @@
 #include "client/commands.h"
 
 #include "client/options.h"
+#include "client/print.h"
 #include "client/redis_words.h"
 #include "client/transaction.h"
 #include "client/words.h"
@@ -8,6 +9,12 @@
 #include <string.h>
 
 #define ANY SIZE_MAX
+
+/* Columns of the help: of a usage and its further lines, and of what it does. */
+#define HELP_USAGE 2
+#define HELP_USAGE_MORE 6
+#define HELP_USAGE_TEXT 3
+#define HELP_TEXT 26
 
 static command_fn command_help;
 
@@ -23,9 +30,9 @@ static const struct command commands[] = {
      "set KEY VALUE [--ttl DURATION | --expire-at TIME | --keep-ttl] [--if-absent | --if-present | "
      "--if-version N | --if-value VALUE] [--previous] [--durability LEVEL] [--request-id ID]",
      "store a value; with --previous, print the one that it replaces", 2, ANY, command_set},
-    {"get", "get KEY [-v]", "print a value; with -v also version, expiry and size", 1, ANY,
-     command_get},
-    {"mget", "mget KEY [KEY...]", "print keys and values, all at one version", 1, 10000,
+    {"get", "get KEY [-v | --json]",
+     "print a value; with -v or --json also version, expiry and size", 1, ANY, command_get},
+    {"mget", "mget KEY [KEY...] [--json]", "print keys and values, all at one version", 1, 10000,
      command_mget},
     {"exists", "exists KEY [KEY...]", "print how many of the keys are there", 1, 10000,
      command_exists},
@@ -51,7 +58,7 @@ static const struct command commands[] = {
     {"keys", "keys [PREFIX | --prefix PREFIX]", "list keys in byte order", 0, ANY, command_keys},
     {"scan",
      "scan [PREFIX | --prefix PREFIX] [LIMIT | --limit N] [--start KEY] [--end KEY] [--reverse] "
-     "[--keys-only | --count] [--value-max SIZE] [--page TOKEN]",
+     "[--keys-only | --count] [--value-max SIZE] [--page TOKEN] [--json]",
      "list keys and values, separated by tabs", 0, ANY, command_scan},
     {"watch",
      "watch [PREFIX...] [--prefix PREFIX] [--key KEY] [--range START END] [--from VERSION | "
@@ -140,7 +147,10 @@ static int unknown(struct session *session, struct kv_slice name)
 
 static int show_usage(struct session *session, const struct command *command)
 {
-   fprintf(session->out, "%s\n   %s\n", command->usage, command->help);
+   print_wrapped(session->out, command->usage, 0, HELP_USAGE_MORE);
+   fputs("\n   ", session->out);
+   print_wrapped(session->out, command->help, HELP_USAGE_TEXT, HELP_USAGE_TEXT);
+   fputc('\n', session->out);
    if (command->run == command_txn)
       fputs(transaction_help, session->out);
    return EXIT_DONE;
@@ -201,10 +211,13 @@ const struct command *commands_all(void)
 
 void commands_print_help(FILE *out)
 {
-   static const int column = 24;
    for (const struct command *command = commands; command->name; command++) {
-      bool fits = strlen(command->usage) < (size_t)column;
-      fprintf(out, "  %-*s%s%*s%s\n", column, command->usage, fits ? "" : "\n",
-              fits ? 0 : column + 2, "", command->help);
+      fputs("  ", out);
+      const size_t column = HELP_USAGE + strlen(command->usage);
+      const bool fits = column < HELP_TEXT;
+      print_wrapped(out, command->usage, HELP_USAGE, HELP_USAGE_MORE);
+      fprintf(out, "%s%*s", fits ? "" : "\n", (int)(HELP_TEXT - (fits ? column : 0)), "");
+      print_wrapped(out, command->help, HELP_TEXT, HELP_TEXT);
+      fputc('\n', out);
    }
 }

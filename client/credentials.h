@@ -46,13 +46,13 @@ enum {
    {"token-file", required_argument, NULL, CREDENTIALS_TOKEN_FILE}
 /* clang-format on */
 #define CREDENTIALS_HELP                                                                           \
-   "  --tls                  connect with TLS, but to a Unix socket; so does each --tls-...\n"     \
-   "  --tls-ca FILE          the authority that has signed the server's certificate (PEM;\n"       \
-   "                         default: those of the system)\n"                                      \
+   "  --tls                  connect with TLS but to Unix sockets; so does --tls-...\n"            \
+   "  --tls-ca FILE          the authority that has signed the server's certificate\n"             \
+   "                         (PEM; default: those of the system)\n"                                \
    "  --tls-cert FILE        certificate to show to the server (PEM), with --tls-key\n"            \
    "  --tls-key FILE         its private key\n"                                                    \
-   "  --tls-server-name NAME the name that the server's certificate must have, if it is not\n"     \
-   "                         that of the address\n"                                                \
+   "  --tls-server-name NAME the name that the server's certificate must have, if\n"               \
+   "                         it is not that of the address\n"                                      \
    "  --token-file FILE      file with the token that says who calls (default:\n"                  \
    "                         ~/.config/kvstore/token if there is one; \"\": none)\n"
 

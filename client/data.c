@@ -1,5 +1,6 @@
 /* The commands that read and write keys. */
 #include "client/commands.h"
+#include "client/entry_json.h"
 #include "client/operation.h"
 #include "client/print.h"
 #include "client/ranges.h"
@@ -218,6 +219,22 @@ static int show_several(struct session *session, const ProtobufCMessage *message
    return result;
 }
 
+static int show_json(struct session *session, const ProtobufCMessage *message, const void *context)
+{
+   const struct kv_slice *keys = context;
+   const Kvstore__V1__TransactionResponse *answer =
+       (const Kvstore__V1__TransactionResponse *)message;
+   int result = EXIT_DONE;
+   for (size_t i = 0; i < answer->n_results; i++) {
+      const Kvstore__V1__Entry *entry = entry_of(session, keys[i], answer->results[i]);
+      if (entry)
+         entry_json_line(session->out, keys[i], entry, true);
+      else
+         result = EXIT_NOT_FOUND;
+   }
+   return result;
+}
+
 static int show_count(struct session *session, const ProtobufCMessage *message, const void *context)
 {
    const struct kv_slice *keys = context;
@@ -269,7 +286,25 @@ out:
 
 int command_mget(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   return get_several(session, arguments, count, false, show_several);
+   struct options options;
+   struct kv_slice *keys = calloc(count, sizeof *keys);
+   if (!keys)
+      return session_local_failure("cannot ask for so many keys", ENOMEM);
+   size_t asked = 0;
+   int option, result;
+   options_begin(&options, "mget", arguments, count);
+   while ((option = options_next(&options)) >= 0 || option == OPTIONS_WORD)
+      if (option == OPTIONS_WORD)
+         keys[asked++] = options.value;
+   if (option == OPTIONS_WRONG)
+      result = session_misuse(session, "%s", options.error);
+   else if (asked == 0)
+      result = session_misuse(session, "usage: mget KEY [KEY...] [--json]");
+   else
+      result = get_several(session, keys, asked, false,
+                           options_given(&options, OPTION_JSON) ? show_json : show_several);
+   free(keys);
+   return result;
 }
 
 int command_exists(struct session *session, const struct kv_slice *arguments, size_t count)

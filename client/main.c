@@ -39,26 +39,27 @@ static void print_help(void)
    fputs("kvstore-cli: reads and writes the keys of a kvstore server, and controls it\n\n"
          "Usage: kvstore-cli [OPTIONS] [COMMAND ARGUMENT...]\n\n"
          "Without a command, reads commands from standard input, one per line.\n\n"
-         "  -a, --address ADDR    HOST:PORT or unix:PATH of the server; of several, separated by\n"
-         "                        commas, the first that answers (default: $KVSTORE_SERVER_ADDR,\n"
-         "                        else " ADDRESS_DEFAULT ")\n"
+         "  -a, --address ADDR    HOST:PORT or unix:PATH of the server; of several,\n"
+         "                        separated by commas, the first that answers (default:\n"
+         "                        $KVSTORE_SERVER_ADDR, else " ADDRESS_DEFAULT ")\n"
          "  -x                    read the last argument from standard input\n"
          "  -n, --no-newline      print no newline after the value of get\n"
-         "  --timeout SECONDS     limit of each call, including connecting; 0: none (default: 30,\n"
-         "                        none if it may read or write the whole store, 5 to connect)\n"
+         "  --timeout SECONDS     limit of each call, including connecting; 0: none\n"
+         "                        (default: 30, none if it may read or write the whole\n"
+         "                        store, 5 to connect)\n"
          "  -h, --help            print this help and exit\n"
          "  --version             print the version and exit\n\n" CREDENTIALS_HELP "\n"
          "Commands:\n",
          stdout);
    commands_print_help(stdout);
-   fputs(
-       "\nAt the prompt and in a pipe, quote words with spaces: \"...\" knows the escapes \\n \\r\n"
-       "\\t \\\\ \\\" \\xHH, '...' takes every character literally. A word that begins with #\n"
-       "starts a comment.\n\n"
-       "Exit codes: 0 success, 1 key or user not found, 2 usage error, 3 input, output or memory\n"
-       "failed, 4 shadow run failed or differed, 5 what a txn says must hold does not, 64 + code\n"
-       "gRPC error (73: a condition was not met, 78: cannot connect).\n",
-       stdout);
+   fputs("\nAt the prompt and in a pipe, quote words with spaces: \"...\" knows the escapes\n"
+         "\\n \\r \\t \\\\ \\\" \\xHH, '...' takes every character literally. A word that begins\n"
+         "with # starts a comment. After -- no word of a command is an option.\n\n"
+         "Exit codes: 0 success, 1 key or user not found, 2 usage error, 3 input, output\n"
+         "or memory failed, 4 shadow run failed or differed, 5 what a txn says must hold\n"
+         "does not, 64 + code gRPC error (73: a condition was not met, 78: cannot\n"
+         "connect).\n",
+         stdout);
 }
 
 static int refuse(const char *what, const char *value, const char *remedy)

@@ -164,6 +164,7 @@ static bool build_get(struct operation *operation, struct asked *asked)
    kvstore__v1__get_request__init(&operation->get);
    operation->get.key = session_field(asked->words[0]);
    operation->verbose = options_given(&asked->options, OPTION_VERBOSE);
+   operation->json = options_given(&asked->options, OPTION_JSON);
    operation->is_plain = asked->options.taken == 0;
    operation->message.kind_case = KVSTORE__V1__OPERATION__KIND_GET;
    operation->message.get = &operation->get;
@@ -261,7 +262,7 @@ static const struct reader {
    const char *options; /* whose options it has; NULL: its own */
 } readers[] = {
     {"set", 2, 2, build_set, "set KEY VALUE [OPTIONS]", NULL},
-    {"get", 1, 1, build_get, "get KEY [-v]", NULL},
+    {"get", 1, 1, build_get, "get KEY [-v | --json]", NULL},
     {"del", 1, 1, build_delete, "del KEY [OPTIONS]", NULL},
     {"incr", 1, 2, build_increment, "incr KEY [N] [OPTIONS]", NULL},
     {"incrby", 1, 2, build_increment, "incr KEY [N] [OPTIONS]", "incr"},

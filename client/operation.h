@@ -24,6 +24,7 @@ struct operation {
    Kvstore__V1__Condition condition;
    Kvstore__V1__Expiry expiry;
    bool verbose;  /* get -v: all that there is to know of the entry */
+   bool json;     /* get --json: the same for programs */
    bool is_plain; /* set, get and del without options */
    bool is_ttl;   /* a get that shows the time left */
    bool is_alone; /* it has options that a transaction takes as a whole */

@@ -1,6 +1,7 @@
 /* The results of operations, for people at a terminal and for programs behind a pipe. */
 #include "client/operation.h"
 
+#include "client/entry_json.h"
 #include "client/print.h"
 #include "client/times.h"
 
@@ -70,6 +71,8 @@ static int show_get(struct session *session, const struct operation *operation,
    }
    if (operation->is_ttl)
       show_ttl(session, answer->entry);
+   else if (operation->json)
+      entry_json_line(session->out, operation_key(operation), answer->entry, true);
    else if (operation->verbose)
       show_details(session->out, answer->entry);
    else

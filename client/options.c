@@ -69,6 +69,8 @@ static const uint64_t exclusive[] = {
     CONDITION | BIT(OPTION_IF_ABSENT),
     RANGES,
     BIT(OPTION_KEYS_ONLY) | BIT(OPTION_COUNT),
+    BIT(OPTION_VERBOSE) | BIT(OPTION_JSON),
+    BIT(OPTION_COUNT) | BIT(OPTION_JSON),
     BIT(OPTION_FROM) | BIT(OPTION_INITIAL_STATE),
     BIT(OPTION_VALIDATE_ONLY) | BIT(OPTION_SHADOW),
 };
@@ -85,7 +87,7 @@ struct options_command {
 #define SCAN                                                                                       \
    (BIT(OPTION_PREFIX) | BIT(OPTION_START) | BIT(OPTION_END) | BIT(OPTION_REVERSE) |               \
     BIT(OPTION_LIMIT) | BIT(OPTION_KEYS_ONLY) | BIT(OPTION_COUNT) | BIT(OPTION_VALUE_MAX) |        \
-    BIT(OPTION_PAGE))
+    BIT(OPTION_PAGE) | BIT(OPTION_JSON))
 #define WATCH                                                                                      \
    (RANGES | BIT(OPTION_KEY) | BIT(OPTION_FROM) | BIT(OPTION_INITIAL_STATE) |                      \
     BIT(OPTION_PREVIOUS) | BIT(OPTION_KEYS_ONLY) | BIT(OPTION_JSON))
@@ -97,9 +99,10 @@ static const struct options_command commands[] = {
      .begins_with_key = true,
      .too_many = "put a value with spaces into quotes"},
     {.name = "get",
-     .allowed = BIT(OPTION_VERBOSE),
+     .allowed = BIT(OPTION_VERBOSE) | BIT(OPTION_JSON),
      .free_words = 1,
      .too_many = "mget gets several keys"},
+    {.name = "mget", .allowed = BIT(OPTION_JSON), .free_words = SIZE_MAX},
     {.name = "del",
      .allowed = CONDITION | BIT(OPTION_PREVIOUS) | ONCE | RANGES | BIT(OPTION_YES),
      .too_many = "options of a write are for one key"},

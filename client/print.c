@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define LINE_COLUMNS 80
+
 /* Whether a terminal shows this character without side effects: no controls, no line separators,
  * and nothing that changes the direction of the text around it. */
 static bool is_harmless(uint32_t character)
@@ -113,6 +115,23 @@ void print_bytes_field(FILE *out, const char *name, struct kv_slice bytes)
    print_label(out, name);
    print_text(out, bytes);
    fputc('\n', out);
+}
+
+void print_wrapped(FILE *out, const char *text, size_t column, size_t indent)
+{
+   for (bool first = true; *text; first = false) {
+      const size_t size = strcspn(text, " ");
+      if (!first && column + 1 + size > LINE_COLUMNS) {
+         fprintf(out, "\n%*s", (int)indent, "");
+         column = indent;
+      } else if (!first) {
+         fputc(' ', out);
+         column++;
+      }
+      fwrite(text, 1, size, out);
+      column += size;
+      text += size + (text[size] == ' ');
+   }
 }
 
 const char *print_plural(uint64_t count)

@@ -29,6 +29,10 @@ void print_field(FILE *out, const char *name, const char *format, ...)
 /* The same for bytes, as print_text. */
 void print_bytes_field(FILE *out, const char *name, struct kv_slice bytes);
 
+/* Text from a column on, in lines of at most 80 columns that break at spaces, all but the first one
+ * indented to `indent`. */
+void print_wrapped(FILE *out, const char *text, size_t column, size_t indent);
+
 /* What "key" ends in after a count of keys. */
 const char *print_plural(uint64_t count);
 

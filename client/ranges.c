@@ -1,6 +1,7 @@
 #include "client/ranges.h"
 
 #include "client/commands.h"
+#include "client/entry_json.h"
 #include "client/operation.h"
 #include "client/print.h"
 #include "client/words.h"
@@ -40,6 +41,7 @@ struct listing {
    struct session *session;
    const Kvstore__V1__ScanRequest *request;
    bool plain_keys; /* as `keys` shows them: bytes as they are */
+   bool json;
    uint64_t count;
    char *page; /* where to go on, as one word; NULL: that was all */
 };
@@ -51,9 +53,14 @@ static void show_entry(const struct listing *listing, const Kvstore__V1__Entry *
       print_key(listing->session, session_bytes(entry->key));
       return;
    }
+   const bool with_value = listing->request->projection ==
+                           KVSTORE__V1__SCAN_REQUEST__PROJECTION__PROJECTION_UNSPECIFIED;
+   if (listing->json) {
+      entry_json_line(out, session_bytes(entry->key), entry, with_value);
+      return;
+   }
    print_word(out, session_bytes(entry->key));
-   if (listing->request->projection ==
-       KVSTORE__V1__SCAN_REQUEST__PROJECTION__PROJECTION_UNSPECIFIED) {
+   if (with_value) {
       fputc('\t', out);
       if (entry->omitted_value_size > 0)
          fprintf(out, "(%" PRIu64 " bytes left out)", entry->omitted_value_size);
@@ -215,7 +222,8 @@ int command_scan(struct session *session, const struct kv_slice *arguments, size
    for (int option; (option = options_next(&options)) != OPTIONS_END;)
       if (take_scan_option(&options, option, &request) == OPTIONS_WRONG)
          return session_misuse(session, "%s", options.error);
-   struct listing listing = {.session = session, .request = &request};
+   struct listing listing = {
+       .session = session, .request = &request, .json = options_given(&options, OPTION_JSON)};
    struct kv_status status;
    int result = session_report(session, list(&listing, &status), &status);
    if (result == EXIT_DONE &&

@@ -9,14 +9,16 @@
 
 const char transaction_help[] =
     "   FILE, - or what is typed has one part a line:\n"
-    "      version KEY N | exists KEY | missing KEY | value KEY VALUE    what must hold\n"
-    "      then                                                          and is done if it does:\n"
-    "      set, get, del, incr, decr, expire, persist, ttl               as these commands\n"
-    "      else                                                          and if it does not:\n"
+    "      version KEY N | exists KEY | missing KEY | value KEY VALUE\n"
+    "                                what must hold\n"
+    "      then                      and is done if it does:\n"
+    "      set, get, del, incr, decr, expire, persist, ttl\n"
+    "                                as these commands\n"
+    "      else                      and if it does not:\n"
     "      ...\n"
-    "      commit | abort                                                at a prompt, or in a "
-    "pipe\n"
-    "   All of it happens at once, or nothing. Exit code 5: what must hold does not.\n";
+    "      commit | abort            at a prompt, or in a pipe\n"
+    "   All of it happens at once, or nothing. Once a line is wrong nothing is sent.\n"
+    "   Exit code 5: what must hold does not.\n";
 
 struct part {
    struct part *next;

@@ -1,12 +1,11 @@
 /* The command watch: changes as they happen. */
 #include "client/commands.h"
+#include "client/entry_json.h"
 #include "client/operation.h"
 #include "client/print.h"
 #include "client/ranges.h"
 #include "client/times.h"
 #include "client/words.h"
-
-#include "core/support/json.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -73,43 +72,12 @@ static void show_line(const struct watching *watching, const Kvstore__V1__Event 
    fputc('\n', out);
 }
 
-/* Values may be any bytes, which JSON cannot say: base64, as protobuf's JSON has them. */
-static void print_base64(FILE *out, struct kv_slice bytes)
+static void show_event(const struct watching *watching, const Kvstore__V1__Event *event)
 {
-   static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-   const unsigned char *data = bytes.data;
-   for (size_t i = 0; i < bytes.size; i += 3) {
-      const size_t left = bytes.size - i;
-      const unsigned group = (unsigned)data[i] << 16 | (left > 1 ? (unsigned)data[i + 1] << 8 : 0) |
-                             (left > 2 ? data[i + 2] : 0);
-      fputc(digits[group >> 18], out);
-      fputc(digits[group >> 12 & 63], out);
-      fputc(left > 1 ? digits[group >> 6 & 63] : '=', out);
-      fputc(left > 2 ? digits[group & 63] : '=', out);
-   }
-}
-
-static void show_json(const struct watching *watching, const Kvstore__V1__Event *event)
-{
-   FILE *out = watching->session->out;
-   fprintf(out, "{\"version\":%" PRIu64 ",\"kind\":\"%s\",\"key\":", event->entry->version,
-           name_of(event->kind));
-   kv_json_write(out, session_bytes(event->entry->key));
-   if (event->kind == KVSTORE__V1__EVENT__KIND__KIND_SET) {
-      fprintf(out, ",\"expireTimeMs\":%" PRId64, event->entry->expire_time_ms);
-      if (!watching->keys_only) {
-         fputs(",\"value\":\"", out);
-         print_base64(out, session_bytes(event->entry->value));
-         fputc('"', out);
-      }
-   }
-   if (event->previous) {
-      fprintf(out, ",\"previousVersion\":%" PRIu64 ",\"previousValue\":\"",
-              event->previous->version);
-      print_base64(out, session_bytes(event->previous->value));
-      fputc('"', out);
-   }
-   fputs("}\n", out);
+   if (watching->json)
+      entry_json_event(watching->session->out, name_of(event->kind), event, !watching->keys_only);
+   else
+      show_line(watching, event);
 }
 
 /* ---- Messages ---- */
@@ -149,7 +117,7 @@ static enum kv_code take(void *context, const ProtobufCMessage *message, struct 
       break;
    case KVSTORE__V1__WATCH_RESPONSE__KIND_EVENTS:
       for (size_t i = 0; i < answer->events->n_events; i++)
-         (watching->json ? show_json : show_line)(watching, answer->events->events[i]);
+         show_event(watching, answer->events->events[i]);
       break;
    case KVSTORE__V1__WATCH_RESPONSE__KIND_INITIAL_DONE:
       if (watching->json)

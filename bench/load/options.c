@@ -68,7 +68,8 @@ static bool mix(unsigned weights[WORKLOAD_KINDS])
           !option_read_integer(number, strcspn(number, ","), 0, 1000000, &weight))
          return option_refuse(
              "--mix", optarg,
-             "is not of the form set=50,get=45,del=5; there are also incr, cas and scan");
+             "is not of the form set=50,get=45,del=5; there are also incr, cas and scan, and for "
+             "expiry and watches the options --ttl and --watchers");
       weights[kind] = (unsigned)weight;
       sum += weight;
    }

@@ -25,7 +25,7 @@ void options_print_help(FILE *file)
        "  --watchers N           watch all keys N times meanwhile, and measure the delay of "
        "events\n"
        "  --watch-keys N         have each of them watch N neighbouring keys instead\n"
-       "  --fill                 set every key once before measuring\n"
+       "  --fill                 set every key once before measuring; what was written stays\n"
        "  --seed N               random seed (default 1)\n\n"
        "Concurrency\n"
        "  -c, --connections N    connections (default 8)\n"

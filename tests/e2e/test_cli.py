@@ -200,6 +200,10 @@ class Client(ClientCase):
         self.server.kill9()
         for flag in ("--help", "-h"):
             self.assertIn(b"config", self.check([flag]).stdout)
+        for text in (self.check(["--help"]).stdout, self.check(["help", "set"]).stdout,
+                     self.check(["help", "txn"]).stdout):
+            for line in text.decode().splitlines():
+                self.assertLessEqual(len(line), 80, line)
         self.assertRegex(self.check(["--version"]).stdout, rb"\d+\.\d+\.\d+")
         self.assertIn(b"set KEY VALUE", self.check(["help", "set"]).stdout)
 

@@ -152,6 +152,33 @@ class OneKey(ClientDataCase):
         self.check("exists", "a", "gone", "b", "a", code=1, out="3\n", error="(not found) gone")
         self.check("exists", "gone", code=1, out="0\n", error="(not found) gone")
 
+    def test_entries_come_as_json_for_programs(self):
+        value = bytes(range(256))
+        self.server.set('ü"', value)
+        self.check("set", "k", "two words", "--expire-at", "2100-01-01", out="OK\n")
+        wanted = [{"version": self.entry(key).version, "key": key, "expireTimeMs": time,
+                   "value": base64.b64encode(bytes_).decode()}
+                  for key, time, bytes_ in (("k", 4102444800000, b"two words"), ('ü"', 0, value))]
+
+        def read(*words, **keywords):
+            return [json.loads(line) for line in self.check(*words, **keywords).splitlines()]
+
+        self.assertEqual(read("get", 'ü"', "--json"), wanted[1:])
+        self.assertEqual(read("mget", "k", "--json", 'ü"'), wanted)
+        self.assertEqual(read("mget", "gone", "k", "--json", code=1, error="(not found) gone"),
+                         wanted[:1])
+        self.assertEqual(read("scan", "--json"), wanted)
+        self.assertEqual(read("txn", stdin="get k --json\n"), wanted[:1])
+        for entry in wanted:
+            del entry["value"]
+        self.assertEqual(read("scan", "--json", "--keys-only"), wanted)
+        wanted[1]["omittedValueSize"] = 256
+        self.assertEqual(read("scan", "--json", "--value-max", "100", "--prefix", "\u00fc"),
+                         wanted[1:])
+        self.check("get", "gone", "--json", code=1, out="", error="(not found) gone")
+        self.check("get", "k", "-v", "--json", code=2, out="", error="give one of them")
+        self.check("mget", "--json", code=2, out="", error="usage")
+
     def test_at_a_terminal_each_of_several_keys_that_is_missing_is_named(self):
         self.server.set("a", b"1")
         terminal = self.prompt()
