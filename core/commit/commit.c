@@ -250,6 +250,13 @@ void kv_commit_flush(struct kv_commit *commit, unsigned worker)
    pthread_mutex_unlock(&commit->lock);
 }
 
+void kv_commit_reserve_with(struct kv_commit *commit,
+                            uint64_t (*reserve)(void *context, uint64_t sequence), void *context)
+{
+   commit->pipeline.reserve = reserve;
+   commit->pipeline.reserve_context = context;
+}
+
 void kv_commit_stop_expiring(struct kv_commit *commit)
 {
    pthread_mutex_lock(&commit->lock);

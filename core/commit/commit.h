@@ -230,6 +230,12 @@ struct kv_commit *kv_commit_create(struct kv_store *store, const struct kv_commi
 /* Commits what has been submitted, then ends the thread. No submission may follow. */
 void kv_commit_destroy(struct kv_commit *commit);
 
+/* Before changes get sequences above the last one that `reserve` has returned it is called by the
+ * committer with the highest of them, and returns up to which one they may. Before there is an
+ * active plug-in. */
+void kv_commit_reserve_with(struct kv_commit *commit,
+                            uint64_t (*reserve)(void *context, uint64_t sequence), void *context);
+
 /* Puts a submission behind those that the worker has added in this turn. */
 void kv_commit_add(struct kv_commit *commit, unsigned worker, struct kv_submission *submission);
 /* Submits what the worker has added, at the end of its turn. It is committed together and in this

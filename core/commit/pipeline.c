@@ -182,6 +182,8 @@ static enum kv_code write_and_publish(struct kv_pipeline *pipeline, struct kv_su
 {
    const struct kv_effects *effects = &pipeline->effects;
    const bool synced = wants_sync(batch, kv_targets_offer(&pipeline->targets));
+   if (pipeline->reserve && effects->last_sequence > pipeline->reserved)
+      pipeline->reserved = pipeline->reserve(pipeline->reserve_context, effects->last_sequence);
    enum kv_code code = kv_targets_write(&pipeline->targets, effects, synced, status);
    if (code != KV_OK) {
       kv_transaction_abort(transaction);

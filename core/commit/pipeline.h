@@ -21,6 +21,9 @@ struct kv_pipeline {
    struct kv_effects effects; /* of the last batch */
    int64_t expires_first;     /* no key's time comes before; Unix ms, INT64_MAX: no key's does */
    struct kv_targets targets;
+   uint64_t (*reserve)(void *context, uint64_t sequence); /* NULL: not needed */
+   void *reserve_context;
+   uint64_t reserved; /* up to which sequence */
    /* As kv_commit_statistics; written by the committer, read by any thread. */
    atomic_bool keep_replaced; /* for the observer */
    _Atomic uint64_t failed_batches, changes, expired, buckets[KV_BATCH_BUCKETS];

@@ -87,15 +87,17 @@ void kv_changes_load(struct kv_changes *changes, const kvs_record *record,
 }
 
 /* Where the plug-in has told no history, or one that ends earlier than its state. */
-void kv_changes_loaded(struct kv_changes *changes, uint64_t sequence)
+void kv_changes_loaded(struct kv_changes *changes, const struct kv_versions_start *start)
 {
    if (!changes->watchers)
       return;
    struct kv_history *history = kv_watchers_history(changes->watchers);
    if (changes->has_history)
-      kv_history_reach(history, sequence);
+      kv_history_reach(history, start->loaded);
    else
-      kv_history_begin(history, sequence);
+      kv_history_begin(history, start->loaded);
+   kv_history_reach(history, start->known);
+   kv_history_reach(history, start->first);
    publish(changes);
 }
 

@@ -8,6 +8,7 @@
 #define KV_CHANGES_H
 
 #include "core/commit/targets.h"
+#include "core/control/versions.h"
 #include "core/watch/watchers.h"
 
 struct kv_changes {
@@ -28,8 +29,8 @@ void kv_changes_publish(struct kv_changes *changes, const kvs_record *records,
 void kv_changes_begin(struct kv_changes *changes, uint64_t sequence);
 void kv_changes_load(struct kv_changes *changes, const kvs_record *record,
                      const struct kv_entry *previous);
-/* All is loaded, up to `sequence`. */
-void kv_changes_loaded(struct kv_changes *changes, uint64_t sequence);
+/* All is loaded. */
+void kv_changes_loaded(struct kv_changes *changes, const struct kv_versions_start *start);
 /* Other data took the place of all. */
 void kv_changes_replaced(struct kv_changes *changes, uint64_t sequence);
 

@@ -3,6 +3,7 @@
 #include "core/control/mode.h"
 #include "core/control/seal.h"
 #include "core/control/start.h"
+#include "core/control/versions.h"
 #include "core/host/sync_timing.h"
 #include "core/support/clock.h"
 #include "core/support/invariant.h"
@@ -17,6 +18,7 @@
 struct kv_control {
    struct kv_control_parts parts;
    struct kv_changes changes;
+   struct kv_versions versions;
    pthread_t thread;
    bool running; /* the thread does */
 
@@ -141,9 +143,11 @@ enum kv_code kv_control_start(struct kv_control *control, const struct kv_contro
                               struct kv_status *status)
 {
    struct kv_commit *commit = control->parts.config.commit;
+   control->parts.versions = &control->versions;
    enum kv_code code = kv_control_load(control, choice, status);
    if (code != KV_OK)
       return code;
+   kv_commit_reserve_with(commit, kv_versions_reserve, &control->versions);
    kv_commit_set_active(commit, control->mode.active->instance);
    int error = pthread_create(&control->thread, NULL, run, control);
    control->running = error == 0;
@@ -164,7 +168,10 @@ enum kv_code kv_control_stop(struct kv_control *control, struct kv_status *statu
    pthread_join(control->thread, NULL);
    control->running = false;
    kv_commit_set_active(control->parts.config.commit, NULL);
-   return kv_mode_shut_down(&control->mode, status);
+   enum kv_code code = kv_mode_shut_down(&control->mode, status);
+   if (code != KV_OK)
+      return code;
+   return kv_versions_end(&control->versions, control->parts.config.store, status);
 }
 
 /* ---- For other threads ---- */

@@ -16,6 +16,8 @@
 #include <stdatomic.h>
 
 /* What the files of control work with. Each part is opaque and has verbs of its own. */
+struct kv_versions;
+
 struct kv_control_parts {
    struct kv_control_config config;
    struct kv_watchdog *watchdog;
@@ -23,6 +25,7 @@ struct kv_control_parts {
    struct kv_shared_state *state;
    struct kv_load_report *load_report; /* of the start */
    struct kv_changes *changes;
+   struct kv_versions *versions; /* NULL: nothing is to be written */
 };
 
 struct kv_managed {

@@ -1,5 +1,6 @@
 #include "core/control/start.h"
 
+#include "core/control/versions.h"
 #include "core/support/log.h"
 
 #include <inttypes.h>
@@ -71,14 +72,18 @@ static enum kv_code load_data(const struct kv_control_parts *parts, struct kv_ma
    struct kv_load_result result = {0};
    kv_load_report_begin(parts->load_report);
    enum kv_code code = kv_instance_load(active->instance, transaction, &result.sequence, status);
+   struct kv_versions_start start = {result.sequence, result.sequence, result.sequence};
+   if (code == KV_OK && parts->versions)
+      code = kv_versions_begin(parts->versions, parts->config.directory, &start, status);
    if (code != KV_OK) {
       kv_transaction_abort(transaction);
       return code;
    }
+   result.first = start.first;
    result.keys = kv_transaction_count(transaction);
    result.bytes = kv_transaction_bytes(transaction);
-   kv_transaction_commit(transaction, result.sequence);
-   kv_changes_loaded(parts->changes, result.sequence);
+   kv_transaction_commit(transaction, start.first);
+   kv_changes_loaded(parts->changes, &start);
    kv_load_report_finish(parts->load_report, &result);
    return KV_OK;
 }

@@ -173,25 +173,11 @@ enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
 
 /* ---- Writing ---- */
 
-static enum kv_code write_temporary(const struct kv_data_directory *directory, const char *text,
-                                    size_t size, struct kv_status *status)
-{
-   int fd = kv_data_directory_create_file(directory, KV_ACTIVE_TEMPORARY, false);
-   if (fd < 0)
-      return kv_data_directory_fail(directory, errno, "create", KV_ACTIVE_TEMPORARY, status);
-   bool written = kv_data_directory_write_file(fd, text, size) && fsync(fd) == 0;
-   int error = written ? 0 : errno;
-   if (close(fd) != 0 && written)
-      error = errno;
-   return error == 0
-              ? KV_OK
-              : kv_data_directory_fail(directory, error, "write", KV_ACTIVE_TEMPORARY, status);
-}
-
 static enum kv_code put_record(struct kv_data_directory *directory, const char *text, size_t size,
                                struct kv_status *status)
 {
-   enum kv_code code = write_temporary(directory, text, size, status);
+   enum kv_code code =
+       kv_data_directory_write_temporary(directory, KV_ACTIVE_TEMPORARY, text, size, status);
    if (code == KV_OK) {
       directory->active_in_doubt = true;
       if (renameat(directory->fd, KV_ACTIVE_TEMPORARY, directory->fd, ACTIVE) != 0)

@@ -13,9 +13,9 @@
 
 #define FORMAT "1"
 #define OPTION_PREFIX "option."
-#define CHECKSUM_SIZE (sizeof "checksum=0123456789abcdef\n" - 1)
+#define CHECKSUM_SIZE KV_ACTIVE_CHECKSUM_SIZE
 
-static void storage_checksum(const char *text, size_t size, char checksum[CHECKSUM_SIZE + 1])
+void kv_active_checksum(const char *text, size_t size, char checksum[CHECKSUM_SIZE + 1])
 {
    snprintf(checksum, CHECKSUM_SIZE + 1, "checksum=%016" PRIx64 "\n",
             (uint64_t)XXH3_64bits(text, size));
@@ -57,7 +57,7 @@ enum kv_code kv_active_encode(const struct kv_active *active,
    bool complete = false;
    if (fflush(out) == 0) { /* sets *text and *size */
       char checksum[CHECKSUM_SIZE + 1];
-      storage_checksum(*text, *size, checksum);
+      kv_active_checksum(*text, *size, checksum);
       complete = fputs(checksum, out) >= 0;
    }
    if (fclose(out) != 0 || !complete) {
@@ -123,7 +123,7 @@ enum kv_code kv_active_decode(char *text, size_t size, struct kv_active *active,
    if (size < CHECKSUM_SIZE || size > KV_ACTIVE_TEXT_SIZE_MAX || strlen(text) != size)
       return kv_fail(status, KV_DATA_LOSS, "it is incomplete or not a record of a mode");
    char *end = text + size - CHECKSUM_SIZE;
-   storage_checksum(text, size - CHECKSUM_SIZE, checksum);
+   kv_active_checksum(text, size - CHECKSUM_SIZE, checksum);
    if (memcmp(end, checksum, CHECKSUM_SIZE) != 0)
       return kv_fail(status, KV_DATA_LOSS, "its checksum does not match what it says");
    *end = '\0';

@@ -26,6 +26,10 @@
 /* More than the limits of settings.h allow: all options, with names and values of full length. */
 #define KV_ACTIVE_TEXT_SIZE_MAX ((size_t)512 * 1024)
 
+/* The last line of every file of this kind: of what stands before it. */
+#define KV_ACTIVE_CHECKSUM_SIZE (sizeof "checksum=0123456789abcdef\n" - 1)
+void kv_active_checksum(const char *text, size_t size, char checksum[KV_ACTIVE_CHECKSUM_SIZE + 1]);
+
 /* Allocates *text, which the caller frees. */
 enum kv_code kv_active_encode(const struct kv_active *active,
                               const uint8_t store_id[KV_STORE_ID_SIZE], char **text, size_t *size,

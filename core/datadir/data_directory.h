@@ -6,6 +6,7 @@
  *   ACTIVE      which plug-in, with which options, in which generation; replaced atomically
  *   STARTING    there from the first start until the first ACTIVE is durable: as long as it stands
  *               alone nothing in the generations was ever acknowledged, and they are removed
+ *   VERSIONS    below which versions (sequences) may have been given out; replaced atomically
  *   gen-NNNNNN/ private to the plug-in of that generation
  *
  * The directory is opened once, and all work in it is done through that descriptor: no link in it
@@ -100,6 +101,22 @@ enum kv_code kv_data_directory_write_active(struct kv_data_directory *directory,
 /* Whether a restart may find an ACTIVE whose writing failed: its rename was tried, and no later one
  * has succeeded. */
 bool kv_data_directory_active_in_doubt(const struct kv_data_directory *directory);
+
+/* The content of VERSIONS. */
+struct kv_versions_record {
+   uint64_t reserved; /* all changes ever made have sequences below it; 0: nothing is recorded */
+   /* What was loaded at the last start, and the sequence that it was given. */
+   uint64_t loaded, first;
+};
+
+/* DATA_LOSS when the file is damaged; all 0 where there is none. */
+enum kv_code kv_data_directory_read_versions(const struct kv_data_directory *directory,
+                                             struct kv_versions_record *record,
+                                             struct kv_status *status);
+/* Durable when it returns KV_OK. Any thread, one at a time. */
+enum kv_code kv_data_directory_write_versions(const struct kv_data_directory *directory,
+                                              const struct kv_versions_record *record,
+                                              struct kv_status *status);
 
 /* An empty file for reading and writing that has no name, so that it ends with its descriptor.
  * Any thread. */

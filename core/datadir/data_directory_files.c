@@ -155,3 +155,17 @@ enum kv_code kv_data_directory_create_unnamed(const struct kv_data_directory *di
    *fd = -1;
    return kv_data_directory_fail(directory, error, "remove", KV_UNNAMED_TEMPORARY, status);
 }
+
+enum kv_code kv_data_directory_write_temporary(const struct kv_data_directory *directory,
+                                               const char *name, const char *text, size_t size,
+                                               struct kv_status *status)
+{
+   int fd = kv_data_directory_create_file(directory, name, false);
+   if (fd < 0)
+      return kv_data_directory_fail(directory, errno, "create", name, status);
+   bool written = kv_data_directory_write_file(fd, text, size) && fsync(fd) == 0;
+   int error = written ? 0 : errno;
+   if (close(fd) != 0 && written)
+      error = errno;
+   return error == 0 ? KV_OK : kv_data_directory_fail(directory, error, "write", name, status);
+}

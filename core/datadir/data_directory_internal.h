@@ -16,6 +16,7 @@
 #define KV_ACTIVE_NAME "ACTIVE"
 /* Leftovers of a kill, where they are found at a start. */
 #define KV_ACTIVE_TEMPORARY "ACTIVE.tmp"
+#define KV_VERSIONS_TEMPORARY "VERSIONS.tmp"
 #define KV_UNNAMED_TEMPORARY "restore.tmp" /* where the file system knows only files with a name */
 #define KV_GENERATION_NAME_SIZE sizeof "gen-18446744073709551615"
 
@@ -69,6 +70,10 @@ int kv_data_directory_create_file(const struct kv_data_directory *directory, con
 int kv_data_directory_open_or_create(const struct kv_data_directory *directory, const char *name);
 /* Returns false with errno. */
 bool kv_data_directory_write_file(int fd, const char *data, size_t size);
+/* Creates the file `name`, in place of one that is there, with that content, and syncs it. */
+enum kv_code kv_data_directory_write_temporary(const struct kv_data_directory *directory,
+                                               const char *name, const char *text, size_t size,
+                                               struct kv_status *status);
 /* Lists a directory that no link leads to; NULL with errno. */
 DIR *kv_data_directory_list(int directory_fd, const char *name);
 /* Fails with "cannot VERB PATH/NAME" and the reason in `error_number`; where access is denied, also

@@ -212,7 +212,8 @@ enum kv_code kv_data_directory_check_empty(const struct kv_data_directory *direc
 static enum kv_code remove_temporaries(const struct kv_data_directory *directory,
                                        struct kv_status *status)
 {
-   static const char *const names[] = {KV_ACTIVE_TEMPORARY, KV_UNNAMED_TEMPORARY};
+   static const char *const names[] = {KV_ACTIVE_TEMPORARY, KV_VERSIONS_TEMPORARY,
+                                       KV_UNNAMED_TEMPORARY};
    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
       if (unlinkat(directory->fd, names[i], 0) != 0 && errno != ENOENT)
          return kv_data_directory_fail(directory, errno, "remove", names[i], status);

@@ -166,7 +166,7 @@ static void put_mode(struct kv_exposition *page, const struct kv_snapshot *snaps
        "Changes since the last durable checkpoint, or since the load.",
        (double)(snapshot->sequence > snapshot->save_sequence
                     ? snapshot->sequence - (snapshot->save_sequence > 0 ? snapshot->save_sequence
-                                                                        : snapshot->load.sequence)
+                                                                        : snapshot->load.first)
                     : 0));
    kv_exposition_counter(page, "kvstore_refused_changes_total",
                          "Changes that the plug-in had no space for.",

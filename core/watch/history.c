@@ -509,10 +509,17 @@ bool kv_history_find(struct kv_history *history, unsigned reader, uint64_t seque
                                       .reader = reader,
                                       .end = end};
    struct kv_change change;
-   bool held = sequence >= kv_history_lowest(history);
+   const bool held = sequence >= kv_history_lowest(history);
+   uint64_t before = cursor.segment->before, next = sequence;
    *position = kv_history_position(&cursor);
-   while (kv_history_next(&cursor, &change) && change.sequence < sequence)
+   while (kv_history_next(&cursor, &change)) {
+      next = change.sequence;
+      if (next >= sequence)
+         break;
       *position = kv_history_position(&cursor);
+      before = next;
+      next = sequence;
+   }
    unpin(history, reader);
-   return held;
+   return held && (before + 1 == sequence || next == sequence);
 }

@@ -79,7 +79,8 @@ size_t kv_history_bytes(const struct kv_history *history);
 
 /* ---- A reader ---- */
 
-/* Where the changes from `sequence` on begin. False when they are not all held. */
+/* Where the changes from `sequence` on begin. False when they are not all held, or when it is
+ * within a gap: whoever has seen the change before has seen what a crash has lost. */
 bool kv_history_find(struct kv_history *history, unsigned reader, uint64_t sequence,
                      uint64_t *position);
 

@@ -52,7 +52,7 @@ class CheckCase(harness.Case):
         status = server.status()
         server.kill9()
         self.assertEqual(store_files.digest(entries), start["digest"])
-        self.assertEqual((status.version, status.keys, status.bytes),
+        self.assertEqual((status.recovery.version, status.keys, status.bytes),
                          (start["sequence"], start["keys"], start["bytes"]))
         if states is not None:
             self.assertEqual(dict(entries), states[start["sequence"]])

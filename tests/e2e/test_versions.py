@@ -2,10 +2,13 @@
 restarts, kills, checkpoints, switches, shadow runs, backups and restores."""
 import os
 
+import grpc
+
 import harness
 import store_files
 from harness import PATIENCE, data as kv1
 from restores import RestoreCase
+from watching import Stream
 
 FAR_MS = 4102444800000
 KEPT = {"snapshot": ["max_snapshots=2"], "aof": ["aof_max_size=64K"],
@@ -136,6 +139,64 @@ class Versions(RestoreCase):
         done = store_files.run_check("--recover=prefix", f"--output={recovered}", server.data)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.go_on(server, wanted, lambda: self.start(data="recovered"))
+
+
+class Lost(harness.Case):
+    """Changes that a crash has lost: nobody who has seen them takes later ones for them."""
+
+    @staticmethod
+    def put(server, key, value=b"v", **fields):
+        return server.keyvalue.Set(kv1.SetRequest(key=key, value=value, **fields),
+                                   timeout=PATIENCE).version
+
+    def lose(self, mode, end):
+        """A server that has lost some changes, and the version of the last one."""
+        name = mode + end.__name__
+        server = self.start(name, mode=mode)
+        self.put(server, "kept")
+        if mode == "snapshot":
+            server.save()
+        for _ in range(5):
+            seen = self.put(server, "lock", b"A has it")
+        end(server)
+        return self.start(name), seen
+
+    def cases(self):
+        for mode, end in (("snapshot", harness.Server.kill9), ("none", harness.Server.kill9),
+                          ("none", harness.Server.stop)):
+            with self.subTest(mode=mode, end=end.__name__):
+                yield self.lose(mode, end)
+
+    def test_versions_are_not_given_out_twice(self):
+        for server, seen in self.cases():
+            self.assertGreater(self.put(server, "lock", b"B has it"), seen)
+            with self.assertRaises(grpc.RpcError):
+                self.put(server, "lock", b"A again", condition=kv1.Condition(version=seen))
+
+    def test_a_watch_that_has_seen_what_is_lost_does_not_go_on(self):
+        for server, seen in self.cases():
+            version = self.put(server, "more")
+            with Stream(server) as stream:
+                ended = stream.create("", start_version=seen + 1).ended
+                self.assertEqual(ended.reason, "VERSION_NOT_HELD")
+                self.assertEqual(stream.create("", start_version=version).WhichOneof("kind"), "created")
+
+    def test_what_is_kept_goes_on_where_it_was(self):
+        for end, rises in ((harness.Server.stop, False), (harness.Server.kill9, True)):
+            for mode in ("aof", "hybrid", "snapshot"):
+                with self.subTest(mode=mode, end=end.__name__):
+                    server = self.start(mode + end.__name__, mode=mode)
+                    self.put(server, "a")
+                    last = self.put(server, "b")
+                    server.save()
+                    end(server)
+                    server = self.start(mode + end.__name__)
+                    with Stream(server) as stream:  # it has seen all, and nothing was lost
+                        created = stream.create("", start_version=last + 1)
+                        self.assertEqual(created.WhichOneof("kind"), "created")
+                        version = self.put(server, "c")
+                        self.assertEqual(stream.events(1)[0][0].entry.version, version)
+                    self.assertEqual(version > last + 1, rises)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import grpc
 import told
 from client import Violation, named, unix_ms
 from harness import PATIENCE
-from watching import Range, Stream
+from watching import Range, Stream, passed_over
 
 PROGRESS_MS = 100
 
@@ -87,7 +87,8 @@ class Watcher:
         if answer.WhichOneof("kind") == "created":
             self._counts["resumed"] += 1
             return True
-        is_held = answer.ended.lowest_version <= start <= server.status().version + 1
+        is_held = (answer.ended.lowest_version <= start <= server.status().version + 1 and
+                   self.version not in passed_over(server))
         if answer.ended.reason != "VERSION_NOT_HELD" or is_held or self._must_go_on or self._lives == 1:
             raise Violation(f"a watch from version {start} was refused: {answer}")
         return False

@@ -1,5 +1,6 @@
 """A stream of Watch, for tests: requests are sent as the test likes, answers come into a queue."""
 import queue
+import re
 import threading
 import time
 
@@ -119,3 +120,9 @@ class Stream:
 def shown(event):
     """An event as a tuple: kind, key, value, version."""
     return event.kind, event.entry.key, event.entry.value, event.entry.version
+
+
+def passed_over(server):
+    """The versions of changes that may have been made before the server's start, and lost."""
+    lines = re.findall(r"versions go on above (\d+): changes after (\d+) ", server.log.text())
+    return range(int(lines[-1][1]) + 1, int(lines[-1][0])) if lines else range(0)

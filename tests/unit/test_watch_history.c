@@ -300,6 +300,25 @@ static void after_begin_only_what_follows_is_held(void **state)
    kv_history_close(&cursor);
 }
 
+static void nobody_goes_on_within_a_gap(void **state)
+{
+   struct kv_history *history = *state;
+   uint64_t position;
+   kv_history_begin(history, 5);
+   add_set(history, 6, "k", "v");
+   add_set(history, 7, "k", "v");
+   kv_history_reach(history, 20);
+   add_set(history, 21, "k", "v");
+   kv_history_publish(history);
+   static const struct {
+      uint64_t sequence;
+      bool held;
+   } cases[] = {{5, false},  {6, true},  {7, true},  {8, true}, {9, false},
+                {15, false}, {20, true}, {21, true}, {22, true}};
+   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+      assert_int_equal(kv_history_find(history, 0, cases[i].sequence, &position), cases[i].held);
+}
+
 static void a_replacement_is_told_to_who_was_there_before(void **state)
 {
    struct kv_history *history = *state;
@@ -438,6 +457,7 @@ int main(void)
        cmocka_unit_test_setup_teardown(the_largest_key_and_values_that_are_copied_fit, set_up,
                                        tear_down),
        cmocka_unit_test_setup_teardown(after_begin_only_what_follows_is_held, set_up, tear_down),
+       cmocka_unit_test_setup_teardown(nobody_goes_on_within_a_gap, set_up, tear_down),
        cmocka_unit_test_setup_teardown(a_replacement_is_told_to_who_was_there_before, set_up,
                                        tear_down),
        cmocka_unit_test_setup_teardown(readers_beside_the_writer_see_each_change_whole_and_in_order,

@@ -162,22 +162,22 @@ static enum kv_code find_start(struct kv_stream_watch *watch, uint64_t start, ui
    watch->is_behind = true;
    watch->lag = SIZE_MAX; /* it may begin with the oldest change */
    end->lowest_version = kv_history_lowest(history);
-   if (start > newest + 1)
+   if (start <= newest + 1 &&
+       kv_history_find(history, kv_call_worker(stream->call), start, &watch->next))
+      return KV_OK;
+   end->lowest_version = kv_history_lowest(history);
+   if (start > end->lowest_version)
       return kv_fail_reason(&end->status, KV_OUT_OF_RANGE, REASON_NOT_HELD,
-                            "create.start_version: is %" PRIu64 ", and the newest version is "
-                            "%" PRIu64 ": what had the versions between is lost, or it was another "
-                            "server's; watch again with the initial state",
+                            "create.start_version: is %" PRIu64 ", and there is no change of the "
+                            "version before (the newest is %" PRIu64 "): a crash has lost it, or "
+                            "it was another server's; watch again with the initial state",
                             start, newest);
-   if (!kv_history_find(history, kv_call_worker(stream->call), start, &watch->next)) {
-      end->lowest_version = kv_history_lowest(history);
-      return kv_fail_reason(&end->status, KV_OUT_OF_RANGE, REASON_NOT_HELD,
-                            "create.start_version: is %" PRIu64 ", and the server has the changes "
-                            "from version %" PRIu64 " on; watch again with the initial state; to "
-                            "have it keep more, raise its setting watch-history (a start begins "
-                            "with what the log has)",
-                            start, end->lowest_version);
-   }
-   return KV_OK;
+   return kv_fail_reason(&end->status, KV_OUT_OF_RANGE, REASON_NOT_HELD,
+                         "create.start_version: is %" PRIu64 ", and the server has the changes "
+                         "from version %" PRIu64 " on; watch again with the initial state; to "
+                         "have it keep more, raise its setting watch-history (a start begins "
+                         "with what the log has)",
+                         start, end->lowest_version);
 }
 
 /* The watch has been added: every change of a version above the newest one now will be told. */
