@@ -211,11 +211,27 @@ static int continue_log(struct storage_log *log, kvs_error *error)
    return KVS_OK;
 }
 
+/* Reads the log and makes durable what it holds: *settle_ns is what that took. */
+static int recover(struct storage_log *log, const struct storage_snapshot_found *base,
+                   struct storage_recovered *recovered, uint64_t *settle_ns, kvs_error *error)
+{
+   int code = storage_recovery_read(log->host, &log->folder, base, false, recovered, error);
+   if (code != KVS_OK)
+      return code;
+   const uint64_t start_ns = storage_log_now_ns();
+   code = storage_recovery_settle(log->host, &log->folder, recovered, error);
+   *settle_ns = storage_log_now_ns() - start_ns;
+   if (code != KVS_OK)
+      free(recovered->segments);
+   return code;
+}
+
 int storage_log_load(struct storage_log *log, const struct storage_snapshot_found *base,
                      uint64_t *last_sequence, kvs_error *error)
 {
    struct storage_recovered recovered;
-   int code = storage_recover(log->host, &log->folder, base, &recovered, error);
+   uint64_t settle_ns;
+   int code = recover(log, base, &recovered, &settle_ns, error);
    if (code != KVS_OK)
       return code;
    pthread_mutex_lock(&log->lock);
@@ -228,6 +244,8 @@ int storage_log_load(struct storage_log *log, const struct storage_snapshot_foun
       log->host->log(log->host, KVS_LOG_WARNING, error->text);
    else if (code != KVS_OK)
       return code;
+   if (log->syncs && log->reached > 0)
+      log->syncs->synced(log->syncs, log->reached, settle_ns);
    *last_sequence = recovered.last_sequence;
    if (log->settings.sync == STORAGE_LOG_SYNC_EVERYSEC)
       return storage_log_start_syncer(log, error);

@@ -63,7 +63,9 @@ int storage_log_make_space(struct storage_log *log, const kvs_record *records, s
 /* log_present.c: fails the log when a restart would not find it. [control; without the lock] */
 int storage_log_check_present(struct storage_log *log, kvs_error *error);
 
-/* log_sync.c: waits until no other thread syncs; releases the lock meanwhile. */
+/* log_sync.c: CLOCK_MONOTONIC. [any; without the lock, too] */
+uint64_t storage_log_now_ns(void);
+/* Waits until no other thread syncs; releases the lock meanwhile. */
 void storage_log_await_sync(struct storage_log *log);
 /* Makes durable what the segment holds at the call; releases the lock meanwhile. */
 int storage_log_sync_segment(struct storage_log *log, kvs_error *error);

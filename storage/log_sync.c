@@ -28,7 +28,7 @@ int storage_log_check_alive(const struct storage_log *log, kvs_error *error)
        log->failure);
 }
 
-static uint64_t now_ns(void)
+uint64_t storage_log_now_ns(void)
 {
    struct timespec now;
    clock_gettime(CLOCK_MONOTONIC, &now);
@@ -52,9 +52,9 @@ int storage_log_sync_segment(struct storage_log *log, kvs_error *error)
    /* One at a time: the kernel reports a failed sync once, to just one of those who ask. */
    log->syncing = true;
    pthread_mutex_unlock(&log->lock);
-   uint64_t start_ns = now_ns();
+   uint64_t start_ns = storage_log_now_ns();
    code = storage_sync(fd, log->writer.path, error);
-   uint64_t ns = now_ns() - start_ns;
+   uint64_t ns = storage_log_now_ns() - start_ns;
    pthread_mutex_lock(&log->lock);
    log->syncing = false;
    pthread_cond_broadcast(&log->changed);

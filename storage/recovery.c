@@ -348,18 +348,3 @@ int storage_recovery_read(const kvs_host *host, const struct storage_folder *fol
                                .error = error};
    return storage_remedy(host, read_log(&recovery), error);
 }
-
-int storage_recover(const kvs_host *host, const struct storage_folder *folder,
-                    const struct storage_snapshot_found *base, struct storage_recovered *recovered,
-                    kvs_error *error)
-{
-   int code = storage_recovery_read(host, folder, base, false, recovered, error);
-   if (code != KVS_OK)
-      return code;
-   code = storage_recovery_settle(host, folder, recovered, error);
-   if (code != KVS_OK) {
-      free(recovered->segments);
-      recovered->segments = NULL;
-   }
-   return code;
-}

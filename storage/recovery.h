@@ -42,20 +42,16 @@ struct storage_recovered {
    struct storage_given_up given_up; /* when reading for a prefix */
 };
 
-/* Reads, and settles what it found. KVS_OK, KVS_CORRUPT, KVS_INVALID, KVS_NO_SPACE, KVS_IO, or what
+/* Reads, and changes nothing. A missing folder holds no segment. `prefix`: reads as far as the
+ * history goes without a gap or damage; what would be refused (KVS_CORRUPT, KVS_INVALID) is then
+ * reported in recovered->given_up. KVS_OK, KVS_CORRUPT, KVS_INVALID, KVS_NO_SPACE, KVS_IO, or what
  * host->load returned. On failure `recovered` holds nothing to free. */
-int storage_recover(const kvs_host *host, const struct storage_folder *folder,
-                    const struct storage_snapshot_found *base, struct storage_recovered *recovered,
-                    kvs_error *error);
-
-/* The first half of it: reads, and changes nothing. A missing folder holds no segment. `prefix`:
- * reads as far as the history goes without a gap or damage; what would be refused (KVS_CORRUPT,
- * KVS_INVALID) is then reported in recovered->given_up. */
 int storage_recovery_read(const kvs_host *host, const struct storage_folder *folder,
                           const struct storage_snapshot_found *base, bool prefix,
                           struct storage_recovered *recovered, kvs_error *error);
-/* The second half: copies an unfinished write to a file of its own and cuts it off, makes the rest
- * of that segment durable, removes leftovers of unfinished creations. KVS_OK or KVS_IO. */
+/* What a start does then: copies an unfinished write to a file of its own and cuts it off, makes
+ * the rest of that segment durable, and so all that was read; removes leftovers of unfinished
+ * creations. KVS_OK or KVS_IO. */
 int storage_recovery_settle(const kvs_host *host, const struct storage_folder *folder,
                             const struct storage_recovered *recovered, kvs_error *error);
 

@@ -367,9 +367,9 @@ struct kvs_stack {
 
 /* Since 1.2. host->extension(host, KVS_EXTENSION_SYNCS) gives a kvs_syncs, valid until close
  * returns, to which a plug-in tells how it makes writes durable. Nothing depends on it but what
- * people get to see: how long syncs take, and how old the oldest write is that is not durable. A
- * plug-in that asks for it tells of every sync that writes wait for, or that makes them durable
- * later. */
+ * people and clients get to see: how long syncs take, how old the oldest write is that is not
+ * durable, and which writes are answered as synced. A plug-in that asks for it tells of every sync
+ * that writes wait for, or that makes them durable later, also of those before a start. */
 #define KVS_EXTENSION_SYNCS "kvstore.syncs/1"
 
 typedef struct kvs_syncs kvs_syncs;

@@ -471,6 +471,19 @@ class Crash(KeyValueCase):
         self.assertEqual(server.keyvalue.Set(request, timeout=PATIENCE).durability, SYNCED)
 
 
+    def test_what_was_synced_is_known_to_be_so_after_a_restart(self):
+        for mode in ("aof", "hybrid"):
+            with self.subTest(mode):
+                server = self.start(data=mode, mode=mode, options=["fsync=always"])
+                first = self.set(server, "k", b"v", request_id="a")
+                self.assertEqual(first.durability, SYNCED)
+                server.kill9()
+                server = self.start(data=mode)
+                self.assertEqual(self.set(server, "k", b"v", request_id="a"), first)
+                server.keyvalue.WaitDurable(data.WaitDurableRequest(version=first.version),
+                                            timeout=PATIENCE)
+                server.stop()
+
     def test_a_repetition_is_answered_in_a_mode_that_offers_less(self):
         """A refusal would say that nothing has happened."""
         server = self.start(mode="hybrid")

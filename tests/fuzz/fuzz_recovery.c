@@ -96,7 +96,9 @@ static int recover(const struct storage_snapshot_found *base, struct fuzz_host *
    fuzz_host_init(host);
    struct storage_folder folder;
    REQUIRE(storage_folder_open(fuzz_path("log", directory), &folder, &error) == KVS_OK);
-   int code = storage_recover(&host->host, &folder, base, recovered, &error);
+   int code = storage_recovery_read(&host->host, &folder, base, false, recovered, &error);
+   if (code == KVS_OK)
+      code = storage_recovery_settle(&host->host, &folder, recovered, &error);
    storage_folder_close(&folder);
    REQUIRE(code == KVS_OK || code == KVS_CORRUPT || code == KVS_INVALID);
    if (code != KVS_OK) {

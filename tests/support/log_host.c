@@ -78,9 +78,18 @@ static void complete_above(const kvs_history *history, uint64_t sequence)
    self->history_sequence = sequence;
 }
 
+static void synced(const kvs_syncs *syncs, uint64_t sequence, uint64_t ns)
+{
+   struct log_host *self = (struct log_host *)((uintptr_t)syncs - offsetof(struct log_host, syncs));
+   (void)ns;
+   atomic_store(&self->synced_to, sequence);
+}
+
 static const void *extension(const kvs_host *host, const char *name)
 {
    const struct log_host *self = (const struct log_host *)(uintptr_t)host;
+   if (strcmp(name, KVS_EXTENSION_SYNCS) == 0)
+      return &self->syncs;
    return strcmp(name, KVS_EXTENSION_HISTORY) == 0 ? &self->history : NULL;
 }
 
@@ -93,6 +102,7 @@ void log_host_init(struct log_host *host)
    assert_non_null(mkdtemp(host->directory));
    host->history_begin = SIZE_MAX;
    host->history = (kvs_history){.size = sizeof host->history, .complete_above = complete_above};
+   host->syncs = (kvs_syncs){.size = sizeof host->syncs, .synced = synced};
    host->host = (kvs_host){.size = sizeof host->host,
                            .directory = host->directory,
                            .store_id = "store number one",

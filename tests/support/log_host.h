@@ -25,8 +25,10 @@ struct log_host {
    size_t history_begin;      /* how many were loaded before the history began; SIZE_MAX: all */
    uint64_t history_sequence; /* that it is complete above */
    uint64_t saved_to;         /* the last sequence given to host->saved */
-   int load_result;           /* what host->load returns */
-   atomic_uint wakes;         /* how often host->wake was called */
+   kvs_syncs syncs;
+   atomic_uint_fast64_t synced_to; /* that the last sync was told to have covered */
+   int load_result;                /* what host->load returns */
+   atomic_uint wakes;              /* how often host->wake was called */
    pthread_mutex_t lock;
    char warnings[4096]; /* all lines of KVS_LOG_WARNING and worse */
 };

@@ -305,6 +305,30 @@ static void segment_ends_although_writes_never_pause(void **state)
    assert_int_equal(fixture->host.loaded_count, atomic_load(&writing.written));
 }
 
+/* A start settles what it finds, whoever wrote it. */
+static void what_was_loaded_is_told_to_be_durable(void **state)
+{
+   struct fixture *fixture = *state;
+   static const enum storage_log_sync policies[] = {STORAGE_LOG_SYNC_ALWAYS,
+                                                    STORAGE_LOG_SYNC_EVERYSEC, STORAGE_LOG_SYNC_NO};
+   uint64_t sequence = 0;
+   load_well(fixture);
+   assert_int_equal(atomic_load(&fixture->host.synced_to), 0); /* there is nothing yet */
+   for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+      fixture->settings.sync = STORAGE_LOG_SYNC_NO;
+      load_well(fixture);
+      must_write(fixture, ++sequence, "k", "v");
+      must_write(fixture, ++sequence, "k", "w");
+      shut(fixture);
+      atomic_store(&fixture->host.synced_to, 0);
+      fixture->settings.sync = policies[i];
+      load_well(fixture);
+      /* Where the policy is to sync nothing, nothing is told. */
+      assert_int_equal(atomic_load(&fixture->host.synced_to),
+                       policies[i] == STORAGE_LOG_SYNC_NO ? 0 : sequence);
+   }
+}
+
 int main(void)
 {
    const struct CMUnitTest tests[] = {
@@ -316,6 +340,7 @@ int main(void)
        LOG_CASE(what_is_written_during_a_sync_is_not_covered_by_it),
        LOG_CASE(failed_sync_of_the_thread_is_met_by_the_next_write),
        LOG_CASE(writes_ticks_and_removals_go_on_side_by_side),
+       LOG_CASE(what_was_loaded_is_told_to_be_durable),
        LOG_CASE(segment_ends_although_writes_never_pause),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
