@@ -112,7 +112,7 @@ static unsigned char complete(EditLine *line, int key)
    struct editor *editor;
    el_get(line, EL_CLIENTDATA, &editor);
    if (editor->asking)
-      return CC_ERROR;
+      return el_insertstr(line, "\t") == 0 ? CC_REFRESH : CC_ERROR;
    const LineInfo *info = el_line(line);
    const char *start = info->buffer;
    if (info->cursor - start >= 5 && strncasecmp(start, "help ", 5) == 0)

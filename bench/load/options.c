@@ -3,6 +3,7 @@
 #include "bench/load/option_values.h"
 
 #include "client/address.h"
+#include "client/times.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -101,22 +102,41 @@ static bool value_size(struct workload_plan *plan)
    return true;
 }
 
+/* A number of seconds, or a duration as kvstore-cli reads it; moves on to its end or the dash. */
+static bool take_duration(const char **text, uint64_t *ms)
+{
+   char *end, reason[TIMES_REASON_SIZE];
+   const double seconds = strtod(*text, &end);
+   if (end != *text && (*end == '\0' || *end == '-')) {
+      if (!(seconds >= 0.001 && seconds <= TTL_SECONDS_MAX))
+         return false;
+      *ms = (uint64_t)(seconds * 1000 + 0.5);
+      *text = end;
+      return true;
+   }
+   const size_t size = strcspn(*text, "-");
+   int64_t read;
+   if (!times_duration(kv_slice(*text, size), &read, reason) ||
+       (double)read > TTL_SECONDS_MAX * 1000)
+      return false;
+   *ms = (uint64_t)read;
+   *text += size;
+   return true;
+}
+
 static bool ttl(struct workload_plan *plan)
 {
-   char *end;
-   double low = strtod(optarg, &end), high = low;
-   bool good = end != optarg;
-   if (good && *end == '-') {
-      const char *rest = end + 1;
-      high = strtod(rest, &end);
-      good = end != rest;
+   const char *at = optarg;
+   bool good = take_duration(&at, &plan->ttl_ms_min);
+   plan->ttl_ms_max = plan->ttl_ms_min;
+   if (good && *at == '-') {
+      at++;
+      good = take_duration(&at, &plan->ttl_ms_max);
    }
-   if (!good || *end || !(low >= 0.001 && high >= low && high <= TTL_SECONDS_MAX))
-      return option_refuse("--ttl", optarg,
-                           "is not of the form SECONDS or MIN-MAX, from 0.001 to 1e10");
-   plan->ttl_ms_min = (uint64_t)(low * 1000 + 0.5);
-   plan->ttl_ms_max = (uint64_t)(high * 1000 + 0.5);
-   return true;
+   return (good && *at == '\0' && plan->ttl_ms_max >= plan->ttl_ms_min) ||
+          option_refuse("--ttl", optarg,
+                        "is not of the form DURATION or MIN-MAX; 90, 1.5s, 10m and 1h30m are such, "
+                        "from 1ms to 1e10 seconds");
 }
 
 static bool list(const char *flag, uint64_t maximum, struct workload_plan *plan)

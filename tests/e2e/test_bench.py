@@ -151,6 +151,13 @@ class Bench(harness.Case):
             time.sleep(0.01)
         self.bench("--fill", "--requests", "0", "--keys", "1000", "--ttl", "1e9")
         self.assertEqual(self.server.status().keys, 1000)
+        for ttl, low, high in (("1h30m", 5400, 5400), ("10m-1h", 600, 3600), ("90", 90, 90)):
+            self.bench("--fill", "--requests", "0", "--keys", "1", "--ttl", ttl)
+            (key,) = (key for key in self.server.keys() if key.endswith("0" * 12))
+            entry = self.server.keyvalue.Get(harness.data.GetRequest(key=key)).entry
+            self.assertTrue(low - PATIENCE < entry.expire_time_ms / 1000 - time.time() <= high, ttl)
+        for ttl in ("10x", "0", "1h-1m", "5s-", "", "1h-2h-3h", "2e10"):
+            self.assertIn("is not of the form DURATION", self.bench("--ttl", ttl, code=2).stderr)
 
     def test_scans_in_a_mix_begin_at_a_key_and_end_at_their_limit(self):
         result = self.json("--fill", "--requests", "20", "--keys", "1000", "--mix", "scan=1",
@@ -298,7 +305,7 @@ class Bench(harness.Case):
         for flags in (["--mix", "set"], ["--mix", "set=0"], ["--keys", "0"], ["--rate", "-1"],
                       ["--distribution", "even"], ["--value-size", "9-3"], ["--batch", "x"],
                       ["--batch", "100001"], ["--transaction", "10001"], ["--ttl", "0"],
-                      ["--ttl", "5-1"], ["--ttl", "1s"], ["--mix", "cas"], ["--mix", "ca=1"],
+                      ["--ttl", "5-1"], ["--ttl", "1x"], ["--mix", "cas"], ["--mix", "ca=1"],
                       ["--batch", "5", "--mix", "cas=1"], ["--transaction", "5", "--scan"],
                       ["--mix", "cas=1", "--keys", "100000001"], ["--watch-keys", "5"],
                       ["--watchers", "0"],

@@ -618,6 +618,13 @@ class Transactions(ClientDataCase):
             terminal.await_text(answer)
             terminal.await_text(value)
 
+    def test_a_tab_that_is_pasted_into_it_stays_one(self):
+        terminal = self.prompt()
+        terminal.await_text("kvstore> ")
+        terminal.type("txn\rset\tk\t'a\tb'\rcommit\r")
+        terminal.await_text("OK\r\n")
+        self.assertEqual(self.server.get("k"), b"a\tb")
+
     def test_lines_of_a_prompt_are_in_the_history(self):
         terminal = self.prompt()
         terminal.await_text("kvstore> ")
