@@ -19,6 +19,7 @@
 #include "core/service/audit.h"
 #include "core/service/guard.h"
 #include "core/service/health.h"
+#include "core/service/message.h"
 #include "core/service/reflection.h"
 #include "core/service/service.h"
 #include "core/signals.h"
@@ -284,6 +285,7 @@ static enum kv_code create_rpc(struct server *server, struct kv_status *status)
        .context = server->service,
        .answered = on_answered,
        .observer = server,
+       .describe = kv_message_describe,
        .private_paths = server->private_paths,
        .tls = server->tls,
    };

@@ -79,7 +79,8 @@ enum kv_code kv_call_may_begin(struct kv_call *call, struct kv_status *status)
    struct kv_rpc *rpc = call->worker->rpc;
    if (atomic_load(&rpc->stopping)) {
       atomic_store(&rpc->refused, true);
-      return kv_fail(status, KV_UNAVAILABLE, "the server is stopping; try again");
+      return kv_fail_reason(status, KV_UNAVAILABLE, "STOPPING",
+                            "the server is stopping; try again");
    }
    if (kv_call_deadline_passed(call))
       return kv_fail(status, KV_DEADLINE_EXCEEDED,
@@ -91,10 +92,10 @@ enum kv_code kv_call_may_begin(struct kv_call *call, struct kv_status *status)
 
 enum kv_code kv_call_refuse_unknown(struct kv_slice path, struct kv_status *status)
 {
-   return kv_fail(status, KV_UNIMPLEMENTED,
-                  "unknown method \"%.*s\"; this server may be older than the client",
-                  (int)(path.size < METHOD_TEXT_MAX ? path.size : METHOD_TEXT_MAX),
-                  (const char *)path.data);
+   return kv_fail_reason(status, KV_UNIMPLEMENTED, "METHOD_UNKNOWN",
+                         "unknown method \"%.*s\"; this server may be older than the client",
+                         (int)(path.size < METHOD_TEXT_MAX ? path.size : METHOD_TEXT_MAX),
+                         (const char *)path.data);
 }
 
 enum kv_code kv_call_refuse_metadata(size_t size, struct kv_status *status)
@@ -115,9 +116,9 @@ static void begin(struct kv_call *call)
    struct kv_status status;
    bool ready;
    if (kv_call_may_begin(call, &status) != KV_OK)
-      kv_call_fail(call, status.code, status.text);
+      kv_call_refuse(call, &status);
    else if (call->engine->join_request(call, &ready, &request, &status) != KV_OK)
-      kv_call_fail(call, status.code, status.text);
+      kv_call_refuse(call, &status);
    else if (!ready)
       kv_turn_go_on(call, begin);
    else
@@ -306,6 +307,26 @@ void kv_call_fail(struct kv_call *call, enum kv_code code, const char *text)
    char shown[KV_STATUS_TEXT_SIZE];
    kv_call_shown(call, text, shown);
    end(call, code, shown);
+}
+
+struct kv_slice kv_call_details(const struct kv_call *call, const struct kv_status *status,
+                                uint8_t details[KV_RPC_DETAILS_MAX])
+{
+   const struct kv_rpc_options *options = &call->worker->rpc->options;
+   char shown[KV_STATUS_TEXT_SIZE];
+   if (!status->reason || !options->describe)
+      return kv_slice(NULL, 0);
+   kv_call_shown(call, status->text, shown);
+   return kv_slice(details, options->describe(status, shown, details));
+}
+
+void kv_call_refuse(struct kv_call *call, const struct kv_status *status)
+{
+   uint8_t buffer[KV_RPC_DETAILS_MAX];
+   const struct kv_slice details = kv_call_details(call, status, buffer);
+   if (details.size > 0 && !call->given_to_handler)
+      kv_call_add_metadata(call, KV_RPC_TRAILING, KV_RPC_STATUS_DETAILS, details);
+   kv_call_fail(call, status->code, status->text);
 }
 
 void kv_call_send(struct kv_call *call)

@@ -76,6 +76,11 @@ bool kv_call_deadline_passed(const struct kv_call *call);
  * bytes, more than the limit. */
 enum kv_code kv_call_refuse_unknown(struct kv_slice path, struct kv_status *status);
 enum kv_code kv_call_refuse_metadata(size_t size, struct kv_status *status);
+/* What programs are told of a failure, in `details`; empty: it has no reason. */
+struct kv_slice kv_call_details(const struct kv_call *call, const struct kv_status *status,
+                                uint8_t details[KV_RPC_DETAILS_MAX]);
+/* As kv_call_fail, with the details; but for a stream that its handler has, on whichever thread. */
+void kv_call_refuse(struct kv_call *call, const struct kv_status *status);
 /* The reply waits for the client: releases what a large request took. */
 void kv_call_drop_large_request(struct kv_call *call);
 /* A large call is to be begun; false when there is no memory to work on it yet. */

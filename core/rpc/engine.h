@@ -78,8 +78,10 @@ struct kv_engine {
    enum kv_code (*join_request)(struct kv_call *call, bool *ready, struct kv_slice *request,
                                 struct kv_status *status);
    /* Ends the call at once, whatever of its reply is still to leave. It closes later, not within
-    * this. */
-   void (*abort)(struct kv_call *call, enum kv_code code, const char *text);
+    * this. `details` go along as KV_RPC_STATUS_DETAILS, unless they are empty; the library of
+    * engine grpc cannot send them. */
+   void (*abort)(struct kv_call *call, enum kv_code code, const char *text,
+                 struct kv_slice details);
 };
 
 extern const struct kv_engine kv_engine_grpc;

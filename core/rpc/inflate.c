@@ -84,8 +84,8 @@ static bool grow(struct kv_inflater *inflater)
 
 static enum kv_code too_large(size_t size_max, struct kv_status *status)
 {
-   return kv_fail(
-       status, KV_RESOURCE_EXHAUSTED,
+   return kv_fail_reason(
+       status, KV_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
        "the request decompresses to more than %zu bytes (server setting max-message-size)",
        size_max);
 }

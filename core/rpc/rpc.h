@@ -129,6 +129,9 @@ enum kv_rpc_metadata {
    KV_RPC_TRAILING, /* with the status */
 };
 
+/* Bytes of a google.rpc.Status, at most. */
+#define KV_RPC_DETAILS_MAX (KV_STATUS_TEXT_SIZE + 512)
+
 struct kv_rpc_options {
    struct kv_admission admission; /* who may come in */
    const char *wire;              /* the engine's name; NULL: the default */
@@ -157,6 +160,11 @@ struct kv_rpc_options {
     * for the call. It must not wait for anything, nor keep the call. */
    void (*answered)(void *observer, const struct kv_rpc_answer *answer);
    void *observer;
+   /* May be NULL. Encodes what programs are to know of a failure that has a reason and that no
+    * handler has seen, as a google.rpc.Status with the text that the client is shown; returns its
+    * size. Any thread. */
+   size_t (*describe)(const struct kv_status *status, const char *shown,
+                      uint8_t details[KV_RPC_DETAILS_MAX]);
    /* Paths that no failure's text shows to clients; NULL ends them. They must outlive the server.
     * May be NULL. */
    const char *const *private_paths;

@@ -67,21 +67,22 @@ static void count_kept(struct kv_call *call)
 
 /* At once, as a status would wait behind the reply. Only what has changed nothing may be called
  * aborted or refused, as clients send that again. */
-static void end(struct kv_call *call, const struct kv_status *status)
+static void end(struct kv_call *call, struct kv_status *status)
 {
    const struct kv_rpc_method *method = call->method;
-   char text[KV_STATUS_TEXT_SIZE];
-   snprintf(text, sizeof text, "%s", status->text);
+   uint8_t details[KV_RPC_DETAILS_MAX];
+   char *text = status->text;
    size_t size = strlen(text);
    if (method && method->resume && call->given_to_handler)
-      method->resume(method->service, call, text + size, sizeof text - size);
-   bool carried_out = kv_charge_is_carried_out(&call->charge);
-   if (carried_out)
-      snprintf(text + size, sizeof text - size, "; the call itself has taken effect");
+      method->resume(method->service, call, text + size, sizeof status->text - size);
+   if (kv_charge_is_carried_out(&call->charge)) {
+      snprintf(text + size, sizeof status->text - size, "; the call itself has taken effect");
+      status->code = KV_INTERNAL;
+      status->reason = NULL;
+   }
    call->progress.ended = true;
-   const enum kv_code code = carried_out ? KV_INTERNAL : status->code;
-   kv_call_report(call, code);
-   call->engine->abort(call, code, text);
+   kv_call_report(call, status->code);
+   call->engine->abort(call, status->code, text, kv_call_details(call, status, details));
 }
 
 static void end_for_memory(struct kv_call *call)
@@ -109,9 +110,10 @@ static void check_time(struct kv_call *call)
        call->progress.still < longest)
       return;
    struct kv_status status;
-   kv_fail(&status, KV_ABORTED, "the client has not %s for %lld s (server setting reader-timeout)",
-           awaits_reader(call) ? "read what it was sent" : "sent the rest of its request",
-           (long long)call->progress.still * LOOK_MS / 1000);
+   kv_fail_reason(&status, KV_ABORTED, "CLIENT_TOO_SLOW",
+                  "the client has not %s for %lld s (server setting reader-timeout)",
+                  awaits_reader(call) ? "read what it was sent" : "sent the rest of its request",
+                  (long long)call->progress.still * LOOK_MS / 1000);
    end(call, &status);
 }
 

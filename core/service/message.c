@@ -1,6 +1,7 @@
 #include "core/service/message.h"
 
 #include "core/service/validate.h"
+#include "core/support/invariant.h"
 
 #include "google/rpc/error_details.pb-c.h"
 #include "google/rpc/status.pb-c.h"
@@ -12,6 +13,9 @@
 /* What a decoded request may take in memory beyond its own size. It limits a message to some
  * 100,000 operations: without it, two bytes on the wire become hundreds here. */
 #define DECODED_EXTRA_MAX ((size_t)32 * 1024 * 1024)
+
+/* Of an ErrorInfo: a reason, the domain, and a number as metadata. */
+#define INFO_SIZE_MAX ((size_t)256)
 
 /* Bytes of a name that an error's text shows. */
 #define SHOWN_MAX ((size_t)128)
@@ -107,37 +111,46 @@ void kv_message_reply(struct kv_call *call, const ProtobufCMessage *message)
       kv_call_reply(call);
 }
 
-/* Where there is no memory for it the client has code and text all the same. `metadata` may be
- * NULL. */
-static void add_reason(struct kv_call *call, const struct kv_status *status,
-                       Google__Rpc__MapEntry *metadata)
+/* `metadata` may be NULL. */
+static size_t describe(const struct kv_status *status, const char *shown,
+                       Google__Rpc__MapEntry *metadata, uint8_t details[KV_RPC_DETAILS_MAX])
 {
+   uint8_t packed_info[INFO_SIZE_MAX];
    Google__Rpc__ErrorInfo info = GOOGLE__RPC__ERROR_INFO__INIT;
    info.reason = kv_message_bytes(kv_slice_of(status->reason));
    info.n_metadata = metadata ? 1 : 0;
    info.metadata = &metadata;
    info.domain = kv_message_bytes(kv_slice_of("kvstore"));
-   struct kv_builder builder = {.arena = kv_call_arena(call)};
-   size_t info_size = google__rpc__error_info__get_packed_size(&info);
-   uint8_t *packed_info = kv_build_array(&builder, info_size);
+   KV_INVARIANT(google__rpc__error_info__get_packed_size(&info) <= sizeof packed_info);
 
-   char shown[KV_STATUS_TEXT_SIZE];
-   kv_call_shown(call, status->text, shown);
-   Google__Protobuf__Any detail = GOOGLE__PROTOBUF__ANY__INIT, *details = &detail;
+   Google__Protobuf__Any detail = GOOGLE__PROTOBUF__ANY__INIT, *only = &detail;
    detail.type_url = "type.googleapis.com/google.rpc.ErrorInfo";
-   detail.value = kv_message_bytes(kv_slice(packed_info, info_size));
+   detail.value =
+       kv_message_bytes(kv_slice(packed_info, google__rpc__error_info__pack(&info, packed_info)));
    Google__Rpc__Status message = GOOGLE__RPC__STATUS__INIT;
    message.code = (int32_t)status->code;
    message.message = kv_message_bytes(kv_slice(shown, kv_validate_text(kv_slice_of(shown))));
    message.n_details = 1;
-   message.details = &details;
-   size_t size = google__rpc__status__get_packed_size(&message);
-   uint8_t *packed = kv_build_array(&builder, size);
-   if (builder.exhausted)
-      return;
-   google__rpc__error_info__pack(&info, packed_info);
-   google__rpc__status__pack(&message, packed);
-   kv_call_add_metadata(call, KV_RPC_TRAILING, KV_RPC_STATUS_DETAILS, kv_slice(packed, size));
+   message.details = &only;
+   KV_INVARIANT(google__rpc__status__get_packed_size(&message) <= KV_RPC_DETAILS_MAX);
+   return google__rpc__status__pack(&message, details);
+}
+
+size_t kv_message_describe(const struct kv_status *status, const char *shown,
+                           uint8_t details[KV_RPC_DETAILS_MAX])
+{
+   return describe(status, shown, NULL, details);
+}
+
+/* Where there is no memory for it the client has code and text all the same. */
+static void add_reason(struct kv_call *call, const struct kv_status *status,
+                       Google__Rpc__MapEntry *metadata)
+{
+   char shown[KV_STATUS_TEXT_SIZE];
+   uint8_t details[KV_RPC_DETAILS_MAX];
+   kv_call_shown(call, status->text, shown);
+   const size_t size = describe(status, shown, metadata, details);
+   kv_call_add_metadata(call, KV_RPC_TRAILING, KV_RPC_STATUS_DETAILS, kv_slice(details, size));
 }
 
 void kv_message_fail(struct kv_call *call, const struct kv_status *status)

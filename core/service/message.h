@@ -61,6 +61,9 @@ void kv_message_fail(struct kv_call *call, const struct kv_status *status);
  * status has a reason. */
 void kv_message_fail_numbered(struct kv_call *call, const struct kv_status *status,
                               const char *name, uint64_t value);
+/* For kv_rpc_options.describe. */
+size_t kv_message_describe(const struct kv_status *status, const char *shown,
+                           uint8_t details[KV_RPC_DETAILS_MAX]);
 /* Fails the call because memory runs out. */
 void kv_message_out_of_memory(struct kv_call *call);
 

@@ -9,10 +9,12 @@ import secrets
 import sys
 import threading
 import time
+import unittest
 
 import grpc
 
 import harness
+import http2
 import reasons
 from watching import Stream
 from harness import PATIENCE, admin, data, health, health_grpc, kv
@@ -30,7 +32,8 @@ IN_SOURCES = (re.compile(r'kv_fail_reason\([^;"]*"([A-Z_]+)"'),
               re.compile(r'^#define KV_(?:REASON_)?([A-Z_]+) "\1"', re.MULTILINE),
               re.compile(r'^#define (?:KV_)?REASON_[A-Z_]+ "([A-Z_]+)"', re.MULTILINE),
               re.compile(r'[?:] "([A-Z]+_[A-Z_]+)"'))
-IN_THESE_TESTS = re.compile(r'self\.assert(?:Reason|Ends)\(\s*"([A-Z_]+)"')
+IN_THESE_TESTS = re.compile(r'self\.assert(?:Reason|Ends|Trailers)\(\s*"([A-Z_]+)"')
+BY_LIBRARY = "the library of engine grpc ends the call, without a reason"
 
 
 def page():
@@ -147,6 +150,15 @@ class ReasonCase(harness.Case):
         self.assertIn(grpc_code(answer.ended.code), self.documented[reason][0])
         self.assertTrue(answer.ended.message)
 
+    def assertTrailers(self, reason, connection):
+        """That the first call of a connection of http2.py fails as the page says."""
+        _, _, _, fields = connection.wait(
+            lambda kind, flags, *_: kind == http2.HEADERS and flags & http2.END_STREAM)
+        trailers = dict(fields)
+        self.assertEqual(len(fields), len(trailers), fields)
+        self.assertEqual(reasons.reason_in(trailers), reason, trailers)
+        self.assertIn(grpc_code(int(trailers["grpc-status"])), self.documented[reason][0])
+
     def raw(self, server, path, request):
         return server.channel.unary_unary(path, request_serializer=bytes,
                                           response_deserializer=bytes)(request, timeout=PATIENCE)
@@ -195,6 +207,16 @@ class Requests(ReasonCase):
         self.assertReason("REQUEST_TOO_LARGE", lambda: self.store.Transaction(
             data.TransactionRequest(success=expiries), timeout=PATIENCE))
 
+    @unittest.skipIf(harness.WIRE == "grpc", BY_LIBRARY)
+    def test_message_is_too_large(self):
+        self.assertReason("REQUEST_TOO_LARGE", lambda: self.store.Set(
+            data.SetRequest(key="k", value=bytes(5 << 20)), timeout=PATIENCE), "max-message-size")
+
+    def test_message_is_too_large_when_it_is_decompressed(self):
+        self.assertReason("REQUEST_TOO_LARGE", lambda: self.store.Set(
+            data.SetRequest(key="k", value=bytes(5 << 20)), timeout=PATIENCE,
+            compression=grpc.Compression.Gzip), "max-message-size")
+
     def test_page_token_is_of_another_request(self):
         for key in "ab":
             self.server.set(key, b"v")
@@ -210,6 +232,11 @@ class Requests(ReasonCase):
     def test_health_is_asked_about_another_service(self):
         self.assertReason("SERVICE_UNKNOWN", lambda: health_grpc.HealthStub(self.server.channel).Check(
             health.HealthCheckRequest(service="other"), timeout=PATIENCE))
+
+    def test_method_is_none_that_the_server_knows(self):
+        for _ in range(2):
+            self.assertReason("METHOD_UNKNOWN", lambda: self.raw(
+                self.server, "/kvstore.v1.KeyValueService/Other", b""), "Other")
 
     def test_method_has_another_name_by_now(self):
         self.assertReason("METHOD_MOVED", lambda: self.raw(
@@ -313,6 +340,18 @@ class State(ReasonCase):
             "--reader-timeout", "3600", "--workers", "1"])
         server.set("large", bytes(3 << 20))
         self.assertReason("WIRE_MEMORY_FULL", lambda: self.get_in_numbers(server), "max-wire-memory")
+
+    @unittest.skipIf(harness.WIRE == "grpc", BY_LIBRARY)
+    def test_client_reads_nothing(self):
+        server = self.start(mode="none", flags=["--reader-timeout", "1"])
+        watch = data.WatchRequest(create=data.WatchRequest.Create(ranges=[data.KeyRange()]))
+        # The second watch fails the stream, behind an answer that nobody reads.
+        twice = 2 * http2.message(watch.SerializeToString())
+        for method, requests in (("Scan", http2.message(b"")), ("Watch", twice)):
+            connection = http2.Connection(server.port, http2.settings((http2.INITIAL_WINDOW, 0)))
+            self.addCleanup(connection.close)
+            connection.send(http2.call(1, http2.KEYVALUE + method, requests))
+            self.assertTrailers("CLIENT_TOO_SLOW", connection)
 
     @staticmethod
     def get_in_numbers(server):

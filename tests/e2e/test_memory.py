@@ -7,6 +7,7 @@ import urllib.parse
 import grpc
 import harness
 import http2
+import reasons
 from harness import admin, data, kv, setting
 
 MIB = 1 << 20
@@ -21,7 +22,19 @@ def status_of(connection, stream=1):
     if not answer:
         raise AssertionError("the connection was closed")
     trailers = dict(answer[3])
-    return int(trailers["grpc-status"]), urllib.parse.unquote(trailers.get("grpc-message", ""))
+    code, text = int(trailers["grpc-status"]), urllib.parse.unquote(trailers.get("grpc-message", ""))
+    # The library of engine grpc sends none with a call that is ended from outside.
+    if harness.WIRE != "grpc":
+        assert reasons.reason_in(trailers) == reason_for(code, text), (trailers, text)
+    return code, text
+
+
+def reason_for(code, text):
+    if code == ABORTED:
+        return "CLIENT_TOO_SLOW"
+    if code != RESOURCE_EXHAUSTED:
+        return None
+    return "REQUEST_TOO_LARGE" if "max-message-size" in text else "WIRE_MEMORY_FULL"
 
 
 def get(key):

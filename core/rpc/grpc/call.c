@@ -263,7 +263,9 @@ void kv_grpc_end(struct kv_call *base, enum kv_code code, const char *text)
       end_unary(call, code, text);
 }
 
-void kv_grpc_abort(struct kv_call *call, enum kv_code code, const char *text)
+void kv_grpc_abort(struct kv_call *call, enum kv_code code, const char *text,
+                   struct kv_slice details)
 {
+   (void)details;
    grpc_call_cancel_with_status(kv_grpc_call_of(call)->grpc, (grpc_status_code)code, text, NULL);
 }

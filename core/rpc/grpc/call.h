@@ -79,7 +79,8 @@ uint8_t *kv_grpc_message(struct kv_call *call, size_t size);
 bool kv_grpc_insert(struct kv_call *call, size_t at, struct kv_slice bytes, struct kv_piece *piece);
 void kv_grpc_end(struct kv_call *call, enum kv_code code, const char *text);
 void kv_grpc_watch(struct kv_call *call);
-void kv_grpc_abort(struct kv_call *call, enum kv_code code, const char *text);
+void kv_grpc_abort(struct kv_call *call, enum kv_code code, const char *text,
+                   struct kv_slice details);
 
 /* ---- Batches ---- */
 /* Hands operations to gRPC, on any thread. Only a bug of this module makes it refuse them. */

@@ -70,7 +70,7 @@ bool kv_grpc_add_metadata(struct kv_call *base, enum kv_rpc_metadata where, cons
                           struct kv_slice value)
 {
    struct kv_grpc_call *call = kv_grpc_call_of(base);
-   if (kv_call_is_unary(base))
+   if (!base->method || kv_call_is_unary(base))
       return add(call, where, name, value);
    pthread_mutex_lock(&call->stream_lock);
    KV_INVARIANT(call->stream.over || where == KV_RPC_TRAILING || !call->stream.metadata_sent);

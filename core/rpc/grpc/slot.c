@@ -134,7 +134,7 @@ static void handle_unknown(void *owner, bool ok)
       kv_call_refuse_unknown(kv_slice(GRPC_SLICE_START_PTR(path), GRPC_SLICE_LENGTH(path)),
                              &status);
       atomic_fetch_add_explicit(&slot->worker->base.rpc->refused_calls, 1, memory_order_relaxed);
-      kv_call_fail(&call->base, status.code, status.text);
+      kv_call_refuse(&call->base, &status);
    } else {
       refuse(slot->worker, grpc, NULL, &status);
    }

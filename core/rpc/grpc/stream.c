@@ -99,12 +99,12 @@ static void deliver(struct kv_grpc_call *call)
    bool ready;
    base->packed = kv_grpc_is_packed(call->payload);
    if (!base->given_to_handler && kv_call_may_begin(base, &status) != KV_OK) {
-      kv_call_fail(base, status.code, status.text);
+      kv_call_refuse(base, &status);
    } else if (!call->payload && method->kind == KV_RPC_BIDI) {
       base->given_to_handler = true;
       method->half_closed(method->service, base);
    } else if (kv_grpc_join_request(base, &ready, &request, &status) != KV_OK) {
-      kv_call_fail(base, status.code, status.text);
+      kv_call_refuse(base, &status);
    } else {
       base->given_to_handler = true;
       method->request(method->service, base, request);

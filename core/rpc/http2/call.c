@@ -318,14 +318,15 @@ void kv_http2_drop_request(struct kv_call *base)
 }
 
 /* nghttp2 keeps the stream until the status has left; the call does not wait for that. */
-void kv_http2_abort(struct kv_call *base, enum kv_code code, const char *text)
+void kv_http2_abort(struct kv_call *base, enum kv_code code, const char *text,
+                    struct kv_slice details)
 {
    struct kv_http2_call *call = kv_http2_call_of(base);
    if (call->stream == 0)
       return;
    if (is_stream(call))
       atomic_store(&call->over, true);
-   kv_http2_response_abort(call, code, text);
+   kv_http2_response_abort(call, code, text, details);
    kv_http2_call_stream_closed(call);
    atomic_store(&base->cancelled, true);
 }
@@ -340,12 +341,12 @@ static void deliver(struct kv_http2_call *call)
    struct kv_status status;
    bool ready;
    if (!base->given_to_handler && kv_call_may_begin(base, &status) != KV_OK) {
-      kv_call_fail(base, status.code, status.text);
+      kv_call_refuse(base, &status);
    } else if (!call->request.delivered) {
       base->given_to_handler = true;
       base->method->half_closed(base->method->service, base);
    } else if (kv_http2_join_request(base, &ready, &message, &status) != KV_OK) {
-      kv_call_fail(base, status.code, status.text);
+      kv_call_refuse(base, &status);
    } else {
       base->given_to_handler = true;
       base->method->request(base->method->service, base, message);

@@ -105,6 +105,7 @@ enum kv_code kv_http2_join_request(struct kv_call *call, bool *ready, struct kv_
                                    struct kv_status *status);
 void kv_http2_begin_wait(struct kv_call *call);
 bool kv_http2_end_wait(struct kv_call *call);
-void kv_http2_abort(struct kv_call *call, enum kv_code code, const char *text);
+void kv_http2_abort(struct kv_call *call, enum kv_code code, const char *text,
+                    struct kv_slice details);
 
 #endif

@@ -410,7 +410,7 @@ static void refuse_unbegun(struct kv_http2_connection *connection)
    LIST_FOREACH (call, &connection->calls, siblings)
       if (call->open && call->request.only_one && !call->request.delivered && !call->answered &&
           kv_call_may_begin(&call->base, &status) != KV_OK)
-         kv_call_fail(&call->base, status.code, status.text);
+         kv_call_refuse(&call->base, &status);
 }
 
 void kv_http2_connection_drain(struct kv_http2_connection *connection)

@@ -15,10 +15,12 @@ static void turn_away(struct kv_http2_connection *connection, struct kv_http2_ca
 }
 
 static void refuse(struct kv_http2_connection *connection, struct kv_http2_call *call,
-                   enum kv_code code, const char *text)
+                   const struct kv_status *status)
 {
-   kv_call_report_refused(&call->base, call->head.method, code);
-   kv_http2_response_fail(call, code, text);
+   uint8_t details[KV_RPC_DETAILS_MAX];
+   kv_call_report_refused(&call->base, call->head.method, status->code);
+   kv_http2_response_fail(call, status->code, status->text,
+                          kv_call_details(&call->base, status, details));
    turn_away(connection, call);
 }
 
@@ -60,7 +62,7 @@ void kv_http2_open_call(struct kv_http2_connection *connection, struct kv_http2_
    else if (is_whole && !head->is_grpc)
       refuse_http(connection, call, "415");
    else if (begin_call(connection, call, &status) != KV_OK)
-      refuse(connection, call, status.code, status.text);
+      refuse(connection, call, &status);
    else
       call->open = true;
    if (!call->open)

@@ -18,10 +18,17 @@ void kv_http2_request_init(struct kv_http2_request *request)
    *request = (struct kv_http2_request){0};
 }
 
-static void fail(struct kv_http2_call *call, enum kv_code code, const char *text)
+static void refuse(struct kv_http2_call *call, const struct kv_status *status)
 {
    kv_http2_request_close(call);
-   kv_call_fail(&call->base, code, text);
+   kv_call_refuse(&call->base, status);
+}
+
+static void fail(struct kv_http2_call *call, enum kv_code code, const char *text)
+{
+   struct kv_status status;
+   kv_fail(&status, code, "%s", text);
+   refuse(call, &status);
 }
 
 /* ---- What is kept aside ---- */
@@ -145,18 +152,20 @@ static void begin_message(struct kv_http2_call *call)
 {
    struct kv_http2_request *request = &call->request;
    size_t max = call->base.worker->rpc->options.receive_message_max;
-   char text[160];
+   struct kv_status status;
    request->size = kv_framing_size(request->prefix);
    if (request->prefix[0] > 1) {
-      snprintf(text, sizeof text,
-               "a message begins with %u, which says neither that it is "
-               "compressed (1) nor that it is not (0)",
-               request->prefix[0]);
-      fail(call, KV_INTERNAL, text);
+      kv_fail(&status, KV_INTERNAL,
+              "a message begins with %u, which says neither that it is compressed (1) nor that it "
+              "is not (0)",
+              request->prefix[0]);
+      refuse(call, &status);
    } else if (request->size > max) {
-      snprintf(text, sizeof text, "the request has %zu bytes; the limit is %zu", request->size,
-               max);
-      fail(call, KV_RESOURCE_EXHAUSTED, text);
+      kv_fail_reason(&status, KV_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE",
+                     "the request has %zu bytes; the limit is %zu (server setting "
+                     "max-message-size); send less at once",
+                     request->size, max);
+      refuse(call, &status);
    } else {
       request->message = allocate(call, request->size);
       if (!request->message)

@@ -13,7 +13,7 @@
           NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE                             \
    }
 
-#define FIELDS_MAX (8 + KV_HTTP2_ADDED_MAX) /* of a block: ours, and the service's */
+#define FIELDS_MAX (9 + KV_HTTP2_ADDED_MAX) /* of a block: ours, and the service's */
 
 struct fields {
    nghttp2_nv items[FIELDS_MAX];
@@ -46,11 +46,10 @@ static void begin_response(struct kv_http2_connection *connection, struct fields
    connection->greeted = true;
 }
 
-static void add_metadata(struct fields *fields, const struct kv_http2_call *call,
-                         enum kv_rpc_metadata where)
+static void add_initial(struct fields *fields, const struct kv_http2_call *call)
 {
    for (const struct kv_http2_added *added = call->added; added; added = added->next)
-      if (added->where == where)
+      if (added->where == KV_RPC_INITIAL)
          add_copy(fields, added->name, added->value.data, added->value.size);
 }
 
@@ -68,32 +67,47 @@ static void add_status(struct fields *fields, enum kv_code code, const char *tex
 }
 
 typedef char encoded_message[KV_STATUS_TEXT_SIZE * KV_FIELDS_MESSAGE_GROWTH];
+typedef char encoded_details[KV_RPC_DETAILS_MAX / 3 * 4 + 4];
 
-void kv_http2_response_fail(const struct kv_http2_call *call, enum kv_code code, const char *text)
+/* `details`, where there are any, are in place of the handler's, whose status does not go out. */
+static void add_trailing(struct fields *fields, const struct kv_http2_call *call,
+                         struct kv_slice details, encoded_details encoded)
+{
+   if (details.size > 0)
+      add_copy(fields, KV_RPC_STATUS_DETAILS, encoded, kv_fields_encode_binary(details, encoded));
+   for (const struct kv_http2_added *added = call->added; added; added = added->next)
+      if (added->where == KV_RPC_TRAILING &&
+          (details.size == 0 || strcmp(added->name, KV_RPC_STATUS_DETAILS) != 0))
+         add_copy(fields, added->name, added->value.data, added->value.size);
+   if (call->lists_encodings)
+      add_encodings(fields);
+}
+
+void kv_http2_response_fail(const struct kv_http2_call *call, enum kv_code code, const char *text,
+                            struct kv_slice details)
 {
    struct kv_http2_connection *connection = kv_http2_call_connection(call);
    encoded_message message;
+   encoded_details encoded;
    struct fields fields = {.count = 0};
    begin_response(connection, &fields);
    add_status(&fields, code, text, message);
-   add_metadata(&fields, call, KV_RPC_INITIAL);
-   add_metadata(&fields, call, KV_RPC_TRAILING);
-   if (call->lists_encodings)
-      add_encodings(&fields);
+   add_initial(&fields, call);
+   add_trailing(&fields, call, details, encoded);
    kv_http2_connection_check(connection, nghttp2_submit_response(connection->session, call->stream,
                                                                  fields.items, fields.count, NULL));
    kv_http2_connection_touch(connection);
 }
 
-static void submit_trailer(const struct kv_http2_call *call, enum kv_code code, const char *text)
+static void submit_trailer(const struct kv_http2_call *call, enum kv_code code, const char *text,
+                           struct kv_slice details)
 {
    struct kv_http2_connection *connection = kv_http2_call_connection(call);
    encoded_message message;
+   encoded_details encoded;
    struct fields fields = {.count = 0};
    add_status(&fields, code, text, message);
-   add_metadata(&fields, call, KV_RPC_TRAILING);
-   if (call->lists_encodings)
-      add_encodings(&fields);
+   add_trailing(&fields, call, details, encoded);
    kv_http2_connection_check(connection, nghttp2_submit_trailer(connection->session, call->stream,
                                                                 fields.items, fields.count));
 }
@@ -135,7 +149,7 @@ static ssize_t on_read(nghttp2_session *session, int32_t stream, uint8_t *buffer
       return (ssize_t)size;
    if (call->answered) {
       *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-      submit_trailer(call, call->code, call->text ? call->text : "");
+      submit_trailer(call, call->code, call->text ? call->text : "", kv_slice(NULL, 0));
    } else if (left == 0) {
       return NGHTTP2_ERR_DEFERRED;
    }
@@ -171,7 +185,7 @@ static void respond(struct kv_http2_call *call)
       struct fields fields = {.count = 0};
       call->responded = true;
       begin_response(connection, &fields);
-      add_metadata(&fields, call, KV_RPC_INITIAL);
+      add_initial(&fields, call);
       kv_http2_connection_check(connection,
                                 nghttp2_submit_response(connection->session, call->stream,
                                                         fields.items, fields.count, &provider));
@@ -189,20 +203,21 @@ void kv_http2_response_send(struct kv_http2_call *call)
 void kv_http2_response_end(struct kv_http2_call *call)
 {
    if (call->code != KV_OK && !call->responded)
-      kv_http2_response_fail(call, call->code, call->text);
+      kv_http2_response_fail(call, call->code, call->text, kv_slice(NULL, 0));
    else if (call->code == KV_OK && kv_call_is_unary(&call->base))
       kv_http2_response_send(call);
    else
       respond(call);
 }
 
-void kv_http2_response_abort(struct kv_http2_call *call, enum kv_code code, const char *text)
+void kv_http2_response_abort(struct kv_http2_call *call, enum kv_code code, const char *text,
+                             struct kv_slice details)
 {
    struct kv_http2_connection *connection = kv_http2_call_connection(call);
    nghttp2_session_set_stream_user_data(connection->session, call->stream, NULL);
    if (call->responded)
-      submit_trailer(call, code, text);
+      submit_trailer(call, code, text, details);
    else
-      kv_http2_response_fail(call, code, text);
+      kv_http2_response_fail(call, code, text, details);
    kv_http2_connection_touch(connection);
 }

@@ -14,10 +14,13 @@
 void kv_http2_response_send(struct kv_http2_call *call);
 /* The call's end: with its code and text; unary: OK with the message, which is sealed. */
 void kv_http2_response_end(struct kv_http2_call *call);
-/* The end at once, whatever is still to be sent; the stream does not know the call any more. */
-void kv_http2_response_abort(struct kv_http2_call *call, enum kv_code code, const char *text);
+/* The end at once, whatever is still to be sent; the stream does not know the call any more.
+ * `details`: as for kv_engine.abort. */
+void kv_http2_response_abort(struct kv_http2_call *call, enum kv_code code, const char *text,
+                             struct kv_slice details);
 /* A status and nothing else. */
-void kv_http2_response_fail(const struct kv_http2_call *call, enum kv_code code, const char *text);
+void kv_http2_response_fail(const struct kv_http2_call *call, enum kv_code code, const char *text,
+                            struct kv_slice details);
 /* An answer of HTTP's, where the request is none of gRPC's. */
 void kv_http2_response_http(const struct kv_http2_call *call, const char *status);
 
