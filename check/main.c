@@ -127,7 +127,7 @@ static int check_backup(const char *path)
       shown_line(
           stdout,
           "%s: sound: %llu keys, %llu %sbytes, version %llu, of store %s in mode %s, made %s", path,
-          (unsigned long long)backup.keys, (unsigned long long)backup.bytes,
+          (unsigned long long)(backup.keys - backup.hidden), (unsigned long long)backup.bytes,
           backup.sealed ? "encrypted " : "", (unsigned long long)backup.sequence, uuid,
           backup.active.plugin, made);
    } else {
@@ -150,7 +150,8 @@ static int restore_backup(const char *path, const char *directory)
    int result = EXIT_SOUND;
    if (code == KV_OK) {
       shown_line(stdout, "%s: restored %llu keys at version %llu", output,
-                 (unsigned long long)backup.keys, (unsigned long long)backup.sequence);
+                 (unsigned long long)(backup.keys - backup.hidden),
+                 (unsigned long long)backup.sequence);
       if (!same)
          shown_line(stdout,
                     "The store was in mode %s, which this program cannot write; the copy is in "

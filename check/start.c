@@ -36,7 +36,7 @@ bool start_describe(struct kv_store *store, struct start *start)
    const struct kv_version *version = kv_store_view_version(view);
    start->outcome = START_REACHES;
    start->sequence = kv_version_sequence(version);
-   start->keys = kv_version_count(version);
+   start->keys = kv_version_client_count(version);
    start->bytes = kv_version_bytes(version);
    kv_store_view_destroy(view);
    return make_digests(store, start);

@@ -39,8 +39,9 @@ int storage_log_create(const kvs_host *host, const struct storage_log_settings *
 void storage_log_destroy(struct storage_log *log);
 
 /* Hands what the log holds above the snapshot to host->load, makes it durable, and prepares for
- * writing. Returns what storage_recovery_read and _settle return, or KVS_NO_SPACE when not even a first segment could be begun.
- * *last_sequence is the log's. Call it once, before any function below. */
+ * writing. Returns what storage_recovery_read and _settle return, or KVS_NO_SPACE when not even a
+ * first segment could be begun. *last_sequence is the log's. Call it once, before any function
+ * below. */
 int storage_log_load(struct storage_log *log, const struct storage_snapshot_found *base,
                      uint64_t *last_sequence, kvs_error *error);
 

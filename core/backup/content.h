@@ -22,6 +22,7 @@ struct kv_backup_content {
    uint8_t store_id[16];
    struct kv_active active; /* the mode that the store was in */
    uint64_t sequence, keys, bytes;
+   uint64_t hidden;    /* keys that are the server's own (store.h); 0 of what is sealed */
    int64_t created_ms; /* Unix time */
    bool sealed;        /* keys, bytes and records are what that mode makes of the data */
 };

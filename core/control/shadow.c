@@ -109,7 +109,7 @@ static enum kv_code compare(struct kv_shadow_run *run, struct kv_store *second)
    if (loaded) {
       const struct kv_version *version = kv_store_view_version(loaded);
       report->loaded_sequence = kv_version_sequence(version);
-      report->loaded_keys = kv_version_count(version);
+      report->loaded_keys = kv_version_client_count(version);
       report->loaded_bytes = kv_version_bytes(version);
       kv_store_view_destroy(loaded);
    }
@@ -183,7 +183,7 @@ static void end_mirror(struct kv_shadow_run *run)
       return;
    const struct kv_version *version = kv_store_view_version(run->view);
    report->sequence = kv_version_sequence(version);
-   report->keys = kv_version_count(version);
+   report->keys = kv_version_client_count(version);
    report->bytes = kv_version_bytes(version);
    report->records = report->sequence - run->attached_sequence;
 }

@@ -80,7 +80,7 @@ static enum kv_code load_data(const struct kv_control_parts *parts, struct kv_ma
       return code;
    }
    result.first = start.first;
-   result.keys = kv_transaction_count(transaction);
+   result.keys = kv_transaction_client_count(transaction);
    result.bytes = kv_transaction_bytes(transaction);
    kv_transaction_commit(transaction, start.first);
    kv_changes_loaded(parts->changes, &start);

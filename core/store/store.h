@@ -118,6 +118,10 @@ const struct kv_entry *kv_transaction_find_expired(struct kv_transaction *transa
 /* Of the working version, as the functions of versions. */
 uint64_t kv_transaction_count(const struct kv_transaction *transaction);
 uint64_t kv_transaction_hidden_count(const struct kv_transaction *transaction);
+static inline uint64_t kv_transaction_client_count(const struct kv_transaction *transaction)
+{
+   return kv_transaction_count(transaction) - kv_transaction_hidden_count(transaction);
+}
 uint64_t kv_transaction_bytes(const struct kv_transaction *transaction);
 /* Publishes the working version as the state at `sequence`, which is above that of the current one;
  * when nothing was changed it may also be the same, and nothing happens. Cannot fail. Frees the

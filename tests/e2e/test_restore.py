@@ -486,6 +486,38 @@ class Client(RestoreCase):
         self.assertEqual(done.stderr, b"")
         self.assertEqual(server.scan(), wanted)
 
+    def test_what_it_counts_are_keys_of_clients(self):
+        """What the server remembers of requests is in a backup, and is no key."""
+        key = os.path.join(self.folder, "key")
+        with open(key, "wb") as file:
+            file.write(os.urandom(32))
+        os.chmod(key, 0o600)
+        for mode, options in (("hybrid", []), ("encrypt", [f"key_file={key}", "inner=hybrid"])):
+            with self.subTest(mode):
+                server = self.start(data=mode, mode=mode, options=options)
+                for i in range(10):
+                    server.keyvalue.Set(harness.data.SetRequest(key=f"k{i}", request_id=f"id{i}"),
+                                        timeout=PATIENCE)
+                data = self.back_up(server)
+                self.assertEqual(self.restore(server, data, validate_only=True).keys, 10)
+                answer = self.restore(server, data, replace_existing=True)
+                self.assertEqual((answer.keys, answer.replaced_keys), (10, 10))
+                if mode == "hybrid":
+                    path, directory = self.file(data), os.path.join(self.folder, "restored")
+                    self.assertIn("sound: 10 keys, ", self.check("backup", path))
+                    self.assertIn("restored 10 keys ", self.check("restore", path, directory))
+                    self.assertIn(" 10 keys", self.check(directory))
+                server.kill9()
+                server = self.start(data=mode)
+                self.assertEqual(server.status().recovery.keys, 10)
+                server.stop()
+
+    def check(self, *arguments):
+        done = subprocess.run([os.path.join(BIN, "kvstore-check"), *arguments], capture_output=True,
+                              timeout=PATIENCE, check=False, encoding="utf-8")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
     def test_control_characters_in_a_crafted_mode_are_shown_escaped(self):
         server, data, _ = self.backed_up()
         path = self.file(backup_files.change(data, plugin="hyb\x1b]0;rid"))

@@ -59,7 +59,7 @@ class RestoreCase(harness.Case):
         names = os.listdir(server.data)
         self.assertEqual(len([name for name in names if name.startswith("gen-")]), 1, names)
         self.assertEqual([name for name in names if not name.startswith("gen-")
-                          and name not in ("ACTIVE", "LOCK")], [])
+                          and name not in ("ACTIVE", "LOCK", "VERSIONS")], [])
         wait_for(lambda: not self.put_aside(server))
 
     def put_aside(self, server):

@@ -103,6 +103,12 @@ static bool is_closed(void *context)
    return closed;
 }
 
+/* The clients'. */
+static uint64_t keys_of(const struct kv_backup_content *content)
+{
+   return content->keys - content->hidden;
+}
+
 /* What the live data is now. */
 static enum kv_code look_at_store(struct job *job, uint64_t *bytes, struct kv_status *status)
 {
@@ -186,6 +192,7 @@ static enum kv_code unseal(struct job *job, struct kv_transaction *transaction)
                             "the backup has %" PRIu64 " keys, of which %" PRIu64
                             " open; use another one",
                             content->keys, kv_transaction_count(transaction));
+   content->hidden = kv_transaction_hidden_count(transaction);
    content->bytes = kv_transaction_bytes(transaction);
    return KV_OK;
 }
@@ -241,7 +248,7 @@ static enum kv_code replace(struct job *job, struct kv_status *status)
       kv_log(KV_LOG_INFO,
              "restored a backup of version %" PRIu64 ": %" PRIu64 " keys in place of %" PRIu64
              "; the store goes on from version %" PRIu64,
-             job->content.sequence, job->content.keys, job->replacement.replaced_keys,
+             job->content.sequence, keys_of(&job->content), job->replacement.replaced_keys,
              job->replacement.sequence);
    return status->code;
 }
@@ -260,7 +267,7 @@ static void free_job(struct job *job)
 static void answer(struct job *job)
 {
    Kvstore__V1__RestoreResponse response = KVSTORE__V1__RESTORE_RESPONSE__INIT;
-   response.keys = job->content.keys;
+   response.keys = keys_of(&job->content);
    response.bytes = job->content.bytes;
    response.backup_version = job->content.sequence;
    response.version = job->validate_only ? 0 : job->replacement.sequence;
