@@ -83,7 +83,9 @@ void kv_changes_load(struct kv_changes *changes, const kvs_record *record,
       replaced.version = kv_entry_version(previous);
       replaced.expires_at = kv_entry_expires_at(previous);
    }
-   kv_history_add(kv_watchers_history(changes->watchers), record, NULL, &replaced);
+   struct kv_history *history = kv_watchers_history(changes->watchers);
+   kv_history_add(history, record, NULL, &replaced);
+   kv_history_publish(history); /* nobody watches yet, and a batch would be held as a whole */
 }
 
 /* Where the plug-in has told no history, or one that ends earlier than its state. */

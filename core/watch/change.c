@@ -106,7 +106,15 @@ size_t kv_change_write(void *record, const struct kv_change *change)
    return head->size;
 }
 
-size_t kv_change_read(const void *record, struct kv_change *change)
+static void forget_previous(struct kv_change *change)
+{
+   change->knows_previous = change->existed = false;
+   change->previous = (struct kv_change_value){.entry = NULL};
+   change->previous_version = 0;
+   change->previous_expires_at = 0;
+}
+
+size_t kv_change_read(const void *record, bool with_previous, struct kv_change *change)
 {
    const uint8_t *at = record;
    struct head head;
@@ -135,6 +143,10 @@ size_t kv_change_read(const void *record, struct kv_change *change)
    change->value.bytes =
        change->value.entry ? kv_entry_value(change->value.entry) : kv_slice(at, head.value_size);
    at += head.value_size;
+   if (!with_previous) {
+      forget_previous(change);
+      return head.size;
+   }
    change->previous.bytes = change->previous.entry ? kv_entry_value(change->previous.entry)
                                                    : kv_slice(at, head.previous_size);
    return head.size;

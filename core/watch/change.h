@@ -57,7 +57,8 @@ static inline size_t kv_change_size_max(const struct kv_change *change)
 
 /* Returns its size. */
 size_t kv_change_write(void *record, const struct kv_change *change);
-/* Returns its size. What it gives lies in the record, and in entries that are kept. */
-size_t kv_change_read(const void *record, struct kv_change *change);
+/* Returns its size. What it gives lies in the record, and in entries that are kept. Without what it
+ * replaced where that entry may have been released. */
+size_t kv_change_read(const void *record, bool with_previous, struct kv_change *change);
 
 #endif

@@ -1,87 +1,63 @@
-#include "core/watch/history.h"
+#include "core/watch/history_internal.h"
 
-#include "core/support/cache_line.h"
 #include "core/support/invariant.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* How many segments a full history has, about: what is dropped at a time. */
-#define SEGMENTS 64u
+/* How many segments a full history has, about: what is dropped at a time. Fewer than the slots, as
+ * a change that does not fit closes the one before. */
+#define SEGMENTS 128u
 #define SEGMENT_SIZE_MIN ((size_t)64 * 1024)
-/* Held at a time; more than SEGMENTS, as a change that does not fit closes the one before. A power
- * of two. */
-#define SLOTS 256u
+/* Values that are kept close a segment when they take so many times its space, so that they can be
+ * dropped soon; the space that is left unused is at most an eighth of them. */
+#define KEPT_MAX(capacity) (8 * (capacity))
+/* Those of a batch that is larger than all that is to be held grow, lest it run out of slots. */
+#define CAPACITY(usual, of_batch) ((usual) << 2 * ((of_batch) / SEGMENTS))
 
-/* Of a position. */
-#define OFFSET_BITS 32
+/* Previous values: how much of the limit they may take, and from which size on they are kept apart
+ * from their change, to be given up before it. */
+#define PREVIOUS_MAX(limit) ((limit) / 4)
+#define PREVIOUS_KEEP_MIN ((size_t)4096)
 
-#define NO_PIN UINT64_MAX
-
-struct kv_history_segment {
-   uint64_t number;
-   uint64_t before;                           /* it has changes above this sequence */
-   uint64_t added_before;                     /* bytes of all changes of those before it */
-   enum kv_change_kind cut;                   /* what is between the one before and it; or 0 */
-   _Atomic(struct kv_history_segment *) next; /* the newer one */
-   struct kv_history_segment *next_dropped;
-   size_t capacity;
-   size_t used;   /* the writer's, until there is a newer one */
-   size_t kept;   /* bytes of values whose entries it keeps */
-   size_t values; /* how many those are */
-   _Alignas(KV_CHANGE_ALIGNMENT) uint8_t data[];
-};
-
-struct pin {
-   _Alignas(KV_CACHE_LINE) _Atomic uint64_t number; /* of the oldest segment needed, or NO_PIN */
-};
-
-struct kv_history {
-   /* Published by the writer. */
-   _Alignas(KV_CACHE_LINE) _Atomic uint64_t end;
-   _Atomic uint64_t added; /* bytes of all changes, ever */
-   _Atomic uint64_t last;
-   _Atomic uint64_t lowest;         /* version */
-   _Atomic uint64_t lowest_segment; /* its number; those below it are dropped */
-   _Atomic size_t bytes;
-   _Atomic(struct kv_history_segment *) slots[SLOTS];
-
-   /* The writer's. */
-   _Alignas(KV_CACHE_LINE) struct kv_history_segment *newest;
-   struct kv_history_segment *oldest;
-   struct kv_history_segment *dropped; /* some reader may still have them pinned */
-   struct kv_history_segment *spare;   /* of the usual size, or NULL */
-   uint64_t last_added;                /* sequence */
-   uint64_t added_so_far;              /* bytes */
-   enum kv_change_kind cut;            /* what the next segment begins with; or 0 */
-   size_t size_max, segment_size, held;
-
-   unsigned readers;
-   struct pin pins[];
-};
-
-/* ---- Segments: the writer ---- */
+/* ---- Giving up ---- */
 
 static size_t size_of(const struct kv_history_segment *segment)
 {
-   return sizeof *segment + segment->capacity + segment->kept;
+   return sizeof *segment + segment->capacity + segment->kept + segment->previous;
 }
 
-static void release_values(const struct kv_history_segment *segment)
+static struct kv_history_segment *next_of(const struct kv_history_segment *segment)
 {
-   size_t left = segment->values, offset = 0;
-   while (left > 0) {
+   return atomic_load_explicit(&segment->next, memory_order_relaxed);
+}
+
+static void release_values(struct kv_history_segment *segment)
+{
+   size_t offset = 0;
+   while (segment->kept_count > 0) {
       struct kv_change change;
-      offset += kv_change_read(segment->data + offset, &change);
-      left -= (change.value.entry ? 1u : 0u) + (change.previous.entry ? 1u : 0u);
+      offset += kv_change_read(segment->data + offset, false, &change);
+      segment->kept_count -= change.value.entry ? 1 : 0;
       kv_entry_release(change.value.entry);
+   }
+}
+
+static void release_previous(struct kv_history_segment *segment)
+{
+   size_t offset = 0;
+   while (segment->previous_count > 0) {
+      struct kv_change change;
+      offset += kv_change_read(segment->data + offset, true, &change);
+      segment->previous_count -= change.previous.entry ? 1 : 0;
       kv_entry_release(change.previous.entry);
    }
+   segment->previous = 0;
 }
 
 static void free_segment(struct kv_history *history, struct kv_history_segment *segment)
 {
+   release_previous(segment);
    release_values(segment);
    if (!history->spare && segment->capacity == history->segment_size)
       history->spare = segment;
@@ -92,7 +68,7 @@ static void free_segment(struct kv_history *history, struct kv_history_segment *
 /* The lowest number of a segment that some reader has pinned. */
 static uint64_t find_pin(const struct kv_history *history)
 {
-   uint64_t lowest = NO_PIN;
+   uint64_t lowest = KV_HISTORY_NO_PIN;
    for (unsigned i = 0; i < history->readers; i++) {
       uint64_t number = atomic_load(&history->pins[i].number);
       lowest = number < lowest ? number : lowest;
@@ -100,11 +76,18 @@ static uint64_t find_pin(const struct kv_history *history)
    return lowest;
 }
 
-static void free_dropped(struct kv_history *history)
+/* What is given up is freed when nobody has it pinned: whoever pins it after `lowest_segment` or
+ * `lowest_previous` was stored sees that, and whoever did before is seen. */
+static void free_given_up(struct kv_history *history)
 {
-   if (!history->dropped)
+   if (!history->dropped && history->unreleased == history->with_previous)
       return;
    const uint64_t pinned = find_pin(history);
+   while (history->unreleased != history->with_previous && history->unreleased->number < pinned) {
+      history->given_up -= history->unreleased->previous;
+      release_previous(history->unreleased);
+      history->unreleased = next_of(history->unreleased);
+   }
    struct kv_history_segment **at = &history->dropped, *segment;
    while ((segment = *at)) {
       if (segment->number >= pinned) {
@@ -112,8 +95,25 @@ static void free_dropped(struct kv_history *history)
          continue;
       }
       *at = segment->next_dropped;
+      history->given_up -= size_of(segment);
       free_segment(history, segment);
    }
+}
+
+static void give_up(struct kv_history *history, size_t size)
+{
+   history->held -= size;
+   history->given_up += size;
+}
+
+/* Of the oldest segment that has them. */
+static void drop_previous(struct kv_history *history)
+{
+   const struct kv_history_segment *segment = history->with_previous;
+   history->with_previous = next_of(segment);
+   history->previous -= segment->previous;
+   give_up(history, segment->previous);
+   atomic_store(&history->lowest_previous, segment->number + 1);
 }
 
 static void raise_lowest(struct kv_history *history, uint64_t version)
@@ -122,38 +122,48 @@ static void raise_lowest(struct kv_history *history, uint64_t version)
       atomic_store_explicit(&history->lowest, version, memory_order_relaxed);
 }
 
-/* What is dropped is freed when nobody has it pinned: whoever pins it after `lowest_segment` was
- * stored sees that, and whoever did before is seen. */
 static void drop_oldest(struct kv_history *history)
 {
    struct kv_history_segment *segment = history->oldest;
-   struct kv_history_segment *newer = atomic_load_explicit(&segment->next, memory_order_relaxed);
+   struct kv_history_segment *newer = next_of(segment);
+   if (history->with_previous == segment)
+      drop_previous(history);
+   if (history->unreleased == segment)
+      history->unreleased = newer;
    history->oldest = newer;
-   history->held -= size_of(segment);
+   give_up(history, size_of(segment) - segment->previous);
    raise_lowest(history, newer->before + 1);
    atomic_store(&history->lowest_segment, newer->number);
    segment->next_dropped = history->dropped;
    history->dropped = segment;
 }
 
-static bool is_too_large(const struct kv_history *history)
+/* Whether a segment has no part of the batch being added, and is not the only one. */
+static bool is_over(const struct kv_history *history, const struct kv_history_segment *segment)
 {
-   return history->held > history->size_max ||
-          history->newest->number - history->oldest->number >= SLOTS - 1;
+   return segment->number < history->batch_segment && segment != history->newest;
 }
 
 static void keep_to_limit(struct kv_history *history)
 {
-   while (history->oldest != history->newest && is_too_large(history))
+   while (history->previous > PREVIOUS_MAX(history->size_max) &&
+          is_over(history, history->with_previous))
+      drop_previous(history);
+   while (history->held > history->size_max && is_over(history, history->oldest))
       drop_oldest(history);
-   free_dropped(history);
-   atomic_store_explicit(&history->bytes, history->held, memory_order_relaxed);
+   free_given_up(history);
 }
+
+/* ---- Segments ---- */
 
 static struct kv_history_segment *allocate(struct kv_history *history, size_t size)
 {
    struct kv_history_segment *segment = history->spare;
-   size_t capacity = size > history->segment_size ? size : history->segment_size;
+   size_t capacity = history->segment_size;
+   if (history->has_batch)
+      capacity = CAPACITY(capacity, history->newest->number + 1 - history->batch_segment);
+   if (size > capacity)
+      capacity = size;
    if (segment && capacity == history->segment_size) {
       history->spare = NULL;
       return segment;
@@ -164,41 +174,50 @@ static struct kv_history_segment *allocate(struct kv_history *history, size_t si
    return segment;
 }
 
-/* A newest segment, with space for `size` bytes; false when memory runs out. */
-static bool extend(struct kv_history *history, size_t size)
+static void append(struct kv_history *history, struct kv_history_segment *segment)
 {
-   struct kv_history_segment *segment = allocate(history, size), *before = history->newest;
-   if (!segment)
-      return false;
-   segment->number = before ? before->number + 1 : 0;
-   segment->before = history->last_added;
-   segment->added_before = history->added_so_far;
-   segment->cut = history->cut;
-   segment->used = segment->kept = segment->values = 0;
-   atomic_init(&segment->next, NULL);
-   atomic_store_explicit(&history->slots[segment->number % SLOTS], segment, memory_order_release);
+   struct kv_history_segment *before = history->newest;
+   _Atomic(struct kv_history_segment *) *slot = &history->slots[segment->number % KV_HISTORY_SLOTS];
+   if (before && segment->number - history->oldest->number == KV_HISTORY_SLOTS)
+      drop_oldest(history); /* whatever it has: its slot is needed */
+   atomic_store_explicit(slot, segment, memory_order_release);
    if (before)
       atomic_store_explicit(&before->next, segment, memory_order_release);
    else
-      history->oldest = segment;
+      history->oldest = history->with_previous = history->unreleased = segment;
    history->newest = segment;
-   history->cut = 0;
    history->held += size_of(segment);
-   keep_to_limit(history);
+}
+
+/* A newest segment, with space for `size` bytes; false when memory runs out. */
+static bool extend(struct kv_history *history, size_t size)
+{
+   struct kv_history_segment *segment = allocate(history, size);
+   if (!segment)
+      return false;
+   segment->number = history->newest ? history->newest->number + 1 : 0;
+   segment->before = history->last_added;
+   segment->added_before = history->added_so_far;
+   segment->cut = history->cut;
+   segment->used = segment->kept = segment->previous = 0;
+   segment->kept_count = segment->previous_count = 0;
+   atomic_init(&segment->next, NULL);
+   append(history, segment);
+   history->cut = 0;
    return true;
 }
 
 /* ---- Adding ---- */
 
-/* A large value is kept with its entry, which is made where there is none. False when memory runs
- * out. */
-static bool keep_value(struct kv_change_value *value, struct kv_slice key)
+/* One of `size_min` bytes or more is kept with its entry, which is made where there is none, or
+ * where it is too small to be kept. False when memory runs out. */
+static bool keep_value(struct kv_change_value *value, size_t size_min, struct kv_slice key)
 {
-   if (value->bytes.size < KV_ENTRY_KEEP_MIN) {
+   if (value->bytes.size < size_min) {
       value->entry = NULL;
       return true;
    }
-   if (value->entry)
+   if (value->entry && value->bytes.size >= KV_ENTRY_KEEP_MIN)
       kv_entry_keep(value->entry);
    else
       value->entry = kv_entry_create(key, value->bytes, 0);
@@ -221,45 +240,58 @@ static void lose(struct kv_history *history, struct kv_change *change)
    cut(history, KV_CHANGE_LOST, change->sequence);
 }
 
-static void count_kept(struct kv_history *history, const struct kv_change_value *value)
+/* Returns the bytes of the entries that it keeps. */
+static size_t count_kept(struct kv_history *history, const struct kv_change *change)
 {
-   if (!value->entry)
-      return;
-   history->newest->values++;
-   history->newest->kept += value->bytes.size;
-   history->held += value->bytes.size;
-   history->added_so_far += value->bytes.size;
+   struct kv_history_segment *segment = history->newest;
+   if (!change->value.entry && !change->previous.entry)
+      return 0;
+   const size_t kept = change->value.entry ? change->value.bytes.size : 0;
+   const size_t previous = change->previous.entry ? change->previous.bytes.size : 0;
+   segment->kept_count += change->value.entry ? 1 : 0;
+   segment->previous_count += change->previous.entry ? 1 : 0;
+   segment->kept += kept;
+   segment->previous += previous;
+   history->previous += previous;
+   history->held += kept + previous;
+   return kept + previous;
 }
 
-/* Values that are kept close a segment, so that they can be dropped soon. */
 static bool needs_segment(const struct kv_history *history, size_t size)
 {
    const struct kv_history_segment *newest = history->newest;
-   return newest->capacity - newest->used < size || newest->kept > history->segment_size ||
-          history->cut != 0;
+   return newest->capacity - newest->used < size ||
+          newest->kept + newest->previous > KEPT_MAX(newest->capacity) || history->cut != 0 ||
+          (!history->has_batch && newest->capacity > history->segment_size);
+}
+
+/* The batch before may be given up from now on. */
+static void begin_batch(struct kv_history *history, uint64_t segment)
+{
+   history->has_batch = true;
+   history->batch_segment = segment;
+   keep_to_limit(history);
 }
 
 static void add(struct kv_history *history, struct kv_change *change)
 {
    const size_t size_max = kv_change_size_max(change);
-   struct kv_history_segment *segment = history->newest;
+   const bool extends = needs_segment(history, size_max);
    KV_INVARIANT(change->sequence > history->last_added);
-   if (needs_segment(history, size_max)) {
-      if (!extend(history, size_max)) {
-         lose(history, change);
-         return;
-      }
-      segment = history->newest;
-   }
-   const size_t size = kv_change_write(segment->data + segment->used, change);
-   segment->used += size;
-   history->added_so_far += size;
-   history->last_added = change->sequence;
-   if (!change->value.entry && !change->previous.entry)
+   if (!history->has_batch)
+      begin_batch(history, history->newest->number + (extends ? 1 : 0));
+   if (extends && !extend(history, size_max)) {
+      lose(history, change);
       return;
-   count_kept(history, &change->value);
-   count_kept(history, &change->previous);
-   keep_to_limit(history);
+   }
+   struct kv_history_segment *segment = history->newest;
+   const size_t size = kv_change_write(segment->data + segment->used, change);
+   const size_t kept = count_kept(history, change);
+   segment->used += size;
+   history->added_so_far += size + kept;
+   history->last_added = change->sequence;
+   if (extends || kept > 0)
+      keep_to_limit(history);
 }
 
 static enum kv_change_kind kind_of(const kvs_record *record)
@@ -269,8 +301,14 @@ static enum kv_change_kind kind_of(const kvs_record *record)
    return record->flags & KVS_RECORD_EXPIRED ? KV_CHANGE_EXPIRE : KV_CHANGE_DELETE;
 }
 
-static void set_previous(struct kv_change *change, const struct kv_history_previous *previous)
+/* Unless those of the batch would take too much. */
+static void set_previous(struct kv_history *history, struct kv_change *change,
+                         const struct kv_history_previous *previous)
 {
+   const size_t size = previous->existed ? previous->value.size : 0;
+   if (history->batch_previous + size > PREVIOUS_MAX(history->size_max))
+      return;
+   history->batch_previous += size;
    change->knows_previous = true;
    change->existed = previous->existed;
    if (!previous->existed)
@@ -294,12 +332,13 @@ void kv_history_add(struct kv_history *history, const kvs_record *record,
       change.value.entry = entry;
       change.expires_at = record->expires_at_ms;
       if (previous)
-         set_previous(&change, previous);
-      if (!keep_value(&change.value, change.key)) {
+         set_previous(history, &change, previous);
+      if (!keep_value(&change.value, KV_ENTRY_KEEP_MIN, change.key)) {
+         change.previous.entry = NULL;
          lose(history, &change);
          return;
       }
-      if (!keep_value(&change.previous, change.key)) {
+      if (!keep_value(&change.previous, PREVIOUS_KEEP_MIN, change.key)) {
          lose(history, &change);
          return;
       }
@@ -307,18 +346,21 @@ void kv_history_add(struct kv_history *history, const kvs_record *record,
    add(history, &change);
 }
 
-void kv_history_begin(struct kv_history *history, uint64_t sequence)
+static void begin_with(struct kv_history *history, enum kv_change_kind kind, uint64_t sequence)
 {
-   cut(history, KV_CHANGE_LOST, sequence);
+   cut(history, kind, sequence);
    (void)extend(history, 0); /* else with the next change */
    kv_history_publish(history);
 }
 
+void kv_history_begin(struct kv_history *history, uint64_t sequence)
+{
+   begin_with(history, KV_CHANGE_LOST, sequence);
+}
+
 void kv_history_replace(struct kv_history *history, uint64_t sequence)
 {
-   cut(history, KV_CHANGE_REPLACED, sequence);
-   (void)extend(history, 0); /* else with the next change */
-   kv_history_publish(history);
+   begin_with(history, KV_CHANGE_REPLACED, sequence);
 }
 
 void kv_history_reach(struct kv_history *history, uint64_t sequence)
@@ -332,9 +374,12 @@ void kv_history_reach(struct kv_history *history, uint64_t sequence)
 void kv_history_publish(struct kv_history *history)
 {
    const struct kv_history_segment *newest = history->newest;
+   history->has_batch = false;
+   history->batch_previous = 0;
+   atomic_store_explicit(&history->bytes, history->held + history->given_up, memory_order_relaxed);
    atomic_store_explicit(&history->added, history->added_so_far, memory_order_relaxed);
    atomic_store_explicit(&history->last, history->last_added, memory_order_relaxed);
-   atomic_store_explicit(&history->end, newest->number << OFFSET_BITS | newest->used,
+   atomic_store_explicit(&history->end, kv_history_place(newest, newest->used),
                          memory_order_release);
 }
 
@@ -343,7 +388,7 @@ void kv_history_publish(struct kv_history *history)
 struct kv_history *kv_history_create(size_t size, unsigned readers)
 {
    KV_INVARIANT(size >= KV_HISTORY_SIZE_MIN);
-   const size_t own = sizeof(struct kv_history) + readers * sizeof(struct pin);
+   const size_t own = sizeof(struct kv_history) + readers * sizeof(struct kv_history_pin);
    struct kv_history *history = aligned_alloc(KV_CACHE_LINE, own);
    if (!history)
       return NULL;
@@ -353,173 +398,23 @@ struct kv_history *kv_history_create(size_t size, unsigned readers)
    history->segment_size -= sizeof(struct kv_history_segment);
    history->readers = readers;
    for (unsigned i = 0; i < readers; i++)
-      atomic_init(&history->pins[i].number, NO_PIN);
+      atomic_init(&history->pins[i].number, KV_HISTORY_NO_PIN);
    atomic_init(&history->lowest, 1);
-   if (extend(history, 0))
-      return history;
-   free(history);
-   return NULL;
+   if (!extend(history, 0)) {
+      free(history);
+      return NULL;
+   }
+   atomic_init(&history->bytes, history->held);
+   return history;
 }
 
 void kv_history_destroy(struct kv_history *history)
 {
-   KV_INVARIANT(find_pin(history) == NO_PIN);
+   KV_INVARIANT(find_pin(history) == KV_HISTORY_NO_PIN);
    while (history->oldest != history->newest)
       drop_oldest(history);
-   free_dropped(history);
+   free_given_up(history);
    free_segment(history, history->newest);
    free(history->spare);
    free(history);
-}
-
-/* ---- Reading ---- */
-
-uint64_t kv_history_end(const struct kv_history *history)
-{
-   return atomic_load_explicit(&history->end, memory_order_acquire);
-}
-
-uint64_t kv_history_last(const struct kv_history *history)
-{
-   return atomic_load_explicit(&history->last, memory_order_relaxed);
-}
-
-uint64_t kv_history_lowest(const struct kv_history *history)
-{
-   return atomic_load_explicit(&history->lowest, memory_order_relaxed);
-}
-
-size_t kv_history_bytes(const struct kv_history *history)
-{
-   return atomic_load_explicit(&history->bytes, memory_order_relaxed);
-}
-
-static size_t offset_of(uint64_t position)
-{
-   return (size_t)(position & UINT32_MAX);
-}
-
-static uint64_t position_of(const struct kv_history_segment *segment, size_t offset)
-{
-   return segment->number << OFFSET_BITS | offset;
-}
-
-/* The segment, which it pins with all behind it; NULL: it is not held any more. */
-static const struct kv_history_segment *pin(struct kv_history *history, unsigned reader,
-                                            uint64_t number)
-{
-   struct pin *pin = &history->pins[reader];
-   KV_INVARIANT(atomic_load_explicit(&pin->number, memory_order_relaxed) == NO_PIN);
-   atomic_store(&pin->number, number);
-   const struct kv_history_segment *segment =
-       atomic_load_explicit(&history->slots[number % SLOTS], memory_order_acquire);
-   if (atomic_load(&history->lowest_segment) <= number)
-      return segment;
-   atomic_store_explicit(&pin->number, NO_PIN, memory_order_release);
-   return NULL;
-}
-
-static void unpin(struct kv_history *history, unsigned reader)
-{
-   atomic_store_explicit(&history->pins[reader].number, NO_PIN, memory_order_release);
-}
-
-bool kv_history_open(struct kv_history *history, unsigned reader, uint64_t position,
-                     struct kv_history_cursor *cursor)
-{
-   const uint64_t end = kv_history_end(history);
-   const struct kv_history_segment *segment = pin(history, reader, position >> OFFSET_BITS);
-   if (!segment)
-      return false;
-   *cursor = (struct kv_history_cursor){.history = history,
-                                        .segment = segment,
-                                        .reader = reader,
-                                        .offset = offset_of(position),
-                                        .end = end};
-   return true;
-}
-
-/* Enters the next segment, which may begin with a cut. */
-static bool enter_next(struct kv_history_cursor *cursor, struct kv_change *change)
-{
-   cursor->segment = atomic_load_explicit(&cursor->segment->next, memory_order_acquire);
-   cursor->offset = 0;
-   if (cursor->segment->cut == 0)
-      return false;
-   *change = (struct kv_change){.sequence = cursor->segment->before, .kind = cursor->segment->cut};
-   return true;
-}
-
-bool kv_history_next(struct kv_history_cursor *cursor, struct kv_change *change)
-{
-   while (kv_history_position(cursor) < cursor->end) {
-      if (cursor->segment->number == cursor->end >> OFFSET_BITS ||
-          cursor->offset < cursor->segment->used) {
-         cursor->offset += kv_change_read(cursor->segment->data + cursor->offset, change);
-         return true;
-      }
-      if (enter_next(cursor, change))
-         return true;
-   }
-   return false;
-}
-
-uint64_t kv_history_position(const struct kv_history_cursor *cursor)
-{
-   return position_of(cursor->segment, cursor->offset);
-}
-
-size_t kv_history_lag(const struct kv_history_cursor *cursor, size_t *limit)
-{
-   const struct kv_history *history = cursor->history;
-   *limit = history->size_max;
-   const uint64_t added = atomic_load_explicit(&history->added, memory_order_relaxed);
-   const uint64_t here = cursor->segment->added_before + cursor->offset;
-   return added > here ? (size_t)(added - here) : 0;
-}
-
-void kv_history_close(struct kv_history_cursor *cursor)
-{
-   unpin(cursor->history, cursor->reader);
-}
-
-/* The newest segment that changes from `sequence` on can begin in; pinned from `oldest` on. */
-static const struct kv_history_segment *find_segment(const struct kv_history_segment *oldest,
-                                                     uint64_t sequence, uint64_t end)
-{
-   const struct kv_history_segment *found = oldest, *next;
-   while (found->number < end >> OFFSET_BITS) {
-      next = atomic_load_explicit(&found->next, memory_order_acquire);
-      if (next->before >= sequence)
-         break;
-      found = next;
-   }
-   return found;
-}
-
-bool kv_history_find(struct kv_history *history, unsigned reader, uint64_t sequence,
-                     uint64_t *position)
-{
-   const uint64_t end = kv_history_end(history);
-   const struct kv_history_segment *oldest = NULL;
-   while (!oldest)
-      oldest = pin(history, reader, atomic_load(&history->lowest_segment));
-   struct kv_history_cursor cursor = {.history = history,
-                                      .segment = find_segment(oldest, sequence, end),
-                                      .reader = reader,
-                                      .end = end};
-   struct kv_change change;
-   const bool held = sequence >= kv_history_lowest(history);
-   uint64_t before = cursor.segment->before, next = sequence;
-   *position = kv_history_position(&cursor);
-   while (kv_history_next(&cursor, &change)) {
-      next = change.sequence;
-      if (next >= sequence)
-         break;
-      *position = kv_history_position(&cursor);
-      before = next;
-      next = sequence;
-   }
-   unpin(history, reader);
-   return held && (before + 1 == sequence || next == sequence);
 }

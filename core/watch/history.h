@@ -4,18 +4,24 @@
  *
  * Promises
  *  - It holds every change above a version, the lowest one held, and takes no more memory than it
- *    was given, but for one change that alone is larger.
+ *    was given, but for the changes of one batch, and what readers have pinned.
  *  - Who adds to it never waits: neither for a reader nor for a lock. What is added is seen when it
- *    is published, all of a batch at once.
+ *    is published, all of a batch at once, and is held at least until the next batch is added,
+ *    however large it is: a prompt reader has the time in between.
+ *  - What the changes of a batch have replaced takes at most a quarter of the memory: above that it
+ *    is not known. Large values that were replaced take no more than that in all: the oldest ones
+ *    give way, before their changes do. So a few calls that delete a lot neither keep it in memory
+ *    nor push all else out.
  *  - A reader pins the place that it reads from; what lies there and behind it stays until it
  *    unpins, although it may not be held any more. A reader is nothing but a pin: where nobody
  *    reads, nothing is kept for anybody.
  *
  * Structure: segments, a list with the oldest first. The writer fills the newest one, and drops the
  * oldest when the limit is reached. Values of KV_ENTRY_KEEP_MIN bytes or more are not copied: their
- * entries are kept. A position is the number of a segment and an offset in it, so it is known for
- * good whether what it names is held. A pin is a hazard pointer (Michael, "Hazard pointers: safe
- * memory reclamation for lock-free objects", 2004) for a segment and all those behind it.
+ * entries are kept. So are large previous values, in entries of their own if need be. A position is
+ * the number of a segment and an offset in it, so it is known for good whether what it names is
+ * held. A pin is a hazard pointer (Michael, "Hazard pointers: safe memory reclamation for lock-free
+ * objects", 2004) for a segment and all those behind it.
  *
  * Threads: begin, add, publish and the other functions of the writer: one at a time, as for the
  * committer. Of a reader: its own. All else: any.
@@ -56,7 +62,7 @@ void kv_history_destroy(struct kv_history *history);
 void kv_history_begin(struct kv_history *history, uint64_t sequence);
 /* Adds a change, whose sequence is above that of the one before. `entry` has the value, or is NULL;
  * it is kept where the value is large. `previous` NULL: it is not known. Where memory runs out the
- * changes up to this one are not held any more. */
+ * changes up to this one are not held any more. What is added until it is published is a batch. */
 void kv_history_add(struct kv_history *history, const kvs_record *record,
                     const struct kv_entry *entry, const struct kv_history_previous *previous);
 /* The state has reached that sequence without a change, if it had not. */
@@ -74,7 +80,7 @@ uint64_t kv_history_end(const struct kv_history *history);
 uint64_t kv_history_last(const struct kv_history *history);
 /* The lowest version of which all changes from there on are held. */
 uint64_t kv_history_lowest(const struct kv_history *history);
-/* What it takes in memory. */
+/* What it takes in memory, with what is only pinned. */
 size_t kv_history_bytes(const struct kv_history *history);
 
 /* ---- A reader ---- */
@@ -89,8 +95,9 @@ struct kv_history_cursor {
    struct kv_history *history;
    const struct kv_history_segment *segment;
    unsigned reader;
-   size_t offset; /* in the segment, of the next change */
-   uint64_t end;  /* what is published after the walk began is not part of it */
+   size_t offset;            /* in the segment, of the next change */
+   uint64_t end;             /* what is published after the walk began is not part of it */
+   uint64_t lowest_previous; /* segments below may not have what changes replaced */
 };
 
 /* Pins `position`, which the history has given, and begins there. False when it is not held any
@@ -99,9 +106,15 @@ bool kv_history_open(struct kv_history *history, unsigned reader, uint64_t posit
                      struct kv_history_cursor *cursor);
 /* False at the end. */
 bool kv_history_next(struct kv_history_cursor *cursor, struct kv_change *change);
+/* Has the walk go on to what has been published by now; false: nothing was. What lies before where
+ * it is need not stay any more. */
+bool kv_history_go_on(struct kv_history_cursor *cursor);
+/* Whether the next change is still held, and not just pinned. */
+bool kv_history_is_held(const struct kv_history_cursor *cursor);
 /* Where the next change is, or will be. */
 uint64_t kv_history_position(const struct kv_history_cursor *cursor);
-/* How many bytes were added since then, of how many it may hold. */
+/* How many bytes were added since then, of how many it may hold. It may be more by what closes a
+ * segment. */
 size_t kv_history_lag(const struct kv_history_cursor *cursor, size_t *limit);
 void kv_history_close(struct kv_history_cursor *cursor);
 

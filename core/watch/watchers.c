@@ -13,6 +13,9 @@
 
 /* Changes looked at before others may have the lock. */
 #define CHANGES_AT_ONCE 32
+/* How far the thread may be behind before it gives up the changes in between, which it keeps in
+ * memory: it is not given a processor, as others use them all. */
+#define LAG_MAX(limit) (2 * (limit))
 #define MS_PER_S 1000
 #define NS_PER_MS 1000000
 
@@ -30,7 +33,8 @@ struct kv_watchers {
 
    pthread_mutex_t lock; /* for the following */
    struct kv_range_index index;
-   uint64_t front; /* position up to which changes were looked at; without a watch, not kept up */
+   struct kv_history_cursor
+       front; /* what comes next to be looked at; open while there is a watch */
    size_t count, size;
    LIST_HEAD(, kv_watch_group) groups;
    LIST_HEAD(, kv_watch) with_progress;
@@ -114,30 +118,43 @@ static void look_at(struct kv_watchers *watchers, const struct kv_change *change
    }
 }
 
+static void begin_at_end(struct kv_watchers *watchers)
+{
+   struct kv_history *history = watchers->history;
+   atomic_store(&watchers->examined, kv_history_last(history));
+   while (!kv_history_open(history, watchers->reader, kv_history_end(history), &watchers->front))
+      ; /* it was dropped meanwhile */
+}
+
+/* Whether the thread is so far behind that what it looks at next is of no use to anybody. */
+static bool is_behind(const struct kv_watchers *watchers)
+{
+   size_t limit;
+   const size_t lag = kv_history_lag(&watchers->front, &limit);
+   return lag > LAG_MAX(limit) && !kv_history_is_held(&watchers->front);
+}
+
 /* Looks at some changes; returns whether there were any. */
 static bool examine(struct kv_watchers *watchers)
 {
-   struct kv_history_cursor cursor;
+   struct kv_history_cursor *front = &watchers->front;
    struct kv_change change;
-   const uint64_t last = kv_history_last(watchers->history);
-   if (watchers->front == kv_history_end(watchers->history))
+   if (!kv_history_go_on(front))
       return false;
-   if (!kv_history_open(watchers->history, watchers->reader, watchers->front, &cursor)) {
-      tell_all(watchers, watchers->front);
-      watchers->front = kv_history_end(watchers->history);
-      atomic_store(&watchers->examined, last);
+   if (is_behind(watchers)) {
+      tell_all(watchers, kv_history_position(front));
+      kv_history_close(front);
+      begin_at_end(watchers);
       return true;
    }
    uint64_t examined = atomic_load_explicit(&watchers->examined, memory_order_relaxed);
    for (int i = 0; i < CHANGES_AT_ONCE; i++) {
-      const uint64_t position = kv_history_position(&cursor);
-      if (!kv_history_next(&cursor, &change))
+      const uint64_t position = kv_history_position(front);
+      if (!kv_history_next(front, &change))
          break;
       look_at(watchers, &change, position);
       examined = change.sequence;
    }
-   watchers->front = kv_history_position(&cursor);
-   kv_history_close(&cursor);
    atomic_store(&watchers->examined, examined);
    return true;
 }
@@ -211,7 +228,8 @@ static void *run(void *argument)
       const bool found = has_watches && examine(watchers);
       if (draining && !found)
          note_drained(watchers);
-      const uint64_t front = watchers->front, until_ms = look_at_progress(watchers);
+      const uint64_t front = has_watches ? kv_history_position(&watchers->front) : 0;
+      const uint64_t until_ms = look_at_progress(watchers);
       unlock(watchers);
       while (atomic_load(&watchers->waiting) > 0)
          sched_yield();
@@ -306,13 +324,6 @@ static enum kv_code check_space(const struct kv_watchers *watchers, size_t size,
    return KV_OK;
 }
 
-/* The first watch finds the thread asleep, and behind. */
-static void begin(struct kv_watchers *watchers)
-{
-   atomic_store(&watchers->examined, kv_history_last(watchers->history));
-   watchers->front = kv_history_end(watchers->history);
-}
-
 enum kv_code kv_watch_add(struct kv_watch_group *group, struct kv_watch *watch,
                           struct kv_status *status)
 {
@@ -327,7 +338,7 @@ enum kv_code kv_watch_add(struct kv_watch_group *group, struct kv_watch *watch,
    enum kv_code code = check_space(watchers, size, status);
    if (code == KV_OK) {
       if (watchers->count++ == 0)
-         begin(watchers);
+         begin_at_end(watchers);
       watchers->size += size;
       kv_range_index_add(&watchers->index, watch->set);
       if (watch->progress_ms > 0)
@@ -343,7 +354,8 @@ void kv_watch_remove(struct kv_watch *watch)
 {
    struct kv_watchers *watchers = watch->group->watchers;
    lock(watchers);
-   watchers->count--;
+   if (--watchers->count == 0)
+      kv_history_close(&watchers->front);
    watchers->size -= kv_range_set_size(watch->set);
    kv_range_index_remove(&watchers->index, watch->set);
    if (watch->progress_ms > 0)

@@ -8,7 +8,10 @@
  *    while there is none.
  *  - An owner is told of the first change that concerns its watch, and not again before it has
  *    asked (kv_watch_group_take). From there on it may read to the history's end.
- *  - Every change after a watch was added is looked at. kv_watchers_examined says up to where.
+ *  - Every change after a watch was added is looked at: what the thread has not looked at yet stays
+ *    in memory. Where that becomes twice of what the history holds, all watches are told, and those
+ *    that had not read so far themselves find their place gone. kv_watchers_examined says up to
+ *    where.
  *
  * A watch belongs to a group: those of one stream. `notify` of a group is called on the thread,
  * with a lock held that add and remove take: it must only hand on.

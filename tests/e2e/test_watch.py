@@ -443,49 +443,6 @@ class Resume(harness.Case):
         self.assertEqual(got, expected)
 
 
-class Slow(harness.Case):
-    """Clients that do not read in time."""
-
-    def test_a_watch_that_lags_is_ended_while_its_place_is_held_and_can_go_on(self):
-        server = self.start(mode="none", flags=["--watch-history", "16M"])
-        with Stream(server, reads=False) as slow, Stream(server) as other:
-            slow.ask("k")
-            slow.await_created()
-            other.create("k")
-            versions = [put(server, f"k{i}", bytes(20000)) for i in range(740)]  # 14.1 MiB
-            self.assertEqual([event.entry.version for event in other.events(740)[0]], versions)
-            slow.read()
-            got, answer = [], slow.next()
-            while answer.WhichOneof("kind") != "ended":
-                got += [event.entry.version for event in answer.events.events]
-                answer = slow.next()
-            self.assertEqual((answer.ended.code, answer.ended.reason), (10, "WATCH_TOO_SLOW"))
-            self.assertEqual(answer.ended.start_version, answer.version + 1)
-            slow.create("k", watch_id=2, start_version=answer.ended.start_version)
-            got += [event.entry.version for event in slow.events(740 - len(got), watch_id=2)[0]]
-            self.assertEqual(got, versions)
-
-    def test_a_watch_whose_place_is_lost_is_told_to_read_the_state_again(self):
-        server = self.start(mode="none", flags=["--watch-history", "1M"])
-        with Stream(server, reads=False) as slow:
-            slow.ask("k")
-            slow.await_created()
-            for i in range(300):
-                put(server, f"k{i}", bytes(60000))
-            slow.read()
-            ended = slow.until_ended().ended
-            self.assertEqual((ended.reason, ended.start_version), ("WATCH_TOO_SLOW", 0))
-
-    def test_a_watch_that_nothing_concerns_is_never_too_slow(self):
-        server = self.start(mode="none", flags=["--watch-history", "1M"])
-        with Stream(server) as stream:
-            stream.create("mine")
-            for i in range(200):
-                put(server, "other", bytes(60000))
-            version = put(server, "mine")
-            self.assertEqual(stream.events(1)[0][0].entry.version, version)
-
-
 class Many(harness.Case):
     def test_ten_thousand_watches_are_each_told_what_concerns_them(self):
         server = self.start(mode="none")

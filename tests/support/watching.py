@@ -16,15 +16,16 @@ class Stream:
     """One call. `next` gives the answers in order; after the last one it raises how the call ended."""
 
     def __init__(self, server, reads=True):
-        """`reads` False: nothing is read but the first answer, until `read` is called, and little is taken
-        from the connection before that."""
+        """`reads` False: nothing is read but the first answer, and what `read_some` lets in, until `read` is
+        called; and little is taken from the connection before that."""
         self._requests = queue.SimpleQueue()
         self._answers = queue.SimpleQueue()
         self._channel = grpc.insecure_channel(server.address, options=[
             *CHANNEL_OPTIONS, ("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536)])
         stub = server.keyvalue if reads else data_grpc.KeyValueServiceStub(self._channel)
         self.call = stub.Watch(iter(self._requests.get, None))
-        self._go_on, self._created = threading.Event(), threading.Event()
+        self._reads_all, self._created = threading.Event(), threading.Event()
+        self._may_read = threading.Semaphore(0)
         if reads:
             self.read()
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -35,13 +36,22 @@ class Stream:
             for answer in self.call:
                 self._answers.put(answer)
                 self._created.set()
-                self._go_on.wait()
+                if not self._reads_all.is_set():
+                    self._may_read.acquire()  # pylint: disable=consider-using-with
             self._answers.put(EOFError("the stream has ended"))
         except grpc.RpcError as error:
             self._answers.put(error)
 
     def read(self):
-        self._go_on.set()
+        self._reads_all.set()
+        self._may_read.release()
+
+    def read_some(self, count):
+        """Lets in, and returns, the next answers; for a stream that does not read by itself. Its first answer
+        is left to `next`."""
+        for _ in range(count):
+            self._may_read.release()
+        return [self.next() for _ in range(count)]
 
     def await_created(self):
         if not self._created.wait(PATIENCE):

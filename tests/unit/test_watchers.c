@@ -21,6 +21,8 @@ struct fixture {
    struct kv_watchers *watchers;
    struct kv_watch_group group;
    sem_t notified;
+   atomic_bool holds_up; /* the thread, when it notifies */
+   sem_t go_on;
    uint64_t sequence;
 };
 
@@ -28,6 +30,8 @@ static void notify(void *context)
 {
    struct fixture *fixture = context;
    sem_post(&fixture->notified);
+   if (atomic_load(&fixture->holds_up))
+      sem_wait(&fixture->go_on);
 }
 
 static int set_up(void **state)
@@ -38,6 +42,7 @@ static int set_up(void **state)
    fixture->watchers = kv_watchers_create(fixture->history, 1, &status);
    assert_true(fixture->history && fixture->watchers);
    sem_init(&fixture->notified, 0, 0);
+   sem_init(&fixture->go_on, 0, 0);
    kv_watch_group_init(&fixture->group, fixture->watchers, notify, fixture);
    *state = fixture;
    return 0;
@@ -50,17 +55,25 @@ static int tear_down(void **state)
    kv_watchers_destroy(fixture->watchers);
    kv_history_destroy(fixture->history);
    sem_destroy(&fixture->notified);
+   sem_destroy(&fixture->go_on);
    free(fixture);
    return 0;
 }
 
-static void change(struct fixture *fixture, const char *key)
+static void change_to(struct fixture *fixture, const char *key, const void *value, size_t size)
 {
-   const kvs_record record = {
-       .sequence = ++fixture->sequence, .kind = KVS_SET, .key = {key, strlen(key)}};
+   const kvs_record record = {.sequence = ++fixture->sequence,
+                              .kind = KVS_SET,
+                              .key = {key, strlen(key)},
+                              .value = {value, size}};
    kv_history_add(fixture->history, &record, NULL, NULL);
    kv_history_publish(fixture->history);
    kv_watchers_wake(fixture->watchers);
+}
+
+static void change(struct fixture *fixture, const char *key)
+{
+   change_to(fixture, key, NULL, 0);
 }
 
 static void await_notification(struct fixture *fixture)
@@ -201,6 +214,63 @@ static void all_watches_are_told_when_other_data_takes_the_place(void **state)
    drop(fixture, &other);
 }
 
+/* Makes changes to others' keys, of a size together, while the thread is held up; then one of "b".
+ * Returns those who were told. */
+static struct kv_watch *fall_behind(struct fixture *fixture, size_t size)
+{
+   char value[1000] = {0};
+   atomic_store(&fixture->holds_up, true);
+   change(fixture, "held up");
+   await_notification(fixture);
+   (void)kv_watch_group_take(&fixture->group);
+   for (size_t added = 0; added < size; added += sizeof value)
+      change_to(fixture, "other", value, sizeof value);
+   change(fixture, "b");
+   atomic_store(&fixture->holds_up, false);
+   sem_post(&fixture->go_on);
+   await_examined(fixture);
+   return kv_watch_group_take(&fixture->group);
+}
+
+static void a_thread_that_falls_behind_tells_only_those_concerned(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_watch held_up = {0}, watch = {0}, other = {0};
+   uint64_t position;
+   bool progress;
+   add(fixture, &held_up, "held up", "held up!");
+   add(fixture, &watch, "b", "c");
+   add(fixture, &other, "x", "y");
+   struct kv_watch *told = fall_behind(fixture, KV_HISTORY_SIZE_MIN * 3 / 2);
+   assert_true(kv_history_lowest(fixture->history) > 2); /* it was dropped */
+   assert_ptr_equal(told, &watch);
+   assert_null(told->next_told);
+   assert_true(kv_watch_ask(&watch, &position, &progress));
+   assert_int_equal(kv_slice_compare(key_at(fixture, position), kv_slice_of("b")), 0);
+   drop(fixture, &held_up);
+   drop(fixture, &watch);
+   drop(fixture, &other);
+}
+
+static void a_thread_that_falls_too_far_behind_gives_up_what_is_gone_and_tells_all(void **state)
+{
+   struct fixture *fixture = *state;
+   struct kv_watch held_up = {0}, other = {0};
+   struct kv_history_cursor cursor;
+   uint64_t position;
+   bool progress;
+   add(fixture, &held_up, "held up", "held up!");
+   add(fixture, &other, "x", "y");
+   struct kv_watch *told = fall_behind(fixture, KV_HISTORY_SIZE_MIN * 3);
+   for (; told && told != &other; told = told->next_told)
+      ;
+   assert_ptr_equal(told, &other);
+   assert_true(kv_watch_ask(&other, &position, &progress));
+   assert_false(kv_history_open(fixture->history, 0, position, &cursor));
+   drop(fixture, &held_up);
+   drop(fixture, &other);
+}
+
 static void progress_is_due_after_its_time_and_once(void **state)
 {
    struct fixture *fixture = *state;
@@ -315,6 +385,8 @@ int main(void)
        CASE(after_it_has_asked_it_is_told_again),
        CASE(what_does_not_concern_it_is_not_told),
        CASE(all_watches_are_told_when_other_data_takes_the_place),
+       CASE(a_thread_that_falls_behind_tells_only_those_concerned),
+       CASE(a_thread_that_falls_too_far_behind_gives_up_what_is_gone_and_tells_all),
        CASE(progress_is_due_after_its_time_and_once),
        CASE(a_drain_notifies_every_group),
        CASE(ranges_that_would_take_too_much_are_refused),

@@ -22,7 +22,10 @@
 /* Of a worker: what goes into the message being made. */
 struct kv_watch_part {
    size_t size, in_place, count;
-   const void *events[KV_WATCH_PART_EVENTS]; /* entries of the store, or records of the history */
+   struct kv_watch_part_event {
+      const void *source; /* an entry of the store, or a record of the history */
+      bool with_previous; /* the record has what it replaced, and it is to be sent */
+   } events[KV_WATCH_PART_EVENTS];
 };
 
 /* How a watch ends; `status` has KV_OK where it was cancelled. */
@@ -52,7 +55,9 @@ struct kv_stream_watch {
    uint64_t from; /* the lowest version that is wanted */
    uint64_t sent; /* everything up to here has been sent */
    uint64_t next; /* position in the history */
-   size_t lag;    /* bytes that it was behind at its last message */
+   /* Of the bytes that it was behind at each message since it is too far behind, the least; else
+    * SIZE_MAX. */
+   size_t least_lag;
 
    /* While the initial state is being sent: */
    struct kv_store_view *view;   /* NULL: it is not */

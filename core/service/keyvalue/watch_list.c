@@ -160,7 +160,6 @@ static enum kv_code find_start(struct kv_stream_watch *watch, uint64_t start, ui
    watch->from = start;
    watch->sent = start - 1;
    watch->is_behind = true;
-   watch->lag = SIZE_MAX; /* it may begin with the oldest change */
    end->lowest_version = kv_history_lowest(history);
    if (start <= newest + 1 &&
        kv_history_find(history, kv_call_worker(stream->call), start, &watch->next))
@@ -229,6 +228,7 @@ static enum kv_code create(struct kv_watch_stream *stream,
       return kv_fail(&end->status, KV_RESOURCE_EXHAUSTED, "out of memory for another watch");
    watch->stream = stream;
    watch->id = wanted->watch_id;
+   watch->least_lag = SIZE_MAX;
    watch->wants_previous = wanted->previous_values;
    watch->omits_values = wanted->omit_values;
    watch->watch.kinds = kinds_of(wanted);

@@ -4,9 +4,11 @@
 
 /* Changes, or entries, looked at before others have the worker. */
 #define WALK_MAX 8192u
-/* A watch that lags so much of the history, and more than before, is ended while its place is held.
- */
+/* A watch that lags so much of the history, and by so much more since then, is ended while its
+ * place is held. The second is for bursts: one that catches up does not lag less with every
+ * message. */
 #define SLOW_LAG(limit) ((limit) / 4 * 3)
+#define SLOW_GROWTH(limit) ((limit) / 16)
 
 /* Field numbers. */
 enum { RESPONSE_WATCH_ID = 1, RESPONSE_VERSION = 2, RESPONSE_EVENTS = 4 };
@@ -75,18 +77,13 @@ static void write_entry(struct kv_writer *writer, unsigned field, const struct e
       kv_writer_number(writer, ENTRY_OMITTED_VALUE_SIZE, entry->value->bytes.size);
 }
 
-static bool has_previous(const struct kv_stream_watch *watch, const struct kv_change *change)
-{
-   return watch->wants_previous && change->existed;
-}
-
 static size_t size_of_event(const struct kv_stream_watch *watch, const struct kv_change *change,
                             size_t *in_place)
 {
    const struct entry entry = entry_of(change, watch->omits_values);
    size_t size = kv_number_field_size(change->kind) + kv_field_size(size_of_entry(&entry));
    *in_place = in_place_of(&entry);
-   if (has_previous(watch, change)) {
+   if (change->existed) {
       const struct entry previous = previous_of(change, watch->omits_values);
       size += kv_field_size(size_of_entry(&previous));
       *in_place += in_place_of(&previous);
@@ -102,7 +99,7 @@ static void write_event(struct kv_writer *writer, const struct kv_stream_watch *
    kv_writer_number(writer, EVENT_KIND, change->kind);
    const struct entry entry = entry_of(change, watch->omits_values);
    write_entry(writer, EVENT_ENTRY, &entry);
-   if (has_previous(watch, change)) {
+   if (change->existed) {
       const struct entry previous = previous_of(change, watch->omits_values);
       write_entry(writer, EVENT_PREVIOUS, &previous);
    }
@@ -117,13 +114,13 @@ static void begin_part(struct kv_watch_part *part)
 
 /* Adds an event, unless the message would be larger than that. */
 static bool add_event(struct kv_watch_part *part, const struct kv_stream_watch *watch,
-                      const struct kv_change *change, const void *event, size_t size_max)
+                      const struct kv_change *change, const void *source, size_t size_max)
 {
    size_t in_place;
    const size_t size = kv_field_size(size_of_event(watch, change, &in_place));
    if (part->count > 0 && (part->size + size > size_max || part->count == KV_WATCH_PART_EVENTS))
       return false;
-   part->events[part->count++] = event;
+   part->events[part->count++] = (struct kv_watch_part_event){source, change->existed};
    part->size += size;
    part->in_place += in_place;
    return true;
@@ -136,8 +133,9 @@ static void note_sending(struct kv_stream_watch *watch, uint64_t version)
    kv_watch_note_sent(&watch->watch);
 }
 
-static void send_part(struct kv_stream_watch *watch, const struct kv_watch_part *part,
-                      uint64_t version, size_t (*read)(const void *event, struct kv_change *change))
+static void
+send_part(struct kv_stream_watch *watch, const struct kv_watch_part *part, uint64_t version,
+          size_t (*read)(const void *source, bool with_previous, struct kv_change *change))
 {
    struct kv_watch_stream *stream = watch->stream;
    struct kv_writer writer;
@@ -151,7 +149,7 @@ static void send_part(struct kv_stream_watch *watch, const struct kv_watch_part 
    kv_writer_message(&writer, RESPONSE_EVENTS, part->size);
    for (size_t i = 0; i < part->count; i++) {
       struct kv_change change;
-      read(part->events[i], &change);
+      read(part->events[i].source, part->events[i].with_previous, &change);
       write_event(&writer, watch, &change);
    }
    stream->over = !kv_writer_end(&writer);
@@ -189,6 +187,7 @@ static enum kv_watch_step collect(struct kv_stream_watch *watch, struct kv_histo
       watch->next = kv_history_position(cursor);
       if (!kv_history_next(cursor, &change)) {
          watch->is_behind = false;
+         watch->least_lag = SIZE_MAX;
          return KV_WATCH_NOTHING;
       }
       if (is_cut(&change)) {
@@ -197,6 +196,7 @@ static enum kv_watch_step collect(struct kv_stream_watch *watch, struct kv_histo
                 change.kind == KV_CHANGE_REPLACED ? KV_WATCH_REPLACED : KV_WATCH_TOO_SLOW;
          return KV_WATCH_MORE;
       }
+      change.existed &= watch->wants_previous;
       if (wants(watch, &change) && !add_event(part, watch, &change, change.record,
                                               joined ? KV_WATCH_UNIT_SIZE : KV_WATCH_PART_SIZE))
          return KV_WATCH_MORE;
@@ -208,13 +208,19 @@ static enum kv_watch_step collect(struct kv_stream_watch *watch, struct kv_histo
    return KV_WATCH_MORE;
 }
 
-/* A watch that catches up lags less each time. */
+/* One large change, or those of a large batch, put any watch behind: it is slow when it falls back
+ * further from there. */
 static bool is_too_slow(struct kv_stream_watch *watch, const struct kv_history_cursor *cursor)
 {
    size_t limit;
-   const size_t lag = kv_history_lag(cursor, &limit), before = watch->lag;
-   watch->lag = lag;
-   return lag > SLOW_LAG(limit) && lag > before;
+   const size_t lag = kv_history_lag(cursor, &limit);
+   if (lag <= SLOW_LAG(limit))
+      watch->least_lag = SIZE_MAX;
+   else if (lag < watch->least_lag)
+      watch->least_lag = lag;
+   else
+      return lag - watch->least_lag > SLOW_GROWTH(limit);
+   return false;
 }
 
 enum kv_watch_step kv_watch_send_changes(struct kv_stream_watch *watch)
@@ -243,9 +249,10 @@ enum kv_watch_step kv_watch_send_changes(struct kv_stream_watch *watch)
 
 /* ---- The initial state ---- */
 
-static size_t read_state(const void *event, struct kv_change *change)
+static size_t read_state(const void *source, bool with_previous, struct kv_change *change)
 {
-   const struct kv_entry *entry = event;
+   (void)with_previous;
+   const struct kv_entry *entry = source;
    *change = (struct kv_change){.sequence = kv_entry_version(entry),
                                 .kind = KV_CHANGE_SET,
                                 .key = kv_entry_key(entry),
@@ -290,7 +297,6 @@ static void finish_state(struct kv_stream_watch *watch)
       return;
    note_sending(watch, watch->from - 1);
    watch->is_behind = true;
-   watch->lag = SIZE_MAX;
    if (!kv_history_find(history, kv_call_worker(stream->call), watch->from, &watch->next))
       watch->ending = KV_WATCH_TOO_SLOW;
    kv_call_send(stream->call);
@@ -309,7 +315,7 @@ enum kv_watch_step kv_watch_send_state(struct kv_stream_watch *watch)
          return KV_WATCH_SENT;
       }
       if (kv_entry_is_live(watch->entry, watch->state_ms)) {
-         read_state(watch->entry, &change);
+         read_state(watch->entry, false, &change);
          if (!add_event(part, watch, &change, watch->entry, KV_WATCH_PART_SIZE))
             break;
       }
