@@ -43,16 +43,16 @@ class Watcher:
         self.began_anew = 0
         self._counts = collections.Counter()
         self._lives = 0
-        self._has_begun = self._must_go_on = False  # in this life
+        self._has_begun = self._has_all = False  # in this life
         self._changed = threading.Condition()
         self._thread = self._error = None
 
     # ---- A life of the server ----
 
     def follow(self, server, has_all):
-        """`has_all`: it has been told of everything before, if it stayed."""
+        """`has_all`: it has been sent everything before, if it stayed."""
         self._lives += 1
-        self._must_go_on = has_all and not self.stays
+        self._has_all = has_all and not self.stays
         self._error, self._has_begun = None, False
         self._thread = threading.Thread(target=self._follow, args=(server,), daemon=True)
         self._thread.start()
@@ -89,8 +89,10 @@ class Watcher:
             return True
         is_held = (answer.ended.lowest_version <= start <= server.status().version + 1 and
                    self.version not in passed_over(server))
-        if answer.ended.reason != "VERSION_NOT_HELD" or is_held or self._must_go_on or self._lives == 1:
+        if answer.ended.reason != "VERSION_NOT_HELD" or is_held or self._lives == 1:
             raise Violation(f"a watch from version {start} was refused: {answer}")
+        # Counted, not judged: what had arrived and was not read when the connection ended may be lost.
+        self._counts["lost at a stop"] += self._has_all
         return False
 
     def _begin(self, stream):

@@ -4,7 +4,7 @@ from harness import data
 from keyvalue import EXPIRING, Defect, expiry_in, unix_ms
 from watching import Range, Stream
 
-SET, EXPIRE = data.Event.KIND_SET, data.Event.KIND_EXPIRE
+SET, DELETE, EXPIRE = (data.Event.KIND_SET, data.Event.KIND_DELETE, data.Event.KIND_EXPIRE)
 # How often the watch goes on with another stream, of all messages.
 AGAIN = 0.05
 # The last version may be one at which a request was remembered, of which there is no event.

@@ -1,4 +1,5 @@
 """The checks of the reliability harnesses find the faults they are for, and nothing else."""
+import collections
 import os
 import sys
 import tempfile
@@ -8,11 +9,13 @@ import unittest
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), folder)
                 for folder in ("crash", "storm")]
 
+import harness
 import keyvalue
 import promise
 import recording
 import told
 import trace
+import watch
 from entries import EMPTY, Entry, State
 from history import Clients, Sequential
 from linearizability import Step, final_states, shortest_failure
@@ -119,6 +122,66 @@ class KnowledgeTest(unittest.TestCase):
                 except keyvalue.Defect:
                     passed = False
                 self.assertEqual(passed, right)
+
+
+class StormWatchTest(unittest.TestCase):
+    """What a storm's watch was told of one history, right and with one fault."""
+
+    def setUp(self):
+        clients, known = Clients(1), keyvalue.Knowledge()
+        for version, value in ((2, b"x"), (3, b"y")):
+            clients.begin(0, [("0/k", value)])
+            known.wrote("0/k", value, version)
+            clients.histories[0].acknowledge()
+        self.watch = watch.Watch(types.SimpleNamespace(clients=clients, known=known,
+                                                       counts=collections.Counter()))
+        self.events = [self.event(watch.SET, b"x", 2), self.event(watch.SET, b"y", 3)]
+
+    @staticmethod
+    def event(kind, value, version, key="0/k"):
+        return harness.data.Event(kind=kind, entry=harness.data.Entry(key=key, value=value, version=version))
+
+    def fault(self, *events, value=b"y", version=3):
+        """None, or what is wrong with the events where the server shows the value."""
+        entries = {"0/k": harness.data.Entry(key="0/k", value=value, version=version)} if value else {}
+        try:
+            for event in events:
+                self.watch._take(harness.data.WatchResponse(
+                    version=event.entry.version, events=harness.data.WatchResponse.Events(events=[event])))
+            self.watch.check(entries, 0)
+        except keyvalue.Defect as defect:
+            return str(defect)
+        return None
+
+    def test_each_write_in_order_is_right(self):
+        self.assertIsNone(self.fault(*self.events))
+        self.assertIsNone(self.fault(self.event(watch.DELETE, b"", 4), value=None))
+
+    def test_a_swapped_order_shows(self):
+        self.assertIn("after version 3", self.fault(*self.events[::-1]))
+
+    def test_a_duplicate_shows(self):
+        self.assertIn("after version 2", self.fault(self.events[0], *self.events))
+
+    def test_a_lost_event_shows(self):
+        self.assertIn("version 2 gave 0/k the value b'x'; the watch was told None",
+                      self.fault(self.events[1]))
+
+    def test_a_lost_last_event_shows(self):
+        self.assertIn("by the watch it is (b'x', 2, 0)", self.fault(self.events[0]))
+
+    def test_a_lost_deletion_shows(self):
+        self.assertIn("0/k is not there; by the watch it is", self.fault(*self.events, value=None))
+
+    def test_a_wrong_event_shows(self):
+        self.assertIn("which nobody has written", self.fault(self.event(watch.SET, b"z", 2)))
+        self.assertIn("that key was not there", self.fault(self.event(watch.DELETE, b"", 2)))
+
+    def test_a_wrong_version_shows(self):
+        self.assertIn("version 2 gave", self.fault(self.event(watch.SET, b"x", 1), self.events[1]))
+
+    def test_an_expiry_before_its_time_shows(self):
+        self.assertIn("expires at 0", self.fault(*self.events, self.event(watch.EXPIRE, b"", 4)))
 
 
 class CutTest(unittest.TestCase):
