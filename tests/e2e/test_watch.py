@@ -391,6 +391,15 @@ class Resume(harness.Case):
                     put(server, "mine")
                     self.assertEqual({stream.next().watch_id, stream.next().watch_id}, set(seen))
 
+    def test_an_orderly_stop_tells_of_what_was_looked_at_in_vain(self):
+        server = self.start(mode="snapshot")
+        first, last = put(server, "mine"), put(server, "other")
+        with Stream(server) as stream:
+            self.assertEqual(stream.create("mine", start_version=first + 1).version, first)
+            server.terminate()
+            self.assertEqual(stream.next().version, last)
+        server.stop()
+
     def test_a_switch_of_the_mode_leaves_no_gap(self):
         server = self.start(mode="none")
         with Stream(server) as stream:

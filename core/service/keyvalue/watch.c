@@ -26,6 +26,7 @@ static void send_answer(struct kv_watch_stream *stream)
 {
    stream->owes_answer = false;
    if (stream->created) {
+      stream->created->told = stream->answer_version;
       kv_watch_send_created(stream, stream->answer_id, stream->answer_version);
       kv_stream_watch_activate(stream->created);
    } else {
@@ -152,7 +153,7 @@ static void say_farewell(struct kv_watch_stream *stream)
    struct kv_status status;
    struct kv_stream_watch *watch;
    LIST_FOREACH (watch, &stream->watches, others)
-      if (watch->sent < stream->examined) {
+      if (watch->told < stream->examined) {
          kv_watch_send_progress(watch, stream->examined);
          return; /* and the next one once this has left */
       }

@@ -54,6 +54,7 @@ struct kv_stream_watch {
    enum kv_watch_ending ending;
    uint64_t from; /* the lowest version that is wanted */
    uint64_t sent; /* everything up to here has been sent */
+   uint64_t told; /* the version of its last message */
    uint64_t next; /* position in the history */
    /* Of the bytes that it was behind at each message since it is too far behind, the least; else
     * SIZE_MAX. */

@@ -128,7 +128,7 @@ static bool add_event(struct kv_watch_part *part, const struct kv_stream_watch *
 
 static void note_sending(struct kv_stream_watch *watch, uint64_t version)
 {
-   watch->sent = version;
+   watch->sent = watch->told = version;
    watch->stream->sending = true;
    kv_watch_note_sent(&watch->watch);
 }
