@@ -231,7 +231,7 @@ class Encrypted(BackupCase):
 
     def test_what_is_made_of_it_on_the_way_is_removed(self):
         server, _ = self.backed_up()
-        self.assertEqual(sorted(os.listdir(server.data)), ["ACTIVE", "LOCK", "gen-000001"])
+        self.assertEqual(sorted(os.listdir(server.data)), ["ACTIVE", "LOCK", "VERSIONS", "gen-000001"])
         server.configure("none")
         file = self.back_up(server, "plain")
         self.assertIn(b"in mode none", run("kvstore-check", "backup", file).stdout)
@@ -244,7 +244,7 @@ class Encrypted(BackupCase):
         self.assertIn(b"key_file", done.stderr)
         os.rename(self.key + ".away", self.key)
         self.back_up(server, "other")
-        self.assertEqual(sorted(os.listdir(server.data)), ["ACTIVE", "LOCK", "gen-000001"])
+        self.assertEqual(sorted(os.listdir(server.data)), ["ACTIVE", "LOCK", "VERSIONS", "gen-000001"])
 
     def test_a_server_stops_in_the_middle_of_one(self):
         server, _ = self.backed_up()
