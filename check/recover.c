@@ -283,7 +283,7 @@ static enum kv_code recover(struct copy *copy, const struct survey *survey, cons
 enum kv_code recover_write(struct recovery *recovery, struct kv_store *store,
                            const uint8_t store_id[16], const char *output, struct kv_status *status)
 {
-   if (!start_describe(store, &recovery->start))
+   if (!start_describe(store, recovery->place.encrypted, &recovery->start))
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a checksum");
    const struct copy copy = {.recovery = recovery, .store = store, .store_id = store_id};
    return write_copy(&copy, output, status);

@@ -28,7 +28,7 @@ static bool make_digests(struct kv_store *store, struct start *start)
    return made;
 }
 
-bool start_describe(struct kv_store *store, struct start *start)
+bool start_describe(struct kv_store *store, bool sealed, struct start *start)
 {
    struct kv_store_view *view = kv_store_view_create(store);
    if (!view)
@@ -36,15 +36,15 @@ bool start_describe(struct kv_store *store, struct start *start)
    const struct kv_version *version = kv_store_view_version(view);
    start->outcome = START_REACHES;
    start->sequence = kv_version_sequence(version);
-   start->keys = kv_version_client_count(version);
+   start->keys = sealed ? kv_version_count(version) : kv_version_client_count(version);
    start->bytes = kv_version_bytes(version);
    kv_store_view_destroy(view);
    return make_digests(store, start);
 }
 
 /* KV_OK also when the load is refused. */
-static enum kv_code load(struct kv_instance *instance, struct kv_store *store, struct start *start,
-                         struct kv_status *status)
+static enum kv_code load(struct kv_instance *instance, struct kv_store *store, bool sealed,
+                         struct start *start, struct kv_status *status)
 {
    struct kv_transaction *transaction = kv_store_begin(store);
    if (!transaction)
@@ -57,7 +57,7 @@ static enum kv_code load(struct kv_instance *instance, struct kv_store *store, s
       return code == KV_DATA_LOSS || code == KV_INVALID_ARGUMENT ? KV_OK : code;
    }
    kv_transaction_commit(transaction, start->sequence);
-   if (!start_describe(store, start))
+   if (!start_describe(store, sealed, start))
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for a checksum");
    return KV_OK;
 }
@@ -94,7 +94,7 @@ enum kv_code start_load(const char *directory, const struct place *place,
    enum kv_code code = stand_in_open(config, store_id, &instance, status);
    if (code != KV_OK)
       return code;
-   code = load(instance, store, start, status);
+   code = load(instance, store, place->encrypted, start, status);
    kv_instance_close(instance);
    return code;
 }

@@ -38,8 +38,9 @@ enum kv_code start_load(const char *directory, const struct place *place,
 enum kv_code start_try(const char *directory, const struct place *place, const uint8_t store_id[16],
                        struct start *start, struct kv_status *status);
 /* Fills in what a load that reached the state of `store` would: a start of its own, without a
- * report. False when memory runs out. */
-bool start_describe(struct kv_store *store, struct start *start);
+ * report. `sealed`: its keys are encrypted, so that none can be told to be the server's own. False
+ * when memory runs out. */
+bool start_describe(struct kv_store *store, bool sealed, struct start *start);
 void start_deinit(struct start *start);
 
 /* What the load has reported: KVS_LOAD_TORN or KVS_LOAD_PASSED_OVER. */

@@ -113,7 +113,7 @@ def watch(section):
 
 
 EXPIRING = 10000000
-FILL_SECONDS = 100  # from before they are set until they expire
+FILL_SECONDS = 60   # from before they are set until they expire
 FEW = 1000          # keys of the calls beside them, that never expire
 PART = 1000
 
@@ -156,7 +156,7 @@ def expiring(section, mode, *options):
     if time.time() > due - 2:
         sys.exit(f"{EXPIRING:,} keys were not set within {FILL_SECONDS} seconds")
     time.sleep(due - 1 - time.time())
-    during = beside(15)
+    during = beside(30)
     held = int(re.search(r"^keys +(\d+)", loads.cli(lab, server, "status"), re.MULTILINE).group(1))
     server.stop()
     return size, quiet, during, held
