@@ -38,7 +38,7 @@ static int read_operation(struct session *session, struct operation *operation, 
 static int run_operation(struct session *session, const char *name,
                          const struct kv_slice *arguments, size_t count)
 {
-   struct operation operation;
+   struct operation operation = {0};
    int result = read_operation(session, &operation, name, arguments, count);
    return result == EXIT_DONE ? operation_run(session, &operation) : result;
 }
@@ -57,7 +57,7 @@ OPERATION_COMMAND(ttl)
 /* What the frozen calls cannot say is said to kvstore.v1. */
 int command_set(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   struct operation operation;
+   struct operation operation = {0};
    int result = read_operation(session, &operation, "set", arguments, count);
    if (result != EXIT_DONE)
       return result;
@@ -97,7 +97,7 @@ static int show_get(struct session *session, const ProtobufCMessage *message, co
 
 int command_get(struct session *session, const struct kv_slice *arguments, size_t count)
 {
-   struct operation operation;
+   struct operation operation = {0};
    int result = read_operation(session, &operation, "get", arguments, count);
    if (result != EXIT_DONE)
       return result;

@@ -1,6 +1,8 @@
 /* The file VERSIONS. */
 #include "core/datadir/data_directory_internal.h"
 
+#include "core/support/size.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,7 +13,6 @@
 #define VERSIONS "VERSIONS"
 #define TEXT_SIZE_MAX 256
 #define FORMAT "format=1\nreserved=%" PRIu64 "\nloaded=%" PRIu64 "\nfirst=%" PRIu64 "\n"
-#define SCANNED "format=1\nreserved=%" SCNu64 "\nloaded=%" SCNu64 "\nfirst=%" SCNu64 "\n"
 
 static int format_text(const struct kv_versions_record *record, char text[TEXT_SIZE_MAX])
 {
@@ -35,19 +36,36 @@ static ssize_t read_file(int fd, char text[TEXT_SIZE_MAX])
    return (ssize_t)size;
 }
 
-/* Only the one spelling that a content has is accepted. */
-static bool parse(const char *text, ssize_t size, struct kv_versions_record *record)
+/* The number of the next line, which has this name; moves *text past it. */
+static bool take_number(char **text, const char *name, uint64_t *number)
 {
-   char again[TEXT_SIZE_MAX];
-   return sscanf(text, SCANNED, &record->reserved, &record->loaded, &record->first) == 3 &&
-          format_text(record, again) == size && memcmp(again, text, (size_t)size) == 0;
+   const size_t size = strlen(name);
+   char *value = *text + size, *end = strchr(*text, '\n');
+   if (!end || strncmp(*text, name, size) != 0)
+      return false;
+   *end = '\0';
+   *text = end + 1;
+   return kv_number_parse(value, number);
+}
+
+/* Only the one spelling that a content has is accepted. Changes `text`. */
+static bool parse(char text[TEXT_SIZE_MAX], ssize_t size, struct kv_versions_record *record)
+{
+   char whole[TEXT_SIZE_MAX], again[TEXT_SIZE_MAX], *rest = text;
+   uint64_t format;
+   memcpy(whole, text, TEXT_SIZE_MAX);
+   return take_number(&rest, "format=", &format) &&
+          take_number(&rest, "reserved=", &record->reserved) &&
+          take_number(&rest, "loaded=", &record->loaded) &&
+          take_number(&rest, "first=", &record->first) && format_text(record, again) == size &&
+          memcmp(again, whole, (size_t)size) == 0;
 }
 
 enum kv_code kv_data_directory_read_versions(const struct kv_data_directory *directory,
                                              struct kv_versions_record *record,
                                              struct kv_status *status)
 {
-   char text[TEXT_SIZE_MAX];
+   char text[TEXT_SIZE_MAX] = "";
    *record = (struct kv_versions_record){0};
    int fd = kv_data_directory_open_file(directory, VERSIONS, O_RDONLY);
    if (fd < 0 && errno == ENOENT)

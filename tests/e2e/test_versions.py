@@ -173,6 +173,21 @@ class Lost(harness.Case):
             with self.assertRaises(grpc.RpcError):
                 self.put(server, "lock", b"A again", condition=kv1.Condition(version=seen))
 
+    def test_a_damaged_record_of_them_costs_a_gap(self):
+        server = self.start(mode="aof")
+        last = self.put(server, "k")
+        server.stop()
+        path = os.path.join(server.data, "VERSIONS")
+        content = store_files.read(path)
+        for damaged in (b"", content[:-1], content.replace(b"reserved=", b"reserved=1"), b"x" * 1000):
+            store_files.write(path, damaged)
+            server = self.start()
+            self.assertIn("VERSIONS, which says", server.log.text())
+            version = self.put(server, "k")
+            self.assertGreater(version, last + 1000)
+            last = version
+            server.stop()
+
     def test_a_watch_that_has_seen_what_is_lost_does_not_go_on(self):
         for server, seen in self.cases():
             version = self.put(server, "more")
