@@ -230,7 +230,8 @@ class Recording:
     def increment(self):
         request = data.IncrementRequest(key=COUNTER, delta=3, request_id=self._id())
         call, answer = self._write("Increment", request)
-        self._wrote(call, [(COUNTER, Entry(str(answer.value).encode(), answer.version))])
+        kept = self._entry(COUNTER).expire_time_ms  # that expire() may have given it
+        self._wrote(call, [(COUNTER, Entry(str(answer.value).encode(), answer.version, kept))])
         call.repeatable = "Increment", request, answer.version
 
     def _operations(self, pairs):
