@@ -198,41 +198,42 @@ static const Kvstore__V1__Entry *entry_of(const struct session *session, struct 
    return NULL;
 }
 
-static int show_several(struct session *session, const ProtobufCMessage *message,
-                        const void *context)
+static void print_entry(struct session *session, struct kv_slice key,
+                        const Kvstore__V1__Entry *entry)
 {
-   const struct kv_slice *keys = context;
+   print_word(session->out, key);
+   fputc('\t', session->out);
+   print_word(session->out, session_bytes(entry->value));
+   fputc('\n', session->out);
+}
+
+static int show_entries(struct session *session, const ProtobufCMessage *message,
+                        const struct kv_slice *keys, bool as_json)
+{
    const Kvstore__V1__TransactionResponse *answer =
        (const Kvstore__V1__TransactionResponse *)message;
    int result = EXIT_DONE;
    for (size_t i = 0; i < answer->n_results; i++) {
       const Kvstore__V1__Entry *entry = entry_of(session, keys[i], answer->results[i]);
-      if (!entry) {
+      if (!entry)
          result = EXIT_NOT_FOUND;
-         continue;
-      }
-      print_word(session->out, keys[i]);
-      fputc('\t', session->out);
-      print_word(session->out, session_bytes(entry->value));
-      fputc('\n', session->out);
+      else if (as_json)
+         entry_json_line(session->out, keys[i], entry, true);
+      else
+         print_entry(session, keys[i], entry);
    }
    return result;
 }
 
+static int show_several(struct session *session, const ProtobufCMessage *message,
+                        const void *context)
+{
+   return show_entries(session, message, context, false);
+}
+
 static int show_json(struct session *session, const ProtobufCMessage *message, const void *context)
 {
-   const struct kv_slice *keys = context;
-   const Kvstore__V1__TransactionResponse *answer =
-       (const Kvstore__V1__TransactionResponse *)message;
-   int result = EXIT_DONE;
-   for (size_t i = 0; i < answer->n_results; i++) {
-      const Kvstore__V1__Entry *entry = entry_of(session, keys[i], answer->results[i]);
-      if (entry)
-         entry_json_line(session->out, keys[i], entry, true);
-      else
-         result = EXIT_NOT_FOUND;
-   }
-   return result;
+   return show_entries(session, message, context, true);
 }
 
 static int show_count(struct session *session, const ProtobufCMessage *message, const void *context)

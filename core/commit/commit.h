@@ -11,8 +11,10 @@
  * Threads, and who waits for whom
  *
  * kv_commit_add and kv_commit_flush: that of the worker that is named. It never waits for a disk or
- * for the control thread. Where no instance waits in on_write (KVS_PLUGIN_PROMPT) kv_commit_flush
- * commits by itself, after the batch in memory that another worker may be committing just then.
+ * for the control thread, but once in millions of changes where it commits by itself and sequences
+ * have to be reserved (kv_commit_reserve_with). Where no instance waits in on_write
+ * (KVS_PLUGIN_PROMPT) kv_commit_flush commits by itself, after the batch in memory that another
+ * worker may be committing just then.
  *
  * `done`: that worker's in kv_commit_flush, or one of the pipeline. It must not block.
  *

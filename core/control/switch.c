@@ -29,6 +29,7 @@
  */
 #include "core/control/switch.h"
 
+#include "core/control/versions.h"
 #include "core/support/log.h"
 
 #include <inttypes.h>
@@ -248,6 +249,8 @@ static enum kv_code record_replacement(void *context, struct kv_status *doubt,
       kv_transaction_abort(transaction);
       return code;
    }
+   if (candidate->parts->versions)
+      (void)kv_versions_reserve(candidate->parts->versions, replacement->sequence);
    kv_transaction_publish(transaction, replacement->sequence);
    kv_changes_replaced(candidate->parts->changes, replacement->sequence);
    note_taken_over(candidate, replacement->sequence);

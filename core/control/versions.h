@@ -35,8 +35,9 @@ struct kv_versions_start {
 /* Fills in `known` and `first`, and reserves some. Fails when it cannot. */
 enum kv_code kv_versions_begin(struct kv_versions *versions, struct kv_data_directory *directory,
                                struct kv_versions_start *start, struct kv_status *status);
-/* Before changes up to `sequence` are made (kv_commit_reserve_with): up to which one they may be
- * made without another call. Where the disk fails that is logged, and writes go on. */
+/* Before changes up to `sequence` are made (kv_commit_reserve_with), or other data is published
+ * at it: up to which one they may be made without another call. Where the disk fails that is
+ * logged, and writes go on. */
 uint64_t kv_versions_reserve(void *versions, uint64_t sequence);
 /* The active mode has kept what it keeps of the store, and no change will be made any more. */
 enum kv_code kv_versions_end(struct kv_versions *versions, struct kv_store *store,

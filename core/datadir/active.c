@@ -73,13 +73,10 @@ static enum kv_code read_text(const struct kv_data_directory *directory, int fd,
    *text = malloc(capacity + 1);
    if (!*text)
       return kv_fail(status, KV_RESOURCE_EXHAUSTED, "out of memory for the record of the mode");
-   ssize_t got = 1;
-   while (got != 0 && *size < capacity) {
-      got = read(fd, *text + *size, capacity - *size);
-      if (got < 0 && errno != EINTR)
-         return kv_fail_errno(status, errno, "cannot read %s/" ACTIVE, directory->path);
-      *size += got > 0 ? (size_t)got : 0;
-   }
+   ssize_t got = kv_data_directory_read_file(fd, *text, capacity);
+   if (got < 0)
+      return kv_fail_errno(status, errno, "cannot read %s/" ACTIVE, directory->path);
+   *size = (size_t)got;
    (*text)[*size] = '\0';
    return KV_OK;
 }

@@ -69,9 +69,7 @@ enum kv_code kv_active_encode(const struct kv_active *active,
 
 /* ---- Decoding ---- */
 
-/* The value of the next line when its name begins with `prefix`, else NULL. Ends the value with a
- * NUL and moves *rest past the line. */
-static char *take_line(char **rest, const char *prefix)
+char *kv_active_take_line(char **rest, const char *prefix)
 {
    size_t prefix_size = strlen(prefix);
    char *end = strchr(*rest, '\n');
@@ -103,16 +101,16 @@ static bool add_option(struct kv_active *active, char *line)
 
 static bool parse(char *text, struct kv_active *active, uint8_t store_id[KV_STORE_ID_SIZE])
 {
-   char *store = take_line(&text, "store=");
-   char *plugin = store ? take_line(&text, "plugin=") : NULL;
+   char *store = kv_active_take_line(&text, "store=");
+   char *plugin = store ? kv_active_take_line(&text, "plugin=") : NULL;
    active->plugin = plugin ? strdup(plugin) : NULL;
    active->options = calloc(KV_OPTION_COUNT_MAX, sizeof *active->options);
    if (!active->plugin || !active->options || !parse_uuid(store, store_id))
       return false;
-   for (char *line; (line = take_line(&text, OPTION_PREFIX));)
+   for (char *line; (line = kv_active_take_line(&text, OPTION_PREFIX));)
       if (!add_option(active, line))
          return false;
-   char *generation = take_line(&text, "generation=");
+   char *generation = kv_active_take_line(&text, "generation=");
    return generation && *text == '\0' && parse_generation(generation, &active->generation);
 }
 
@@ -128,7 +126,7 @@ enum kv_code kv_active_decode(char *text, size_t size, struct kv_active *active,
       return kv_fail(status, KV_DATA_LOSS, "its checksum does not match what it says");
    *end = '\0';
 
-   char *format = take_line(&text, "format=");
+   char *format = kv_active_take_line(&text, "format=");
    if (!format || strcmp(format, FORMAT) != 0)
       return kv_fail(status, KV_DATA_LOSS,
                      "it has format %.20s, and this server reads format " FORMAT " only",

@@ -30,6 +30,10 @@
 #define KV_ACTIVE_CHECKSUM_SIZE (sizeof "checksum=0123456789abcdef\n" - 1)
 void kv_active_checksum(const char *text, size_t size, char checksum[KV_ACTIVE_CHECKSUM_SIZE + 1]);
 
+/* The value of the next line when its name begins with `prefix`, else NULL. Ends the value with a
+ * NUL and moves *rest past the line. */
+char *kv_active_take_line(char **rest, const char *prefix);
+
 /* Allocates *text, which the caller frees. */
 enum kv_code kv_active_encode(const struct kv_active *active,
                               const uint8_t store_id[KV_STORE_ID_SIZE], char **text, size_t *size,

@@ -74,6 +74,19 @@ int kv_data_directory_open_or_create(const struct kv_data_directory *directory, 
    return fd >= 0 || errno != EEXIST ? fd : kv_data_directory_open_file(directory, name, O_RDWR);
 }
 
+ssize_t kv_data_directory_read_file(int fd, char *data, size_t capacity)
+{
+   size_t size = 0;
+   ssize_t got = 1;
+   while (got != 0 && size < capacity) {
+      got = read(fd, data + size, capacity - size);
+      if (got < 0 && errno != EINTR)
+         return -1;
+      size += got > 0 ? (size_t)got : 0;
+   }
+   return (ssize_t)size;
+}
+
 bool kv_data_directory_write_file(int fd, const char *data, size_t size)
 {
    while (size > 0) {

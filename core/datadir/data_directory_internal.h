@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 
 #define KV_LOCK_NAME "LOCK"
 #define KV_ACTIVE_NAME "ACTIVE"
@@ -68,6 +69,8 @@ int kv_data_directory_create_file(const struct kv_data_directory *directory, con
                                   bool keep);
 /* Opens a file to read and write, created where it is missing; -1 with errno. */
 int kv_data_directory_open_or_create(const struct kv_data_directory *directory, const char *name);
+/* Reads to the end, at most `capacity` bytes; how many, or -1 with errno. */
+ssize_t kv_data_directory_read_file(int fd, char *data, size_t capacity);
 /* Returns false with errno. */
 bool kv_data_directory_write_file(int fd, const char *data, size_t size);
 /* Creates the file `name`, in place of one that is there, with that content, and syncs it. */

@@ -22,30 +22,10 @@ static int format_text(const struct kv_versions_record *record, char text[TEXT_S
    return size + (int)KV_ACTIVE_CHECKSUM_SIZE;
 }
 
-static ssize_t read_file(int fd, char text[TEXT_SIZE_MAX])
-{
-   size_t size = 0;
-   ssize_t got = 1;
-   while (got != 0 && size < TEXT_SIZE_MAX - 1) {
-      got = read(fd, text + size, TEXT_SIZE_MAX - 1 - size);
-      if (got < 0 && errno != EINTR)
-         return -1;
-      size += got > 0 ? (size_t)got : 0;
-   }
-   text[size] = '\0';
-   return (ssize_t)size;
-}
-
-/* The number of the next line, which has this name; moves *text past it. */
 static bool take_number(char **text, const char *name, uint64_t *number)
 {
-   const size_t size = strlen(name);
-   char *value = *text + size, *end = strchr(*text, '\n');
-   if (!end || strncmp(*text, name, size) != 0)
-      return false;
-   *end = '\0';
-   *text = end + 1;
-   return kv_number_parse(value, number);
+   const char *value = kv_active_take_line(text, name);
+   return value && kv_number_parse(value, number);
 }
 
 /* Only the one spelling that a content has is accepted. Changes `text`. */
@@ -72,7 +52,7 @@ enum kv_code kv_data_directory_read_versions(const struct kv_data_directory *dir
       return KV_OK;
    if (fd < 0)
       return kv_data_directory_fail(directory, errno, "open", VERSIONS, status);
-   ssize_t size = read_file(fd, text);
+   ssize_t size = kv_data_directory_read_file(fd, text, sizeof text - 1);
    int error = errno;
    close(fd);
    if (size < 0)
