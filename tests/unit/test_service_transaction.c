@@ -645,7 +645,7 @@ static struct service_fixture *create_failing_at_the_second_write(void)
 
 static void add_numbered(size_t count)
 {
-   static char keys[TRANSACTION_MAX][16];
+   static char keys[TRANSACTION_MAX][24];
    static Kvstore__V1__SetRequest sets[TRANSACTION_MAX];
    for (size_t i = 0; i < count; i++) {
       snprintf(keys[i], sizeof keys[i], "%06zu", i);
