@@ -39,7 +39,8 @@ static int by_start(const void *left, const void *right)
    return kv_slice_compare(a->start, b->start);
 }
 
-/* Sorts the ranges and joins those that overlap or touch; returns how many are left. */
+/* Sorts the ranges and joins those that overlap; returns how many are left. Those that only touch
+ * stay apart: a user may have a grant for each, by neighbouring prefixes, but none for both. */
 static size_t normalize(struct kv_key_range *ranges, size_t count)
 {
    static const struct kv_slice first = {"\1", 1}; /* below are the server's own keys */
@@ -52,7 +53,7 @@ static size_t normalize(struct kv_key_range *ranges, size_t count)
       struct kv_key_range *last = kept > 0 ? &ranges[kept - 1] : NULL;
       if (!is_below(ranges[i].start, ranges[i].end))
          continue; /* it has no key */
-      if (!last || (last->end.size > 0 && kv_slice_compare(ranges[i].start, last->end) > 0))
+      if (!last || (last->end.size > 0 && kv_slice_compare(ranges[i].start, last->end) >= 0))
          ranges[kept++] = ranges[i];
       else if (compare_ends(ranges[i].end, last->end) > 0)
          last->end = ranges[i].end;

@@ -4,6 +4,8 @@
  *
  * Promises
  *  - A set is kept in order and without overlaps, so each set is found at most once for a key.
+ *    Whoever may read each of the ranges that it was made of, by a prefix of keys, may read each of
+ *    those that it has: prefixes with a key in common are one within the other.
  *  - Finding all sets with a key costs O(log n) for n ranges, and as much for each set found; the
  *    others are not looked at. Adding and removing a range costs O(log n).
  *

@@ -205,6 +205,31 @@ class Watching(GrantsCase):
         self.assertEqual(self.keys_of_next(all_keys), ["app/1"])
         self.assertEqual(self.keys_of_next(all_keys), ["other/1"])
 
+    def grant(self, name, *grants):
+        """Edits the users file, and adds another user to it, by whom this edit is told from those before."""
+        proof = self.lines[name].split()[-1] if name in self.lines else None
+        self.user(name, *grants, proof=proof)
+        self.user(f"more{len(self.lines)}")
+        self.write()
+        self.reload(self.server, f"again: {len(self.lines)} users")
+
+    def test_watch_of_neighbouring_prefixes_needs_each_of_them_and_no_more(self):
+        self.grant("two", "read:user1", "read:user2", "read:user3")
+        stream, create = self.watch("two")
+        create(1, "user1", "user2", "user1")
+        self.assertEqual(self.kind(stream), (1, "created"))
+        for key in ("user1/a", "user2/a"):
+            self.set(key)
+            self.assertEqual(self.keys_of_next(stream), [key])
+        self.grant("two", "read:user2", "read:user1")  # without what it does not watch
+        self.set("user1/a", b"again")
+        self.assertEqual(self.keys_of_next(stream), ["user1/a"])
+        self.grant("two", "read:user1")
+        self.set("user1/a", b"unseen")
+        ended = next(stream)
+        self.assertEqual((ended.watch_id, ended.ended.code, ended.ended.reason),
+                         (1, DENIED.value[0], "PERMISSION_DENIED"))
+
     def test_stream_of_a_user_who_was_removed_ends(self):
         ann, create = self.watch("ann")
         create(1, "app/")

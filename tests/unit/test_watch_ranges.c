@@ -42,17 +42,54 @@ static void a_set_has_the_keys_of_its_ranges(void **state)
    kv_range_set_destroy(set);
 }
 
-static void ranges_that_overlap_or_touch_are_one(void **state)
+static void assert_range(const struct kv_range_set *set, size_t index, const char *start,
+                         const char *end)
+{
+   const struct kv_key_range found = kv_range_set_at(set, index);
+   assert_int_equal(kv_slice_compare(found.start, kv_slice_of(start)), 0);
+   assert_int_equal(kv_slice_compare(found.end, kv_slice_of(end)), 0);
+}
+
+static void ranges_that_overlap_are_one(void **state)
 {
    (void)state;
    const struct kv_key_range ranges[] = {range("c", "e"), range("a", "c"), range("b", "d"),
                                          range("x", "y"), range("g", "g"), range("h", "")};
    struct kv_range_set *set = set_of(ranges, COUNT(ranges));
    assert_int_equal(kv_range_set_count(set), 2);
-   assert_int_equal(kv_slice_compare(kv_range_set_at(set, 0).start, kv_slice_of("a")), 0);
-   assert_int_equal(kv_slice_compare(kv_range_set_at(set, 0).end, kv_slice_of("e")), 0);
-   assert_int_equal(kv_slice_compare(kv_range_set_at(set, 1).start, kv_slice_of("h")), 0);
-   assert_int_equal(kv_range_set_at(set, 1).end.size, 0);
+   assert_range(set, 0, "a", "e");
+   assert_range(set, 1, "h", "");
+   kv_range_set_destroy(set);
+}
+
+static void count_only(void *context, void *owner)
+{
+   (void)owner;
+   ++*(unsigned *)context;
+}
+
+static void ranges_that_touch_stay_apart_and_their_set_is_found_once(void **state)
+{
+   (void)state;
+   const struct kv_key_range ranges[] = {range("k2", "k3"), range("k1", "k2"), range("k1", "k2"),
+                                         range("k2", "k2"), range("k3", "")};
+   struct kv_range_set *set = set_of(ranges, COUNT(ranges));
+   assert_int_equal(kv_range_set_count(set), 3);
+   assert_range(set, 0, "k1", "k2");
+   assert_range(set, 1, "k2", "k3");
+   assert_range(set, 2, "k3", "");
+   struct kv_range_index index;
+   kv_range_index_init(&index);
+   kv_range_index_add(&index, set);
+   static const char *const in[] = {"k1", "k1z", "k2", "k2z", "k3", "z"};
+   for (size_t i = 0; i < COUNT(in); i++) {
+      unsigned count = 0;
+      assert_true(has(set, in[i]));
+      kv_range_index_find(&index, kv_slice_of(in[i]), count_only, &count);
+      assert_int_equal(count, 1);
+   }
+   assert_false(has(set, "k0"));
+   kv_range_index_remove(&index, set);
    kv_range_set_destroy(set);
 }
 
@@ -183,12 +220,6 @@ static void the_index_finds_each_set_with_a_key_once_and_no_other(void **state)
    assert_null(index.root);
 }
 
-static void count_only(void *context, void *owner)
-{
-   (void)owner;
-   ++*(unsigned *)context;
-}
-
 static void each_set_of_the_index_is_told(void **state)
 {
    (void)state;
@@ -211,7 +242,8 @@ int main(void)
 {
    const struct CMUnitTest tests[] = {
        cmocka_unit_test(a_set_has_the_keys_of_its_ranges),
-       cmocka_unit_test(ranges_that_overlap_or_touch_are_one),
+       cmocka_unit_test(ranges_that_overlap_are_one),
+       cmocka_unit_test(ranges_that_touch_stay_apart_and_their_set_is_found_once),
        cmocka_unit_test(no_set_has_a_key_of_the_servers_own),
        cmocka_unit_test(a_set_has_its_own_bytes),
        cmocka_unit_test(the_index_finds_each_set_with_a_key_once_and_no_other),
