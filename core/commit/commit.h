@@ -134,6 +134,10 @@ struct kv_requirement {
    struct kv_condition condition; /* of a kind */
 };
 
+/* By the entry of its key, NULL: there is none, and Unix time. Any thread that holds the entry. */
+bool kv_requirement_holds(const struct kv_requirement *requirement, const struct kv_entry *entry,
+                          int64_t now_ms);
+
 struct kv_submission;
 
 /* A request that is remembered with its answer, so that its repetition gets the same. */

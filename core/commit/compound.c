@@ -69,9 +69,7 @@ static bool comparisons_hold(const struct kv_evaluation *evaluation,
    for (size_t i = 0; i < compound->comparison_count; i++) {
       const struct kv_requirement *comparison = &compound->comparisons[i];
       const struct kv_entry *entry = kv_evaluation_find(evaluation, comparison->key);
-      const struct kv_state state =
-          kv_state_of(kv_entry_is_live(entry, evaluation->now_ms) ? entry : NULL);
-      if (!kv_condition_holds(&comparison->condition, &state))
+      if (!kv_requirement_holds(comparison, entry, evaluation->now_ms))
          return false;
    }
    return true;

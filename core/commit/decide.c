@@ -36,6 +36,13 @@ bool kv_condition_holds(const struct kv_condition *condition, const struct kv_st
    }
 }
 
+bool kv_requirement_holds(const struct kv_requirement *requirement, const struct kv_entry *entry,
+                          int64_t now_ms)
+{
+   const struct kv_state state = kv_state_of(kv_entry_is_live(entry, now_ms) ? entry : NULL);
+   return kv_condition_holds(&requirement->condition, &state);
+}
+
 void kv_operation_refuse(struct kv_operation *operation, enum kv_code code, const char *reason)
 {
    operation->code = code;

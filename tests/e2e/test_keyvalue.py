@@ -516,6 +516,31 @@ class Crash(KeyValueCase):
                             lambda: self.increment(server, "n", request_id="c"))
         self.assertEqual(self.value(server, "n"), b"2")
 
+    def test_what_only_reads_is_answered_while_the_server_is_read_only(self):
+        server = self.start(mode="none", plugins=f"{harness.PLUGINS}:{harness.BAD_PLUGINS}")
+        server.configure("faulty", {"write": "io", "healthy_writes": "1"})
+        version = self.set(server, "k", b"v").version
+        # Without its directory the server cannot make a fresh generation by itself.
+        os.rename(server.data, server.data + ".away")
+        self.assertFailsFor(Code.UNAVAILABLE, "READ_ONLY", lambda: self.set(server, "k", b"w"))
+        there = data.Comparison(key="k", condition=data.Condition(version=version))
+        gone = data.Comparison(key="k", condition=exists(False))
+        entry = data.Entry(value=b"v", version=version)
+        for durability in (data.DURABILITY_UNSPECIFIED, MEMORY):
+            for comparisons in ((), (there,), (there, gone)):
+                with self.subTest(durability=durability, comparisons=len(comparisons)):
+                    answer = self.transact(server, getting("k"), comparisons=comparisons,
+                                           otherwise=[getting("gone"), getting("k")],
+                                           durability=durability)
+                    self.assertEqual(answer.succeeded, gone not in comparisons)
+                    self.assertEqual(answer.results[-1].get.entry, entry)
+                    self.assertEqual((answer.version, answer.durability), (version, durability))
+        # What would be written, or made durable first, is refused.
+        for fields in ({"request_id": "a"}, {"durability": WRITTEN}, {"otherwise": [setting("k", b"w")]}):
+            with self.subTest(fields):
+                self.assertFailsFor(Code.UNAVAILABLE, "READ_ONLY",
+                                    lambda: self.transact(server, getting("k"), **fields))
+
     def test_an_id_belongs_to_one_request_of_whatever_method(self):
         server = self.start(mode="none")
         version = self.set(server, "k", b"1", request_id="a").version

@@ -361,6 +361,56 @@ static void a_transaction_may_consist_of_comparisons_alone(void **state)
    }
 }
 
+/* Without the pipeline, whose answer would have a durability. */
+static void what_only_reads_is_chosen_by_comparisons_of_the_same_version_too(void **state)
+{
+   const uint64_t version = keyvalue_put(*state, "k", "one");
+   Kvstore__V1__GetRequest get = keyvalue_get_of("k"), missing = keyvalue_get_of("missing");
+   add(&then, &get.base);
+   add(&otherwise, &missing.base);
+   add(&otherwise, &get.base);
+   compare("k", keyvalue_value("one"));
+   compare("missing", keyvalue_exists(false));
+   Kvstore__V1__TransactionResponse *reply = transact(*state);
+   assert_true(reply->succeeded);
+   assert_got(reply->results[0], "one", version);
+   assert_int_equal(reply->version, version);
+   assert_int_equal(reply->durability, 0);
+   release(reply);
+   const Kvstore__V1__Condition wrong[] = {keyvalue_version(version + 1), keyvalue_value("on"),
+                                           keyvalue_exists(false)};
+   for (size_t i = 0; i < COUNT(wrong); i++) {
+      conditions[0] = wrong[i];
+      reply = transact(*state);
+      assert_false(reply->succeeded);
+      assert_got(reply->results[0], NULL, 0);
+      assert_got(reply->results[1], "one", version);
+      assert_int_equal(reply->version, version);
+      assert_int_equal(reply->durability, 0);
+      release(reply);
+   }
+}
+
+static void what_only_reads_sees_a_key_expire_at_the_very_millisecond(void **state)
+{
+   Kvstore__V1__Expiry expiry = keyvalue_ttl(KEYVALUE_HOUR);
+   Kvstore__V1__SetRequest set = keyvalue_set_of("k", "brief");
+   Kvstore__V1__GetRequest get = keyvalue_get_of("k");
+   set.expiry = &expiry;
+   release(keyvalue_set(*state, &set));
+   compare("k", keyvalue_exists(true));
+   add(&then, &get.base);
+   add(&otherwise, &get.base);
+   keyvalue_advance(KEYVALUE_HOUR - 1);
+   for (int there = 1; there >= 0; there--) {
+      Kvstore__V1__TransactionResponse *reply = transact(*state);
+      assert_int_equal(reply->succeeded, there);
+      assert_int_equal(reply->results[0]->get->entry != NULL, there);
+      release(reply);
+      keyvalue_advance(1);
+   }
+}
+
 static void refuse_operation(const struct service_fixture *fixture, enum kv_code code,
                              const char *reason, const char *metadata, const char *part)
 {
@@ -483,6 +533,12 @@ static void an_answer_that_would_be_too_large_refuses_the_transaction(void **sta
    release(transact(*state));
    add(&then, &get.base);
    refuse_operation(*state, KV_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE", NULL, "too large");
+   compare("k", keyvalue_exists(false));
+   release(transact(*state));
+   add(&otherwise, &get.base);
+   add(&otherwise, &get.base);
+   refuse_operation(*state, KV_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE", NULL, "too large");
+   otherwise.count = comparison_count = 0;
    then.count--;
    add(&then, &other.base);
    add(&then, &get.base);
@@ -721,6 +777,8 @@ int main(void)
        TEST(a_value_that_is_too_large_is_named_with_its_place),
        TEST(comparisons_choose_the_list_that_is_carried_out),
        TEST(a_transaction_may_consist_of_comparisons_alone),
+       TEST(what_only_reads_is_chosen_by_comparisons_of_the_same_version_too),
+       TEST(what_only_reads_sees_a_key_expire_at_the_very_millisecond),
        TEST(an_operation_that_fails_makes_the_transaction_fail_without_a_trace),
        TEST(an_operation_sees_what_stands_before_it),
        TEST(a_transaction_needs_something_and_has_a_limit),

@@ -83,8 +83,9 @@ static void read_all(struct kv_service *service, struct kv_call *call,
    if (!entries)
       return;
    struct kv_reader *reader = kv_service_reader(service, call);
-   kv_read_operations(service, kv_reader_pin(reader), submission->operations, submission->count,
-                      entries);
+   const struct kv_version *version = kv_reader_pin(reader);
+   kv_read_operations(service, version, kv_clock_unix_ms(), submission->operations,
+                      submission->count, entries);
    struct answer answer = {
        .service = service, .call = call, .submission = submission, .entries = entries};
    reply(&answer, KV_DURABILITY_DEFAULT);

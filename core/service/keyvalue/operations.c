@@ -1,7 +1,6 @@
 #include "core/service/keyvalue/operations.h"
 
 #include "core/service/validate.h"
-#include "core/support/clock.h"
 #include "core/support/invariant.h"
 
 #include <inttypes.h>
@@ -288,12 +287,11 @@ enum kv_code kv_take_durability(Kvstore__V1__Durability asked, enum kv_durabilit
 /* ---- Reading without the pipeline ---- */
 
 void kv_read_operations(const struct kv_service *service, const struct kv_version *version,
-                        struct kv_operation *operations, size_t count,
+                        int64_t now_ms, struct kv_operation *operations, size_t count,
                         const struct kv_entry **entries)
 {
    size_t left = service->config.message_size_max;
    struct kv_slice keys[KV_PREFETCH_KEYS_MAX];
-   const int64_t now_ms = kv_clock_unix_ms();
    for (size_t i = 0; i < count; i++) {
       struct kv_operation *get = &operations[i];
       if (i % KV_PREFETCH_KEYS_MAX == 0)

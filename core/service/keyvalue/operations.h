@@ -51,10 +51,10 @@ enum kv_code kv_take_durability(Kvstore__V1__Durability asked, enum kv_durabilit
 
 /* ---- Reading without the pipeline ---- */
 
-/* Answers gets of one version, whose entries are valid as long as it; NULL: the key is missing. One
- * whose value does not fit into one answer with the others is refused. */
+/* Answers gets of one version at Unix time, whose entries are valid as long as it; NULL: the key is
+ * missing. One whose value does not fit into one answer with the others is refused. */
 void kv_read_operations(const struct kv_service *service, const struct kv_version *version,
-                        struct kv_operation *operations, size_t count,
+                        int64_t now_ms, struct kv_operation *operations, size_t count,
                         const struct kv_entry **entries);
 
 /* ---- To answers ---- */

@@ -71,6 +71,17 @@ static void reply(struct kv_call *call, const struct answer *answer)
       kv_call_reply(call);
 }
 
+/* Where an operation is in the request. */
+static void name_place(const struct kv_submission *submission, size_t index,
+                       char place[KV_PLACE_SIZE])
+{
+   static const char *const kinds[] = {"set", "delete", "get", "increment", "set_expiry"};
+   const size_t otherwise = submission->compound->otherwise;
+   const bool failure = index >= otherwise;
+   snprintf(place, KV_PLACE_SIZE, "%s[%zu].%s.", failure ? "failure" : "success",
+            index - (failure ? otherwise : 0), kinds[submission->operations[index].kind]);
+}
+
 static struct answer answer_of(const struct kv_submission *submission)
 {
    const struct kv_compound *compound = submission->compound;
@@ -97,7 +108,6 @@ static struct kv_slice encode(const struct kv_submission *submission)
 
 static void fail(const struct kv_write *write)
 {
-   static const char *const kinds[] = {"set", "delete", "get", "increment", "set_expiry"};
    const struct kv_submission *submission = &write->submission;
    const struct kv_compound *compound = submission->compound;
    char place[KV_PLACE_SIZE];
@@ -108,11 +118,9 @@ static void fail(const struct kv_write *write)
       kv_message_fail(write->call, &status);
       return;
    }
-   const struct kv_operation *operation = &submission->operations[compound->failed];
-   bool failure = compound->failed >= compound->otherwise;
-   snprintf(place, sizeof place, "%s[%zu].%s.", failure ? "failure" : "success",
-            compound->failed - (failure ? compound->otherwise : 0), kinds[operation->kind]);
-   kv_fail_operation(write->service, write->call, operation, place, submission->durability);
+   name_place(submission, compound->failed, place);
+   kv_fail_operation(write->service, write->call, &submission->operations[compound->failed], place,
+                     submission->durability);
 }
 
 static void done(struct kv_submission *submission, const struct kv_status *status)
@@ -134,33 +142,56 @@ static void done(struct kv_submission *submission, const struct kv_status *statu
    }
 }
 
-/* ---- Without it: gets of one version ---- */
+/* ---- Without it: reads of one version ---- */
+
+static bool comparisons_hold(const struct kv_compound *compound, const struct kv_version *version,
+                             int64_t now_ms)
+{
+   for (size_t i = 0; i < compound->comparison_count; i++) {
+      const struct kv_requirement *comparison = &compound->comparisons[i];
+      if (!kv_requirement_holds(comparison, kv_version_find(version, comparison->key), now_ms))
+         return false;
+   }
+   return true;
+}
+
+/* Answers the call, of a version that is pinned. */
+static void read(struct kv_service *service, struct kv_call *call,
+                 const struct kv_submission *submission, const struct kv_version *version,
+                 const struct kv_entry **entries)
+{
+   struct kv_compound *compound = submission->compound;
+   const int64_t now_ms = kv_clock_unix_ms();
+   compound->succeeded = comparisons_hold(compound, version, now_ms);
+   compound->version = kv_version_sequence(version);
+   const size_t from = compound->succeeded ? 0 : compound->otherwise;
+   const size_t end = compound->succeeded ? compound->otherwise : submission->count;
+   kv_read_operations(service, version, now_ms, submission->operations + from, end - from, entries);
+   size_t refused = from;
+   while (refused < end && submission->operations[refused].code == KV_OK)
+      refused++;
+   if (refused < end) {
+      char place[KV_PLACE_SIZE];
+      name_place(submission, refused, place);
+      kv_fail_operation(service, call, &submission->operations[refused], place,
+                        submission->durability);
+      return;
+   }
+   struct answer answer = answer_of(submission);
+   answer.entries = entries;
+   answer.durability = submission->durability;
+   reply(call, &answer);
+}
 
 static void read_all(struct kv_service *service, struct kv_call *call,
                      const struct kv_submission *submission)
 {
-   const size_t count = submission->count;
-   const struct kv_entry **entries = kv_message_alloc(call, count * sizeof(struct kv_entry *) + 1);
+   const struct kv_entry **entries =
+       kv_message_alloc(call, submission->count * sizeof(struct kv_entry *) + 1);
    if (!entries)
       return;
    struct kv_reader *reader = kv_service_reader(service, call);
-   const struct kv_version *version = kv_reader_pin(reader);
-   kv_read_operations(service, version, submission->operations, count, entries);
-   size_t refused = 0;
-   while (refused < count && submission->operations[refused].code == KV_OK)
-      refused++;
-   if (refused < count) {
-      char place[KV_PLACE_SIZE];
-      snprintf(place, sizeof place, "success[%zu].get.", refused);
-      kv_fail_operation(service, call, &submission->operations[refused], place,
-                        submission->durability);
-   } else {
-      reply(call, &(struct answer){.operations = submission->operations,
-                                   .count = count,
-                                   .entries = entries,
-                                   .succeeded = true,
-                                   .version = kv_version_sequence(version)});
-   }
+   read(service, call, submission, kv_reader_pin(reader), entries);
    kv_reader_unpin(reader);
 }
 
@@ -256,16 +287,16 @@ refused:
    return false;
 }
 
-/* Whether it is nothing but reading, which has nothing to wait for. */
+/* Whether it is nothing but reading, which has nothing to wait for: not whether what it reads is
+ * durable, as all that can be read is in memory, and not to be remembered. */
 static bool only_reads(const struct kv_submission *submission)
 {
-   if (submission->compound->comparison_count > 0 || submission->compound->request ||
-       submission->durability != KV_DURABILITY_DEFAULT)
+   if (submission->compound->request || submission->durability > KV_DURABILITY_MEMORY)
       return false;
    for (size_t i = 0; i < submission->count; i++)
       if (submission->operations[i].kind != KV_OPERATION_GET)
          return false;
-   return submission->compound->otherwise == submission->count;
+   return true;
 }
 
 void kv_keyvalue_transaction(void *context, struct kv_call *call, struct kv_slice request)
