@@ -1,4 +1,5 @@
 """What connections may hold: a fair share each, for as long as they read."""
+import concurrent.futures
 import gzip
 import threading
 import time
@@ -268,15 +269,23 @@ class MemoryTest(harness.Case):
             "--max-wire-memory", "128M", "--max-message-size", "20M", "--max-value-size", "16M"])
         request = data.BatchRequest(operations=[setting(f"key{i}", b"v") for i in range(50000)])
         stubs = [harness.data_grpc.KeyValueServiceStub(server.connect()) for _ in range(2)]
-        calls = [stub.Batch.future(request, timeout=harness.PATIENCE)
-                 for _ in range(10) for stub in stubs]
-        small = 0
-        while not all(call.done() for call in calls):
-            server.set("small", b"v")
-            small += 1
-        self.assertGreater(small, 0)
-        for call in calls:
-            self.assertEqual(len(call.result().results), 50000)
+        ended = threading.Event()
+
+        def write_until_ended(stub):
+            while True:
+                reply = stub.Batch(request, timeout=harness.PATIENCE)
+                self.assertEqual(len(reply.results), 50000)
+                if ended.is_set():
+                    return
+        with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
+            writers = [pool.submit(write_until_ended, stub) for stub in stubs * 4]
+            try:
+                for _ in range(20):
+                    server.set("small", b"v")
+            finally:
+                ended.set()
+            for writer in writers:
+                writer.result()
         self.assertEqual(len(server.keys()), 50001)
 
     def test_a_batch_that_fails_for_lack_of_memory_has_changed_nothing(self):
