@@ -10,7 +10,10 @@
 /* How long the call may take that asks why there is no connection. */
 #define ASK_MS 50
 /* Arguments of channel_create itself. */
-#define OWN_MAX 5
+#define OWN_MAX 8
+/* Else a call to a server whose machine has gone without a word never ends. */
+#define KEEPALIVE_MS 10000
+#define KEEPALIVE_ANSWER_MS 10000
 
 static grpc_arg integer(const char *key, int value)
 {
@@ -49,8 +52,11 @@ grpc_channel *channel_create(const char *address, const struct credentials *cred
        integer(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, -1),
        integer(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
        integer(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
+       integer(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS),
+       integer(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_ANSWER_MS),
+       integer(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0), /* as many as it takes */
    };
-   size_t used = 3;
+   size_t used = 6;
    if (tls && (name || host))
       args[used++] = string(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, name ? name : host);
    if (tls && name) /* gRPC compares what a call is sent to with the certificate, too */

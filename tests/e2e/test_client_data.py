@@ -765,6 +765,20 @@ class Watches(ClientDataCase):
         self.interrupt(process)
         self.assertEqual(process.stderr.read(), "")
 
+    def test_a_server_that_falls_silent_is_left_and_found_again(self):
+        """As when its machine loses power: nothing tells of the end of the connection."""
+        server = self.start("silent", mode="none")
+        process = self.watch("k", "--from=1", server=server)
+        server.set("k1", b"v")
+        self.assertEqual(self.read(process)[1:3], ["set", "k1"])
+        server.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(server.process.send_signal, signal.SIGCONT)
+        self.assertIn("trying again", process.stderr.readline())
+        server.process.send_signal(signal.SIGCONT)
+        server.set("k2", b"v")
+        self.assertEqual(self.read(process)[1:3], ["set", "k2"])
+        self.interrupt(process)
+
     def test_a_version_that_the_server_no_longer_has_is_said(self):
         server = self.start("short", mode="none", flags=["--watch-history", "1M"])
         for i in range(40):
