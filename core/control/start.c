@@ -96,7 +96,7 @@ static enum kv_code resume(const struct kv_control_parts *parts,
    struct kv_data_directory *directory = parts->config.directory;
    enum kv_code code = kv_control_check_choice(parts->config.library, choice, recorded, status);
    if (code == KV_OK)
-      code = kv_data_directory_remove_stale(directory, recorded, status);
+      code = kv_data_directory_clean(directory, recorded, status);
    if (code != KV_OK)
       return code;
    const struct kv_control_request request = {recorded->plugin, recorded->options,

@@ -162,7 +162,7 @@ enum kv_code kv_data_directory_read_active(struct kv_data_directory *directory,
       remove_marker(directory);
    } else if (code == KV_OK) {
       const struct kv_active none = {.generation = 0};
-      code = kv_data_directory_remove_stale(directory, &none, status);
+      code = kv_data_directory_clean(directory, &none, status);
       directory->fresh = code == KV_OK;
    }
    return code;

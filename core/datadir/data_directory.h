@@ -149,10 +149,13 @@ enum kv_code kv_data_directory_remove_generation(struct kv_data_directory *direc
 enum kv_code kv_data_directory_check_empty(const struct kv_data_directory *directory,
                                            const struct kv_active *active,
                                            struct kv_status *status);
-/* Removes every generation but the one named in `active`, and temporary files: leftovers of what a
- * crash interrupted. */
+/* Removes every generation but the one named in `active`. */
 enum kv_code kv_data_directory_remove_stale(struct kv_data_directory *directory,
                                             const struct kv_active *active,
                                             struct kv_status *status);
+/* At a start, while nobody else uses the directory: removes the temporary files, too, that a crash
+ * has left. */
+enum kv_code kv_data_directory_clean(struct kv_data_directory *directory,
+                                     const struct kv_active *active, struct kv_status *status);
 
 #endif

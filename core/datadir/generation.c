@@ -209,6 +209,19 @@ enum kv_code kv_data_directory_check_empty(const struct kv_data_directory *direc
        directory->path, active->plugin, directory->path, folder, name);
 }
 
+enum kv_code kv_data_directory_remove_stale(struct kv_data_directory *directory,
+                                            const struct kv_active *active,
+                                            struct kv_status *status)
+{
+   struct kv_generations existing;
+   enum kv_code code = kv_data_directory_find_generations(directory, &existing, status);
+   for (size_t i = 0; code == KV_OK && i < existing.count; i++)
+      if (existing.numbers[i] != active->generation)
+         code = kv_data_directory_remove_generation(directory, existing.numbers[i], status);
+   free(existing.numbers);
+   return code;
+}
+
 static enum kv_code remove_temporaries(const struct kv_data_directory *directory,
                                        struct kv_status *status)
 {
@@ -220,18 +233,9 @@ static enum kv_code remove_temporaries(const struct kv_data_directory *directory
    return KV_OK;
 }
 
-enum kv_code kv_data_directory_remove_stale(struct kv_data_directory *directory,
-                                            const struct kv_active *active,
-                                            struct kv_status *status)
+enum kv_code kv_data_directory_clean(struct kv_data_directory *directory,
+                                     const struct kv_active *active, struct kv_status *status)
 {
-   struct kv_generations existing;
    enum kv_code code = remove_temporaries(directory, status);
-   if (code != KV_OK)
-      return code;
-   code = kv_data_directory_find_generations(directory, &existing, status);
-   for (size_t i = 0; code == KV_OK && i < existing.count; i++)
-      if (existing.numbers[i] != active->generation)
-         code = kv_data_directory_remove_generation(directory, existing.numbers[i], status);
-   free(existing.numbers);
-   return code;
+   return code == KV_OK ? kv_data_directory_remove_stale(directory, active, status) : code;
 }

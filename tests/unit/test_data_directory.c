@@ -635,17 +635,35 @@ static void only_the_active_generation_is_not_stale(void **state)
    create_generation(fixture, 1);
    temporary_write(&fixture->parent, "data/gen-000003/file", "x", 1);
    temporary_write(&fixture->parent, "data/notes", "x", 1);
-   temporary_write(&fixture->parent, "data/ACTIVE.tmp", "x", 1);
-   temporary_write(&fixture->parent, "data/restore.tmp", "x", 1);
    const struct kv_active active = {.plugin = "hybrid", .generation = 1};
    assert_int_equal(kv_data_directory_remove_stale(fixture->directory, &active, &fixture->status),
                     KV_OK);
    assert_true(temporary_has(&fixture->parent, "data/gen-000001/file"));
    assert_false(temporary_has(&fixture->parent, "data/gen-000002"));
    assert_false(temporary_has(&fixture->parent, "data/gen-000003"));
-   assert_false(temporary_has(&fixture->parent, "data/ACTIVE.tmp"));
-   assert_false(temporary_has(&fixture->parent, "data/restore.tmp"));
    assert_true(temporary_has(&fixture->parent, "data/notes"));
+}
+
+/* The committer may be writing VERSIONS, and a worker a restore, when a switch removes the files of
+ * the old mode. */
+static void temporary_files_are_removed_at_a_start_alone(void **state)
+{
+   struct fixture *fixture = *state;
+   static const char *const names[] = {"data/ACTIVE.tmp", "data/VERSIONS.tmp", "data/restore.tmp"};
+   begin_store(fixture);
+   create_generation(fixture, 1);
+   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+      temporary_write(&fixture->parent, names[i], "x", 1);
+   const struct kv_active active = {.plugin = "hybrid", .generation = 1};
+   assert_int_equal(kv_data_directory_remove_stale(fixture->directory, &active, &fixture->status),
+                    KV_OK);
+   assert_false(temporary_has(&fixture->parent, "data/gen-000002"));
+   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+      assert_true(temporary_has(&fixture->parent, names[i]));
+   assert_int_equal(kv_data_directory_clean(fixture->directory, &active, &fixture->status), KV_OK);
+   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+      assert_false(temporary_has(&fixture->parent, names[i]));
+   assert_true(temporary_has(&fixture->parent, "data/gen-000001/file"));
 }
 
 static void an_unnamed_file_can_be_written_and_read_and_is_not_in_the_directory(void **state)
@@ -702,6 +720,7 @@ int main(void)
        TEST(generations_get_numbers_above_all_that_exist),
        TEST(a_generation_is_removed_with_all_in_it),
        TEST(only_the_active_generation_is_not_stale),
+       TEST(temporary_files_are_removed_at_a_start_alone),
        TEST(an_unnamed_file_can_be_written_and_read_and_is_not_in_the_directory),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
