@@ -161,7 +161,9 @@ bool kv_call_begin_work(struct kv_call *call)
 
 void kv_call_watch(struct kv_call *call)
 {
-   KV_INVARIANT(call->method->kind == KV_RPC_UNARY && !call->watched);
+   KV_INVARIANT(call->method->kind == KV_RPC_UNARY);
+   if (call->watched)
+      return;
    call->watched = true;
    if (call->engine->watch)
       call->engine->watch(call);

@@ -240,7 +240,7 @@ void kv_call_yield(struct kv_call *call, void (*go_on)(void *service, struct kv_
 /* Unary, in the `request` handler: from now on kv_call_is_cancelled knows whether the client has
  * cancelled the call or disconnected, or the server is being stopped; it always knows whether the
  * deadline has passed. The call must be answered all the same. Slow calls are watched from the
- * start. */
+ * start; so is every one whose request is compressed. */
 void kv_call_watch(struct kv_call *call);
 /* A number for the connection that the call came on, the same for all its calls. */
 uint64_t kv_call_connection(const struct kv_call *call);

@@ -1,5 +1,6 @@
 """Batches, ranges, administration, health and reflection, and what has moved."""
 import concurrent.futures
+import gzip
 import os
 import threading
 
@@ -105,6 +106,35 @@ class Batch(harness.Case):
         self.assertEqual(results[0].WhichOneof("kind"), "set")
         self.assertEqual(results[1].error.code, Code.RESOURCE_EXHAUSTED.value[0])
         self.assertEqual(small.keys(), ["a"])
+
+
+class Compressed(harness.Case):
+    """Clients may compress their requests, whatever the method."""
+
+    def call(self, path, request):
+        connection = http2.Connection(self.server.port)
+        self.addCleanup(connection.close)
+        connection.send(http2.headers(1, http2.block(path, extra=[("grpc-encoding", "gzip")])) +
+                        http2.frame(http2.DATA, http2.END_STREAM, 1, http2.message(
+                            gzip.compress(request.SerializeToString()), 1)))
+        return connection.outcome(1)
+
+    def test_every_unary_method_takes_its_request_compressed(self):
+        self.server = self.start(mode="snapshot")
+        [put] = self.server.batch(setting("k", b"v"))
+        wait = data.WaitDurableRequest(version=put.set.version)
+        self.assertEqual(self.call(http2.KEYVALUE + "WaitDurable", wait), 0)
+        answered = []
+        for module in (kv, data, admin):
+            for service in module.DESCRIPTOR.services_by_name.values():
+                for method in service.methods:
+                    if not method.client_streaming and not method.server_streaming:
+                        request = getattr(module, method.input_type.name)()
+                        outcome = self.call(f"/{service.full_name}/{method.name}", request)
+                        self.assertIsInstance(outcome, int, method.full_name)
+                        answered += [method.name] if outcome == 0 else []
+        self.assertLessEqual({"Keys", "Save", "GetStatus", "ListPlugins"}, set(answered))
+        self.assertEqual(self.server.get("k"), b"v")
 
 
 class LargeValues(harness.Case):

@@ -268,7 +268,7 @@ static void handle_unary(void *service, struct kv_call *call, struct kv_slice re
       kv_call_fail(call, KV_UNAVAILABLE, "too many calls");
       return;
    }
-   if (!call->watched && (record->script[WHEN] & WATCH))
+   if (record->script[WHEN] & WATCH)
       kv_call_watch(call);
    use(record, request);
    bool was_watched = call->watched;
