@@ -169,7 +169,7 @@ void kv_share_give(struct kv_share *share, size_t size)
    take_off(share, size);
 }
 
-/* All counts are those after the bytes were added. */
+/* All counts are those with the bytes added. */
 static bool is_allowed(size_t max, enum kv_claim claim, size_t all, size_t held, size_t own)
 {
    if (all <= own)
@@ -188,12 +188,17 @@ static bool is_allowed(size_t max, enum kv_claim claim, size_t all, size_t held,
 bool kv_share_take(struct kv_share *share, enum kv_claim claim, size_t size, size_t own)
 {
    struct kv_account *account = share->account;
-   size_t all = atomic_fetch_add_explicit(&account->held, size, memory_order_relaxed) + size;
-   size_t held = atomic_fetch_add_explicit(&share->held, size, memory_order_relaxed) - 1 + size;
-   if (is_allowed(account->max - standing(account), claim, all, held, own + size))
-      return true;
-   kv_share_give(share, size);
-   return false;
+   const size_t max = account->max - standing(account);
+   const size_t held = kv_share_held(share) + size;
+   size_t all = held_by_calls(account);
+   /* Nothing is added before it is allowed: others would be refused for what is refused itself. */
+   do {
+      if (!is_allowed(max, claim, all + size, held, own + size))
+         return false;
+   } while (!atomic_compare_exchange_weak_explicit(&account->held, &all, all + size,
+                                                   memory_order_relaxed, memory_order_relaxed));
+   atomic_fetch_add_explicit(&share->held, size, memory_order_relaxed);
+   return true;
 }
 
 enum kv_code kv_share_refusal(const struct kv_share *share, struct kv_status *status)

@@ -1,8 +1,11 @@
 /* The account of what connections hold: who gets memory, and who does not. */
 #include "core/rpc/account.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -198,6 +201,42 @@ static void a_call_that_is_alone_may_be_so_while_connections_are_open(void **sta
    kv_account_leave(world->account, MAX / 4);
 }
 
+struct greedy {
+   struct kv_share *share;
+   atomic_bool ended;
+   atomic_size_t refused;
+};
+
+static void *ask_for_too_much(void *context)
+{
+   struct greedy *greedy = context;
+   while (!atomic_load(&greedy->ended) && !kv_share_take(greedy->share, KV_CLAIM_WORK, MAX, 0))
+      atomic_fetch_add(&greedy->refused, 1);
+   return NULL;
+}
+
+static void what_is_refused_takes_nothing_from_others_meanwhile(void **state)
+{
+   struct world *world = *state;
+   struct greedy greedy = {.share = world->shares[1]};
+   pthread_t thread;
+   kv_share_add(world->shares[2], PIECE);
+   assert_int_equal(pthread_create(&thread, NULL, ask_for_too_much, &greedy), 0);
+   size_t allowed = 0;
+   const size_t tries = 100000;
+   while (atomic_load(&greedy.refused) == 0)
+      sched_yield();
+   while (allowed < tries && kv_share_take(world->shares[0], KV_CLAIM_SHARE, PIECE, 0)) {
+      kv_share_give(world->shares[0], PIECE);
+      allowed++;
+   }
+   atomic_store(&greedy.ended, true);
+   assert_int_equal(pthread_join(thread, NULL), 0);
+   assert_int_equal(allowed, tries);
+   assert_int_equal(kv_share_held(world->shares[1]), 0);
+   kv_share_give(world->shares[2], PIECE);
+}
+
 static int open_shares(void **state)
 {
    static struct world world;
@@ -233,6 +272,7 @@ int main(void)
        CASE(one_call_gets_more_than_a_fair_share),
        CASE(so_does_one_that_asks_piece_by_piece),
        CASE(a_call_that_is_alone_may_be_larger_than_the_account),
+       CASE(what_is_refused_takes_nothing_from_others_meanwhile),
        CASE(a_refusal_names_the_limit_and_what_is_held),
        CASE(a_share_lives_until_all_was_given_back),
        CASE(what_connections_hold_is_at_most_half_and_leaves_less_to_calls),
