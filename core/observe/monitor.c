@@ -203,9 +203,10 @@ enum kv_code kv_monitor_follow(struct kv_monitor *monitor, const struct kv_monit
    if (place < KV_MONITOR_FOLLOWERS_MAX)
       return KV_OK;
    free(created);
-   return kv_fail(status, KV_RESOURCE_EXHAUSTED,
-                  "%u monitors follow this server already, which is the limit; end one of them",
-                  KV_MONITOR_FOLLOWERS_MAX);
+   return kv_fail_reason(
+       status, KV_RESOURCE_EXHAUSTED, "TOO_MANY_MONITORS",
+       "%u monitors follow this server already, which is the limit; end one of them",
+       KV_MONITOR_FOLLOWERS_MAX);
 }
 
 void kv_monitor_unfollow(struct kv_monitor *monitor, struct kv_follower *follower)

@@ -15,13 +15,13 @@ struct keys {
    struct kv_writer writer;
 };
 
-static void end_keys(struct kv_call *call, struct keys *keys, enum kv_code code, const char *text)
+static void refuse_size(struct kv_call *call)
 {
-   kv_walk_end(&keys->walk);
-   if (code == KV_OK)
-      kv_call_reply(call);
-   else
-      kv_call_fail(call, code, text);
+   struct kv_status status;
+   kv_fail_reason(&status, KV_RESOURCE_EXHAUSTED, KV_REASON_ANSWER_TOO_LARGE,
+                  "the keys do not fit into one message; use kvstore.v1.KeyValueService/Scan, "
+                  "which sends them in parts");
+   kv_message_fail(call, &status);
 }
 
 /* Returns false at the end of the walk. */
@@ -44,15 +44,16 @@ static void continue_keys(void *context, struct kv_call *call)
    struct keys *keys = *kv_call_state(call);
    struct kv_walk walk = keys->walk; /* outlives the call */
    if (kv_call_is_cancelled(call)) {
-      end_keys(call, keys, KV_CANCELLED, "the call has been cancelled");
+      kv_walk_end(&walk);
+      kv_call_fail(call, KV_CANCELLED, "the call has been cancelled");
    } else if (walk_keys(keys)) {
       kv_call_yield(call, continue_keys);
    } else if (keys->writing) {
-      end_keys(call, keys, KV_OK, NULL);
+      kv_walk_end(&keys->walk);
+      kv_call_reply(call);
    } else if (keys->size > REPLY_SIZE_MAX) {
-      end_keys(call, keys, KV_RESOURCE_EXHAUSTED,
-               "the keys do not fit into one message; use kvstore.v1.KeyValueService/Scan, "
-               "which sends them in parts");
+      kv_walk_end(&keys->walk);
+      refuse_size(call);
    } else if (kv_writer_begin(&keys->writer, call, keys->size, 0)) {
       keys->writing = true;
       kv_walk_rewind(&keys->walk);

@@ -353,6 +353,17 @@ class State(ReasonCase):
             connection.send(http2.call(1, http2.KEYVALUE + method, requests))
             self.assertTrailers("CLIENT_TOO_SLOW", connection)
 
+    def test_client_of_a_restore_sends_nothing_more(self):
+        server = self.start(mode="none", flags=["--reader-timeout", "1"])
+        ended = threading.Event()
+        self.addCleanup(ended.set)
+
+        def begun():
+            yield admin.RestoreRequest(data=b"x")
+            ended.wait(PATIENCE)
+        self.assertReason("CLIENT_TOO_SLOW", lambda: server.admin.Restore(begun(), timeout=PATIENCE),
+                          "nothing was changed")
+
     @staticmethod
     def get_in_numbers(server):
         """Until one of the calls that are in flight at a time fails."""
@@ -446,6 +457,15 @@ class Administration(ReasonCase):
         self.assertReason("TOO_MANY_BACKUPS", lambda: list(self.backups()))
         for stream in streams:
             stream.cancel()
+
+    def test_monitors_follow_in_numbers(self):
+        def follow():
+            stream = self.server.admin.Monitor(admin.MonitorRequest(), timeout=PATIENCE)
+            self.addCleanup(stream.cancel)
+            next(stream)
+        for _ in range(8):
+            follow()
+        self.assertReason("TOO_MANY_MONITORS", follow)
 
     def restore(self, content, **questions):
         return self.server.admin.Restore(iter([admin.RestoreRequest(data=content, **questions)]),

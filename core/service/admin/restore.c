@@ -58,10 +58,10 @@ static enum kv_code await_piece(struct job *job, struct kv_slice *piece, bool *c
    if (job->closed || job->answered)
       code = kv_fail(status, KV_CANCELLED, "the call was cancelled");
    else if (!job->has_piece && !job->complete)
-      code = kv_fail(status, KV_ABORTED,
-                     "the client has sent nothing for %" PRId64 " s (server setting "
-                     "reader-timeout); nothing was changed",
-                     patience_ms / MS_PER_S);
+      code = kv_fail_reason(status, KV_ABORTED, "CLIENT_TOO_SLOW",
+                            "the client has sent nothing for %" PRId64 " s (server setting "
+                            "reader-timeout); nothing was changed",
+                            patience_ms / MS_PER_S);
    *complete = !job->has_piece;
    *piece = job->piece;
    pthread_mutex_unlock(&job->lock);
