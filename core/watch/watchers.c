@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -37,7 +38,7 @@ struct kv_watchers {
        front; /* what comes next to be looked at; open while there is a watch */
    size_t count, size;
    LIST_HEAD(, kv_watch_group) groups;
-   LIST_HEAD(, kv_watch) with_progress;
+   struct kv_wheel progress; /* the timers of watches with progress */
 };
 
 static void lock(struct kv_watchers *watchers)
@@ -159,24 +160,20 @@ static bool examine(struct kv_watchers *watchers)
    return true;
 }
 
-/* Returns when it is to be called again, by the monotonic clock; 0: never. */
-static uint64_t look_at_progress(struct kv_watchers *watchers)
+/* A watch for which something was sent meanwhile is not due yet. */
+static void look_at_progress(void *context, struct kv_timer *timer)
 {
+   struct kv_watchers *watchers = context;
+   struct kv_watch *watch = (struct kv_watch *)((char *)timer - offsetof(struct kv_watch, timer));
    const uint64_t now_ms = kv_clock_monotonic_ms();
-   uint64_t again_ms = 0;
-   struct kv_watch *watch;
-   LIST_FOREACH (watch, &watchers->with_progress, others) {
-      const uint64_t since_ms = atomic_load_explicit(&watch->last_sent_ms, memory_order_relaxed);
-      uint64_t due_ms = since_ms + watch->progress_ms;
-      if (due_ms <= now_ms) {
-         atomic_store(&watch->progress_is_due, true);
-         queue(watch);
-         due_ms = now_ms + watch->progress_ms;
-      }
-      if (again_ms == 0 || due_ms < again_ms)
-         again_ms = due_ms;
+   uint64_t due_ms =
+       atomic_load_explicit(&watch->last_sent_ms, memory_order_relaxed) + watch->progress_ms;
+   if (due_ms <= now_ms) {
+      atomic_store(&watch->progress_is_due, true);
+      queue(watch);
+      due_ms = now_ms + watch->progress_ms;
    }
-   return again_ms;
+   kv_wheel_set(&watchers->progress, timer, due_ms);
 }
 
 /* ---- The thread ---- */
@@ -229,7 +226,8 @@ static void *run(void *argument)
       if (draining && !found)
          note_drained(watchers);
       const uint64_t front = has_watches ? kv_history_position(&watchers->front) : 0;
-      const uint64_t until_ms = look_at_progress(watchers);
+      kv_wheel_turn(&watchers->progress, kv_clock_monotonic_ms(), look_at_progress, watchers);
+      const uint64_t until_ms = found ? 0 : kv_wheel_next(&watchers->progress);
       unlock(watchers);
       while (atomic_load(&watchers->waiting) > 0)
          sched_yield();
@@ -342,7 +340,8 @@ enum kv_code kv_watch_add(struct kv_watch_group *group, struct kv_watch *watch,
       watchers->size += size;
       kv_range_index_add(&watchers->index, watch->set);
       if (watch->progress_ms > 0)
-         LIST_INSERT_HEAD(&watchers->with_progress, watch, others);
+         kv_wheel_set(&watchers->progress, &watch->timer,
+                      atomic_load(&watch->last_sent_ms) + watch->progress_ms);
    }
    unlock(watchers);
    if (code == KV_OK)
@@ -359,7 +358,7 @@ void kv_watch_remove(struct kv_watch *watch)
    watchers->size -= kv_range_set_size(watch->set);
    kv_range_index_remove(&watchers->index, watch->set);
    if (watch->progress_ms > 0)
-      LIST_REMOVE(watch, others);
+      kv_wheel_stop(&watchers->progress, &watch->timer);
    unlock(watchers);
 }
 
@@ -402,7 +401,7 @@ struct kv_watchers *kv_watchers_create(struct kv_history *history, unsigned read
    *watchers = (struct kv_watchers){.history = history, .reader = reader};
    kv_range_index_init(&watchers->index);
    LIST_INIT(&watchers->groups);
-   LIST_INIT(&watchers->with_progress);
+   kv_wheel_init(&watchers->progress);
    pthread_mutex_init(&watchers->lock, NULL);
    sem_init(&watchers->wake, 0, 0);
    int error = pthread_create(&watchers->thread, NULL, run, watchers);

@@ -12,6 +12,8 @@
  *    in memory. Where that becomes twice of what the history holds, all watches are told, and those
  *    that had not read so far themselves find their place gone. kv_watchers_examined says up to
  *    where.
+ *  - What a change costs the thread does not grow with the watches that it does not concern: those
+ *    with progress to tell are looked at when that may be due, and not in between.
  *
  * A watch belongs to a group: those of one stream. `notify` of a group is called on the thread,
  * with a lock held that add and remove take: it must only hand on.
@@ -24,6 +26,7 @@
 #include "core/support/status.h"
 #include "core/watch/history.h"
 #include "core/watch/ranges.h"
+#include "core/watch/wheel.h"
 
 #include <stdatomic.h>
 #include <sys/queue.h>
@@ -61,7 +64,7 @@ struct kv_watch {
    _Atomic uint64_t pending;      /* where its first change is, plus one; 0: there is none */
    atomic_bool progress_is_due;   /* until the owner has asked */
    _Atomic uint64_t last_sent_ms; /* monotonic */
-   LIST_ENTRY(kv_watch) others;   /* with progress */
+   struct kv_timer timer;         /* set where there is progress to tell */
 };
 
 /* Counted since the start, but for those that are now. */
