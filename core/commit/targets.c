@@ -57,7 +57,7 @@ static enum kv_code write_active(struct kv_targets *targets, const struct kv_eff
        kv_instance_write(targets->active, effects->records, effects->count, flags, status);
    if (code == KV_OK)
       return code;
-   status->reason = code == KV_RESOURCE_EXHAUSTED ? "STORAGE_FULL" : "READ_ONLY";
+   status->reason = code == KV_RESOURCE_EXHAUSTED ? KV_REASON_STORAGE_FULL : "READ_ONLY";
    if (code == KV_RESOURCE_EXHAUSTED)
       return code;
    struct kv_status failure;

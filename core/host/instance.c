@@ -67,6 +67,18 @@ static enum kv_code code_of(int result)
    }
 }
 
+static const char *reason_of(int result)
+{
+   switch (result) {
+   case KVS_INVALID:
+      return "OPTION_INVALID";
+   case KVS_NO_SPACE:
+      return KV_REASON_STORAGE_FULL;
+   default:
+      return KV_REASON_PLUGIN_FAILED;
+   }
+}
+
 static enum kv_code translate(const struct kv_instance *instance, const char *hook, int result,
                               kvs_error *error, struct kv_status *status)
 {
@@ -77,13 +89,15 @@ static enum kv_code translate(const struct kv_instance *instance, const char *ho
    error->text[sizeof error->text - 1] = '\0';
    kv_text_show(error->text, text, sizeof text);
    enum kv_code code = code_of(result);
+   const char *reason = reason_of(result);
    if (code == KV_INTERNAL)
-      return kv_fail(status, code, "plug-in %s: %s returned the unknown code %d: %s", name, hook,
-                     result, text);
+      return kv_fail_reason(status, code, reason, "plug-in %s: %s returned the unknown code %d: %s",
+                            name, hook, result, text);
    if (text[0] == '\0')
-      return kv_fail(status, code, "plug-in %s: %s failed with code %d and gave no reason", name,
-                     hook, result);
-   return kv_fail(status, code, "plug-in %s: %s", name, text);
+      return kv_fail_reason(status, code, reason,
+                            "plug-in %s: %s failed with code %d and gave no reason", name, hook,
+                            result);
+   return kv_fail_reason(status, code, reason, "plug-in %s: %s", name, text);
 }
 
 /* ---- What the host offers: loading ---- */

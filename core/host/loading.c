@@ -10,9 +10,11 @@
 static int refuse(struct kv_loading *loading, kvs_error *error, int result, enum kv_code code,
                   const char *text, uint64_t sequence)
 {
+   const char *reason = code == KV_RESOURCE_EXHAUSTED ? NULL : KV_REASON_PLUGIN_FAILED;
    if (loading->refusal.code == KV_OK)
-      kv_fail(&loading->refusal, code, "plug-in %s: it handed over %s (sequence %" PRIu64 ")",
-              loading->plugin->name, text, sequence);
+      kv_fail_reason(&loading->refusal, code, reason,
+                     "plug-in %s: it handed over %s (sequence %" PRIu64 ")", loading->plugin->name,
+                     text, sequence);
    if (error)
       snprintf(error->text, sizeof error->text, "%s (sequence %" PRIu64 ")", text, sequence);
    return result;

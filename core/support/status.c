@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,11 +74,17 @@ static enum kv_code code_of_errno(int error_number)
    }
 }
 
+static const char *reason_of_errno(int error_number)
+{
+   const bool full = error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG;
+   return full ? KV_REASON_STORAGE_FULL : NULL;
+}
+
 enum kv_code(kv_fail_errno)(struct kv_status *status, int error_number, const char *format, ...)
 {
    va_list arguments;
    va_start(arguments, format);
-   fill_in(status, code_of_errno(error_number), NULL, format, arguments);
+   fill_in(status, code_of_errno(error_number), reason_of_errno(error_number), format, arguments);
    va_end(arguments);
    size_t used = strlen(status->text);
    snprintf(status->text + used, sizeof status->text - used, ": %s", strerrordesc_np(error_number));

@@ -11,6 +11,10 @@
 
 #define KV_STATUS_TEXT_SIZE 768
 
+/* Reasons that several modules give (docs/errors.md). */
+#define KV_REASON_STORAGE_FULL "STORAGE_FULL"   /* RESOURCE_EXHAUSTED */
+#define KV_REASON_PLUGIN_FAILED "PLUGIN_FAILED" /* UNAVAILABLE, DATA_LOSS, INTERNAL */
+
 enum kv_code {
    KV_OK = 0,
    KV_CANCELLED = 1,
@@ -48,8 +52,8 @@ enum kv_code kv_fail_reason(struct kv_status *status, enum kv_code code, const c
                             const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* As kv_fail for a failed system call: appends ": " and the text of `error_number`, and derives the
- * code from it (ENOSPC, EDQUOT, EFBIG, ENOMEM: RESOURCE_EXHAUSTED; EACCES, EPERM:
- * PERMISSION_DENIED; everything else: UNAVAILABLE). */
+ * code from it (ENOSPC, EDQUOT, EFBIG: RESOURCE_EXHAUSTED, with STORAGE_FULL as the reason; ENOMEM:
+ * RESOURCE_EXHAUSTED; EACCES, EPERM: PERMISSION_DENIED; everything else: UNAVAILABLE). */
 enum kv_code kv_fail_errno(struct kv_status *status, int error_number, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -1,5 +1,6 @@
 """docs/errors.md: it lists every reason that the sources have, with its codes and metadata, and each is provoked
 through the real server. On each engine."""
+import errno
 import glob
 import hashlib
 import os
@@ -13,6 +14,7 @@ import unittest
 
 import grpc
 
+import faults
 import harness
 import http2
 import reasons
@@ -327,6 +329,22 @@ class State(ReasonCase):
             self.assertReason("STORAGE_FULL", lambda: server.keyvalue.Set(
                 data.SetRequest(key="k"), timeout=PATIENCE))
 
+    def test_checkpoint_has_no_space_or_fails(self):
+        for error, reason in ((errno.ENOSPC, "STORAGE_FULL"), (errno.EIO, "PLUGIN_FAILED")):
+            path = os.path.join(self.folder, reason)
+            shim = faults.Shim(self.folder, path)
+            server = self.start(data=reason, mode="snapshot", variables=shim.environment())
+            server.set("k", bytes(1000))
+            shim.arm("write fallocate", 1, "error", error, last=faults.FOREVER, match="snapshot")
+            for call in (server.save,
+                         lambda: server.keyvalue.WaitDurable(data.WaitDurableRequest(), timeout=PATIENCE),
+                         lambda: server.configure("snapshot", {"snapshot_interval": "77"})):
+                with self.subTest(reason=reason):
+                    self.assertReason(reason, call)
+            shim.heal()
+            server.save()
+            server.stop()
+
     def test_data_has_reached_its_limit(self):
         server = self.start(mode="none", flags=["--max-memory", "1000"])
         for call in (lambda: server.keyvalue.Set(data.SetRequest(key="k", value=bytes(1000)),
@@ -420,6 +438,25 @@ class Administration(ReasonCase):
         for options in ({"color": "red"}, {"fsync": "often"}):
             self.assertReason("OPTION_INVALID", lambda: self.server.configure("aof", options))
         self.assertReason("OPTION_INVALID", lambda: self.server.configure("none", {"fsync": "no"}))
+
+    def test_plugin_fails(self):
+        for options in ({"open": "io"}, {"open": "corrupt"}, {"open": "unknown"}, {"load": "corrupt"},
+                        {"record": "good"}, {"tick": "io"}):
+            with self.subTest(options):
+                self.assertReason("PLUGIN_FAILED", lambda: self.server.configure("faulty", options),
+                                  "faulty")
+        for hook in ("open", "load", "tick"):
+            with self.subTest(hook):
+                self.assertReason("STORAGE_FULL",
+                                  lambda: self.server.configure("faulty", {hook: "no_space"}), "faulty")
+
+    def test_plugin_cannot_work_with_its_options(self):
+        for hook in ("open", "load"):
+            with self.subTest(hook):
+                self.assertReason("OPTION_INVALID",
+                                  lambda: self.server.configure("faulty", {hook: "invalid"}), "faulty")
+        self.assertReason("OPTION_INVALID", lambda: self.server.configure(
+            "encrypt", {"key_file": os.path.join(self.folder, "none")}), "encrypt")
 
     def test_mode_has_nothing_to_save(self):
         self.assertReason("MODE_KEEPS_NOTHING", self.server.save)

@@ -28,6 +28,10 @@ static void a_failed_system_call_says_what_why_and_whether_space_or_rights_are_m
       assert_int_equal(status.code, cases[i].code);
       assert_int_equal(strncmp(status.text, "cannot write file: ", 19), 0);
       assert_non_null(strstr(status.text, strerrordesc_np(cases[i].error_number)));
+      if (cases[i].code == KV_RESOURCE_EXHAUSTED && cases[i].error_number != ENOMEM)
+         assert_string_equal(status.reason, KV_REASON_STORAGE_FULL);
+      else
+         assert_null(status.reason);
    }
 }
 
