@@ -1,6 +1,5 @@
 """docs/errors.md: it lists every reason that the sources have, with its codes and metadata, and each is provoked
 through the real server. On each engine."""
-import errno
 import glob
 import hashlib
 import os
@@ -14,7 +13,6 @@ import unittest
 
 import grpc
 
-import faults
 import harness
 import http2
 import reasons
@@ -328,22 +326,6 @@ class State(ReasonCase):
         for _ in range(2):
             self.assertReason("STORAGE_FULL", lambda: server.keyvalue.Set(
                 data.SetRequest(key="k"), timeout=PATIENCE))
-
-    def test_checkpoint_has_no_space_or_fails(self):
-        for error, reason in ((errno.ENOSPC, "STORAGE_FULL"), (errno.EIO, "PLUGIN_FAILED")):
-            path = os.path.join(self.folder, reason)
-            shim = faults.Shim(self.folder, path)
-            server = self.start(data=reason, mode="snapshot", variables=shim.environment())
-            server.set("k", bytes(1000))
-            shim.arm("write fallocate", 1, "error", error, last=faults.FOREVER, match="snapshot")
-            for call in (server.save,
-                         lambda: server.keyvalue.WaitDurable(data.WaitDurableRequest(), timeout=PATIENCE),
-                         lambda: server.configure("snapshot", {"snapshot_interval": "77"})):
-                with self.subTest(reason=reason):
-                    self.assertReason(reason, call)
-            shim.heal()
-            server.save()
-            server.stop()
 
     def test_data_has_reached_its_limit(self):
         server = self.start(mode="none", flags=["--max-memory", "1000"])

@@ -8,7 +8,8 @@ import grpc
 
 import faults
 import harness
-from harness import PATIENCE, kv
+from harness import PATIENCE, data, kv
+from reasons import reason_of
 
 OK = grpc.StatusCode.OK
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -137,6 +138,25 @@ class Word(Space):
                 self.assertIn(b"no space", shown)
                 self.assertRegex(shown, rb"refused +300 writes since the start, for lack of space")
                 server.stop()
+
+    def test_a_checkpoint_without_space_or_with_a_bad_disk_has_a_reason_for_programs(self):
+        for error, code, reason in ((errno.ENOSPC, EXHAUSTED, "STORAGE_FULL"),
+                                    (errno.EIO, grpc.StatusCode.UNAVAILABLE, "PLUGIN_FAILED")):
+            shim = faults.Shim(self.folder, os.path.join(self.folder, reason))
+            server = self.start(data=reason, mode="snapshot", variables=shim.environment())
+            server.set("key", b"v" * 1000)
+            shim.arm("write fallocate", 1, "error", error, last=faults.FOREVER, match="snapshot")
+            for call in (server.save,
+                         lambda: server.keyvalue.WaitDurable(data.WaitDurableRequest(), timeout=PATIENCE),
+                         lambda: server.configure("snapshot", {"snapshot_interval": "77"})):
+                with self.subTest(reason=reason):
+                    with self.assertRaises(grpc.RpcError) as caught:
+                        call()
+                    self.assertEqual((caught.exception.code(), reason_of(caught.exception)),
+                                     (code, (reason, {})), caught.exception.details())
+            shim.heal()
+            server.save()
+            server.stop()
 
     def test_an_injected_lack_of_space_is_reported_as_well(self):
         for mode in ("aof", "hybrid"):
