@@ -113,9 +113,18 @@ bool kv_history_go_on(struct kv_history_cursor *cursor);
 bool kv_history_is_held(const struct kv_history_cursor *cursor);
 /* Where the next change is, or will be. */
 uint64_t kv_history_position(const struct kv_history_cursor *cursor);
-/* How many bytes were added since then, of how many it may hold. It may be more by what closes a
- * segment. */
-size_t kv_history_lag(const struct kv_history_cursor *cursor, size_t *limit);
+/* How many bytes were added since the next change, with it, of how many may be held (`limit`). Of
+ * values that are kept it is not known where in a segment they are, so the figure lies between two,
+ * which are the same where a segment begins or ends. `most` may be more by what closes one. */
+struct kv_history_lag {
+   size_t least, most, limit;
+};
+struct kv_history_lag kv_history_lag(const struct kv_history_cursor *cursor);
+/* Whether who reads on from there is about to lose its place: it is far behind, and further than it
+ * has been since then. One large change, or those of a large batch, put any reader far behind, and
+ * one that catches up does not lag less each time. *least_lag is the reader's own, to be given each
+ * time that it reads on; SIZE_MAX at first, and where it was at the end. */
+bool kv_history_falls_back(const struct kv_history_cursor *cursor, size_t *least_lag);
 void kv_history_close(struct kv_history_cursor *cursor);
 
 #endif

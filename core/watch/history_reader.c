@@ -2,6 +2,11 @@
 #include "core/support/invariant.h"
 #include "core/watch/history_internal.h"
 
+/* Far behind is who lags so much of the limit; who lags by so much more since then falls back: at
+ * three quarters of the limit, or later. Large values leave up to a ninth of it unused. */
+#define FAR_BEHIND(limit) ((limit) / 16 * 11)
+#define FALLS_BACK(limit) ((limit) / 16)
+
 /* ---- Any thread ---- */
 
 uint64_t kv_history_end(const struct kv_history *history)
@@ -123,20 +128,43 @@ uint64_t kv_history_position(const struct kv_history_cursor *cursor)
    return kv_history_place(segment, cursor->offset);
 }
 
-/* Values that are kept do not show in the offset: at the end of a segment they are known all the
- * same, as large ones close it. */
-size_t kv_history_lag(const struct kv_history_cursor *cursor, size_t *limit)
+/* Values that are kept do not show in the offset. At the end of a segment they are known all the
+ * same, as large ones close it; within it some of them, but not which, were before the cursor. Of
+ * the newest segment they are not known: it is not dropped. */
+struct kv_history_lag kv_history_lag(const struct kv_history_cursor *cursor)
 {
    const struct kv_history *history = cursor->history;
    const struct kv_history_segment *segment = cursor->segment;
    const struct kv_history_segment *next =
        atomic_load_explicit(&segment->next, memory_order_acquire);
    const uint64_t added = atomic_load_explicit(&history->added, memory_order_relaxed);
-   uint64_t here = segment->added_before + cursor->offset;
-   if (next && cursor->offset == segment->used)
-      here = next->added_before;
-   *limit = history->size_max;
-   return added > here ? (size_t)(added - here) : 0;
+   uint64_t here = segment->added_before + cursor->offset, kept = 0;
+   struct kv_history_lag lag = {.limit = history->size_max};
+   if (next)
+      kept = next->added_before - segment->added_before - segment->used;
+   if (next && cursor->offset == segment->used) {
+      here += kept;
+      kept = 0;
+   }
+   lag.most = added > here ? (size_t)(added - here) : 0;
+   if (cursor->offset == 0)
+      lag.least = lag.most;
+   else if (next)
+      lag.least = added > here + kept ? (size_t)(added - here - kept) : 0;
+   else
+      lag.least = (size_t)(cursor->end & UINT32_MAX) - cursor->offset;
+   return lag;
+}
+
+bool kv_history_falls_back(const struct kv_history_cursor *cursor, size_t *least_lag)
+{
+   const struct kv_history_lag lag = kv_history_lag(cursor);
+   const bool is_far_behind = lag.least > FAR_BEHIND(lag.limit);
+   if (lag.most <= FAR_BEHIND(lag.limit))
+      *least_lag = SIZE_MAX;
+   else if (lag.most < *least_lag && (is_far_behind || *least_lag != SIZE_MAX))
+      *least_lag = lag.most;
+   return is_far_behind && lag.least > *least_lag && lag.least - *least_lag > FALLS_BACK(lag.limit);
 }
 
 void kv_history_close(struct kv_history_cursor *cursor)

@@ -130,9 +130,8 @@ static void begin_at_end(struct kv_watchers *watchers)
 /* Whether the thread is so far behind that what it looks at next is of no use to anybody. */
 static bool is_behind(const struct kv_watchers *watchers)
 {
-   size_t limit;
-   const size_t lag = kv_history_lag(&watchers->front, &limit);
-   return lag > LAG_MAX(limit) && !kv_history_is_held(&watchers->front);
+   const struct kv_history_lag lag = kv_history_lag(&watchers->front);
+   return lag.least > LAG_MAX(lag.limit) && !kv_history_is_held(&watchers->front);
 }
 
 /* Looks at some changes; returns whether there were any. */

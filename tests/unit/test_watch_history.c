@@ -144,9 +144,10 @@ static void what_is_pinned_stays_while_the_writer_goes_round(void **state)
       assert_int_equal(change.value.bytes.size, 1000);
    }
    assert_false(kv_history_next(&cursor, &change));
-   size_t limit;
-   assert_true(kv_history_lag(&cursor, &limit) > limit);
-   assert_int_equal(limit, KV_HISTORY_SIZE_MIN);
+   const struct kv_history_lag lag = kv_history_lag(&cursor);
+   assert_true(lag.least > lag.limit);
+   assert_int_equal(lag.least, lag.most);
+   assert_int_equal(lag.limit, KV_HISTORY_SIZE_MIN);
    kv_history_close(&cursor);
 }
 

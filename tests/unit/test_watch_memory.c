@@ -134,12 +134,11 @@ static void a_place_behind_a_large_value_neither_lags_by_it_nor_is_dropped_with_
    kv_history_add(history, &record, NULL, NULL);
    kv_history_publish(history);
    struct kv_history_cursor cursor = history_open_at(history, 1);
-   size_t limit;
-   assert_true(kv_history_lag(&cursor, &limit) >= size);
+   assert_true(kv_history_lag(&cursor).least >= size);
    assert_int_equal(history_count_to_the_end(&cursor), 1);
    history_add_set(history, 2, "k", "v");
    kv_history_publish(history);
-   assert_true(kv_history_lag(&cursor, &limit) < 1000);
+   assert_true(kv_history_lag(&cursor).most < 1000);
    assert_true(kv_history_go_on(&cursor));
    const uint64_t position = kv_history_position(&cursor);
    kv_history_close(&cursor);
@@ -150,6 +149,92 @@ static void a_place_behind_a_large_value_neither_lags_by_it_nor_is_dropped_with_
    assert_int_equal(history_count_to_the_end(&cursor), 2);
    kv_history_close(&cursor);
    free(value);
+}
+
+/* ---- Readers that are behind ---- */
+
+struct reader {
+   struct kv_history *history;
+   uint64_t added, read; /* sequences */
+   uint64_t position;
+   size_t least_lag;
+   struct kv_history_lag lag; /* before the last change that was read */
+};
+
+static struct reader begin_reading(struct kv_history *history)
+{
+   return (struct reader){
+       .history = history, .position = kv_history_end(history), .least_lag = SIZE_MAX};
+}
+
+static void add_large(struct reader *reader)
+{
+   static const char value[LARGE];
+   const kvs_record record = history_set_record(++reader->added, "k", value, LARGE);
+   kv_history_add(reader->history, &record, NULL, NULL);
+   kv_history_publish(reader->history);
+}
+
+/* Reads one change, whose place must be held; returns whether the reader falls back. */
+static bool read_one(struct reader *reader)
+{
+   struct kv_history_cursor cursor;
+   struct kv_change change;
+   assert_true(kv_history_open(reader->history, 0, reader->position, &cursor));
+   reader->lag = kv_history_lag(&cursor);
+   const bool falls_back = kv_history_falls_back(&cursor, &reader->least_lag);
+   assert_true(kv_history_next(&cursor, &change));
+   assert_int_equal(change.sequence, ++reader->read);
+   reader->position = kv_history_position(&cursor);
+   kv_history_close(&cursor);
+   return falls_back;
+}
+
+static void a_reader_who_is_always_as_far_behind_large_values_does_not_fall_back(void **state)
+{
+   enum { BEHIND = 5 };
+   struct reader reader = begin_reading(*state);
+   unsigned exact = 0;
+   while (reader.added < 1000) {
+      add_large(&reader);
+      if (reader.added <= BEHIND)
+         continue;
+      assert_false(read_one(&reader));
+      assert_true(reader.lag.least <= (BEHIND + 1) * (LARGE + KV_CHANGE_HEAD_MAX + 1));
+      assert_true(reader.lag.most >= BEHIND * LARGE);
+      exact += reader.lag.least == reader.lag.most;
+   }
+   assert_true(exact > 50);
+}
+
+static void a_reader_who_catches_up_does_not_fall_back(void **state)
+{
+   (void)state;
+   struct kv_history *history = kv_history_create(16 * KV_HISTORY_SIZE_MIN, HISTORY_READERS);
+   struct reader reader = begin_reading(history);
+   while (reader.added * LARGE < 12 * KV_HISTORY_SIZE_MIN)
+      add_large(&reader);
+   while (reader.read < reader.added) {
+      if (reader.read % 4 == 0)
+         add_large(&reader);
+      assert_false(read_one(&reader));
+   }
+   kv_history_destroy(history);
+}
+
+static void a_reader_who_falls_back_is_known_while_its_place_is_held(void **state)
+{
+   (void)state;
+   for (int added_for_one = 2; added_for_one <= 4; added_for_one++) {
+      struct kv_history *history = kv_history_create(16 * KV_HISTORY_SIZE_MIN, HISTORY_READERS);
+      struct reader reader = begin_reading(history);
+      do {
+         for (int i = 0; i < added_for_one; i++)
+            add_large(&reader);
+      } while (!read_one(&reader));
+      assert_true(reader.lag.least > reader.lag.limit / 2);
+      kv_history_destroy(history);
+   }
 }
 
 /* ---- Previous values ---- */
@@ -287,6 +372,11 @@ int main(void)
        cmocka_unit_test_setup_teardown(
            a_place_behind_a_large_value_neither_lags_by_it_nor_is_dropped_with_it, history_set_up,
            history_tear_down),
+       cmocka_unit_test_setup_teardown(
+           a_reader_who_is_always_as_far_behind_large_values_does_not_fall_back, history_set_up,
+           history_tear_down),
+       cmocka_unit_test(a_reader_who_catches_up_does_not_fall_back),
+       cmocka_unit_test(a_reader_who_falls_back_is_known_while_its_place_is_held),
        cmocka_unit_test_setup_teardown(in_a_batch_previous_values_take_a_quarter_of_the_limit,
                                        history_set_up, history_tear_down),
        cmocka_unit_test_setup_teardown(old_previous_values_give_way_before_their_changes,

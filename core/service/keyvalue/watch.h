@@ -52,13 +52,11 @@ struct kv_stream_watch {
    bool is_behind; /* there may be changes from `next` on */
    bool owes_progress;
    enum kv_watch_ending ending;
-   uint64_t from; /* the lowest version that is wanted */
-   uint64_t sent; /* everything up to here has been sent */
-   uint64_t told; /* the version of its last message */
-   uint64_t next; /* position in the history */
-   /* Of the bytes that it was behind at each message since it is too far behind, the least; else
-    * SIZE_MAX. */
-   size_t least_lag;
+   uint64_t from;    /* the lowest version that is wanted */
+   uint64_t sent;    /* everything up to here has been sent */
+   uint64_t told;    /* the version of its last message */
+   uint64_t next;    /* position in the history */
+   size_t least_lag; /* of kv_history_falls_back */
 
    /* While the initial state is being sent: */
    struct kv_store_view *view;   /* NULL: it is not */

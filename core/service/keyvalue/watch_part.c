@@ -4,11 +4,6 @@
 
 /* Changes, or entries, looked at before others have the worker. */
 #define WALK_MAX 8192u
-/* A watch that lags so much of the history, and by so much more since then, is ended while its
- * place is held. The second is for bursts: one that catches up does not lag less with every
- * message. */
-#define SLOW_LAG(limit) ((limit) / 4 * 3)
-#define SLOW_GROWTH(limit) ((limit) / 16)
 
 /* Field numbers. */
 enum { RESPONSE_WATCH_ID = 1, RESPONSE_VERSION = 2, RESPONSE_EVENTS = 4 };
@@ -208,21 +203,6 @@ static enum kv_watch_step collect(struct kv_stream_watch *watch, struct kv_histo
    return KV_WATCH_MORE;
 }
 
-/* One large change, or those of a large batch, put any watch behind: it is slow when it falls back
- * further from there. */
-static bool is_too_slow(struct kv_stream_watch *watch, const struct kv_history_cursor *cursor)
-{
-   size_t limit;
-   const size_t lag = kv_history_lag(cursor, &limit);
-   if (lag <= SLOW_LAG(limit))
-      watch->least_lag = SIZE_MAX;
-   else if (lag < watch->least_lag)
-      watch->least_lag = lag;
-   else
-      return lag - watch->least_lag > SLOW_GROWTH(limit);
-   return false;
-}
-
 enum kv_watch_step kv_watch_send_changes(struct kv_stream_watch *watch)
 {
    struct kv_watch_stream *stream = watch->stream;
@@ -231,7 +211,7 @@ enum kv_watch_step kv_watch_send_changes(struct kv_stream_watch *watch)
    struct kv_history_cursor cursor;
    uint64_t version;
    bool held = kv_history_open(history, kv_call_worker(stream->call), watch->next, &cursor);
-   if (!held || is_too_slow(watch, &cursor)) {
+   if (!held || kv_history_falls_back(&cursor, &watch->least_lag)) {
       if (held)
          kv_history_close(&cursor);
       watch->ending = KV_WATCH_TOO_SLOW;
