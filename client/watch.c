@@ -25,6 +25,7 @@ struct watching {
    bool keys_only, json;
    bool begun;               /* the server has taken it once */
    bool broken;              /* and the connection has been lost since, as was said */
+   bool shown;               /* some change, or entry of the initial state */
    uint64_t version;         /* everything up to here has been shown */
    enum kv_code ended;       /* by the server, other than by a break; KV_OK: it was not */
    struct kv_status failure; /* then */
@@ -82,9 +83,31 @@ static void show_event(const struct watching *watching, const Kvstore__V1__Event
 
 /* ---- Messages ---- */
 
+/* The server does not have what follows the last version. Asked for by --from, that is said in its
+ * own words; after a break, a loss is said that nobody asked about. */
+static void take_loss(struct watching *watching, const Kvstore__V1__WatchResponse__Ended *ended)
+{
+   const uint64_t next = watching->version + 1;
+   if (ended->lowest_version > next)
+      kv_fail(&watching->failure, watching->ended,
+              "changes are missing after the break: those from version %" PRIu64 " up to %" PRIu64
+              " have left the server's history, or a crash has lost them, perhaps with others "
+              "that were shown; watch again with --initial",
+              next, ended->lowest_version - 1);
+   else
+      kv_fail(&watching->failure, watching->ended,
+              "the server has lost changes that were shown: it does not have version %" PRIu64
+              " any more, after a crash, or is another one; watch again with --initial",
+              watching->version);
+}
+
 static void take_end(struct watching *watching, const Kvstore__V1__WatchResponse__Ended *ended)
 {
    watching->ended = (enum kv_code)ended->code;
+   if (watching->begun && words_same(session_bytes(ended->reason), "VERSION_NOT_HELD")) {
+      take_loss(watching, ended);
+      return;
+   }
    if (ended->start_version == 0 && words_same(session_bytes(ended->reason), "WATCH_TOO_SLOW")) {
       kv_fail(&watching->failure, watching->ended,
               "what comes after version %" PRIu64 " has left the server's history before it was "
@@ -96,7 +119,7 @@ static void take_end(struct watching *watching, const Kvstore__V1__WatchResponse
    kv_fail(&watching->failure, watching->ended, "%.*s", (int)ended->message.len,
            (const char *)ended->message.data);
    /* A slow reader is told where to go on. */
-   if (ended->start_version > 0 && watching->ended != KV_OK) {
+   if (ended->start_version > 0 && watching->ended != KV_OK && !watching->create.initial_state) {
       fprintf(stderr, "(read too slowly; going on with --from %" PRIu64 ")\n",
               ended->start_version);
       watching->version = ended->start_version - 1;
@@ -118,6 +141,7 @@ static enum kv_code take(void *context, const ProtobufCMessage *message, struct 
    case KVSTORE__V1__WATCH_RESPONSE__KIND_EVENTS:
       for (size_t i = 0; i < answer->events->n_events; i++)
          show_event(watching, answer->events->events[i]);
+      watching->shown = true;
       break;
    case KVSTORE__V1__WATCH_RESPONSE__KIND_INITIAL_DONE:
       if (watching->json)
@@ -145,12 +169,36 @@ static enum kv_code watch_once(struct watching *watching, struct kv_status *stat
    Kvstore__V1__WatchRequest request = KVSTORE__V1__WATCH_REQUEST__INIT;
    request.kind_case = KVSTORE__V1__WATCH_REQUEST__KIND_CREATE;
    request.create = &watching->create;
-   if (watching->version > 0)
+   /* Also after version 0: without a start it would be "from now on". */
+   if (watching->begun && !watching->create.initial_state)
       watching->create.start_version = watching->version + 1;
    return session_stream(watching->session,
                          SESSION_REQUEST(SESSION_KEYS "Watch", SESSION_SLOW, request,
                                          kvstore__v1__watch_response__descriptor),
                          take, watching, status);
+}
+
+/* A part of the initial state has no version to go on after, and a second state would not tell which
+ * of its keys were deleted since. */
+static int end_within_state(const struct watching *watching, const struct kv_status *broken)
+{
+   return session_fail(watching->session, broken->code,
+                       "the initial state is incomplete, and nothing can go on from there: drop "
+                       "what was shown, and watch again with --initial; %s",
+                       broken->text);
+}
+
+static void say_broken(struct watching *watching)
+{
+   if (watching->broken)
+      return;
+   watching->broken = true;
+   if (watching->create.initial_state)
+      fputs("(the connection broke; trying again until it is back)\n", stderr);
+   else
+      fprintf(stderr,
+              "(the connection broke; trying again from version %" PRIu64 " until it is back)\n",
+              watching->version + 1);
 }
 
 /* Until ^C, a failure that stays, or what the server says to be the end. A break is mended: the
@@ -171,13 +219,10 @@ static int follow(struct watching *watching)
          return session_report(session, watching->ended, &watching->failure);
       if (code != KV_OK && (code != KV_UNAVAILABLE || !watching->begun))
          return session_report(session, code, &status);
+      if (code != KV_OK && watching->create.initial_state && watching->shown)
+         return end_within_state(watching, &status);
       if (code != KV_OK) {
-         if (!watching->broken)
-            fprintf(stderr,
-                    "(the connection broke; trying again from version %" PRIu64 " until it is "
-                    "back)\n",
-                    watching->version + 1);
-         watching->broken = true;
+         say_broken(watching);
          nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
       }
    }

@@ -1,5 +1,6 @@
 """The client's commands for the data: versions, conditions, expiry, ranges, transactions, watches."""
 import base64
+import concurrent.futures
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ from terminal import Terminal
 
 FAILED_PRECONDITION = 64 + grpc.StatusCode.FAILED_PRECONDITION.value[0]
 INVALID_ARGUMENT = 64 + grpc.StatusCode.INVALID_ARGUMENT.value[0]
+OUT_OF_RANGE = 64 + grpc.StatusCode.OUT_OF_RANGE.value[0]
+UNAVAILABLE = 64 + grpc.StatusCode.UNAVAILABLE.value[0]
 UNIMPLEMENTED = 64 + grpc.StatusCode.UNIMPLEMENTED.value[0]
 NOT_MET = 5
 HOUR_MS = 3600 * 1000
@@ -50,6 +53,34 @@ class ClientDataCase(harness.Case):
         terminal = Terminal([CLI, "-a", self.server.address, *options], KVSTORE_HISTORY="")
         self.addCleanup(terminal.close)
         return terminal
+
+
+class Scripted:
+    """A server whose KeyValueService answers as told; `asked` has the requests."""
+
+    def __init__(self, case, **answers):
+        self.asked = []
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+        self.server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(
+            "kvstore.v1.KeyValueService",
+            {name: self.handler(name, answer) for name, answer in answers.items()})])
+        self.address = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
+        self.server.start()
+        case.addCleanup(self.server.stop, None)
+
+    def handler(self, name, answer):
+        def unary(request, _context):
+            self.asked.append(request)
+            return answer(request)
+
+        def stream(requests, context):
+            self.asked.append(next(requests))
+            yield from answer(self.asked[-1].create, context)
+
+        words = [getattr(data, f"{name}Request").FromString,
+                 lambda message: message.SerializeToString()]
+        return (grpc.stream_stream_rpc_method_handler(stream, *words) if name == "Watch" else
+                grpc.unary_unary_rpc_method_handler(unary, *words))
 
 
 class OneKey(ClientDataCase):
@@ -765,6 +796,92 @@ class Watches(ClientDataCase):
         self.interrupt(process)
         self.assertEqual(process.stderr.read(), "")
 
+    def scripted(self, *streams):
+        """A server whose first stream answers with the first list, and then breaks; and so on."""
+        left = list(streams)
+
+        def answer(_create, context):
+            yield from left.pop(0)
+            if left:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "as if it had been killed")
+        return Scripted(self, Watch=answer)
+
+    END = data.WatchResponse(watch_id=1, ended=data.WatchResponse.Ended(
+        code=grpc.StatusCode.ABORTED.value[0], message="the end of the test"))
+    CREATED = data.WatchResponse(watch_id=1, created=data.WatchResponse.Created())
+    STATE_DONE = data.WatchResponse(watch_id=1, initial_done=data.WatchResponse.InitialDone())
+
+    @staticmethod
+    def changes(version, *keys):
+        return data.WatchResponse(watch_id=1, version=version, events=data.WatchResponse.Events(
+            events=[data.Event(kind=data.Event.KIND_SET,
+                               entry=data.Entry(key=key, version=version or 1)) for key in keys]))
+
+    def test_after_a_break_it_goes_on_also_where_no_version_had_been_seen(self):
+        for words, first in ([[], [self.CREATED]],
+                             [["--initial"], [self.CREATED, self.STATE_DONE]]):
+            with self.subTest(words):
+                server = self.scripted(first, [self.CREATED, self.changes(1, "k"), self.END])
+                done = self.run_cli("watch", *words, server=server)
+                self.assertIn("the end of the test", done.stderr)
+                self.assertEqual(done.stdout, "1\tset\tk\t\"\"\n")
+                self.assertEqual([(request.create.start_version, request.create.initial_state)
+                                  for request in server.asked], [(0, bool(words)), (1, False)])
+
+    def test_what_is_set_in_the_pause_after_a_break_of_an_empty_store_is_shown(self):
+        server = self.server = self.start("empty", mode="aof")
+        terminal = self.prompt("watch")
+        terminal.await_text("^C ends it")
+        server.kill9()
+        terminal.await_text("trying again from version 1")
+        self.start("empty", listen=server.address).set("first", b"v")
+        terminal.await_text("first")
+
+    def test_a_break_within_the_initial_state_ends_it_where_something_was_shown(self):
+        for json_words in ([], ["--json"]):
+            with self.subTest(json_words):
+                server = self.scripted([self.CREATED, self.changes(0, "gone")], [])
+                done = self.run_cli("watch", "--initial", *json_words, server=server)
+                self.assertEqual(done.returncode, UNAVAILABLE, done)
+                self.assertIn("the initial state is incomplete", done.stderr)
+                self.assertIn("drop what was shown, and watch again with --initial", done.stderr)
+                self.assertEqual(done.stdout.count("\n"), 1)
+                self.assertNotIn("initial_done", done.stdout)
+                self.assertEqual(len(server.asked), 1)
+
+    def test_a_break_before_any_of_the_initial_state_begins_it_again(self):
+        server = self.scripted([self.CREATED],
+                               [self.CREATED, self.changes(0, "k"), self.STATE_DONE, self.END])
+        done = self.run_cli("watch", "--initial", server=server)
+        self.assertIn("the end of the test", done.stderr)
+        self.assertIn("(the connection broke; trying again until it is back)", done.stderr)
+        self.assertEqual(done.stdout, "1\tset\tk\t\"\"\n")
+        self.assertEqual([(request.create.start_version, request.create.initial_state)
+                          for request in server.asked], [(0, True), (0, True)])
+
+    def test_what_a_crash_has_lost_is_said_after_the_break(self):
+        server = self.server
+        process = self.watch("k", "--from=1")
+        server.set("k1", b"v")
+        version = int(self.read(process)[0])
+        server.kill9()
+        self.assertIn("trying again", process.stderr.readline())
+        self.start(mode="none", listen=server.address).set("k2", b"v")
+        self.assertEqual(process.wait(PATIENCE), OUT_OF_RANGE)
+        self.assertIn("the server has lost changes that were shown: it does not have version "
+                      f"{version} any more", process.stderr.read())
+        self.assertEqual(process.stdout.read(), "")
+
+    def test_changes_that_left_the_history_during_a_break_are_named(self):
+        lost = data.WatchResponse(watch_id=1, ended=data.WatchResponse.Ended(
+            code=grpc.StatusCode.OUT_OF_RANGE.value[0], reason="VERSION_NOT_HELD", lowest_version=30,
+            message="create.start_version: is 8"))
+        server = self.scripted([self.CREATED, self.changes(7, "k")], [lost])
+        done = self.run_cli("watch", server=server)
+        self.assertEqual(done.returncode, OUT_OF_RANGE, done)
+        self.assertIn("missing after the break: those from version 8 up to 29 have left the server's "
+                      "history, or a crash has lost them", done.stderr)
+
     def test_a_server_that_falls_silent_is_left_and_found_again(self):
         """As when its machine loses power: nothing tells of the end of the connection."""
         server = self.start("silent", mode="none")
@@ -784,8 +901,8 @@ class Watches(ClientDataCase):
         for i in range(40):
             server.set(f"k{i}", bytes(65536))
         done = self.run_cli("watch", "--from", "1", server=server)
-        self.assertEqual(done.returncode, 64 + grpc.StatusCode.OUT_OF_RANGE.value[0], done)
-        self.assertIn("OUT_OF_RANGE", done.stderr)
+        self.assertEqual(done.returncode, OUT_OF_RANGE, done)
+        self.assertIn("error: --from: is 1, and the server has the changes from version", done.stderr)
 
     def test_wrong_words_are_refused(self):
         for words in (["--from", "x"], ["--from"], ["--range", "a"], ["--nonsense"], ["--key"]):
