@@ -47,9 +47,10 @@ void entry_json_event(FILE *out, const char *kind, const Kvstore__V1__Event *eve
    kv_json_write(out, kv_slice(key.data, key.len));
    if (event->kind == KVSTORE__V1__EVENT__KIND__KIND_SET)
       print_content(out, event->entry, with_value);
-   if (event->previous) {
-      fprintf(out, ",\"previousVersion\":%" PRIu64 ",\"previousValue\":\"",
-              event->previous->version);
+   if (event->previous)
+      fprintf(out, ",\"previousVersion\":%" PRIu64, event->previous->version);
+   if (event->previous && with_value) {
+      fputs(",\"previousValue\":\"", out);
       print_base64(out, event->previous->value);
       fputc('"', out);
    }

@@ -17,7 +17,8 @@
  * for, value. Of a value that was left out for its size only that: omittedValueSize. */
 void entry_json_line(FILE *out, struct kv_slice key, const Kvstore__V1__Entry *entry,
                      bool with_value);
-/* A line of a watch: with the kind of the change, and what was there before if the event has it. */
+/* A line of a watch: with the kind of the change, and what was there before if the event has it:
+ * its version and, if values are asked for, its value. */
 void entry_json_event(FILE *out, const char *kind, const Kvstore__V1__Event *event,
                       bool with_value);
 

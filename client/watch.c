@@ -55,6 +55,17 @@ static void show_expiry(FILE *out, int64_t expire_time_ms)
    fprintf(out, "\texpires %s", text);
 }
 
+/* Without values, that there was one, and its size: an empty word would be an empty value. */
+static void show_previous(const struct watching *watching, const Kvstore__V1__Entry *previous)
+{
+   FILE *out = watching->session->out;
+   fputs("\tprevious ", out);
+   if (watching->keys_only)
+      fprintf(out, "(%" PRIu64 " bytes left out)", previous->omitted_value_size);
+   else
+      print_word(out, session_bytes(previous->value));
+}
+
 static void show_line(const struct watching *watching, const Kvstore__V1__Event *event)
 {
    FILE *out = watching->session->out;
@@ -66,10 +77,8 @@ static void show_line(const struct watching *watching, const Kvstore__V1__Event 
    }
    if (event->kind == KVSTORE__V1__EVENT__KIND__KIND_SET && event->entry->expire_time_ms > 0)
       show_expiry(out, event->entry->expire_time_ms);
-   if (event->previous) {
-      fputs("\tprevious ", out);
-      print_word(out, session_bytes(event->previous->value));
-   }
+   if (event->previous)
+      show_previous(watching, event->previous);
    fputc('\n', out);
 }
 
@@ -178,8 +187,8 @@ static enum kv_code watch_once(struct watching *watching, struct kv_status *stat
                          take, watching, status);
 }
 
-/* A part of the initial state has no version to go on after, and a second state would not tell which
- * of its keys were deleted since. */
+/* A part of the initial state has no version to go on after, and a second state would not tell
+ * which of its keys were deleted since. */
 static int end_within_state(const struct watching *watching, const struct kv_status *broken)
 {
    return session_fail(watching->session, broken->code,

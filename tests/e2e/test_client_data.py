@@ -753,6 +753,23 @@ class Watches(ClientDataCase):
         self.assertEqual(self.read(process)[1:], ["set", "k"])
         self.interrupt(process)
 
+    def test_without_values_the_previous_one_is_left_out_and_not_shown_as_empty(self):
+        process = self.watch("a:", "--keys-only", "--previous")
+        as_json = self.watch("a:", "--keys-only", "--previous", "--json")
+        self.await_begin(process)
+        self.await_begin(as_json)
+        versions = [self.server.keyvalue.Set(data.SetRequest(key="a:k", value=value)).version
+                    for value in (b"one", b"three")]
+        while (line := self.read(process))[2] != "a:k":
+            pass
+        self.assertEqual(line[1:], ["set", "a:k"])
+        self.assertEqual(self.read(process)[1:], ["set", "a:k", "previous (3 bytes left out)"])
+        while (event := json.loads(as_json.stdout.readline()))["version"] != versions[1]:
+            pass
+        self.assertEqual((event["key"], event["previousVersion"]), ("a:k", versions[0]))
+        self.assertEqual({"value", "previousValue"} & set(event), set())
+        self.interrupt(process)
+
     def test_the_initial_state_comes_first_on_request(self):
         for key in ("a:1", "a:2", "b:1"):
             self.server.set(key, b"v")
