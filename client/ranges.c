@@ -297,6 +297,12 @@ static bool confirms(struct session *session, const Kvstore__V1__KeyRange *range
    return yes;
 }
 
+static int show_deleted(struct session *session, uint64_t count)
+{
+   fprintf(session->out, session->terminal ? "(%" PRIu64 " deleted)\n" : "%" PRIu64 "\n", count);
+   return count > 0 ? EXIT_DONE : EXIT_NOT_FOUND;
+}
+
 static int delete_confirmed(struct session *session, Kvstore__V1__DeleteRangeRequest *request,
                             bool asks)
 {
@@ -307,7 +313,9 @@ static int delete_confirmed(struct session *session, Kvstore__V1__DeleteRangeReq
       enum kv_code code = delete_range(session, request, &count, &status);
       if (code != KV_OK)
          return session_report(session, code, &status);
-      if (count > 0 && !confirms(session, request->range, count)) {
+      if (count == 0) /* what has come since was not asked about */
+         return show_deleted(session, 0);
+      if (!confirms(session, request->range, count)) {
          fputs("nothing was deleted\n", stderr);
          return EXIT_NOT_FOUND;
       }
@@ -316,8 +324,7 @@ static int delete_confirmed(struct session *session, Kvstore__V1__DeleteRangeReq
    enum kv_code code = delete_range(session, request, &count, &status);
    if (code != KV_OK)
       return session_report(session, code, &status);
-   fprintf(session->out, session->terminal ? "(%" PRIu64 " deleted)\n" : "%" PRIu64 "\n", count);
-   return count > 0 ? EXIT_DONE : EXIT_NOT_FOUND;
+   return show_deleted(session, count);
 }
 
 int ranges_delete(struct session *session, const struct kv_slice *arguments, size_t count)

@@ -486,6 +486,17 @@ class Ranges(ClientDataCase):
             terminal.await_text("nothing was deleted")
             terminal.await_text("kvstore> ")
 
+    def test_where_it_counts_none_it_does_not_delete_what_has_come_since(self):
+        """The server has a key by the time of a second call, which nobody was asked about."""
+        server = Scripted(self, DeleteRange=lambda request: data.DeleteRangeResponse(
+            count=0 if request.validate_only else 1))
+        terminal = Terminal([CLI, "-a", server.address, "del", "--prefix", "a:"],
+                            KVSTORE_HISTORY="")
+        self.addCleanup(terminal.close)
+        terminal.await_text("(0 deleted)")
+        self.assertEqual(terminal.wait(), 1)
+        self.assertEqual([request.validate_only for request in server.asked], [True])
+
 
 class Transactions(ClientDataCase):
     TRANSFER = "value from 10\nthen\nset from 7\nincr to 3\nelse\nget from\n"
