@@ -263,6 +263,18 @@ int options_next(struct options *options)
    return OPTIONS_WORD;
 }
 
+/* As etcdctl gets all keys with a prefix. */
+static bool gets_prefix(const struct options *options)
+{
+   if (options->literal || strcmp(options->command->name, "get") != 0)
+      return false;
+   for (size_t i = 0; i < options->count; i++)
+      if (words_same(options->words[i], "--prefix") ||
+          kv_slice_begins_with(options->words[i], kv_slice_of("--prefix=")))
+         return true;
+   return false;
+}
+
 int options_refuse_word(struct options *options)
 {
    const struct options_command *command = options->command;
@@ -273,6 +285,9 @@ int options_refuse_word(struct options *options)
    if (strcmp(command->name, "set") == 0 && redis_option(word, next, meant))
       return options_wrong(options, "\"%.*s\" is how Redis writes it; here: %s",
                            OPTIONS_SHOWN(word), meant);
+   if (gets_prefix(options))
+      return options_wrong(options, "get gets one key; here: scan --prefix PREFIX, for all that "
+                                    "begin so");
    if (!options->literal && kv_slice_begins_with(word, kv_slice_of("-")))
       return options_wrong(options,
                            "unknown option %.*s of %s; see help %s, or write -- before words that "

@@ -43,6 +43,7 @@ struct listing {
    bool plain_keys; /* as `keys` shows them: bytes as they are */
    bool json;
    uint64_t count;
+   bool shown; /* some entry */
    char *page; /* where to go on, as one word; NULL: that was all */
 };
 
@@ -77,6 +78,7 @@ static enum kv_code show_part(void *context, const ProtobufCMessage *message,
    const Kvstore__V1__ScanResponse *part = (const Kvstore__V1__ScanResponse *)message;
    for (size_t i = 0; i < part->n_entries; i++)
       show_entry(listing, part->entries[i]);
+   listing->shown |= part->n_entries > 0;
    listing->count = part->count;
    if (part->next_page_token.len == 0)
       return KV_OK;
@@ -92,6 +94,25 @@ static enum kv_code list(struct listing *listing, struct kv_status *status)
                          show_part, listing, status);
 }
 
+/* Nothing was found. Whoever knows patterns and cursors from another store is told what the word
+ * was taken for. */
+static void hint(struct kv_slice prefix, bool is_cursor)
+{
+   const char *text = prefix.data;
+   if (prefix.size > 0 && text[prefix.size - 1] == '*') {
+      fputs("no key begins with ", stderr);
+      print_word(stderr, prefix);
+      fputs("; there are no patterns: write the prefix without *, as ", stderr);
+      print_word(stderr, kv_slice(text, prefix.size - 1));
+      fputc('\n', stderr);
+   } else if (is_cursor) {
+      fputs("no key begins with ", stderr);
+      print_word(stderr, prefix);
+      fputs("; there are no cursors: scan \"\" N lists the first N keys, and says where to go on\n",
+            stderr);
+   }
+}
+
 /* ---- keys ---- */
 
 static int by_bytes(const void *left, const void *right)
@@ -103,14 +124,19 @@ static int by_bytes(const void *left, const void *right)
 static int show_keys(struct session *session, const ProtobufCMessage *message, const void *context)
 {
    const struct kv_slice *prefix = context;
+   bool shown = false;
    const Kvstore__KeysResponse *answer = (const Kvstore__KeysResponse *)message;
    if (answer->n_keys > 0)
       qsort(answer->keys, answer->n_keys, sizeof *answer->keys, by_bytes);
    for (size_t i = 0; i < answer->n_keys; i++) {
       struct kv_slice key = session_bytes(answer->keys[i]);
-      if (kv_slice_begins_with(key, *prefix))
-         print_key(session, key);
+      if (!kv_slice_begins_with(key, *prefix))
+         continue;
+      print_key(session, key);
+      shown = true;
    }
+   if (!shown)
+      hint(*prefix, false);
    return EXIT_DONE;
 }
 
@@ -145,6 +171,8 @@ int command_keys(struct session *session, const struct kv_slice *arguments, size
    enum kv_code code = list(&listing, &status);
    if (code == KV_UNIMPLEMENTED)
       return list_without_scan(session, prefix);
+   if (code == KV_OK && !listing.shown)
+      hint(prefix, false);
    return session_report(session, code, &status);
 }
 
@@ -212,6 +240,14 @@ static int take_scan_option(struct options *options, int option, Kvstore__V1__Sc
    return option;
 }
 
+/* As the cursor with which a scan begins elsewhere. */
+static bool is_lone_number(const struct options *options, ProtobufCBinaryData prefix)
+{
+   int64_t number;
+   return options->words_read == 1 && options->count == 1 &&
+          words_integer(session_bytes(prefix), 0, INT64_MAX, &number);
+}
+
 int command_scan(struct session *session, const struct kv_slice *arguments, size_t count)
 {
    Kvstore__V1__KeyRange range = KVSTORE__V1__KEY_RANGE__INIT;
@@ -233,6 +269,8 @@ int command_scan(struct session *session, const struct kv_slice *arguments, size
       fflush(session->out);
       fprintf(stderr, "there is more: the same command with --page %s\n", listing.page);
    }
+   if (result == EXIT_DONE && !listing.shown && listing.count == 0)
+      hint(session_bytes(range.prefix), is_lone_number(&options, range.prefix));
    free(listing.page);
    return result;
 }

@@ -434,6 +434,33 @@ class Ranges(ClientDataCase):
             with self.subTest(words):
                 self.check("scan", *words, code=2, out="", error="error: ")
 
+    def test_a_pattern_or_cursor_that_finds_nothing_is_answered_with_what_it_is_here(self):
+        for words, here in (
+                (["keys", "*"], 'begins with *; there are no patterns: write the prefix without *, '
+                 'as ""'),
+                (["keys", "a:*"], "without *, as a:\n"), (["keys", "--prefix=a:*"], "as a:\n"),
+                (["scan", "a:*"], "as a:\n"), (["scan", "--prefix", "a:*", "--json"], "as a:\n"),
+                (["scan", "0"], 'no cursors: scan "" N lists the first N keys')):
+            with self.subTest(words):
+                self.check(*words, out="", error=here)
+        self.check("scan", "a:*", "--count", out="0\n", error="as a:")
+        for words in (["keys", "x"], ["scan", "x"], ["scan", "0", "5"], ["scan", "--prefix", "0"]):
+            with self.subTest(words):
+                self.check(*words, out="")
+        self.server.set("*", b"v")
+        self.server.set("0", b"v")
+        self.check("keys", "*", out="*\n")
+        self.check("scan", "0", out="0\tv\n")
+        self.check("scan", "0", "--count", out="1\n")
+
+    def test_getting_a_prefix_as_in_etcdctl_is_answered_with_scan(self):
+        for words in (["--prefix", "a:"], ["a:", "--prefix"], ["a:", "--prefix=true"]):
+            with self.subTest(words):
+                self.check("get", *words, code=2, out="", error="scan --prefix PREFIX")
+        self.server.set("--prefix", b"v")
+        self.check("get", "--prefix", out="v\n")
+        self.check("get", "a:1", "a:2", code=2, out="", error="mget gets several keys")
+
     def test_a_scan_goes_on_at_the_page_that_it_names(self):
         shown, page = "", []
         for _ in range(3):
