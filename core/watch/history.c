@@ -119,7 +119,7 @@ static void drop_previous(struct kv_history *history)
 static void raise_lowest(struct kv_history *history, uint64_t version)
 {
    if (version > atomic_load_explicit(&history->lowest, memory_order_relaxed))
-      atomic_store_explicit(&history->lowest, version, memory_order_relaxed);
+      atomic_store_explicit(&history->lowest, version, memory_order_release);
 }
 
 static void drop_oldest(struct kv_history *history)
@@ -360,6 +360,7 @@ void kv_history_begin(struct kv_history *history, uint64_t sequence)
 
 void kv_history_replace(struct kv_history *history, uint64_t sequence)
 {
+   atomic_store_explicit(&history->replaced, sequence, memory_order_relaxed);
    begin_with(history, KV_CHANGE_REPLACED, sequence);
 }
 
@@ -400,6 +401,7 @@ struct kv_history *kv_history_create(size_t size, unsigned readers)
    for (unsigned i = 0; i < readers; i++)
       atomic_init(&history->pins[i].number, KV_HISTORY_NO_PIN);
    atomic_init(&history->lowest, 1);
+   atomic_init(&history->replaced, 0);
    if (!extend(history, 0)) {
       free(history);
       return NULL;

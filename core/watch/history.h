@@ -80,6 +80,9 @@ uint64_t kv_history_end(const struct kv_history *history);
 uint64_t kv_history_last(const struct kv_history *history);
 /* The lowest version of which all changes from there on are held. */
 uint64_t kv_history_lowest(const struct kv_history *history);
+/* The sequence as of which other data took the place of all for the last time; 0: it never did. It
+ * is known to whoever has seen that what was before is not held any more. */
+uint64_t kv_history_replaced(const struct kv_history *history);
 /* What it takes in memory, with what is only pinned. */
 size_t kv_history_bytes(const struct kv_history *history);
 

@@ -41,6 +41,7 @@ struct kv_history {
    _Atomic uint64_t added; /* bytes of all changes, ever */
    _Atomic uint64_t last;
    _Atomic uint64_t lowest;          /* version */
+   _Atomic uint64_t replaced;        /* sequence; stored before `lowest` */
    _Atomic uint64_t lowest_segment;  /* its number; those below it are dropped */
    _Atomic uint64_t lowest_previous; /* the same; those below it have no previous values any more */
    _Atomic size_t bytes;

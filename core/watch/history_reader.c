@@ -21,7 +21,12 @@ uint64_t kv_history_last(const struct kv_history *history)
 
 uint64_t kv_history_lowest(const struct kv_history *history)
 {
-   return atomic_load_explicit(&history->lowest, memory_order_relaxed);
+   return atomic_load_explicit(&history->lowest, memory_order_acquire);
+}
+
+uint64_t kv_history_replaced(const struct kv_history *history)
+{
+   return atomic_load_explicit(&history->replaced, memory_order_relaxed);
 }
 
 size_t kv_history_bytes(const struct kv_history *history)

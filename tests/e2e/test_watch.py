@@ -505,6 +505,26 @@ class Replaced(RestoreCase):
             self.assertEqual(stream.events(1, watch_id=4)[0][0].entry.value, b"after")
 
 
+    def test_a_restore_while_the_initial_state_is_sent_ends_the_watch_after_it(self):
+        server = self.start(mode="none")
+        backup = self.back_up(server)
+        keys = [f"k{i:02}" for i in range(32)]
+        for key in keys:
+            put(server, key, bytes(1 << 20))  # more than the connection takes unread
+        with Stream(server, reads=False) as stream:
+            stream.ask("k", initial_state=True)
+            stream.await_created()
+            self.restore(server, backup, replace_existing=True)
+            put(server, "k", b"after")
+            stream.read()
+            stream.next()
+            events, _ = stream.events(len(keys))
+            self.assertEqual([event.entry.key for event in events], keys)
+            self.assertEqual(stream.next().WhichOneof("kind"), "initial_done")
+            ended = stream.until_ended().ended
+            self.assertEqual((ended.reason, ended.start_version), ("STORE_REPLACED", 0))
+
+
 class InitialState(harness.Case):
     def test_all_entries_come_first_then_the_changes_since(self):
         server = self.start(mode="none")

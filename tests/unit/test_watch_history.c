@@ -220,8 +220,10 @@ static void a_replacement_is_told_to_who_was_there_before(void **state)
    struct kv_change change;
    uint64_t position;
    history_fill(history, 1, 3);
+   assert_int_equal(kv_history_replaced(history), 0);
    kv_history_replace(history, 1000);
    assert_false(kv_history_find(history, 0, 1000, &position));
+   assert_int_equal(kv_history_replaced(history), 1000);
    struct kv_history_cursor cursor = history_open_at(history, 1001);
    const uint64_t after = kv_history_position(&cursor);
    kv_history_close(&cursor);

@@ -259,7 +259,8 @@ static bool step_state(struct kv_stream_watch *watch)
    return false;
 }
 
-/* Everything has been sent; the changes since are next. */
+/* Everything has been sent; the changes since are next. What the thread of core/watch has told of a
+ * restore meanwhile was not for the state, so that is asked of the history. */
 static void finish_state(struct kv_stream_watch *watch)
 {
    struct kv_watch_stream *stream = watch->stream;
@@ -278,7 +279,8 @@ static void finish_state(struct kv_stream_watch *watch)
    note_sending(watch, watch->from - 1);
    watch->is_behind = true;
    if (!kv_history_find(history, kv_call_worker(stream->call), watch->from, &watch->next))
-      watch->ending = KV_WATCH_TOO_SLOW;
+      watch->ending =
+          kv_history_replaced(history) >= watch->from ? KV_WATCH_REPLACED : KV_WATCH_TOO_SLOW;
    kv_call_send(stream->call);
 }
 
