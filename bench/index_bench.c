@@ -127,7 +127,8 @@ static void expire(struct bench *bench)
             fail("out of memory");
          for (unsigned deletes = 0; more && deletes < TRANSACTION_SETS; deletes++) {
             bool existed;
-            const struct kv_entry *entry = kv_transaction_find_expired(transaction, now);
+            size_t looks = SIZE_MAX;
+            const struct kv_entry *entry = kv_transaction_find_expired(transaction, now, &looks);
             more = entry;
             if (entry && !kv_transaction_delete(transaction, kv_entry_key(entry), &existed))
                fail("out of memory");

@@ -224,7 +224,7 @@ struct kv_commit_statistics {
    uint64_t
        failed_batches; /* refused by the plug-in, or for want of memory; none while read-only */
    uint64_t changes;   /* of those that were committed */
-   uint64_t expired;   /* of these: keys that nobody touched, deleted when their time had come */
+   uint64_t expired;   /* of these: keys of clients, deleted as their time had come */
    uint64_t buckets[KV_BATCH_BUCKETS];
    uint64_t queued; /* submissions that wait to be taken, now */
 };

@@ -25,7 +25,7 @@ void kv_effects_drop(struct kv_effects *effects)
 
 void kv_effects_reset(struct kv_effects *effects, uint64_t sequence, bool keep_replaced)
 {
-   effects->count = 0;
+   effects->count = effects->expired = 0;
    effects->last_sequence = sequence;
    effects->keeps_replaced = keep_replaced;
    kv_effects_drop(effects);
@@ -82,11 +82,20 @@ bool kv_effects_set(struct kv_effects *effects, struct kv_slice key, struct kv_s
                  old);
 }
 
+/* A key of the server's own (store.h). */
+static bool is_hidden(struct kv_slice key)
+{
+   return *(const char *)key.data == '\0';
+}
+
 bool kv_effects_delete(struct kv_effects *effects, struct kv_slice key, uint32_t flags,
                        const struct kv_entry *old)
 {
-   return append(
-       effects, (kvs_record){.kind = KVS_DELETE, .flags = flags, .key = {key.data, key.size}}, old);
+   if (!append(effects,
+               (kvs_record){.kind = KVS_DELETE, .flags = flags, .key = {key.data, key.size}}, old))
+      return false;
+   effects->expired += (flags & KVS_RECORD_EXPIRED) && !is_hidden(key);
+   return true;
 }
 
 void kv_effects_join(struct kv_effects *effects, size_t first)

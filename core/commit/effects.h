@@ -23,6 +23,7 @@ struct kv_effects {
    kvs_record *records;
    struct kv_replaced *replaced; /* of each record, while they are kept; else NULL */
    size_t count, capacity;
+   size_t expired;         /* deletions of keys of clients whose time had come */
    uint64_t last_sequence; /* of the newest record, or of the state before the batch */
    bool keeps_replaced;
    struct kv_arena arena;

@@ -129,7 +129,7 @@ static void add(_Atomic uint64_t *counter, uint64_t value)
                          memory_order_relaxed);
 }
 
-static void count(struct kv_pipeline *pipeline, enum kv_code code, size_t expired, bool separate)
+static void count(struct kv_pipeline *pipeline, enum kv_code code, bool separate)
 {
    uint64_t changes = pipeline->effects.count;
    if (code != KV_OK && !separate)
@@ -137,7 +137,7 @@ static void count(struct kv_pipeline *pipeline, enum kv_code code, size_t expire
    if (code != KV_OK || changes == 0)
       return;
    add(&pipeline->changes, changes);
-   add(&pipeline->expired, expired);
+   add(&pipeline->expired, pipeline->effects.expired);
    add(&pipeline->buckets[kv_histogram_bucket(KV_BATCH_SHAPE, changes - 1)], 1);
 }
 
@@ -218,7 +218,7 @@ static enum kv_code commit(struct kv_pipeline *pipeline, struct kv_submission *b
       if (code == KV_OK)
          tell_reached(pipeline, batch, false);
    }
-   count(pipeline, code, expired, *separate);
+   count(pipeline, code, *separate);
    kv_effects_drop(&pipeline->effects); /* large values would stay until the next batch */
    return code;
 }

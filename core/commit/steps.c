@@ -3,11 +3,21 @@
 /* Of a step: about a millisecond, and what a disk writes in one. */
 #define STEP_KEYS 1000
 #define STEP_BYTES ((size_t)1024 * 1024)
+/* At how many entries a step looks for each that it may find. */
+#define LOOKS_PER_KEY 10
 
 /* The end of a range: all keys from there on are above its bytes. */
 static bool is_beyond(const struct kv_entry *entry, struct kv_slice end)
 {
    return end.size > 0 && kv_slice_compare(kv_entry_key(entry), end) >= 0;
+}
+
+/* What deleting an entry copies. */
+static size_t size_of_copies(const struct kv_effects *effects, const struct kv_entry *entry)
+{
+   const size_t value = kv_entry_value(entry).size;
+   return kv_entry_key(entry).size +
+          (effects->keeps_replaced && value < KV_ENTRY_KEEP_MIN ? value : 0);
 }
 
 /* Copies the keys of the range from operation->key on, as many as a step has; SIZE_MAX when memory
@@ -29,7 +39,8 @@ static size_t take_keys(const struct kv_evaluation *evaluation,
       keys[count] = kv_effects_copy(evaluation->effects, kv_entry_key(entry));
       if (!keys[count].data)
          return SIZE_MAX;
-      bytes += keys[count++].size;
+      count++;
+      bytes += size_of_copies(evaluation->effects, entry);
    }
    return count;
 }
@@ -76,11 +87,12 @@ bool kv_delete_range_step(const struct kv_evaluation *evaluation, struct kv_subm
 bool kv_expire_step(const struct kv_evaluation *evaluation, size_t max, size_t *count)
 {
    const struct kv_entry *entry;
-   size_t bytes = 0;
+   size_t bytes = 0, looks = max * LOOKS_PER_KEY;
    *count = 0;
-   while (*count < max && bytes < STEP_BYTES &&
-          (entry = kv_transaction_find_expired(evaluation->transaction, evaluation->now_ms))) {
-      bytes += kv_entry_key(entry).size;
+   while (
+       *count < max && bytes < STEP_BYTES &&
+       (entry = kv_transaction_find_expired(evaluation->transaction, evaluation->now_ms, &looks))) {
+      bytes += size_of_copies(evaluation->effects, entry);
       if (!kv_evaluation_remove(evaluation, entry, KVS_RECORD_EXPIRED))
          return false;
       ++*count;

@@ -14,7 +14,8 @@
  * submission's arena has no memory for that, the operation is refused with what is left of it.
  * False as kv_evaluate. */
 bool kv_delete_range_step(const struct kv_evaluation *evaluation, struct kv_submission *submission);
-/* Deletes at most so many of the keys whose time has come, each a unit, and says how many. False as
+/* Deletes at most so many of the keys whose time has come, each a unit, and says how many. Looks
+ * for them no longer than deleting so many takes: it may find fewer than there are. False as
  * kv_evaluate. */
 bool kv_expire_step(const struct kv_evaluation *evaluation, size_t max, size_t *count);
 

@@ -108,13 +108,15 @@ bool kv_transaction_set(struct kv_transaction *transaction, struct kv_slice key,
 /* *existed says whether the key was there. Returns as kv_transaction_put. */
 bool kv_transaction_delete(struct kv_transaction *transaction, struct kv_slice key, bool *existed);
 /* No entry of the working version expires before; INT64_MAX: none expires. The bound may be too
- * low, but after kv_transaction_find_expired has found none it lies above its `now_ms`. */
+ * low, but once kv_transaction_find_expired has found none it lies above its `now_ms`. */
 int64_t kv_transaction_expires_first(const struct kv_transaction *transaction);
 /* The entry with the lowest key among those that are not live at `now_ms`, or NULL. Valid as
- * kv_transaction_find says. Does not look where none can be: finding and deleting all that expire
- * costs about as much as deleting them. */
+ * kv_transaction_find says. Does not look where none can be; but where entries were put in place of
+ * others it may have to look at them to know that they expire later, once. `*looks` is at how many
+ * entries it may look, about, and is lowered by those it did: where it becomes 0 there may be more,
+ * and the next call goes on. */
 const struct kv_entry *kv_transaction_find_expired(struct kv_transaction *transaction,
-                                                   int64_t now_ms);
+                                                   int64_t now_ms, size_t *looks);
 /* Of the working version, as the functions of versions. */
 uint64_t kv_transaction_count(const struct kv_transaction *transaction);
 uint64_t kv_transaction_hidden_count(const struct kv_transaction *transaction);

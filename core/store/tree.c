@@ -380,38 +380,48 @@ int64_t kv_transaction_expires_first(const struct kv_transaction *transaction)
    return root ? root->expiry : INT64_MAX;
 }
 
-/* Where nothing is due, the bound becomes exact: what is below the node is so for every version. */
-static const struct kv_entry *find_expired(struct kv_node *node, int64_t now_ms)
+static const struct kv_entry *find_in_leaf(struct kv_node *leaf, int64_t now_ms, size_t *looks)
 {
    int64_t first = INT64_MAX;
-   if (node->expiry > now_ms)
-      return NULL;
-   for (uint32_t i = 0; i < node->count; i++) {
-      int64_t expiry;
-      if (node->level > 0) {
-         struct kv_node *child = kv_node_children(node)[i];
-         const struct kv_entry *found = find_expired(child, now_ms); /* as deep as the tree */
-         if (found)
-            return found;
-         expiry = child->expiry;
-      } else {
-         const struct kv_entry *entry = kv_node_keys(node)[i];
-         expiry = kv_entry_expiry(entry);
-         if (expiry <= now_ms)
-            return entry;
-      }
+   for (uint32_t i = 0; i < leaf->count; i++) {
+      const struct kv_entry *entry = kv_node_keys(leaf)[i];
+      const int64_t expiry = kv_entry_expiry(entry);
+      *looks -= *looks > 0 ? 1 : 0;
+      if (expiry <= now_ms)
+         return entry;
       if (first > expiry)
          first = expiry;
+   }
+   leaf->expiry = first;
+   return NULL;
+}
+
+/* Where all was looked at and nothing is due, the bound becomes exact: what is below the node is so
+ * for every version. */
+static const struct kv_entry *find_expired(struct kv_node *node, int64_t now_ms, size_t *looks)
+{
+   int64_t first = INT64_MAX;
+   if (node->expiry > now_ms || *looks == 0)
+      return NULL;
+   if (node->level == 0)
+      return find_in_leaf(node, now_ms, looks);
+   for (uint32_t i = 0; i < node->count; i++) {
+      struct kv_node *child = kv_node_children(node)[i];
+      const struct kv_entry *found = find_expired(child, now_ms, looks); /* as deep as the tree */
+      if (found)
+         return found;
+      if (first > child->expiry)
+         first = child->expiry;
    }
    node->expiry = first;
    return NULL;
 }
 
 const struct kv_entry *kv_transaction_find_expired(struct kv_transaction *transaction,
-                                                   int64_t now_ms)
+                                                   int64_t now_ms, size_t *looks)
 {
    struct kv_node *root = transaction->version->root;
-   return root ? find_expired(root, now_ms) : NULL;
+   return root ? find_expired(root, now_ms, looks) : NULL;
 }
 
 /* ---- Freeing ---- */

@@ -1024,6 +1024,59 @@ static void a_start_deletes_what_expired_meanwhile(void **state)
    assert_int_equal(statistics.changes, count);
 }
 
+static void load_expired(struct fixture *fixture, struct kv_slice key, struct kv_slice value,
+                         uint64_t sequence)
+{
+   struct kv_transaction *loaded = kv_store_begin(fixture->store);
+   assert_non_null(loaded);
+   assert_true(kv_transaction_set(loaded, key, value, 1, sequence));
+   kv_transaction_commit(loaded, sequence);
+}
+
+static void what_expires_is_counted_whoever_deletes_it_but_for_what_clients_do_not_see(void **state)
+{
+   struct fixture *fixture = *state;
+   load_expired(fixture, kv_slice("\0r", 2), kv_slice_of("v"), 1);
+   load_expired(fixture, kv_slice_of("a"), kv_slice_of("v"), 2);
+   set_targets(fixture, open_target(fixture, 0, "memory", NULL, 0), NULL);
+   for (int i = 0; i < 2; i++)
+      await_within_patience(&fixture->expired);
+   kv_commit_stop_expiring(fixture->commit);
+   const struct kv_terms past = {.expiry = {KV_EXPIRY_AT, 1}};
+   struct write write;
+   prepare_set(&write, "b", "v");
+   write.operation.terms = &past;
+   submit(fixture, 0, &write.submission);
+   assert_int_equal(await(&write), KV_OK);
+   assert_int_equal(set(fixture, "b", "v"), KV_OK); /* it has expired first */
+   struct kv_commit_statistics statistics;
+   kv_commit_set_active(fixture->commit, fixture->active);
+   kv_commit_read_statistics(fixture->commit, &statistics);
+   assert_int_equal(statistics.expired, 2);
+}
+
+/* Else a step would copy a thousand of them. */
+static void a_step_deletes_fewer_keys_where_it_keeps_their_values(void **state)
+{
+   struct fixture *fixture = *state;
+   static char value[60000];
+   enum { COUNT = 200, MOST = 32 /* of some MiB */ };
+   kv_commit_keep_previous(fixture->commit, true);
+   for (unsigned i = 0; i < COUNT; i++) {
+      char key[16];
+      snprintf(key, sizeof key, "%u", i);
+      load_expired(fixture, kv_slice_of(key), kv_slice(value, sizeof value), i + 1);
+   }
+   set_targets(fixture, open_target(fixture, 0, "memory", NULL, 0), NULL);
+   for (unsigned i = 0; i < COUNT; i++)
+      await_within_patience(&fixture->expired);
+   struct kv_commit_statistics statistics;
+   kv_commit_set_active(fixture->commit, fixture->active);
+   kv_commit_read_statistics(fixture->commit, &statistics);
+   for (size_t i = kv_histogram_bucket(KV_BATCH_SHAPE, MOST); i < KV_BATCH_BUCKETS; i++)
+      assert_int_equal(statistics.buckets[i], 0);
+}
+
 static void no_key_is_deleted_for_its_time_once_that_was_stopped(void **state)
 {
    struct fixture *fixture = *state;
@@ -1125,6 +1178,8 @@ int main(void)
        TEST(a_request_and_its_repetition_in_a_batch_that_fails_are_both_refused),
        TEST(keys_are_deleted_by_themselves_when_their_time_has_come),
        TEST(a_start_deletes_what_expired_meanwhile),
+       TEST(what_expires_is_counted_whoever_deletes_it_but_for_what_clients_do_not_see),
+       TEST(a_step_deletes_fewer_keys_where_it_keeps_their_values),
        TEST(no_key_is_deleted_for_its_time_once_that_was_stopped),
        TEST(replaced_entries_are_told_once_somebody_wants_them),
        TEST(a_range_is_deleted_whole_or_until_nobody_wants_it),

@@ -39,14 +39,16 @@ static void fill(struct kv_store *store, unsigned count)
 static void assert_due(struct kv_transaction *transaction, int64_t now_ms, unsigned number)
 {
    char text[16];
-   const struct kv_entry *entry = kv_transaction_find_expired(transaction, now_ms);
+   size_t looks = SIZE_MAX;
+   const struct kv_entry *entry = kv_transaction_find_expired(transaction, now_ms, &looks);
    assert_non_null(entry);
    assert_true(store_same(kv_entry_key(entry), store_numbered(text, number)));
 }
 
 static void assert_nothing_due(struct kv_transaction *transaction, int64_t now_ms)
 {
-   assert_null(kv_transaction_find_expired(transaction, now_ms));
+   size_t looks = SIZE_MAX;
+   assert_null(kv_transaction_find_expired(transaction, now_ms, &looks));
    assert_true(kv_transaction_expires_first(transaction) > now_ms);
 }
 
@@ -132,6 +134,32 @@ static void a_later_time_and_none_take_the_place_of_an_earlier_one(void **state)
    set(transaction, 700, 8000);
    assert_true(kv_transaction_expires_first(transaction) <= 8000);
    assert_due(transaction, 8000, 700);
+   kv_transaction_abort(transaction);
+}
+
+/* Looking at all at once would keep every writer waiting. */
+static void a_search_ends_after_so_many_looks_and_the_next_one_goes_on(void **state)
+{
+   enum { COUNT = 10000, LOOKS = 500, DUE = 9500, FEW = 100 /* that a leaf has, at most */ };
+   fill(*state, COUNT);
+   struct kv_transaction *transaction = kv_store_begin(*state);
+   for (unsigned i = 0; i < COUNT; i++)
+      set(transaction, i, i == DUE ? COUNT : COUNT + 1);
+   const struct kv_entry *found = NULL;
+   unsigned searches = 0;
+   while (!found) {
+      size_t looks = LOOKS;
+      assert_true(kv_transaction_expires_first(transaction) <= COUNT);
+      found = kv_transaction_find_expired(transaction, COUNT, &looks);
+      assert_true(found || looks == 0);
+      searches++;
+   }
+   char text[16];
+   assert_true(store_same(kv_entry_key(found), store_numbered(text, DUE)));
+   assert_in_range(searches, DUE / (LOOKS + FEW), COUNT / LOOKS);
+   store_delete_numbered(transaction, DUE);
+   assert_nothing_due(transaction, COUNT);
+   assert_true(kv_transaction_expires_first(transaction) == COUNT + 1);
    kv_transaction_abort(transaction);
 }
 
@@ -314,6 +342,7 @@ int main(void)
        cmocka_unit_test(an_entry_is_live_until_its_time_comes),
        STORE_TEST(what_is_due_is_found_in_the_order_of_keys),
        STORE_TEST(a_later_time_and_none_take_the_place_of_an_earlier_one),
+       STORE_TEST(a_search_ends_after_so_many_looks_and_the_next_one_goes_on),
        STORE_TEST(keys_appended_in_order_expire_at_their_own_times),
        STORE_TEST(an_aborted_transaction_changes_no_time),
        STORE_TEST(a_bound_made_exact_in_a_shared_node_hides_nothing),
