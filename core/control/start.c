@@ -79,6 +79,7 @@ static enum kv_code load_data(const struct kv_control_parts *parts, struct kv_ma
       kv_transaction_abort(transaction);
       return code;
    }
+   result.known = start.known;
    result.first = start.first;
    result.keys = kv_transaction_client_count(transaction);
    result.bytes = kv_transaction_bytes(transaction);

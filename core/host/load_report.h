@@ -34,7 +34,9 @@ struct kv_load_items {
 /* The state that was reached. */
 struct kv_load_result {
    uint64_t sequence, keys, bytes;
-   uint64_t first; /* the sequence of the data from then on: later ones may have been lost */
+   /* Of the same data at an earlier start, and from this one on: changes with sequences between the
+    * three may have been made, and lost. */
+   uint64_t known, first;
    uint64_t duration_ms;
    uint64_t records; /* handed over by the plug-in */
 };

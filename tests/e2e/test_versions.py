@@ -196,6 +196,19 @@ class Lost(harness.Case):
                 self.assertEqual(ended.reason, "VERSION_NOT_HELD")
                 self.assertEqual(stream.create("", start_version=version).WhichOneof("kind"), "created")
 
+    @staticmethod
+    def wait_for(server, version):
+        server.keyvalue.WaitDurable(kv1.WaitDurableRequest(
+            version=version, durability=kv1.DURABILITY_MEMORY), timeout=PATIENCE)
+
+    def test_what_is_lost_does_not_become_durable(self):
+        for server, seen in self.cases():
+            with self.assertRaises(grpc.RpcError) as caught:
+                self.wait_for(server, seen)
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.OUT_OF_RANGE)
+            self.assertIn("write again", caught.exception.details())
+            self.wait_for(server, self.put(server, "more"))
+
     def test_what_is_kept_goes_on_where_it_was(self):
         for end, rises in ((harness.Server.stop, False), (harness.Server.kill9, True)):
             for mode in ("aof", "hybrid", "snapshot"):

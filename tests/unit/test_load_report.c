@@ -124,7 +124,8 @@ static void the_whole_is_one_line(void **state)
                                  .bytes = 57});
    kv_load_report_count(fixture->report, 1057);
    now_ms += 12;
-   kv_load_report_finish(fixture->report, &(struct kv_load_result){1057, 1012, 31337, 1057, 0, 0});
+   kv_load_report_finish(fixture->report,
+                         &(struct kv_load_result){1057, 1012, 31337, 1057, 1057, 0, 0});
    kv_load_report_log(fixture->report, "hybrid", 3);
    assert_non_null(strstr(
        logged(fixture),

@@ -273,6 +273,12 @@ static void begin(struct kv_durable_waits *waits, struct kv_call *call,
       kv_message_fail(call, &status);
 }
 
+/* A crash before the start has taken that change, if there ever was one. */
+static bool is_lost(const struct kv_load_result *start, uint64_t version)
+{
+   return version > start->sequence && version < start->first && version != start->known;
+}
+
 /* Fills in what is waited for. */
 static enum kv_code resolve(struct kv_service *service, struct kv_call *call,
                             const Kvstore__V1__WaitDurableRequest *request,
@@ -288,6 +294,13 @@ static enum kv_code resolve(struct kv_service *service, struct kv_call *call,
                             "version: %" PRIu64 " given, and the last change has version %" PRIu64
                             "; wait for one that a write was answered with",
                             request->version, current);
+   const struct kv_load_result start =
+       kv_load_report_result(kv_control_load_report(service->config.control));
+   if (is_lost(&start, wait->version))
+      return kv_fail_reason(status, KV_OUT_OF_RANGE, "VERSION_NOT_REACHED",
+                            "version: %" PRIu64 " given, which was lost before the last start: the "
+                            "data was kept up to version %" PRIu64 "; write again what it changed",
+                            request->version, start.sequence);
    if (kv_take_durability(request->durability, &wait->durability, status) != KV_OK)
       return status->code;
    if (wait->durability == KV_DURABILITY_DEFAULT)
