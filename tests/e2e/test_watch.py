@@ -187,6 +187,21 @@ class Events(harness.Case):
                 if "k0000" in keys:
                     self.assertIn("k1999", keys)
 
+    def test_it_stays_in_one_message_whatever_comes_before_it(self):
+        """Before what is large in itself, or by the number of its changes, stand many small changes."""
+        for each, count in ((b"", 10000), (b"x" * 1000, 1000)):
+            with self.subTest(count=count):
+                server = self.start(f"whole{count}", mode="none")
+                for i in range(10):
+                    server.batch(*(setting(f"a{i}-{j}", b"") for j in range(50)))
+                server.transact(*(setting(f"k{i:05}", each) for i in range(count)))
+                with Stream(server) as stream:
+                    stream.create("", start_version=1)
+                    keys = []
+                    while not any(key[0] == "k" for key in keys):
+                        keys = [event.entry.key for event in stream.next().events.events]
+                    self.assertEqual(sum(key[0] == "k" for key in keys), count)
+
     def test_the_servers_own_keys_are_never_shown(self):
         server = self.start(mode="aof")
         with Stream(server) as stream:

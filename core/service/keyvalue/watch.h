@@ -17,7 +17,8 @@
  * What was written at once, as by a Transaction, stays together up to the second size. */
 #define KV_WATCH_PART_SIZE ((size_t)64 * 1024)
 #define KV_WATCH_UNIT_SIZE ((size_t)1024 * 1024)
-#define KV_WATCH_PART_EVENTS ((size_t)10 * 1024)
+/* Those of a Transaction on keys whose time has come: each is deleted first. */
+#define KV_WATCH_PART_EVENTS ((size_t)20 * 1024)
 
 /* Of a worker: what goes into the message being made. */
 struct kv_watch_part {

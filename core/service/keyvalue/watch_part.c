@@ -169,17 +169,43 @@ static bool is_cut(const struct kv_change *change)
    return change->kind == KV_CHANGE_REPLACED || change->kind == KV_CHANGE_LOST;
 }
 
+/* Where a message was when changes that were written at once began. */
+struct before_unit {
+   size_t size, in_place, count;
+   uint64_t version, next;
+};
+
+static struct before_unit note_unit(const struct kv_watch_part *part, uint64_t version,
+                                    uint64_t next)
+{
+   return (struct before_unit){part->size, part->in_place, part->count, version, next};
+}
+
+/* Leaves them for the next message. */
+static void cut_back(struct kv_watch_part *part, const struct before_unit *unit, uint64_t *version,
+                     uint64_t *next)
+{
+   part->size = unit->size;
+   part->in_place = unit->in_place;
+   part->count = unit->count;
+   *version = unit->version;
+   *next = unit->next;
+}
+
 /* Takes changes up to the history's end, or as many as fit. Moves the watch on; the changes have to
  * be sent. */
 static enum kv_watch_step collect(struct kv_stream_watch *watch, struct kv_history_cursor *cursor,
                                   struct kv_watch_part *part, uint64_t *version)
 {
    struct kv_change change;
+   struct before_unit unit;
    bool joined = false;
    begin_part(part);
    *version = watch->sent;
    for (unsigned walked = 0; walked < WALK_MAX || joined; walked++) {
       watch->next = kv_history_position(cursor);
+      if (!joined)
+         unit = note_unit(part, *version, watch->next);
       if (!kv_history_next(cursor, &change)) {
          watch->is_behind = false;
          watch->least_lag = SIZE_MAX;
@@ -193,8 +219,11 @@ static enum kv_watch_step collect(struct kv_stream_watch *watch, struct kv_histo
       }
       change.existed &= watch->wants_previous;
       if (wants(watch, &change) && !add_event(part, watch, &change, change.record,
-                                              joined ? KV_WATCH_UNIT_SIZE : KV_WATCH_PART_SIZE))
+                                              joined ? KV_WATCH_UNIT_SIZE : KV_WATCH_PART_SIZE)) {
+         if (unit.count > 0)
+            cut_back(part, &unit, version, &watch->next);
          return KV_WATCH_MORE;
+      }
       joined = change.joined;
       if (change.sequence > *version)
          *version = change.sequence;
