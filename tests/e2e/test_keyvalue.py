@@ -526,17 +526,17 @@ class Crash(KeyValueCase):
         there = data.Comparison(key="k", condition=data.Condition(version=version))
         gone = data.Comparison(key="k", condition=exists(False))
         entry = data.Entry(value=b"v", version=version)
-        for durability in (data.DURABILITY_UNSPECIFIED, MEMORY):
+        for durability, request_id in ((data.DURABILITY_UNSPECIFIED, "a"), (MEMORY, "")):
             for comparisons in ((), (there,), (there, gone)):
                 with self.subTest(durability=durability, comparisons=len(comparisons)):
                     answer = self.transact(server, getting("k"), comparisons=comparisons,
                                            otherwise=[getting("gone"), getting("k")],
-                                           durability=durability)
+                                           durability=durability, request_id=request_id)
                     self.assertEqual(answer.succeeded, gone not in comparisons)
                     self.assertEqual(answer.results[-1].get.entry, entry)
                     self.assertEqual((answer.version, answer.durability), (version, durability))
         # What would be written, or made durable first, is refused.
-        for fields in ({"request_id": "a"}, {"durability": WRITTEN}, {"otherwise": [setting("k", b"w")]}):
+        for fields in ({"durability": WRITTEN}, {"otherwise": [setting("k", b"w")]}):
             with self.subTest(fields):
                 self.assertFailsFor(Code.UNAVAILABLE, "READ_ONLY",
                                     lambda: self.transact(server, getting("k"), **fields))

@@ -94,19 +94,35 @@ static void a_transaction_is_repeated_with_all_its_results(void **state)
    keyvalue_put(*state, "k", "there");
    request.request_id = service_text("success");
    repeat(*state, KEYVALUE("Transaction"), &request.base);
-   /* Gets alone are remembered as well. */
-   keyvalue_put(*state, "k", "then");
-   request.n_comparisons = request.n_failure = 0;
+}
+
+/* Else who has the role read alone could fill memory and log. */
+static void gets_alone_are_not_remembered(void **state)
+{
+   static const Kvstore__V1__Durability levels[] = {KVSTORE__V1__DURABILITY__DURABILITY_UNSPECIFIED,
+                                                    KVSTORE__V1__DURABILITY__DURABILITY_WRITTEN};
+   const struct service_setup setup = {.mode = "aof"};
+   struct service_fixture *fixture = service_fixture_create(&setup);
+   Kvstore__V1__GetRequest get = keyvalue_get_of("k");
+   Kvstore__V1__Operation operation = keyvalue_operation(&get.base), *operations = &operation;
+   Kvstore__V1__TransactionRequest request = KVSTORE__V1__TRANSACTION_REQUEST__INIT;
    request.n_success = 1;
+   request.success = &operations;
    request.request_id = service_text("gets");
-   struct fake_answer first, second;
-   service_run(*state, KEYVALUE("Transaction"), &request.base, NULL, &first);
-   keyvalue_put(*state, "k", "now");
-   service_run(*state, KEYVALUE("Transaction"), &request.base, NULL, &second);
-   assert_int_equal(second.code, KV_OK);
-   assert_same(second.messages[0], first.messages[0]);
-   fake_answer_deinit(&first);
-   fake_answer_deinit(&second);
+   uint64_t version = keyvalue_put(fixture, "k", "v");
+   for (size_t i = 0; i < COUNT(levels); i++) {
+      request.durability = levels[i];
+      for (int repetitions = 0; repetitions < 2; repetitions++) {
+         release(service_reply(fixture, KEYVALUE("Transaction"), &request.base,
+                               &kvstore__v1__transaction_response__descriptor));
+         assert_int_equal(keyvalue_put(fixture, "k", "v"), ++version);
+      }
+   }
+   request.request_id = service_text("\xff");
+   service_refused(fixture, KEYVALUE("Transaction"), &request.base, KV_INVALID_ARGUMENT,
+                   "request_id: ", NULL);
+   service_fixture_destroy(fixture);
+   (void)state;
 }
 
 static void another_request_with_the_same_id_is_refused(void **state)
@@ -333,6 +349,7 @@ int main(void)
    const struct CMUnitTest tests[] = {
        TEST(a_repetition_gets_the_first_answer_of_each_method),
        TEST(a_transaction_is_repeated_with_all_its_results),
+       TEST(gets_alone_are_not_remembered),
        TEST(another_request_with_the_same_id_is_refused),
        TEST(another_method_with_the_same_id_is_refused),
        TEST(requests_with_other_ids_or_none_are_carried_out_again),

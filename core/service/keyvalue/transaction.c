@@ -240,6 +240,32 @@ static enum kv_code take_list(const struct kv_taking *taking, const char *list,
    return KV_OK;
 }
 
+static bool has_gets_alone(const struct kv_submission *submission)
+{
+   for (size_t i = 0; i < submission->count; i++)
+      if (submission->operations[i].kind != KV_OPERATION_GET)
+         return false;
+   return true;
+}
+
+/* Gets alone may be repeated anyway; and to remember them would be a write of a user who may have
+ * the role read alone. */
+static enum kv_code take_request_id(const struct kv_service *service, struct kv_call *call,
+                                    const Kvstore__V1__TransactionRequest *message,
+                                    const struct kv_submission *submission,
+                                    struct kv_status *status)
+{
+   if (message->request_id.len == 0)
+      return KV_OK;
+   const struct kv_remembered *request = kv_request_remember(
+       service, call, kv_service_bytes(message->request_id), &message->base, encode, status);
+   if (!request)
+      return status->code;
+   if (!has_gets_alone(submission))
+      submission->compound->request = request;
+   return KV_OK;
+}
+
 /* False: the call has been failed. */
 static bool take_all(struct kv_service *service, struct kv_call *call,
                      const Kvstore__V1__TransactionRequest *message,
@@ -275,12 +301,8 @@ static bool take_all(struct kv_service *service, struct kv_call *call,
        take_list(&taking, "failure", message->failure, message->n_failure,
                  submission->operations + message->n_success, &status) != KV_OK)
       goto refused;
-   if (message->request_id.len > 0) {
-      compound->request = kv_request_remember(service, call, kv_service_bytes(message->request_id),
-                                              &message->base, encode, &status);
-      if (!compound->request)
-         goto refused;
-   }
+   if (take_request_id(service, call, message, submission, &status) != KV_OK)
+      goto refused;
    return true;
 refused:
    kv_message_fail(call, &status);
@@ -288,15 +310,10 @@ refused:
 }
 
 /* Whether it is nothing but reading, which has nothing to wait for: not whether what it reads is
- * durable, as all that can be read is in memory, and not to be remembered. */
+ * durable, as all that can be read is in memory. */
 static bool only_reads(const struct kv_submission *submission)
 {
-   if (submission->compound->request || submission->durability > KV_DURABILITY_MEMORY)
-      return false;
-   for (size_t i = 0; i < submission->count; i++)
-      if (submission->operations[i].kind != KV_OPERATION_GET)
-         return false;
-   return true;
+   return submission->durability <= KV_DURABILITY_MEMORY && has_gets_alone(submission);
 }
 
 void kv_keyvalue_transaction(void *context, struct kv_call *call, struct kv_slice request)
