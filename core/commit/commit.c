@@ -148,13 +148,14 @@ static void note_expiry(struct kv_commit *commit, size_t expire, bool failed)
 
 /* With the lock held, but for the time that it takes: commits a batch as `committer`, which the
  * caller is no longer when it completes the submissions and reclaims what they have replaced. While
- * the thread has more to do, the completer does the former: the disk need not wait for that. */
-static void commit_batch(struct kv_commit *commit, enum committer committer)
+ * the thread has more to do, the completer does the former: the disk need not wait for that. The
+ * caller has looked whether expiry is due: the clock may be set back before a second look. */
+static void commit_batch(struct kv_commit *commit, enum committer committer, bool expiry_due)
 {
    struct kv_submission *taken = commit->queue.first;
    struct kv_status status;
    const size_t most = committer == THREAD ? EXPIRE_BY_THREAD : EXPIRE_BY_WORKER;
-   const size_t expire = expiry_is_due(commit) ? most : 0;
+   const size_t expire = expiry_due ? most : 0;
    KV_INVARIANT(commit->committer == NOBODY && (has_work(commit) || expire > 0));
    commit->committer = committer;
    commit->queue = (struct kv_submissions){0};
@@ -202,8 +203,9 @@ static void *run(void *argument)
    pthread_mutex_lock(&commit->lock);
    for (;;) {
       bool is_free = commit->committer == NOBODY && !commit->pause_wanted;
-      if (has_work(commit) || (is_free && !commit->stopping && expiry_is_due(commit)))
-         commit_batch(commit, THREAD);
+      const bool expiry_due = expiry_is_due(commit);
+      if (has_work(commit) || (is_free && !commit->stopping && expiry_due))
+         commit_batch(commit, THREAD, expiry_due);
       else if (commit->stopping)
          break;
       else
@@ -244,7 +246,7 @@ void kv_commit_flush(struct kv_commit *commit, unsigned worker)
    turn->count = 0;
    await_worker(commit);
    if (commit->prompt && has_work(commit))
-      commit_batch(commit, WORKER);
+      commit_batch(commit, WORKER, expiry_is_due(commit));
    else
       offer_work(commit);
    pthread_mutex_unlock(&commit->lock);

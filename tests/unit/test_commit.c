@@ -1001,6 +1001,44 @@ static void keys_are_deleted_by_themselves_when_their_time_has_come(void **state
    }
 }
 
+/* A clock that is set back once it has been read at that time or later, for some readings. */
+#define SET_BACK_FOR 4
+
+static _Atomic int64_t set_back_at = INT64_MAX;
+static atomic_int readings_since;
+static sem_t was_set_forth;
+
+int64_t __real_kv_clock_unix_ms(void);
+int64_t __wrap_kv_clock_unix_ms(void);
+int64_t __wrap_kv_clock_unix_ms(void)
+{
+   const int64_t now_ms = __real_kv_clock_unix_ms();
+   if (now_ms < atomic_load(&set_back_at))
+      return now_ms;
+   const int reading = atomic_fetch_add(&readings_since, 1);
+   if (reading == SET_BACK_FOR)
+      sem_post(&was_set_forth);
+   return reading >= 1 && reading <= SET_BACK_FOR ? now_ms - 3600000 : now_ms;
+}
+
+static void a_clock_that_is_set_back_as_keys_expire_only_makes_them_stay(void **state)
+{
+   struct fixture *fixture = *state;
+   set_targets(fixture, open_target(fixture, 0, "memory", NULL, 0), NULL);
+   const struct kv_terms soon = {.expiry = {KV_EXPIRY_AT, kv_clock_unix_ms() + 20}};
+   struct write write;
+   prepare_set(&write, "a", "v");
+   write.operation.terms = &soon;
+   atomic_store(&readings_since, 0);
+   assert_int_equal(sem_init(&was_set_forth, 0, 0), 0);
+   atomic_store(&set_back_at, soon.expiry.at_ms);
+   submit(fixture, 0, &write.submission);
+   assert_int_equal(await(&write), KV_OK);
+   await_within_patience(&was_set_forth);
+   await_within_patience(&fixture->expired); /* later */
+   atomic_store(&set_back_at, INT64_MAX);
+}
+
 /* More of them than one batch deletes. */
 static void a_start_deletes_what_expired_meanwhile(void **state)
 {
@@ -1178,6 +1216,7 @@ int main(void)
        TEST(a_request_and_its_repetition_in_a_batch_that_fails_are_both_refused),
        TEST(keys_are_deleted_by_themselves_when_their_time_has_come),
        TEST(a_start_deletes_what_expired_meanwhile),
+       TEST(a_clock_that_is_set_back_as_keys_expire_only_makes_them_stay),
        TEST(what_expires_is_counted_whoever_deletes_it_but_for_what_clients_do_not_see),
        TEST(a_step_deletes_fewer_keys_where_it_keeps_their_values),
        TEST(no_key_is_deleted_for_its_time_once_that_was_stopped),
