@@ -173,7 +173,8 @@ class MemoryTest(harness.Case):
 
     def test_a_call_that_was_cancelled_before_holds_nothing(self):
         server = self.start(mode="none", flags=[
-            "--max-wire-memory", "4M", "--max-message-size", "4M", "--max-value-size", "3M"])
+            "--max-wire-memory", "4M", "--max-message-size", "4M", "--max-value-size", "3M",
+            "--workers", "1"])
         server.set("large", bytes(3 * MIB))
         window = 1 << 30
         connection = self.connect(server, http2.settings((http2.INITIAL_WINDOW, window)) +
@@ -222,13 +223,15 @@ class MemoryTest(harness.Case):
 
     def test_a_request_that_unpacks_to_more_than_there_is_says_so(self):
         server = self.start(mode="none", flags=[
-            "--max-wire-memory", "20M", "--max-message-size", "20M", "--max-value-size", "16M"])
-        hogs = [self.reads_nothing(server) for _ in range(4)]
-        server.set("large", bytes(4 * MIB))
+            "--max-wire-memory", "12M", "--max-message-size", "12M", "--max-value-size", "10M",
+            "--reader-timeout", "3600", "--workers", "1"])
+        # Below what is short, so that nobody is ended; and too much for the first piece unpacked.
+        hogs = [self.reads_nothing(server) for _ in range(3)]
+        server.set("large", bytes(29 * MIB // 10))
+        packed = gzip.compress(kv.SetRequest(key="k", value=bytes(8 * MIB)).SerializeToString())
         for hog in hogs:
             hog.send(http2.call(1, "Get", get("large")))
             hog.wait(lambda kind, *_: kind == http2.HEADERS)
-        packed = gzip.compress(kv.SetRequest(key="k", value=bytes(14 * MIB)).SerializeToString())
         connection = self.connect(server)
         connection.send(http2.headers(1, http2.block(
             http2.SERVICE + "Set", extra=[("grpc-encoding", "gzip")])) +
@@ -329,20 +332,6 @@ class MemoryTest(harness.Case):
         self.assertNotIn("max-memory", results[-1].error.message)
         self.assertEqual(sorted(server.keys()), [f"key{i:06}" for i in range(done)])
 
-    def test_a_lone_call_may_take_all_also_when_the_one_before_it_was_just_cancelled(self):
-        limit = str(4 << 20)
-        server = self.start(mode="none", flags=["--max-value-size", str(3 << 20),
-                                                "--max-message-size", limit,
-                                                "--max-wire-memory", limit])
-        server.set("large", bytes(3 << 20))
-        connection = self.connect(server, keeps_data=True)
-        connection.send(http2.headers(1, http2.block("/grpc.health.v1.Health/Watch")) +
-                        http2.frame(http2.DATA, http2.END_STREAM, 1, http2.message(b"")))
-        connection.wait(lambda kind, *_: kind == http2.HEADERS)
-        connection.send(http2.reset(1) + http2.call(3, "Get", get("large")) +
-                        http2.window_update(0, 4 << 20) + http2.window_update(3, 4 << 20))
-        self.assertEqual(connection.outcome(3), 0, connection.fields(3))
-
     # ---- Old versions ----
 
     def test_a_scan_whose_version_takes_too_much_is_ended(self):
@@ -372,7 +361,7 @@ class MemoryTest(harness.Case):
                 self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED, error.details())
 
     def test_a_scan_that_is_read_goes_on_beside_writes(self):
-        server = self.start(mode="none", flags=["--reader-timeout", "1"])
+        server = self.start(mode="none", flags=["--reader-timeout", "60"])
         self.fill(server, 2000, 10000)
         ended = threading.Event()
 

@@ -389,7 +389,7 @@ class Resume(harness.Case):
                 with Stream(server) as stream, Others(server) as others:
                     stream.create("mine", start_version=first)
                     stream.create("mine", watch_id=2)
-                    others.await_writes(100)
+                    others.await_writes(others.written + 100)
                     server.terminate()
                     seen = {}
                     with self.assertRaises(grpc.RpcError) as failed:

@@ -164,7 +164,7 @@ class Slow(harness.Case):
             self.assertEqual((ended.reason, ended.start_version), ("WATCH_TOO_SLOW", 0))
 
     def test_a_watch_that_nothing_concerns_is_never_too_slow(self):
-        server = self.start(mode="none", flags=["--watch-history", "1M"])
+        server = self.start(mode="none", flags=["--watch-history", "8M"])
         with Stream(server) as stream:
             stream.create("mine")
             for i in range(200):

@@ -29,7 +29,7 @@ DISK = tuple(kind for kind in KINDS if kind != "memory")
 SPACE = ("open", "write", "fsync", "fdatasync", "fallocate", "mkdir", "rename")
 
 FOREVER = (1 << 64) - 1
-PATIENCE = 60
+PATIENCE = 300
 
 _MAGIC = 0x31544c554146564b
 _RULES = 32

@@ -30,7 +30,7 @@ CLI = os.path.join(BIN, "kvstore-cli")
 
 # How long an event may take before the test gives up: far longer than any of them needs, even with
 # sanitizers on a busy machine.
-PATIENCE = 60
+PATIENCE = 300
 
 MODES = ("none", "snapshot", "aof", "hybrid")
 # The engines that carry calls, as --wire has them: all, unless CMake names some.

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-PATIENCE = 60
+PATIENCE = 300
 SERVICE = "/kvstore.KeyValueStore/"
 
 
