@@ -1,9 +1,11 @@
 /* Transaction and Batch of kvstore.v1: results in order, what fails alone and what together. */
+#include "core/commit/commit.h"
 #include "core/service/validate.h"
 #include "tests/support/keyvalue_calls.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -699,6 +701,19 @@ static struct service_fixture *create_failing_at_the_second_write(void)
    return service_fixture_create(&setup);
 }
 
+static atomic_bool hides_offer;
+
+struct kv_targets;
+enum kv_durability __real_kv_targets_offer(const struct kv_targets *targets);
+enum kv_durability __wrap_kv_targets_offer(const struct kv_targets *targets);
+
+/* As if the mode were switched after the first time that it is asked. */
+enum kv_durability __wrap_kv_targets_offer(const struct kv_targets *targets)
+{
+   return atomic_exchange(&hides_offer, false) ? KV_DURABILITY_MEMORY
+                                               : __real_kv_targets_offer(targets);
+}
+
 static void add_numbered(size_t count)
 {
    static char keys[TRANSACTION_MAX][24];
@@ -708,6 +723,27 @@ static void add_numbered(size_t count)
       sets[i] = keyvalue_set_of(keys[i], "v");
       add(&then, &sets[i].base);
    }
+}
+
+static void a_batch_of_which_a_part_is_not_durable_enough_tells_of_the_others(void **state)
+{
+   (void)state;
+   const struct service_setup setup = {.mode = "aof"};
+   struct service_fixture *fixture = service_fixture_create(&setup);
+   then.count = 0;
+   add_numbered(TRANSACTION_MAX);
+   Kvstore__V1__BatchRequest request = batch_of_all();
+   request.durability = KVSTORE__V1__DURABILITY__DURABILITY_SYNCED;
+   atomic_store(&hides_offer, true);
+   Kvstore__V1__BatchResponse *reply = service_reply(fixture, KEYVALUE("Batch"), &request.base,
+                                                     &kvstore__v1__batch_response__descriptor);
+   assert_false(atomic_load(&hides_offer));
+   const Kvstore__V1__OperationResult *last = reply->results[TRANSACTION_MAX - 1];
+   assert_error(reply->results[0], KV_FAILED_PRECONDITION, "DURABILITY_NOT_OFFERED", 0);
+   assert_int_equal(last->kind_case, KVSTORE__V1__OPERATION_RESULT__KIND_SET);
+   assert_true(last->set->version > 0);
+   release(reply);
+   service_fixture_destroy(fixture);
 }
 
 static void a_part_of_a_batch_that_fails_is_an_error_of_its_operations_alone(void **state)
@@ -791,6 +827,7 @@ int main(void)
        TEST(operations_of_a_batch_fail_alone),
        TEST(a_batch_needs_something_and_has_a_limit),
        TEST(the_gets_of_a_batch_that_are_too_much_for_one_answer_fail_alone),
+       cmocka_unit_test(a_batch_of_which_a_part_is_not_durable_enough_tells_of_the_others),
        cmocka_unit_test(a_part_of_a_batch_that_fails_is_an_error_of_its_operations_alone),
        cmocka_unit_test(a_transaction_has_no_parts),
        cmocka_unit_test(what_has_no_space_is_refused_alone_in_a_batch_and_whole_in_a_transaction),

@@ -59,16 +59,27 @@ static void reply(struct answer *answer, enum kv_durability durability)
 
 /* ---- The two ways ---- */
 
+/* The mode may be switched between two parts, to one that offers it for the later ones. */
+static bool is_refused_as_a_whole(const struct kv_submission *submission)
+{
+   for (size_t i = 0; i < submission->committed; i++) {
+      const char *reason = submission->operations[i].reason;
+      if (!reason || strcmp(reason, KV_REASON_DURABILITY_NOT_OFFERED) != 0)
+         return false;
+   }
+   return true;
+}
+
 static void done(struct kv_submission *submission, const struct kv_status *status)
 {
    const struct kv_write *write = (struct kv_write *)submission;
    struct answer answer = {
        .service = write->service, .call = write->call, .submission = submission, .failure = status};
-   const struct kv_operation *first = &submission->operations[0];
    if (status && submission->committed == 0) {
       kv_message_fail(write->call, status);
-   } else if (first->reason && strcmp(first->reason, KV_REASON_DURABILITY_NOT_OFFERED) == 0) {
-      kv_fail_operation(write->service, write->call, first, "", submission->durability);
+   } else if (is_refused_as_a_whole(submission)) {
+      kv_fail_operation(write->service, write->call, &submission->operations[0], "",
+                        submission->durability);
    } else {
       kv_call_carried_out(write->call);
       reply(&answer, submission->reached);
