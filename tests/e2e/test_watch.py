@@ -189,11 +189,11 @@ class Events(harness.Case):
 
     def test_it_stays_in_one_message_whatever_comes_before_it(self):
         """Before what is large in itself, or by the number of its changes, stand many small changes."""
-        for each, count in ((b"", 10000), (b"x" * 1000, 1000)):
+        for each, count, before in ((b"", 10000, b""), (b"x" * 1000, 1000, b"x" * 80)):
             with self.subTest(count=count):
                 server = self.start(f"whole{count}", mode="none")
                 for i in range(10):
-                    server.batch(*(setting(f"a{i}-{j}", b"") for j in range(50)))
+                    server.batch(*(setting(f"a{i}-{j}", before) for j in range(50)))
                 server.transact(*(setting(f"k{i:05}", each) for i in range(count)))
                 with Stream(server) as stream:
                     stream.create("", start_version=1)
@@ -201,6 +201,20 @@ class Events(harness.Case):
                     while not any(key[0] == "k" for key in keys):
                         keys = [event.entry.key for event in stream.next().events.events]
                     self.assertEqual(sum(key[0] == "k" for key in keys), count)
+
+    def test_kinds_hold_for_changes_and_not_for_the_initial_state(self):
+        server = self.start(mode="none")
+        first, second = put(server, "a"), put(server, "b")
+        with Stream(server) as stream:
+            stream.create("", initial_state=True, kinds=[DELETE])
+            found, _ = stream.events(2)
+            self.assertEqual([shown(event) for event in found],
+                             [(SET, "a", b"v", first), (SET, "b", b"v", second)])
+            stream.until(lambda answer: answer.WhichOneof("kind") == "initial_done")
+            put(server, "a", b"new")
+            version = remove(server, "b")
+            found, _ = stream.events(1)
+            self.assertEqual(shown(found[0]), (DELETE, "b", b"", version))
 
     def test_the_servers_own_keys_are_never_shown(self):
         server = self.start(mode="aof")
