@@ -359,6 +359,31 @@ static void keys_whose_time_has_come_are_deleted_in_steps(void **state)
    assert_non_null(find(fixture, "old"));
 }
 
+/* Keys that were to expire and got a later time leave nothing behind but the search for them. */
+static void a_step_that_looks_in_vain_for_long_leaves_the_rest_to_the_next(void **state)
+{
+   struct fixture *fixture = *state;
+   enum { COUNT = 5000, MAX = 10 };
+   static const int64_t times[] = {1, NOW + 1};
+   for (size_t i = 0; i < 2; i++) {
+      for (unsigned j = 0; j < COUNT; j++) {
+         char key[16];
+         snprintf(key, sizeof key, "a%u", j);
+         put(fixture->transaction, key, "v", times[i], BASE + 1);
+      }
+   }
+   const struct kv_evaluation evaluation = evaluation_of(fixture);
+   size_t count = 0;
+   unsigned steps = 0;
+   for (; count == 0; steps++) {
+      assert_true(kv_transaction_expires_first(fixture->transaction) <= NOW);
+      assert_true(kv_expire_step(&evaluation, MAX, &count));
+   }
+   assert_int_equal(count, 1); /* "due" */
+   assert_in_range(steps, 10, COUNT);
+   assert_null(find(fixture, "due"));
+}
+
 /* ---- Compounds ---- */
 
 static void a_compound_carries_out_one_of_its_lists(void **state)
@@ -623,6 +648,23 @@ static void a_step_that_is_refused_counts_no_key(void **state)
    assert_int_equal(one.step_count, 0);
 }
 
+static void a_step_of_a_range_is_shorter_where_its_values_are_kept(void **state)
+{
+   struct fixture *fixture = *state;
+   static char value[60000];
+   enum { COUNT = 100, MOST = 32 /* of some MiB */ };
+   for (unsigned i = 0; i < COUNT; i++) {
+      char key[16];
+      snprintf(key, sizeof key, "r%u", i);
+      assert_true(kv_transaction_set(fixture->transaction, kv_slice_of(key),
+                                     kv_slice(value, sizeof value), 0, BASE + 1));
+   }
+   kv_effects_reset(&fixture->effects, BASE, true);
+   struct kv_operation range = operation(KV_OPERATION_DELETE_RANGE, "r", "s", NULL);
+   evaluate_one(fixture, &range);
+   assert_in_range(fixture->effects.count, 1, MOST);
+}
+
 static void a_range_is_deleted_in_steps_of_one_unit_each(void **state)
 {
    struct fixture *fixture = *state;
@@ -678,8 +720,10 @@ int main(void)
        TEST(what_is_not_offered_is_refused_before_anything_happens),
        TEST(a_repeated_request_gets_the_first_answer_and_changes_nothing),
        TEST(a_repetition_is_answered_where_the_durability_is_not_offered_any_more),
+       TEST(a_step_that_looks_in_vain_for_long_leaves_the_rest_to_the_next),
        TEST(a_step_that_is_refused_counts_no_key),
        TEST(a_range_is_deleted_in_steps_of_one_unit_each),
+       TEST(a_step_of_a_range_is_shorter_where_its_values_are_kept),
    };
    return cmocka_run_group_tests(tests, NULL, NULL);
 }
