@@ -3,6 +3,7 @@ import os
 import queue
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass, field
 
 import grpc
@@ -88,9 +89,11 @@ def watch(stub, outcome):
             if event.entry.version <= version:
                 raise AssertionError(f"a watch was told {event} after version {version}")
             version = event.entry.version
-            is_set = event.kind == data.Event.KIND_SET
-            outcome.told[version] = event.entry.key, Entry(
-                event.entry.value, version, event.entry.expire_time_ms) if is_set else None
+            entry, now_ms = event.entry, time.time_ns() // 1_000_000
+            # What has expired is gone, although its deletion may come after all that is waited for.
+            is_there = event.kind == data.Event.KIND_SET and not 0 < entry.expire_time_ms <= now_ms
+            outcome.told[version] = entry.key, Entry(
+                entry.value, version, entry.expire_time_ms) if is_there else None
         version = answer.version
     requests.put(None)
     answers.cancel()
