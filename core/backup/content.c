@@ -50,16 +50,11 @@ static int take_header(void *context, const struct storage_backup_info *info, kv
    return KVS_OK;
 }
 
-static bool is_hidden(struct kv_slice key)
-{
-   return *(const char *)key.data == '\0';
-}
-
 /* As every key that a client has set: UTF-8 without NUL. A key that begins with NUL is the server's
  * own. What is sealed shows neither. */
 static bool is_known(struct kv_slice key)
 {
-   return is_hidden(key) ||
+   return kv_key_is_hidden(key) ||
           (kv_utf8_valid_size(key.data, key.size) == key.size && !memchr(key.data, '\0', key.size));
 }
 
@@ -91,7 +86,7 @@ static int take_records(void *context, const kvs_record *records, size_t count, 
       const char *fault = find_fault(reading, record);
       if (fault)
          return storage_fail(error, KVS_CORRUPT, "%s", fault);
-      reading->content->hidden += !reading->content->sealed && is_hidden(key);
+      reading->content->hidden += !reading->content->sealed && kv_key_is_hidden(key);
       memcpy(reading->last, record->key.data, record->key.size);
       reading->last_size = record->key.size;
       if (reading->transaction &&

@@ -82,19 +82,13 @@ bool kv_effects_set(struct kv_effects *effects, struct kv_slice key, struct kv_s
                  old);
 }
 
-/* A key of the server's own (store.h). */
-static bool is_hidden(struct kv_slice key)
-{
-   return *(const char *)key.data == '\0';
-}
-
 bool kv_effects_delete(struct kv_effects *effects, struct kv_slice key, uint32_t flags,
                        const struct kv_entry *old)
 {
    if (!append(effects,
                (kvs_record){.kind = KVS_DELETE, .flags = flags, .key = {key.data, key.size}}, old))
       return false;
-   effects->expired += (flags & KVS_RECORD_EXPIRED) && !is_hidden(key);
+   effects->expired += (flags & KVS_RECORD_EXPIRED) && !kv_key_is_hidden(key);
    return true;
 }
 

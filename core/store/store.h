@@ -170,7 +170,12 @@ void kv_version_prefetch(const struct kv_version *version, const struct kv_slice
 uint64_t kv_version_sequence(const struct kv_version *version);
 /* Keys. */
 uint64_t kv_version_count(const struct kv_version *version);
-/* How many of them begin with NUL: they belong to the server, no client can name them. */
+/* Begins with NUL: it belongs to the server, and no client can name it. It is not empty. */
+static inline bool kv_key_is_hidden(struct kv_slice key)
+{
+   return *(const char *)key.data == '\0';
+}
+/* How many of them are hidden. */
 uint64_t kv_version_hidden_count(const struct kv_version *version);
 /* How many are the clients'. */
 static inline uint64_t kv_version_client_count(const struct kv_version *version)

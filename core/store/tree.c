@@ -190,18 +190,12 @@ static struct kv_node *leaf_with_space(struct kv_transaction *edit, struct kv_sl
    return node;
 }
 
-/* A key of the server's own (store.h). */
-static bool is_hidden(const struct kv_entry *entry)
-{
-   return entry->bytes[0] == '\0';
-}
-
 static void insert(struct kv_transaction *edit, struct kv_node *leaf, uint32_t index,
                    struct kv_entry *entry)
 {
    kv_node_insert(leaf, index, entry, NULL);
    edit->version->count++;
-   edit->version->hidden += is_hidden(entry);
+   edit->version->hidden += kv_key_is_hidden(kv_entry_key(entry));
    edit->version->bytes += kv_entry_key(entry).size + kv_entry_value_size(entry);
 }
 
@@ -360,7 +354,7 @@ bool kv_transaction_delete(struct kv_transaction *edit, struct kv_slice key, boo
    struct kv_entry *entry = kv_node_keys(leaf)[index];
    kv_node_remove(leaf, index);
    edit->version->count--;
-   edit->version->hidden -= is_hidden(entry);
+   edit->version->hidden -= kv_key_is_hidden(kv_entry_key(entry));
    edit->version->bytes -= key.size + kv_entry_value_size(entry);
    discard(edit, entry);
 

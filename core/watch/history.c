@@ -325,9 +325,10 @@ void kv_history_add(struct kv_history *history, const kvs_record *record,
    struct kv_change change = {.sequence = record->sequence,
                               .kind = KV_CHANGE_HIDDEN,
                               .joined = record->flags & KVS_RECORD_JOINED};
-   if (*(const char *)record->key.data != '\0') {
+   const struct kv_slice key = kv_slice(record->key.data, record->key.size);
+   if (!kv_key_is_hidden(key)) {
       change.kind = kind_of(record);
-      change.key = kv_slice(record->key.data, record->key.size);
+      change.key = key;
       change.value.bytes = kv_slice(record->value.data, record->value.size);
       change.value.entry = entry;
       change.expires_at = record->expires_at_ms;

@@ -1039,6 +1039,14 @@ static void a_clock_that_is_set_back_as_keys_expire_only_makes_them_stay(void **
    atomic_store(&set_back_at, INT64_MAX);
 }
 
+static struct kv_commit_statistics count_after_the_batch(struct fixture *fixture)
+{
+   struct kv_commit_statistics statistics;
+   kv_commit_set_active(fixture->commit, fixture->active);
+   kv_commit_read_statistics(fixture->commit, &statistics);
+   return statistics;
+}
+
 /* More of them than one batch deletes. */
 static void a_start_deletes_what_expired_meanwhile(void **state)
 {
@@ -1055,9 +1063,7 @@ static void a_start_deletes_what_expired_meanwhile(void **state)
    set_targets(fixture, open_target(fixture, 0, "memory", NULL, 0), NULL);
    for (unsigned i = 0; i < count; i++)
       await_within_patience(&fixture->expired);
-   struct kv_commit_statistics statistics;
-   kv_commit_set_active(fixture->commit, fixture->active);
-   kv_commit_read_statistics(fixture->commit, &statistics);
+   const struct kv_commit_statistics statistics = count_after_the_batch(fixture);
    assert_int_equal(statistics.expired, count);
    assert_int_equal(statistics.changes, count);
 }
@@ -1087,9 +1093,7 @@ static void what_expires_is_counted_whoever_deletes_it_but_for_what_clients_do_n
    submit(fixture, 0, &write.submission);
    assert_int_equal(await(&write), KV_OK);
    assert_int_equal(set(fixture, "b", "v"), KV_OK); /* it has expired first */
-   struct kv_commit_statistics statistics;
-   kv_commit_set_active(fixture->commit, fixture->active);
-   kv_commit_read_statistics(fixture->commit, &statistics);
+   const struct kv_commit_statistics statistics = count_after_the_batch(fixture);
    assert_int_equal(statistics.expired, 2);
 }
 
@@ -1108,9 +1112,7 @@ static void a_step_deletes_fewer_keys_where_it_keeps_their_values(void **state)
    set_targets(fixture, open_target(fixture, 0, "memory", NULL, 0), NULL);
    for (unsigned i = 0; i < COUNT; i++)
       await_within_patience(&fixture->expired);
-   struct kv_commit_statistics statistics;
-   kv_commit_set_active(fixture->commit, fixture->active);
-   kv_commit_read_statistics(fixture->commit, &statistics);
+   const struct kv_commit_statistics statistics = count_after_the_batch(fixture);
    for (size_t i = kv_histogram_bucket(KV_BATCH_SHAPE, MOST); i < KV_BATCH_BUCKETS; i++)
       assert_int_equal(statistics.buckets[i], 0);
 }
@@ -1131,9 +1133,7 @@ static void no_key_is_deleted_for_its_time_once_that_was_stopped(void **state)
       has_come = kv_clock_unix_ms() > soon.expiry.at_ms;
       assert_int_equal(set(fixture, "b", "v"), KV_OK); /* a batch deletes what is due */
    } while (!has_come);
-   struct kv_commit_statistics statistics;
-   kv_commit_set_active(fixture->commit, fixture->active);
-   kv_commit_read_statistics(fixture->commit, &statistics);
+   const struct kv_commit_statistics statistics = count_after_the_batch(fixture);
    assert_int_equal(statistics.expired, 0);
    assert_kept(fixture, 0, "a", "v");
 }
